@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { LOG_LEVELS } from '#runtime/log';
+import { loadSettings, setting } from '#runtime/settings';
+
+const Settings = z.object({
+  /** queue, registry, control and, without a second URL, bodies and replies */
+  GATEWAY_REDIS_URL: setting.redisUrl,
+  /** a second Redis for bodies and reply streams, which need no append-only file */
+  GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
+  /** the public API; only loopback, as requests carry no key yet */
+  GATEWAY_HOST: z.enum(['127.0.0.1', '::1', 'localhost']).default('127.0.0.1'),
+  GATEWAY_PORT: setting.port.default(8080),
+  /** probes, status and metrics */
+  GATEWAY_INTERNAL_HOST: z.string().default('127.0.0.1'),
+  GATEWAY_INTERNAL_PORT: setting.port.default(8081),
+  /** folder of model cards */
+  GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
+  GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** what the Azure header `azureml-model-deployment` says */
+  GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
+  GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
+  /** waiting requests of one model, and the bytes of their bodies, in all replicas together */
+  GATEWAY_QUEUE_LIMIT_JOBS: setting.count.default(2_000),
+  GATEWAY_QUEUE_LIMIT_BYTES: setting.bytes.default(512 * 1024 * 1024),
+  /** from arrival to the end of the answer */
+  GATEWAY_REQUEST_TIMEOUT_MS: setting.milliseconds.default(600_000),
+  GATEWAY_SCORE_TIMEOUT_MS: setting.milliseconds.default(180_000),
+  /** longest silence between two pieces of an answer */
+  GATEWAY_IDLE_TIMEOUT_MS: setting.milliseconds.default(60_000),
+  /** how long a request waits while no engine of its model is ready; a node may be starting */
+  GATEWAY_NO_ENGINE_HOLD_MS: setting.milliseconds.default(30_000),
+  /** a comment line on a stream that has been silent this long, and its headers if not sent yet */
+  GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
+  /** unsent bytes at which a client that does not read is given up */
+  GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),
+  /** how long a stopping gateway lets running answers finish */
+  GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
+  /** a request above the card's largest answer: refuse it, or serve it with the largest */
+  GATEWAY_MAX_TOKENS: z.enum(['refuse', 'clamp']).default('refuse'),
+  /** largest `n`; above 1 a request is a small batch, which the card must not forbid in spirit */
+  GATEWAY_MAX_CHOICES: setting.count.max(128).default(1),
+  /** an unknown `model`: 404, or the only model served */
+  GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
+  /** hosts, addresses or ranges (CIDR) from which images may come although they are not public */
+  GATEWAY_IMAGE_ALLOW: setting.list.default([]),
+  GATEWAY_IMAGE_TIMEOUT_MS: setting.milliseconds.default(10_000),
+  GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
+});
+export type GatewayConfig = Readonly<z.infer<typeof Settings>>;
+
+/** Reads the settings once, at start. @throws Error that names every bad or unknown `GATEWAY_*` variable */
+export function loadConfig(env: NodeJS.ProcessEnv): GatewayConfig {
+  return loadSettings('GATEWAY_', Settings, env);
+}

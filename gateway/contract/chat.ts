@@ -1,0 +1,56 @@
+/** The inner language: every dialect parses into it, everything behind the dialects knows only this. */
+
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
+
+export const ROLES = ['system', 'user', 'assistant', 'tool'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface TextPart {
+  readonly type: 'text';
+  readonly text: string;
+}
+/** `url` is http(s) when parsed and always a `data:` URI once the images were resolved. */
+export interface ImagePart {
+  readonly type: 'image_url';
+  readonly image_url: { readonly url: string };
+}
+export type ContentPart = TextPart | ImagePart;
+
+export interface ChatMessage {
+  readonly role: Role;
+  readonly content: string | null | readonly ContentPart[];
+  /** `name`, `tool_calls`, `tool_call_id`: handed to the engine as they came */
+  readonly extra?: Readonly<Record<string, JsonValue>>;
+}
+
+export interface ChatRequest {
+  /** the name that the caller used; absent means the only model served */
+  readonly model?: string;
+  readonly messages: readonly ChatMessage[];
+  readonly stream: boolean;
+  /** the caller asked for the closing usage event of a stream */
+  readonly includeUsage: boolean;
+  /** tokens the caller allows for the answer, if it said */
+  readonly maxTokens?: number;
+  /** where the caller wrote it, for messages: `max_tokens`, `input_data.parameters.max_new_tokens` */
+  readonly maxTokensParam: string;
+  /** where the messages are in the caller's body: `messages`, `input_data.input_string` */
+  readonly messagesParam: string;
+  /** number of choices asked */
+  readonly choices: number;
+  /** fields that the engine takes, under the engine's names, validated */
+  readonly sampling: Readonly<Record<string, JsonValue>>;
+  /** names of fields that were accepted and have no effect; told in the log and in a response header */
+  readonly ignored: readonly string[];
+}
+
+/** Where an image part stands, in the caller's words, such as `messages[0].content[1]`. */
+export function partPath(messagesParam: string, message: number, part: number): string {
+  return `${messagesParam}[${String(message)}].content[${String(part)}]`;
+}
+
+/** Token counts as the engine reports them. */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}

@@ -1,0 +1,79 @@
+/**
+ * Every way a request can end without an answer: one row each. Dialects choose the body; only `azure_score` wraps the
+ * status, as Azure's endpoint does. `retryable` means that the same request may succeed later or elsewhere.
+ */
+export const FAILURES = {
+  invalid_json: { status: 400, retryable: false, log: 'debug' },
+  invalid_request: { status: 400, retryable: false, log: 'debug' },
+  unsupported_parameter: { status: 400, retryable: false, log: 'debug' },
+  too_many_images: { status: 400, retryable: false, log: 'debug' },
+  batch_not_supported: { status: 400, retryable: false, log: 'debug' },
+  max_tokens_exceeded: { status: 400, retryable: false, log: 'debug' },
+  context_length_exceeded: { status: 400, retryable: false, log: 'debug' },
+  invalid_image: { status: 400, retryable: false, log: 'debug' },
+  image_refused: { status: 400, retryable: false, log: 'info' },
+  image_fetch_failed: { status: 400, retryable: false, log: 'info' },
+  unauthorized: { status: 401, retryable: false, log: 'info' },
+  forbidden: { status: 403, retryable: false, log: 'info' },
+  model_not_found: { status: 404, retryable: false, log: 'debug' },
+  route_not_found: { status: 404, retryable: false, log: 'debug' },
+  method_not_allowed: { status: 405, retryable: false, log: 'debug' },
+  body_too_large: { status: 413, retryable: false, log: 'info' },
+  image_too_large: { status: 413, retryable: false, log: 'info' },
+  unsupported_media_type: { status: 415, retryable: false, log: 'debug' },
+  header_too_long: { status: 431, retryable: false, log: 'debug' },
+  /** The engine's own 4xx; the failure carries its status and message. */
+  engine_refused: { status: 400, retryable: false, log: 'info' },
+  queue_full: { status: 429, retryable: true, log: 'info' },
+  client_closed: { status: 499, retryable: false, log: 'info' },
+  internal: { status: 500, retryable: false, log: 'error' },
+  engine_failed: { status: 502, retryable: true, log: 'warn' },
+  worker_lost: { status: 502, retryable: true, log: 'warn' },
+  no_engine: { status: 503, retryable: true, log: 'warn' },
+  queue_unavailable: { status: 503, retryable: true, log: 'warn' },
+  shutting_down: { status: 503, retryable: true, log: 'info' },
+  deadline_exceeded: { status: 504, retryable: true, log: 'info' },
+  engine_silent: { status: 504, retryable: true, log: 'warn' },
+} as const satisfies Record<string, { status: number; retryable: boolean; log: 'debug' | 'info' | 'warn' | 'error' }>;
+export type FailureCode = keyof typeof FAILURES;
+
+export interface FailureOptions extends ErrorOptions {
+  /** the field at fault as the caller wrote it, such as `messages[0].content[1]` */
+  readonly param?: string;
+  /** replaces the row's status; only for `engine_refused` */
+  readonly status?: number;
+  /** seconds for Retry-After; used on 429 and 503 only, capped at 120 */
+  readonly retryAfterSeconds?: number;
+  /** what a limit was asked and allows, in the unit that the message names */
+  readonly asked?: number;
+  readonly allowed?: number;
+  /** name of the model card whose rule refused */
+  readonly card?: string;
+}
+
+const brand = Symbol.for('penstock.failure');
+
+/** `message` reaches the client; `cause` reaches the log only. */
+export class Failure extends Error {
+  readonly code: FailureCode;
+  readonly status: number;
+  readonly options: Omit<FailureOptions, 'cause'>;
+  constructor(code: FailureCode, message: string, options: FailureOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'Failure';
+    this.code = code;
+    this.status = options.status ?? FAILURES[code].status;
+    this.options = options;
+    Object.defineProperty(this, brand, { value: true });
+  }
+}
+
+/** Holds across module copies and test realms, where `instanceof` does not. */
+export function isFailure(error: unknown): error is Failure {
+  return typeof error === 'object' && error !== null && brand in error;
+}
+
+/** What is not a Failure already becomes `internal`: its text goes to the log, never to the client. */
+export function toFailure(error: unknown): Failure {
+  return isFailure(error) ? error : new Failure('internal', 'internal error', { cause: error });
+}

@@ -1,0 +1,79 @@
+/**
+ * What a dispatcher writes back to the replica that holds the client. One stream entry carries all frames of one
+ * event-loop turn: field `s` is `<dispatcher incarnation>:<sequence>`, field `b` is the frames end to end.
+ *
+ * One frame: type u8, length of request id u8, epoch u16, attempt u16, payload length u32 (big endian), id, payload.
+ */
+export const FRAME_TYPES = ['claimed', 'head', 'data', 'end', 'error', 'heartbeat'] as const;
+export type FrameType = (typeof FRAME_TYPES)[number];
+
+export interface Frame {
+  readonly type: FrameType;
+  /** empty in a heartbeat, which speaks for the dispatcher */
+  readonly requestId: string;
+  readonly epoch: number;
+  readonly attempt: number;
+  readonly payload: Buffer;
+}
+
+const HEADER_BYTES = 10;
+const NUMBER_OF = new Map(FRAME_TYPES.map((type, number) => [type, number]));
+
+/** Header and payload as two pieces, so that a payload is not copied before it is batched. */
+export function encodeFrame(frame: Frame): [header: Buffer, payload: Buffer] {
+  const id = Buffer.from(frame.requestId, 'latin1');
+  const header = Buffer.allocUnsafe(HEADER_BYTES + id.length);
+  header.writeUInt8(NUMBER_OF.get(frame.type) ?? 0, 0);
+  header.writeUInt8(id.length, 1);
+  header.writeUInt16BE(frame.epoch, 2);
+  header.writeUInt16BE(frame.attempt, 4);
+  header.writeUInt32BE(frame.payload.length, 6);
+  id.copy(header, HEADER_BYTES);
+  return [header, frame.payload];
+}
+
+/**
+ * Splits an entry's bytes into frames; payloads are views of `bytes`.
+ * @throws Error when the bytes end inside a frame or a type is unknown
+ */
+export function decodeFrames(bytes: Buffer): Frame[] {
+  const frames: Frame[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    if (at + HEADER_BYTES > bytes.length) throw new Error('reply entry ends inside a frame header');
+    const type = FRAME_TYPES[bytes.readUInt8(at)];
+    const idEnd = at + HEADER_BYTES + bytes.readUInt8(at + 1);
+    const end = idEnd + bytes.readUInt32BE(at + 6);
+    if (type === undefined || end > bytes.length) throw new Error('reply entry holds a malformed frame');
+    frames.push({
+      type,
+      requestId: bytes.toString('latin1', at + HEADER_BYTES, idEnd),
+      epoch: bytes.readUInt16BE(at + 2),
+      attempt: bytes.readUInt16BE(at + 4),
+      payload: bytes.subarray(idEnd, end),
+    });
+    at = end;
+  }
+  return frames;
+}
+
+/** Payload of `claimed`. `waits`: the pickup is a repeat and starts only after `go`. */
+export interface Claimed {
+  readonly engine: string;
+  readonly waits: boolean;
+}
+/** Payload of `head`: what the engine answered before its body. */
+export interface Head {
+  readonly status: number;
+  readonly contentType: string;
+}
+/**
+ * Payload of `error`: why an attempt ended without the engine's own answer.
+ * `expired` deadline passed in the queue; `body_lost` no body under its key; `worker_lost` the engine went away;
+ * `no_slot` nobody could take it; `contract` a job of an unknown version.
+ */
+export const ATTEMPT_ERRORS = ['expired', 'body_lost', 'worker_lost', 'no_slot', 'contract'] as const;
+export interface AttemptError {
+  readonly reason: (typeof ATTEMPT_ERRORS)[number];
+  readonly message: string;
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+
+/** Which of a model's two queues: engines have different room for requests with and without a picture. */
+export const KINDS = ['text', 'image'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** Engine routes that a body may be meant for. */
+export const ENGINE_PATHS = ['/v1/chat/completions'] as const;
+
+/**
+ * What crosses the queue: no word of a prompt. The body has its own key (`keys.body`), written before the job is added.
+ */
+export const JobV1 = z.object({
+  v: z.literal(1),
+  requestId: z.string().min(1),
+  /** which life of the request this job is; raised by the gateway alone */
+  epoch: z.number().int().positive(),
+  model: z.string().min(1),
+  kind: z.enum(KINDS),
+  priority: z.number().int().positive(),
+  /** whole time from arrival to the end of the answer, in milliseconds; the remaining part is the body key's PTTL */
+  deadlineMs: z.number().int().positive(),
+  /** incarnation of the gateway replica that holds the client */
+  replica: z.string().min(1),
+  /** id of the caller's key, `anonymous` without keys */
+  keyId: z.string(),
+  /** W3C trace context of the request, if traced */
+  traceparent: z.string().optional(),
+  path: z.enum(ENGINE_PATHS),
+});
+export type JobV1 = z.infer<typeof JobV1>;
+
+/** The id that BullMQ deduplicates by. */
+export function jobId(requestId: string, epoch: number): string {
+  return `${requestId}-${String(epoch)}`;
+}
+
+/** Finished jobs stay for a minute, so that a re-sent `add` is a no-op. They hold no body. */
+const KEPT = { age: 60, count: 50_000 } as const;
+export const JOB_OPTIONS = {
+  attempts: 1,
+  removeOnComplete: KEPT,
+  removeOnFail: KEPT,
+  sizeLimit: 16_384,
+} as const;
+
+/** BullMQ Worker settings that make redelivery of a killed dispatcher's job take seconds, not a minute. */
+export const WORKER_OPTIONS = {
+  lockDuration: 10_000,
+  stalledInterval: 5_000,
+  maxStalledCount: 1,
+  drainDelay: 5,
+} as const;
+
+/** A body lives this much longer than the deadline: a dispatcher reads what is left as PTTL minus this, in ms. */
+export const BODY_GRACE_MS = 60_000;
+
+/** Orders fencing tokens: a later life, or a later pickup of the same life, wins. */
+export interface Token {
+  readonly epoch: number;
+  /** BullMQ's `attemptsStarted` of the pickup */
+  readonly attempt: number;
+}
+export function sameToken(a: Token, b: Token): boolean {
+  return a.epoch === b.epoch && a.attempt === b.attempt;
+}

@@ -1,0 +1,26 @@
+/** Every Redis key and channel of Penstock, one function each. Those of one model share a hash tag. */
+
+const tag = (model: string): string => `{penstock:${model}}`;
+
+export const keys = {
+  /** BullMQ prefix of a model's two queues, which are named `text` and `image` */
+  queuePrefix: (model: string): string => tag(model),
+  /** the engine's request body, until the request ends */
+  body: (model: string, requestId: string): string => `${tag(model)}:body:${requestId}`,
+  /** sorted set: waiting requests `<request id>:<bytes>` by the Redis time, in ms, at which they lapse */
+  reservations: (model: string): string => `${tag(model)}:reservations`,
+  /** bytes of all waiting bodies */
+  reservedBytes: (model: string): string => `${tag(model)}:reserved-bytes`,
+  /** reply stream of one gateway replica; its existence is the replica's lease */
+  replies: (replica: string): string => `penstock:replies:${replica}`,
+  /** registry: dispatcher incarnations by the time of their last report */
+  workers: (): string => 'penstock:workers',
+  /** registry: what one dispatcher reports, as JSON */
+  worker: (incarnation: string): string => `penstock:worker:${incarnation}`,
+  /** Pub/Sub channel to one dispatcher */
+  control: (incarnation: string): string => `penstock:control:${incarnation}`,
+} as const;
+
+/** The replica's reply stream lapses this long after its last refresh, in milliseconds. */
+export const LEASE_MS = 15_000;
+export const LEASE_REFRESH_MS = 3_000;

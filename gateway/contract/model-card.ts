@@ -1,0 +1,98 @@
+import { z } from 'zod';
+
+const tokens = z.number().int().positive();
+
+/** One served model: what it may be asked, where it may run, how its engine is started. One YAML file each. */
+export const ModelCard = z.strictObject({
+  /** the name that answers carry and that clients may send in `model` */
+  name: z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,254}$/),
+  version: z.string(),
+  /** further names that clients may send in `model` */
+  aliases: z.array(z.string().min(1)).default([]),
+  publisher: z.string().optional(),
+  license: z.string().optional(),
+  task: z.enum(['chat-completion', 'text-generation']),
+  modalities: z.strictObject({
+    input: z.array(z.enum(['text', 'image'])).min(1),
+    output: z.array(z.literal('text')).min(1),
+  }),
+  limits: z.strictObject({
+    /** images in a whole conversation, earlier turns included */
+    images_per_conversation: z.number().int().nonnegative(),
+    /** prompt, image tokens and answer together */
+    context_tokens: tokens,
+    /** largest answer that a caller may ask for */
+    max_output_tokens: tokens,
+    /** answer length when the caller says nothing */
+    default_output_tokens: tokens,
+    /** several conversations or prompts in one request, batch routes */
+    batch: z.boolean(),
+  }),
+  tokens: z.strictObject({
+    /** characters of the vocabulary's longest piece: characters / this = a lower bound of a prompt's tokens */
+    longest_token_characters: z.number().int().positive(),
+    /** how an image's size becomes tokens; absent for a text model */
+    image: z
+      .discriminatedUnion('formula', [
+        /** tiles of 336 px, scaled up to fill them (source: vLLM's Phi3V processor) */
+        z.strictObject({ formula: z.literal('phi3_v'), num_crops: z.number().int().positive() }),
+      ])
+      .optional(),
+  }),
+  hardware: z.strictObject({
+    /** Azure VM sizes on which the card allows inference */
+    allowed_skus: z.array(z.string()).min(1),
+    min_vcpus: z.number().int().positive(),
+    min_gpus: z.number().int().positive(),
+    min_memory_gib: z.number().positive(),
+    min_disk_gib: z.number().positive(),
+  }),
+  engine: z.strictObject({
+    supported: z.array(z.literal('vllm')).min(1),
+    /** hub name or folder of the weights */
+    weights: z.string().min(1),
+    /** commit that pins weights, code and tokenizer of a hub name */
+    revision: z.string().optional(),
+    trust_remote_code: z.boolean(),
+    mm_processor_kwargs: z.record(z.string(), z.json()).optional(),
+    /** requests that one engine works on at a time; past these it only queues */
+    max_in_flight: z.strictObject({
+      text: z.number().int().positive(),
+      image: z.number().int().nonnegative(),
+    }),
+    /** further `vllm serve` arguments */
+    args: z.array(z.string()).default([]),
+  }),
+});
+export type ModelCard = z.infer<typeof ModelCard>;
+
+/** The served models, found by name or alias. */
+export interface Catalog {
+  readonly cards: readonly ModelCard[];
+  /** @returns undefined for a name that no card carries */
+  find(name: string): ModelCard | undefined;
+}
+
+/**
+ * Builds the catalog from parsed card files.
+ * @throws Error that names the file and every bad field, or a name that two cards claim
+ */
+export function parseCatalog(files: readonly { readonly file: string; readonly value: unknown }[]): Catalog {
+  if (files.length === 0) throw new Error('no model card found');
+  const cards = files.map(({ file, value }) => {
+    const parsed = ModelCard.safeParse(value);
+    if (!parsed.success) throw new Error(`model card ${file}:\n${z.prettifyError(parsed.error)}`);
+    const { limits } = parsed.data;
+    if (limits.max_output_tokens > limits.context_tokens || limits.default_output_tokens > limits.max_output_tokens)
+      throw new Error(`model card ${file}: default_output_tokens <= max_output_tokens <= context_tokens does not hold`);
+    return parsed.data;
+  });
+  const byName = new Map<string, ModelCard>();
+  for (const card of cards) {
+    for (const name of new Set([card.name, ...card.aliases])) {
+      if (byName.has(name)) throw new Error(`two model cards claim the name ${name}`);
+      byName.set(name, card);
+    }
+  }
+  return { cards, find: (name) => byName.get(name) };
+}

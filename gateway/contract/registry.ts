@@ -1,0 +1,33 @@
+import { z } from 'zod';
+
+export const ENGINE_STATES = ['starting', 'warming', 'ready', 'suspect', 'draining', 'backoff', 'stopped'] as const;
+const room = z.object({ text: z.number().int().nonnegative(), image: z.number().int().nonnegative() });
+
+export const EngineReport = z.object({
+  /** stable name on its node, such as `engine-0` */
+  id: z.string(),
+  model: z.string(),
+  pid: z.number().int().positive().nullable(),
+  port: z.number().int().positive(),
+  state: z.enum(ENGINE_STATES),
+  slots: room,
+  inFlight: room,
+});
+export type EngineReport = z.infer<typeof EngineReport>;
+
+/** What one dispatcher writes of itself once a second, with a life of `WORKER_REPORT_TTL_MS`. */
+export const WorkerReport = z.object({
+  incarnation: z.string().min(1),
+  pid: z.number().int().positive(),
+  launcherPid: z.number().int().positive(),
+  node: z.string(),
+  pool: z.string(),
+  /** versions of the job contract that it can read */
+  contract: z.array(z.number().int().positive()),
+  draining: z.boolean(),
+  engines: z.array(EngineReport),
+});
+export type WorkerReport = z.infer<typeof WorkerReport>;
+
+export const WORKER_REPORT_EVERY_MS = 1_000;
+export const WORKER_REPORT_TTL_MS = 5_000;

@@ -1,0 +1,46 @@
+import type { Log } from './log.ts';
+
+/** One part of a process that must be ended, in the order given. */
+export interface ShutdownStep {
+  readonly name: string;
+  /** why it stands where it stands in the order */
+  readonly because: string;
+  readonly run: () => unknown;
+}
+
+/**
+ * Ends the process once: on SIGTERM, on SIGINT, or when the parent that started it with an IPC channel is gone.
+ * Runs the steps one after another; a second signal, or `limitMs`, ends it at once with exit code 1.
+ */
+export function endWith(steps: readonly ShutdownStep[], limitMs: number, log: Log): (why: string) => void {
+  let ending = false;
+  const end = (why: string): void => {
+    if (ending) {
+      log.warn({ why }, 'ending at once');
+      process.exit(1);
+    }
+    ending = true;
+    log.info({ why }, 'ending');
+    setTimeout(() => {
+      log.error({ limitMs }, 'did not end in time');
+      process.exit(1);
+    }, limitMs).unref();
+    void (async () => {
+      for (const step of steps) {
+        try {
+          await step.run();
+        } catch (cause) {
+          log.error({ step: step.name, cause }, 'a shutdown step failed');
+        }
+      }
+      log.info({}, 'ended');
+      process.exit(0);
+    })();
+  };
+  process.on('SIGTERM', () => end('SIGTERM'));
+  process.on('SIGINT', () => end('SIGINT'));
+  process.on('disconnect', () => {
+    if (!ending) end('the parent is gone');
+  });
+  return end;
+}

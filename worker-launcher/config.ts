@@ -1,0 +1,48 @@
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { LOG_LEVELS } from '#runtime/log';
+import { loadSettings, setting } from '#runtime/settings';
+
+const Settings = z.object({
+  /** the gateways' Redis: queue, registry, control */
+  WORKER_REDIS_URL: setting.redisUrl,
+  /** the gateways' second Redis, if they have one */
+  WORKER_REPLY_REDIS_URL: setting.redisUrl.optional(),
+  /** probes, status and metrics */
+  WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
+  WORKER_INTERNAL_PORT: setting.port.default(8082),
+  /** folder of model cards, the same as the gateways' */
+  WORKER_MODELS_DIR: z.string().default('deploy/models'),
+  /** name of the card to serve; needed when the folder holds several */
+  WORKER_MODEL: z.string().optional(),
+  WORKER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** `auto`: vLLM where a GPU and the `vllm` command are, else the simulator */
+  WORKER_ENGINE: z.enum(['auto', 'vllm', 'simulator']).default('auto'),
+  /** engine processes; default: one a GPU, one without GPUs */
+  WORKER_ENGINES: setting.count.optional(),
+  /** folder or hub name of the weights, in place of the card's */
+  WORKER_WEIGHTS: z.string().optional(),
+  /** further engine arguments, split at blanks */
+  WORKER_ENGINE_ARGS: z.string().default(''),
+  /** requests that one engine works on at a time, in place of the card's */
+  WORKER_MAX_IN_FLIGHT_TEXT: setting.count.optional(),
+  WORKER_MAX_IN_FLIGHT_IMAGE: setting.count.optional(),
+  /** names of this node and of the pool it belongs to, for status and metrics */
+  WORKER_NODE: z.string().default(hostname()),
+  WORKER_POOL: z.string().default('default'),
+  /** where the process groups of running engines are noted, for the sweep of the next start */
+  WORKER_STATE_DIR: z.string().default(join(tmpdir(), 'penstock-worker')),
+  /** from spawn to ready; an engine that takes longer is killed and started anew */
+  WORKER_START_TIMEOUT_MS: setting.milliseconds.default(900_000),
+  /** how long a stopping launcher lets running answers finish */
+  WORKER_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
+  /** longest wait of an engine that was told to stop, before its process group is killed */
+  WORKER_ENGINE_STOP_TIMEOUT_MS: setting.milliseconds.default(40_000),
+});
+export type WorkerConfig = Readonly<z.infer<typeof Settings>>;
+
+/** Reads the settings once, at start. @throws Error that names every bad or unknown `WORKER_*` variable */
+export function loadConfig(env: NodeJS.ProcessEnv): WorkerConfig {
+  return loadSettings('WORKER_', Settings, env);
+}

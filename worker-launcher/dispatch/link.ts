@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import { EngineReport } from '#contract/registry';
+
+/** The IPC channel between the launcher and its dispatcher processes; both sides parse what arrives. */
+
+/** What the launcher knows of an engine; the dispatcher adds what is in flight. */
+export const EngineEntry = EngineReport.omit({ inFlight: true });
+export type EngineEntry = z.infer<typeof EngineEntry>;
+
+export const ToDispatcher = z.discriminatedUnion('type', [
+  /** the engines of this dispatcher, whole, at every change */
+  z.object({ type: z.literal('engines'), engines: z.array(EngineEntry) }),
+  /** stop pulling; answer `drained` when nothing is in flight */
+  z.object({ type: z.literal('drain') }),
+]);
+export type ToDispatcher = z.infer<typeof ToDispatcher>;
+
+const load = z.object({ text: z.number().int().nonnegative(), image: z.number().int().nonnegative() });
+export const FromDispatcher = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('ready'), incarnation: z.string() }),
+  /** in flight per engine id, at most ten times a second, when it changed */
+  z.object({ type: z.literal('load'), inFlight: z.record(z.string(), load) }),
+  /** a connection to this engine was refused or reset: look at it now */
+  z.object({ type: z.literal('suspect'), engine: z.string() }),
+  z.object({ type: z.literal('drained') }),
+]);
+export type FromDispatcher = z.infer<typeof FromDispatcher>;

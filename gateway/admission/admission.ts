@@ -1,0 +1,134 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { Failure, isFailure } from '#contract/failure';
+import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
+import { keys } from '#contract/keys';
+import type { Log } from '#runtime/log';
+import type { AdmissionOutcome } from './outcome.ts';
+import type { Reservations } from './reservations.ts';
+
+/** Reply lag above which this replica takes on no more, in milliseconds. */
+const LAG_LIMIT_MS = 1_000;
+const RETRY_AFTER_SECONDS = 2;
+/** One class for all callers; the fair form raises it by what a key has used. Never 0: BullMQ serves that apart. */
+const PRIORITY = 1;
+
+export interface AdmissionDeps {
+  /** queue and reservations; fails fast, as a client waits on it */
+  readonly redis: Redis;
+  /** bodies */
+  readonly bodies: Redis;
+  readonly reservations: Reservations;
+  readonly lagMs: () => number;
+  readonly onOutcome: (outcome: AdmissionOutcome) => void;
+  readonly onJobAdded: () => void;
+  readonly log: Log;
+}
+
+/** A request that asks for a place. */
+export interface Candidate {
+  readonly job: Omit<JobV1, 'v' | 'epoch' | 'priority'>;
+  readonly body: Buffer;
+  /** what is left of the deadline, in milliseconds */
+  readonly leftMs: number;
+}
+
+/** Admit or refuse; enqueue once. A refusal writes nothing. */
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  readonly #queues = new Map<string, Queue<JobV1>>();
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws Failure `queue_full` or `queue_unavailable` */
+  async enqueue(candidate: Candidate): Promise<void> {
+    const { job, body, leftMs } = candidate;
+    try {
+      await this.#reserve(candidate);
+      const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), body, 'PX', bodyLifeMs(leftMs));
+      // On one connection the body is there before the job; with a second Redis it must be waited for.
+      if (this.#deps.bodies !== this.#deps.redis) await stored;
+      const whole: JobV1 = { v: 1, epoch: 1, priority: PRIORITY, ...job };
+      const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, 1), priority: whole.priority };
+      const added = this.#queue(job.model, job.kind).add(job.kind, whole, options);
+      await Promise.all([stored, added]);
+    } catch (cause) {
+      if (isFailure(cause)) throw cause;
+      this.#deps.onOutcome('rejected_unavailable');
+      void this.withdraw(candidate);
+      throw new Failure('queue_unavailable', 'the queue does not take requests just now', {
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+        cause,
+      });
+    }
+    this.#deps.onOutcome('admitted');
+    this.#deps.onJobAdded();
+  }
+
+  /** The request was claimed: its place among the waiting is free again. */
+  claimed({ job, body }: Candidate): void {
+    this.#quietly(this.#deps.reservations.release(job.model, job.requestId, body.length));
+  }
+
+  /** The request ended after it was claimed. */
+  finished({ job }: Candidate): void {
+    this.#quietly(this.#deps.bodies.del(keys.body(job.model, job.requestId)));
+  }
+
+  /** The request ended while it waited: job, body and place go. */
+  async withdraw(candidate: Candidate): Promise<void> {
+    const { job } = candidate;
+    this.claimed(candidate);
+    this.finished(candidate);
+    const removed = this.#queue(job.model, job.kind).remove(jobId(job.requestId, 1));
+    this.#quietly(removed);
+    await removed.catch(() => {});
+  }
+
+  /** Jobs that no dispatcher has taken. */
+  async depth(model: string, kind: Kind): Promise<number> {
+    return this.#queue(model, kind).getJobCountByTypes('waiting', 'prioritized', 'delayed');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+  }
+
+  /** Prepares the queues of a model, so that no request pays for it. */
+  async open(model: string): Promise<void> {
+    await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
+  }
+
+  async #reserve({ job, body, leftMs }: Candidate): Promise<void> {
+    const refuse = (outcome: AdmissionOutcome, message: string): never => {
+      this.#deps.onOutcome(outcome);
+      throw new Failure('queue_full', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+    };
+    if (this.#deps.lagMs() > LAG_LIMIT_MS) refuse('rejected_reply_lag', 'this gateway is overloaded; try again');
+    const verdict = await this.#deps.reservations.reserve(job.model, job.requestId, body.length, bodyLifeMs(leftMs));
+    if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');
+    if (verdict === 'bytes') refuse('rejected_queue_bytes', 'too many bytes of requests are waiting; try again');
+  }
+
+  #queue(model: string, kind: Kind): Queue<JobV1> {
+    const name = `${model}/${kind}`;
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      queue = new Queue<JobV1>(kind, { connection: this.#deps.redis, prefix: keys.queuePrefix(model) });
+      queue.on('error', (cause) => this.#deps.log.debug({ cause }, 'queue error'));
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  /** What is not done now lapses by itself: reservation and body have a life span. */
+  #quietly(work: Promise<unknown>): void {
+    work.catch((cause: unknown) => this.#deps.log.debug({ cause }, 'clean-up left to expiry'));
+  }
+}
+
+function bodyLifeMs(leftMs: number): number {
+  return Math.max(1, Math.ceil(leftMs)) + BODY_GRACE_MS;
+}

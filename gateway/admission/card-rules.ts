@@ -1,0 +1,137 @@
+import { partPath } from '#contract/chat';
+import type { ChatRequest } from '#contract/chat';
+import { Failure } from '#contract/failure';
+import type { Kind } from '#contract/job';
+import type { ModelCard } from '#contract/model-card';
+import { LEAST_IMAGE_TOKENS, imageTokens, largestRatio } from './image-tokens.ts';
+import type { ImageShape } from './image-tokens.ts';
+
+/** What the operator decides where the card leaves room. */
+export interface CardPolicy {
+  /** a request above the card's largest answer: refused, or served with the largest */
+  readonly maxTokens: 'refuse' | 'clamp';
+  /** largest number of choices in one request */
+  readonly maxChoices: number;
+}
+
+export interface Verdict {
+  /** the queue that the request belongs to */
+  readonly kind: Kind;
+  /** tokens that the engine is to allow for the answer */
+  readonly maxTokens: number;
+}
+
+/** A model card as rules. Each refusal says what was asked, what is allowed, and whose rule it is. */
+export interface CardRules {
+  /**
+   * Everything that can be said before a picture is fetched.
+   * @throws Failure `too_many_images`, `batch_not_supported`, `max_tokens_exceeded`, `context_length_exceeded`
+   */
+  checkBeforeImages(request: ChatRequest): Verdict;
+  /**
+   * What the pictures' sizes add.
+   * @param images the request's pictures in their order
+   * @throws Failure `invalid_image` for a shape that the engine cannot tile, `context_length_exceeded`
+   */
+  checkWithImages(request: ChatRequest, images: readonly ImageShape[]): void;
+}
+
+/** Compiles a card once, at start. */
+export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
+  const { limits } = card;
+  const mostImages = card.modalities.input.includes('image') ? limits.images_per_conversation : 0;
+  const refuse = (
+    code: 'too_many_images' | 'batch_not_supported' | 'max_tokens_exceeded' | 'context_length_exceeded',
+    message: string,
+    numbers: { readonly param: string; readonly asked: number; readonly allowed: number },
+  ): Failure => new Failure(code, `${card.name} ${message}`, { ...numbers, card: card.name });
+
+  const checkImages = (request: ChatRequest): number => {
+    const params = imageParams(request);
+    const asked = params.length;
+    const param = params[mostImages];
+    if (param === undefined) return asked;
+    const takes =
+      mostImages === 0
+        ? 'no image in a conversation'
+        : `${counted(mostImages, 'image')} per conversation (all turns counted)`;
+    const message = `takes ${takes}; this one has ${String(asked)}`;
+    throw refuse('too_many_images', message, { param, asked, allowed: mostImages });
+  };
+  const checkChoices = ({ choices, maxTokensParam }: ChatRequest): void => {
+    const allowed = policy.maxChoices;
+    if (choices <= allowed) return;
+    const message = `gives ${counted(allowed, 'answer')} per request; n asks for ${String(choices)}`;
+    throw refuse('batch_not_supported', message, { param: beside(maxTokensParam, 'n'), asked: choices, allowed });
+  };
+  const answerTokens = ({ maxTokens, maxTokensParam }: ChatRequest): number => {
+    const allowed = limits.max_output_tokens;
+    if (maxTokens === undefined) return limits.default_output_tokens;
+    if (maxTokens <= allowed || policy.maxTokens === 'clamp') return Math.min(maxTokens, allowed);
+    const message = `gives at most ${counted(allowed, 'token')} per answer; ${maxTokensParam} asks for ${String(maxTokens)}`;
+    throw refuse('max_tokens_exceeded', message, { param: maxTokensParam, asked: maxTokens, allowed });
+  };
+  const checkContext = (request: ChatRequest, tokensOfImages: number): void => {
+    const asked = Math.ceil(textLength(request) / card.tokens.longest_token_characters) + tokensOfImages;
+    const allowed = limits.context_tokens;
+    if (asked <= allowed) return;
+    const message = `has a context of ${counted(allowed, 'token')}; this conversation has at least ${String(asked)}`;
+    throw refuse('context_length_exceeded', message, { param: request.messagesParam, asked, allowed });
+  };
+
+  return {
+    checkBeforeImages: (request) => {
+      const images = checkImages(request);
+      checkChoices(request);
+      const maxTokens = answerTokens(request);
+      checkContext(request, images * LEAST_IMAGE_TOKENS);
+      return { kind: images === 0 ? 'text' : 'image', maxTokens };
+    },
+    checkWithImages: (request, images) => {
+      const formula = card.tokens.image;
+      if (formula === undefined || images.length === 0) return;
+      let sum = 0;
+      for (const { param, width, height } of images) {
+        const tokens = imageTokens(formula, width, height);
+        if (tokens === 0) throw tooLong(card.name, { param, width, height }, largestRatio(formula));
+        sum += tokens;
+      }
+      checkContext(request, sum);
+    },
+  };
+}
+
+function tooLong(card: string, { param, width, height }: ImageShape, allowed: number): Failure {
+  const size = `${String(width)} by ${String(height)} pixels`;
+  const message = `${card} takes pictures whose sides are at most ${String(allowed)} to 1; this one has ${size}`;
+  const asked = Math.max(width, height) / Math.min(width, height);
+  return new Failure('invalid_image', message, { param, asked, allowed, card });
+}
+
+/** Where each picture of the conversation stands, earlier turns included. */
+function imageParams({ messages, messagesParam }: ChatRequest): string[] {
+  return messages.flatMap(({ content }, message) =>
+    typeof content === 'string' || content === null
+      ? []
+      : content.flatMap((part, index) => (part.type === 'image_url' ? [partPath(messagesParam, message, index)] : [])),
+  );
+}
+
+/** UTF-16 units of all texts: the unit in which a card measures its longest token. */
+function textLength({ messages }: ChatRequest): number {
+  let units = 0;
+  for (const { content } of messages) {
+    if (typeof content === 'string') units += content.length;
+    else for (const part of content ?? []) if (part.type === 'text') units += part.text.length;
+  }
+  return units;
+}
+
+/** A field that stands beside another in the caller's body. */
+function beside(param: string, name: string): string {
+  return param.slice(0, param.lastIndexOf('.') + 1) + name;
+}
+
+function counted(count: number, noun: string): string {
+  return `${String(count)} ${noun}${count === 1 ? '' : 's'}`;
+}

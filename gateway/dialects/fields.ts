@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import type { JsonValue } from '#contract/chat';
+import { Failure } from '#contract/failure';
+
+/** A value's schema, and what it must be in words that a caller understands. */
+export interface Field {
+  readonly schema: z.ZodType<JsonValue>;
+  readonly form: string;
+}
+
+/**
+ * Checks one value of the caller's body. Texts of prompts and pictures must not come here as scalars: a short offending
+ * value is quoted in the message.
+ * @param param where the caller wrote it, such as `input_data.parameters.top_p`
+ * @throws Failure `invalid_request` that names the field, or the place inside it, and the form it must have
+ */
+export function readField(field: Field, value: unknown, param: string): JsonValue {
+  const parsed = field.schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const inside = parsed.error.issues[0]?.path ?? [];
+  const at = inside.reduce<string>(
+    (path, key) => (typeof key === 'number' ? `${path}[${String(key)}]` : `${path}.${shortName(String(key))}`),
+    param,
+  );
+  const fault = at === param ? got(value) : `; the fault is at ${at}`;
+  throw new Failure('invalid_request', `${param} must be ${field.form}${fault}`, { param: at });
+}
+
+/** `, got 3`: a short scalar itself, of anything else only its kind. */
+export function got(value: unknown): string {
+  if (value === undefined) return ', and is missing';
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `, got ${String(value)}`;
+  if (typeof value === 'string')
+    return value.length <= 32 ? `, got ${JSON.stringify(value)}` : `, got a text of ${String(value.length)} characters`;
+  return Array.isArray(value) ? ', got a list' : ', got an object';
+}
+
+/** An object as JSON has them: neither a list nor null. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Typed clients send every field of their class; null then means that it was not set. */
+export function isAbsent(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+const MAX_DEPTH = 64;
+
+/** True for what JSON.parse gives and nests at most 64 deep, so that no later walk runs out of stack. */
+export function isJson(value: unknown, depth = MAX_DEPTH): value is JsonValue {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || depth === 0) return false;
+  return Object.values(value).every((item) => isJson(item, depth - 1));
+}
+
+export const json = z.custom<JsonValue>((value) => isJson(value));
+
+/** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header. */
+export function shortName(name: string): string {
+  return name.slice(0, 64).replace(/[^\w.$[\]-]/g, '?');
+}
+
+/** Collects names of fields without effect, once each, and not without bound. */
+export class IgnoredNames {
+  readonly #names = new Set<string>();
+  add(name: string): void {
+    if (this.#names.size < 32) this.#names.add(shortName(name));
+  }
+  list(): readonly string[] {
+    return [...this.#names];
+  }
+}

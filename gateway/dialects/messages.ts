@@ -1,0 +1,98 @@
+import { ROLES } from '#contract/chat';
+import type { ChatMessage, ContentPart, JsonValue, Role } from '#contract/chat';
+import { Failure } from '#contract/failure';
+import { got, isAbsent, isJson, isObject } from './fields.ts';
+import type { IgnoredNames } from './fields.ts';
+
+const IMAGE_FORM = '{"type": "image_url", "image_url": {"url": "https://… or data:image/png;base64,…"}}';
+const TEXT_FORM = '{"type": "text", "text": "…"}';
+/** Fields of a message that the engine's chat template reads besides role and content. */
+const EXTRAS = ['name', 'tool_calls', 'tool_call_id'] as const;
+
+/**
+ * Reads a conversation; every dialect's messages have OpenAI's form. `developer` becomes `system`: an engine writes a
+ * role that its template does not know into the prompt as it stands (source: vLLM), so no other role may pass.
+ * @param at where the list stands in the caller's body, such as `input_data.input_string`
+ * @throws Failure `invalid_request` or `unsupported_parameter`, naming message, part and field; never quoting content
+ */
+export function readMessages(value: unknown, at: string, ignored: IgnoredNames): ChatMessage[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw bad(at, `must be a list of messages, at least one${Array.isArray(value) ? ', got none' : kind(value)}`);
+  return value.map((message: unknown, index) => readMessage(message, `${at}[${String(index)}]`, ignored));
+}
+
+function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMessage {
+  if (!isObject(value)) throw bad(at, `must be {"role": …, "content": …}${kind(value)}`);
+  const { role: givenRole, content: givenContent, ...rest } = value;
+  const role = readRole(givenRole, `${at}.role`);
+  const content = readContent(givenContent, role, `${at}.content`, ignored);
+  const extra: Record<string, JsonValue> = {};
+  for (const name of EXTRAS) {
+    const field = rest[name];
+    if (isAbsent(field) || (Array.isArray(field) && field.length === 0)) continue;
+    const fits = name === 'tool_calls' ? Array.isArray(field) && field.every(isObject) : typeof field === 'string';
+    if (!fits || !isJson(field))
+      throw bad(`${at}.${name}`, `must be ${name === 'tool_calls' ? 'a list of calls' : 'a text'}${kind(field)}`);
+    extra[name] = field;
+  }
+  for (const [name, field] of Object.entries(rest))
+    if (!isAbsent(field) && !EXTRAS.some((known) => known === name)) ignored.add(`messages.${name}`);
+  return Object.keys(extra).length === 0 ? { role, content } : { role, content, extra };
+}
+
+function readRole(value: unknown, at: string): Role {
+  const name = value === 'developer' ? 'system' : value;
+  const role = ROLES.find((known) => known === name);
+  if (role === undefined) throw bad(at, `must be one of system, developer, user, assistant, tool${got(value)}`);
+  return role;
+}
+
+function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNames): ChatMessage['content'] {
+  if (typeof value === 'string') return value;
+  if (isAbsent(value) && role === 'assistant') return null;
+  if (!Array.isArray(value)) throw bad(at, `must be a text or a list of parts${kind(value)}`);
+  return value.map((part: unknown, index) => readPart(part, `${at}[${String(index)}]`, ignored));
+}
+
+function readPart(value: unknown, at: string, ignored: IgnoredNames): ContentPart {
+  if (!isObject(value)) throw bad(at, `must be ${TEXT_FORM} or ${IMAGE_FORM}${kind(value)}`);
+  refuseUuid(value, at);
+  for (const [name, field] of Object.entries(value))
+    if (!isAbsent(field) && !['type', 'text', 'image_url'].includes(name)) ignored.add(`content.${name}`);
+  if (value['type'] === 'text') {
+    const text = value['text'];
+    if (typeof text !== 'string') throw bad(`${at}.text`, `must be a text${kind(text)}`);
+    return { type: 'text', text };
+  }
+  if (value['type'] !== 'image_url')
+    throw bad(`${at}.type`, `must be text or image_url${got(value['type'])}; a picture is ${IMAGE_FORM}`);
+  return { type: 'image_url', image_url: { url: readUrl(value['image_url'], `${at}.image_url`, ignored) } };
+}
+
+function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {
+  if (typeof value === 'string' && value !== '') return value;
+  if (!isObject(value)) throw bad(at, `must be {"url": "https://… or data:image/png;base64,…"}${kind(value)}`);
+  refuseUuid(value, at);
+  for (const [name, field] of Object.entries(value))
+    if (!isAbsent(field) && name !== 'url') ignored.add(`image_url.${name}`);
+  const url = value['url'];
+  if (typeof url === 'string' && url !== '') return url;
+  throw bad(`${at}.url`, `must be an http(s) URL or data:image/png;base64,…${url === '' ? ', got none' : kind(url)}`);
+}
+
+/** The engine takes a uuid for the picture's cache key, whosever it is: one caller could be shown another's picture. */
+function refuseUuid(value: Readonly<Record<string, unknown>>, at: string): void {
+  if (!isAbsent(value['uuid']))
+    throw new Failure('unsupported_parameter', `${at}.uuid is not accepted; send the picture itself`, {
+      param: `${at}.uuid`,
+    });
+}
+
+/** Says what kind of value stood there, never the value: it may be somebody's prompt. */
+function kind(value: unknown): string {
+  return typeof value === 'string' ? ', got a text' : got(value);
+}
+
+function bad(param: string, problem: string): Failure {
+  return new Failure('invalid_request', `${param} ${problem}`, { param });
+}

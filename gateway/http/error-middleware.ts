@@ -1,0 +1,59 @@
+import type { ErrorRequestHandler, Response } from 'express';
+import { z } from 'zod';
+import { Failure, FAILURES, isFailure, toFailure } from '#contract/failure';
+import type { Log } from '#runtime/log';
+import type { Dialect, Rendered } from '../dialects/dialect.ts';
+import type { Metrics } from '../metrics.ts';
+import { requestContext } from './request-context.ts';
+
+/** Errors of express's body reader (source: the package http-errors: `type`, `status`, `limit`). */
+const BodyError = z.object({ type: z.string(), status: z.number(), limit: z.number().optional() });
+
+/** The one place where what went wrong before the first byte becomes an answer, in the caller's dialect. */
+export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): ErrorRequestHandler {
+  return (error: unknown, req, res, _next) => {
+    const failure = isFailure(error) ? error : (bodyFailure(error) ?? pathFailure(error) ?? toFailure(error));
+    const context = contextOf(res);
+    const row = FAILURES[failure.code];
+    if (context !== undefined) Object.assign(context.fields, { failure: failure.code, rule: failure.options.param });
+    if (context?.phases.requestId === '' || context === undefined) metrics.refusals.inc({ rule: failure.code });
+    if (failure.cause !== undefined || row.log === 'error')
+      log[row.log]({ failure: failure.code, path: req.path, cause: failure.cause }, 'request failed');
+    if (res.destroyed || res.headersSent) return;
+    send(res, (context?.dialect ?? fallback).renderFailure(failure));
+  };
+}
+
+export function send(res: Response, { status, headers, body }: Rendered): void {
+  res.status(status);
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+  res.end(body);
+}
+
+function contextOf(res: Response) {
+  try {
+    return requestContext(res);
+  } catch {
+    return undefined;
+  }
+}
+
+function bodyFailure(error: unknown): Failure | undefined {
+  const parsed = BodyError.safeParse(error);
+  if (!parsed.success) return undefined;
+  const { type, limit, status } = parsed.data;
+  if (type === 'entity.too.large')
+    return new Failure('body_too_large', `the body is larger than ${String(limit)} bytes`, {
+      ...(limit === undefined ? {} : { allowed: limit }),
+    });
+  if (status === 415) return new Failure('unsupported_media_type', 'this content-encoding is not read here; send the JSON as it is');
+  if (type === 'request.aborted') return new Failure('client_closed', 'the client closed the connection');
+  return new Failure('invalid_json', 'the body could not be read');
+}
+
+/** express throws it on a path such as `/%ff`. */
+function pathFailure(error: unknown): Failure | undefined {
+  return typeof error === 'object' && error !== null && 'name' in error && error.name === 'URIError'
+    ? new Failure('route_not_found', 'the path is not well encoded')
+    : undefined;
+}

@@ -1,0 +1,34 @@
+import express, { type Express } from 'express';
+import type { Registry } from 'prom-client';
+import type { WorkerReport } from '#contract/registry';
+
+export interface InternalDeps {
+  readonly registry: Registry;
+  /** this replica can take requests */
+  readonly ready: () => boolean;
+  readonly readyEngines: () => number;
+  readonly status: () => { replica: string; draining: boolean; openRequests: number; workers: readonly WorkerReport[] };
+}
+
+/** Probes, status and metrics, on a port of their own that no client reaches. */
+export function createInternalApp(deps: InternalDeps): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.get(['/livez', '/startupz'], (_req, res) => {
+    res.json({ status: 'ok' });
+  });
+  // Plain /readyz asks for no engine, or a pool could never be scaled up from zero.
+  app.get('/readyz', (req, res) => {
+    const engines = deps.readyEngines();
+    const ok = deps.ready() && (req.query['workers'] !== '1' || engines > 0);
+    res.status(ok ? 200 : 503).json({ status: ok ? 'ok' : 'not ready', readyEngines: engines });
+  });
+  app.get('/status', (_req, res) => {
+    res.json({ program: 'gateway', pid: process.pid, ...deps.status() });
+  });
+  app.get('/metrics', async (_req, res) => {
+    res.setHeader('content-type', deps.registry.contentType);
+    res.send(await deps.registry.metrics());
+  });
+  return app;
+}

@@ -1,0 +1,25 @@
+import express, { type Request, type RequestHandler } from 'express';
+import { Failure } from '#contract/failure';
+
+/** Reads the bytes of a body, whatever its type says; a larger one is refused before it is read. */
+export function readBody(limitBytes: number): RequestHandler {
+  return express.raw({ type: () => true, limit: limitBytes });
+}
+
+/**
+ * The body as JSON.
+ * @throws Failure `unsupported_media_type` when the type says that it is something else, `invalid_json`
+ */
+export function jsonBody(req: Request): unknown {
+  const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? '';
+  if (type !== 'application/json' && !/^application\/[\w.-]+\+json$/.test(type))
+    throw new Failure('unsupported_media_type', `send the body as content-type application/json, not ${type.slice(0, 80)}`);
+  const bytes: unknown = req.body;
+  if (!Buffer.isBuffer(bytes) || bytes.length === 0) throw new Failure('invalid_json', 'the body is empty; send a JSON object');
+  try {
+    return JSON.parse(bytes.toString('utf8')) as unknown;
+  } catch {
+    // The parser's own message quotes the body; it must not travel.
+    throw new Failure('invalid_json', 'the body is not valid JSON');
+  }
+}

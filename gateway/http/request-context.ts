@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import type { RequestHandler, Response } from 'express';
+import { Failure } from '#contract/failure';
+import type { Clock } from '#runtime/clock';
+import type { Log } from '#runtime/log';
+import type { Dialect } from '../dialects/dialect.ts';
+import type { Phases } from '../ask.ts';
+import type { Metrics } from '../metrics.ts';
+
+const ID_LIMIT = 100;
+
+/** What belongs to one HTTP request: its end, its deadline, and what its log line says. */
+export interface RequestContext {
+  /** fires when the client is gone before its answer was whole */
+  readonly signal: AbortSignal;
+  /** instant of arrival, ms of this process's clock */
+  readonly arrivedAt: number;
+  readonly dialect: Dialect;
+  readonly phases: Phases;
+  /** fields of the wide log line */
+  readonly fields: Record<string, unknown>;
+  /** name of the card, once it is known */
+  model: string;
+  firstByteAt?: number;
+}
+
+const contexts = new WeakMap<Response, RequestContext>();
+
+/** @throws Error on a route that no context was made for: a mistake in the list of routes */
+export function requestContext(res: Response): RequestContext {
+  const context = contexts.get(res);
+  if (context === undefined) throw new Error('no request context');
+  return context;
+}
+
+export interface ContextDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** First stage of every API route: ids in and out, hang-up, metrics and the one log line at the end. */
+export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler {
+  const { clock, log, metrics } = deps;
+  return (req, res, next) => {
+    const arrivedAt = clock();
+    const gone = new AbortController();
+    const fields: Record<string, unknown> = {};
+    const phases: Phases = { requestId: '' };
+    const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, model: 'unknown' };
+    contexts.set(res, context);
+    metrics.inFlight.inc({ dialect: dialect.name });
+    res.once('close', () => {
+      if (!res.writableFinished) gone.abort();
+      const endedAt = clock();
+      const status = res.headersSent ? res.statusCode : 499;
+      metrics.inFlight.dec({ dialect: dialect.name });
+      const labels = { gen_ai_request_model: context.model, dialect: dialect.name, status: String(status) };
+      metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
+      const since = (at: number | undefined): number | undefined => (at === undefined ? undefined : Math.round(at - arrivedAt));
+      log.info(
+        {
+          dialect: dialect.name,
+          method: req.method,
+          path: req.path,
+          status,
+          outcome: res.writableFinished ? (fields['failure'] ?? 'answered') : 'client_closed',
+          requestId: phases.requestId,
+          callerRequestId: res.getHeader('x-request-id'),
+          model: context.model,
+          ...fields,
+          enqueuedMs: since(phases.enqueuedAt),
+          claimedMs: since(phases.claimedAt),
+          firstByteMs: since(context.firstByteAt),
+          totalMs: since(endedAt),
+        },
+        'request',
+      );
+    });
+    echoIds(req.headers, res);
+    next();
+  };
+}
+
+/**
+ * Request ids as Azure's inference server echoes them (azureml-inference-server-http, `docs/AzureMLInferenceServer.md`).
+ * @throws Failure `header_too_long` above 100 characters
+ */
+function echoIds(headers: Record<string, string | string[] | undefined>, res: Response): void {
+  const given = (name: string): string | undefined => {
+    const value = headers[name];
+    if (typeof value !== 'string' || value === '') return undefined;
+    if (value.length > ID_LIMIT)
+      throw new Failure('header_too_long', `${name} is longer than ${String(ID_LIMIT)} characters`, { param: name });
+    return value;
+  };
+  res.setHeader('x-request-id', randomUUID());
+  const requestId = given('x-request-id');
+  if (requestId !== undefined) res.setHeader('x-request-id', requestId);
+  const legacy = given('x-ms-request-id');
+  const client = given('x-ms-client-request-id') ?? legacy;
+  res.setHeader('x-ms-request-id', legacy ?? client ?? String(res.getHeader('x-request-id')));
+  if (client !== undefined) res.setHeader('x-ms-client-request-id', client);
+}

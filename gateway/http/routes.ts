@@ -1,0 +1,58 @@
+import { Router, type RequestHandler } from 'express';
+import { Failure } from '#contract/failure';
+import type { Catalog } from '#contract/model-card';
+import type { Dialect } from '../dialects/dialect.ts';
+import type { Answer } from './answer.ts';
+import { chatHandler } from './chat-completions.ts';
+import { readBody } from './json-body.ts';
+import { getModel, listModels } from './models.ts';
+import { withContext, type ContextDeps } from './request-context.ts';
+
+export interface RouteDeps extends ContextDeps {
+  readonly catalog: Catalog;
+  readonly answer: Answer;
+  readonly openai: Dialect;
+  readonly score: Dialect;
+  readonly bodyLimitBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly scoreTimeoutMs: number;
+}
+
+/** Path → handler, nothing else. */
+export function createRoutes(deps: RouteDeps): Router {
+  const router = Router({ caseSensitive: true });
+  const body = readBody(deps.bodyLimitBytes);
+  const openai = withContext(deps.openai, deps);
+  const score = withContext(deps.score, deps);
+
+  router.route('/v1/chat/completions').all(openai).post(body, chatHandler(deps.answer, deps.requestTimeoutMs)).all(only('POST'));
+  router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
+  router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
+  router.route('/v1/models/:id').all(openai).get(getModel(deps.catalog)).all(only('GET'));
+  router.route('/').get(healthy);
+  router.use(['/v1/batches', '/v1/files'], openai, noBatch(deps.catalog));
+  router.use(openai, (req) => {
+    throw new Failure('route_not_found', `there is no ${req.method} ${req.path.slice(0, 200)} here`);
+  });
+  return router;
+}
+
+/** What Azure's containers answer to a probe of `/`. */
+const healthy: RequestHandler = (_req, res) => {
+  res.json('healthy');
+};
+
+function only(method: string): RequestHandler {
+  return (req, res) => {
+    res.setHeader('allow', method);
+    throw new Failure('method_not_allowed', `${req.path} takes ${method} only`);
+  };
+}
+
+function noBatch(catalog: Catalog): RequestHandler {
+  return () => {
+    const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
+    const message = `${card ?? 'this gateway'} takes no batches; send each request to /v1/chat/completions`;
+    throw new Failure('batch_not_supported', message, card === undefined ? {} : { card });
+  };
+}

@@ -1,0 +1,166 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { parseCatalog } from '#contract/model-card';
+import { monotonic as clock } from '#runtime/clock';
+import { newIncarnation } from '#runtime/incarnation';
+import { endWith } from '#runtime/lifecycle';
+import { createLog } from '#runtime/log';
+import { connectRedis, redisAnswers } from '#runtime/redis';
+import { readYamlFolder } from '#runtime/yaml-folder';
+import { Admission } from './admission/admission.ts';
+import { Reservations } from './admission/reservations.ts';
+import { WorkerRegistry } from './admission/worker-registry.ts';
+import { createApp } from './app.ts';
+import { createAsk } from './ask.ts';
+import { loadConfig } from './config.ts';
+import { createAzureScore } from './dialects/azure-score.ts';
+import { openai } from './dialects/openai.ts';
+import { createAnswer } from './http/answer.ts';
+import { createInternalApp } from './http/internal.ts';
+import { createImageResolver } from './images/resolver.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { createPrepare } from './prepare.ts';
+import { Relay } from './relay/relay.ts';
+
+const REDIS_LIMIT_MS = 5_000;
+
+/** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
+async function main(): Promise<void> {
+  const config = loadConfig(process.env);
+  const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
+  const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR));
+  const replica = newIncarnation('g');
+
+  const url = config.GATEWAY_REDIS_URL;
+  const replyUrl = config.GATEWAY_REPLY_REDIS_URL ?? url;
+  const queueRedis = connectRedis(url, 'fail_fast', 'gateway', log);
+  const bodies = replyUrl === url ? queueRedis : connectRedis(replyUrl, 'fail_fast', 'gateway-bodies', log);
+  const reader = connectRedis(replyUrl, 'patient', 'gateway-replies', log);
+  const connections = new Set([queueRedis, bodies, reader]);
+  await Promise.all([...connections].map((redis) => redisAnswers(redis, REDIS_LIMIT_MS)));
+
+  const registry = new WorkerRegistry(queueRedis, clock, log);
+  const relay = new Relay({ reader, commands: bodies, control: queueRedis, replica, clock, log });
+  const prometheus = new Registry();
+  collectDefaultMetrics({ register: prometheus });
+  const admission: Admission = new Admission({
+    redis: queueRedis,
+    bodies,
+    reservations: new Reservations(queueRedis, {
+      jobs: config.GATEWAY_QUEUE_LIMIT_JOBS,
+      bytes: config.GATEWAY_QUEUE_LIMIT_BYTES,
+    }),
+    lagMs: () => relay.lagMs,
+    onOutcome: (outcome) => metrics.admission.inc({ outcome }),
+    onJobAdded: () => metrics.jobsAdded.inc(),
+    log,
+  });
+  const metrics: Metrics = createMetrics(prometheus, {
+    models: catalog.cards.map(({ name }) => name),
+    depth: (model, kind) => admission.depth(model, kind),
+    lagMs: () => relay.lagMs,
+  });
+
+  let draining = false;
+  const ask = createAsk({
+    admission,
+    relay,
+    registry,
+    clock,
+    replica,
+    idleMs: config.GATEWAY_IDLE_TIMEOUT_MS,
+    holdMs: config.GATEWAY_NO_ENGINE_HOLD_MS,
+    onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
+  });
+  const prepare = createPrepare({
+    catalog,
+    policy: { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES },
+    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    images: createImageResolver({
+      allow: config.GATEWAY_IMAGE_ALLOW,
+      timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,
+      limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
+    }),
+  });
+  const only = catalog.cards.length === 1 ? catalog.cards[0] : undefined;
+  const app = createApp({
+    catalog,
+    clock,
+    log,
+    metrics,
+    openai,
+    score: createAzureScore({
+      deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
+      ...(only === undefined ? {} : { card: only.name }),
+    }),
+    answer: createAnswer({
+      prepare,
+      ask,
+      metrics,
+      clock,
+      keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
+      slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
+    }),
+    bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
+    requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
+    scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
+    draining: () => draining,
+  });
+  const internal = createInternalApp({
+    registry: prometheus,
+    ready: () => !draining && queueRedis.status === 'ready' && reader.status === 'ready',
+    readyEngines: () => registry.readyEngines(),
+    status: () => ({ replica, draining, openRequests: relay.openCount, workers: registry.workers }),
+  });
+
+  await relay.start();
+  registry.start();
+  await Promise.all(catalog.cards.map(({ name }) => admission.open(name)));
+  const internalServer = await listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
+  const publicServer = await listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
+  log.info({ replica, port: config.GATEWAY_PORT, models: catalog.cards.map(({ name }) => name) }, 'listening');
+
+  endWith(
+    [
+      {
+        name: 'finish requests',
+        because: 'running answers belong to their clients; new ones are told to go elsewhere',
+        run: async () => {
+          draining = true;
+          // A connection whose answer has just ended stays open for the next request, which must go elsewhere.
+          const closing = setInterval(() => publicServer.closeIdleConnections(), 200);
+          await new Promise((resolve) => publicServer.close(resolve));
+          clearInterval(closing);
+        },
+      },
+      {
+        name: 'leave Redis',
+        because: 'dispatchers see that nobody reads here any more',
+        run: async () => {
+          registry.stop();
+          await relay.stop();
+          await admission.close();
+          for (const redis of connections) redis.disconnect();
+        },
+      },
+      { name: 'probes', because: 'they answer to the last', run: () => internalServer.close() },
+    ],
+    config.GATEWAY_DRAIN_TIMEOUT_MS,
+    log,
+  );
+}
+
+/** @throws Error in one sentence when the port is taken */
+function listen(app: RequestListener, host: string, port: number): Promise<Server> {
+  // No time limit of node's own: the deadline of a request is ours, and a body may come slowly within it.
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => reject(new Error(`cannot listen on ${host}:${String(port)}: ${cause.message}`, { cause })));
+    server.listen(port, host, () => resolve(server));
+  });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`penstock gateway: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,95 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Kind } from '#contract/job';
+
+const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
+const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144];
+
+/** What is measured at the moment of a scrape. */
+export interface Sources {
+  readonly models: readonly string[];
+  readonly depth: (model: string, kind: Kind) => Promise<number>;
+  readonly lagMs: () => number;
+}
+
+/** Every metric of the gateway. OpenTelemetry's GenAI names where one exists, in Prometheus spelling. */
+export function createMetrics(registry: Registry, sources: Sources) {
+  const registers = [registry];
+  new Gauge({
+    name: 'penstock_queue_depth',
+    help: 'jobs that no dispatcher has taken',
+    labelNames: ['model', 'kind'] as const,
+    registers,
+    async collect() {
+      for (const model of sources.models)
+        for (const kind of ['text', 'image'] as const)
+          this.set({ model, kind }, await sources.depth(model, kind).catch(() => Number.NaN));
+    },
+  });
+  new Gauge({
+    name: 'penstock_reply_lag_seconds',
+    help: 'by how much this replica reads its replies too late',
+    registers,
+    collect() {
+      this.set(sources.lagMs() / 1_000);
+    },
+  });
+  const model = ['gen_ai_request_model'] as const;
+  return {
+    requestDuration: new Histogram({
+      name: 'gen_ai_server_request_duration_seconds',
+      help: 'from arrival to the end of the answer',
+      labelNames: [...model, 'dialect', 'status'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    timeToFirstToken: new Histogram({
+      name: 'gen_ai_server_time_to_first_token_seconds',
+      help: 'from arrival to the first bytes of the answer, streamed answers only',
+      labelNames: model,
+      buckets: SECONDS,
+      registers,
+    }),
+    timePerOutputToken: new Histogram({
+      name: 'gen_ai_server_time_per_output_token_seconds',
+      help: 'mean time between tokens after the first, streamed answers only',
+      labelNames: model,
+      buckets: TOKEN_SECONDS,
+      registers,
+    }),
+    tokenUsage: new Histogram({
+      name: 'gen_ai_client_token_usage',
+      help: 'tokens as the engine counts them',
+      labelNames: [...model, 'gen_ai_token_type'] as const,
+      buckets: TOKENS,
+      registers,
+    }),
+    inFlight: new Gauge({
+      name: 'penstock_requests_in_flight',
+      help: 'requests that have arrived and not ended',
+      labelNames: ['dialect'] as const,
+      registers,
+    }),
+    queueWait: new Histogram({
+      name: 'penstock_queue_wait_seconds',
+      help: 'from the queue to a dispatcher',
+      labelNames: ['kind'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    admission: new Counter({
+      name: 'penstock_admission_total',
+      help: 'ends of admission',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    jobsAdded: new Counter({ name: 'penstock_jobs_added_total', help: 'jobs added to a queue', registers }),
+    refusals: new Counter({
+      name: 'penstock_refusals_total',
+      help: 'requests refused before the queue, by the failure that says why',
+      labelNames: ['rule'] as const,
+      registers,
+    }),
+  };
+}
+export type Metrics = ReturnType<typeof createMetrics>;

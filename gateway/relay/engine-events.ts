@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import type { Usage } from '#contract/chat';
+
+const EVENT_END = '\n\n';
+const DONE = 'data: [DONE]';
+const ERROR = 'data: {"error"';
+/** Stands in no event's text: inside a JSON string its quotes would be escaped. */
+const NO_CHOICES = '"choices":[]';
+const TAIL_LIMIT_BYTES = 4 * 1024 * 1024;
+
+const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
+const Closing = z.object({ choices: z.array(z.unknown()).max(0), usage: EngineUsage });
+const EngineError = z.object({ error: z.object({ message: z.string() }) });
+const Whole = z.object({ usage: EngineUsage });
+
+/**
+ * Watches an engine's SSE bytes go by: usage, error, `[DONE]`. Takes out the closing usage event when the caller had not
+ * asked for it, and an error event with all that follows, as vLLM ends a broken stream with `[DONE]` too. All other
+ * bytes pass untouched; events are never parsed but for those.
+ */
+export class EngineEvents {
+  readonly #passUsage: boolean;
+  #tail: Buffer | undefined;
+  #done = false;
+  #usage: Usage | undefined;
+  #error: string | undefined;
+
+  constructor(passUsage: boolean) {
+    this.#passUsage = passUsage;
+  }
+
+  /** the stream said that it is whole, and no error came before */
+  get done(): boolean {
+    return this.#done && this.#error === undefined;
+  }
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+  /** what the engine said went wrong */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
+  /** @returns the bytes to pass on, whole events only; may be empty */
+  take(chunk: Buffer): Buffer {
+    if (this.#tail === undefined && isPlain(chunk)) return this.#error === undefined ? chunk : Buffer.alloc(0);
+    const bytes = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
+    const passed: Buffer[] = [];
+    let at = 0;
+    for (let end = bytes.indexOf(EVENT_END); end >= 0; end = bytes.indexOf(EVENT_END, at)) {
+      const event = bytes.subarray(at, end + EVENT_END.length);
+      at = end + EVENT_END.length;
+      if (this.#passes(event)) passed.push(event);
+    }
+    this.#tail = at < bytes.length ? bytes.subarray(at) : undefined;
+    if ((this.#tail?.length ?? 0) > TAIL_LIMIT_BYTES) this.#error = 'an event without an end';
+    return passed.length === 1 && passed[0] !== undefined ? passed[0] : Buffer.concat(passed);
+  }
+
+  #passes(event: Buffer): boolean {
+    if (this.#error !== undefined) return false;
+    if (starts(event, DONE)) {
+      this.#done = true;
+      return true;
+    }
+    if (starts(event, ERROR)) {
+      const said = EngineError.safeParse(jsonOf(event));
+      this.#error = said.success ? said.data.error.message : 'unreadable error event';
+      return false;
+    }
+    if (!event.includes(NO_CHOICES)) return true;
+    const closing = Closing.safeParse(jsonOf(event));
+    if (!closing.success) return true;
+    this.#usage = usageOf(closing.data.usage);
+    return this.#passUsage;
+  }
+}
+
+/** Token counts of a whole, non-streamed answer, if it carries any. */
+export function usageOfAnswer(body: Buffer): Usage | undefined {
+  const parsed = Whole.safeParse(parseJson(body.toString()));
+  return parsed.success ? usageOf(parsed.data.usage) : undefined;
+}
+
+function isPlain(chunk: Buffer): boolean {
+  const { length } = chunk;
+  return (
+    length >= 2 &&
+    chunk[length - 1] === 10 &&
+    chunk[length - 2] === 10 &&
+    !chunk.includes(NO_CHOICES) &&
+    !chunk.includes(DONE) &&
+    !chunk.includes(ERROR)
+  );
+}
+
+function starts(event: Buffer, text: string): boolean {
+  return event.toString('latin1', 0, text.length) === text;
+}
+
+function jsonOf(event: Buffer): unknown {
+  return parseJson(event.toString('utf8', 'data: '.length));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function usageOf(usage: z.infer<typeof EngineUsage>): Usage {
+  return { promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens };
+}

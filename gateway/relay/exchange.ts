@@ -1,0 +1,124 @@
+import type { AttemptError, Claimed, Frame, Head } from '#contract/frame';
+import { sameToken, type Kind, type Token } from '#contract/job';
+import { Failure } from '#contract/failure';
+
+/** Where an answer goes. After `end` or `fail` nothing more comes. */
+export interface ReplySink {
+  /** the first bytes of the accepted attempt are about to come */
+  head(head: Head): void;
+  data(chunk: Buffer): void;
+  end(): void;
+  fail(failure: Failure): void;
+}
+
+/** What the relay must know of an open request. */
+export interface OpenRequest {
+  readonly requestId: string;
+  readonly model: string;
+  readonly kind: Kind;
+  readonly sink: ReplySink;
+  /** longest silence once bytes have come, in milliseconds */
+  readonly idleMs: number;
+  /** instant (clock of this process, ms) at which the client is told that time is up */
+  readonly deadlineAt: number;
+  /** an attempt was let go: the request waits no longer */
+  readonly onClaimed: () => void;
+}
+
+/** What the relay must do after a frame. */
+export type Reaction =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'go'; readonly token: Token }
+  | { readonly kind: 'cancel'; readonly token: Token; readonly dispatcher: string }
+  | { readonly kind: 'over' };
+
+const NONE: Reaction = { kind: 'none' };
+const OVER: Reaction = { kind: 'over' };
+
+/**
+ * One open request and its fence: it takes frames of one token at a time, the one that it let go, and binds to it at the
+ * first `data` frame, not at `head`, as vLLM sends 200 and headers while the request is still queued.
+ */
+export class Exchange {
+  readonly request: OpenRequest;
+  epoch = 1;
+  #accepted: { token: Token; dispatcher: string } | undefined;
+  #head: Head | undefined;
+  #bound = false;
+  lastDataAt = 0;
+
+  constructor(request: OpenRequest) {
+    this.request = request;
+  }
+
+  /** The dispatcher and token that answer, once there are any. */
+  get accepted(): { token: Token; dispatcher: string } | undefined {
+    return this.#accepted;
+  }
+  get bound(): boolean {
+    return this.#bound;
+  }
+
+  take(dispatcher: string, frame: Frame, now: number): Reaction {
+    const token = { epoch: frame.epoch, attempt: frame.attempt };
+    if (frame.type === 'claimed') return this.#claimed(dispatcher, token, frame);
+    if (this.#accepted === undefined || !sameToken(this.#accepted.token, token))
+      return { kind: 'cancel', token, dispatcher };
+    const { sink } = this.request;
+    switch (frame.type) {
+      case 'head':
+        this.#head = JSON.parse(frame.payload.toString()) as Head;
+        return NONE;
+      case 'data':
+        this.#bind();
+        this.lastDataAt = now;
+        sink.data(frame.payload);
+        return NONE;
+      case 'end':
+        this.#bind();
+        sink.end();
+        return OVER;
+      case 'error':
+        sink.fail(failureOf(JSON.parse(frame.payload.toString()) as AttemptError));
+        return OVER;
+      case 'heartbeat':
+        return NONE;
+      default:
+        return frame.type satisfies never;
+    }
+  }
+
+  #bind(): void {
+    if (this.#bound) return;
+    this.#bound = true;
+    if (this.#head !== undefined) this.request.sink.head(this.#head);
+  }
+
+  #claimed(dispatcher: string, token: Token, frame: Frame): Reaction {
+    const before = this.#accepted;
+    // A superseded life, or a repeat of what is already being answered, must not run.
+    if (token.epoch < this.epoch || this.#bound) return { kind: 'cancel', token, dispatcher };
+    this.#accepted = { token, dispatcher };
+    this.#head = undefined;
+    if (before === undefined) this.request.onClaimed();
+    const { waits } = JSON.parse(frame.payload.toString()) as Claimed;
+    return waits ? { kind: 'go', token } : NONE;
+  }
+}
+
+function failureOf(error: AttemptError): Failure {
+  switch (error.reason) {
+    case 'expired':
+      return new Failure('deadline_exceeded', 'the answer was not complete within the time allowed');
+    case 'body_lost':
+    case 'contract':
+      return new Failure('worker_lost', 'the request was lost in the queue; send it again', {
+        cause: error.message,
+      });
+    case 'worker_lost':
+    case 'no_slot':
+      return new Failure('worker_lost', 'the model process did not finish its answer', { cause: error.message });
+    default:
+      return error.reason satisfies never;
+  }
+}

@@ -1,0 +1,142 @@
+import type { Redis } from 'ioredis';
+import type { Control } from '#contract/control';
+import { Failure } from '#contract/failure';
+import type { Frame } from '#contract/frame';
+import { keys } from '#contract/keys';
+import type { Clock } from '#runtime/clock';
+import type { Log } from '#runtime/log';
+import { Exchange, type OpenRequest } from './exchange.ts';
+import { ReplyReader } from './reply-reader.ts';
+
+const TICK_MS = 250;
+/** A dispatcher silent for this long, in Redis time, is lost: four heartbeats. */
+const SILENCE_LIMIT_MS = 4_000;
+/** Strangers are told to stop at most this often, in milliseconds. */
+const CANCEL_EVERY_MS = 1_000;
+
+export interface RelayDeps {
+  readonly reader: Redis;
+  readonly commands: Redis;
+  /** publishes control messages; the Redis of queue and control */
+  readonly control: Redis;
+  readonly replica: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Hands each open request its frames, in order, until end, failure, deadline or hang-up. */
+export class Relay {
+  readonly #deps: RelayDeps;
+  readonly #reader: ReplyReader;
+  readonly #open = new Map<string, Exchange>();
+  readonly #toldToStop = new Map<string, number>();
+  #ticking: NodeJS.Timeout | undefined;
+
+  constructor(deps: RelayDeps) {
+    this.#deps = deps;
+    this.#reader = new ReplyReader({
+      ...deps,
+      events: {
+        frames: (dispatcher, frames) => {
+          for (const frame of frames) this.#take(dispatcher, frame);
+        },
+        gap: (dispatcher) => this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
+        leaseLost: () => this.#failAll((x) => x.accepted !== undefined, 'the gateway lost its place for answers'),
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#reader.start();
+    this.#ticking = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#ticking);
+    await this.#reader.stop();
+  }
+
+  /** Milliseconds by which replies are read too late. */
+  get lagMs(): number {
+    return this.#reader.lagMs;
+  }
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** To be called before the job is added, as its first frame may come before the queue's own answer. */
+  open(request: OpenRequest): void {
+    this.#open.set(request.requestId, new Exchange(request));
+  }
+
+  /**
+   * Forgets a request whose client is gone or was answered otherwise, and stops its attempt.
+   * @returns whether an attempt was under way; if not, its job is still to be removed from the queue
+   */
+  abandon(requestId: string): boolean {
+    const exchange = this.#open.get(requestId);
+    if (exchange === undefined) return true;
+    this.#open.delete(requestId);
+    if (exchange.accepted === undefined) return false;
+    const { token, dispatcher } = exchange.accepted;
+    this.#tell(dispatcher, { type: 'cancel', requestId, ...token });
+    return true;
+  }
+
+  #take(dispatcher: string, frame: Frame): void {
+    if (frame.type === 'heartbeat') return;
+    const { requestId, epoch, attempt } = frame;
+    const exchange = this.#open.get(requestId);
+    if (exchange === undefined) {
+      if (frame.type !== 'end' && frame.type !== 'error') this.#stop(dispatcher, { requestId, epoch, attempt });
+      return;
+    }
+    const before = exchange.accepted;
+    const reaction = exchange.take(dispatcher, frame, this.#deps.clock());
+    if (reaction.kind === 'over') this.#open.delete(requestId);
+    else if (reaction.kind === 'cancel') this.#stop(dispatcher, { requestId, ...reaction.token });
+    else if (reaction.kind === 'go') {
+      if (before !== undefined) this.#tell(before.dispatcher, { type: 'cancel', requestId, ...before.token });
+      this.#tell(dispatcher, { type: 'go', requestId, ...reaction.token });
+    }
+  }
+
+  /** Frames that nobody waits for: their attempt is told to stop. It mends lost cancels as well. */
+  #stop(dispatcher: string, what: Omit<Control, 'type'>): void {
+    const now = this.#deps.clock();
+    const last = this.#toldToStop.get(what.requestId);
+    if (last !== undefined && now - last < CANCEL_EVERY_MS) return;
+    this.#toldToStop.set(what.requestId, now);
+    this.#tell(dispatcher, { type: 'cancel', ...what });
+  }
+
+  #tell(dispatcher: string, message: Control): void {
+    this.#deps.control.publish(keys.control(dispatcher), JSON.stringify(message)).catch((cause: unknown) => {
+      this.#deps.log.debug({ cause, type: message.type }, 'control message not sent');
+    });
+  }
+
+  #tick(): void {
+    const now = this.#deps.clock();
+    for (const [id, at] of this.#toldToStop) if (now - at > CANCEL_EVERY_MS) this.#toldToStop.delete(id);
+    for (const exchange of this.#open.values()) {
+      const { request, accepted } = exchange;
+      if (now >= request.deadlineAt)
+        this.#fail(exchange, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
+      else if (exchange.bound && now - exchange.lastDataAt > request.idleMs)
+        this.#fail(exchange, new Failure('engine_silent', `the model process was silent for ${String(request.idleMs)} ms`));
+      else if (accepted !== undefined && this.#reader.silenceMs(accepted.dispatcher) > SILENCE_LIMIT_MS)
+        this.#fail(exchange, new Failure('worker_lost', 'the worker that held this request is gone'));
+    }
+  }
+
+  #failAll(which: (exchange: Exchange) => boolean, message: string): void {
+    for (const exchange of this.#open.values())
+      if (which(exchange)) this.#fail(exchange, new Failure('worker_lost', message));
+  }
+
+  /** Whoever opened the request then calls `abandon`, as it knows whether a job is to be removed. */
+  #fail(exchange: Exchange, failure: Failure): void {
+    exchange.request.sink.fail(failure);
+  }
+}

@@ -1,0 +1,151 @@
+import type { Redis } from 'ioredis';
+import { decodeFrames, type Frame } from '#contract/frame';
+import { keys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/keys';
+import type { Clock } from '#runtime/clock';
+import type { Log } from '#runtime/log';
+
+const READ_COUNT = 512;
+const BLOCK_MS = 1_000;
+const SAMPLE_MS = 1_000;
+const TRIM_MS = 250;
+/** After an outage of our connection the dispatchers get this long to be heard again, in milliseconds. */
+const GRACE_MS = 5_000;
+
+export interface ReplyEvents {
+  frames(dispatcher: string, frames: readonly Frame[]): void;
+  /** entries of this dispatcher are missing: what it was answering is not whole */
+  gap(dispatcher: string): void;
+  /** our own stream had lapsed: dispatchers took us for dead and dropped our requests */
+  leaseLost(): void;
+}
+
+export interface ReplyReaderDeps {
+  /** used for the blocking read alone */
+  readonly reader: Redis;
+  readonly commands: Redis;
+  readonly replica: string;
+  readonly clock: Clock;
+  readonly events: ReplyEvents;
+  readonly log: Log;
+}
+
+/** Reads this replica's reply stream in order, keeps its lease, and knows how long each dispatcher has been silent. */
+export class ReplyReader {
+  readonly #deps: ReplyReaderDeps;
+  readonly #key: string;
+  #lastId = '0-0';
+  /** per dispatcher: last sequence taken, and the Redis time of its last entry in ms */
+  readonly #heard = new Map<string, { sequence: number; atMs: number }>();
+  /** Redis time at which everything written so far had been read */
+  #caughtUpAtMs = 0;
+  #lagMs = 0;
+  #sampledAt = 0;
+  #judgeFrom = 0;
+  #trimmedId = '0-0';
+  #stopped = false;
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  constructor(deps: ReplyReaderDeps) {
+    this.#deps = deps;
+    this.#key = keys.replies(deps.replica);
+  }
+
+  /** Creates the stream and starts to read. @throws when Redis does not answer */
+  async start(): Promise<void> {
+    await this.#createStream();
+    this.#deps.reader.on('ready', () => {
+      this.#judgeFrom = this.#deps.clock() + GRACE_MS;
+    });
+    this.#timers.push(setInterval(() => void this.#refreshLease().catch(() => {}), LEASE_REFRESH_MS));
+    this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
+    void this.#loop();
+  }
+
+  /** Removes the stream: dispatchers see at their next write that nobody reads. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#deps.reader.disconnect();
+    await this.#deps.commands.del(this.#key);
+  }
+
+  /** How far the entries just read are behind, in milliseconds; 0 when everything was read. */
+  get lagMs(): number {
+    return this.#lagMs;
+  }
+
+  /** Silence of a dispatcher in Redis time, in milliseconds; 0 while it cannot be judged. */
+  silenceMs(dispatcher: string): number {
+    const heard = this.#heard.get(dispatcher);
+    if (heard === undefined || this.#deps.clock() < this.#judgeFrom) return 0;
+    return Math.max(0, this.#caughtUpAtMs - heard.atMs);
+  }
+
+  async #createStream(): Promise<void> {
+    const { commands } = this.#deps;
+    const id = await commands.xadd(this.#key, '*', 's', '', 'b', '');
+    await commands.pexpire(this.#key, LEASE_MS);
+    // A real id, never `$`, which would skip what is written between two reads.
+    if (id !== null) this.#lastId = id;
+    this.#heard.clear();
+  }
+
+  async #refreshLease(): Promise<void> {
+    if ((await this.#deps.commands.pexpire(this.#key, LEASE_MS)) === 1 || this.#stopped) return;
+    this.#deps.log.error({}, 'the lease of this replica had lapsed');
+    await this.#createStream();
+    this.#deps.events.leaseLost();
+  }
+
+  /** Trims by what was read, never by count. */
+  async #trim(): Promise<void> {
+    if (this.#trimmedId === this.#lastId) return;
+    this.#trimmedId = this.#lastId;
+    await this.#deps.commands.xtrim(this.#key, 'MINID', this.#lastId);
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopped) {
+      try {
+        const from = this.#lastId;
+        const streams = await this.#deps.reader.xreadBuffer('COUNT', READ_COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', this.#key, from);
+        const entries = streams?.[0]?.[1] ?? [];
+        for (const [id, fields] of entries) this.#take(id.toString('latin1'), fields);
+        await this.#sample(entries.length < READ_COUNT);
+      } catch (cause) {
+        if (this.#stopped) return;
+        this.#deps.log.warn({ cause }, 'reply stream not read');
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+  }
+
+  async #sample(everythingRead: boolean): Promise<void> {
+    const now = this.#deps.clock();
+    if (now - this.#sampledAt < SAMPLE_MS) return;
+    this.#sampledAt = now;
+    const [seconds, micros] = await this.#deps.reader.time();
+    const redisMs = Number(seconds) * 1_000 + Number(micros) / 1_000;
+    if (everythingRead) this.#caughtUpAtMs = redisMs;
+    this.#lagMs = everythingRead ? 0 : Math.max(0, redisMs - millisecondsOf(this.#lastId));
+  }
+
+  #take(id: string, fields: readonly Buffer[]): void {
+    this.#lastId = id;
+    const stamp = fields[1]?.toString('latin1') ?? '';
+    const colon = stamp.indexOf(':');
+    if (colon < 0) return;
+    const dispatcher = stamp.slice(0, colon);
+    const sequence = Number(stamp.slice(colon + 1));
+    const heard = this.#heard.get(dispatcher);
+    // ioredis sends a command again after a reconnect: the same entry may stand here twice.
+    if (heard !== undefined && sequence <= heard.sequence) return;
+    if (heard !== undefined && sequence > heard.sequence + 1) this.#deps.events.gap(dispatcher);
+    this.#heard.set(dispatcher, { sequence, atMs: millisecondsOf(id) });
+    this.#deps.events.frames(dispatcher, decodeFrames(fields[3] ?? Buffer.alloc(0)));
+  }
+}
+
+function millisecondsOf(streamId: string): number {
+  return Number(streamId.slice(0, streamId.indexOf('-')));
+}

@@ -1,0 +1,57 @@
+import { crc32, deflateSync } from 'node:zlib';
+
+/** A whole, valid PNG: one grey pixel repeated, 8 bits deep. */
+export function png(width: number, height: number): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 0, 0, 0, 0], 8);
+  const rows = Buffer.alloc((width + 1) * height, 127);
+  for (let row = 0; row < height; row += 1) rows[row * (width + 1)] = 0;
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND')]);
+}
+
+function chunk(name: string, data: Buffer = Buffer.alloc(0)): Buffer {
+  const body = Buffer.concat([Buffer.from(name, 'latin1'), data]);
+  const ends = Buffer.alloc(8);
+  ends.writeUInt32BE(data.length, 0);
+  ends.writeUInt32BE(crc32(body), 4);
+  return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
+}
+
+/** The frame of a baseline JPEG, without picture data, after `before` bytes of camera data. */
+export function jpegFrame(width: number, height: number, before = 14): Buffer {
+  const parts: Buffer[] = [Buffer.from([0xff, 0xd8])];
+  for (let left = before; left > 0; left -= 60_000) {
+    const segment = Buffer.alloc(Math.min(left, 60_000) + 4);
+    segment.set([0xff, 0xe2]);
+    segment.writeUInt16BE(segment.length - 2, 2);
+    parts.push(segment);
+  }
+  const frame = Buffer.from([0xff, 0xc0, 0, 11, 8, 0, 0, 0, 0, 1, 1, 0x11, 0]);
+  frame.writeUInt16BE(height, 5);
+  frame.writeUInt16BE(width, 7);
+  return Buffer.concat([...parts, frame, Buffer.from([0xff, 0xd9])]);
+}
+
+/** The head of a GIF, without picture data. */
+export function gifHead(width: number, height: number): Buffer {
+  const head = Buffer.from('GIF89a\0\0\0\0\0\0\0', 'latin1');
+  head.writeUInt16LE(width, 6);
+  head.writeUInt16LE(height, 8);
+  return head;
+}
+
+/** The head of an extended WebP, without picture data. */
+export function webpHead(width: number, height: number): Buffer {
+  const head = Buffer.alloc(30);
+  head.write('RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0', 0, 'latin1');
+  head.writeUIntLE(width - 1, 24, 3);
+  head.writeUIntLE(height - 1, 27, 3);
+  return head;
+}
+
+export function dataUri(picture: Buffer, mediaType = 'image/png'): string {
+  return `data:${mediaType};base64,${picture.toString('base64')}`;
+}

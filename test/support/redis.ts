@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { freePort } from './ports.ts';
+
+export interface TestRedis extends AsyncDisposable {
+  readonly url: string;
+  readonly pid: number;
+  /** a connection for the test's own questions */
+  readonly client: Redis;
+}
+
+/** A redis-server of its own for one suite, with the settings that the product asks for; ready when it answers. */
+export async function startRedis(options: { readonly args?: readonly string[] } = {}): Promise<TestRedis> {
+  const dir = await mkdtemp(join(tmpdir(), 'penstock-redis-'));
+  const port = await freePort();
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'yes'];
+  const child = spawn('redis-server', [...args, '--maxmemory-policy', 'noeviction', ...(options.args ?? [])], {
+    stdio: 'ignore',
+  });
+  const exited = once(child, 'exit');
+  const url = `redis://127.0.0.1:${String(port)}`;
+  const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 20 });
+  client.on('error', () => {});
+  await client.ping();
+  return {
+    url,
+    pid: child.pid ?? 0,
+    client,
+    async [Symbol.asyncDispose]() {
+      client.disconnect();
+      child.kill('SIGKILL');
+      await exited;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}

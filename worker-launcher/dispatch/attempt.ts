@@ -1,0 +1,143 @@
+import type { AttemptError, Claimed, FrameType, Head } from '#contract/frame';
+import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
+import { streamFromEngine } from '../engine/stream.ts';
+import type { Slot } from './engine-slots.ts';
+import type { Publisher } from './publisher.ts';
+
+/** A repeated pickup waits this long for the gateway's `go`, in milliseconds. */
+const GO_LIMIT_MS = 3_000;
+
+export type AttemptOutcome = 'answered' | 'failed' | 'cancelled' | 'hand_back';
+
+/** What a pickup reads of its body: the engine's request and the milliseconds until the key lapses. */
+export interface StoredBody {
+  readonly bytes: Buffer | null;
+  readonly ttlMs: number;
+}
+
+export interface AttemptDeps {
+  readonly publisher: Publisher;
+  readonly readBody: (job: JobV1) => Promise<StoredBody>;
+  /** whether the replica's reply stream still exists */
+  readonly leaseAlive: (replica: string) => Promise<boolean>;
+  /** the engine refused or reset a connection */
+  readonly onSuspect: (engine: string) => void;
+}
+
+/** One pickup of one job: claimed, let go, sent to an engine, its bytes written back under one fencing token. */
+export class Attempt {
+  readonly job: JobV1;
+  readonly token: Token;
+  readonly #deps: AttemptDeps;
+  readonly #slot: Slot;
+  #onGo: () => void = () => {};
+  #onCancel: () => void = () => {};
+  #cancelled = false;
+
+  constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
+    this.#deps = deps;
+    this.job = job;
+    this.token = token;
+    this.#slot = slot;
+  }
+
+  /** The gateway let this pickup start. */
+  go(): void {
+    this.#onGo();
+  }
+
+  /** Ends it in any phase; nothing more is written. */
+  cancel(): void {
+    this.#cancelled = true;
+    this.#onCancel();
+  }
+
+  /** Ends it and tells the replica why. */
+  fail(reason: AttemptError['reason'], message: string): void {
+    if (this.#cancelled) return;
+    this.#sendJson('error', { reason, message } satisfies AttemptError);
+    this.cancel();
+  }
+
+  /** Runs to the end; never throws for what an engine or a gateway did. */
+  async run(): Promise<AttemptOutcome> {
+    const releaseReplica = this.#deps.publisher.retain(this.job.replica);
+    try {
+      const repeat = this.token.epoch > 1 || this.token.attempt > 1;
+      this.#sendJson('claimed', { engine: this.#slot.engine, waits: repeat } satisfies Claimed);
+      const reading = this.#deps.readBody(this.job);
+      if (repeat && !(await this.#letGo())) {
+        await reading;
+        if (this.#cancelled) return 'cancelled';
+        return (await this.#deps.leaseAlive(this.job.replica)) ? 'hand_back' : 'failed';
+      }
+      const body = await reading;
+      if (this.#cancelled) return 'cancelled';
+      if (body.bytes === null) return this.#failed('body_lost', 'the request body is no longer stored');
+      const leftMs = body.ttlMs - BODY_GRACE_MS;
+      if (leftMs <= 0) return this.#failed('expired', 'the deadline passed in the queue');
+      return await this.#askEngine(body.bytes, leftMs);
+    } finally {
+      releaseReplica();
+    }
+  }
+
+  async #letGo(): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const answered = await new Promise<boolean>((resolve) => {
+      this.#onGo = () => resolve(true);
+      this.#onCancel = () => resolve(false);
+      if (this.#cancelled) resolve(false);
+      timer = setTimeout(() => resolve(false), GO_LIMIT_MS);
+    });
+    clearTimeout(timer);
+    return answered;
+  }
+
+  #askEngine(body: Buffer, leftMs: number): Promise<AttemptOutcome> {
+    return new Promise((resolve) => {
+      const finish = (outcome: AttemptOutcome): void => {
+        clearTimeout(deadline);
+        resolve(outcome);
+      };
+      const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
+      const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
+      const abort = streamFromEngine(this.#slot.pool, request, {
+        head: (status, contentType) => this.#sendJson('head', { status, contentType } satisfies Head),
+        data: (chunk) => this.#send('data', chunk),
+        end: () => {
+          this.#send('end', Buffer.alloc(0));
+          finish('answered');
+        },
+        failed: (cause) => {
+          this.#deps.onSuspect(this.#slot.engine);
+          finish(this.#failed('worker_lost', cause.message));
+        },
+      });
+      this.#onCancel = () => {
+        abort();
+        finish('cancelled');
+      };
+      if (this.#cancelled) this.#onCancel();
+    });
+  }
+
+  #tokenText(): string {
+    return `${String(this.token.epoch)}-${String(this.token.attempt)}`;
+  }
+
+  #failed(reason: AttemptError['reason'], message: string): 'failed' {
+    this.#sendJson('error', { reason, message } satisfies AttemptError);
+    return 'failed';
+  }
+
+  #sendJson(type: FrameType, value: object): void {
+    this.#send(type, Buffer.from(JSON.stringify(value)));
+  }
+
+  #send(type: FrameType, payload: Buffer): void {
+    if (this.#cancelled) return;
+    const { requestId, replica } = this.job;
+    this.#deps.publisher.send(replica, { type, requestId, ...this.token, payload });
+  }
+}

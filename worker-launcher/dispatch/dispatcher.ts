@@ -1,0 +1,131 @@
+import { DelayedError, Worker, type Job } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Control } from '#contract/control';
+import { JobV1, KINDS, WORKER_OPTIONS, type Kind } from '#contract/job';
+import { keys } from '#contract/keys';
+import type { Log } from '#runtime/log';
+import { Attempt, type AttemptDeps } from './attempt.ts';
+import type { EngineSlots } from './engine-slots.ts';
+
+/** A job that found no room is looked at again after this long, in milliseconds; at 0 it would be pulled in a spin. */
+const NO_ROOM_DELAY_MS = 200;
+
+export interface DispatcherDeps extends AttemptDeps {
+  readonly redis: Redis;
+  readonly slots: EngineSlots;
+  readonly log: Log;
+}
+
+/**
+ * BullMQ Workers (a model's text and image queue) ↔ the emptiest ready engine. One Worker per process and queue, never
+ * per engine: BZPOPMIN serves who waited longest, whatever it already holds.
+ */
+export class Dispatcher {
+  readonly #deps: DispatcherDeps;
+  readonly #workers = new Map<string, { worker: Worker; model: string; kind: Kind; started: boolean }>();
+  /** by job id */
+  readonly #attempts = new Map<string, Attempt>();
+  #draining = false;
+
+  constructor(deps: DispatcherDeps) {
+    this.#deps = deps;
+  }
+
+  get inFlight(): number {
+    return this.#attempts.size;
+  }
+
+  /** To be called after every change of the engines: Workers pull as much as the ready engines have room for. */
+  async adjust(): Promise<void> {
+    if (this.#draining) return;
+    for (const model of this.#deps.slots.models()) for (const kind of KINDS) this.#ensureWorker(model, kind);
+    for (const entry of this.#workers.values()) {
+      const { worker, model, kind } = entry;
+      const room = this.#deps.slots.room(model, kind);
+      if (room === 0) {
+        if (entry.started) await worker.pause(true);
+        continue;
+      }
+      const raised = room > worker.concurrency;
+      worker.concurrency = room;
+      if (!entry.started) {
+        entry.started = true;
+        worker.run().catch((cause: unknown) => this.#deps.log.error({ cause }, 'a worker loop ended'));
+      } else {
+        // A main loop that is full only looks at a raised concurrency when it is woken.
+        if (raised) await worker.pause(true);
+        if (worker.isPaused()) await worker.resume();
+      }
+    }
+  }
+
+  /** A message of a gateway. */
+  control(message: Control): void {
+    for (const attempt of this.#attempts.values()) {
+      const { job, token } = attempt;
+      if (job.requestId !== message.requestId || token.epoch !== message.epoch) continue;
+      if (message.attempt !== undefined && token.attempt !== message.attempt) continue;
+      if (message.type === 'go') attempt.go();
+      else attempt.cancel();
+    }
+  }
+
+  /** The replica's lease lapsed: nobody reads its answers. */
+  replicaGone(replica: string): void {
+    for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.cancel();
+  }
+
+  /** Stops pulling and waits for what is in flight. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await Promise.all([...this.#workers.values()].map(({ worker }) => worker.close()));
+  }
+
+  /** Ends all attempts at once and tells their replicas. */
+  abandon(message: string): void {
+    this.#draining = true;
+    for (const attempt of this.#attempts.values()) attempt.fail('worker_lost', message);
+  }
+
+  #ensureWorker(model: string, kind: Kind): void {
+    const key = `${model}/${kind}`;
+    if (this.#workers.has(key)) return;
+    const worker = new Worker(kind, (job, token) => this.#process(job, token ?? ''), {
+      ...WORKER_OPTIONS,
+      connection: this.#deps.redis,
+      prefix: keys.queuePrefix(model),
+      autorun: false,
+    });
+    worker.on('error', (cause) => this.#deps.log.debug({ cause }, 'worker error'));
+    worker.on('lockRenewalFailed', (jobIds: string[]) => {
+      for (const id of jobIds) this.#attempts.get(id)?.cancel();
+    });
+    this.#workers.set(key, { worker, model, kind, started: false });
+  }
+
+  async #process(bullJob: Job, lockToken: string): Promise<void> {
+    const { slots, log } = this.#deps;
+    const parsed = JobV1.safeParse(bullJob.data);
+    if (!parsed.success) throw new Error(`a job this worker cannot read: ${parsed.error.message}`);
+    const job = parsed.data;
+    const slot = this.#draining ? undefined : slots.take(job.model, job.kind);
+    if (slot === undefined) return this.#handBack(bullJob, lockToken);
+    const id = bullJob.id ?? '';
+    const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: bullJob.attemptsStarted }, slot);
+    this.#attempts.set(id, attempt);
+    try {
+      const outcome = await attempt.run();
+      log.debug({ requestId: job.requestId, ...attempt.token, engine: slot.engine, outcome }, 'attempt ended');
+      if (outcome === 'hand_back') await this.#handBack(bullJob, lockToken);
+    } finally {
+      this.#attempts.delete(id);
+      slot.release();
+    }
+  }
+
+  /** `moveToDelayed` wakes a Worker; `moveToWait` of a job with a priority wakes nobody for seconds. */
+  async #handBack(bullJob: Job, lockToken: string): Promise<never> {
+    await bullJob.moveToDelayed(Date.now() + NO_ROOM_DELAY_MS, lockToken);
+    throw new DelayedError();
+  }
+}

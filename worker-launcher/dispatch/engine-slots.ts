@@ -1,0 +1,103 @@
+import { Pool } from 'undici';
+import type { Kind } from '#contract/job';
+import type { EngineReport } from '#contract/registry';
+import type { EngineEntry } from './link.ts';
+
+/** A place on an engine, held by one attempt. */
+export interface Slot {
+  readonly engine: string;
+  readonly pool: Pool;
+  release(): void;
+}
+
+interface Engine {
+  entry: EngineEntry;
+  readonly pool: Pool;
+  readonly inFlight: Record<Kind, number>;
+}
+
+/** Which engines of this dispatcher have room; text and image places are counted apart. */
+export class EngineSlots {
+  readonly #engines = new Map<string, Engine>();
+  readonly #onChange: () => void;
+
+  /** @param onChange called after each taken or released slot */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  /** Takes over what the launcher knows. A restarted engine gets fresh connections; requests on the old ones fail. */
+  update(entries: readonly EngineEntry[]): void {
+    const kept = new Set(entries.map((entry) => entry.id));
+    for (const [id, engine] of this.#engines) if (!kept.has(id)) this.#drop(id, engine);
+    for (const entry of entries) {
+      const known = this.#engines.get(entry.id);
+      if (known?.entry.pid === entry.pid && known.entry.port === entry.port) {
+        known.entry = entry;
+        continue;
+      }
+      if (known !== undefined) this.#drop(entry.id, known);
+      this.#engines.set(entry.id, { entry, pool: connect(entry), inFlight: { text: 0, image: 0 } });
+    }
+  }
+
+  /** Places of all ready engines of a model, taken or free. */
+  room(model: string, kind: Kind): number {
+    let room = 0;
+    for (const { entry } of this.#engines.values())
+      if (entry.model === model && entry.state === 'ready') room += entry.slots[kind];
+    return room;
+  }
+
+  /** @returns a place on the emptiest ready engine, or undefined when all are full */
+  take(model: string, kind: Kind): Slot | undefined {
+    let best: Engine | undefined;
+    let bestLoad = 1;
+    for (const engine of this.#engines.values()) {
+      const { entry, inFlight } = engine;
+      if (entry.model !== model || entry.state !== 'ready' || inFlight[kind] >= entry.slots[kind]) continue;
+      const load = load1(inFlight.text, entry.slots.text) + load1(inFlight.image, entry.slots.image);
+      if (best === undefined || load < bestLoad) {
+        best = engine;
+        bestLoad = load;
+      }
+    }
+    if (best === undefined) return undefined;
+    const { inFlight, entry, pool } = best;
+    inFlight[kind] += 1;
+    this.#onChange();
+    let held = true;
+    const release = (): void => {
+      if (!held) return;
+      held = false;
+      inFlight[kind] -= 1;
+      this.#onChange();
+    };
+    return { engine: entry.id, pool, release };
+  }
+
+  reports(): EngineReport[] {
+    return [...this.#engines.values()].map(({ entry, inFlight }) => ({ ...entry, inFlight: { ...inFlight } }));
+  }
+
+  models(): string[] {
+    return [...new Set([...this.#engines.values()].map(({ entry }) => entry.model))];
+  }
+
+  #drop(id: string, engine: Engine): void {
+    this.#engines.delete(id);
+    void engine.pool.destroy();
+  }
+}
+
+const load1 = (inFlight: number, slots: number): number => (slots === 0 ? 0 : inFlight / slots);
+
+/** Idle connections are closed before the engine closes them: vLLM's keep-alive is 5 s unless it was raised. */
+function connect(entry: EngineEntry): Pool {
+  return new Pool(`http://127.0.0.1:${String(entry.port)}`, {
+    connections: entry.slots.text + entry.slots.image,
+    pipelining: 1,
+    keepAliveTimeout: 4_000,
+    keepAliveMaxTimeout: 4_000,
+  });
+}

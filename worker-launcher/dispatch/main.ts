@@ -1,0 +1,121 @@
+import { Control } from '#contract/control';
+import { keys } from '#contract/keys';
+import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
+import { newIncarnation } from '#runtime/incarnation';
+import { endWith } from '#runtime/lifecycle';
+import { createLog } from '#runtime/log';
+import { connectRedis } from '#runtime/redis';
+import { loadConfig } from '../config.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { EngineSlots } from './engine-slots.ts';
+import { ToDispatcher, type FromDispatcher } from './link.ts';
+import { Publisher } from './publisher.ts';
+
+/** Composition root of a dispatcher process: a child of the launcher, which tells it of the engines over IPC. */
+const config = loadConfig(process.env);
+const log = createLog('dispatcher', config.WORKER_LOG_LEVEL);
+const incarnation = newIncarnation('d');
+const tell = (message: FromDispatcher): void => {
+  if (process.connected) process.send?.(message);
+};
+
+const redis = connectRedis(config.WORKER_REDIS_URL, 'patient', 'dispatcher', log);
+const controlRedis = connectRedis(config.WORKER_REDIS_URL, 'patient', 'dispatcher-control', log);
+const replyUrl = config.WORKER_REPLY_REDIS_URL ?? config.WORKER_REDIS_URL;
+const replyRedis = connectRedis(replyUrl, 'patient', 'dispatcher-replies', log);
+
+let loadTimer: NodeJS.Timeout | undefined;
+const slots = new EngineSlots(() => {
+  loadTimer ??= setTimeout(() => {
+    loadTimer = undefined;
+    tell({ type: 'load', inFlight: Object.fromEntries(slots.reports().map(({ id, inFlight }) => [id, inFlight])) });
+  }, 100);
+});
+const publisher = new Publisher(replyRedis, incarnation, (replica) => dispatcher.replicaGone(replica), log);
+const dispatcher = new Dispatcher({
+  redis,
+  slots,
+  log,
+  publisher,
+  readBody: async (job) => {
+    const key = keys.body(job.model, job.requestId);
+    const [bytes, ttlMs] = await Promise.all([replyRedis.getBuffer(key), replyRedis.pttl(key)]);
+    return { bytes, ttlMs };
+  },
+  leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
+  onSuspect: (engine) => tell({ type: 'suspect', engine }),
+});
+
+let draining = false;
+const report = async (): Promise<void> => {
+  const value: WorkerReport = {
+    incarnation,
+    pid: process.pid,
+    launcherPid: process.ppid,
+    node: config.WORKER_NODE,
+    pool: config.WORKER_POOL,
+    contract: [1],
+    draining,
+    engines: slots.reports(),
+  };
+  await redis
+    .multi()
+    .set(keys.worker(incarnation), JSON.stringify(value), 'PX', WORKER_REPORT_TTL_MS)
+    .zadd(keys.workers(), Date.now(), incarnation)
+    .exec();
+};
+const unreport = (): Promise<unknown> =>
+  redis.multi().del(keys.worker(incarnation)).zrem(keys.workers(), incarnation).exec();
+const reporting = setInterval(() => void report().catch(() => {}), WORKER_REPORT_EVERY_MS);
+
+controlRedis.on('message', (_channel, text) => {
+  const message = Control.safeParse(JSON.parse(text));
+  if (message.success) dispatcher.control(message.data);
+});
+await controlRedis.subscribe(keys.control(incarnation));
+
+let adjusting: Promise<void> = Promise.resolve();
+const adjust = (): void => {
+  adjusting = adjusting
+    .then(() => dispatcher.adjust())
+    .then(report)
+    .catch((cause: unknown) => log.error({ cause }, 'could not follow the engines'));
+};
+process.on('message', (raw) => {
+  const message = ToDispatcher.parse(raw);
+  if (message.type === 'engines') {
+    slots.update(message.engines);
+    adjust();
+  } else {
+    end('the launcher drains');
+  }
+});
+
+// Without the launcher nobody supervises the engines, and its guards end them: nothing here can finish.
+process.on('disconnect', () => dispatcher.abandon('the worker was killed'));
+const end = endWith(
+  [
+    {
+      name: 'finish',
+      because: 'running answers belong to their clients',
+      run: async () => {
+        draining = true;
+        await report();
+        await dispatcher.drain();
+      },
+    },
+    { name: 'last frames', because: 'the gateways wait for them', run: () => publisher.close() },
+    {
+      name: 'leave the registry',
+      because: 'a gateway must not count on these engines',
+      run: async () => {
+        clearInterval(reporting);
+        await unreport();
+        tell({ type: 'drained' });
+      },
+    },
+  ],
+  config.WORKER_DRAIN_TIMEOUT_MS,
+  log,
+);
+tell({ type: 'ready', incarnation });

@@ -155,7 +155,9 @@ function listen(app: RequestListener, host: string, port: number): Promise<Serve
   // No time limit of node's own: the deadline of a request is ours, and a body may come slowly within it.
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
   return new Promise((resolve, reject) => {
-    server.once('error', (cause) => reject(new Error(`cannot listen on ${host}:${String(port)}: ${cause.message}`, { cause })));
+    server.once('error', (cause) =>
+      reject(new Error(`cannot listen on ${host}:${String(port)}: ${cause.message}`, { cause })),
+    );
     server.listen(port, host, () => resolve(server));
   });
 }

@@ -47,7 +47,8 @@ export function createPrepare(deps: PrepareDeps): Prepare {
 export function findCard(deps: Pick<PrepareDeps, 'catalog' | 'unknownModel'>, name: string | undefined): ModelCard {
   const { cards } = deps.catalog;
   const only = cards.length === 1 ? cards[0] : undefined;
-  const found = name === undefined ? only : (deps.catalog.find(name) ?? (deps.unknownModel === 'single' ? only : undefined));
+  const found =
+    name === undefined ? only : (deps.catalog.find(name) ?? (deps.unknownModel === 'single' ? only : undefined));
   if (found !== undefined) return found;
   const served = cards.map((card) => card.name).join(', ');
   const message =

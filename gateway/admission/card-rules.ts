@@ -14,7 +14,7 @@ export interface CardPolicy {
   readonly maxChoices: number;
 }
 
-export interface Verdict {
+interface Verdict {
   /** the queue that the request belongs to */
   readonly kind: Kind;
   /** tokens that the engine is to allow for the answer */

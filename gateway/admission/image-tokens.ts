@@ -8,7 +8,7 @@ export interface ImageShape {
   readonly height: number;
 }
 
-export type ImageFormula = NonNullable<ModelCard['tokens']['image']>;
+type ImageFormula = NonNullable<ModelCard['tokens']['image']>;
 
 const TILE_PIXELS = 336;
 const TILE_TOKENS = 144;

@@ -73,7 +73,7 @@ function parse(body: unknown): ChatRequest {
   const limit = limits.find(({ tokens }) => tokens !== undefined);
   const sampling = { ...readSampling(body, Object.keys(SAMPLING), ''), ...readTools(body) };
   for (const [name, value] of Object.entries(body))
-    if (!READ.has(name) && !(name in REFUSED) && !isAbsent(value)) ignored.add(name);
+    if (!READ.has(name) && !Object.hasOwn(REFUSED, name) && !isAbsent(value)) ignored.add(name);
   return {
     ...(model === undefined ? {} : { model }),
     messages,

@@ -32,7 +32,10 @@ export function createAnswer(deps: AnswerDeps): Answer {
     noteRequest(context, request, res);
     const { card, kind, body, images } = await deps.prepare(request, NO_KEY, context.signal);
     context.model = card.name;
-    Object.assign(context.fields, { kind, images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`) });
+    Object.assign(context.fields, {
+      kind,
+      images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`),
+    });
     const question: Question = {
       model: card.name,
       kind,
@@ -85,7 +88,7 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
     // Once the headers are out, the end is told inside the stream, and no `[DONE]` follows.
     if (!res.headersSent) throw error;
     const failure = toFailure(error);
-    Object.assign(context.fields, { failure: failure.code, cause: String(failure.cause ?? failure.message) });
+    Object.assign(context.fields, { failure: failure.code, cause: failure.cause ?? failure.message });
     res.end(context.dialect.renderStreamFailure(failure));
   } finally {
     reply.close();

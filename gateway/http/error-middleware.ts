@@ -44,9 +44,10 @@ function bodyFailure(error: unknown): Failure | undefined {
   const { type, limit, status } = parsed.data;
   if (type === 'entity.too.large')
     return new Failure('body_too_large', `the body is larger than ${String(limit)} bytes`, {
-      ...(limit === undefined ? {} : { allowed: limit }),
+      allowed: limit ?? 0,
     });
-  if (status === 415) return new Failure('unsupported_media_type', 'this content-encoding is not read here; send the JSON as it is');
+  if (status === 415)
+    return new Failure('unsupported_media_type', 'this content-encoding is not read here; send the JSON as it is');
   if (type === 'request.aborted') return new Failure('client_closed', 'the client closed the connection');
   return new Failure('invalid_json', 'the body could not be read');
 }

@@ -13,9 +13,13 @@ export function readBody(limitBytes: number): RequestHandler {
 export function jsonBody(req: Request): unknown {
   const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? '';
   if (type !== 'application/json' && !/^application\/[\w.-]+\+json$/.test(type))
-    throw new Failure('unsupported_media_type', `send the body as content-type application/json, not ${type.slice(0, 80)}`);
+    throw new Failure(
+      'unsupported_media_type',
+      `send the body as content-type application/json, not ${type.slice(0, 80)}`,
+    );
   const bytes: unknown = req.body;
-  if (!Buffer.isBuffer(bytes) || bytes.length === 0) throw new Failure('invalid_json', 'the body is empty; send a JSON object');
+  if (!Buffer.isBuffer(bytes) || bytes.length === 0)
+    throw new Failure('invalid_json', 'the body is empty; send a JSON object');
   try {
     return JSON.parse(bytes.toString('utf8')) as unknown;
   } catch {

@@ -57,7 +57,8 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       metrics.inFlight.dec({ dialect: dialect.name });
       const labels = { gen_ai_request_model: context.model, dialect: dialect.name, status: String(status) };
       metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
-      const since = (at: number | undefined): number | undefined => (at === undefined ? undefined : Math.round(at - arrivedAt));
+      const since = (at: number | undefined): number | undefined =>
+        at === undefined ? undefined : Math.round(at - arrivedAt);
       log.info(
         {
           dialect: dialect.name,

@@ -25,7 +25,11 @@ export function createRoutes(deps: RouteDeps): Router {
   const openai = withContext(deps.openai, deps);
   const score = withContext(deps.score, deps);
 
-  router.route('/v1/chat/completions').all(openai).post(body, chatHandler(deps.answer, deps.requestTimeoutMs)).all(only('POST'));
+  router
+    .route('/v1/chat/completions')
+    .all(openai)
+    .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
+    .all(only('POST'));
   router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
   router.route('/v1/models/:id').all(openai).get(getModel(deps.catalog)).all(only('GET'));

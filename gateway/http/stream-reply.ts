@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import { Failure } from '#contract/failure';
+import type { Failure } from '#contract/failure';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
 import { EngineEvents } from '../relay/engine-events.ts';

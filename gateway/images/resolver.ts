@@ -19,7 +19,7 @@ export interface ImageFacts {
   readonly bytes: number;
 }
 
-export interface Resolved {
+interface Resolved {
   /** the same conversation, every picture a `data:` URI whose media type is that of its bytes */
   readonly request: ChatRequest;
   /** in the order of the conversation */

@@ -1,9 +1,8 @@
 import { imageSize } from 'image-size';
 
-export const IMAGE_TYPES = ['png', 'jpeg', 'webp', 'gif'] as const;
-export type ImageType = (typeof IMAGE_TYPES)[number];
+export type ImageType = 'png' | 'jpeg' | 'webp' | 'gif';
 
-export interface Sniffed {
+interface Sniffed {
   readonly type: ImageType;
   readonly width: number;
   readonly height: number;

@@ -40,7 +40,8 @@ export class Relay {
         frames: (dispatcher, frames) => {
           for (const frame of frames) this.#take(dispatcher, frame);
         },
-        gap: (dispatcher) => this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
+        gap: (dispatcher) =>
+          this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
         leaseLost: () => this.#failAll((x) => x.accepted !== undefined, 'the gateway lost its place for answers'),
       },
     });
@@ -124,7 +125,10 @@ export class Relay {
       if (now >= request.deadlineAt)
         this.#fail(exchange, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
       else if (exchange.bound && now - exchange.lastDataAt > request.idleMs)
-        this.#fail(exchange, new Failure('engine_silent', `the model process was silent for ${String(request.idleMs)} ms`));
+        this.#fail(
+          exchange,
+          new Failure('engine_silent', `the model process was silent for ${String(request.idleMs)} ms`),
+        );
       else if (accepted !== undefined && this.#reader.silenceMs(accepted.dispatcher) > SILENCE_LIMIT_MS)
         this.#fail(exchange, new Failure('worker_lost', 'the worker that held this request is gone'));
     }

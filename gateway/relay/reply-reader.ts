@@ -108,7 +108,15 @@ export class ReplyReader {
     while (!this.#stopped) {
       try {
         const from = this.#lastId;
-        const streams = await this.#deps.reader.xreadBuffer('COUNT', READ_COUNT, 'BLOCK', BLOCK_MS, 'STREAMS', this.#key, from);
+        const streams = await this.#deps.reader.xreadBuffer(
+          'COUNT',
+          READ_COUNT,
+          'BLOCK',
+          BLOCK_MS,
+          'STREAMS',
+          this.#key,
+          from,
+        );
         const entries = streams?.[0]?.[1] ?? [];
         for (const [id, fields] of entries) this.#take(id.toString('latin1'), fields);
         await this.#sample(entries.length < READ_COUNT);

@@ -1,0 +1,181 @@
+import { EventEmitter, once } from 'node:events';
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, test } from '@jest/globals';
+import type { ChatRequest } from '../../gateway/contract/chat.ts';
+import { createImageResolver } from '../../gateway/images/resolver.ts';
+import { dataUri, png } from '../support/pictures.ts';
+
+const PARAM = 'input_data.input_string[0].content[0].image_url.url';
+const never = new AbortController().signal;
+
+async function startServer(listener: RequestListener) {
+  const server = createServer(listener);
+  let hits = 0;
+  server.on('request', () => (hits += 1));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    at: (path: string, host = '127.0.0.1') => `http://${host}:${String(port)}${path}`,
+    hits: () => hits,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+function withUrl(url: string): ChatRequest {
+  return {
+    messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],
+    stream: false,
+    includeUsage: false,
+    maxTokensParam: 'input_data.parameters.max_new_tokens',
+    messagesParam: 'input_data.input_string',
+    choices: 1,
+    sampling: {},
+    ignored: [],
+  };
+}
+const limits = { timeoutMs: 5_000, limitBytes: 100_000 };
+const local = createImageResolver({ ...limits, allow: ['127.0.0.1'] });
+const strict = createImageResolver({ ...limits, allow: [] });
+
+test('a picture behind a URL arrives as a data URI, its type taken from its bytes', async () => {
+  const picture = png(8, 6);
+  await using server = await startServer((_req, res) => {
+    res.writeHead(200, { 'content-type': 'text/html' }).end(picture);
+  });
+  const { request, images } = await local.resolve(withUrl(server.at('/a.jpg')), never);
+  expect(images).toEqual([{ param: PARAM, type: 'png', width: 8, height: 6, bytes: picture.length }]);
+  expect(request).toEqual(withUrl(dataUri(picture)));
+  const byName = createImageResolver({ ...limits, allow: ['localhost'] });
+  expect(await byName.resolve(withUrl(server.at('/a.jpg', 'localhost')), never)).toEqual({ request, images });
+});
+
+test('addresses that are not public are refused without a connection, by number and by name', async () => {
+  await using server = await startServer((_req, res) => res.end(png(1, 1)));
+  for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']) {
+    const failure = strict.resolve(withUrl(server.at('/secret-path?sig=CANARY', host)), never);
+    await expect(failure).rejects.toMatchObject({ code: 'image_refused', status: 400, options: { param: PARAM } });
+    await expect(failure).rejects.toThrow('not a public address');
+    await expect(failure).rejects.not.toThrow('CANARY');
+  }
+  expect(server.hits()).toBe(0);
+});
+
+test('a redirect is followed, but not to an address that is refused', async () => {
+  await using server = await startServer((req, res) => {
+    const to: Record<string, string> = {
+      '/moved': '/final',
+      '/inside': server.at('/final', '127.0.0.2'),
+      '/metadata': 'http://169.254.169.254/metadata/instance',
+      '/file': 'file:///etc/passwd',
+      '/data': dataUri(png(1, 1)),
+      '/loop': '/loop',
+    };
+    const location = to[req.url ?? ''];
+    if (location === undefined) res.end(png(2, 2));
+    else res.writeHead(302, { location }).end('moved');
+  });
+  const get = (path: string) => local.resolve(withUrl(server.at(path)), never);
+  expect((await get('/moved')).images[0]?.width).toBe(2);
+  for (const path of ['/metadata', '/inside', '/file', '/data'])
+    await expect(get(path)).rejects.toMatchObject({ code: 'image_refused' });
+  const before = server.hits();
+  await expect(get('/loop')).rejects.toMatchObject({ code: 'image_fetch_failed' });
+  expect(server.hits() - before).toBe(4);
+});
+
+test('a host that answers with an error is named with its status, and nothing else of the URL', async () => {
+  await using server = await startServer((_req, res) => res.writeHead(404).end('no'));
+  const failure = local.resolve(withUrl(server.at('/private/CANARY.png')), never);
+  await expect(failure).rejects.toMatchObject({
+    code: 'image_fetch_failed',
+    message: `${PARAM} at 127.0.0.1 was answered with status 404`,
+  });
+});
+
+test('a page where a picture should be is an invalid image', async () => {
+  await using server = await startServer((_req, res) => {
+    res.writeHead(200, { 'content-type': 'image/png' }).end('<!doctype html>');
+  });
+  await expect(local.resolve(withUrl(server.at('/a.png')), never)).rejects.toMatchObject({ code: 'invalid_image' });
+});
+
+test('a picture over the limit is cut off, announced or not', async () => {
+  const big = Buffer.concat([png(4, 4), Buffer.alloc(100_000)]);
+  await using server = await startServer((req, res) => {
+    if (req.url === '/announced') res.end(big);
+    else res.write(big);
+  });
+  for (const path of ['/announced', '/endless'])
+    await expect(local.resolve(withUrl(server.at(path)), never)).rejects.toMatchObject({
+      code: 'image_too_large',
+      status: 413,
+    });
+});
+
+test('a host that keeps still, before or within its answer, is given up in time', async () => {
+  const hasty = createImageResolver({ allow: ['127.0.0.1'], timeoutMs: 150, limitBytes: 100_000 });
+  await using server = await startServer((req, res) => {
+    if (req.url === '/half') res.write(png(1, 1).subarray(0, 10));
+  });
+  for (const path of ['/never', '/half']) {
+    const failure = hasty.resolve(withUrl(server.at(path)), never);
+    await expect(failure).rejects.toMatchObject({ code: 'image_fetch_failed' });
+    await expect(failure).rejects.toThrow('did not arrive within 150 ms');
+  }
+});
+
+test('a refused or broken connection is the picture’s fault, not the gateway’s', async () => {
+  const closed = await startServer((_req, res) => res.end());
+  const url = closed.at('/a.png');
+  await closed[Symbol.asyncDispose]();
+  await expect(local.resolve(withUrl(url), never)).rejects.toMatchObject({ code: 'image_fetch_failed' });
+  await using server = await startServer((_req, res) => res.socket?.destroy());
+  await expect(local.resolve(withUrl(server.at('/a.png')), never)).rejects.toMatchObject({
+    code: 'image_fetch_failed',
+  });
+});
+
+test('a caller who leaves ends the fetch at once, and the host sees it', async () => {
+  const caller = new AbortController();
+  const gone = new Error('gone');
+  const host = new EventEmitter();
+  const hostSeesIt = once(host, 'close');
+  await using server = await startServer((_req, res) => {
+    res.on('close', () => host.emit('close'));
+    caller.abort(gone);
+  });
+  await expect(local.resolve(withUrl(server.at('/slow')), caller.signal)).rejects.toBe(gone);
+  await hostSeesIt;
+});
+
+test.each(['file:///etc/passwd', 'ftp://example.org/a.png', 'http://user:CANARY@127.0.0.1/a.png'])(
+  '%s is refused',
+  async (url) => {
+    const failure = local.resolve(withUrl(url), never);
+    await expect(failure).rejects.toMatchObject({ code: 'image_refused', options: { param: PARAM } });
+    await expect(failure).rejects.not.toThrow('CANARY');
+  },
+);
+
+test('of two pictures the bad one decides, and the other is not waited for', async () => {
+  await using server = await startServer(() => undefined);
+  const two = {
+    ...withUrl(''),
+    messages: [
+      {
+        role: 'user' as const,
+        content: [server.at('/never'), 'data:image/png;base64,@@@@'].map((url) => ({
+          type: 'image_url' as const,
+          image_url: { url },
+        })),
+      },
+    ],
+  };
+  await expect(local.resolve(two, never)).rejects.toMatchObject({ code: 'invalid_image' });
+});

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { Frame } from '#contract/frame';
+import { monotonic } from '#runtime/clock';
+import { ReplyReader } from '../../gateway/relay/reply-reader.ts';
+import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
+import { eventually } from '../support/eventually.ts';
+import { silentLog } from '../support/silent-log.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+
+let server: TestRedis;
+let connections: Redis[] = [];
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(async () => {
+  for (const connection of connections) connection.disconnect();
+  await server[Symbol.asyncDispose]();
+});
+function connect(): Redis {
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null });
+  connections.push(redis);
+  return redis;
+}
+
+async function startReader(replica: string) {
+  const seen: string[] = [];
+  const reader = new ReplyReader({
+    reader: connect(),
+    commands: connect(),
+    replica,
+    clock: monotonic,
+    log: silentLog,
+    events: {
+      frames: (_dispatcher, frames) => {
+        for (const { type, payload } of frames) seen.push(type === 'data' ? payload.toString() : type);
+      },
+      gap: (dispatcher) => seen.push(`gap ${dispatcher}`),
+      leaseLost: () => seen.push('lease lost'),
+    },
+  });
+  await reader.start();
+  return { reader, seen };
+}
+const data = (text: string): Frame => ({
+  type: 'data',
+  requestId: 'r-1',
+  epoch: 1,
+  attempt: 1,
+  payload: Buffer.from(text),
+});
+
+test('chunks arrive whole and in order, those of one turn in one entry', async () => {
+  const { reader, seen } = await startReader('g-order');
+  const publisher = new Publisher(connect(), 'd-order', () => {}, silentLog);
+  const before = await server.client.xlen('penstock:replies:g-order');
+  for (let i = 0; i < 50; i += 1) publisher.send('g-order', data(String(i)));
+  await eventually('all chunks', () => seen.length === 50);
+  expect(seen).toEqual(Array.from({ length: 50 }, (_, i) => String(i)));
+  expect((await server.client.xlen('penstock:replies:g-order')) - before).toBeLessThanOrEqual(1);
+  await publisher.close();
+  await reader.stop();
+});
+
+test('what was read is trimmed, and the lease has a life span', async () => {
+  const { reader, seen } = await startReader('g-trim');
+  const publisher = new Publisher(connect(), 'd-trim', () => {}, silentLog);
+  publisher.send('g-trim', data('a'));
+  await eventually('the chunk', () => seen.length === 1);
+  await eventually('trimmed', async () => (await server.client.xlen('penstock:replies:g-trim')) <= 1);
+  expect(await server.client.pttl('penstock:replies:g-trim')).toBeGreaterThan(5_000);
+  await publisher.close();
+  await reader.stop();
+  expect(await server.client.exists('penstock:replies:g-trim')).toBe(0);
+});
+
+test('an entry that was sent twice is taken once; a missing one is noticed', async () => {
+  const { reader, seen } = await startReader('g-seq');
+  const key = 'penstock:replies:g-seq';
+  const { encodeFrame } = await import('#contract/frame');
+  const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
+  await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
+  await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
+  await server.client.xadd(key, '*', 's', 'd:2', 'b', entry('b'));
+  await server.client.xadd(key, '*', 's', 'd:4', 'b', entry('d'));
+  await eventually('the last entry', () => seen.includes('d'));
+  expect(seen).toEqual(['a', 'b', 'gap d', 'd']);
+  await reader.stop();
+});
+
+test('a dead replica: the dispatcher is told, and its stream does not come back', async () => {
+  const gone: string[] = [];
+  const publisher = new Publisher(connect(), 'd-gone', (replica) => gone.push(replica), silentLog);
+  publisher.send('g-dead', data('a'));
+  await eventually('given up', () => gone.length === 1);
+  expect(gone).toEqual(['g-dead']);
+  expect(await server.client.exists('penstock:replies:g-dead')).toBe(0);
+  await publisher.close();
+});
+
+test('a lease that lapsed is noticed, and the stream is there again', async () => {
+  const { reader, seen } = await startReader('g-lapse');
+  await server.client.del('penstock:replies:g-lapse');
+  await eventually('noticed', () => seen.includes('lease lost'), 8_000);
+  expect(await server.client.exists('penstock:replies:g-lapse')).toBe(1);
+  const publisher = new Publisher(connect(), 'd-lapse', () => {}, silentLog);
+  publisher.send('g-lapse', data('a'));
+  await eventually('answers come again', () => seen.includes('a'));
+  await publisher.close();
+  await reader.stop();
+});
+
+test('a dispatcher that works for a replica is heard each second; its silence grows when it stops', async () => {
+  const { reader, seen } = await startReader('g-beat');
+  const publisher = new Publisher(connect(), 'd-beat', () => {}, silentLog);
+  const release = publisher.retain('g-beat');
+  await eventually('two heartbeats', () => seen.filter((type) => type === 'heartbeat').length >= 2);
+  expect(reader.silenceMs('d-beat')).toBeLessThan(2_500);
+  release();
+  await eventually('silence', () => reader.silenceMs('d-beat') > 2_500, 8_000);
+  await publisher.close();
+  await reader.stop();
+});

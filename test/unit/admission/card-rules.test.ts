@@ -1,0 +1,158 @@
+import { expect, test } from '@jest/globals';
+import { compileRules } from '../../../gateway/admission/card-rules.ts';
+import type { CardRules } from '../../../gateway/admission/card-rules.ts';
+import { imageTokens } from '../../../gateway/admission/image-tokens.ts';
+import type { ChatRequest, ContentPart } from '../../../gateway/contract/chat.ts';
+import { toFailure } from '../../../gateway/contract/failure.ts';
+import type { Failure } from '../../../gateway/contract/failure.ts';
+import { parseCatalog } from '../../../gateway/contract/model-card.ts';
+import { readYamlFolder } from '../../../gateway/runtime/yaml-folder.ts';
+
+const NAME = 'Phi-3-vision-128k-instruct';
+const catalog = parseCatalog(readYamlFolder('deploy/models'));
+const found = catalog.find('azureai');
+if (found === undefined) throw new Error('no card');
+const card = found;
+const rules = compileRules(card, { maxTokens: 'refuse', maxChoices: 1 });
+
+const text: ContentPart = { type: 'text', text: 'hi' };
+const picture: ContentPart = { type: 'image_url', image_url: { url: 'https://example.org/a.png' } };
+
+function conversation(
+  turns: readonly (string | readonly ContentPart[])[],
+  fields: Partial<ChatRequest> = {},
+): ChatRequest {
+  return {
+    messages: turns.map((content) => ({ role: 'user', content })),
+    stream: false,
+    includeUsage: false,
+    maxTokensParam: 'max_tokens',
+    messagesParam: 'messages',
+    choices: 1,
+    sampling: {},
+    ignored: [],
+    ...fields,
+  };
+}
+function refusal(check: () => unknown): Failure {
+  try {
+    check();
+  } catch (error) {
+    return toFailure(error);
+  }
+  throw new Error('was accepted');
+}
+const before = (request: ChatRequest, by: CardRules = rules) => refusal(() => by.checkBeforeImages(request));
+
+test('the shipped card: its names, and the same num_crops for the rules and the engine', () => {
+  for (const name of [NAME, 'phi3-mini-vision', `microsoft/${NAME}`]) expect(catalog.find(name)).toBe(card);
+  expect(card.engine.mm_processor_kwargs).toEqual({ num_crops: card.tokens.image?.num_crops });
+});
+
+test('the card’s grid: one image in one turn or in several is fine', () => {
+  expect(rules.checkBeforeImages(conversation(['hi']))).toEqual({ kind: 'text', maxTokens: 4096 });
+  expect(rules.checkBeforeImages(conversation([[picture, text]]))).toEqual({ kind: 'image', maxTokens: 4096 });
+  expect(rules.checkBeforeImages(conversation([[picture, text], 'and then?', [text]]))).toMatchObject({
+    kind: 'image',
+  });
+});
+
+test.each([
+  ['in one turn', [[picture, text, picture]], 'messages[0].content[2]', 2],
+  ['over several turns', [[picture], 'hm', [text, picture], [picture]], 'messages[2].content[1]', 3],
+])('the card’s grid: several images %s are refused', (_name, turns, param, asked) => {
+  expect(before(conversation(turns))).toMatchObject({
+    code: 'too_many_images',
+    status: 400,
+    message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${String(asked)}`,
+    options: { param, asked, allowed: 1, card: NAME },
+  });
+});
+
+test('a text model takes no image, whatever its card counts', () => {
+  const textOnly = { ...card, modalities: { ...card.modalities, input: ['text' as const] } };
+  const failure = before(
+    conversation([[text, picture]]),
+    compileRules(textOnly, { maxTokens: 'refuse', maxChoices: 1 }),
+  );
+  expect(failure).toMatchObject({ code: 'too_many_images', options: { param: 'messages[0].content[1]', allowed: 0 } });
+});
+
+test('several answers to one request are a batch, unless the operator allows them', () => {
+  const two = conversation(['hi'], { choices: 2, maxTokensParam: 'input_data.parameters.max_new_tokens' });
+  expect(before(two)).toMatchObject({
+    code: 'batch_not_supported',
+    message: `${NAME} gives 1 answer per request; n asks for 2`,
+    options: { param: 'input_data.parameters.n', asked: 2, allowed: 1, card: NAME },
+  });
+  expect(compileRules(card, { maxTokens: 'refuse', maxChoices: 2 }).checkBeforeImages(two).kind).toBe('text');
+});
+
+test('an answer longer than the card’s longest is refused, or cut where the operator says so', () => {
+  const long = conversation(['hi'], { maxTokens: 5_000 });
+  expect(before(long)).toMatchObject({
+    code: 'max_tokens_exceeded',
+    options: { param: 'max_tokens', asked: 5_000, allowed: 4_096, card: NAME },
+  });
+  const clamp = compileRules(card, { maxTokens: 'clamp', maxChoices: 1 });
+  expect(clamp.checkBeforeImages(long).maxTokens).toBe(4_096);
+  expect(clamp.checkBeforeImages(conversation(['hi'], { maxTokens: 7 })).maxTokens).toBe(7);
+  expect(rules.checkBeforeImages(conversation(['hi'], { maxTokens: 4_096 })).maxTokens).toBe(4_096);
+});
+
+test('a conversation that cannot fit the context is refused before an engine counts its tokens', () => {
+  const most = 131_072 * card.tokens.longest_token_characters;
+  expect(rules.checkBeforeImages(conversation(['a'.repeat(most)])).kind).toBe('text');
+  expect(before(conversation(['a'.repeat(most), 'b']))).toMatchObject({
+    code: 'context_length_exceeded',
+    options: { param: 'messages', asked: 131_073, allowed: 131_072, card: NAME },
+  });
+  expect(before(conversation([[{ type: 'text', text: 'a'.repeat(most) }, picture]])).options.asked).toBe(131_072 + 313);
+});
+
+test('the true size of a picture counts against the context', () => {
+  const nearly = 'a'.repeat((131_072 - 2_000) * card.tokens.longest_token_characters);
+  const request = conversation([[{ type: 'text', text: nearly }, picture]]);
+  const at = (width: number, height: number) => [{ param: 'messages[0].content[1].image_url.url', width, height }];
+  expect(rules.checkBeforeImages(request).kind).toBe('image');
+  expect(() => rules.checkWithImages(request, at(400, 300))).not.toThrow();
+  expect(refusal(() => rules.checkWithImages(request, at(300, 300)))).toMatchObject({
+    code: 'context_length_exceeded',
+    options: { asked: 131_072 - 2_000 + 2_509, allowed: 131_072 },
+  });
+});
+
+test.each([
+  [1, 1, true],
+  [6_000, 1, false],
+  [336, 5_400, true],
+  [5_376, 1, true],
+  [5_377, 1, false],
+  [1, 5_377, false],
+])('a picture of %i by %i pixels can be tiled: %s', (width, height, fine) => {
+  const check = () => rules.checkWithImages(conversation([[picture]]), [{ param: 'p', width, height }]);
+  if (fine) expect(check).not.toThrow();
+  else
+    expect(refusal(check)).toMatchObject({
+      code: 'invalid_image',
+      options: { param: 'p', allowed: 5_376, card: NAME },
+    });
+});
+
+test.each([
+  [16, [2509, 1921, 2353, 2377, 1933]],
+  [12, [1489, 1921, 1921, 1933, 1933]],
+  [9, [1489, 1489, 1045, 1057, 1489]],
+  [6, [757, 757, 1045, 1057, 757]],
+  [4, [757, 757, 757, 757, 757]],
+  [1, [313, 313, 313, 313, 313]],
+])('image tokens at num_crops %i are those that vLLM counts', (num_crops, tokens) => {
+  const sizes: [number, number][] = [
+    [1, 1],
+    [1024, 768],
+    [1920, 1080],
+    [1080, 1920],
+    [1240, 1754],
+  ];
+  expect(sizes.map(([width, height]) => imageTokens({ formula: 'phi3_v', num_crops }, width, height))).toEqual(tokens);
+});

@@ -1,0 +1,187 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { Failure, toFailure } from '../../../gateway/contract/failure.ts';
+import type { FailureCode } from '../../../gateway/contract/failure.ts';
+import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
+
+const score = createAzureScore({ deploymentName: 'blue', card: 'Phi-3-vision-128k-instruct' });
+const hi = { role: 'user', content: 'hi' };
+const withParameters = (parameters: unknown) => score.parse({ input_data: { input_string: [hi], parameters } });
+
+function refusal(body: unknown): Failure {
+  try {
+    score.parse(body);
+  } catch (error) {
+    return toFailure(error);
+  }
+  throw new Error('was accepted');
+}
+
+test('the model card’s own request', () => {
+  const sample: unknown = JSON.parse(readFileSync('test/fixtures/card/sample-request.json', 'utf8'));
+  const parsed = score.parse(sample);
+  expect(parsed).toMatchObject({
+    stream: false,
+    maxTokens: 2048,
+    sampling: { temperature: 0.7 },
+    choices: 1,
+    ignored: [],
+  });
+  expect(parsed.maxTokensParam).toBe('input_data.parameters.max_new_tokens');
+  expect(parsed.messages[0]?.content).toHaveLength(2);
+  expect(parsed.model).toBeUndefined();
+});
+
+test('parameters may be absent, null or empty, and in the wrong place they have no effect', () => {
+  const plain = withParameters({});
+  expect(withParameters(null)).toEqual(plain);
+  expect(score.parse({ input_data: { input_string: [hi] } })).toEqual(plain);
+  const outer = score.parse({ input_data: { input_string: [hi] }, parameters: { max_new_tokens: 8 } });
+  expect(outer).toEqual({ ...plain, ignored: ['parameters'] });
+});
+
+test.each([
+  [{ max_new_tokens: 8, max_tokens: 9 }, 8, 'max_new_tokens'],
+  [{ max_gen_len: 7, max_tokens: 9 }, 7, 'max_gen_len'],
+  [{ max_tokens: 9 }, 9, 'max_tokens'],
+])('answer length from %j is %i', (parameters, tokens, name) => {
+  expect(withParameters(parameters)).toMatchObject({
+    maxTokens: tokens,
+    maxTokensParam: `input_data.parameters.${name}`,
+  });
+});
+
+test.each([
+  [{ do_sample: false, temperature: 0.7 }, { temperature: 0 }],
+  [{ do_sample: true, temperature: 0.7 }, { temperature: 0.7 }],
+  [{ use_beam_search: true }, { use_beam_search: true, temperature: 0 }],
+  [{ eos_token_id: 32007 }, { stop_token_ids: [32007] }],
+  [{ eos_token_id: [1, 2] }, { stop_token_ids: [1, 2] }],
+  [
+    { top_p: 0.9, top_k: 5, stop: 'x', ignore_eos: true },
+    { top_p: 0.9, top_k: 5, stop: 'x', ignore_eos: true },
+  ],
+])('parameters %j reach the engine as %j', (parameters, sampling) => {
+  expect(withParameters(parameters)).toMatchObject({ sampling, ignored: [] });
+  expect(Object.keys(withParameters(parameters).sampling)).toHaveLength(Object.keys(sampling).length);
+});
+
+test('what Azure’s container drops is dropped and told; there is never a stream', () => {
+  const parsed = withParameters({ seed: 1, stream: true, return_full_text: true, _batch_size: 4, best_of: 2 });
+  expect(parsed).toMatchObject({ stream: false, sampling: {} });
+  expect(parsed.ignored).toEqual(
+    ['seed', 'stream', 'return_full_text', '_batch_size', 'best_of'].map((n) => `parameters.${n}`),
+  );
+});
+
+test.each([
+  ['top_p', 0],
+  ['temperature', 'hot'],
+  ['max_new_tokens', -1],
+  ['n', 0],
+  ['do_sample', 'no'],
+])('a bad %s is named where the caller wrote it', (name, value) => {
+  const param = `input_data.parameters.${name}`;
+  expect(refusal({ input_data: { input_string: [hi], parameters: { [name]: value } } })).toMatchObject({
+    code: 'invalid_request',
+    options: { param },
+  });
+});
+
+test.each([
+  ['older MLflow', { inputs: { input_string: [hi] }, parameters: { max_new_tokens: 8 } }, 'input_data'],
+  ['an OpenAI body', { messages: [hi] }, 'input_data'],
+  ['input_data as text', { input_data: '{"input_string":[]}' }, 'input_data'],
+  ['a list of prompts', { input_data: ['p1', 'p2'], params: {} }, 'input_data'],
+  ['prompts, not messages', { input_data: { input_string: ['p1', 'p2'] } }, 'input_data.input_string'],
+  ['a pandas table', { input_data: { columns: ['a'], index: [0], data: [['x']] } }, 'input_data.input_string'],
+  ['one text', { input_data: { input_string: 'hi' } }, 'input_data.input_string'],
+  ['one conversation in a list', { input_data: { input_string: [[hi]] } }, 'input_data.input_string'],
+  ['parameters as a list', { input_data: { input_string: [hi], parameters: [] } }, 'input_data.parameters'],
+  ['a list as body', [hi], undefined],
+])('%s: refused with the shape that is expected', (_name, body, param) => {
+  const failure = refusal(body);
+  expect(failure).toMatchObject({ code: 'invalid_request', status: 400 });
+  expect(failure.options.param).toBe(param);
+  expect(failure.message).toContain('input_data.input_string');
+});
+
+test('several conversations in one request are a batch, refused in the card’s name', () => {
+  expect(refusal({ input_data: { input_string: [[hi], [hi], [hi]] } })).toMatchObject({
+    code: 'batch_not_supported',
+    message: 'Phi-3-vision-128k-instruct takes 1 conversation per request; input_data.input_string holds 3',
+    options: { param: 'input_data.input_string', asked: 3, allowed: 1, card: 'Phi-3-vision-128k-instruct' },
+  });
+});
+
+test.each([
+  [' There are three boats.\n', '{"output":" There are three boats.\\n"}'],
+  [null, '{"output":""}'],
+])('the answer %j is put out untrimmed', (content, body) => {
+  const engine = Buffer.from(
+    JSON.stringify({ id: 'x', choices: [{ index: 0, message: { role: 'assistant', content } }] }),
+  );
+  expect(score.renderAnswer(engine)).toEqual({
+    status: 200,
+    headers: { 'content-type': 'application/json', 'azureml-model-deployment': 'blue' },
+    body,
+  });
+});
+
+test('an engine answer that cannot be read is the engine’s failure, not the caller’s', () => {
+  for (const bytes of ['', '{}', '{"choices":[]}'])
+    expect(() => score.renderAnswer(Buffer.from(bytes))).toThrow('cannot be read');
+});
+
+const render = (code: FailureCode, options = {}) => score.renderFailure(new Failure(code, 'why', options));
+
+test.each([
+  ['too_many_images', 400],
+  ['model_not_found', 404],
+  ['body_too_large', 413],
+  ['unsupported_media_type', 415],
+  ['internal', 500],
+  ['worker_lost', 502],
+  ['engine_silent', 504],
+] as const)('%s: what Azure’s container would say, wrapped into 424 with the status %i beside it', (code, status) => {
+  const { status: outer, headers, body } = render(code, { param: 'input_data.input_string[0].content[1]' });
+  expect(outer).toBe(424);
+  expect(headers).toMatchObject({
+    'content-type': 'application/json',
+    'azureml-model-deployment': 'blue',
+    'ms-azureml-model-error-statuscode': String(status),
+    'ms-azureml-model-error-reason': 'model_error',
+    'x-ms-error-code': code,
+  });
+  const parsed: unknown = JSON.parse(String(body));
+  expect(parsed).toMatchObject({
+    error: { code, message: 'why', param: 'input_data.input_string[0].content[1]', status, details: [] },
+    detail: [{ type: 'value_error', loc: ['body', 'input_data', 'input_string', 0, 'content', 1], msg: 'why' }],
+  });
+});
+
+test.each([
+  ['unauthorized', 401],
+  ['forbidden', 403],
+  ['deadline_exceeded', 408],
+  ['no_engine', 503],
+  ['shutting_down', 503],
+] as const)('%s: the endpoint’s own answer %i', (code, status) => {
+  const rendered = render(code);
+  expect(rendered.status).toBe(status);
+  expect(rendered.headers['ms-azureml-model-error-statuscode']).toBeUndefined();
+  expect(rendered.headers['retry-after']).toBe(status === 503 ? '1' : undefined);
+  expect(JSON.parse(String(rendered.body))).toMatchObject({ error: { code, status, message: 'why' } });
+});
+
+test('too many requests: an empty text, the reason in a header', () => {
+  expect(render('queue_full', { retryAfterSeconds: 5 })).toMatchObject({
+    status: 429,
+    headers: {
+      'content-type': 'text/plain',
+      'ms-azureml-model-error-reason': 'too_many_pending_request',
+      'retry-after': '5',
+    },
+    body: '',
+  });
+});

@@ -1,0 +1,122 @@
+import { expect, test } from '@jest/globals';
+import type { ChatRequest } from '../../../gateway/contract/chat.ts';
+import { createImageResolver } from '../../../gateway/images/resolver.ts';
+import { dataUri, gifHead, jpegFrame, png, webpHead } from '../../support/pictures.ts';
+
+const PARAM = 'messages[0].content[1].image_url.url';
+const resolver = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 15_000_000 });
+const never = new AbortController().signal;
+
+function withPicture(...urls: string[]): ChatRequest {
+  const parts = urls.map((url) => ({ type: 'image_url' as const, image_url: { url } }));
+  return {
+    messages: [{ role: 'user', content: [{ type: 'text', text: 'what is it?' }, ...parts] }],
+    stream: false,
+    includeUsage: false,
+    maxTokensParam: 'max_tokens',
+    messagesParam: 'messages',
+    choices: 1,
+    sampling: {},
+    ignored: [],
+  };
+}
+const resolve = (url: string) => resolver.resolve(withPicture(url), never);
+
+test.each([
+  ['png', png(30, 20)],
+  ['jpeg', jpegFrame(30, 20)],
+  ['jpeg', jpegFrame(30, 20, 180_000)],
+  ['gif', gifHead(30, 20)],
+  ['webp', webpHead(30, 20)],
+])('a %s is known by its bytes, whatever type it claims', async (type, bytes) => {
+  const { request, images } = await resolve(dataUri(bytes, 'image/x-wrong'));
+  expect(images).toEqual([{ param: PARAM, type, width: 30, height: 20, bytes: bytes.length }]);
+  expect(request).toEqual(withPicture(dataUri(bytes, `image/${type}`)));
+});
+
+test('the scheme may be in capitals, the type may lack its second half', async () => {
+  const base64 = png(1, 1).toString('base64');
+  for (const head of [
+    'DATA:image/PNG;base64,',
+    'data:image;base64,',
+    'data:;BASE64,',
+    'data:image/png;name=a.png;base64,',
+  ])
+    expect((await resolve(head + base64)).request).toEqual(withPicture(`data:image/png;base64,${base64}`));
+});
+
+const whole = png(40, 40).toString('base64');
+test.each([
+  ['line breaks', `data:image/png;base64,${whole.replace(/.{76}/g, '$&\n')}`, 'white space'],
+  ['the URL-safe alphabet', `data:image/png;base64,${whole.slice(0, -8)}-_-_-_-_`, 'URL-safe'],
+  ['a wrong character', `data:image/png;base64,${whole.slice(0, -8)}@@@@@@@@`, 'does not belong'],
+  ['no padding', `data:image/png;base64,${png(40, 41).toString('base64').replace(/=*$/, '')}A`, 'cut short'],
+  ['nothing after the comma', 'data:image/png;base64,', 'cut short'],
+  ['padding in the middle', `data:image/png;base64,AAAA=AAA`, 'does not belong'],
+  ['a URI that is not base64', 'data:image/png,%89PNG', 'not base64'],
+  ['base64 alone', whole, 'neither an http(s) URL'],
+  ['a bare word', 'picture.png', 'neither an http(s) URL'],
+])('%s: refused, telling the right form', async (_name, url, words) => {
+  const failure = resolve(url);
+  await expect(failure).rejects.toMatchObject({ code: 'invalid_image', status: 400, options: { param: PARAM } });
+  await expect(failure).rejects.toThrow(words);
+  await expect(failure).rejects.toThrow('data:image/png;base64,…');
+});
+
+test.each([
+  ['SVG', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), 'SVG or HTML'],
+  ['HTML', Buffer.from('\n<!doctype html><html></html>'), 'SVG or HTML'],
+  ['a cut PNG header', png(9, 9).subarray(0, 20), 'not a whole'],
+  ['a JPEG without a frame', jpegFrame(9, 9).subarray(0, 12), 'not a whole'],
+  ['a BMP', Buffer.from('BM6\0\0\0\0\0\0\x006\0\0\0(\0\0\0\x01\0\0\0\x01\0\0\0', 'latin1'), 'not a whole'],
+  ['a PNG without extent', Buffer.concat([png(1, 1).subarray(0, 16), Buffer.alloc(40)]), 'not a whole'],
+  ['a text', Buffer.from('hello, this is not a picture'), 'not a whole'],
+])('%s is no picture for this model', async (_name, bytes, words) => {
+  const failure = resolve(dataUri(bytes));
+  await expect(failure).rejects.toMatchObject({ code: 'invalid_image', options: { param: PARAM } });
+  await expect(failure).rejects.toThrow(words);
+});
+
+test('a picture over the limit of bytes or of pixels is too large, not a server’s fault', async () => {
+  const small = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 60 });
+  await expect(small.resolve(withPicture(dataUri(png(50, 50))), never)).rejects.toMatchObject({
+    code: 'image_too_large',
+    status: 413,
+    options: { param: PARAM, allowed: 60 },
+  });
+  await expect(resolve(dataUri(gifHead(60_000, 60_000)))).rejects.toMatchObject({ code: 'image_too_large' });
+});
+
+test('several pictures keep their places', async () => {
+  const { images } = await resolver.resolve(withPicture(dataUri(png(1, 2)), dataUri(gifHead(3, 4))), never);
+  expect(images.map(({ param, width }) => [param, width])).toEqual([
+    ['messages[0].content[1].image_url.url', 1],
+    ['messages[0].content[2].image_url.url', 3],
+  ]);
+});
+
+test('a conversation without pictures comes back as it is', async () => {
+  const request = withPicture();
+  expect(await resolver.resolve(request, never)).toEqual({ request, images: [] });
+});
+
+test('20 MB of base64 are checked in turns that let others go on', async () => {
+  const bytes = Buffer.alloc(14_900_000, 1);
+  png(64, 64).copy(bytes);
+  let turns = 0;
+  let watching = true;
+  const watch = (): void => {
+    turns += 1;
+    if (watching) setImmediate(watch);
+  };
+  setImmediate(watch);
+  const { images } = await resolve(dataUri(bytes));
+  watching = false;
+  expect(images[0]).toMatchObject({ width: 64, bytes: 14_900_000 });
+  expect(turns).toBeGreaterThan(5);
+});
+
+test('a caller who left ends the check with their reason', async () => {
+  const gone = new Error('gone');
+  await expect(resolver.resolve(withPicture(dataUri(png(1, 1))), AbortSignal.abort(gone))).rejects.toBe(gone);
+});

@@ -1,0 +1,90 @@
+import { expect, test } from '@jest/globals';
+import type { Failure } from '#contract/failure';
+import type { Frame } from '#contract/frame';
+import { Exchange } from '../../../gateway/relay/exchange.ts';
+
+function open() {
+  const seen: string[] = [];
+  const exchange = new Exchange({
+    requestId: 'g-1',
+    model: 'm',
+    kind: 'text',
+    idleMs: 1_000,
+    deadlineAt: 10_000,
+    onClaimed: () => seen.push('claimed'),
+    sink: {
+      head: (head) => seen.push(`head ${String(head.status)}`),
+      data: (chunk) => seen.push(chunk.toString()),
+      end: () => seen.push('end'),
+      fail: (failure: Failure) => seen.push(failure.code),
+    },
+  });
+  const take = (type: Frame['type'], epoch: number, attempt: number, payload: object | string = '', from = 'd1') =>
+    exchange.take(
+      from,
+      {
+        type,
+        requestId: 'g-1',
+        epoch,
+        attempt,
+        payload: Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload)),
+      },
+      0,
+    );
+  return { exchange, seen, take };
+}
+const first = { engine: 'engine-0', waits: false };
+const repeat = { engine: 'engine-1', waits: true };
+const ok = { status: 200, contentType: 'text/event-stream' };
+
+test('the ordinary way: claimed, head, data, end', () => {
+  const { seen, take } = open();
+  expect(take('claimed', 1, 1, first)).toEqual({ kind: 'none' });
+  take('head', 1, 1, ok);
+  expect(seen).toEqual(['claimed']);
+  take('data', 1, 1, 'a');
+  take('data', 1, 1, 'b');
+  expect(take('end', 1, 1)).toEqual({ kind: 'over' });
+  expect(seen).toEqual(['claimed', 'head 200', 'a', 'b', 'end']);
+});
+
+test('a repeated pickup before any byte is let go, and the first one no longer counts', () => {
+  const { seen, take } = open();
+  take('claimed', 1, 1, first);
+  take('head', 1, 1, ok);
+  expect(take('claimed', 1, 2, repeat, 'd2')).toEqual({ kind: 'go', token: { epoch: 1, attempt: 2 } });
+  expect(take('data', 1, 1, 'stale')).toMatchObject({ kind: 'cancel', dispatcher: 'd1' });
+  take('head', 1, 2, ok, 'd2');
+  take('data', 1, 2, 'fresh', 'd2');
+  expect(seen).toEqual(['claimed', 'head 200', 'fresh']);
+});
+
+test('once bytes were taken, a repeat is told to stop: no client gets a token twice', () => {
+  const { seen, take } = open();
+  take('claimed', 1, 1, first);
+  take('data', 1, 1, 'a');
+  expect(take('claimed', 1, 2, repeat, 'd2')).toMatchObject({ kind: 'cancel', dispatcher: 'd2' });
+  take('data', 1, 1, 'b');
+  expect(seen).toEqual(['claimed', 'a', 'b']);
+});
+
+test('a superseded life is told to stop', () => {
+  const { exchange, take } = open();
+  exchange.epoch = 2;
+  expect(take('claimed', 1, 1, first)).toMatchObject({ kind: 'cancel' });
+});
+
+test('bytes that nobody claimed are refused', () => {
+  expect(open().take('data', 1, 1, 'x')).toMatchObject({ kind: 'cancel' });
+});
+
+test.each([
+  ['expired', 'deadline_exceeded'],
+  ['body_lost', 'worker_lost'],
+  ['worker_lost', 'worker_lost'],
+])('an attempt that ends with %s tells the client %s', (reason, code) => {
+  const { seen, take } = open();
+  take('claimed', 1, 1, first);
+  expect(take('error', 1, 1, { reason, message: 'm' })).toEqual({ kind: 'over' });
+  expect(seen).toEqual(['claimed', code]);
+});

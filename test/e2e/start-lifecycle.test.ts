@@ -1,0 +1,272 @@
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { eventually } from '../support/eventually.ts';
+import { startRedis } from '../support/redis.ts';
+import {
+  cleanEnv,
+  freePorts,
+  isAlive,
+  ROOT,
+  runStart,
+  temporaryFolder,
+  type StartProcess,
+} from '../support/start-process.ts';
+
+/** What the start asks of a program, and nothing else; BEHAVIOUR makes it one that fails. */
+const STAND_IN = `
+import { createServer } from 'node:http';
+const kind = process.argv[1].includes('gateway') ? 'GATEWAY' : 'WORKER';
+const how = process.env['BEHAVIOUR_' + kind] ?? '';
+if (how === 'refuses') { process.stderr.write('bad configuration: X is not a number\\n'); process.exit(1); }
+const serve = (req, res) => {
+  const ready = how !== 'never-ready' || !req.url.startsWith('/readyz');
+  res.writeHead(ready ? 200 : 503, { 'content-type': 'application/json' });
+  const engines = [{ id: 'engine-0', pid: null, state: how === 'gives-up' ? 'stopped' : 'ready', lastFailure: 'no such flag' }];
+  res.end(JSON.stringify({ engines, data: [{ id: 'stand-in-model' }] }));
+};
+for (const name of [kind + '_PORT', kind + '_INTERNAL_PORT']) {
+  if (process.env[name]) createServer(serve).listen(Number(process.env[name]), '127.0.0.1');
+}
+if (how === 'stubborn') process.on('SIGTERM', () => {});
+else process.on('disconnect', () => process.exit(0));
+`;
+
+interface Asked {
+  readonly gateways?: number;
+  readonly launchers?: number;
+  readonly redis?: string;
+  readonly port?: number;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** A start of stand-in programs. */
+async function start(folder: string, asked: Asked = {}): Promise<StartProcess & { port: number }> {
+  mkdirSync(join(folder, 'deploy/models'), { recursive: true });
+  for (const name of ['gateway', 'launcher']) writeFileSync(join(folder, `${name}.mjs`), STAND_IN);
+  const { gateways = 1, launchers = 1, redis, env } = asked;
+  const port = asked.port ?? (await freePorts(2 * gateways + launchers));
+  const dataDir = join(folder, 'data');
+  const options = { port, gateways, launchers, redis, dataDir };
+  const files = { gateway: join(folder, 'gateway.mjs'), launcher: join(folder, 'launcher.mjs') };
+  writeFileSync(
+    join(folder, 'start.mjs'),
+    `import { up } from ${JSON.stringify(join(ROOT, 'deploy/local/up.mjs'))};
+     const say = (line) => process.stdout.write(line + '\\n');
+     const complain = (line) => process.stderr.write(line + '\\n');
+     const setup = { root: ${JSON.stringify(folder)}, env: process.env, say, complain, files: ${JSON.stringify(files)} };
+     process.exitCode = await up(${JSON.stringify(options)}, setup);`,
+  );
+  const run = runStart([process.execPath, join(folder, 'start.mjs')], dataDir, cleanEnv(env), folder);
+  return Object.assign(run, { port });
+}
+
+const names = (run: StartProcess): string[] => run.noted().map(({ name }) => name);
+const pidOf = (run: StartProcess, name: string): number => run.noted().find((one) => one.name === name)?.pid ?? 0;
+async function allGone(pids: readonly number[]): Promise<void> {
+  await eventually(`none of ${pids.join(', ')} is alive`, () => !pids.some(isAlive), 10_000);
+}
+
+test('ready is one line of its own, two curl commands follow, and pids.json names all that runs', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path);
+  await run.says(new RegExp(`^ready http://127\\.0\\.0\\.1:${String(run.port)}$`, 'm'));
+  await run.says(/^curl http:\S+\/v1\/chat\/completions .*stand-in-model.*'$/m);
+  await run.says(/^curl http:\S+\/score .*input_string.*'$/m);
+  expect(names(run)).toEqual(['start', 'guard', 'redis', 'gateway', 'worker-launcher']);
+  expect(run.noted().every(({ pid }) => isAlive(pid))).toBe(true);
+  expect(readdirSync(join(folder.path, 'data')).sort()).toEqual(
+    expect.arrayContaining(['gateway.log', 'pids.json', 'redis', 'redis.log', 'worker-launcher.log']),
+  );
+});
+
+test('SIGTERM ends everything in order, exits with 0 and leaves no pids.json', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, { gateways: 2, launchers: 2 });
+  await run.says(/^gateway-2 http:/m);
+  await run.says(/^ready /m);
+  const pids = run.noted().map(({ pid }) => pid);
+  expect(pids).toHaveLength(7);
+  process.kill(run.pid, 'SIGTERM');
+  expect(await run.ended).toMatchObject({ code: 0 });
+  await allGone(pids);
+  expect(run.stdout()).toMatch(/have ended\nredis has ended\nstopped in/);
+  expect(run.noted()).toEqual([]);
+});
+
+test('kill -9 of the start process: Redis and the programs are gone within 10 s', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path);
+  await run.says(/^ready /m);
+  const pids = run.noted().map(({ pid }) => pid);
+  process.kill(run.pid, 'SIGKILL');
+  await allGone(pids);
+});
+
+test('kill -9 of the start process while a program hangs: the guard kills that program too', async () => {
+  using folder = temporaryFolder();
+  const env = { BEHAVIOUR_GATEWAY: 'stubborn', GATEWAY_DRAIN_TIMEOUT_MS: '200', WORKER_DRAIN_TIMEOUT_MS: '200' };
+  await using run = await start(folder.path, { env: { ...env, WORKER_ENGINE_STOP_TIMEOUT_MS: '200' } });
+  await run.says(/^ready /m);
+  const pids = run.noted().map(({ pid }) => pid);
+  process.kill(run.pid, 'SIGKILL');
+  await allGone(pids);
+});
+
+test('a program that does not end on SIGTERM is killed, and a second Ctrl-C kills it at once', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, {
+    env: { BEHAVIOUR_GATEWAY: 'stubborn', GATEWAY_DRAIN_TIMEOUT_MS: '60000' },
+  });
+  await run.says(/^ready /m);
+  const pids = run.noted().map(({ pid }) => pid);
+  process.kill(run.pid, 'SIGINT');
+  process.kill(run.pid, 'SIGINT');
+  await eventually('the launcher has ended', () => pidOf(run, 'worker-launcher') === 0);
+  expect(isAlive(run.pid)).toBe(true);
+  await eventually('the second signal counts', () => {
+    if (isAlive(run.pid)) process.kill(run.pid, 'SIGINT');
+    return run.stdout().includes('ending at once');
+  });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  await allGone(pids);
+});
+
+test('kill -9 of a program or of Redis: one line says so, and a new one takes its place', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path);
+  await run.says(/^ready /m);
+  for (const name of ['worker-launcher', 'gateway', 'redis']) {
+    const before = pidOf(run, name);
+    process.kill(before, 'SIGKILL');
+    await run.says(new RegExp(`^${name} ended unasked \\(SIGKILL\\); a new one starts`, 'm'));
+    await eventually(`a new ${name}`, () => ![0, before].includes(pidOf(run, name)));
+  }
+});
+
+test('what a killed start and its killed guard left is ended by the next start in the same folder', async () => {
+  using folder = temporaryFolder();
+  await using first = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'stubborn' } });
+  await first.says(/^ready /m);
+  const left = ['redis', 'gateway'].map((name) => pidOf(first, name));
+  process.kill(pidOf(first, 'guard'), 'SIGKILL');
+  process.kill(first.pid, 'SIGKILL');
+  await first.ended;
+  await using second = await start(folder.path, { port: first.port });
+  await second.says(/^ending what an earlier start left behind: .*redis/m);
+  await second.says(/^ready /m);
+  expect(left.some(isAlive)).toBe(false);
+});
+
+test('a data folder in use is refused', async () => {
+  using folder = temporaryFolder();
+  await using first = await start(folder.path);
+  await first.says(/^ready /m);
+  await using second = await start(folder.path);
+  expect(await second.ended).toMatchObject({ code: 1 });
+  expect(second.stderr()).toMatch(/is in use by a running start, pid \d+/);
+  expect(pidOf(first, 'start')).toBe(first.pid);
+});
+
+test('a taken port: one sentence, exit 1, nothing started', async () => {
+  using folder = temporaryFolder();
+  const port = await freePorts(3);
+  const taken = createServer().listen(port + 2, '127.0.0.1');
+  await once(taken, 'listening');
+  await using run = await start(folder.path, { port });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  expect(run.stderr()).toBe(
+    `port ${String(port + 2)}, meant for the internal port of a worker-launcher, is taken; choose others with --port\n`,
+  );
+  expect(readdirSync(join(folder.path, 'data'))).toEqual([]);
+  taken.close();
+});
+
+test('a program that refuses its settings: its sentence, exit 1, nothing left', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, { env: { BEHAVIOUR_WORKER: 'refuses' } });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  expect(run.stderr()).toMatch(
+    /^worker-launcher did not start \(exit code 1\): bad configuration: X is not a number$/m,
+  );
+  expect(run.noted()).toEqual([]);
+});
+
+test('engines that are given up end the start with the reason', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, {
+    env: { BEHAVIOUR_WORKER: 'gives-up', BEHAVIOUR_GATEWAY: 'never-ready' },
+  });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  expect(run.stderr()).toBe('no engine of worker-launcher starts: no such flag\n');
+});
+
+test('SIGTERM before ready ends what has been started', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'never-ready' } });
+  await run.says(/^starting gateway, worker-launcher/m);
+  const pids = run.noted().map(({ pid }) => pid);
+  process.kill(run.pid, 'SIGTERM');
+  expect(await run.ended).toMatchObject({ code: 0 });
+  await allGone(pids);
+});
+
+test('a given Redis is used, and left running at the end', async () => {
+  using folder = temporaryFolder();
+  await using redis = await startRedis();
+  await using run = await start(folder.path, { redis: redis.url });
+  await run.says(/^ready /m);
+  expect(names(run)).not.toContain('redis');
+  process.kill(run.pid, 'SIGTERM');
+  await run.ended;
+  expect(await redis.client.ping()).toBe('PONG');
+});
+
+test('a Redis that wants another password: one sentence without the password, exit 1', async () => {
+  using folder = temporaryFolder();
+  await using redis = await startRedis();
+  await redis.client.config('SET', 'requirepass', 'right');
+  const { port } = new URL(redis.url);
+  await using run = await start(folder.path, { redis: `redis://:wrong@127.0.0.1:${port}` });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ refuses: WRONGPASS [^\n]+\n$/);
+});
+
+test('a Redis that is not there: one sentence, exit 1', async () => {
+  using folder = temporaryFolder();
+  const port = await freePorts(1);
+  await using run = await start(folder.path, { redis: `redis://127.0.0.1:${String(port)}` });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ cannot be reached: [^\n]*ECONNREFUSED[^\n]*\n$/);
+});
+
+test('logs of a program hold both of its streams', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'refuses' } });
+  await run.ended;
+  expect(readFileSync(join(folder.path, 'data/gateway.log'), 'utf8')).toContain('bad configuration');
+});
+
+test('the death of the npm that runs it ends everything, although the shell in between lives', async () => {
+  using folder = temporaryFolder();
+  // prepared by the first run, which is not needed any more
+  await using made = await start(folder.path);
+  await made.says(/^ready /m);
+  process.kill(made.pid, 'SIGTERM');
+  await made.ended;
+  writeFileSync(
+    join(folder.path, 'npm.mjs'),
+    `import { spawn } from 'node:child_process';
+     process.title = 'npm start';
+     spawn('/bin/sh', ['-c', '"$0" start.mjs; true', process.execPath], { stdio: 'inherit' });`,
+  );
+  const env = cleanEnv({ npm_lifecycle_event: 'start' });
+  await using run = runStart([process.execPath, 'npm.mjs'], join(folder.path, 'data'), env, folder.path);
+  await run.says(/^ready /m);
+  const pids = run.noted().map(({ pid }) => pid);
+  process.kill(run.pid, 'SIGKILL');
+  await allGone(pids);
+  expect(run.stdout()).toContain('stopping (npm is gone)');
+});

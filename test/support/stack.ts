@@ -1,0 +1,162 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { WorkerReport } from '#contract/registry';
+import { eventually } from './eventually.ts';
+import { freePort } from './ports.ts';
+import { startRedis, type TestRedis } from './redis.ts';
+
+const Status = z.object({ replica: z.string(), openRequests: z.number(), workers: z.array(WorkerReport) });
+
+export interface StackOptions {
+  readonly gateways?: number;
+  readonly launchers?: number;
+  /** per launcher */
+  readonly engines?: number;
+  readonly gatewayEnv?: Readonly<Record<string, string>>;
+  readonly workerEnv?: Readonly<Record<string, string>>;
+  /** do not wait for a ready engine */
+  readonly waitForEngines?: boolean;
+}
+
+/** One program of the stack, as a real process. */
+export interface Program {
+  readonly child: ChildProcess;
+  /** the port that clients use; a launcher has none */
+  readonly url: string;
+  readonly internalUrl: string;
+  readonly output: () => string;
+}
+
+export interface Stack extends AsyncDisposable {
+  readonly redis: TestRedis;
+  readonly gateways: readonly Program[];
+  readonly launchers: Program[];
+  /** the first gateway's public URL */
+  readonly url: string;
+  status(): Promise<z.infer<typeof Status>>;
+  /** sum of a metric's samples over all labels, of the first gateway */
+  metric(name: string): Promise<number>;
+  /** the same over all engines */
+  engineMetric(name: string): Promise<number>;
+  startLauncher(): Promise<Program>;
+}
+
+/** Redis, gateways and launchers with simulator engines, built and started as a user would. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const redis = await startRedis();
+  const folder = await mkdtemp(join(tmpdir(), 'penstock-stack-'));
+  const gateways: Program[] = [];
+  const launchers: Program[] = [];
+  const base = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '' };
+
+  const startGateway = async (): Promise<Program> => {
+    const [port, internal] = [await freePort(), await freePort()];
+    const env = { GATEWAY_REDIS_URL: redis.url, GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) };
+    return start('dist/gateway/main.js', { ...base, ...env, ...options.gatewayEnv }, port, internal);
+  };
+  const startLauncher = async (): Promise<Program> => {
+    const internal = await freePort();
+    const env = {
+      WORKER_REDIS_URL: redis.url,
+      WORKER_INTERNAL_PORT: String(internal),
+      WORKER_ENGINE: 'simulator',
+      WORKER_ENGINES: String(options.engines ?? 1),
+      WORKER_STATE_DIR: join(folder, `worker-${String(launchers.length)}`),
+    };
+    const launcher = start(
+      'dist/worker-launcher/main.js',
+      { ...base, ...env, ...options.workerEnv },
+      internal,
+      internal,
+    );
+    launchers.push(launcher);
+    return launcher;
+  };
+  for (let i = 0; i < (options.gateways ?? 1); i += 1) gateways.push(await startGateway());
+  for (let i = 0; i < (options.launchers ?? 1); i += 1) await startLauncher();
+
+  const first = gateways[0];
+  if (first === undefined) throw new Error('a stack has a gateway');
+  const expected = (options.engines ?? 1) * launchers.length;
+  const stack: Stack = {
+    redis,
+    gateways,
+    launchers,
+    url: first.url,
+    status: async () => Status.parse(await (await fetch(`${first.internalUrl}/status`)).json()),
+    metric: async (name) => sumOf(await (await fetch(`${first.internalUrl}/metrics`)).text(), name),
+    engineMetric: async (name) => {
+      let sum = 0;
+      for (const worker of (await stack.status()).workers)
+        for (const engine of worker.engines)
+          sum += sumOf(await (await fetch(`http://127.0.0.1:${String(engine.port)}/metrics`)).text(), name);
+      return sum;
+    },
+    startLauncher,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...launchers, ...gateways].map(({ child }) => stop(child)));
+      await redis[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await eventually(
+      'gateways and engines are ready',
+      () => allReady(gateways, options.waitForEngines === false ? 0 : expected),
+      30_000,
+    );
+  } catch (cause) {
+    const outputs = [...gateways, ...launchers].map(({ output }) => output().slice(-2_000));
+    await stack[Symbol.asyncDispose]();
+    throw new Error(`the stack did not start:\n${outputs.join('\n')}`, { cause });
+  }
+  return stack;
+}
+
+const Ready = z.object({ readyEngines: z.number() });
+async function allReady(gateways: readonly Program[], engines: number): Promise<boolean> {
+  for (const { internalUrl } of gateways) {
+    const answer = await fetch(`${internalUrl}/readyz`);
+    if (!answer.ok || Ready.parse(await answer.json()).readyEngines < engines) return false;
+  }
+  return true;
+}
+
+function start(program: string, env: Record<string, string>, port: number, internal: number): Program {
+  // With an IPC channel the program ends when this process dies, whatever killed it.
+  const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  let output = '';
+  const keep = (chunk: Buffer): void => {
+    output = (output + chunk.toString()).slice(-200_000);
+  };
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
+  return {
+    child,
+    url: `http://127.0.0.1:${String(port)}`,
+    internalUrl: `http://127.0.0.1:${String(internal)}`,
+    output: () => output,
+  };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  const patience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await exited;
+  clearTimeout(patience);
+}
+
+function sumOf(page: string, name: string): number {
+  let sum = 0;
+  for (const line of page.split('\n')) {
+    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+    sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}

@@ -1,0 +1,121 @@
+import type { ModelCard } from '#contract/model-card';
+
+export type EngineKind = 'vllm' | 'simulator';
+
+export interface EngineCommand {
+  readonly file: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface CommandOptions {
+  readonly kind: EngineKind;
+  /** script of the simulator, run by this Node */
+  readonly simulatorPath: string;
+  readonly port: number;
+  /** what the engine may work on at a time: its own sequence limit, so that waiting happens in our queue */
+  readonly slots: { readonly text: number; readonly image: number };
+  /** folder or hub name in place of the card's; the card's revision does not belong to it */
+  readonly weights?: string | undefined;
+  /** come last, so they win */
+  readonly extraArgs: readonly string[];
+  /** device ids for `CUDA_VISIBLE_DEVICES`; absent: no GPU is assigned */
+  readonly gpus?: readonly string[] | undefined;
+  /** the launcher's own environment, of which the engine gets a chosen part */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Seconds that vLLM lets running answers finish after SIGTERM; at its default of 0 it hung in most tries. */
+export const ENGINE_SHUTDOWN_SECONDS = 30;
+
+/**
+ * How one engine is started: vLLM and the simulator get the same arguments (source: `vllm serve`, release 0.33).
+ * It listens on loopback only and needs no key.
+ */
+export function engineCommand(card: ModelCard, options: CommandOptions): EngineCommand {
+  const serve = [
+    'serve',
+    options.weights ?? card.engine.weights,
+    '--served-model-name',
+    card.name,
+    ...card.aliases,
+    '--host',
+    '127.0.0.1',
+    '--port',
+    String(options.port),
+    '--max-model-len',
+    String(card.limits.context_tokens),
+    '--max-num-seqs',
+    String(options.slots.text + options.slots.image),
+    ...imageArgs(card),
+    ...trustArgs(card, options.weights === undefined),
+    '--shutdown-timeout',
+    String(ENGINE_SHUTDOWN_SECONDS),
+    '--enable-prompt-tokens-details',
+    '--enable-request-id-headers',
+    ...card.engine.args,
+    ...options.extraArgs,
+  ];
+  const env = engineEnvironment(options);
+  return options.kind === 'vllm'
+    ? { file: 'vllm', argv: serve, env }
+    : { file: process.execPath, argv: [options.simulatorPath, ...serve], env };
+}
+
+function imageArgs(card: ModelCard): string[] {
+  if (!card.modalities.input.includes('image')) return [];
+  const { mm_processor_kwargs: kwargs } = card.engine;
+  return [
+    '--limit-mm-per-prompt',
+    JSON.stringify({ image: card.limits.images_per_conversation }),
+    ...(kwargs === undefined ? [] : ['--mm-processor-kwargs', JSON.stringify(kwargs)]),
+  ];
+}
+
+/** A hub's code is executed, so it is pinned with the weights. */
+function trustArgs(card: ModelCard, ownWeights: boolean): string[] {
+  const { revision, trust_remote_code: trusted } = card.engine;
+  const args = trusted ? ['--trust-remote-code'] : [];
+  if (!ownWeights || revision === undefined) return args;
+  args.push('--revision', revision, '--tokenizer-revision', revision);
+  if (trusted) args.push('--code-revision', revision);
+  return args;
+}
+
+const PASSED = new Set(
+  [
+    'PATH HOME USER LOGNAME LANG LC_ALL TMPDIR LD_LIBRARY_PATH XDG_CACHE_HOME',
+    // for the download of weights
+    'SSL_CERT_FILE HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy',
+  ].flatMap((names) => names.split(' ')),
+);
+const PASSED_PREFIXES = ['HF_', 'TRANSFORMERS_', 'CUDA_', 'NVIDIA_', 'NCCL_', 'VLLM_', 'TORCH', 'TRITON_'];
+
+/** Our own choices; they win over what the launcher was given. */
+const OURS = {
+  VLLM_NO_USAGE_STATS: '1',
+  DO_NOT_TRACK: '1',
+  /** above the idle time of our connections, in seconds */
+  VLLM_HTTP_TIMEOUT_KEEP_ALIVE: '65',
+  /** pictures arrive as data URIs; should one slip through, a redirect is not followed and nothing is retried */
+  VLLM_MEDIA_URL_ALLOW_REDIRECTS: '0',
+  VLLM_MEDIA_FETCH_MAX_RETRIES: '1',
+  PYTHONUNBUFFERED: '1',
+} as const;
+
+function engineEnvironment({ kind, gpus, env }: CommandOptions): Record<string, string> {
+  const prefixes = kind === 'simulator' ? [...PASSED_PREFIXES, 'PENSTOCK_SIM_'] : PASSED_PREFIXES;
+  const chosen: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || !(PASSED.has(name) || prefixes.some((prefix) => name.startsWith(prefix)))) continue;
+    // An engine key would lock out our own dispatchers.
+    if (name === 'VLLM_API_KEY' || isServiceLink(name, value)) continue;
+    chosen[name] = value;
+  }
+  return { ...chosen, ...OURS, ...(gpus === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpus.join(',') }) };
+}
+
+/** Kubernetes injects `VLLM_PORT=tcp://…`, `VLLM_SERVICE_HOST` and the like for a Service called `vllm`. */
+function isServiceLink(name: string, value: string): boolean {
+  return value.startsWith('tcp://') || value.startsWith('udp://') || /_SERVICE_(HOST|PORT)|_PORT_\d+_/.test(name);
+}

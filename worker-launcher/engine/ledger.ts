@@ -1,0 +1,107 @@
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Log } from '#runtime/log';
+import { groupMembers, processFact, signalGroup } from './process-group.ts';
+
+const Life = z.object({ pid: z.number().int().positive(), start: z.string() });
+const Note = z.object({
+  boot: z.string(),
+  launcher: Life,
+  engines: z.array(z.object({ id: z.string(), pgid: z.number().int().positive(), processes: z.array(Life) })),
+});
+type Note = z.infer<typeof Note>;
+
+/**
+ * Notes the process groups of running engines in `<folder>/engines-<launcher pid>.json`, one file a launcher, so that
+ * the next launcher can end what a killed one left. The guards do that first; this is for where they could not.
+ */
+export class EngineLedger {
+  readonly #folder: string;
+  readonly #file: string;
+  readonly #log: Log;
+  readonly #engines = new Map<string, Note['engines'][number]>();
+
+  /** @throws Error in one sentence when the folder cannot be made or belongs to another user */
+  constructor(folder: string, log: Log) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // What is read there ends processes: nobody else may write it.
+    if (process.getuid !== undefined && statSync(folder).uid !== process.getuid())
+      throw new Error(`the folder ${folder} (WORKER_STATE_DIR) belongs to another user`);
+    this.#folder = folder;
+    this.#log = log;
+    this.#file = join(folder, `engines-${String(process.pid)}.json`);
+  }
+
+  /** Notes a group and its processes of this moment; again once the engine has all of them. */
+  note(id: string, pgid: number): void {
+    this.#engines.set(id, { id, pgid, processes: groupMembers(pgid).map(({ pid, start }) => ({ pid, start })) });
+    this.#write();
+  }
+
+  /** The group is gone. */
+  forget(id: string): void {
+    this.#engines.delete(id);
+    this.#write();
+  }
+
+  /**
+   * Kills the groups that launchers which are no more have left.
+   * A group is hit only if a noted process of it lives: same number, same start, same group, same boot.
+   * @returns the groups that were killed
+   */
+  sweep(): number[] {
+    const killed: number[] = [];
+    for (const name of readdirSync(this.#folder)) {
+      if (!/^engines-\d+\.json$/.test(name)) continue;
+      const path = join(this.#folder, name);
+      const note = readNote(path);
+      if (note !== undefined && isAlive(note.launcher) && note.boot === bootId()) continue;
+      for (const { pgid, processes } of note?.boot === bootId() ? note.engines : []) {
+        if (!processes.some((life) => isAlive(life) && processFact(life.pid)?.pgid === pgid)) continue;
+        signalGroup(pgid, 'SIGKILL');
+        killed.push(pgid);
+      }
+      rmSync(path, { force: true });
+    }
+    return killed;
+  }
+
+  #write(): void {
+    const launcher = { pid: process.pid, start: processFact(process.pid)?.start ?? '' };
+    const note: Note = { boot: bootId(), launcher, engines: [...this.#engines.values()] };
+    try {
+      if (note.engines.length === 0) {
+        rmSync(this.#file, { force: true });
+        return;
+      }
+      writeFileSync(`${this.#file}.new`, JSON.stringify(note), { mode: 0o600 });
+      renameSync(`${this.#file}.new`, this.#file);
+    } catch (cause) {
+      // A full disk must not stop an engine; the guards still hold.
+      this.#log.warn({ file: this.#file, cause }, 'running engines could not be noted');
+    }
+  }
+}
+
+function readNote(path: string): Note | undefined {
+  try {
+    return Note.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(life: z.infer<typeof Life>): boolean {
+  const fact = processFact(life.pid);
+  return fact !== undefined && !fact.zombie && fact.start === life.start;
+}
+
+/** Start times are counted from boot, so they name a process only within one. */
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}

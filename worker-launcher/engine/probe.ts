@@ -1,0 +1,74 @@
+import { Pool } from 'undici';
+import type { EngineEvent } from './state.ts';
+
+/** `event` is absent when the answer says nothing for or against the engine. */
+export interface ProbeResult {
+  readonly event?: EngineEvent;
+  readonly problem?: string;
+}
+
+export interface ProbeTimes {
+  readonly healthMs: number;
+  readonly canaryMs: number;
+}
+
+/** Asks one engine process how it is, over connections of its own. */
+export class EngineProbe {
+  readonly #pool: Pool;
+  readonly #model: string;
+  readonly #times: ProbeTimes;
+
+  constructor(port: number, model: string, times: ProbeTimes) {
+    this.#pool = new Pool(`http://127.0.0.1:${String(port)}`, { connections: 2, keepAliveTimeout: 4_000 });
+    this.#model = model;
+    this.#times = times;
+  }
+
+  /** `GET /health`. Source: vLLM, which refuses connections until ready and answers 503 once it knows its engine is dead. */
+  async health(): Promise<ProbeResult> {
+    const answer = await this.#ask('GET', '/health', undefined, this.#times.healthMs);
+    return answer.status === 200 ? { event: 'healthy' } : { event: 'unhealthy', problem: `/health: ${answer.problem}` };
+  }
+
+  /** A real one-token generation, as `/health` stays 200 while the engine behind it hangs. */
+  async canary(): Promise<ProbeResult> {
+    const body = JSON.stringify({
+      model: this.#model,
+      messages: [{ role: 'user', content: 'Hi' }],
+      max_tokens: 1,
+      temperature: 0,
+    });
+    const answer = await this.#ask('POST', '/v1/chat/completions', body, this.#times.canaryMs);
+    if (answer.status === 200) return { event: 'canary_ok' };
+    const problem = `one-token generation: ${answer.problem}`;
+    // A full queue is no fault: a saturated engine works.
+    return answer.status === 503 ? { problem } : { event: 'canary_failed', problem };
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  async #ask(
+    method: 'GET' | 'POST',
+    path: string,
+    body: string | undefined,
+    withinMs: number,
+  ): Promise<{ status: number; problem: string }> {
+    try {
+      const signal = AbortSignal.timeout(withinMs);
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+      const answer = await this.#pool.request({ method, path, headers, body: body ?? null, signal });
+      const text = await answer.body.text();
+      return { status: answer.statusCode, problem: `status ${String(answer.statusCode)} ${text.slice(0, 300)}` };
+    } catch (cause) {
+      return { status: 0, problem: reasonOf(cause, withinMs) };
+    }
+  }
+}
+
+function reasonOf(cause: unknown, withinMs: number): string {
+  if (typeof cause !== 'object' || cause === null) return String(cause);
+  if ('name' in cause && cause.name === 'TimeoutError') return `no answer within ${String(withinMs)} ms`;
+  return 'message' in cause && cause.message !== '' ? String(cause.message) : 'connection failed';
+}

@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import type { EngineCommand } from './command.ts';
+
+const KEPT_LINES = 50;
+const LINE_LIMIT_CHARACTERS = 2_000;
+const OUTPUT_WAIT_MS = 200;
+
+export interface EngineProcess {
+  /** also the number of its session and process group; undefined when it could not be spawned */
+  readonly pid: number | undefined;
+  /** resolves when the leading process has ended; `how` is for people */
+  readonly exited: Promise<{ readonly code: number | null; readonly how: string }>;
+  /** @returns the line of its last output that tells most about a failure, if it wrote any; to be asked once it ended */
+  lastWords(): Promise<string | undefined>;
+}
+
+/**
+ * Spawns an engine in an own session and process group.
+ * @param onLine takes each line of its output, secrets masked
+ */
+export function startProcess(command: EngineCommand, onLine: (line: string) => void): EngineProcess {
+  const child = spawn(command.file, command.argv, {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...command.env },
+  });
+  const mask = createMask(command.env);
+  const kept: string[] = [];
+  const closed = [child.stdout, child.stderr].map((stream) =>
+    eachLine(stream, (raw) => {
+      const line = mask(raw.slice(0, LINE_LIMIT_CHARACTERS));
+      kept.push(line);
+      if (kept.length > KEPT_LINES) kept.shift();
+      onLine(line);
+    }),
+  );
+  const exited = new Promise<{ code: number | null; how: string }>((resolve) => {
+    child.once('error', (error) => resolve({ code: null, how: `could not be started: ${error.message}` }));
+    child.once('exit', (code, signal) =>
+      resolve({ code, how: signal === null ? `ended with exit code ${String(code)}` : `was ended by ${signal}` }),
+    );
+  });
+  const lastWords = async (): Promise<string | undefined> => {
+    // A process that left the group may hold the pipes open.
+    await Promise.race([Promise.all(closed), new Promise((resolve) => setTimeout(resolve, OUTPUT_WAIT_MS).unref())]);
+    return mostTelling(kept);
+  };
+  return { pid: child.pid, exited, lastWords };
+}
+
+function eachLine(stream: Readable, take: (line: string) => void): Promise<void> {
+  const lines = createInterface({ input: stream, crlfDelay: Infinity });
+  lines.on('line', take);
+  stream.on('error', () => {});
+  return new Promise((resolve) => lines.once('close', resolve));
+}
+
+const FLAG_SECRET = /(--(?:api-key|hf-token)[= ]\s*)(?:(?!--)\S+(?:\s+|$))+/gi;
+const NAMED_SECRET =
+  /((?:api[-_]?keys?|token|password|secret|authorization)["']?\s*[=:]\s*)(\[[^\]]*\]|"[^"]*"|'[^']*'|(?:Bearer\s+)?[^\s,;]+)/gi;
+const URL_PASSWORD = /(:\/\/[^\s:/@]*:)[^\s@/]+@/g;
+
+/** Hides values that follow a telling name, passwords in URLs, and the values of the engine's own secret variables. */
+export function createMask(env: Readonly<Record<string, string>>): (line: string) => string {
+  const values = Object.entries(env)
+    .filter(([name, value]) => /KEY|TOKEN|SECRET|PASSWORD/.test(name) && value.length >= 6)
+    .map(([, value]) => value);
+  return (line) => {
+    let masked = line;
+    for (const value of values) masked = masked.replaceAll(value, '***');
+    return masked.replace(FLAG_SECRET, '$1*** ').replace(NAMED_SECRET, '$1***').replace(URL_PASSWORD, '$1***@');
+  };
+}
+
+/** From the most to the least telling (source: vLLM's start-up failures); the first that matches any line is quoted. */
+const FAILURE_LINES = [
+  /unrecognized arguments|invalid .* value|error: argument/,
+  /Address already in use|EADDRINUSE/,
+  /No available memory for the cache blocks|To serve at least one request|Free memory on device|CUDA out of memory/,
+  /^(?!.*(?:Engine core|WorkerProc) initialization failed).*\b\w*(?:Error|Exception)\b: ?\S/,
+  /Engine core initialization failed|WorkerProc initialization failed|died unexpectedly/,
+];
+
+function mostTelling(lines: readonly string[]): string | undefined {
+  for (const pattern of FAILURE_LINES) {
+    const line = lines.findLast((candidate) => pattern.test(candidate));
+    if (line !== undefined) return line.trim();
+  }
+  return lines.findLast((line) => line.trim() !== '')?.trim();
+}

@@ -1,0 +1,177 @@
+/** One engine's life as a pure state machine: a state is a shape, an event a word; the world is touched by the supervisor. */
+
+export type EngineState =
+  /** spawned, `/health` not yet answered; then answered, no token generated yet. `since` is the spawn for both */
+  | {
+      readonly kind: 'starting' | 'warming';
+      readonly since: number;
+      readonly attempt: number;
+      readonly killed: boolean;
+    }
+  | { readonly kind: 'ready'; readonly since: number; readonly attempt: number }
+  /** out of dispatch until health and a real token were seen again; `readySince` is kept for the return */
+  | {
+      readonly kind: 'suspect';
+      readonly since: number;
+      readonly readySince: number;
+      readonly attempt: number;
+      readonly failed: number;
+      /** health answered since it became suspect: a token is asked next */
+      readonly answered: boolean;
+      readonly killed: boolean;
+    }
+  /** out of dispatch; running answers finish, then it is told to end, then its group is killed */
+  | {
+      readonly kind: 'draining';
+      readonly phase: 'finishing' | 'terminating';
+      readonly since: number;
+      readonly until: number;
+    }
+  | { readonly kind: 'backoff'; readonly until: number; readonly attempt: number }
+  | { readonly kind: 'stopped'; readonly why: 'asked' | 'gave_up' };
+
+export const ENGINE_EVENTS = [
+  'healthy',
+  'unhealthy',
+  /** a real one-token generation succeeded, or did not */
+  'canary_ok',
+  'canary_failed',
+  /** a dispatcher's connection was refused or reset, or the leading process ended */
+  'hint',
+  /** nothing of ours is in flight on it */
+  'idle',
+  /** the process and its whole group are gone */
+  'exit',
+  /** the same with exit code 2 (source: vLLM, which ends so on bad flags, and with 1 on any other failed start) */
+  'exit_bad_flags',
+  'drain',
+  'tick',
+] as const;
+export type EngineEvent = (typeof ENGINE_EVENTS)[number];
+
+/** Safe to repeat. `terminate` is SIGTERM to the leading process, `kill` SIGKILL to the whole group. */
+export type Effect = 'spawn' | 'terminate' | 'kill';
+
+/** All but `probes` in milliseconds. */
+export interface Limits {
+  /** from spawn to ready */
+  readonly startMs: number;
+  /** how long running answers may go on after `drain` */
+  readonly drainMs: number;
+  /** `idle` counts only this long after `drain`: reports of what is in flight come up to 100 ms late */
+  readonly settleMs: number;
+  /** from SIGTERM to SIGKILL */
+  readonly stopMs: number;
+  /** failed probes of a suspect engine, the first not counted, until it is killed */
+  readonly probes: number;
+  /** longest doubt */
+  readonly suspectMs: number;
+  readonly backoffMs: number;
+  readonly backoffCapMs: number;
+  /** a crash after this long in service forgets earlier failures */
+  readonly stableMs: number;
+}
+
+type Step = readonly [EngineState, ...Effect[]];
+
+export const BEFORE_FIRST_START: EngineState = { kind: 'backoff', until: 0, attempt: 0 };
+
+/** @param now monotonic milliseconds */
+export function step(s: EngineState, e: EngineEvent, now: number, limits: Limits): Step {
+  switch (s.kind) {
+    case 'starting':
+    case 'warming':
+      if (e === 'healthy' && s.kind === 'starting') return [{ ...s, kind: 'warming' }];
+      if (e === 'canary_ok' && s.kind === 'warming' && !s.killed)
+        return [{ kind: 'ready', since: now, attempt: s.attempt }];
+      if (e === 'exit') return crashed(s.attempt + 1, now, limits);
+      if (e === 'exit_bad_flags') return [{ kind: 'stopped', why: 'gave_up' }];
+      // vLLM does not obey SIGTERM while it starts.
+      if (e === 'drain') return [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill'];
+      return e === 'tick' && (s.killed || now - s.since >= limits.startMs) ? [{ ...s, killed: true }, 'kill'] : [s];
+    case 'ready':
+      if (e === 'unhealthy' || e === 'hint') return [suspect(s.since, s.attempt, now)];
+      if (e === 'exit' || e === 'exit_bad_flags')
+        return crashed(attemptAfter(s.since, s.attempt, now, limits), now, limits);
+      return e === 'drain' ? [finishing(now, limits)] : [s];
+    case 'suspect':
+      return stepSuspect(s, e, now, limits);
+    case 'draining':
+      return stepDraining(s, e, now, limits);
+    case 'backoff':
+      if (e === 'drain') return [{ kind: 'stopped', why: 'asked' }];
+      return e === 'tick' && now >= s.until
+        ? [{ kind: 'starting', since: now, attempt: s.attempt, killed: false }, 'spawn']
+        : [s];
+    case 'stopped':
+      return [s];
+    default:
+      return s satisfies never;
+  }
+}
+
+function stepSuspect(s: EngineState & { kind: 'suspect' }, e: EngineEvent, now: number, limits: Limits): Step {
+  if (e === 'exit' || e === 'exit_bad_flags')
+    return crashed(attemptAfter(s.readySince, s.attempt, now, limits), now, limits);
+  if (e === 'drain')
+    return s.killed
+      ? [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill']
+      : [finishing(now, limits)];
+  if (s.killed) return e === 'tick' ? [s, 'kill'] : [s];
+  if (e === 'canary_ok') return [{ kind: 'ready', since: s.readySince, attempt: s.attempt }];
+  if (e === 'healthy') return [{ ...s, answered: true }];
+  const bad = e === 'unhealthy' || e === 'canary_failed';
+  const failed = s.failed + (bad ? 1 : 0);
+  const tooLong = e === 'tick' && now - s.since >= limits.suspectMs;
+  if (failed >= limits.probes || tooLong) return [{ ...s, failed, killed: true }, 'kill'];
+  return [bad ? { ...s, failed, answered: false } : s];
+}
+
+function stepDraining(s: EngineState & { kind: 'draining' }, e: EngineEvent, now: number, limits: Limits): Step {
+  if (e === 'exit' || e === 'exit_bad_flags') return [{ kind: 'stopped', why: 'asked' }];
+  // A second `drain` may come with shorter limits.
+  if (e === 'drain') {
+    const allowedMs = s.phase === 'finishing' ? limits.drainMs : limits.stopMs;
+    return [{ ...s, until: Math.min(s.until, now + allowedMs) }];
+  }
+  const finished = e === 'idle' && now - s.since >= limits.settleMs;
+  if (s.phase === 'finishing')
+    return finished || (e === 'tick' && now >= s.until)
+      ? [{ kind: 'draining', phase: 'terminating', since: now, until: now + limits.stopMs }, 'terminate']
+      : [s];
+  return e === 'tick' && now >= s.until ? [s, 'kill'] : [s];
+}
+
+/** What a state's engine is asked next. */
+export function probeOf(s: EngineState): 'health' | 'canary' | undefined {
+  if (s.kind === 'starting' || s.kind === 'ready') return 'health';
+  if (s.kind === 'warming') return 'canary';
+  if (s.kind === 'suspect') return s.answered ? 'canary' : 'health';
+  return undefined;
+}
+
+export const CRASH_REASONS = ['start_failed', 'start_timeout', 'exited', 'unresponsive'] as const;
+export type CrashReason = (typeof CRASH_REASONS)[number];
+
+/** Why an engine that left this state by an exit is started anew. An exit that was not asked for is a crash, whatever its code. */
+export function crashReason(s: EngineState): CrashReason {
+  if (s.kind === 'starting' || s.kind === 'warming') return s.killed ? 'start_timeout' : 'start_failed';
+  return s.kind === 'suspect' && s.killed ? 'unresponsive' : 'exited';
+}
+
+function suspect(readySince: number, attempt: number, now: number): EngineState {
+  return { kind: 'suspect', since: now, readySince, attempt, failed: 0, answered: false, killed: false };
+}
+
+function finishing(now: number, limits: Limits): EngineState {
+  return { kind: 'draining', phase: 'finishing', since: now, until: now + limits.drainMs };
+}
+
+function attemptAfter(readySince: number, attempt: number, now: number, limits: Limits): number {
+  return now - readySince >= limits.stableMs ? 1 : attempt + 1;
+}
+
+function crashed(attempt: number, now: number, limits: Limits): Step {
+  const waitMs = Math.min(limits.backoffMs * 2 ** (attempt - 1), limits.backoffCapMs);
+  return [{ kind: 'backoff', until: now + waitMs, attempt }];
+}

@@ -1,0 +1,83 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { EngineReport } from '#contract/registry';
+
+/** What `/status` answers. */
+export interface LauncherStatus {
+  readonly launcher: { readonly pid: number; readonly node: string; readonly pool: string; readonly draining: boolean };
+  readonly model: string;
+  readonly engine: 'vllm' | 'simulator';
+  readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
+  readonly engines: readonly (Omit<EngineReport, 'port'> & {
+    readonly port: number | null;
+    readonly restarts: number;
+    readonly lastFailure: string | null;
+    /** whether it was ready at least once */
+    readonly wasReady: boolean;
+  })[];
+}
+
+export interface InternalServer {
+  /** the port it listens on, which the system chose if 0 was asked */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export interface InternalDeps {
+  readonly status: () => LauncherStatus;
+  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+}
+
+/**
+ * Probes, status and metrics, for the operator's network only.
+ * `/livez`: the launcher itself, never an engine. `/startupz`: every engine was ready once. `/readyz`: one engine is
+ * ready, a dispatcher pulls for it, and nothing drains.
+ * @throws Error in one sentence when the port is taken
+ */
+export async function startInternalServer(host: string, port: number, deps: InternalDeps): Promise<InternalServer> {
+  const routes: Record<string, (res: ServerResponse) => void | Promise<void>> = {
+    '/livez': (res) => send(res, 200, 'alive'),
+    '/startupz': (res) => {
+      const started = deps.status().engines.every((engine) => engine.wasReady);
+      send(res, started ? 200 : 503, started ? 'started' : 'engines are starting');
+    },
+    '/readyz': (res) => {
+      const problem = notReady(deps.status());
+      send(res, problem === undefined ? 200 : 503, problem ?? 'ready');
+    },
+    '/status': (res) => send(res, 200, `${JSON.stringify(deps.status(), null, 2)}\n`, 'application/json'),
+    '/metrics': async (res) => send(res, 200, await deps.metrics.metrics(), deps.metrics.contentType),
+  };
+  const server = createServer((req, res) => {
+    const route = routes[(req.url ?? '/').split('?')[0] ?? '/'];
+    if (route === undefined) send(res, 404, 'no such page');
+    else if (req.method !== 'GET' && req.method !== 'HEAD') send(res, 405, 'only GET');
+    else void Promise.resolve(route(res)).catch(() => res.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = error.code === 'EADDRINUSE';
+      const where = `port ${String(port)} of ${host} (WORKER_INTERNAL_PORT)`;
+      reject(new Error(taken ? `${where} is in use` : `${where} cannot be used: ${error.message}`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function notReady({ launcher, engines, dispatchers }: LauncherStatus): string | undefined {
+  if (launcher.draining) return 'draining';
+  if (!dispatchers.some(({ incarnation }) => incarnation !== null)) return 'no dispatcher is ready';
+  return engines.some(({ state }) => state === 'ready') ? undefined : 'no engine is ready';
+}
+
+function send(res: ServerResponse, status: number, body: string, type = 'text/plain'): void {
+  res.writeHead(status, { 'content-type': type.includes('charset') ? type : `${type}; charset=utf-8` }).end(body);
+}

@@ -1,0 +1,46 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { ENGINE_STATES, type EngineReport } from '#contract/registry';
+import type { CrashReason } from './engine/state.ts';
+
+export interface LauncherMetrics {
+  countRestart(reason: CrashReason): void;
+}
+
+/**
+ * Every metric of the launcher.
+ * @param engines what they are at the moment of a scrape
+ */
+export function createMetrics(
+  registry: Registry,
+  engines: () => readonly Pick<EngineReport, 'id' | 'state' | 'inFlight'>[],
+): LauncherMetrics {
+  new Gauge({
+    name: 'penstock_engine_state',
+    help: '1 for the state that an engine is in, 0 for the others',
+    labelNames: ['engine', 'state'] as const,
+    registers: [registry],
+    collect() {
+      for (const { id, state } of engines())
+        for (const known of ENGINE_STATES) this.set({ engine: id, state: known }, known === state ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'penstock_engine_in_flight',
+    help: 'Requests that an engine works on',
+    labelNames: ['engine', 'kind'] as const,
+    registers: [registry],
+    collect() {
+      for (const { id, inFlight } of engines()) {
+        this.set({ engine: id, kind: 'text' }, inFlight.text);
+        this.set({ engine: id, kind: 'image' }, inFlight.image);
+      }
+    },
+  });
+  const restarts = new Counter({
+    name: 'penstock_engine_restarts_total',
+    help: 'Engine processes that ended unasked and were started again, by reason',
+    labelNames: ['reason'] as const,
+    registers: [registry],
+  });
+  return { countRestart: (reason) => restarts.inc({ reason }) };
+}

@@ -1,13 +1,17 @@
-import { Failure } from '#contract/failure';
+import { Failure, isFailure, toFailure } from '#contract/failure';
+import type { Head } from '#contract/frame';
 import type { Kind } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Admission, Candidate } from './admission/admission.ts';
 import type { WorkerRegistry } from './admission/worker-registry.ts';
-import type { ReplySink } from './relay/exchange.ts';
 import type { Relay } from './relay/relay.ts';
 
 const HOLD_CHECK_MS = 250;
 const NO_ENGINE_RETRY_SECONDS = 10;
+/** Further lives of a request whose engine or worker was lost. */
+const REPEATS = 2;
+/** Lives that end together do not come back together. */
+const REPEAT_SPREAD_MS = 200;
 
 /** One checked request, ready for an engine. */
 export interface Question {
@@ -21,11 +25,22 @@ export interface Question {
   readonly traceparent?: string;
 }
 
-/** Instants (clock of this process, ms) of one request's way. */
+/** Where an answer goes. */
+export interface Reply {
+  head(head: Head): void;
+  data(chunk: Buffer): void;
+  /** The engine's last byte was given. @returns what is wrong with the answer; undefined when it is whole */
+  end(): Failure | undefined;
+  /** Forgets what a lost attempt brought. @returns false when the client has bytes of it, so that it cannot run again */
+  restart(): boolean;
+}
+
+/** Instants (clock of this process, ms) of one request's way, and how often it ran again. */
 export interface Phases {
   requestId: string;
   enqueuedAt?: number;
   claimedAt?: number;
+  repeats: number;
 }
 
 export interface AskDeps {
@@ -38,93 +53,151 @@ export interface AskDeps {
   /** how long a request waits while no engine of its model is ready, in milliseconds */
   readonly holdMs: number;
   readonly onEvicted: () => void;
+  readonly onRepeat: () => void;
 }
-export type Ask = (question: Question, sink: ReplySink, phases: Phases, signal: AbortSignal) => Promise<void>;
+export type Ask = (question: Question, reply: Reply, phases: Phases, signal: AbortSignal) => Promise<void>;
 
 /**
- * Takes one request from admission to its end: the sink gets the answer, whatever is left in Redis is removed.
- * The promise resolves when the sink saw `end` and rejects with the Failure otherwise; the sink's `fail` is not used.
- * @throws Failure of admission, of the attempt, `no_engine`, or `client_closed` when `signal` fired
+ * Takes one request from admission to its end, and owns its repeats: an attempt that was lost before the client had a
+ * byte runs again on another engine. Whatever is left in Redis is removed.
+ * @throws Failure of admission, of the last attempt, `no_engine`, or `client_closed` when `signal` fired
  */
 export function createAsk(deps: AskDeps): Ask {
-  const { admission, relay, registry, clock } = deps;
   let count = 0;
-  return async (question, sink, phases, signal) => {
+  return (question, reply, phases, signal) => {
     count += 1;
-    const requestId = `${deps.replica}-${String(count)}`;
-    phases.requestId = requestId;
-    const { model, kind, deadlineMs, deadlineAt, keyId, traceparent } = question;
-    const candidate: Candidate = {
-      job: {
-        requestId,
-        model,
-        kind,
-        deadlineMs,
-        replica: deps.replica,
-        keyId,
-        path: '/v1/chat/completions',
-        ...(traceparent === undefined ? {} : { traceparent }),
-      },
-      body: question.body,
-      leftMs: deadlineAt - clock(),
-    };
-    let claimed = false;
-    let holding: NodeJS.Timeout | undefined;
-    let onAbort = (): void => {};
-    const answered = new Promise<void>((resolve, reject) => {
-      onAbort = () => reject(new Failure('client_closed', 'the client closed the connection'));
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      relay.open({
-        requestId,
-        model,
-        kind,
-        deadlineAt,
-        idleMs: deps.idleMs,
-        onClaimed: () => {
-          claimed = true;
-          phases.claimedAt = clock();
-          clearInterval(holding);
-          admission.claimed(candidate);
-        },
-        sink: {
-          head: (head) => sink.head(head),
-          data: (chunk) => sink.data(chunk),
-          end: () => {
-            sink.end();
-            resolve();
-          },
-          fail: reject,
-        },
-      });
-      const waitingSince = clock();
-      holding = setInterval(() => {
-        if (Math.min(registry.withoutEngineMs(model), clock() - waitingSince) < deps.holdMs) return;
-        deps.onEvicted();
-        reject(noEngine(model));
-      }, HOLD_CHECK_MS);
-    });
-    phases.enqueuedAt = clock();
-    const submitted = admission.enqueue(candidate);
-    try {
-      // Both at once: a client that hangs up while the job is being added does not wait for it.
-      await Promise.all([submitted, answered]);
-    } finally {
-      clearInterval(holding);
-      signal.removeEventListener('abort', onAbort);
-      relay.abandon(requestId);
-      if (claimed) admission.finished(candidate);
-      else
-        submitted.then(
-          () => void admission.withdraw(candidate),
-          () => {},
-        );
-    }
+    phases.requestId = `${deps.replica}-${String(count)}`;
+    return new Life(deps, question, reply, phases, signal).run();
   };
 }
 
-function noEngine(model: string): Failure {
-  return new Failure('no_engine', `no engine of ${model} is ready; one may be starting`, {
-    retryAfterSeconds: NO_ENGINE_RETRY_SECONDS,
-  });
+/** One request between admission and its end. */
+class Life {
+  readonly #deps: AskDeps;
+  readonly #question: Question;
+  readonly #reply: Reply;
+  readonly #phases: Phases;
+  readonly #signal: AbortSignal;
+  #epoch = 1;
+  /** an attempt of this epoch was let go */
+  #claimed = false;
+  /** the job of this epoch was added, or will be known not to have been */
+  #added: Promise<void> = Promise.resolve();
+  #waitingSince: number;
+  #settle: (failure?: Failure) => void = () => {};
+
+  constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#question = question;
+    this.#reply = reply;
+    this.#phases = phases;
+    this.#signal = signal;
+    this.#waitingSince = deps.clock();
+  }
+
+  async run(): Promise<void> {
+    const { admission, relay } = this.#deps;
+    const candidate = this.#candidate();
+    const { requestId } = candidate.job;
+    const settled = new Promise<void>((resolve, reject) => {
+      this.#settle = (failure) => (failure === undefined ? resolve() : reject(failure));
+    });
+    const hangUp = (): void => this.#settle(new Failure('client_closed', 'the client closed the connection'));
+    this.#signal.addEventListener('abort', hangUp, { once: true });
+    if (this.#signal.aborted) hangUp();
+    const holding = setInterval(() => this.#checkHold(), HOLD_CHECK_MS);
+    // Opened before the job is added, as its first frame may come before the queue's own answer.
+    relay.open({
+      requestId,
+      idleMs: this.#deps.idleMs,
+      deadlineAt: this.#question.deadlineAt,
+      onClaimed: () => this.#onClaimed(candidate),
+      onHead: (head) => this.#reply.head(head),
+      onData: (chunk) => this.#reply.data(chunk),
+      onOver: (failure) => this.#over(failure ?? this.#reply.end()),
+    });
+    this.#phases.enqueuedAt = this.#waitingSince;
+    this.#follow(admission.enqueue(candidate));
+    try {
+      await settled;
+    } finally {
+      clearInterval(holding);
+      this.#signal.removeEventListener('abort', hangUp);
+      relay.close(requestId);
+      // An `add` may still be under way; what it adds after the end must go as well.
+      if (this.#claimed) admission.finished(candidate);
+      else
+        this.#added.then(
+          () => void admission.withdraw(candidate, this.#epoch),
+          () => {},
+        );
+    }
+  }
+
+  /** The attempt of this epoch is over. */
+  #over(failure: Failure | undefined): void {
+    if (failure === undefined || !this.#mayRepeat(failure)) {
+      this.#settle(failure);
+      return;
+    }
+    const { relay, admission, clock, onRepeat } = this.#deps;
+    this.#phases.repeats += 1;
+    onRepeat();
+    this.#claimed = false;
+    this.#waitingSince = clock();
+    const candidate = this.#candidate();
+    this.#epoch = relay.reopen(candidate.job.requestId);
+    const epoch = this.#epoch;
+    const pause = new Promise((resolve) => setTimeout(resolve, Math.random() * REPEAT_SPREAD_MS));
+    this.#follow(
+      pause.then(() => {
+        this.#signal.throwIfAborted();
+        return admission.repeat(candidate, epoch);
+      }),
+    );
+  }
+
+  #mayRepeat(failure: Failure): boolean {
+    const { clock } = this.#deps;
+    return (
+      failure.code === 'worker_lost' &&
+      this.#phases.repeats < REPEATS &&
+      clock() < this.#question.deadlineAt &&
+      !this.#signal.aborted &&
+      this.#reply.restart()
+    );
+  }
+
+  #follow(added: Promise<void>): void {
+    this.#added = added;
+    added.catch((error: unknown) => this.#settle(isFailure(error) ? error : toFailure(error)));
+  }
+
+  #onClaimed(candidate: Candidate): void {
+    this.#claimed = true;
+    this.#phases.claimedAt ??= this.#deps.clock();
+    if (this.#epoch === 1) this.#deps.admission.claimed(candidate);
+  }
+
+  /** Nobody is there to take it: a node may be starting, so it waits a while. */
+  #checkHold(): void {
+    const { registry, clock, holdMs, onEvicted } = this.#deps;
+    const { model } = this.#question;
+    if (this.#claimed || Math.min(registry.withoutEngineMs(model), clock() - this.#waitingSince) < holdMs) return;
+    onEvicted();
+    this.#settle(
+      new Failure('no_engine', `no engine of ${model} is ready; one may be starting`, {
+        retryAfterSeconds: NO_ENGINE_RETRY_SECONDS,
+      }),
+    );
+  }
+
+  #candidate(): Candidate {
+    const { model, kind, deadlineMs, deadlineAt, keyId, traceparent, body } = this.#question;
+    const { replica, clock } = this.#deps;
+    const path = '/v1/chat/completions' as const;
+    const traced = traceparent === undefined ? {} : { traceparent };
+    const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, keyId, path, ...traced };
+    return { job, body, leftMs: deadlineAt - clock() };
+  }
 }

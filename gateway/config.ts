@@ -8,7 +8,9 @@ const Settings = z.object({
   /** a second Redis for bodies and reply streams, which need no append-only file */
   GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
   /** the public API; only loopback, as requests carry no key yet */
-  GATEWAY_HOST: z.enum(['127.0.0.1', '::1', 'localhost'], { error: 'only loopback: requests carry no key' }).default('127.0.0.1'),
+  GATEWAY_HOST: z
+    .enum(['127.0.0.1', '::1', 'localhost'], { error: 'only loopback: requests carry no key' })
+    .default('127.0.0.1'),
   GATEWAY_PORT: setting.port.default(8080),
   /** probes, status and metrics */
   GATEWAY_INTERNAL_HOST: z.string().default('127.0.0.1'),

@@ -71,6 +71,7 @@ async function main(): Promise<void> {
     idleMs: config.GATEWAY_IDLE_TIMEOUT_MS,
     holdMs: config.GATEWAY_NO_ENGINE_HOLD_MS,
     onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
+    onRepeat: () => metrics.repeats.inc(),
   });
   const prepare = createPrepare({
     catalog,

@@ -84,6 +84,11 @@ export function createMetrics(registry: Registry, sources: Sources) {
       registers,
     }),
     jobsAdded: new Counter({ name: 'penstock_jobs_added_total', help: 'jobs added to a queue', registers }),
+    repeats: new Counter({
+      name: 'penstock_repeats_total',
+      help: 'requests that ran again after their engine or worker was lost',
+      registers,
+    }),
     refusals: new Counter({
       name: 'penstock_refusals_total',
       help: 'requests refused before the queue, by the failure that says why',

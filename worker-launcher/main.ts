@@ -63,6 +63,8 @@ async function launch(): Promise<void> {
   const plan = planEngines(config, card, await readMachineFacts(process.env));
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
   await requireRedis(config.WORKER_REDIS_URL, log);
+  const swept = await ledger.sweep();
+  if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
 
   let draining = false;
   const supervisors = new Map<string, EngineSupervisor>();
@@ -157,8 +159,6 @@ async function launch(): Promise<void> {
     end('the parent is gone');
     return;
   }
-  const swept = ledger.sweep();
-  if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
   for (const supervisor of supervisors.values()) supervisor.start();
   dispatchers.start();
   log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');

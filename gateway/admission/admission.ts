@@ -44,26 +44,29 @@ export class Admission {
 
   /** @throws Failure `queue_full` or `queue_unavailable` */
   async enqueue(candidate: Candidate): Promise<void> {
-    const { job, body, leftMs } = candidate;
     try {
       await this.#reserve(candidate);
-      const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), body, 'PX', bodyLifeMs(leftMs));
-      // On one connection the body is there before the job; with a second Redis it must be waited for.
-      if (this.#deps.bodies !== this.#deps.redis) await stored;
-      const whole: JobV1 = { v: 1, epoch: 1, priority: PRIORITY, ...job };
-      const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, 1), priority: whole.priority };
-      const added = this.#queue(job.model, job.kind).add(job.kind, whole, options);
-      await Promise.all([stored, added]);
+      await this.#add(candidate, 1);
     } catch (cause) {
       if (isFailure(cause)) throw cause;
       this.#deps.onOutcome('rejected_unavailable');
       void this.withdraw(candidate);
-      throw new Failure('queue_unavailable', 'the queue does not take requests just now', {
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-        cause,
-      });
+      throw unavailable(cause);
     }
     this.#deps.onOutcome('admitted');
+    this.#deps.onJobAdded();
+  }
+
+  /**
+   * Adds the next life of an accepted request: it is not asked again whether there is room.
+   * @throws Failure `queue_unavailable`
+   */
+  async repeat(candidate: Candidate, epoch: number): Promise<void> {
+    try {
+      await this.#add(candidate, epoch);
+    } catch (cause) {
+      throw unavailable(cause);
+    }
     this.#deps.onJobAdded();
   }
 
@@ -78,11 +81,11 @@ export class Admission {
   }
 
   /** The request ended while it waited: job, body and place go. */
-  async withdraw(candidate: Candidate): Promise<void> {
+  async withdraw(candidate: Candidate, epoch = 1): Promise<void> {
     const { job } = candidate;
     this.claimed(candidate);
     this.finished(candidate);
-    const removed = this.#queue(job.model, job.kind).remove(jobId(job.requestId, 1));
+    const removed = this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch));
     this.#quietly(removed);
     await removed.catch(() => {});
   }
@@ -99,6 +102,15 @@ export class Admission {
   /** Prepares the queues of a model, so that no request pays for it. */
   async open(model: string): Promise<void> {
     await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
+  }
+
+  async #add({ job, body, leftMs }: Candidate, epoch: number): Promise<void> {
+    const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), body, 'PX', bodyLifeMs(leftMs));
+    // On one connection the body is there before the job; with a second Redis it must be waited for.
+    if (this.#deps.bodies !== this.#deps.redis) await stored;
+    const whole: JobV1 = { v: 1, epoch, priority: PRIORITY, ...job };
+    const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority: whole.priority };
+    await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
   }
 
   async #reserve({ job, body, leftMs }: Candidate): Promise<void> {
@@ -127,6 +139,13 @@ export class Admission {
   #quietly(work: Promise<unknown>): void {
     work.catch((cause: unknown) => this.#deps.log.debug({ cause }, 'clean-up left to expiry'));
   }
+}
+
+function unavailable(cause: unknown): Failure {
+  return new Failure('queue_unavailable', 'the queue does not take requests just now', {
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+    cause,
+  });
 }
 
 function bodyLifeMs(leftMs: number): number {

@@ -1,12 +1,11 @@
 import type { Response } from 'express';
 import type { ChatRequest, Usage } from '#contract/chat';
-import { Failure, toFailure } from '#contract/failure';
+import { toFailure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
 import { usageOfAnswer } from '../relay/engine-events.ts';
-import { engineFailure } from '../relay/engine-failure.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 import { StreamReply } from './stream-reply.ts';
@@ -57,19 +56,18 @@ export function createAnswer(deps: AnswerDeps): Answer {
 
 async function answerWhole(deps: AnswerDeps, res: Response, request: ChatRequest, question: Question): Promise<void> {
   const context = requestContext(res);
-  const reply = new WholeReply();
+  const reply = new WholeReply(request.messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
-  const { status, body } = reply;
-  if (status !== 200) throw engineFailure(status, body, request.messagesParam);
-  noteUsage(deps, context, usageOfAnswer(body));
+  noteUsage(deps, context, usageOfAnswer(reply.body));
   context.firstByteAt = deps.clock();
-  send(res, context.dialect.renderAnswer(body));
+  send(res, context.dialect.renderAnswer(reply.body));
 }
 
 async function answerStream(deps: AnswerDeps, res: Response, request: ChatRequest, question: Question): Promise<void> {
   const { clock, keepAliveMs, slowClientBytes } = deps;
   const context = requestContext(res);
   const reply = new StreamReply(res, {
+    messagesParam: request.messagesParam,
     passUsage: request.includeUsage,
     keepAliveMs,
     slowClientBytes,
@@ -80,9 +78,6 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
   });
   try {
     await deps.ask(question, reply, context.phases, context.signal);
-    const refused = reply.engineError;
-    if (refused !== undefined) throw engineFailure(refused.status, refused.body, request.messagesParam);
-    if (!reply.events.done) throw brokenStream(reply.events.error);
     res.end();
   } catch (error) {
     // Once the headers are out, the end is told inside the stream, and no `[DONE]` follows.
@@ -93,15 +88,9 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
   } finally {
     reply.close();
     context.fields['bytes'] = reply.bytes;
-    noteUsage(deps, context, reply.events.usage);
-    noteTimes(deps, context, reply.events.usage);
+    noteUsage(deps, context, reply.usage);
+    noteTimes(deps, context, reply.usage);
   }
-}
-
-function brokenStream(said: string | undefined): Failure {
-  return new Failure('engine_failed', 'the model process did not finish its answer', {
-    cause: said ?? 'the stream ended without [DONE]',
-  });
 }
 
 function noteRequest(context: RequestContext, request: ChatRequest, res: Response): void {

@@ -46,7 +46,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const arrivedAt = clock();
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
-    const phases: Phases = { requestId: '' };
+    const phases: Phases = { requestId: '', repeats: 0 };
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, model: 'unknown' };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });
@@ -70,6 +70,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           callerRequestId: res.getHeader('x-request-id'),
           model: context.model,
           ...fields,
+          ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
           enqueuedMs: since(phases.enqueuedAt),
           claimedMs: since(phases.claimedAt),
           firstByteMs: since(context.firstByteAt),

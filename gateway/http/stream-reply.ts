@@ -1,9 +1,11 @@
 import type { Response } from 'express';
 import type { Failure } from '#contract/failure';
+import type { Usage } from '#contract/chat';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
 import { EngineEvents } from '../relay/engine-events.ts';
-import type { ReplySink } from '../relay/exchange.ts';
+import type { Reply } from '../ask.ts';
+import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
 
 /** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
 const STREAM_HEADERS = {
@@ -13,6 +15,8 @@ const STREAM_HEADERS = {
 } as const;
 
 export interface StreamReplyOptions {
+  /** where the caller wrote the messages, for what is said of a prompt that is too long */
+  readonly messagesParam: string;
   readonly passUsage: boolean;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
   readonly keepAliveMs: number;
@@ -23,13 +27,13 @@ export interface StreamReplyOptions {
 }
 
 /** Writes a streamed answer to its client, event by event. */
-export class StreamReply implements ReplySink {
-  readonly events: EngineEvents;
+export class StreamReply implements Reply {
+  #events: EngineEvents;
   readonly #res: Response;
   readonly #options: StreamReplyOptions;
   readonly #keepAlive: NodeJS.Timeout;
   #lastWriteAt: number;
-  #status = 502;
+  #status = 0;
   #errorBody: Buffer[] = [];
   #bytes = 0;
   #sawData = false;
@@ -37,7 +41,7 @@ export class StreamReply implements ReplySink {
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
     this.#options = options;
-    this.events = new EngineEvents(options.passUsage);
+    this.#events = new EngineEvents(options.passUsage);
     this.#lastWriteAt = options.clock();
     this.#keepAlive = setInterval(() => this.#keepOpen(), Math.min(1_000, options.keepAliveMs));
   }
@@ -51,7 +55,7 @@ export class StreamReply implements ReplySink {
       this.#errorBody.push(chunk);
       return;
     }
-    const bytes = this.events.take(chunk);
+    const bytes = this.#events.take(chunk);
     if (bytes.length === 0) return;
     if (!this.#sawData) {
       this.#sawData = true;
@@ -60,18 +64,29 @@ export class StreamReply implements ReplySink {
     this.#write(bytes);
   }
 
-  end(): void {}
-  fail(_failure: Failure): void {}
+  end(): Failure | undefined {
+    const { messagesParam } = this.#options;
+    if (this.#status !== 200) return engineFailure(this.#status, Buffer.concat(this.#errorBody), messagesParam);
+    return this.#events.done ? undefined : brokenStream(this.#events.error);
+  }
+
+  restart(): boolean {
+    if (this.#sawData) return false;
+    this.#events = new EngineEvents(this.#options.passUsage);
+    this.#errorBody = [];
+    this.#status = 0;
+    return true;
+  }
+
+  get usage(): Usage | undefined {
+    return this.#events.usage;
+  }
 
   /** Stops the keep-alive; to be called when the request is over, however it ended. */
   close(): void {
     clearInterval(this.#keepAlive);
   }
 
-  /** the engine's status when it was not 200, with the body that came */
-  get engineError(): { status: number; body: Buffer } | undefined {
-    return this.#status === 200 ? undefined : { status: this.#status, body: Buffer.concat(this.#errorBody) };
-  }
   get bytes(): number {
     return this.#bytes;
   }

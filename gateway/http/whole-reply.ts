@@ -1,11 +1,19 @@
-import type { Head } from '#contract/frame';
 import type { Failure } from '#contract/failure';
-import type { ReplySink } from '../relay/exchange.ts';
+import type { Head } from '#contract/frame';
+import type { Reply } from '../ask.ts';
+import { abortedAnswer, engineFailure } from '../relay/engine-failure.ts';
 
 /** Gathers a non-streamed answer. */
-export class WholeReply implements ReplySink {
-  readonly #chunks: Buffer[] = [];
-  #status = 502;
+export class WholeReply implements Reply {
+  readonly #messagesParam: string;
+  #chunks: Buffer[] = [];
+  #status = 0;
+  #body = Buffer.alloc(0);
+
+  /** @param messagesParam where the caller wrote the messages, for what is said of a prompt that is too long */
+  constructor(messagesParam: string) {
+    this.#messagesParam = messagesParam;
+  }
 
   head(head: Head): void {
     this.#status = head.status;
@@ -13,13 +21,20 @@ export class WholeReply implements ReplySink {
   data(chunk: Buffer): void {
     this.#chunks.push(chunk);
   }
-  end(): void {}
-  fail(_failure: Failure): void {}
-
-  get status(): number {
-    return this.#status;
+  end(): Failure | undefined {
+    this.#body = Buffer.concat(this.#chunks);
+    if (this.#status !== 200) return engineFailure(this.#status, this.#body, this.#messagesParam);
+    return abortedAnswer(this.#body);
   }
+  /** The client has seen nothing of it. */
+  restart(): boolean {
+    this.#chunks = [];
+    this.#status = 0;
+    return true;
+  }
+
+  /** the engine's bytes, once `end` said that they are whole */
   get body(): Buffer {
-    return Buffer.concat(this.#chunks);
+    return this.#body;
   }
 }

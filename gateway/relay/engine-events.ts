@@ -6,6 +6,8 @@ const DONE = 'data: [DONE]';
 const ERROR = 'data: {"error"';
 /** Stands in no event's text: inside a JSON string its quotes would be escaped. */
 const NO_CHOICES = '"choices":[]';
+/** The generation was ended by a server that stops. */
+const ABORTED = '"finish_reason":"abort"';
 const TAIL_LIMIT_BYTES = 4 * 1024 * 1024;
 
 const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
@@ -68,6 +70,10 @@ export class EngineEvents {
       this.#error = said.success ? said.data.error.message : 'unreadable error event';
       return false;
     }
+    if (event.includes(ABORTED)) {
+      this.#error = 'EngineCore encountered an issue: finish_reason abort';
+      return false;
+    }
     if (!event.includes(NO_CHOICES)) return true;
     const closing = Closing.safeParse(jsonOf(event));
     if (!closing.success) return true;
@@ -90,7 +96,8 @@ function isPlain(chunk: Buffer): boolean {
     chunk[length - 2] === 10 &&
     !chunk.includes(NO_CHOICES) &&
     !chunk.includes(DONE) &&
-    !chunk.includes(ERROR)
+    !chunk.includes(ERROR) &&
+    !chunk.includes(ABORTED)
   );
 }
 

@@ -1,39 +1,30 @@
 import type { AttemptError, Claimed, Frame, Head } from '#contract/frame';
-import { sameToken, type Kind, type Token } from '#contract/job';
+import { sameToken, type Token } from '#contract/job';
 import { Failure } from '#contract/failure';
 
-/** Where an answer goes. After `end` or `fail` nothing more comes. */
-export interface ReplySink {
-  /** the first bytes of the accepted attempt are about to come */
-  head(head: Head): void;
-  data(chunk: Buffer): void;
-  end(): void;
-  fail(failure: Failure): void;
-}
-
-/** What the relay must know of an open request. */
+/** What the relay must know of an open request, and whom it tells. */
 export interface OpenRequest {
   readonly requestId: string;
-  readonly model: string;
-  readonly kind: Kind;
-  readonly sink: ReplySink;
   /** longest silence once bytes have come, in milliseconds */
   readonly idleMs: number;
   /** instant (clock of this process, ms) at which the client is told that time is up */
   readonly deadlineAt: number;
   /** an attempt was let go: the request waits no longer */
   readonly onClaimed: () => void;
+  /** the first bytes of the accepted attempt are about to come */
+  readonly onHead: (head: Head) => void;
+  readonly onData: (chunk: Buffer) => void;
+  /** the attempt is over: with the engine's last byte, or with what went wrong. Once per epoch */
+  readonly onOver: (failure: Failure | undefined) => void;
 }
 
 /** What the relay must do after a frame. */
 export type Reaction =
   | { readonly kind: 'none' }
   | { readonly kind: 'go'; readonly token: Token }
-  | { readonly kind: 'cancel'; readonly token: Token; readonly dispatcher: string }
-  | { readonly kind: 'over' };
+  | { readonly kind: 'cancel'; readonly token: Token; readonly dispatcher: string };
 
 const NONE: Reaction = { kind: 'none' };
-const OVER: Reaction = { kind: 'over' };
 
 /**
  * One open request and its fence: it takes frames of one token at a time, the one that it let go, and binds to it at the
@@ -41,46 +32,65 @@ const OVER: Reaction = { kind: 'over' };
  */
 export class Exchange {
   readonly request: OpenRequest;
-  epoch = 1;
+  #epoch = 1;
   #accepted: { token: Token; dispatcher: string } | undefined;
   #head: Head | undefined;
   #bound = false;
-  lastDataAt = 0;
+  #over = false;
+  #lastDataAt = 0;
 
   constructor(request: OpenRequest) {
     this.request = request;
   }
 
-  /** The dispatcher and token that answer, once there are any. */
+  /** The dispatcher and token that answer, while any do. */
   get accepted(): { token: Token; dispatcher: string } | undefined {
-    return this.#accepted;
+    return this.#over ? undefined : this.#accepted;
   }
-  get bound(): boolean {
-    return this.#bound;
+
+  /** Milliseconds since the last bytes; 0 before the first. */
+  silenceMs(now: number): number {
+    return this.#bound && !this.#over ? now - this.#lastDataAt : 0;
+  }
+
+  /** Ends this epoch's attempt, once. */
+  end(failure: Failure | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.request.onOver(failure);
+  }
+
+  /** Begins the next life: frames of the former one are strangers' from here on. @returns its epoch */
+  reopen(): number {
+    this.#epoch += 1;
+    this.#accepted = undefined;
+    this.#head = undefined;
+    this.#bound = false;
+    this.#over = false;
+    return this.#epoch;
   }
 
   take(dispatcher: string, frame: Frame, now: number): Reaction {
     const token = { epoch: frame.epoch, attempt: frame.attempt };
     if (frame.type === 'claimed') return this.#claimed(dispatcher, token, frame);
-    if (this.#accepted === undefined || !sameToken(this.#accepted.token, token))
-      return { kind: 'cancel', token, dispatcher };
-    const { sink } = this.request;
+    if (this.#over || this.#accepted === undefined || !sameToken(this.#accepted.token, token))
+      return frame.type === 'end' || frame.type === 'error' ? NONE : { kind: 'cancel', token, dispatcher };
     switch (frame.type) {
       case 'head':
         this.#head = JSON.parse(frame.payload.toString()) as Head;
         return NONE;
       case 'data':
         this.#bind();
-        this.lastDataAt = now;
-        sink.data(frame.payload);
+        this.#lastDataAt = now;
+        this.request.onData(frame.payload);
         return NONE;
       case 'end':
         this.#bind();
-        sink.end();
-        return OVER;
+        this.end(undefined);
+        return NONE;
       case 'error':
-        sink.fail(failureOf(JSON.parse(frame.payload.toString()) as AttemptError));
-        return OVER;
+        this.end(failureOf(JSON.parse(frame.payload.toString()) as AttemptError));
+        return NONE;
       case 'heartbeat':
         return NONE;
       default:
@@ -91,13 +101,13 @@ export class Exchange {
   #bind(): void {
     if (this.#bound) return;
     this.#bound = true;
-    if (this.#head !== undefined) this.request.sink.head(this.#head);
+    if (this.#head !== undefined) this.request.onHead(this.#head);
   }
 
   #claimed(dispatcher: string, token: Token, frame: Frame): Reaction {
     const before = this.#accepted;
     // A superseded life, or a repeat of what is already being answered, must not run.
-    if (token.epoch < this.epoch || this.#bound) return { kind: 'cancel', token, dispatcher };
+    if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
     this.#accepted = { token, dispatcher };
     this.#head = undefined;
     if (before === undefined) this.request.onClaimed();

@@ -71,17 +71,24 @@ export class Relay {
   }
 
   /**
-   * Forgets a request whose client is gone or was answered otherwise, and stops its attempt.
-   * @returns whether an attempt was under way; if not, its job is still to be removed from the queue
+   * Begins the next life of a request whose attempt is over. @returns the epoch of the job to add
+   * @throws Error when the request is not open
    */
-  abandon(requestId: string): boolean {
+  reopen(requestId: string): number {
     const exchange = this.#open.get(requestId);
-    if (exchange === undefined) return true;
+    if (exchange === undefined) throw new Error('not an open request');
+    return exchange.reopen();
+  }
+
+  /** Forgets a request and stops its attempt, if one is under way. */
+  close(requestId: string): void {
+    const exchange = this.#open.get(requestId);
     this.#open.delete(requestId);
-    if (exchange.accepted === undefined) return false;
-    const { token, dispatcher } = exchange.accepted;
-    this.#tell(dispatcher, { type: 'cancel', requestId, ...token });
-    return true;
+    if (exchange !== undefined) this.#cancel(exchange);
+  }
+
+  #cancel({ request: { requestId }, accepted }: Exchange): void {
+    if (accepted !== undefined) this.#tell(accepted.dispatcher, { type: 'cancel', requestId, ...accepted.token });
   }
 
   #take(dispatcher: string, frame: Frame): void {
@@ -94,8 +101,7 @@ export class Relay {
     }
     const before = exchange.accepted;
     const reaction = exchange.take(dispatcher, frame, this.#deps.clock());
-    if (reaction.kind === 'over') this.#open.delete(requestId);
-    else if (reaction.kind === 'cancel') this.#stop(dispatcher, { requestId, ...reaction.token });
+    if (reaction.kind === 'cancel') this.#stop(dispatcher, { requestId, ...reaction.token });
     else if (reaction.kind === 'go') {
       if (before !== undefined) this.#tell(before.dispatcher, { type: 'cancel', requestId, ...before.token });
       this.#tell(dispatcher, { type: 'go', requestId, ...reaction.token });
@@ -124,7 +130,7 @@ export class Relay {
       const { request, accepted } = exchange;
       if (now >= request.deadlineAt)
         this.#fail(exchange, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
-      else if (exchange.bound && now - exchange.lastDataAt > request.idleMs)
+      else if (exchange.silenceMs(now) > request.idleMs)
         this.#fail(
           exchange,
           new Failure('engine_silent', `the model process was silent for ${String(request.idleMs)} ms`),
@@ -139,8 +145,9 @@ export class Relay {
       if (which(exchange)) this.#fail(exchange, new Failure('worker_lost', message));
   }
 
-  /** Whoever opened the request then calls `abandon`, as it knows whether a job is to be removed. */
+  /** The attempt may still be alive somewhere: it is told to stop, and its frames no longer count. */
   #fail(exchange: Exchange, failure: Failure): void {
-    exchange.request.sink.fail(failure);
+    this.#cancel(exchange);
+    exchange.end(failure);
   }
 }

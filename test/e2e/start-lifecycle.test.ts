@@ -22,10 +22,11 @@ const kind = process.argv[1].includes('gateway') ? 'GATEWAY' : 'WORKER';
 const how = process.env['BEHAVIOUR_' + kind] ?? '';
 if (how === 'refuses') { process.stderr.write('bad configuration: X is not a number\\n'); process.exit(1); }
 const serve = (req, res) => {
-  const ready = how !== 'never-ready' || !req.url.startsWith('/readyz');
-  res.writeHead(ready ? 200 : 503, { 'content-type': 'application/json' });
-  const engines = [{ id: 'engine-0', pid: null, state: how === 'gives-up' ? 'stopped' : 'ready', lastFailure: 'no such flag' }];
-  res.end(JSON.stringify({ engines, data: [{ id: 'stand-in-model' }] }));
+  const probe = req.url.endsWith('z') || req.url.includes('?');
+  if (probe) return res.writeHead(how === 'never-ready' && req.url.startsWith('/readyz') ? 503 : 200).end('text');
+  const engine = how === 'gives-up' ? { state: 'stopped', lastFailure: 'no such flag' } : { state: 'ready', lastFailure: null };
+  res.writeHead(200, { 'content-type': 'application/json' });
+  return res.end(JSON.stringify({ engines: [{ id: 'engine-0', pid: null, ...engine }], data: [{ id: 'stand-in-model' }] }));
 };
 for (const name of [kind + '_PORT', kind + '_INTERNAL_PORT']) {
   if (process.env[name]) createServer(serve).listen(Number(process.env[name]), '127.0.0.1');
@@ -240,6 +241,31 @@ test('a Redis that is not there: one sentence, exit 1', async () => {
   await using run = await start(folder.path, { redis: `redis://127.0.0.1:${String(port)}` });
   expect(await run.ended).toMatchObject({ code: 1 });
   expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ cannot be reached: [^\n]*ECONNREFUSED[^\n]*\n$/);
+});
+
+/** Stands for Docker: runs the server that the container would hold, on the port that it would publish. */
+const DOCKER = `#!/bin/sh
+export PATH=/usr/local/bin:/usr/bin:/bin
+echo "$*" >> "\${0%/*}/asked"
+[ "$1" = run ] || exit 0
+port=$(echo "$*" | sed 's/.*-p 127.0.0.1:\\([0-9]*\\):6379.*/\\1/')
+sed -e "s/^port 6379$/port $port/" -e 's/^bind .*/bind 127.0.0.1/' > "\${0%/*}/settings"
+exec redis-server "\${0%/*}/settings"
+`;
+
+test('without a server and not able to install one, Redis is a container, which is removed at the end', async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, 'path');
+  mkdirSync(path);
+  writeFileSync(join(path, 'docker'), DOCKER, { mode: 0o755 });
+  await using run = await start(folder.path, { env: { PATH: path } });
+  await run.says(/^redis \(container by .*docker\) …$/m);
+  await run.says(/^ready /m);
+  process.kill(run.pid, 'SIGTERM');
+  expect(await run.ended).toMatchObject({ code: 0 });
+  const asked = readFileSync(join(path, 'asked'), 'utf8').trim().split('\n');
+  expect(asked.map((line) => line.split(' ')[0])).toEqual(['info', 'rm', 'run', 'rm']);
+  expect(asked.at(-1)).toMatch(/^rm -f penstock-redis-[0-9a-f]{12}$/);
 });
 
 test('logs of a program hold both of its streams', async () => {

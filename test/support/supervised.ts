@@ -22,6 +22,8 @@ export interface Supervised extends AsyncDisposable {
   readonly restarts: CrashReason[];
   /** what the dispatcher would say is in flight */
   load: number;
+  /** how often the supervisor asked for it */
+  loadReads: number;
   /** asks the engine process one of its script's pages */
   page(path: string): Promise<string>;
   until(state: EngineView['state']): Promise<EngineView>;
@@ -56,7 +58,10 @@ export async function supervise(options: {
     limits: { ...QUICK, ...options.limits },
     probes: { healthMs: 500, canaryMs: 5_000 },
     ledger: new EngineLedger(folder, silentLog),
-    inFlight: () => supervised.load,
+    inFlight: () => {
+      supervised.loadReads += 1;
+      return supervised.load;
+    },
     onChange: (view) => views.push(view),
     onRestart: (reason) => restarts.push(reason),
     log: silentLog,
@@ -66,6 +71,7 @@ export async function supervise(options: {
     views,
     restarts,
     load: 0,
+    loadReads: 0,
     page: async (path) => (await fetch(`http://127.0.0.1:${String(supervisor.view.port)}${path}`)).text(),
     until: (state) =>
       eventually(`engine ${state}`, () => (supervisor.view.state === state ? supervisor.view : undefined)),

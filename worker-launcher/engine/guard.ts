@@ -3,9 +3,9 @@ import { signalGroup } from './process-group.ts';
 
 /**
  * `read` gets the group, `cat` waits for the end of the launcher: the pipe's other end is held by the launcher alone
- * (Node opens it close-on-exec), so it closes however the launcher dies.
+ * (Node opens it close-on-exec), so it closes however the launcher dies. `-s KILL`, as dash does not take `-KILL --`.
  */
-const SCRIPT = 'read -r group || exit 0; cat >/dev/null; kill -KILL -- "-$group"';
+const SCRIPT = 'read -r group || exit 0; cat >/dev/null; kill -s KILL -- "-$group"';
 
 /** A tiny process that outlives the launcher just long enough to kill one engine's process group. */
 export interface Guard {
@@ -17,7 +17,7 @@ export interface Guard {
 
 /** Started before its engine, so that only one write lies between the engine's birth and its guard. */
 export function startGuard(): Guard {
-  const child = spawn('/bin/sh', ['-c', SCRIPT, 'penstock-guard'], {
+  const child = spawn('/bin/sh', ['-c', SCRIPT, 'penstock-engine-guard'], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },

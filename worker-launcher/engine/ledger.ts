@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Log } from '#runtime/log';
-import { groupMembers, processFact, signalGroup } from './process-group.ts';
+import { groupGone, groupMembers, processFact, signalGroup } from './process-group.ts';
 
 const Life = z.object({ pid: z.number().int().positive(), start: z.string() });
 const Note = z.object({
@@ -11,6 +11,8 @@ const Note = z.object({
   engines: z.array(z.object({ id: z.string(), pgid: z.number().int().positive(), processes: z.array(Life) })),
 });
 type Note = z.infer<typeof Note>;
+
+const SWEPT_WITHIN_MS = 10_000;
 
 /**
  * Notes the process groups of running engines in `<folder>/engines-<launcher pid>.json`, one file a launcher, so that
@@ -50,7 +52,7 @@ export class EngineLedger {
    * A group is hit only if a noted process of it lives: same number, same start, same group, same boot.
    * @returns the groups that were killed
    */
-  sweep(): number[] {
+  async sweep(): Promise<number[]> {
     const killed: number[] = [];
     for (const name of readdirSync(this.#folder)) {
       if (!/^engines-\d+\.json$/.test(name)) continue;
@@ -64,6 +66,8 @@ export class EngineLedger {
       }
       rmSync(path, { force: true });
     }
+    // Their GPU memory is free only when they are gone.
+    await Promise.all(killed.map((pgid) => groupGone(pgid, SWEPT_WITHIN_MS)));
     return killed;
   }
 

@@ -252,7 +252,9 @@ export class EngineSupervisor {
     void running.probe[question]().then(({ event, problem }) => {
       running.probing = false;
       if (this.#running !== running || running.ended) return;
-      if (problem !== undefined) this.#lastProblem = problem;
+      // What a killed one says is our own doing.
+      const killed = 'killed' in this.#state && this.#state.killed;
+      if (problem !== undefined && !killed) this.#lastProblem = problem;
       // An answer from before the state changed may be no answer to its question.
       if (event !== undefined && probeOf(this.#state) === question) this.#apply(event);
       if (probeOf(this.#state) !== question) this.#probe();

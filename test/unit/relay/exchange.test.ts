@@ -1,5 +1,4 @@
 import { expect, test } from '@jest/globals';
-import type { Failure } from '#contract/failure';
 import type { Frame } from '#contract/frame';
 import { Exchange } from '../../../gateway/relay/exchange.ts';
 
@@ -7,17 +6,12 @@ function open() {
   const seen: string[] = [];
   const exchange = new Exchange({
     requestId: 'g-1',
-    model: 'm',
-    kind: 'text',
     idleMs: 1_000,
     deadlineAt: 10_000,
     onClaimed: () => seen.push('claimed'),
-    sink: {
-      head: (head) => seen.push(`head ${String(head.status)}`),
-      data: (chunk) => seen.push(chunk.toString()),
-      end: () => seen.push('end'),
-      fail: (failure: Failure) => seen.push(failure.code),
-    },
+    onHead: (head) => seen.push(`head ${String(head.status)}`),
+    onData: (chunk) => seen.push(chunk.toString()),
+    onOver: (failure) => seen.push(failure?.code ?? 'end'),
   });
   const take = (type: Frame['type'], epoch: number, attempt: number, payload: object | string = '', from = 'd1') =>
     exchange.take(
@@ -44,7 +38,7 @@ test('the ordinary way: claimed, head, data, end', () => {
   expect(seen).toEqual(['claimed']);
   take('data', 1, 1, 'a');
   take('data', 1, 1, 'b');
-  expect(take('end', 1, 1)).toEqual({ kind: 'over' });
+  take('end', 1, 1);
   expect(seen).toEqual(['claimed', 'head 200', 'a', 'b', 'end']);
 });
 
@@ -68,10 +62,25 @@ test('once bytes were taken, a repeat is told to stop: no client gets a token tw
   expect(seen).toEqual(['claimed', 'a', 'b']);
 });
 
-test('a superseded life is told to stop', () => {
-  const { exchange, take } = open();
-  exchange.epoch = 2;
-  expect(take('claimed', 1, 1, first)).toMatchObject({ kind: 'cancel' });
+test('after a life was given up, its frames are strangers', () => {
+  const { exchange, seen, take } = open();
+  take('claimed', 1, 1, first);
+  take('data', 1, 1, 'a');
+  expect(exchange.reopen()).toBe(2);
+  expect(take('data', 1, 1, 'stale')).toMatchObject({ kind: 'cancel' });
+  expect(take('claimed', 1, 2, repeat)).toMatchObject({ kind: 'cancel' });
+  expect(take('claimed', 2, 1, repeat, 'd2')).toEqual({ kind: 'go', token: { epoch: 2, attempt: 1 } });
+  take('data', 2, 1, 'b', 'd2');
+  expect(seen).toEqual(['claimed', 'a', 'claimed', 'b']);
+});
+
+test('an attempt ends once: what comes after it changes nothing', () => {
+  const { seen, take } = open();
+  take('claimed', 1, 1, first);
+  take('end', 1, 1);
+  take('end', 1, 1);
+  take('data', 1, 1, 'late');
+  expect(seen).toEqual(['claimed', 'end']);
 });
 
 test('bytes that nobody claimed are refused', () => {
@@ -85,6 +94,6 @@ test.each([
 ])('an attempt that ends with %s tells the client %s', (reason, code) => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
-  expect(take('error', 1, 1, { reason, message: 'm' })).toEqual({ kind: 'over' });
+  take('error', 1, 1, { reason, message: 'm' });
   expect(seen).toEqual(['claimed', code]);
 });

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+// @ts-check
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HELP, parseCommand } from './options.mjs';
+import { Refusal } from './refusal.mjs';
+import { up } from './up.mjs';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+// a reader that went away, such as `| head` or a closed terminal, is no reason to die half-way
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
+process.exitCode = await main().catch((error) => {
+  if (!(error instanceof Refusal)) throw error;
+  return complain(error.message);
+});
+
+async function main() {
+  const { name, version, engines } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8'));
+  const command = parseCommand(process.argv.slice(2), process.cwd());
+  if (command.do === 'help') return say(HELP.trimEnd());
+  if (command.do === 'version') return say(`${name} ${version}`);
+  if (process.platform === 'win32') return complain('Windows is served by its Linux subsystem: run this in WSL');
+  if (!nodeIsNewEnough()) return complain(`this is Node ${process.versions.node}, and ${engines.node} is needed`);
+  return up(command.options, { root, env: process.env, say, complain });
+}
+
+function nodeIsNewEnough() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 20 || (major === 20 && minor >= 19);
+}
+
+/** @param {string} line */
+function say(line) {
+  process.stdout.write(`${line}\n`);
+  return 0;
+}
+
+/** @param {string} sentence */
+function complain(sentence) {
+  process.stderr.write(`penstock: ${sentence}\n`);
+  return 1;
+}

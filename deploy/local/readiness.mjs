@@ -1,0 +1,89 @@
+// @ts-check
+import { setTimeout as after } from 'node:timers/promises';
+import { Refusal } from './refusal.mjs';
+
+const ASK_EVERY_MS = 100;
+const ANSWER_WITHIN_MS = 2_000;
+
+/**
+ * @param {string} url of a probe
+ * @param {AbortSignal} signal
+ * @throws the reason of `signal`
+ */
+export async function answersOk(url, signal) {
+  for (;;) {
+    const answer = await ask(url);
+    if (answer?.ok === true) return;
+    await pause(signal);
+  }
+}
+
+/**
+ * Follows the engines of one worker-launcher, a line for each change.
+ * @param {string} name of the worker-launcher
+ * @param {string} statusUrl
+ * @param {(line: string) => void} say
+ * @param {AbortSignal} signal ends it
+ * @returns {Promise<never>}
+ * @throws Refusal when every engine has been given up; else the reason of `signal`
+ */
+export async function followEngines(name, statusUrl, say, signal) {
+  /** @type {Map<string, string>} */
+  const told = new Map();
+  for (;;) {
+    const engines = enginesIn(await ask(statusUrl));
+    for (const { id, state, pid, lastFailure } of engines) {
+      const details = [
+        pid === null ? [] : [`pid ${pid}`],
+        lastFailure === null ? [] : [`last failure: ${lastFailure}`],
+      ].flat();
+      const line = `${name}, ${id}: ${state}${details.length === 0 ? '' : ` (${details.join('; ')})`}`;
+      if (told.get(id) !== line) say(line);
+      told.set(id, line);
+    }
+    if (engines.length > 0 && engines.every(({ state }) => state === 'stopped')) {
+      throw new Refusal(`no engine of ${name} starts: ${engines[0]?.lastFailure ?? 'see its log'}`);
+    }
+    await pause(signal);
+  }
+}
+
+/**
+ * @param {string} apiUrl public URL of a gateway
+ * @returns {Promise<string | undefined>} name of the first model that it serves
+ */
+export async function firstModel(apiUrl) {
+  const list = /** @type {{ data?: { id?: string }[] } | undefined} */ ((await ask(`${apiUrl}/v1/models`))?.body);
+  return list?.data?.[0]?.id;
+}
+
+/**
+ * @typedef {{ id: string, state: string, pid: number | null, lastFailure: string | null }} EngineLine what `/status` of a
+ *   worker-launcher says of an engine, as far as it is shown
+ * @param {{ body: unknown } | undefined} answer
+ * @returns {EngineLine[]}
+ */
+function enginesIn(answer) {
+  const status = /** @type {{ engines?: EngineLine[] } | undefined} */ (answer?.body);
+  return Array.isArray(status?.engines) ? status.engines : [];
+}
+
+/**
+ * @param {string} url
+ * @returns {Promise<{ ok: boolean, body: unknown } | undefined>} undefined: nobody answers; a body that is no JSON is a text
+ */
+async function ask(url) {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    const json = response.headers.get('content-type')?.includes('json') === true;
+    return { ok: response.ok, body: json ? await response.json() : await response.text() };
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {AbortSignal} signal */
+async function pause(signal) {
+  signal.throwIfAborted();
+  await after(ASK_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+}

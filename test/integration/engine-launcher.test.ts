@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { keys } from '#contract/keys';
+import { WorkerReport } from '#contract/registry';
+import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
+import { eventually } from '../support/eventually.ts';
+import { lives, startLauncher } from '../support/launcher.ts';
+import { freePort } from '../support/ports.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis[Symbol.asyncDispose]());
+
+test('two engines come into service, and probes, status, metrics and the registry tell of them', async () => {
+  await using launcher = await startLauncher(redis.url, { WORKER_ENGINES: '2', WORKER_MAX_IN_FLIGHT_TEXT: '3' });
+  await launcher.pids();
+  await eventually('both engines', async () => (await launcher.get('/startupz')).ok);
+  expect((await launcher.get('/livez')).status).toBe(200);
+  expect((await launcher.get('/nothing')).status).toBe(404);
+  const status = await launcher.status();
+  expect(status).toMatchObject({ model: 'Phi-3-vision-128k-instruct', engine: 'vllm', launcher: { draining: false } });
+  expect(status.engines.map(({ id, state, slots }) => ({ id, state, slots }))).toEqual([
+    { id: 'engine-0', state: 'ready', slots: { text: 3, image: 32 } },
+    { id: 'engine-1', state: 'ready', slots: { text: 3, image: 32 } },
+  ]);
+  const metrics = await (await launcher.get('/metrics')).text();
+  expect(metrics).toContain('penstock_engine_state{engine="engine-1",state="ready"} 1');
+  expect(metrics).toContain('penstock_engine_in_flight{engine="engine-0",kind="image"} 0');
+  const reported = await eventually('the registry', async () => {
+    const text = await redis.client.get(keys.worker(status.dispatchers[0]?.incarnation ?? ''));
+    const report = WorkerReport.parse(JSON.parse(text ?? '{}'));
+    return report.engines.every(({ state }) => state === 'ready') && report;
+  });
+  expect(reported.launcherPid).toBe(status.launcher.pid);
+  expect(reported.engines.map(({ pid }) => pid)).toEqual(status.engines.map(({ pid }) => pid));
+});
+
+test('SIGTERM ends everything in order', async () => {
+  await using launcher = await startLauncher(redis.url);
+  const pids = await launcher.pids();
+  launcher.child.kill('SIGTERM');
+  expect(await launcher.ended).toBe(0);
+  expect(pids.filter(lives)).toEqual([]);
+  expect(pids.flatMap(groupMembers)).toEqual([]);
+  expect(launcher.stderr()).toBe('');
+});
+
+test('a crashed engine is counted and replaced while the launcher stays', async () => {
+  await using launcher = await startLauncher(redis.url);
+  const [, , engine = 0] = await launcher.pids();
+  process.kill(engine, 'SIGKILL');
+  const { engines } = await eventually('another engine', async () => {
+    const status = await launcher.status();
+    return status.engines[0]?.state === 'ready' && status.engines[0].pid !== engine && status;
+  });
+  expect(engines[0]).toMatchObject({ restarts: 1, lastFailure: 'was ended by SIGKILL' });
+  const metrics = await (await launcher.get('/metrics')).text();
+  expect(metrics).toContain('penstock_engine_restarts_total{reason="exited"} 1');
+});
+
+test('the launcher is killed: engines and dispatchers end with it, and a new launcher takes over', async () => {
+  const port = String(await freePort());
+  await using launcher = await startLauncher(redis.url, { WORKER_INTERNAL_PORT: port });
+  const pids = await launcher.pids();
+  launcher.child.kill('SIGKILL');
+  await eventually('the end of all', () => pids.every((pid) => groupMembers(pid).length === 0));
+  await using next = await startLauncher(redis.url, { WORKER_INTERNAL_PORT: port });
+  await next.pids();
+});
+
+test('the process that started the launcher is gone: all is over within eight seconds', async () => {
+  await using launcher = await startLauncher(redis.url);
+  const pids = await launcher.pids();
+  const since = performance.now();
+  launcher.child.disconnect();
+  expect(await launcher.ended).toBe(0);
+  expect(performance.now() - since).toBeLessThan(8_000);
+  expect(pids.flatMap(groupMembers)).toEqual([]);
+});
+
+test('a mistake ends the launcher with one sentence', async () => {
+  const taken = String(new URL(redis.url).port);
+  const free = await freePort();
+  const cases: [Record<string, string>, string, string][] = [
+    [{ WORKER_ENGINES: 'many', WORKER_NONSENSE: '1' }, redis.url, 'WORKER_NONSENSE: unknown setting'],
+    [{ WORKER_MODEL: 'nobody' }, redis.url, 'set WORKER_MODEL to one of the model cards: Phi-3-vision-128k-instruct'],
+    [{ WORKER_INTERNAL_PORT: taken }, redis.url, `port ${taken} of 127.0.0.1 (WORKER_INTERNAL_PORT) is in use`],
+    [{}, `redis://127.0.0.1:${String(free)}`, `Redis at 127.0.0.1:${String(free)} does not serve us`],
+    [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, '/nowhere'],
+  ];
+  for (const [env, url, sentence] of cases) {
+    await using launcher = await startLauncher(url, env);
+    expect(await launcher.ended).toBe(1);
+    expect(launcher.stderr()).toContain(sentence);
+    expect(launcher.stderr()).not.toContain('    at ');
+  }
+});

@@ -1,0 +1,132 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { startGuard } from '../../worker-launcher/engine/guard.ts';
+import { EngineLedger } from '../../worker-launcher/engine/ledger.ts';
+import { groupMembers, processFact, signalGroup } from '../../worker-launcher/engine/process-group.ts';
+import { eventually } from '../support/eventually.ts';
+import { silentLog } from '../support/silent-log.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'penstock-state-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A process group of two that would run for minutes. */
+function startGroup() {
+  const child = spawn('/bin/sh', ['-c', 'sleep 300 & sleep 300'], { detached: true, stdio: 'ignore' });
+  const pgid = child.pid ?? 0;
+  return {
+    pgid,
+    ended: once(child, 'exit'),
+    [Symbol.dispose]: () => signalGroup(pgid, 'SIGKILL'),
+  };
+}
+
+/**
+ * Stands for a launcher: starts a guarded group as the supervisor does, prints its number, waits. The built files are
+ * used, as this process is not one of jest's.
+ */
+const LAUNCHER = `
+  const { startGuard } = await import(process.argv[1] + '/guard.js');
+  const { startProcess } = await import(process.argv[1] + '/process.js');
+  const guard = startGuard();
+  const command = { file: '/bin/sh', argv: ['-c', 'trap "" TERM HUP INT; sleep 300 & sleep 300; sleep 300'], env: {} };
+  const engine = startProcess(command, () => {});
+  guard.watch(engine.pid);
+  console.log(engine.pid);
+  setInterval(() => {}, 1000);
+`;
+
+test('a launcher that is killed with SIGKILL takes its engines with it', async () => {
+  const built = join(process.cwd(), 'dist/worker-launcher/engine');
+  const launcher = spawn(process.execPath, ['--input-type=module', '-e', LAUNCHER, built], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(launcher.stdout, 'data')) as [Buffer];
+  const pgid = Number(String(line));
+  try {
+    await eventually('the whole group', () => groupMembers(pgid).length === 3);
+    launcher.kill('SIGKILL');
+    await eventually('the end of the group', () => groupMembers(pgid).length === 0, 2_000);
+  } finally {
+    launcher.kill('SIGKILL');
+    signalGroup(pgid, 'SIGKILL');
+  }
+});
+
+test('a guard that was released harms nobody', async () => {
+  using group = startGroup();
+  const guard = startGuard();
+  guard.watch(group.pgid);
+  guard.release();
+  await eventually('no guard left', () => guardsOf(process.pid) === 0);
+  expect(groupMembers(group.pgid).length).toBeGreaterThan(0);
+});
+
+/** Living guards that this process started. */
+function guardsOf(parent: number): number {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const [state, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const isGuard = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('penstock-engine-guard');
+      return isGuard && state !== 'Z' && Number(ppid) === parent;
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/** Makes the note of this process look like that of a launcher that is no more. */
+function forgeNote(change: (text: string) => string): void {
+  const name = `engines-${String(process.pid)}.json`;
+  writeFileSync(join(folder, 'engines-4999999.json'), change(readFileSync(join(folder, name), 'utf8')));
+  rmSync(join(folder, name));
+}
+const deadLauncher = (text: string): string =>
+  text.replace(/"launcher":\{[^}]*\}/, '"launcher":{"pid":4999999,"start":"1"}');
+
+test('the next launcher ends what a killed one left', async () => {
+  using group = startGroup();
+  new EngineLedger(folder, silentLog).note('engine-0', group.pgid);
+  forgeNote(deadLauncher);
+  expect(await new EngineLedger(folder, silentLog).sweep()).toEqual([group.pgid]);
+  await group.ended;
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test('the sweep finds a group whose leading process is gone', async () => {
+  using group = startGroup();
+  await eventually('both processes', () => groupMembers(group.pgid).length >= 2);
+  new EngineLedger(folder, silentLog).note('engine-0', group.pgid);
+  forgeNote(deadLauncher);
+  process.kill(group.pgid, 'SIGKILL');
+  await group.ended;
+  expect(await new EngineLedger(folder, silentLog).sweep()).toEqual([group.pgid]);
+  await eventually('an empty group', () => groupMembers(group.pgid).length === 0);
+});
+
+test.each([
+  ['of another start time', (text: string) => deadLauncher(text).replaceAll(/"start":"\d+"/g, '"start":"1"')],
+  ['of another boot', (text: string) => deadLauncher(text).replace(/"boot":"[^"]*"/, '"boot":"other"')],
+  ['of a launcher that lives', (text: string) => text],
+  ['that cannot be read', () => '{'],
+])('the sweep spares a group %s', async (_what, change) => {
+  using group = startGroup();
+  new EngineLedger(folder, silentLog).note('engine-0', group.pgid);
+  forgeNote(change);
+  expect(await new EngineLedger(folder, silentLog).sweep()).toEqual([]);
+  expect(processFact(group.pgid)?.zombie).toBe(false);
+});
+
+test('an engine that ended in order leaves no note', () => {
+  const ledger = new EngineLedger(folder, silentLog);
+  ledger.note('engine-0', process.pid);
+  ledger.forget('engine-0');
+  expect(readdirSync(folder)).toEqual([]);
+});

@@ -1,0 +1,291 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  BEFORE_FIRST_START,
+  CRASH_REASONS,
+  crashReason,
+  ENGINE_EVENTS,
+  probeOf,
+  step,
+  type EngineEvent,
+  type EngineState,
+  type Limits,
+} from '../../../worker-launcher/engine/state.ts';
+
+const limits: Limits = {
+  startMs: 900,
+  drainMs: 600,
+  settleMs: 50,
+  stopMs: 40,
+  probes: 3,
+  suspectMs: 500,
+  backoffMs: 10,
+  backoffCapMs: 80,
+  stableMs: 1_000,
+};
+const NOW = 10_000;
+
+const starting: EngineState = { kind: 'starting', since: NOW - 100, attempt: 0, killed: false };
+const warming: EngineState = { ...starting, kind: 'warming' };
+const ready: EngineState = { kind: 'ready', since: NOW - 100, attempt: 2 };
+const suspect: EngineState = {
+  kind: 'suspect',
+  since: NOW - 100,
+  readySince: NOW - 200,
+  attempt: 2,
+  failed: 0,
+  answered: false,
+  killed: false,
+};
+const finishing: EngineState = { kind: 'draining', phase: 'finishing', since: NOW - 100, until: NOW + 500 };
+const terminating: EngineState = { kind: 'draining', phase: 'terminating', since: NOW - 10, until: NOW + 30 };
+const backoff: EngineState = { kind: 'backoff', until: NOW + 5, attempt: 3 };
+const asked: EngineState = { kind: 'stopped', why: 'asked' };
+
+/** Every state by every event: where it leads and what is done. `=` means: nothing changes. */
+const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string>])[] = [
+  [
+    'starting',
+    starting,
+    {
+      healthy: 'warming',
+      unhealthy: '=',
+      canary_ok: '=',
+      canary_failed: '=',
+      hint: '=',
+      idle: '=',
+      exit: 'backoff',
+      exit_bad_flags: 'stopped',
+      drain: 'draining kill',
+      tick: '=',
+    },
+  ],
+  [
+    'warming',
+    warming,
+    {
+      healthy: '=',
+      unhealthy: '=',
+      canary_ok: 'ready',
+      canary_failed: '=',
+      hint: '=',
+      idle: '=',
+      exit: 'backoff',
+      exit_bad_flags: 'stopped',
+      drain: 'draining kill',
+      tick: '=',
+    },
+  ],
+  [
+    'ready',
+    ready,
+    {
+      healthy: '=',
+      unhealthy: 'suspect',
+      canary_ok: '=',
+      canary_failed: '=',
+      hint: 'suspect',
+      idle: '=',
+      exit: 'backoff',
+      exit_bad_flags: 'backoff',
+      drain: 'draining',
+      tick: '=',
+    },
+  ],
+  [
+    'suspect',
+    suspect,
+    {
+      healthy: 'suspect',
+      unhealthy: 'suspect',
+      canary_ok: 'ready',
+      canary_failed: 'suspect',
+      hint: '=',
+      idle: '=',
+      exit: 'backoff',
+      exit_bad_flags: 'backoff',
+      drain: 'draining',
+      tick: '=',
+    },
+  ],
+  [
+    'draining while answers run',
+    finishing,
+    {
+      healthy: '=',
+      unhealthy: '=',
+      canary_ok: '=',
+      canary_failed: '=',
+      hint: '=',
+      idle: 'draining terminate',
+      exit: 'stopped',
+      exit_bad_flags: 'stopped',
+      drain: '=',
+      tick: '=',
+    },
+  ],
+  [
+    'draining after SIGTERM',
+    terminating,
+    {
+      healthy: '=',
+      unhealthy: '=',
+      canary_ok: '=',
+      canary_failed: '=',
+      hint: '=',
+      idle: '=',
+      exit: 'stopped',
+      exit_bad_flags: 'stopped',
+      drain: '=',
+      tick: '=',
+    },
+  ],
+  [
+    'backoff',
+    backoff,
+    {
+      healthy: '=',
+      unhealthy: '=',
+      canary_ok: '=',
+      canary_failed: '=',
+      hint: '=',
+      idle: '=',
+      exit: '=',
+      exit_bad_flags: '=',
+      drain: 'stopped',
+      tick: '=',
+    },
+  ],
+  [
+    'stopped',
+    asked,
+    {
+      healthy: '=',
+      unhealthy: '=',
+      canary_ok: '=',
+      canary_failed: '=',
+      hint: '=',
+      idle: '=',
+      exit: '=',
+      exit_bad_flags: '=',
+      drain: '=',
+      tick: '=',
+    },
+  ],
+];
+
+describe.each(TABLE)('%s', (_name, state, row) => {
+  test.each(ENGINE_EVENTS)('%s', (event) => {
+    const [next, ...effects] = step(state, event, NOW, limits);
+    if (row[event] === '=') {
+      expect(next).toEqual(state);
+      expect(effects).toEqual([]);
+    } else expect([next.kind, ...effects].join(' ')).toBe(row[event]);
+  });
+});
+
+test('the first start comes at once', () => {
+  const [next, ...effects] = step(BEFORE_FIRST_START, 'tick', NOW, limits);
+  expect(next).toEqual({ kind: 'starting', since: NOW, attempt: 0, killed: false });
+  expect(effects).toEqual(['spawn']);
+});
+
+test('a start that takes too long is killed, again and again until it is gone', () => {
+  const [doomed, ...effects] = step(warming, 'tick', NOW + 800, limits);
+  expect(effects).toEqual(['kill']);
+  expect(step(doomed, 'tick', NOW + 801, limits).slice(1)).toEqual(['kill']);
+  // a token that comes while it dies does not bring it into service
+  expect(step(doomed, 'canary_ok', NOW + 801, limits)[0].kind).toBe('warming');
+  expect(crashReason(doomed)).toBe('start_timeout');
+});
+
+test('waits double up to the cap', () => {
+  let state: EngineState = BEFORE_FIRST_START;
+  let now = NOW;
+  const waits: number[] = [];
+  for (let crash = 0; crash < 6; crash += 1) {
+    [state] = step(state, 'tick', now, limits);
+    [state] = step(state, 'exit', now, limits);
+    if (state.kind !== 'backoff') throw new Error(state.kind);
+    waits.push(state.until - now);
+    now = state.until;
+  }
+  expect(waits).toEqual([10, 20, 40, 80, 80, 80]);
+});
+
+test('a crash soon after ready counts on; one after a stable time starts the count anew', () => {
+  expect(step(ready, 'exit', NOW, limits)[0]).toMatchObject({ kind: 'backoff', attempt: 3 });
+  expect(step(ready, 'exit', NOW + 900, limits)[0]).toMatchObject({ kind: 'backoff', attempt: 1 });
+});
+
+test('a doubt does not restart the stable time', () => {
+  const [doubted] = step(ready, 'hint', NOW, limits);
+  const [cleared] = step(doubted, 'canary_ok', NOW + 50, limits);
+  expect(cleared).toEqual(ready);
+});
+
+test('a suspect engine is asked for health, then for a token, and is killed after the third failure', () => {
+  let [state] = step(ready, 'unhealthy', NOW, limits);
+  expect(probeOf(state)).toBe('health');
+  [state] = step(state, 'healthy', NOW, limits);
+  expect(probeOf(state)).toBe('canary');
+  [state] = step(state, 'canary_failed', NOW, limits);
+  expect(probeOf(state)).toBe('health');
+  [state] = step(state, 'unhealthy', NOW, limits);
+  const [doomed, ...effects] = step(state, 'unhealthy', NOW, limits);
+  expect(effects).toEqual(['kill']);
+  expect(step(doomed, 'canary_ok', NOW, limits)[0].kind).toBe('suspect');
+  expect(crashReason(doomed)).toBe('unresponsive');
+  expect(step(doomed, 'drain', NOW, limits).slice(1)).toEqual(['kill']);
+});
+
+test('a doubt that lasts too long ends in a kill', () => {
+  expect(step(suspect, 'tick', NOW + 400, limits).slice(1)).toEqual(['kill']);
+});
+
+test('idle counts only once reports of late work had time to come', () => {
+  const [fresh] = step(ready, 'drain', NOW, limits);
+  expect(step(fresh, 'idle', NOW + 49, limits)).toEqual([fresh]);
+  expect(step(fresh, 'idle', NOW + 50, limits).slice(1)).toEqual(['terminate']);
+});
+
+test('answers that run past the drain limit do not hold the stop, and SIGTERM is followed by SIGKILL', () => {
+  const [told, ...effects] = step(finishing, 'tick', NOW + 500, limits);
+  expect(effects).toEqual(['terminate']);
+  expect(step(told, 'tick', NOW + 539, limits)).toEqual([told]);
+  expect(step(told, 'tick', NOW + 540, limits).slice(1)).toEqual(['kill']);
+});
+
+test('a second drain shortens, never lengthens', () => {
+  const urgent = { ...limits, drainMs: 0, stopMs: 0 };
+  expect(step(finishing, 'drain', NOW, urgent)[0]).toMatchObject({ until: NOW });
+  expect(step(terminating, 'drain', NOW, urgent)[0]).toMatchObject({ until: NOW });
+  expect(step(finishing, 'drain', NOW, { ...limits, drainMs: 9_999 })[0]).toEqual(finishing);
+});
+
+test('whatever happens: only an engine that gave a token is in service, and a stop that was asked for stays', () => {
+  let random = 1;
+  const next = (bound: number): number => {
+    random = (random * 48_271) % 2_147_483_647;
+    return random % bound;
+  };
+  let state: EngineState = BEFORE_FIRST_START;
+  let now = NOW;
+  let told = false;
+  for (let round = 0; round < 20_000; round += 1) {
+    if (state.kind === 'stopped' && next(4) === 0) {
+      state = BEFORE_FIRST_START;
+      told = false;
+    }
+    const event = ENGINE_EVENTS[next(ENGINE_EVENTS.length)] ?? 'tick';
+    now += next(60);
+    const before: EngineState = state;
+    const [after, ...effects] = step(before, event, now, limits);
+    if (after.kind === 'ready' && before.kind !== 'ready') expect(event).toBe('canary_ok');
+    if (effects.includes('spawn')) expect(before.kind).toBe('backoff');
+    if (effects.includes('terminate')) expect(after).toMatchObject({ kind: 'draining', phase: 'terminating' });
+    if (after.kind === 'backoff' && before.kind !== 'backoff') expect(CRASH_REASONS).toContain(crashReason(before));
+    if (event === 'drain') told = true;
+    if (told) expect(['draining', 'stopped']).toContain(after.kind);
+    state = after;
+  }
+});

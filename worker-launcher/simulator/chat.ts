@@ -1,0 +1,38 @@
+import { ChatAnswer } from './chat-answer.ts';
+import { prepareChat } from './chat-request.ts';
+import { ChatStream } from './chat-stream.ts';
+import { readJsonBody } from './body.ts';
+import type { Exchange } from './exchange.ts';
+import type { Simulator } from './simulator.ts';
+
+/** `POST /v1/chat/completions` and `/invocations`. */
+export async function handleChat(exchange: Exchange, { engine, model, faults }: Simulator): Promise<void> {
+  const raw = await readJsonBody(exchange.req);
+  const headers = { requestId: exchange.header('x-request-id'), priority: exchange.header('x-vllm-priority') };
+  const request = await prepareChat(raw, headers, engine, exchange.gone);
+  if (exchange.gone.aborted) return;
+  const { id, prompt, maxTokens, priority, sequences } = request;
+  const parts = { id, prompt, maxTokens, priority, sequences };
+  let drop: () => void;
+  if (request.isStream) {
+    const out = exchange.stream(faults.onEvent());
+    out.keepAliveEvery(engine.settings.keepAliveSeconds * 1000);
+    const stream = new ChatStream(out, request, model);
+    drop = engine.start({
+      ...parts,
+      onStep: (choice, step, task) => stream.take(choice, step, task),
+      onFailure: (error) => stream.fail(error),
+    });
+  } else {
+    const answer = new ChatAnswer(request, model);
+    drop = engine.start({
+      ...parts,
+      onStep: (choice, step, task) => {
+        const body = answer.take(choice, step, task);
+        if (body !== undefined) exchange.json(200, body);
+      },
+      onFailure: (error) => exchange.error(error),
+    });
+  }
+  exchange.gone.addEventListener('abort', drop, { once: true });
+}

@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ApiError, internalError } from './errors.ts';
+
+const JSON_TYPE = 'application/json';
+
+/** One HTTP request and the ways to answer it. */
+export class Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  private readonly headers: Record<string, string>;
+  private readonly abort = new AbortController();
+  private isEnded = false;
+
+  constructor(req: IncomingMessage, res: ServerResponse, echoesRequestId: boolean) {
+    this.req = req;
+    this.res = res;
+    const [path = '/', query = ''] = (req.url ?? '/').split('?', 2);
+    this.path = path;
+    this.query = new URLSearchParams(query);
+    this.headers = { server: 'uvicorn', vary: 'Origin' };
+    if (echoesRequestId) this.headers['x-request-id'] = this.header('x-request-id') ?? randomUUID().replaceAll('-', '');
+    // Uvicorn sends no `connection` nor `keep-alive`, from which clients would learn when idle sockets are closed.
+    res.removeHeader('connection');
+    res.on('close', () => {
+      if (!this.isEnded) this.abort.abort();
+      this.isEnded = true;
+    });
+  }
+
+  /** Aborts when the client leaves before the answer is complete; a half-close counts as leaving. */
+  get gone(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.req.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  json(status: number, body: unknown, more: Readonly<Record<string, string>> = {}): void {
+    this.text(status, JSON_TYPE, JSON.stringify(body), more);
+  }
+
+  error(error: unknown): void {
+    const known =
+      error instanceof ApiError ? error : internalError(error instanceof Error ? error.message : String(error));
+    if (!this.res.headersSent) this.text(known.status, JSON_TYPE, known.body());
+  }
+
+  /** @param type null for an answer without a body type, such as `/health` */
+  text(status: number, type: string | null, body: string, more: Readonly<Record<string, string>> = {}): void {
+    if (this.isEnded || this.res.headersSent) return;
+    this.isEnded = true;
+    const length = Buffer.byteLength(body);
+    this.res.writeHead(status, {
+      ...this.headers,
+      'content-length': length,
+      ...(type === null ? {} : { 'content-type': type }),
+      ...more,
+    });
+    this.res.end(body);
+  }
+
+  /** Starts an event stream; the head goes out at once, while the request may still be queued. */
+  stream(hook?: EventHook): EventStream {
+    this.res.writeHead(200, {
+      ...this.headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'transfer-encoding': 'chunked',
+    });
+    this.res.flushHeaders();
+    // Chunks are framed by hand: one write for each event, where node:http makes four.
+    this.res.chunkedEncoding = false;
+    return new EventStream(
+      this.res,
+      () => {
+        this.isEnded = true;
+      },
+      hook,
+    );
+  }
+}
+
+/** Sees each piece of a stream before it is written. @returns what to write in its place, or undefined for nothing */
+export type EventHook = (text: string, stream: EventStream) => string | undefined;
+
+/** Writes events, each as one HTTP chunk, as vLLM does. */
+export class EventStream {
+  private readonly res: ServerResponse;
+  private readonly onEnd: () => void;
+  private readonly hook: EventHook | undefined;
+  private keepAlive: NodeJS.Timeout | undefined;
+
+  constructor(res: ServerResponse, onEnd: () => void, hook?: EventHook) {
+    this.res = res;
+    this.hook = hook;
+    this.onEnd = onEnd;
+    res.on('close', () => clearInterval(this.keepAlive));
+  }
+
+  /** @param text one or more whole events, blank lines included */
+  write(text: string): void {
+    this.keepAlive?.refresh();
+    const shown = this.hook === undefined ? text : this.hook(text, this);
+    if (shown !== undefined) this.send(shown);
+  }
+
+  /** Sends a comment whenever nothing was written for `intervalMs`; 0 means never. */
+  keepAliveEvery(intervalMs: number): void {
+    if (intervalMs > 0) this.keepAlive = setInterval(() => this.send(': keep-alive\n\n'), intervalMs);
+  }
+
+  end(): void {
+    clearInterval(this.keepAlive);
+    this.onEnd();
+    if (!this.res.writableEnded) this.res.end('0\r\n\r\n');
+  }
+
+  /** Cuts the connection in mid-body. */
+  cut(): void {
+    clearInterval(this.keepAlive);
+    this.res.socket?.destroy();
+  }
+
+  private send(text: string): void {
+    if (this.res.writableEnded || this.res.socket?.writable !== true) return;
+    this.res.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
+  }
+}

@@ -1,0 +1,59 @@
+import { FlagError } from './flags.ts';
+import { logLine } from './log.ts';
+import { createHttpServer } from './server.ts';
+import { loadSettings, StartError } from './settings.ts';
+import { watchForTheEnd } from './shutdown.ts';
+import { createSimulator } from './simulator.ts';
+import { startUp } from './startup.ts';
+
+const USAGE = `usage: vllm serve [model_tag] [options]
+
+Penstock's stand-in for vLLM: its flags, routes and answers, without a model.
+Own options, each also as PENSTOCK_SIM_<NAME>:
+  --sim-ttft-ms MS            time to the first token (0)
+  --sim-itl-ms MS             time between two tokens (0)
+  --sim-profile NAME          none, h100 or a100: times that grow with the load (none)
+  --sim-vllm-version V        0.32 or 0.33 (0.33)
+  --sim-architecture NAME     phi3v or phi3, which takes no pictures (phi3v)
+  --sim-start-ms MS           length of the start (0)
+  --sim-faults LIST           faults that are on from the start
+`;
+
+async function main(argv: readonly string[]): Promise<void> {
+  const [command, ...rest] = argv;
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  if (command === '--version' || command === '-v') {
+    process.stdout.write(`${loadSettings([], process.env).version}.0\n`);
+    return;
+  }
+  if (command !== 'serve') {
+    throw new FlagError(`vllm: error: argument subparser: invalid choice: '${command ?? ''}' (choose from 'serve')`);
+  }
+  const settings = loadSettings(rest, process.env);
+  const simulator = createSimulator(settings);
+  const server = createHttpServer(simulator);
+  // A starting vLLM does not obey SIGTERM.
+  const ignore = (): void => undefined;
+  process.on('SIGTERM', ignore);
+  await startUp(server, settings);
+  watchForTheEnd(server, simulator);
+  process.off('SIGTERM', ignore);
+  simulator.faults.apply();
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof FlagError) {
+    process.stderr.write(`usage: vllm serve [model_tag] [options]\n${error.message}\n`);
+    process.exitCode = 2;
+  } else {
+    const text =
+      error instanceof StartError ? error.message : error instanceof Error ? (error.stack ?? '') : String(error);
+    for (const line of text.split('\n')) logLine('APIServer', 'ERROR', 'entry.py:150', line);
+    process.exitCode = 1;
+  }
+}

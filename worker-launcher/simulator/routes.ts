@@ -1,0 +1,30 @@
+import { handleChat } from './chat.ts';
+import { changeFaults, clearFaults, showFaults } from './control.ts';
+import type { Exchange } from './exchange.ts';
+import { modelList } from './models.ts';
+import type { Simulator } from './simulator.ts';
+
+export type Handler = (exchange: Exchange, simulator: Simulator) => void | Promise<void>;
+export type RouteTable = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
+
+const METRICS_TYPE = 'text/plain; version=1.0.0; charset=utf-8';
+
+/** Every path and method that is served; anything else is 404 or 405. */
+export function createRoutes({ settings }: Simulator): RouteTable {
+  const health: Handler = (exchange, { engine }) => exchange.text(engine.isDead ? 503 : 200, null, '');
+  const routes = new Map<string, Readonly<Record<string, Handler>>>([
+    ['/health', { GET: health }],
+    ['/ping', { GET: health, POST: health }],
+    ['/version', { GET: (exchange) => exchange.json(200, { version: `${settings.version}.0` }) }],
+    ['/metrics', { GET: (exchange, { page }) => exchange.text(200, METRICS_TYPE, page.render()) }],
+    ['/v1/models', { GET: (exchange, { model }) => exchange.json(200, modelList(model)) }],
+    [
+      '/load',
+      { GET: (exchange, { load }) => exchange.json(200, { server_load: settings.loadTracking ? load.count : 0 }) },
+    ],
+    ['/sim/faults', { GET: showFaults, POST: changeFaults, DELETE: clearFaults }],
+    ['/v1/chat/completions', { POST: handleChat }],
+    ['/invocations', { POST: handleChat }],
+  ]);
+  return routes;
+}

@@ -1,0 +1,35 @@
+import { Engine } from './engine.ts';
+import { Faults } from './faults.ts';
+import { createHttpMetrics, createProcessMetrics, type HttpMetrics } from './http-metrics.ts';
+import { createEngineMetrics } from './metrics.ts';
+import { createServedModel, type ServedModel } from './models.ts';
+import { MetricsPage } from './prometheus.ts';
+import type { SimulatorSettings } from './settings.ts';
+import { createTiming } from './timing.ts';
+
+/** The parts of one simulated server, as routes use them. */
+export interface Simulator {
+  readonly settings: SimulatorSettings;
+  readonly model: ServedModel;
+  readonly engine: Engine;
+  readonly page: MetricsPage;
+  readonly httpMetrics: HttpMetrics;
+  readonly faults: Faults;
+  /** requests within the API server, for `/load` */
+  readonly load: { count: number };
+}
+
+export function createSimulator(settings: SimulatorSettings): Simulator {
+  const page = new MetricsPage();
+  createProcessMetrics(page);
+  const engine = new Engine(settings, createTiming(settings), createEngineMetrics(page, settings));
+  return {
+    settings,
+    model: createServedModel(settings),
+    engine,
+    page,
+    httpMetrics: createHttpMetrics(page),
+    faults: new Faults(engine, settings.faults),
+    load: { count: 0 },
+  };
+}

@@ -3,7 +3,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
 import { newIncarnation } from '#runtime/incarnation';
-import { endWith } from '#runtime/lifecycle';
+import { endWith, within } from '#runtime/lifecycle';
 import { createLog } from '#runtime/log';
 import { connectRedis, redisAnswers } from '#runtime/redis';
 import { readYamlFolder } from '#runtime/yaml-folder';
@@ -23,6 +23,7 @@ import { createPrepare } from './prepare.ts';
 import { Relay } from './relay/relay.ts';
 
 const REDIS_LIMIT_MS = 5_000;
+const FAREWELL_MS = 1_000;
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
 async function main(): Promise<void> {
@@ -139,8 +140,8 @@ async function main(): Promise<void> {
         because: 'dispatchers see that nobody reads here any more',
         run: async () => {
           registry.stop();
-          await relay.stop();
-          await admission.close();
+          // Redis may be gone as well: what is left there lapses by itself.
+          await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));
           for (const redis of connections) redis.disconnect();
         },
       },

@@ -7,7 +7,7 @@ import { engineBody } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
 
 /** A request that passed the card, with its pictures inside. */
-export interface Prepared {
+interface Prepared {
   readonly card: ModelCard;
   readonly kind: Kind;
   /** the engine's request */

@@ -12,7 +12,7 @@ export interface MachineFacts {
   readonly vllmOnPath: boolean;
 }
 
-export interface PlannedEngine {
+interface PlannedEngine {
   readonly id: string;
   /** absent: no GPU is assigned */
   readonly gpu: string | undefined;

@@ -15,7 +15,7 @@ import { Pool } from 'undici';
 const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--streams N] [--tokens N]
 
   --requests N      non-streamed requests to measure (default 4000)
-  --concurrency N   of them at a time (default 64)
+  --concurrency N   of them at a time (default 128)
   --streams N       concurrent streams (default 200)
   --tokens N        tokens a stream, one every 20 ms (default 200)
   --help            this text`;
@@ -23,7 +23,7 @@ const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--s
 const { values } = parseArgs({
   options: {
     requests: { type: 'string', default: '4000' },
-    concurrency: { type: 'string', default: '64' },
+    concurrency: { type: 'string', default: '128' },
     streams: { type: 'string', default: '200' },
     tokens: { type: 'string', default: '200' },
     help: { type: 'boolean', default: false },
@@ -127,76 +127,86 @@ if (process.platform !== 'linux') {
   console.error('bench:self reads CPU times from /proc, so it runs on Linux only');
   process.exit(1);
 }
-const folder = await mkdtemp(join(tmpdir(), 'penstock-bench-'));
-/** @type {import('node:child_process').ChildProcess[]} */
-const children = [];
-/** @param {string} file @param {string[]} args @param {Record<string, string>} env @param {boolean} ours */
-const start = (file, args, env, ours) => {
-  /** @type {import('node:child_process').StdioOptions} */
-  const stdio = ours ? ['ignore', 'ignore', 'inherit', 'ipc'] : ['ignore', 'ignore', 'inherit'];
-  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio });
-  children.push(child);
-  return child.pid ?? 0;
-};
-try {
-  const [redisPort, port, internal, launcher] = [
-    await freePort(),
-    await freePort(),
-    await freePort(),
-    await freePort(),
-  ];
-  const url = `redis://127.0.0.1:${redisPort}`;
-  const redisArgs = ['--port', String(redisPort), '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
-  const durable = ['--appendonly', 'yes', '--appendfsync', 'everysec'];
-  const redis = start('redis-server', [...redisArgs, ...durable], {}, false);
-  const gateway = start(
-    process.execPath,
-    ['dist/gateway/main.js'],
-    { GATEWAY_REDIS_URL: url, GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) },
-    true,
-  );
-  const workerEnv = {
-    WORKER_REDIS_URL: url,
-    WORKER_INTERNAL_PORT: String(launcher),
-    WORKER_ENGINE: 'simulator',
-    WORKER_ENGINES: '1',
-    WORKER_STATE_DIR: join(folder, 'worker'),
-    PENSTOCK_SIM_ITL_MS: '20',
-  };
-  const supervisor = start(process.execPath, ['dist/worker-launcher/main.js'], workerEnv, true);
-  await until(`http://127.0.0.1:${internal}/readyz?workers=1`, (body) => body.status === 'ok');
-  const { workers } = await until(`http://127.0.0.1:${internal}/status`, (body) => body.workers.length > 0);
-  const pids = new Map([
-    ['gateway', gateway],
-    ['dispatcher', Number(workers[0].pid)],
-    ['launcher', supervisor],
-    ['redis', redis],
-  ]);
-  const pool = new Pool(`http://127.0.0.1:${port}`, { connections: Math.max(concurrency, streams) });
-  console.log('warming up …');
-  await plain(pool, 500, concurrency);
-  console.log(`${requests} non-streamed requests, ${concurrency} at a time …`);
-  const whole = await measured(pids, () => plain(pool, requests, concurrency));
-  console.log(`${streams} streams of ${tokens} tokens, one every 20 ms …`);
-  const chunks = await measured(pids, () => streamed(pool, streams, tokens));
-  await pool.close();
 
-  const rows = [...pids.keys()].map((name) => [
-    name,
-    ((1_000 * (whole.used.get(name) ?? 0)) / whole.result).toFixed(3),
-    ((1e6 * (chunks.used.get(name) ?? 0)) / chunks.result).toFixed(1),
-  ]);
-  const sum = (/** @type {number} */ column) => rows.reduce((all, row) => all + Number(row[column]), 0);
-  rows.push(['all', sum(1).toFixed(3), sum(2).toFixed(1)]);
-  console.log('\n| process | CPU ms a request | CPU µs a chunk |\n|---|---|---|');
-  for (const row of rows) console.log(`| ${row.join(' | ')} |`);
-  console.log(
-    `\n${(whole.result / whole.wallSeconds).toFixed(0)} requests/s, ${(chunks.result / chunks.wallSeconds).toFixed(0)} chunks/s; node ${process.version}`,
-  );
-} finally {
-  for (const child of children.reverse()) child.kill('SIGTERM');
-  await Promise.all(
-    children.map((child) => child.exitCode === null && new Promise((done) => child.once('exit', done))),
-  );
-  await rm(folder, { recursive: true, force: true });
-}
+/**
+ * Starts Redis, gateway and launcher with one simulator engine, runs `work`, ends all of it. @template T
+ * @param {Record<string, string>} engine settings of the simulator
+ * @param {(pool: Pool, pids: Map<string, number>) => Promise<T>} work
+ */
+const withStack = async (engine, work) => {
+  const folder = await mkdtemp(join(tmpdir(), 'penstock-bench-'));
+  /** @type {import('node:child_process').ChildProcess[]} */
+  const children = [];
+  /** @param {string} file @param {string[]} args @param {Record<string, string>} env @param {boolean} ours */
+  const start = (file, args, env, ours) => {
+    /** @type {import('node:child_process').StdioOptions} */
+    const stdio = ours ? ['ignore', 'ignore', 'inherit', 'ipc'] : ['ignore', 'ignore', 'inherit'];
+    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio });
+    children.push(child);
+    return child.pid ?? 0;
+  };
+  try {
+    const [redisPort, port, internal, launcher] = [
+      await freePort(),
+      await freePort(),
+      await freePort(),
+      await freePort(),
+    ];
+    const url = `redis://127.0.0.1:${redisPort}`;
+    const redisArgs = ['--port', String(redisPort), '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
+    const redis = start('redis-server', [...redisArgs, '--appendonly', 'yes', '--appendfsync', 'everysec'], {}, false);
+    const gatewayEnv = { GATEWAY_REDIS_URL: url, GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) };
+    const gateway = start(process.execPath, ['dist/gateway/main.js'], gatewayEnv, true);
+    const workerEnv = {
+      WORKER_REDIS_URL: url,
+      WORKER_INTERNAL_PORT: String(launcher),
+      WORKER_ENGINE: 'simulator',
+      WORKER_ENGINES: '1',
+      WORKER_STATE_DIR: join(folder, 'worker'),
+      ...engine,
+    };
+    const supervisor = start(process.execPath, ['dist/worker-launcher/main.js'], workerEnv, true);
+    await until(`http://127.0.0.1:${internal}/readyz?workers=1`, (body) => body.status === 'ok');
+    const { workers } = await until(`http://127.0.0.1:${internal}/status`, (body) => body.workers.length > 0);
+    const dispatcher = Number(workers[0].pid);
+    const pids = new Map([
+      ['gateway', gateway],
+      ['dispatcher', dispatcher],
+      ['launcher', supervisor],
+      ['redis', redis],
+    ]);
+    const pool = new Pool(`http://127.0.0.1:${port}`, { connections: Math.max(concurrency, streams) });
+    await plain(pool, 500, concurrency);
+    const result = await work(pool, pids);
+    await pool.close();
+    return result;
+  } finally {
+    for (const child of children.reverse()) {
+      child.kill('SIGTERM');
+      if (child.exitCode === null) await new Promise((done) => child.once('exit', done));
+    }
+    await rm(folder, { recursive: true, force: true });
+  }
+};
+
+console.log(`${requests} non-streamed requests, ${concurrency} at a time …`);
+const whole = await withStack({ PENSTOCK_SIM_ITL_MS: '0' }, (pool, pids) =>
+  measured(pids, () => plain(pool, requests, concurrency)),
+);
+console.log(`${streams} streams of ${tokens} tokens, one every 20 ms …`);
+const chunks = await withStack({ PENSTOCK_SIM_ITL_MS: '20' }, (pool, pids) =>
+  measured(pids, () => streamed(pool, streams, tokens)),
+);
+
+const rows = [...whole.used.keys()].map((name) => [
+  name,
+  ((1_000 * (whole.used.get(name) ?? 0)) / whole.result).toFixed(3),
+  ((1e6 * (chunks.used.get(name) ?? 0)) / chunks.result).toFixed(1),
+]);
+const sum = (/** @type {number} */ column) => rows.reduce((all, row) => all + Number(row[column]), 0);
+rows.push(['all', sum(1).toFixed(3), sum(2).toFixed(1)]);
+console.log('\n| process | CPU ms a request | CPU µs a chunk |\n|---|---|---|');
+for (const row of rows) console.log(`| ${row.join(' | ')} |`);
+const rate = (/** @type {{ result: number, wallSeconds: number }} */ { result, wallSeconds }) =>
+  (result / wallSeconds).toFixed(0);
+console.log(`\n${rate(whole)} requests/s, ${rate(chunks)} chunks/s; node ${process.version}`);

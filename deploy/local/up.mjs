@@ -48,17 +48,21 @@ export async function up(options, setup) {
     process.exit(1);
   });
   let code = 0;
+  let began = 0;
+  asked.signal.addEventListener('abort', () => {
+    began = performance.now();
+    say(`stopping (${String(asked.signal.reason)}) …`);
+  });
   try {
     await startAll(options, setup, running, asked.signal);
     await untilAborted(new Promise(() => {}), asked.signal);
   } catch (error) {
     if (!asked.signal.aborted) {
       code = 1;
+      began = performance.now();
       complain(error instanceof Refusal ? error.message : String(error instanceof Error ? error.stack : error));
     }
   }
-  const began = performance.now();
-  if (asked.signal.aborted) say(`stopping (${String(asked.signal.reason)}) …`);
   await Promise.all(running.programs.map((program) => program.stop(limitMs)));
   if (running.programs.length > 0) say('gateway and worker-launcher have ended');
   if (running.redis !== undefined) {

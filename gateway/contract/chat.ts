@@ -5,12 +5,12 @@ export type JsonValue = string | number | boolean | null | JsonValue[] | { [key:
 export const ROLES = ['system', 'user', 'assistant', 'tool'] as const;
 export type Role = (typeof ROLES)[number];
 
-export interface TextPart {
+interface TextPart {
   readonly type: 'text';
   readonly text: string;
 }
 /** `url` is http(s) when parsed and always a `data:` URI once the images were resolved. */
-export interface ImagePart {
+interface ImagePart {
   readonly type: 'image_url';
   readonly image_url: { readonly url: string };
 }

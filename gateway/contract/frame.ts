@@ -4,7 +4,7 @@
  *
  * One frame: type u8, length of request id u8, epoch u16, attempt u16, payload length u32 (big endian), id, payload.
  */
-export const FRAME_TYPES = ['claimed', 'head', 'data', 'end', 'error', 'heartbeat'] as const;
+const FRAME_TYPES = ['claimed', 'head', 'data', 'end', 'error', 'heartbeat'] as const;
 export type FrameType = (typeof FRAME_TYPES)[number];
 
 export interface Frame {
@@ -69,11 +69,9 @@ export interface Head {
 }
 /**
  * Payload of `error`: why an attempt ended without the engine's own answer.
- * `expired` deadline passed in the queue; `body_lost` no body under its key; `worker_lost` the engine went away;
- * `no_slot` nobody could take it; `contract` a job of an unknown version.
+ * `expired` deadline passed; `body_lost` no body under its key; `worker_lost` the engine went away.
  */
-export const ATTEMPT_ERRORS = ['expired', 'body_lost', 'worker_lost', 'no_slot', 'contract'] as const;
 export interface AttemptError {
-  readonly reason: (typeof ATTEMPT_ERRORS)[number];
+  readonly reason: 'expired' | 'body_lost' | 'worker_lost';
   readonly message: string;
 }

@@ -5,7 +5,7 @@ export const KINDS = ['text', 'image'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Engine routes that a body may be meant for. */
-export const ENGINE_PATHS = ['/v1/chat/completions'] as const;
+const ENGINE_PATHS = ['/v1/chat/completions'] as const;
 
 /**
  * What crosses the queue: no word of a prompt. The body has its own key (`keys.body`), written before the job is added.

@@ -121,12 +121,10 @@ function failureOf(error: AttemptError): Failure {
     case 'expired':
       return new Failure('deadline_exceeded', 'the answer was not complete within the time allowed');
     case 'body_lost':
-    case 'contract':
       return new Failure('worker_lost', 'the request was lost in the queue; send it again', {
         cause: error.message,
       });
     case 'worker_lost':
-    case 'no_slot':
       return new Failure('worker_lost', 'the model process did not finish its answer', { cause: error.message });
     default:
       return error.reason satisfies never;

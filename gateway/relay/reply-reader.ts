@@ -11,7 +11,7 @@ const TRIM_MS = 250;
 /** After an outage of our connection the dispatchers get this long to be heard again, in milliseconds. */
 const GRACE_MS = 5_000;
 
-export interface ReplyEvents {
+interface ReplyEvents {
   frames(dispatcher: string, frames: readonly Frame[]): void;
   /** entries of this dispatcher are missing: what it was answering is not whole */
   gap(dispatcher: string): void;

@@ -44,3 +44,18 @@ export function endWith(steps: readonly ShutdownStep[], limitMs: number, log: Lo
   });
   return end;
 }
+
+/** Waits for `work`, but no longer than `limitMs`. @returns whether it was done in time; its failure counts as done */
+export async function within(limitMs: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), limitMs);
+  });
+  const done = work.then(
+    () => true,
+    () => true,
+  );
+  const inTime = await Promise.race([done, late]);
+  clearTimeout(timer);
+  return inTime;
+}

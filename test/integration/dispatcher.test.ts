@@ -58,7 +58,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
   });
   cleanUps.push(async () => {
     dispatcher.abandon('test over');
-    await dispatcher.drain();
+    await dispatcher.drain(2_000);
     await publisher.close();
   });
   const setEngines = async (states: readonly ('ready' | 'starting')[]): Promise<void> => {

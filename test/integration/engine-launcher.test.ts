@@ -11,7 +11,9 @@ let redis: TestRedis;
 beforeAll(async () => {
   redis = await startRedis();
 });
-afterAll(() => redis[Symbol.asyncDispose]());
+afterAll(async () => {
+  await redis[Symbol.asyncDispose]();
+});
 
 test('two engines come into service, and probes, status, metrics and the registry tell of them', async () => {
   await using launcher = await startLauncher(redis.url, { WORKER_ENGINES: '2', WORKER_MAX_IN_FLIGHT_TEXT: '3' });

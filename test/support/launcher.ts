@@ -47,7 +47,11 @@ export async function startLauncher(
   });
   let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => (stderr += String(chunk)));
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  // Not `close`, which Node does not emit after a `disconnect` of the parent.
+  const read = new Promise((resolve) => child.stderr?.once('end', resolve));
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('exit', (code) => void read.then(() => resolve(code)));
+  });
   const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
   const status = async (): Promise<LauncherStatus> => (await (await get('/status')).json()) as LauncherStatus;
   let known: number[] = [];

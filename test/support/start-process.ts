@@ -10,7 +10,7 @@ import { freePort } from './ports.ts';
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const PENSTOCK = join(ROOT, 'deploy/local/penstock.mjs');
 
-export interface NotedProcess {
+interface NotedProcess {
   readonly name: string;
   readonly pid: number;
   readonly url?: string;

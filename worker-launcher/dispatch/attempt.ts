@@ -10,7 +10,7 @@ const GO_LIMIT_MS = 3_000;
 export type AttemptOutcome = 'answered' | 'failed' | 'cancelled' | 'hand_back';
 
 /** What a pickup reads of its body: the engine's request and the milliseconds until the key lapses. */
-export interface StoredBody {
+interface StoredBody {
   readonly bytes: Buffer | null;
   readonly ttlMs: number;
 }

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
 import { JobV1, KINDS, WORKER_OPTIONS, type Kind } from '#contract/job';
 import { keys } from '#contract/keys';
+import { within } from '#runtime/lifecycle';
 import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
@@ -26,6 +27,7 @@ export class Dispatcher {
   /** by job id */
   readonly #attempts = new Map<string, Attempt>();
   #draining = false;
+  #onEmpty: () => void = () => {};
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
@@ -75,10 +77,19 @@ export class Dispatcher {
     for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.cancel();
   }
 
-  /** Stops pulling and waits for what is in flight. */
-  async drain(): Promise<void> {
+  /**
+   * Stops pulling and waits for what is in flight.
+   * @param settleMs then jobs may still be marked as finished in Redis, which may be gone: no longer than this
+   */
+  async drain(settleMs: number): Promise<void> {
     this.#draining = true;
-    await Promise.all([...this.#workers.values()].map(({ worker }) => worker.close()));
+    const workers = [...this.#workers.values()];
+    await Promise.all(workers.map(({ worker }) => worker.pause(true)));
+    if (this.#attempts.size > 0)
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+      });
+    await within(settleMs, Promise.all(workers.map(({ worker }) => worker.close())));
   }
 
   /** Ends all attempts at once and tells their replicas. */
@@ -120,6 +131,7 @@ export class Dispatcher {
     } finally {
       this.#attempts.delete(id);
       slot.release();
+      if (this.#attempts.size === 0) this.#onEmpty();
     }
   }
 

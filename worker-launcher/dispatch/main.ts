@@ -2,7 +2,7 @@ import { Control } from '#contract/control';
 import { keys } from '#contract/keys';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
 import { newIncarnation } from '#runtime/incarnation';
-import { endWith } from '#runtime/lifecycle';
+import { endWith, within } from '#runtime/lifecycle';
 import { createLog } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { loadConfig } from '../config.ts';
@@ -10,6 +10,9 @@ import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
 import { ToDispatcher, type FromDispatcher } from './link.ts';
 import { Publisher } from './publisher.ts';
+
+/** What a stopping dispatcher still says to Redis, which may be gone, takes no longer than this. */
+const FAREWELL_MS = 1_000;
 
 /** Composition root of a dispatcher process: a child of the launcher, which tells it of the engines over IPC. */
 const config = loadConfig(process.env);
@@ -100,17 +103,17 @@ const end = endWith(
       because: 'running answers belong to their clients',
       run: async () => {
         draining = true;
-        await report();
-        await dispatcher.drain();
+        await within(FAREWELL_MS, report());
+        await dispatcher.drain(FAREWELL_MS);
       },
     },
-    { name: 'last frames', because: 'the gateways wait for them', run: () => publisher.close() },
+    { name: 'last frames', because: 'the gateways wait for them', run: () => within(FAREWELL_MS, publisher.close()) },
     {
       name: 'leave the registry',
       because: 'a gateway must not count on these engines',
       run: async () => {
         clearInterval(reporting);
-        await unreport();
+        await within(FAREWELL_MS, unreport());
         tell({ type: 'drained' });
       },
     },

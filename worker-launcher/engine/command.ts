@@ -26,7 +26,7 @@ export interface CommandOptions {
 }
 
 /** Seconds that vLLM lets running answers finish after SIGTERM; at its default of 0 it hung in most tries. */
-export const ENGINE_SHUTDOWN_SECONDS = 30;
+const ENGINE_SHUTDOWN_SECONDS = 30;
 
 /**
  * How one engine is started: vLLM and the simulator get the same arguments (source: `vllm serve`, release 0.33).

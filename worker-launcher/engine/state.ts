@@ -50,7 +50,7 @@ export const ENGINE_EVENTS = [
 export type EngineEvent = (typeof ENGINE_EVENTS)[number];
 
 /** Safe to repeat. `terminate` is SIGTERM to the leading process, `kill` SIGKILL to the whole group. */
-export type Effect = 'spawn' | 'terminate' | 'kill';
+type Effect = 'spawn' | 'terminate' | 'kill';
 
 /** All but `probes` in milliseconds. */
 export interface Limits {

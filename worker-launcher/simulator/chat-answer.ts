@@ -91,21 +91,24 @@ export class ChatAnswer {
 
   private message(choice: Choice): object {
     const { call } = this.request;
-    const calls =
-      call === undefined
-        ? {}
-        : {
-            tool_calls: [
-              {
-                id: this.model.callId(),
-                type: 'function',
-                function: { name: call.name, arguments: choice.content },
-              },
-            ],
-          };
+    // The parser finds a call only in a complete text; a named one needs no parser.
+    const isCall = call !== undefined && (call.isNamed || choice.finish === 'stop');
+    const raw =
+      call === undefined ? choice.content : `<tool_call>{"name": "${call.name}", "arguments": ${choice.content}`;
+    const calls = !isCall
+      ? {}
+      : {
+          tool_calls: [
+            {
+              id: this.model.callId(),
+              type: 'function',
+              function: { name: call.name, arguments: choice.content },
+            },
+          ],
+        };
     return {
       role: 'assistant',
-      content: call === undefined ? choice.content : '',
+      content: isCall ? '' : raw,
       refusal: null,
       annotations: null,
       audio: null,

@@ -46,15 +46,14 @@ export class ChatStream {
   }
 
   take(index: number, step: Step, task: Task): void {
-    const text = this.hasBegun ? '' : this.begin();
+    if (!this.hasBegun) this.begin();
     this.produced[index] = task.sequence.produced;
     if (step.finish === null && this.isPlain) {
-      this.out.write(
-        `${text}${this.start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.plainEnd}`,
-      );
+      this.out.write(`${this.start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.plainEnd}`);
       return;
     }
-    this.out.write(text + this.event(index, step));
+    this.out.write(this.callEvent(index));
+    this.out.write(this.event(index, step));
     if (step.finish !== null) this.finish(task);
   }
 
@@ -67,18 +66,17 @@ export class ChatStream {
     this.out.end();
   }
 
-  private begin(): string {
+  /** The events that come with the first token: a role for each choice, and the repeated prefix if asked for. */
+  private begin(): void {
     this.hasBegun = true;
     const { prompt, showsIds, sequences, echo } = this.request;
     const ids = showsIds ? JSON.stringify(promptIds(prompt)) : 'null';
-    return sequences
-      .map((_, index) => {
-        const role = `{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`;
-        const first = `${this.start}${role}${this.usage(0)},"prompt_token_ids":${ids},"prompt_text":null}\n\n`;
-        if (echo === '') return first;
-        return `${first}${this.start}{"index":${index},"delta":{"content":${JSON.stringify(echo)}${this.plainEnd}`;
-      })
-      .join('');
+    for (const index of sequences.keys()) {
+      const role = `{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`;
+      this.out.write(`${this.start}${role}${this.usage(0)},"prompt_token_ids":${ids},"prompt_text":null}\n\n`);
+      if (echo === '') continue;
+      this.out.write(`${this.start}{"index":${index},"delta":{"content":${JSON.stringify(echo)}${this.plainEnd}`);
+    }
   }
 
   private event(index: number, step: Step): string {
@@ -95,25 +93,26 @@ export class ChatStream {
       if (!request.usage.closing) fingerprint = `,"system_fingerprint":"${model.fingerprint}"`;
       if (model.weightVersions.weight_versions === null) versions = ',"weight_versions":null';
     }
-    const choice = `{"index":${index},"delta":${this.delta(index, step)},"logprobs":${logprobs},${ending},"token_ids":${ids}${versions}}`;
+    const choice = `{"index":${index},"delta":${this.delta(step)},"logprobs":${logprobs},${ending},"token_ids":${ids}${versions}}`;
     return `${this.start}${choice}]${this.usage(this.produced[index] ?? 0)}${fingerprint}${this.tail()}}\n\n`;
   }
 
-  private delta(index: number, step: Step): string {
+  private delta(step: Step): string {
     const { call } = this.request;
     if (call === undefined) return JSON.stringify({ content: step.text });
     if (step.finish !== null && step.text === '') return '{}';
-    if (this.hasCalled[index] === true) {
-      return JSON.stringify({ content: null, tool_calls: [{ index: 0, function: { arguments: step.text } }] });
-    }
+    return JSON.stringify({ content: null, tool_calls: [{ index: 0, function: { arguments: step.text } }] });
+  }
+
+  /** Before the first arguments of a call an event of its own brings id and name. */
+  private callEvent(index: number): string {
+    const { call } = this.request;
+    if (call === undefined || this.hasCalled[index] === true) return '';
     this.hasCalled[index] = true;
-    const begun = {
-      id: this.model.callId(),
-      type: 'function',
-      index: 0,
-      function: { name: call.name, arguments: step.text },
-    };
-    return JSON.stringify({ content: null, tool_calls: [begun] });
+    const begun = { id: this.model.callId(), type: 'function', index: 0, function: { name: call.name } };
+    const delta = JSON.stringify({ content: null, tool_calls: [begun] });
+    const choice = `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":null,"token_ids":null}`;
+    return `${this.start}${choice}]${this.usage(this.produced[index] ?? 0)}${this.tail()}}\n\n`;
   }
 
   private finish(task: Task): void {

@@ -101,8 +101,9 @@ export class EventStream {
     res.on('close', () => clearInterval(this.keepAlive));
   }
 
-  /** @param text one or more whole events, blank lines included */
+  /** @param text one or more whole events, blank lines included; nothing is sent for an empty one */
   write(text: string): void {
+    if (text === '') return;
     this.keepAlive?.refresh();
     const shown = this.hook === undefined ? text : this.hook(text, this);
     if (shown !== undefined) this.send(shown);

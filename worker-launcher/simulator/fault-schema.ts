@@ -30,9 +30,12 @@ export const START_FAILURES = {
   /** never ready, never gone; SIGTERM is not obeyed during a start */
   hang: undefined,
 } as const;
-const StartFailure = z.custom<keyof typeof START_FAILURES>((value) => typeof value === 'string' && value in START_FAILURES, {
-  error: `one of ${Object.keys(START_FAILURES).join(', ')}`,
-});
+const StartFailure = z.custom<keyof typeof START_FAILURES>(
+  (value) => typeof value === 'string' && value in START_FAILURES,
+  {
+    error: `one of ${Object.keys(START_FAILURES).join(', ')}`,
+  },
+);
 
 /** Every fault. Numbers of events count what a stream sends, the role event included. */
 export const FaultSet = z.strictObject({

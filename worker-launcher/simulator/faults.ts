@@ -111,7 +111,7 @@ export class Faults {
     if (active['crash-after'] !== undefined && this.sent > active['crash-after']) process.kill(process.pid, 'SIGKILL');
     const limit = active['kill-core-after'];
     // Not within the scheduler's pass, which is going over its tasks.
-    if (limit !== undefined && this.sent === limit + 1) setImmediate(() => this.engine.die());
+    if (limit !== undefined && this.sent === limit) setImmediate(() => this.engine.die());
   }
 
   /** @returns whether a fault with a number of times left applies once more */

@@ -24,12 +24,11 @@ export type EngineMetrics = ReturnType<typeof createEngineMetrics>;
 /** The engine's part of the page. The gauges show what was last published, as they stand still with a stuck engine. */
 export function createEngineMetrics(
   page: MetricsPage,
-  settings: Pick<SimulatorSettings, 'names' | 'kvTokens' | 'maxModelLength' | 'blockSize'>,
+  settings: Pick<SimulatorSettings, 'names' | 'kvTokens' | 'maxModelLength' | 'blockSize' | 'devMode'>,
 ) {
   const model: Labels = { model_name: settings.names[0] ?? '' };
   const labels: Labels = { ...model, engine: '0' };
   const published = { running: 0, waiting: 0, usage: 0 };
-  let isAsleep = false;
 
   for (const [what, help] of [
     ['flops', 'floating point operations per GPU (for Model Flops Utilization calculations)'],
@@ -163,6 +162,24 @@ export function createEngineMetrics(
   };
   page.gauge('vllm:cache_config_info', 'Information of the LLMEngine CacheConfig', cacheInfo, () => 1);
 
+  // With development routes only, as they alone put an engine to sleep.
+  const sleepTimes = settings.devMode
+    ? page.histograms(
+        'vllm:sleep_mode_operation_duration_seconds',
+        'Duration of one sleep-mode operation.',
+        [0.01, 0.1, 1, 10, 30, 60, 120, 300, 600],
+      )
+    : undefined;
+
+  if (settings.devMode) {
+    const inFlight = page.counters(
+      'vllm:sleep_mode_operations_in_flight',
+      'Sleep-mode operations currently awaited.',
+      'gauge',
+    );
+    for (const operation of ['sleep', 'wake']) inFlight({ operation });
+  }
+
   return {
     publish(running: number, waiting: number, usage: number): void {
       published.running = running;
@@ -171,8 +188,8 @@ export function createEngineMetrics(
       forCapacity.value = waiting;
     },
     sleep(asleep: boolean): void {
-      isAsleep = asleep;
-      awake.value = isAsleep ? 0 : 1;
+      awake.value = asleep ? 0 : 1;
+      sleepTimes?.({ operation: asleep ? 'sleep' : 'wake' }).observe(0);
     },
     rejected(reason: 'max_num_queued_reqs' | 'max_num_queued_tokens'): void {
       rejectedBy({ ...model, reason }).add();

@@ -1,8 +1,11 @@
 import { handleChat } from './chat.ts';
 import { changeFaults, clearFaults, showFaults } from './control.ts';
+import { handleCompletions } from './completions.ts';
+import { DEV_ROUTES } from './dev-routes.ts';
 import type { Exchange } from './exchange.ts';
 import { modelList } from './models.ts';
 import type { Simulator } from './simulator.ts';
+import { handleDetokenize, handleTokenize } from './tokenize.ts';
 
 export type Handler = (exchange: Exchange, simulator: Simulator) => void | Promise<void>;
 export type RouteTable = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
@@ -12,7 +15,7 @@ const METRICS_TYPE = 'text/plain; version=1.0.0; charset=utf-8';
 /** Every path and method that is served; anything else is 404 or 405. */
 export function createRoutes({ settings }: Simulator): RouteTable {
   const health: Handler = (exchange, { engine }) => exchange.text(engine.isDead ? 503 : 200, null, '');
-  const routes = new Map<string, Readonly<Record<string, Handler>>>([
+  return new Map<string, Readonly<Record<string, Handler>>>([
     ['/health', { GET: health }],
     ['/ping', { GET: health, POST: health }],
     ['/version', { GET: (exchange) => exchange.json(200, { version: `${settings.version}.0` }) }],
@@ -24,7 +27,10 @@ export function createRoutes({ settings }: Simulator): RouteTable {
     ],
     ['/sim/faults', { GET: showFaults, POST: changeFaults, DELETE: clearFaults }],
     ['/v1/chat/completions', { POST: handleChat }],
+    ['/v1/completions', { POST: handleCompletions }],
     ['/invocations', { POST: handleChat }],
+    ['/tokenize', { POST: handleTokenize }],
+    ['/detokenize', { POST: handleDetokenize }],
+    ...(settings.devMode ? DEV_ROUTES : []),
   ]);
-  return routes;
 }

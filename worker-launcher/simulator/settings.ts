@@ -189,7 +189,9 @@ function readFaultList(list: string): FaultSet {
   try {
     return parseFaults(list);
   } catch (error) {
-    throw new FlagError(`vllm serve: error: argument --sim-faults: ${error instanceof Error ? error.message : String(error)}`);
+    throw new FlagError(
+      `vllm serve: error: argument --sim-faults: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 

@@ -48,6 +48,8 @@ function stopOnSignal(server: Server, { engine, faults, settings }: Simulator): 
     return;
   }
   engine.drain();
+  // Connections end with their running request instead of waiting for a next one.
+  server.keepAliveTimeout = 1;
   const timer = setTimeout(() => {
     endRunning();
     leave();

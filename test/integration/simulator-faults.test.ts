@@ -1,0 +1,178 @@
+import { expect, test } from '@jest/globals';
+import { eventually } from '../support/eventually.ts';
+import { eventsOf, startSimulator, type SimulatorProcess } from './simulator-process.ts';
+
+const LONG = { stream: true, max_tokens: 5000, ignore_eos: true };
+const SLOW = ['--sim-itl-ms', '10'];
+
+/** Starts a stream and waits until its first tokens are there. */
+async function runningStream(simulator: SimulatorProcess, body: object = LONG): Promise<{ events: Promise<string[]> }> {
+  const before = await simulator.metric('vllm:generation_tokens_total');
+  const res = await simulator.ask(body);
+  await eventually('tokens', async () => (await simulator.metric('vllm:generation_tokens_total')) > before);
+  return { events: eventsOf(res) };
+}
+
+test.each(['0.32', '0.33'])(
+  'kill-core while busy (%s): error event and [DONE], port closed, exit code 0',
+  async (version) => {
+    await using simulator = await startSimulator([...SLOW, '--sim-vllm-version', version]);
+    const { events } = await runningStream(simulator);
+    const plain = simulator.ask({ ...LONG, stream: false });
+    await eventually('both run', async () => (await simulator.metric('vllm:num_requests_running')) === 2);
+    await simulator.fault({ 'kill-core': true });
+    const last = (await events).slice(-2);
+    expect(last[0]).toContain(version === '0.32' ? 'EngineCore encountered an issue' : 'The server had an error');
+    expect(JSON.parse(last[0] ?? '')).toMatchObject({ error: { type: 'InternalServerError', param: null, code: 500 } });
+    expect(last[1]).toBe('[DONE]');
+    expect((await plain).status).toBe(500);
+    expect(await simulator.exited).toEqual({ code: 0, signal: null });
+    expect(simulator.output()).toContain('EngineDeadError');
+  },
+);
+
+test('kill-core while idle: 503 on /health, and only seconds later the exit', async () => {
+  await using simulator = await startSimulator(['--sim-faults', 'exit-code=3']);
+  await simulator.fault({ 'kill-core': true });
+  expect(await simulator.health()).toBe(503);
+  expect(await simulator.exited).toEqual({ code: 3, signal: null });
+});
+
+test('with VLLM_KEEP_ALIVE_ON_ENGINE_DEATH the server stays, answers 503 on /health and 500 to requests', async () => {
+  await using simulator = await startSimulator([], { env: { VLLM_KEEP_ALIVE_ON_ENGINE_DEATH: '1' } });
+  await simulator.fault({ 'kill-core': true });
+  expect(await simulator.health()).toBe(503);
+  expect((await simulator.ask({})).status).toBe(500);
+});
+
+test('kill-core-after: the engine dies once so many events were sent', async () => {
+  await using simulator = await startSimulator(['--sim-faults', 'kill-core-after=5', ...SLOW]);
+  const events = await eventsOf(await simulator.ask(LONG));
+  expect(events.filter((event) => event.includes('"delta"'))).toHaveLength(5);
+  expect(events.at(-1)).toBe('[DONE]');
+});
+
+test('crash-after: the process is gone as by kill -9, streams end in mid-body', async () => {
+  await using simulator = await startSimulator(['--sim-faults', 'crash-after=5', ...SLOW]);
+  const events = await eventsOf(await simulator.ask(LONG));
+  expect(events.at(-1)).toBe('cut');
+  expect(await simulator.exited).toMatchObject({ signal: 'SIGKILL' });
+});
+
+test('freeze-core: no token, no engine step, /health 200; new requests hang as well; switched off, all go on', async () => {
+  await using simulator = await startSimulator(SLOW);
+  const { events } = await runningStream(simulator, { ...LONG, max_tokens: 60 });
+  await simulator.fault({ 'freeze-core': true });
+  const steps = await simulator.metric('vllm:iteration_tokens_total_count');
+  await expect(simulator.ask({ max_tokens: 1 }, AbortSignal.timeout(300))).rejects.toMatchObject({
+    name: 'TimeoutError',
+  });
+  expect(await simulator.metric('vllm:iteration_tokens_total_count')).toBe(steps);
+  expect(await simulator.metric('vllm:num_requests_running')).toBe(1);
+  expect(await simulator.health()).toBe(200);
+  await simulator.fault({ 'freeze-core': null });
+  expect((await events).at(-1)).toBe('[DONE]');
+});
+
+test('freeze-decode: after VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS the engine counts as dead', async () => {
+  await using simulator = await startSimulator(SLOW, { env: { VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS: '0.3' } });
+  const { events } = await runningStream(simulator);
+  await simulator.fault({ 'freeze-decode': true });
+  expect(await simulator.health()).toBe(200);
+  expect((await events).at(-1)).toBe('[DONE]');
+  expect(await simulator.exited).toMatchObject({ code: 0 });
+  expect(simulator.output()).toContain('RPC call to execute_model timed out');
+});
+
+test('saturate: requests wait while engine steps go on, and are served when it is over', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ saturate: true });
+  const asked = simulator.ask({ max_tokens: 3 });
+  await eventually('waiting', async () => (await simulator.metric('vllm:num_requests_waiting')) === 1);
+  const steps = await simulator.metric('vllm:iteration_tokens_total_count');
+  await eventually('steps', async () => (await simulator.metric('vllm:iteration_tokens_total_count')) > steps);
+  await simulator.fault({ saturate: null });
+  expect((await asked).status).toBe(200);
+});
+
+test('refuse and fail-requests: 503 and 500, as often as asked', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ refuse: true, times: 2 });
+  const seen = [];
+  for (let i = 0; i < 3; i += 1) seen.push((await simulator.ask({ max_tokens: 1 })).status);
+  expect(seen).toEqual([503, 503, 200]);
+  await simulator.fault({ refuse: null, times: null, 'fail-requests': true });
+  expect((await simulator.ask({ max_tokens: 1 })).status).toBe(500);
+});
+
+test('cut-after: the socket closes in mid-stream, other requests live', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ 'cut-after': 4, times: 1 });
+  const events = await eventsOf(await simulator.ask({ ...LONG, max_tokens: 50 }));
+  expect(events.at(-1)).toBe('cut');
+  expect(events.length).toBeLessThanOrEqual(4 + 1);
+  expect((await eventsOf(await simulator.ask({ ...LONG, max_tokens: 50 }))).at(-1)).toBe('[DONE]');
+  await eventually('the cut one was aborted', async () => (await simulator.metric('vllm:num_requests_running')) === 0);
+});
+
+test('malformed-at: one event is not JSON', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ 'malformed-at': 3 });
+  const events = await eventsOf(await simulator.ask({ ...LONG, max_tokens: 10 }));
+  const broken = events.map((event) => event !== '[DONE]' && !event.endsWith('}'));
+  expect(broken.filter(Boolean)).toHaveLength(1);
+});
+
+test('error-after: an error event and [DONE] in an orderly stream', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ 'error-after': 3 });
+  const events = await eventsOf(await simulator.ask({ ...LONG, max_tokens: 50 }));
+  expect(events.slice(-2)).toEqual([expect.stringContaining('{"error":'), '[DONE]']);
+});
+
+test('exit: the process leaves at once with the code', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ exit: 7 }).catch(() => undefined);
+  expect(await simulator.exited).toMatchObject({ code: 7 });
+});
+
+test.each([
+  ['model-missing', 'Cannot find an appropriate cached snapshot folder'],
+  ['engine-init', 'Engine core initialization failed'],
+  ['worker-init', 'WorkerProc initialization failed'],
+  ['no-cache-memory', 'No available memory for the cache blocks'],
+  ['cache-too-small', "To serve at least one request with the model's max seq len"],
+  ['memory-taken', 'Free memory on device'],
+  ['out-of-memory', 'CUDA out of memory'],
+  ['untrusted-code', 'trust_remote_code=True'],
+  ['port-busy', 'Address already in use'],
+  ['context-over-model', 'greater than the derived max_model_len'],
+])('fail-start=%s: exit 1 with vLLM’s words', async (cause, words) => {
+  await using simulator = await startSimulator(['--sim-faults', `fail-start=${cause}`], { isReady: false });
+  expect(await simulator.exited).toMatchObject({ code: 1 });
+  expect(simulator.output()).toContain(words);
+});
+
+test('a start that hangs does not obey SIGTERM', async () => {
+  await using simulator = await startSimulator(['--sim-faults', 'fail-start=hang'], { isReady: false });
+  await eventually('loading', () => simulator.output().includes('Starting to load model'));
+  simulator.kill('SIGTERM');
+  simulator.kill('SIGKILL');
+  expect(await simulator.exited).toMatchObject({ signal: 'SIGKILL' });
+});
+
+test('slow-start: ready only after the time', async () => {
+  const begun = performance.now();
+  await using simulator = await startSimulator(['--sim-faults', 'slow-start=600']);
+  expect(performance.now() - begun).toBeGreaterThan(550);
+  expect(await simulator.health()).toBe(200);
+});
+
+test('unknown faults are refused, at the control route and at start', async () => {
+  await using simulator = await startSimulator();
+  expect((await simulator.fault({ 'no-such': true })).status).toBe(400);
+  expect(await (await simulator.fault({ saturate: true })).json()).toEqual({ saturate: true });
+  expect(await (await fetch(`${simulator.url}/sim/faults`, { method: 'DELETE' })).json()).toEqual({});
+  await using other = await startSimulator(['--sim-faults', 'no-such'], { isReady: false });
+  expect(await other.exited).toMatchObject({ code: 2 });
+});

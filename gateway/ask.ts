@@ -31,9 +31,21 @@ export interface Reply {
   data(chunk: Buffer): void;
   /** The engine's last byte was given. @returns what is wrong with the answer; undefined when it is whole */
   end(): Failure | undefined;
-  /** Forgets what a lost attempt brought. @returns false when the client has bytes of it, so that it cannot run again */
-  restart(): boolean;
+  /**
+   * The attempt was lost: how the answer can still become whole. It forgets what no client has seen.
+   * @param original the engine's request of the first life
+   */
+  resume(original: Buffer): Resume;
 }
+
+export type Resume =
+  /** the same request again, from the start */
+  | { readonly kind: 'again' }
+  /** another request, whose answer is the rest */
+  | { readonly kind: 'continue'; readonly body: Buffer }
+  /** nothing was missing but the end, which the client has by now */
+  | { readonly kind: 'whole' }
+  | { readonly kind: 'impossible'; readonly reason: string };
 
 /** Instants (clock of this process, ms) of one request's way, and how often it ran again. */
 export interface Phases {
@@ -78,6 +90,8 @@ class Life {
   readonly #reply: Reply;
   readonly #phases: Phases;
   readonly #signal: AbortSignal;
+  /** the engine's request of this epoch */
+  #body: Buffer;
   #epoch = 1;
   /** an attempt of this epoch was let go */
   #claimed = false;
@@ -89,6 +103,7 @@ class Life {
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
     this.#deps = deps;
     this.#question = question;
+    this.#body = question.body;
     this.#reply = reply;
     this.#phases = phases;
     this.#signal = signal;
@@ -136,15 +151,20 @@ class Life {
 
   /** The attempt of this epoch is over. */
   #over(failure: Failure | undefined): void {
-    if (failure === undefined || !this.#mayRepeat(failure)) {
-      this.#settle(failure);
-      return;
-    }
+    const resume =
+      failure !== undefined && this.#mayRepeat(failure) ? this.#reply.resume(this.#question.body) : undefined;
+    if (resume === undefined || resume.kind === 'impossible') this.#settle(failure);
+    else if (resume.kind === 'whole') this.#settle();
+    else this.#repeat(resume.kind === 'continue' ? resume.body : this.#question.body);
+  }
+
+  #repeat(body: Buffer): void {
     const { relay, admission, clock, onRepeat } = this.#deps;
     this.#phases.repeats += 1;
     onRepeat();
     this.#claimed = false;
     this.#waitingSince = clock();
+    this.#body = body;
     const candidate = this.#candidate();
     this.#epoch = relay.reopen(candidate.job.requestId);
     const epoch = this.#epoch;
@@ -157,14 +177,13 @@ class Life {
     );
   }
 
-  #mayRepeat(failure: Failure): boolean {
-    const { clock } = this.#deps;
+  /** An engine that fell silent is as lost as one that died. */
+  #mayRepeat({ code }: Failure): boolean {
     return (
-      failure.code === 'worker_lost' &&
+      (code === 'worker_lost' || code === 'engine_silent') &&
       this.#phases.repeats < REPEATS &&
-      clock() < this.#question.deadlineAt &&
-      !this.#signal.aborted &&
-      this.#reply.restart()
+      this.#deps.clock() < this.#question.deadlineAt &&
+      !this.#signal.aborted
     );
   }
 
@@ -193,11 +212,11 @@ class Life {
   }
 
   #candidate(): Candidate {
-    const { model, kind, deadlineMs, deadlineAt, keyId, traceparent, body } = this.#question;
+    const { model, kind, deadlineMs, deadlineAt, keyId, traceparent } = this.#question;
     const { replica, clock } = this.#deps;
     const path = '/v1/chat/completions' as const;
     const traced = traceparent === undefined ? {} : { traceparent };
     const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, keyId, path, ...traced };
-    return { job, body, leftMs: deadlineAt - clock() };
+    return { job, body: this.#body, leftMs: deadlineAt - clock() };
   }
 }

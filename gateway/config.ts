@@ -35,6 +35,11 @@ const Settings = z.object({
   GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
   /** unsent bytes at which a client that does not read is given up */
   GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),
+  /** bytes that one stream, and all streams, keep of what was sent, so that another engine can go on with it */
+  GATEWAY_CONTINUATION_STREAM_BYTES: setting.bytes.default(512 * 1024),
+  GATEWAY_CONTINUATION_BYTES: setting.bytes.default(256 * 1024 * 1024),
+  /** a stopping gateway goes on serving this long, while `/readyz` tells balancers to send nothing more */
+  GATEWAY_DRAIN_DELAY_MS: z.coerce.number().int().nonnegative().default(0),
   /** how long a stopping gateway lets running answers finish */
   GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** a request above the card's largest answer: refuse it, or serve it with the largest */

@@ -21,6 +21,7 @@ import { createImageResolver } from './images/resolver.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createPrepare } from './prepare.ts';
 import { Relay } from './relay/relay.ts';
+import { ContinuationBudget } from './relay/sent-bytes.ts';
 
 const REDIS_LIMIT_MS = 5_000;
 const FAREWELL_MS = 1_000;
@@ -102,6 +103,8 @@ async function main(): Promise<void> {
       clock,
       keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
       slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
+      budget: new ContinuationBudget(config.GATEWAY_CONTINUATION_BYTES),
+      sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
     }),
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,

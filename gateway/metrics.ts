@@ -89,6 +89,12 @@ export function createMetrics(registry: Registry, sources: Sources) {
       help: 'requests that ran again after their engine or worker was lost',
       registers,
     }),
+    continuations: new Counter({
+      name: 'penstock_continuations_total',
+      help: 'streams whose engine was lost after bytes were sent, by how they went on',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     refusals: new Counter({
       name: 'penstock_refusals_total',
       help: 'requests refused before the queue, by the failure that says why',

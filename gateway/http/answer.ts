@@ -5,7 +5,9 @@ import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
+import { neverContinued } from '../relay/continuation.ts';
 import { usageOfAnswer } from '../relay/engine-events.ts';
+import { SentBytes, type ContinuationBudget } from '../relay/sent-bytes.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 import { StreamReply } from './stream-reply.ts';
@@ -18,6 +20,9 @@ export interface AnswerDeps {
   readonly clock: Clock;
   readonly keepAliveMs: number;
   readonly slowClientBytes: number;
+  /** what all streams together, and one stream, may keep for a continuation */
+  readonly budget: ContinuationBudget;
+  readonly sentLimitBytes: number;
 }
 /** Takes a parsed request to the end of its answer. @throws Failure for whatever happened before the first byte */
 export type Answer = (res: Response, request: ChatRequest, timeoutMs: number) => Promise<void>;
@@ -69,6 +74,12 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
   const reply = new StreamReply(res, {
     messagesParam: request.messagesParam,
     passUsage: request.includeUsage,
+    model: question.model,
+    sent: neverContinued(request.sampling, request.choices) ?? new SentBytes(deps.budget, deps.sentLimitBytes),
+    onContinuation: (outcome) => {
+      context.fields['continuation'] = outcome;
+      deps.metrics.continuations.inc({ outcome });
+    },
     keepAliveMs,
     slowClientBytes,
     clock,

@@ -4,8 +4,10 @@ import type { Usage } from '#contract/chat';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
 import { EngineEvents } from '../relay/engine-events.ts';
-import type { Reply } from '../ask.ts';
+import type { Reply, Resume } from '../ask.ts';
+import { closingEvent, joinEvent, planContinuation, readDelivered, type Delivered } from '../relay/continuation.ts';
 import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
+import type { SentBytes } from '../relay/sent-bytes.ts';
 
 /** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
 const STREAM_HEADERS = {
@@ -18,6 +20,12 @@ export interface StreamReplyOptions {
   /** where the caller wrote the messages, for what is said of a prompt that is too long */
   readonly messagesParam: string;
   readonly passUsage: boolean;
+  /** the name that answers carry */
+  readonly model: string;
+  /** keeps what was sent, for a continuation; or why this request is never continued */
+  readonly sent: SentBytes | string;
+  /** how a stream whose engine was lost went on: `continued`, `closed`, or the reason why not */
+  readonly onContinuation: (outcome: string) => void;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
   readonly keepAliveMs: number;
   /** unsent bytes at which a client that does not read is given up */
@@ -37,6 +45,7 @@ export class StreamReply implements Reply {
   #errorBody: Buffer[] = [];
   #bytes = 0;
   #sawData = false;
+  #continued = false;
 
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
@@ -61,6 +70,7 @@ export class StreamReply implements Reply {
       this.#sawData = true;
       this.#options.onFirstByte();
     }
+    if (typeof this.#options.sent !== 'string') this.#options.sent.add(bytes);
     this.#write(bytes);
   }
 
@@ -70,12 +80,50 @@ export class StreamReply implements Reply {
     return this.#events.done ? undefined : brokenStream(this.#events.error);
   }
 
-  restart(): boolean {
-    if (this.#sawData) return false;
-    this.#events = new EngineEvents(this.#options.passUsage);
+  resume(original: Buffer): Resume {
     this.#errorBody = [];
     this.#status = 0;
-    return true;
+    if (!this.#sawData) {
+      this.#events = new EngineEvents(this.#options.passUsage);
+      return { kind: 'again' };
+    }
+    const plan = this.#plan(original);
+    this.#options.onContinuation(
+      plan.kind === 'impossible' ? plan.reason : plan.kind === 'whole' ? 'closed' : 'continued',
+    );
+    return plan;
+  }
+
+  #plan(original: Buffer): Resume {
+    const { sent, model, passUsage } = this.#options;
+    if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
+    if (this.#continued) return { kind: 'impossible', reason: 'second_loss' };
+    const bytes = sent.read();
+    const delivered = bytes === undefined ? undefined : readDelivered(bytes);
+    if (delivered === undefined) return { kind: 'impossible', reason: 'too_long' };
+    const plan = planContinuation(original, delivered);
+    switch (plan.kind) {
+      case 'refused':
+        return { kind: 'impossible', reason: plan.reason };
+      case 'close':
+        // How long the prompt was is known to the lost engine alone.
+        if (passUsage) return { kind: 'impossible', reason: 'usage_unknown' };
+        this.#write((delivered.finished ? '' : closingEvent(delivered, model)) + 'data: [DONE]\n\n');
+        return { kind: 'whole' };
+      case 'again':
+        this.#joinTo({ ...delivered, tokens: 0 });
+        return { kind: 'again' };
+      case 'continue':
+        this.#joinTo(delivered);
+        return plan;
+      default:
+        return plan satisfies never;
+    }
+  }
+
+  #joinTo(delivered: Delivered): void {
+    this.#continued = true;
+    this.#events = new EngineEvents(this.#options.passUsage, (event) => joinEvent(event, delivered));
   }
 
   get usage(): Usage | undefined {
@@ -85,6 +133,7 @@ export class StreamReply implements Reply {
   /** Stops the keep-alive; to be called when the request is over, however it ended. */
   close(): void {
     clearInterval(this.#keepAlive);
+    if (typeof this.#options.sent !== 'string') this.#options.sent.release();
   }
 
   get bytes(): number {

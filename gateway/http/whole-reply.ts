@@ -1,6 +1,6 @@
 import type { Failure } from '#contract/failure';
 import type { Head } from '#contract/frame';
-import type { Reply } from '../ask.ts';
+import type { Reply, Resume } from '../ask.ts';
 import { abortedAnswer, engineFailure } from '../relay/engine-failure.ts';
 
 /** Gathers a non-streamed answer. */
@@ -27,10 +27,10 @@ export class WholeReply implements Reply {
     return abortedAnswer(this.#body);
   }
   /** The client has seen nothing of it. */
-  restart(): boolean {
+  resume(): Resume {
     this.#chunks = [];
     this.#status = 0;
-    return true;
+    return { kind: 'again' };
   }
 
   /** the engine's bytes, once `end` said that they are whole */

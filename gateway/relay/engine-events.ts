@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Usage } from '#contract/chat';
 
 const EVENT_END = '\n\n';
+const DATA = 'data: {';
 const DONE = 'data: [DONE]';
 const ERROR = 'data: {"error"';
 /** Stands in no event's text: inside a JSON string its quotes would be escaped. */
@@ -22,13 +23,16 @@ const Whole = z.object({ usage: EngineUsage });
  */
 export class EngineEvents {
   readonly #passUsage: boolean;
+  readonly #join: ((event: Buffer) => Buffer | undefined) | undefined;
   #tail: Buffer | undefined;
   #done = false;
   #usage: Usage | undefined;
   #error: string | undefined;
 
-  constructor(passUsage: boolean) {
+  /** @param join makes an event of a second life one of the first, or drops it; then each event is read */
+  constructor(passUsage: boolean, join?: (event: Buffer) => Buffer | undefined) {
     this.#passUsage = passUsage;
+    this.#join = join;
   }
 
   /** the stream said that it is whole, and no error came before */
@@ -45,40 +49,43 @@ export class EngineEvents {
 
   /** @returns the bytes to pass on, whole events only; may be empty */
   take(chunk: Buffer): Buffer {
-    if (this.#tail === undefined && isPlain(chunk)) return this.#error === undefined ? chunk : Buffer.alloc(0);
+    if (this.#tail === undefined && this.#join === undefined && isPlain(chunk))
+      return this.#error === undefined ? chunk : Buffer.alloc(0);
     const bytes = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
     const passed: Buffer[] = [];
     let at = 0;
     for (let end = bytes.indexOf(EVENT_END); end >= 0; end = bytes.indexOf(EVENT_END, at)) {
       const event = bytes.subarray(at, end + EVENT_END.length);
       at = end + EVENT_END.length;
-      if (this.#passes(event)) passed.push(event);
+      const whole = this.#pass(event);
+      if (whole !== undefined) passed.push(whole);
     }
     this.#tail = at < bytes.length ? bytes.subarray(at) : undefined;
     if ((this.#tail?.length ?? 0) > TAIL_LIMIT_BYTES) this.#error = 'an event without an end';
     return passed.length === 1 && passed[0] !== undefined ? passed[0] : Buffer.concat(passed);
   }
 
-  #passes(event: Buffer): boolean {
-    if (this.#error !== undefined) return false;
+  #pass(event: Buffer): Buffer | undefined {
+    if (this.#error !== undefined) return undefined;
     if (starts(event, DONE)) {
       this.#done = true;
-      return true;
+      return event;
     }
     if (starts(event, ERROR)) {
       const said = EngineError.safeParse(jsonOf(event));
       this.#error = said.success ? said.data.error.message : 'unreadable error event';
-      return false;
+      return undefined;
     }
     if (event.includes(ABORTED)) {
       this.#error = 'EngineCore encountered an issue: finish_reason abort';
-      return false;
+      return undefined;
     }
-    if (!event.includes(NO_CHOICES)) return true;
-    const closing = Closing.safeParse(jsonOf(event));
-    if (!closing.success) return true;
+    const joined = this.#join === undefined || !starts(event, DATA) ? event : this.#join(event);
+    if (joined === undefined || !joined.includes(NO_CHOICES)) return joined;
+    const closing = Closing.safeParse(jsonOf(joined));
+    if (!closing.success) return joined;
     this.#usage = usageOf(closing.data.usage);
-    return this.#passUsage;
+    return this.#passUsage ? joined : undefined;
   }
 }
 

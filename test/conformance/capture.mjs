@@ -12,6 +12,7 @@ import { readFile } from 'node:fs/promises';
  * @property {number} curlExit 28 = no answer in time
  * @property {number} status
  * @property {string} contentType
+ * @property {string[]} headerNames
  * @property {string} answer body, dechunked or not
  */
 
@@ -41,8 +42,21 @@ export async function readCapture(file, version) {
   const head = rest.slice(0, blank < 0 ? rest.length : blank);
   const status = Number(/^HTTP\/1\.1 (\d+)/.exec(head[0] ?? '')?.[1] ?? 0);
   const contentType = head.find((line) => line.startsWith('content-type: '))?.slice('content-type: '.length) ?? '';
+  const headerNames = head.slice(1).map((line) => line.slice(0, line.indexOf(':')).toLowerCase());
   const answer = blank < 0 ? '' : rest.slice(blank + 1).join('\n');
-  return { name, version, method, path, headers, body: request.trim(), curlExit, status, contentType, answer };
+  return {
+    name,
+    version,
+    method,
+    path,
+    headers,
+    body: request.trim(),
+    curlExit,
+    status,
+    contentType,
+    headerNames,
+    answer,
+  };
 }
 
 /** @param {string} text */

@@ -7,6 +7,7 @@
  * @typedef {object} Answer
  * @property {number} status 0 when there was none
  * @property {string} contentType
+ * @property {readonly string[]} headerNames
  * @property {string} body
  */
 
@@ -21,6 +22,8 @@ export function difference(expected, seen) {
   if (expected.contentType !== seen.contentType) {
     return `content type ${JSON.stringify(seen.contentType)}, expected ${JSON.stringify(expected.contentType)}`;
   }
+  const names = headersOf(expected).join(' ');
+  if (names !== headersOf(seen).join(' ')) return `headers ${headersOf(seen).join(' ')}, expected ${names}`;
   const wanted = outline(expected);
   const found = outline(seen);
   for (let i = 0; i < Math.max(wanted.length, found.length); i += 1) {
@@ -28,6 +31,13 @@ export function difference(expected, seen) {
       return `part ${i + 1}: ${found[i] ?? 'nothing'}\n      expected ${wanted[i] ?? 'nothing'}`;
   }
   return undefined;
+}
+
+/** Names of the headers that callers could act on. @param {Answer} answer */
+function headersOf({ headerNames }) {
+  return headerNames
+    .filter((name) => /^(allow|access-control-.*|server|vary|x-.*|www-.*|retry-.*)$/.test(name))
+    .toSorted();
 }
 
 /**

@@ -3,7 +3,7 @@ import { bodyFor } from './requests.mjs';
 /** @typedef {import('./requests.mjs').Places & { readonly simulator: string }} Places */
 /** @typedef {import('./compare.mjs').Answer} Answer */
 
-const NO_ANSWER = { status: 0, contentType: '', body: '' };
+const NO_ANSWER = { status: 0, contentType: '', headerNames: [], body: '' };
 const WAIT_MS = 400;
 
 /**
@@ -53,7 +53,8 @@ async function send(capture, places, until) {
   } catch (error) {
     if (until?.aborted !== true) throw error;
   }
-  return { status: res.status, contentType: res.headers.get('content-type') ?? '', body };
+  const headerNames = [...res.headers.keys()];
+  return { status: res.status, contentType: res.headers.get('content-type') ?? '', headerNames, body };
 }
 
 /**

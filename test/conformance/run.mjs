@@ -95,6 +95,7 @@ async function checkFile(file, version, places) {
   const expected = {
     status: capture.status,
     contentType: capture.contentType,
+    headerNames: capture.headerNames,
     // Recorded raw, with the sizes of the chunks.
     body: capture.name === 'stream-keep-alive' ? capture.answer.replaceAll(/^[0-9a-f]+$/gm, '') : capture.answer,
   };

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
 import { eventually } from '../support/eventually.ts';
 import { eventsOf, startSimulator, type SimulatorProcess } from './simulator-process.ts';
 
@@ -166,6 +167,23 @@ test('slow-start: ready only after the time', async () => {
   await using simulator = await startSimulator(['--sim-faults', 'slow-start=600']);
   expect(performance.now() - begun).toBeGreaterThan(550);
   expect(await simulator.health()).toBe(200);
+});
+
+test('--sim-core-process: its death is the engine’s; a server killed with -9 leaves it behind', async () => {
+  const childOf = async (pid: number): Promise<number> =>
+    Number((await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ')[0]);
+  await using first = await startSimulator([...SLOW, '--sim-core-process']);
+  const { events } = await runningStream(first);
+  process.kill(await childOf(first.pid), 'SIGKILL');
+  expect((await events).at(-1)).toBe('[DONE]');
+  expect(await first.exited).toMatchObject({ code: 0 });
+
+  await using second = await startSimulator(['--sim-core-process']);
+  const core = await childOf(second.pid);
+  second.kill('SIGKILL');
+  await second.exited;
+  // Throws when there is no such process.
+  expect(process.kill(core, 'SIGKILL')).toBe(true);
 });
 
 test('unknown faults are refused, at the control route and at start', async () => {

@@ -184,6 +184,36 @@ test('X-Request-Id becomes the id of the answer', async () => {
   expect(await answerOf(res)).toMatchObject({ id: 'chatcmpl-gw-1' });
 });
 
+test('a prefix that ends in a broken character brings the prompt into the answer, as vLLM does', async () => {
+  await using simulator = await startSimulator();
+  const res = await simulator.ask({
+    messages: [
+      { role: 'user', content: 'my secret' },
+      { role: 'assistant', content: 'One \uFFFD' },
+    ],
+    add_generation_prompt: false,
+    continue_final_message: true,
+  });
+  expect((await answerOf(res)).choices[0]?.message.content).toContain('my secret');
+});
+
+test('--stream-interval 4 puts four tokens into each event after the first', async () => {
+  await using simulator = await startSimulator(['--stream-interval', '4']);
+  const asked = { stream: true, max_tokens: 14, ignore_eos: true };
+  const events = await eventsOf(await simulator.ask(asked));
+  expect(events).toHaveLength(1 + 1 + 3 + 1 + 1);
+  await using plain = await startSimulator();
+  expect(textOf(events)).toBe(textOf(await eventsOf(await plain.ask(asked))));
+});
+
+test('a prompt longer than one engine step counts as several', async () => {
+  await using simulator = await startSimulator(['--max-num-batched-tokens', '1024']);
+  await simulator
+    .ask({ messages: [{ role: 'user', content: 'word '.repeat(3000) }], max_tokens: 1 })
+    .then((res) => res.text());
+  expect(await simulator.metric('vllm:iteration_tokens_total_count')).toBe(3);
+});
+
 test('with a profile, tokens come slower the more streams there are', async () => {
   await using simulator = await startSimulator(['--sim-profile', 'h100']);
   const seconds = async (streams: number): Promise<number> => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { answerTo } from './answer.ts';
+import { answerTo, type TokenSource } from './answer.ts';
 import type { CacheUse } from './cache.ts';
 import { readMessages } from './chat-messages.ts';
 import { ChatBody } from './chat-schema.ts';
@@ -88,11 +88,8 @@ export async function prepareChat(
 
   const forced = call?.parameters ?? schema;
   const sequences = Array.from({ length: sampling.choices }, (_, choice) => {
-    const seeded = sampling.seed === undefined ? 0 : mix(sampling.seed, 11);
-    const conversationHash =
-      choice === 0 && seeded === 0 ? prompt.seed.conversation : mix(prompt.seed.conversation, seeded + choice);
-    const seed = { ...prompt.seed, conversation: conversationHash };
-    const source = forced === undefined ? answerTo(seed, prompt.prefix) : recite(jsonFor(forced, conversationHash));
+    const conversation = variant(prompt.seed.conversation, sampling.seed, choice);
+    const source = forced === undefined ? sourceFor(prompt, conversation) : recite(jsonFor(forced, conversation));
     return new Sequence(source, sampling, maxTokens);
   });
   return {
@@ -109,6 +106,17 @@ export async function prepareChat(
     call,
     echo: body.echo === true ? prompt.prefix : '',
   };
+}
+
+function variant(conversation: number, seed: number | undefined, choice: number): number {
+  if (seed === undefined && choice === 0) return conversation;
+  return mix(conversation, mix(seed ?? 0, 11) + choice);
+}
+
+function sourceFor(prompt: Prompt, conversation: number): TokenSource {
+  // vLLM's decoder waits for the rest of a broken character, and with it gives out all that came before: the prompt.
+  if (prompt.prefix.endsWith('\uFFFD')) return recite(prompt.pieces.join(''));
+  return answerTo({ ...prompt.seed, conversation }, prompt.prefix);
 }
 
 function readLogprobs(body: ChatBody, most: number): number | undefined {

@@ -24,6 +24,8 @@ export class ChatStream {
   private readonly isPlain: boolean;
   private readonly produced: number[];
   private readonly hasCalled: boolean[];
+  /** text of tokens that wait for their event (`--stream-interval`) */
+  private readonly unsent: string[] = [];
   private hasBegun = false;
   private open: number;
 
@@ -48,6 +50,18 @@ export class ChatStream {
   take(index: number, step: Step, task: Task): void {
     if (!this.hasBegun) this.begin();
     this.produced[index] = task.sequence.produced;
+    const interval = this.model.settings.tokensPerEvent;
+    if (interval > 1) {
+      const text = (this.unsent[index] ?? '') + step.text;
+      const isDue = step.finish !== null || task.sequence.produced % interval === 1;
+      this.unsent[index] = isDue ? '' : text;
+      if (isDue) this.send(index, { ...step, text }, task);
+      return;
+    }
+    this.send(index, step, task);
+  }
+
+  private send(index: number, step: Step, task: Task): void {
     if (step.finish === null && this.isPlain) {
       this.out.write(`${this.start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.plainEnd}`);
       return;

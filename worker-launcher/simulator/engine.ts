@@ -1,5 +1,5 @@
 import { PictureCache, PrefixCache, type CacheUse } from './cache.ts';
-import { engineBusy, internalError, type ApiError } from './errors.ts';
+import { engineBusy, engineDead, internalError, type ApiError } from './errors.ts';
 import { logLine } from './log.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { Prompt } from './prompt.ts';
@@ -44,7 +44,11 @@ export class Engine {
 
   /** @throws ApiError 500 when dead or draining, 503 when a queue limit is reached */
   checkOpen(): void {
-    if (this.condition === 'dead') throw this.deathError();
+    if (this.condition === 'dead') {
+      // A request that meets a dead engine ends the server at once, where the watchdog would take seconds.
+      for (const listener of this.deathListeners) listener(true);
+      throw this.deathError();
+    }
     if (this.condition === 'draining') throw internalError('cannot schedule new futures after shutdown');
     const { maxQueuedRequests = Infinity, maxQueuedTokens = Infinity } = this.settings;
     if (this.scheduler.inFlight >= maxQueuedRequests) {
@@ -132,7 +136,7 @@ export class Engine {
   }
 
   private deathError(): ApiError {
-    return internalError(
+    return engineDead(
       this.settings.version === '0.32' ? DEATH_TRACE : 'The server had an error while processing your request.',
     );
   }

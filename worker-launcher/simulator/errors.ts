@@ -3,12 +3,15 @@ export class ApiError extends Error {
   readonly status: number;
   readonly type: string;
   readonly param: string | null;
+  /** nobody in vLLM caught it, so the answer misses the headers that its middleware adds */
+  readonly isUncaught: boolean;
 
-  constructor(status: number, type: string, message: string, param: string | null) {
+  constructor(status: number, type: string, message: string, param: string | null, isUncaught = false) {
     super(message);
     this.status = status;
     this.type = type;
     this.param = param;
+    this.isUncaught = isUncaught;
   }
 
   /** The body, as text. */
@@ -37,8 +40,13 @@ export function unprocessable(message: string, param: string, value: string): Ap
   return new ApiError(422, 'UnprocessableEntityError', withParameter(message, param, value), param);
 }
 
-/** 500; also what a caller's unfetchable image gives. */
+/** 500 of an exception that nobody caught; also what a caller's unfetchable image gives. */
 export function internalError(message: string): ApiError {
+  return new ApiError(500, 'InternalServerError', message, null, true);
+}
+
+/** 500 once the engine is gone. */
+export function engineDead(message: string): ApiError {
   return new ApiError(500, 'InternalServerError', message, null);
 }
 

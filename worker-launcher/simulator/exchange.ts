@@ -3,6 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ApiError, internalError } from './errors.ts';
 
 const JSON_TYPE = 'application/json';
+const SERVER = 'uvicorn';
+
+type Headers = Readonly<Record<string, string>>;
 
 /** One HTTP request and the ways to answer it. */
 export class Exchange {
@@ -20,7 +23,7 @@ export class Exchange {
     const [path = '/', query = ''] = (req.url ?? '/').split('?', 2);
     this.path = path;
     this.query = new URLSearchParams(query);
-    this.headers = { server: 'uvicorn', vary: 'Origin' };
+    this.headers = { server: SERVER, vary: 'Origin' };
     if (echoesRequestId) this.headers['x-request-id'] = this.header('x-request-id') ?? randomUUID().replaceAll('-', '');
     // Uvicorn sends no `connection` nor `keep-alive`, from which clients would learn when idle sockets are closed.
     res.removeHeader('connection');
@@ -40,28 +43,25 @@ export class Exchange {
     return Array.isArray(value) ? value[0] : value;
   }
 
-  json(status: number, body: unknown, more: Readonly<Record<string, string>> = {}): void {
+  json(status: number, body: unknown, more: Headers = {}): void {
     this.text(status, JSON_TYPE, JSON.stringify(body), more);
   }
 
   error(error: unknown): void {
     const known =
       error instanceof ApiError ? error : internalError(error instanceof Error ? error.message : String(error));
-    if (!this.res.headersSent) this.text(known.status, JSON_TYPE, known.body());
+    if (known.isUncaught) this.bare(known.status, known.body());
+    else this.text(known.status, JSON_TYPE, known.body());
+  }
+
+  /** A JSON answer that no middleware of vLLM has seen. */
+  bare(status: number, body: string): void {
+    this.send(status, JSON_TYPE, body, { server: SERVER });
   }
 
   /** @param type null for an answer without a body type, such as `/health` */
-  text(status: number, type: string | null, body: string, more: Readonly<Record<string, string>> = {}): void {
-    if (this.isEnded || this.res.headersSent) return;
-    this.isEnded = true;
-    const length = Buffer.byteLength(body);
-    this.res.writeHead(status, {
-      ...this.headers,
-      'content-length': length,
-      ...(type === null ? {} : { 'content-type': type }),
-      ...more,
-    });
-    this.res.end(body);
+  text(status: number, type: string | null, body: string, more: Headers = {}): void {
+    this.send(status, type, body, { ...this.headers, ...more });
   }
 
   /** Starts an event stream; the head goes out at once, while the request may still be queued. */
@@ -81,6 +81,15 @@ export class Exchange {
       },
       hook,
     );
+  }
+
+  private send(status: number, type: string | null, body: string, headers: Headers): void {
+    if (this.isEnded || this.res.headersSent) return;
+    this.isEnded = true;
+    const length = String(Buffer.byteLength(body));
+    const typed = type === null ? {} : { 'content-type': type };
+    this.res.writeHead(status, { ...headers, 'content-length': length, ...typed });
+    this.res.end(body);
   }
 }
 

@@ -1,3 +1,5 @@
+import { startCoreProcess } from './core-process.ts';
+import { FaultSet, START_FAILURES } from './fault-schema.ts';
 import { FlagError } from './flags.ts';
 import { logLine } from './log.ts';
 import { createHttpServer } from './server.ts';
@@ -16,7 +18,11 @@ Own options, each also as PENSTOCK_SIM_<NAME>:
   --sim-vllm-version V        0.32 or 0.33 (0.33)
   --sim-architecture NAME     phi3v or phi3, which takes no pictures (phi3v)
   --sim-start-ms MS           length of the start (0)
-  --sim-faults LIST           faults that are on from the start
+  --sim-core-process          a child process that stands for the engine core
+  --sim-faults LIST           faults that are on from the start: name or name=value, separated by commas.
+                              While it runs: POST /sim/faults {"name": value}, null for off; DELETE, GET
+                              ${Object.keys(FaultSet.shape).join(', ')}
+                              causes of fail-start: ${Object.keys(START_FAILURES).join(', ')}
 `;
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -39,10 +45,14 @@ async function main(argv: readonly string[]): Promise<void> {
   const ignore = (): void => undefined;
   process.on('SIGTERM', ignore);
   await startUp(server, settings);
+  if (settings.hasCoreProcess) startCoreProcess(simulator.engine);
   watchForTheEnd(server, simulator);
   process.off('SIGTERM', ignore);
   simulator.faults.apply();
 }
+
+// A launcher that is gone no longer reads; that is no reason to end.
+process.stdout.on('error', () => undefined);
 
 try {
   await main(process.argv.slice(2));

@@ -32,7 +32,7 @@ const PREFILL_STEP_MS = 200;
 /** step of an engine that is full */
 const SATURATED_STEP_MS = 35;
 
-type Limits = Pick<SimulatorSettings, 'maxRunning' | 'kvTokens' | 'hasPriorities'>;
+type Limits = Pick<SimulatorSettings, 'maxRunning' | 'maxBatchedTokens' | 'kvTokens' | 'hasPriorities'>;
 
 /**
  * The engine's loop: one timer for all streams. A pass serves every task that is due with one token and counts as one
@@ -175,7 +175,7 @@ export class Scheduler {
       stepTokens += this.limits.maxRunning;
       soonest = Math.min(soonest, now + SATURATED_STEP_MS);
     }
-    if (stepTokens > 0) this.metrics.engineStep(stepTokens);
+    this.countSteps(stepTokens);
     this.publish();
     if (hasFinished && this.waiting.length > 0) soonest = 0;
     if (soonest <= performance.now()) this.plan();
@@ -224,6 +224,12 @@ export class Scheduler {
     }
     task.onStep(step);
     return isFirst ? task.promptTokens : 1;
+  }
+
+  /** A step computes so many tokens at most; long prompts take several. */
+  private countSteps(tokens: number): void {
+    const most = this.limits.maxBatchedTokens;
+    for (let left = tokens; left > 0; left -= most) this.metrics.engineStep(Math.min(left, most));
   }
 
   private publish(): void {

@@ -32,7 +32,7 @@ async function answer(
   const handlers = routes.get(exchange.path);
   count(exchange, method, handlers === undefined ? 'none' : exchange.path, simulator);
   if (!isAuthorized(exchange, method, settings.apiKeys)) {
-    exchange.json(401, { error: 'Unauthorized' });
+    exchange.bare(401, JSON.stringify({ error: 'Unauthorized' }));
     return;
   }
   if (method === 'OPTIONS' && exchange.header('access-control-request-method') !== undefined) {

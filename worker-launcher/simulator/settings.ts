@@ -10,6 +10,7 @@ const OWN_FLAGS = {
   'sim-architecture': 'text',
   'sim-profile': 'text',
   'sim-start-ms': 'number',
+  'sim-core-process': 'switch',
   'sim-faults': 'text',
 } as const satisfies Record<string, FlagKind>;
 const OWN_PREFIX = 'PENSTOCK_SIM_';
@@ -38,11 +39,11 @@ const Flags = z.object({
   'enable-per-request-metrics': z.boolean().default(false),
   'enable-log-requests': z.boolean().default(false),
   'enable-auto-tool-choice': z.boolean().default(false),
-  'enable-scale-out': z.boolean().default(false),
   'tool-call-parser': z.string().optional(),
   'trust-request-chat-template': z.boolean().default(false),
   'trust-request-mm-kwargs': z.boolean().default(false),
   'sse-keep-alive-interval': z.number().min(0).default(0),
+  'stream-interval': count.default(1),
   'shutdown-timeout': z.number().int().min(0).default(0),
   'max-model-len': z.number().int().default(MODEL_CONTEXT),
   'max-logprobs': z.number().int().default(20),
@@ -64,6 +65,7 @@ const Flags = z.object({
   'sim-architecture': z.enum(['phi3v', 'phi3']).default('phi3v'),
   'sim-profile': z.enum(['none', 'a100', 'h100']).default('none'),
   'sim-start-ms': z.number().min(0).default(0),
+  'sim-core-process': z.boolean().default(false),
   'sim-faults': z.string().default(''),
 });
 
@@ -79,7 +81,6 @@ const Environment = z.object({
   VLLM_KEEP_ALIVE_ON_ENGINE_DEATH: switchedOn,
   VLLM_SERVER_DEV_MODE: switchedOn,
   VLLM_ALLOW_LONG_MAX_MODEL_LEN: switchedOn,
-  VLLM_WORKER_SHUTDOWN_TIMEOUT_SECONDS: z.coerce.number().min(0).optional(),
 });
 
 /** All that one run is told, read once at start; names follow vLLM's flags. Times carry their unit. */
@@ -132,16 +133,15 @@ export function loadSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
     forceUsage: flags['enable-force-include-usage'],
     perRequestMetrics: flags['enable-per-request-metrics'],
     logRequests: flags['enable-log-requests'],
+    tokensPerEvent: flags['stream-interval'],
     keepAliveSeconds: flags['sse-keep-alive-interval'],
     shutdownTimeoutSeconds: flags['shutdown-timeout'],
-    workerShutdownSeconds: vllm.VLLM_WORKER_SHUTDOWN_TIMEOUT_SECONDS,
     autoToolChoice: flags['enable-auto-tool-choice'],
     toolCallParser: flags['tool-call-parser'],
     trustRequestTemplate: flags['trust-request-chat-template'],
     trustRequestMmKwargs: flags['trust-request-mm-kwargs'],
     allowedMediaPath: flags['allowed-local-media-path'],
     allowedMediaDomains: flags['allowed-media-domains'],
-    scaleOut: flags['enable-scale-out'],
     mediaTimeoutSeconds: vllm.VLLM_IMAGE_FETCH_TIMEOUT,
     mediaTries: vllm.VLLM_MEDIA_FETCH_MAX_RETRIES,
     mediaRedirects: vllm.VLLM_MEDIA_URL_ALLOW_REDIRECTS,
@@ -155,6 +155,7 @@ export function loadSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
     itlMs: flags['sim-itl-ms'],
     profile: flags['sim-profile'],
     startMs: faults['slow-start'] ?? flags['sim-start-ms'],
+    hasCoreProcess: flags['sim-core-process'],
     /** on from the start */
     faults,
     /** what the log calls `non-default args` */

@@ -3,9 +3,11 @@ import { Failure } from '#contract/failure';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';
 
+/** `leaving`: served as ever, but each answer sends its connection away. `draining`: only what runs is finished. */
+export type Stage = 'serving' | 'leaving' | 'draining';
+
 export interface AppDeps extends RouteDeps {
-  /** the process is about to end: running requests finish, new ones go elsewhere */
-  readonly draining: () => boolean;
+  readonly stage: () => Stage;
 }
 
 /** The public API: middleware in order, then routes, then the one error middleware. */
@@ -14,12 +16,11 @@ export function createApp(deps: AppDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.use((_req, res, next) => {
-    if (!deps.draining()) {
-      next();
-      return;
-    }
-    res.setHeader('connection', 'close');
-    throw new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
+    const stage = deps.stage();
+    if (stage !== 'serving') res.setHeader('connection', 'close');
+    if (stage === 'draining')
+      throw new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
+    next();
   });
   app.use(createRoutes(deps));
   app.use(errorMiddleware(deps.openai, deps.metrics, deps.log));

@@ -1,12 +1,13 @@
 import { Failure, isFailure, toFailure } from '#contract/failure';
 import type { Head } from '#contract/frame';
-import type { Kind } from '#contract/job';
+import type { EnginePath, Kind } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Admission, Candidate } from './admission/admission.ts';
 import type { WorkerRegistry } from './admission/worker-registry.ts';
 import type { Relay } from './relay/relay.ts';
 
 const HOLD_CHECK_MS = 250;
+const RECONCILE_MS = 5_000;
 const NO_ENGINE_RETRY_SECONDS = 10;
 /** Further lives of a request whose engine or worker was lost. */
 const REPEATS = 2;
@@ -17,6 +18,8 @@ const REPEAT_SPREAD_MS = 200;
 export interface Question {
   readonly model: string;
   readonly kind: Kind;
+  /** the engine's route that the body is for */
+  readonly path: EnginePath;
   readonly body: Buffer;
   readonly keyId: string;
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
@@ -98,6 +101,8 @@ class Life {
   /** the job of this epoch was added, or will be known not to have been */
   #added: Promise<void> = Promise.resolve();
   #waitingSince: number;
+  /** the epoch whose job was once found finished without a claim */
+  #finishedSeen = 0;
   #settle: (failure?: Failure) => void = () => {};
 
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
@@ -121,6 +126,7 @@ class Life {
     this.#signal.addEventListener('abort', hangUp, { once: true });
     if (this.#signal.aborted) hangUp();
     const holding = setInterval(() => this.#checkHold(), HOLD_CHECK_MS);
+    const reconciling = setInterval(() => void this.#reconcile(), RECONCILE_MS);
     // Opened before the job is added, as its first frame may come before the queue's own answer.
     relay.open({
       requestId,
@@ -137,6 +143,7 @@ class Life {
       await settled;
     } finally {
       clearInterval(holding);
+      clearInterval(reconciling);
       this.#signal.removeEventListener('abort', hangUp);
       relay.close(requestId);
       // An `add` may still be under way; what it adds after the end must go as well.
@@ -211,10 +218,26 @@ class Life {
     );
   }
 
+  /** A request that waits is still in the queue, or comes back to it. */
+  async #reconcile(): Promise<void> {
+    const epoch = this.#epoch;
+    if (this.#claimed) return;
+    try {
+      await this.#added;
+      const found = await this.#deps.admission.reconcile(this.#candidate(), epoch);
+      const stillSo = !this.#claimed && this.#epoch === epoch;
+      // Twice, as a claim may be on its way here.
+      if (found === 'finished' && stillSo && this.#finishedSeen === epoch)
+        this.#deps.relay.repliesLost(this.#phases.requestId);
+      if (found === 'finished') this.#finishedSeen = epoch;
+    } catch {
+      // Redis is away; the next turn asks again.
+    }
+  }
+
   #candidate(): Candidate {
-    const { model, kind, deadlineMs, deadlineAt, keyId, traceparent } = this.#question;
+    const { model, kind, path, deadlineMs, deadlineAt, keyId, traceparent } = this.#question;
     const { replica, clock } = this.#deps;
-    const path = '/v1/chat/completions' as const;
     const traced = traceparent === undefined ? {} : { traceparent };
     const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, keyId, path, ...traced };
     return { job, body: this.#body, leftMs: deadlineAt - clock() };

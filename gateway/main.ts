@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Failure } from '#contract/failure';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
 import { newIncarnation } from '#runtime/incarnation';
@@ -10,7 +11,7 @@ import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
 import { Reservations } from './admission/reservations.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
-import { createApp } from './app.ts';
+import { createApp, type Stage } from './app.ts';
 import { createAsk } from './ask.ts';
 import { loadConfig } from './config.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
@@ -63,7 +64,7 @@ async function main(): Promise<void> {
     lagMs: () => relay.lagMs,
   });
 
-  let draining = false;
+  let stage: Stage = 'serving';
   const ask = createAsk({
     admission,
     relay,
@@ -109,13 +110,13 @@ async function main(): Promise<void> {
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
-    draining: () => draining,
+    stage: () => stage,
   });
   const internal = createInternalApp({
     registry: prometheus,
-    ready: () => !draining && queueRedis.status === 'ready' && reader.status === 'ready',
+    ready: () => stage === 'serving' && queueRedis.status === 'ready' && reader.status === 'ready',
     readyEngines: () => registry.readyEngines(),
-    status: () => ({ replica, draining, openRequests: relay.openCount, workers: registry.workers }),
+    status: () => ({ replica, stage, openRequests: relay.openCount, workers: registry.workers }),
   });
 
   await relay.start();
@@ -128,12 +129,23 @@ async function main(): Promise<void> {
   endWith(
     [
       {
+        name: 'leave the balancers',
+        because: 'they look at /readyz now and then, and send requests until they see',
+        run: async () => {
+          stage = 'leaving';
+          await new Promise((resolve) => setTimeout(resolve, config.GATEWAY_DRAIN_DELAY_MS));
+        },
+      },
+      {
         name: 'finish requests',
         because: 'running answers belong to their clients; new ones are told to go elsewhere',
         run: async () => {
-          draining = true;
+          stage = 'draining';
+          const until = clock() + config.GATEWAY_DRAIN_TIMEOUT_MS;
+          while (relay.openCount > 0 && clock() < until) await new Promise((resolve) => setTimeout(resolve, 50));
+          relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete'));
           // A connection whose answer has just ended stays open for the next request, which must go elsewhere.
-          const closing = setInterval(() => publicServer.closeIdleConnections(), 200);
+          const closing = setInterval(() => publicServer.closeIdleConnections(), 100);
           await new Promise((resolve) => publicServer.close(resolve));
           clearInterval(closing);
         },
@@ -150,7 +162,7 @@ async function main(): Promise<void> {
       },
       { name: 'probes', because: 'they answer to the last', run: () => internalServer.close() },
     ],
-    config.GATEWAY_DRAIN_TIMEOUT_MS,
+    config.GATEWAY_DRAIN_DELAY_MS + config.GATEWAY_DRAIN_TIMEOUT_MS + 5_000,
     log,
   );
 }

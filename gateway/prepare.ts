@@ -1,16 +1,17 @@
 import type { ChatRequest } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import type { Kind } from '#contract/job';
+import type { EnginePath, Kind } from '#contract/job';
 import type { Catalog, ModelCard } from '#contract/model-card';
 import { compileRules, type CardPolicy, type CardRules } from './admission/card-rules.ts';
-import { engineBody } from './engine-body.ts';
+import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
 
 /** A request that passed the card, with its pictures inside. */
 interface Prepared {
   readonly card: ModelCard;
   readonly kind: Kind;
-  /** the engine's request */
+  /** the engine's route, and its request */
+  readonly path: EnginePath;
   readonly body: Buffer;
   readonly images: readonly ImageFacts[];
 }
@@ -39,7 +40,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const resolved = kind === 'image' ? await deps.images.resolve(request, signal) : { request, images: [] };
     rule.checkWithImages(resolved.request, resolved.images);
     const body = engineBody(resolved.request, { model: card.name, maxTokens, cacheSalt: keyId });
-    return { card, kind, body, images: resolved.images };
+    return { card, kind, path: enginePath(request), body, images: resolved.images };
   };
 }
 

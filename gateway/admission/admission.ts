@@ -70,6 +70,30 @@ export class Admission {
     this.#deps.onJobAdded();
   }
 
+  /**
+   * Looks after a request that nobody has claimed: its job and body are put back where a restart of Redis, or somebody,
+   * lost them. Where they are, nothing happens.
+   * @returns whether the job is finished although no claim was heard of
+   */
+  async reconcile(candidate: Candidate, epoch: number): Promise<'waits' | 'finished'> {
+    const { job } = candidate;
+    const id = jobId(job.requestId, epoch);
+    const [present, finishedOn, bodies] = await Promise.all([
+      this.#deps.redis.exists(this.#queue(job.model, job.kind).toKey(id)),
+      this.#deps.redis.hget(this.#queue(job.model, job.kind).toKey(id), 'finishedOn'),
+      this.#deps.bodies.exists(keys.body(job.model, job.requestId)),
+    ]);
+    if (finishedOn !== null) return 'finished';
+    if (present === 0 || bodies === 0) {
+      this.#deps.log.warn(
+        { requestId: job.requestId, epoch, present, bodies },
+        'a waiting request was lost, added again',
+      );
+      await this.#add(candidate, epoch);
+    }
+    return 'waits';
+  }
+
   /** The request was claimed: its place among the waiting is free again. */
   claimed({ job, body }: Candidate): void {
     this.#quietly(this.#deps.reservations.release(job.model, job.requestId, body.length));

@@ -1,5 +1,5 @@
 import { partPath } from '#contract/chat';
-import type { ChatRequest } from '#contract/chat';
+import type { ChatRequest, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Kind } from '#contract/job';
 import type { ModelCard } from '#contract/model-card';
@@ -25,7 +25,8 @@ interface Verdict {
 export interface CardRules {
   /**
    * Everything that can be said before a picture is fetched.
-   * @throws Failure `too_many_images`, `batch_not_supported`, `max_tokens_exceeded`, `context_length_exceeded`
+   * @throws Failure `too_many_images`, `batch_not_supported`, `unsupported_parameter` for tools, `max_tokens_exceeded`,
+   * `invalid_request` for a least answer above the largest, `context_length_exceeded`
    */
   checkBeforeImages(request: ChatRequest): Verdict;
   /**
@@ -58,11 +59,25 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const message = `takes ${takes}; this one has ${String(asked)}`;
     throw refuse('too_many_images', message, { param, asked, allowed: mostImages });
   };
-  const checkChoices = ({ choices, maxTokensParam }: ChatRequest): void => {
+  const checkBatch = ({ prompts, messagesParam }: ChatRequest): void => {
+    const asked = prompts?.length ?? 1;
+    if (asked === 1 || limits.batch) return;
+    const message = `takes 1 prompt per request; ${messagesParam} holds ${String(asked)}`;
+    throw refuse('batch_not_supported', message, { param: messagesParam, asked, allowed: 1 });
+  };
+  const checkChoices = ({ choices, prompts, maxTokensParam }: ChatRequest): void => {
     const allowed = policy.maxChoices;
-    if (choices <= allowed) return;
-    const message = `gives ${counted(allowed, 'answer')} per request; n asks for ${String(choices)}`;
-    throw refuse('batch_not_supported', message, { param: beside(maxTokensParam, 'n'), asked: choices, allowed });
+    const asked = choices * (prompts?.length ?? 1);
+    if (asked <= allowed) return;
+    const message = `gives ${counted(allowed, 'answer')} per request; this one asks for ${String(asked)}`;
+    throw refuse('batch_not_supported', message, { param: beside(maxTokensParam, 'n'), asked, allowed });
+  };
+  const checkTools = ({ sampling }: ChatRequest): void => {
+    if (limits.tools || sampling['tools'] === undefined) return;
+    throw new Failure('unsupported_parameter', `${card.name} calls no tools; send the request without them`, {
+      param: 'tools',
+      card: card.name,
+    });
   };
   const answerTokens = ({ maxTokens, maxTokensParam }: ChatRequest): number => {
     const allowed = limits.max_output_tokens;
@@ -71,19 +86,31 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const message = `gives at most ${counted(allowed, 'token')} per answer; ${maxTokensParam} asks for ${String(maxTokens)}`;
     throw refuse('max_tokens_exceeded', message, { param: maxTokensParam, asked: maxTokens, allowed });
   };
+  const checkLeast = ({ sampling, maxTokensParam }: ChatRequest, maxTokens: number): void => {
+    const least = sampling['min_tokens'];
+    if (typeof least !== 'number' || least <= maxTokens) return;
+    const param = beside(maxTokensParam, 'min_tokens');
+    const message = `${param} must be at most the ${counted(maxTokens, 'token')} of the answer, got ${String(least)}`;
+    throw new Failure('invalid_request', message, { param, asked: least, allowed: maxTokens });
+  };
   const checkContext = (request: ChatRequest, tokensOfImages: number): void => {
-    const asked = Math.ceil(textLength(request) / card.tokens.longest_token_characters) + tokensOfImages;
+    const longest = card.tokens.longest_token_characters;
+    const ofPrompts = (request.prompts ?? []).map((prompt) => leastTokens(prompt, longest));
+    const asked = Math.max(Math.ceil(textLength(request) / longest) + tokensOfImages, ...ofPrompts);
     const allowed = limits.context_tokens;
     if (asked <= allowed) return;
-    const message = `has a context of ${counted(allowed, 'token')}; this conversation has at least ${String(asked)}`;
+    const message = `has a context of ${counted(allowed, 'token')}; ${request.messagesParam} has at least ${String(asked)}`;
     throw refuse('context_length_exceeded', message, { param: request.messagesParam, asked, allowed });
   };
 
   return {
     checkBeforeImages: (request) => {
       const images = checkImages(request);
+      checkBatch(request);
       checkChoices(request);
+      checkTools(request);
       const maxTokens = answerTokens(request);
+      checkLeast(request, maxTokens);
       checkContext(request, images * LEAST_IMAGE_TOKENS);
       return { kind: images === 0 ? 'text' : 'image', maxTokens };
     },
@@ -125,6 +152,11 @@ function textLength({ messages }: ChatRequest): number {
     else for (const part of content ?? []) if (part.type === 'text') units += part.text.length;
   }
   return units;
+}
+
+/** Ids are tokens; a text has at least as many as pieces of the longest kind cover it. */
+function leastTokens(prompt: Prompt, longest: number): number {
+  return typeof prompt === 'string' ? Math.ceil(prompt.length / longest) : prompt.length;
 }
 
 /** A field that stands beside another in the caller's body. */

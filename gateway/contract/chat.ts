@@ -23,10 +23,16 @@ export interface ChatMessage {
   readonly extra?: Readonly<Record<string, JsonValue>>;
 }
 
+/** A bare prompt: a text, or ids of the model's tokens. */
+export type Prompt = string | readonly number[];
+
 export interface ChatRequest {
   /** the name that the caller used; absent means the only model served */
   readonly model?: string;
+  /** empty when there are prompts in their place */
   readonly messages: readonly ChatMessage[];
+  /** bare prompts, each to be continued, without a chat template; several are a batch */
+  readonly prompts?: readonly [Prompt, ...Prompt[]];
   readonly stream: boolean;
   /** the caller asked for the closing usage event of a stream */
   readonly includeUsage: boolean;
@@ -34,7 +40,7 @@ export interface ChatRequest {
   readonly maxTokens?: number;
   /** where the caller wrote it, for messages: `max_tokens`, `input_data.parameters.max_new_tokens` */
   readonly maxTokensParam: string;
-  /** where the messages are in the caller's body: `messages`, `input_data.input_string` */
+  /** where the messages are in the caller's body: `messages`, `input_data.input_string`, `prompt` */
   readonly messagesParam: string;
   /** number of choices asked */
   readonly choices: number;

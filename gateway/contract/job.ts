@@ -5,7 +5,8 @@ export const KINDS = ['text', 'image'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Engine routes that a body may be meant for. */
-const ENGINE_PATHS = ['/v1/chat/completions'] as const;
+const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions'] as const;
+export type EnginePath = (typeof ENGINE_PATHS)[number];
 
 /**
  * What crosses the queue: no word of a prompt. The body has its own key (`keys.body`), written before the job is added.

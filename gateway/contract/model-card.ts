@@ -27,6 +27,8 @@ export const ModelCard = z.strictObject({
     default_output_tokens: tokens,
     /** several conversations or prompts in one request, batch routes */
     batch: z.boolean(),
+    /** the model was taught to call tools, and its engine arguments name a parser of its calls */
+    tools: z.boolean().default(false),
   }),
   tokens: z.strictObject({
     /** characters of the vocabulary's longest piece: characters / this = a lower bound of a prompt's tokens */

@@ -5,7 +5,7 @@ import type { Dialect, Rendered } from './dialect.ts';
 import { IgnoredNames, isAbsent, isObject, readField } from './fields.ts';
 import { readMessages } from './messages.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
-import { readPositive, readSampling } from './sampling.ts';
+import { readChoices, readPositive, readSampling } from './sampling.ts';
 
 const MESSAGES = 'input_data.input_string';
 const PARAMETERS = 'input_data.parameters';
@@ -74,6 +74,7 @@ function parse(body: unknown, card: string | undefined): ChatRequest {
     return { param, tokens: readPositive(parameters[name], param) };
   });
   const limit = limits.find(({ tokens }) => tokens !== undefined);
+  const sampling = readParameters(parameters);
   return {
     messages: readMessages(input, MESSAGES, ignored),
     stream: false,
@@ -81,8 +82,8 @@ function parse(body: unknown, card: string | undefined): ChatRequest {
     ...(limit?.tokens === undefined ? {} : { maxTokens: limit.tokens }),
     maxTokensParam: limit?.param ?? `${PARAMETERS}.max_new_tokens`,
     messagesParam: MESSAGES,
-    choices: readPositive(parameters['n'], `${PARAMETERS}.n`) ?? 1,
-    sampling: readParameters(parameters),
+    choices: readChoices(parameters['n'], `${PARAMETERS}.n`, sampling),
+    sampling,
     ignored: ignored.list(),
   };
 }

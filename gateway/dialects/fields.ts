@@ -47,9 +47,15 @@ export function isAbsent(value: unknown): value is null | undefined {
 
 const MAX_DEPTH = 64;
 
-/** True for what JSON.parse gives and nests at most 64 deep, so that no later walk runs out of stack. */
+/** False for a text with half of a surrogate pair, as a cut emoji leaves: an engine answers 500 to it. */
+export function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
+/** True for what JSON.parse gives and nests at most 64 deep, so that no later walk runs out of stack; its texts are well formed. */
 export function isJson(value: unknown, depth = MAX_DEPTH): value is JsonValue {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true;
+  if (typeof value === 'string') return isWellFormed(value);
+  if (value === null || typeof value === 'boolean') return true;
   if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value !== 'object' || depth === 0) return false;
   return Object.values(value).every((item) => isJson(item, depth - 1));

@@ -1,7 +1,7 @@
 import { ROLES } from '#contract/chat';
 import type { ChatMessage, ContentPart, JsonValue, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { got, isAbsent, isJson, isObject } from './fields.ts';
+import { got, isAbsent, isJson, isObject, isWellFormed } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
 
 const IMAGE_FORM = '{"type": "image_url", "image_url": {"url": "https://… or data:image/png;base64,…"}}';
@@ -48,7 +48,7 @@ function readRole(value: unknown, at: string): Role {
 }
 
 function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNames): ChatMessage['content'] {
-  if (typeof value === 'string') return value;
+  if (typeof value === 'string') return wellFormed(value, at);
   if (isAbsent(value) && role === 'assistant') return null;
   if (!Array.isArray(value)) throw bad(at, `must be a text or a list of parts${kind(value)}`);
   return value.map((part: unknown, index) => readPart(part, `${at}[${String(index)}]`, ignored));
@@ -62,7 +62,7 @@ function readPart(value: unknown, at: string, ignored: IgnoredNames): ContentPar
   if (value['type'] === 'text') {
     const text = value['text'];
     if (typeof text !== 'string') throw bad(`${at}.text`, `must be a text${kind(text)}`);
-    return { type: 'text', text };
+    return { type: 'text', text: wellFormed(text, `${at}.text`) };
   }
   if (value['type'] !== 'image_url')
     throw bad(`${at}.type`, `must be text or image_url${got(value['type'])}; a picture is ${IMAGE_FORM}`);
@@ -86,6 +86,11 @@ function refuseUuid(value: Readonly<Record<string, unknown>>, at: string): void 
     throw new Failure('unsupported_parameter', `${at}.uuid is not accepted; send the picture itself`, {
       param: `${at}.uuid`,
     });
+}
+
+function wellFormed(text: string, at: string): string {
+  if (isWellFormed(text)) return text;
+  throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
 }
 
 /** Says what kind of value stood there, never the value: it may be somebody's prompt. */

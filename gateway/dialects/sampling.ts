@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { isAbsent, json, readField } from './fields.ts';
+import { isAbsent, isWellFormed, json, readField } from './fields.ts';
 import type { Field } from './fields.ts';
 
 const field = (schema: z.ZodType<JsonValue>, form: string): Field => ({ schema, form });
@@ -11,7 +11,7 @@ const flag = field(z.boolean(), 'true or false');
 const count = field(z.int().min(0), 'a whole number, 0 or more');
 const tokenIds = field(z.array(z.int().min(0)), 'a list of token ids');
 const object = (form: string, shape: z.ZodRawShape): Field => field(json.and(z.looseObject(shape)), form);
-const text = z.string().min(1);
+const text = z.string().min(1).refine(isWellFormed);
 const functionName = z.looseObject({ name: text });
 
 /**
@@ -130,6 +130,17 @@ export function readTools(body: Readonly<Record<string, unknown>>): Record<strin
     ...(chosen === undefined ? {} : { tool_choice: chosen }),
     ...(together === undefined ? {} : { parallel_tool_calls: together }),
   };
+}
+
+/**
+ * Number of answers to one request.
+ * @throws Failure `invalid_request` naming the field, also for several answers at temperature 0, which would be the same
+ */
+export function readChoices(value: unknown, param: string, sampling: Readonly<Record<string, JsonValue>>): number {
+  const choices = readPositive(value, param) ?? 1;
+  if (choices > 1 && sampling['temperature'] === 0 && sampling['use_beam_search'] !== true)
+    throw new Failure('invalid_request', `${param} must be 1 at temperature 0, got ${String(choices)}`, { param });
+  return choices;
 }
 
 /** Reads a whole number of at least 1, or undefined when absent. @throws Failure `invalid_request` naming the field */

@@ -34,7 +34,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
   return async (res, request, timeoutMs) => {
     const context = requestContext(res);
     noteRequest(context, request, res);
-    const { card, kind, body, images } = await deps.prepare(request, NO_KEY, context.signal);
+    const { card, kind, path, body, images } = await deps.prepare(request, NO_KEY, context.signal);
     context.model = card.name;
     Object.assign(context.fields, {
       kind,
@@ -43,6 +43,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
     const question: Question = {
       model: card.name,
       kind,
+      path,
       body,
       keyId: NO_KEY,
       deadlineMs: timeoutMs,
@@ -75,7 +76,7 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
     messagesParam: request.messagesParam,
     passUsage: request.includeUsage,
     model: question.model,
-    sent: neverContinued(request.sampling, request.choices) ?? new SentBytes(deps.budget, deps.sentLimitBytes),
+    sent: whyNotContinued(request) ?? new SentBytes(deps.budget, deps.sentLimitBytes),
     onContinuation: (outcome) => {
       context.fields['continuation'] = outcome;
       deps.metrics.continuations.inc({ outcome });
@@ -102,6 +103,11 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
     noteUsage(deps, context, reply.usage);
     noteTimes(deps, context, reply.usage);
   }
+}
+
+/** A bare prompt has no turn of an assistant to go on with. */
+function whyNotContinued({ prompts, sampling, choices }: ChatRequest): string | undefined {
+  return prompts === undefined ? neverContinued(sampling, choices) : 'prompt';
 }
 
 function noteRequest(context: RequestContext, request: ChatRequest, res: Response): void {

@@ -7,7 +7,7 @@ export interface InternalDeps {
   /** this replica can take requests */
   readonly ready: () => boolean;
   readonly readyEngines: () => number;
-  readonly status: () => { replica: string; draining: boolean; openRequests: number; workers: readonly WorkerReport[] };
+  readonly status: () => { replica: string; stage: string; openRequests: number; workers: readonly WorkerReport[] };
 }
 
 /** Probes, status and metrics, on a port of their own that no client reaches. */

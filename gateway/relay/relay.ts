@@ -9,10 +9,12 @@ import { Exchange, type OpenRequest } from './exchange.ts';
 import { ReplyReader } from './reply-reader.ts';
 
 const TICK_MS = 250;
-/** A dispatcher silent for this long, in Redis time, is lost: four heartbeats. */
-const SILENCE_LIMIT_MS = 4_000;
+/** A dispatcher silent for this long, in Redis time, is lost: three heartbeats. */
+const SILENCE_LIMIT_MS = 3_500;
 /** Strangers are told to stop at most this often, in milliseconds. */
 const CANCEL_EVERY_MS = 1_000;
+const CONTROL_TRIES = 50;
+const CONTROL_PAUSE_MS = 40;
 
 export interface RelayDeps {
   readonly reader: Redis;
@@ -42,7 +44,8 @@ export class Relay {
         },
         gap: (dispatcher) =>
           this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
-        leaseLost: () => this.#failAll((x) => x.accepted !== undefined, 'the gateway lost its place for answers'),
+        // What waits may have been claimed in frames that were lost: it begins a new life as well.
+        leaseLost: () => this.#failAll(() => true, 'the gateway lost its place for answers'),
       },
     });
   }
@@ -78,6 +81,17 @@ export class Relay {
     const exchange = this.#open.get(requestId);
     if (exchange === undefined) throw new Error('not an open request');
     return exchange.reopen();
+  }
+
+  /** The job of an open request is finished, and no frame of it ever came. */
+  repliesLost(requestId: string): void {
+    const exchange = this.#open.get(requestId);
+    if (exchange !== undefined) this.#fail(exchange, new Failure('worker_lost', 'the answer was lost on its way'));
+  }
+
+  /** Ends everything that is open: the process cannot wait any longer. */
+  endAll(failure: Failure): void {
+    for (const exchange of this.#open.values()) this.#fail(exchange, failure);
   }
 
   /** Forgets a request and stops its attempt, if one is under way. */
@@ -117,10 +131,16 @@ export class Relay {
     this.#tell(dispatcher, { type: 'cancel', ...what });
   }
 
-  #tell(dispatcher: string, message: Control): void {
-    this.#deps.control.publish(keys.control(dispatcher), JSON.stringify(message)).catch((cause: unknown) => {
-      this.#deps.log.debug({ cause, type: message.type }, 'control message not sent');
-    });
+  /** A dispatcher that is just reconnecting hears nothing: it is told again until it, or a time limit, is reached. */
+  #tell(dispatcher: string, message: Control, triesLeft = CONTROL_TRIES): void {
+    const { control, log } = this.#deps;
+    const again = (why: unknown): void => {
+      if (triesLeft > 1) setTimeout(() => this.#tell(dispatcher, message, triesLeft - 1), CONTROL_PAUSE_MS);
+      else log.debug({ why, type: message.type }, 'control message not delivered');
+    };
+    control.publish(keys.control(dispatcher), JSON.stringify(message)).then((receivers) => {
+      if (receivers === 0) again('nobody listens');
+    }, again);
   }
 
   #tick(): void {

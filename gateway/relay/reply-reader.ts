@@ -5,8 +5,8 @@ import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 
 const READ_COUNT = 512;
-const BLOCK_MS = 1_000;
-const SAMPLE_MS = 1_000;
+const BLOCK_MS = 500;
+const SAMPLE_MS = 500;
 const TRIM_MS = 250;
 /** After an outage of our connection the dispatchers get this long to be heard again, in milliseconds. */
 const GRACE_MS = 5_000;

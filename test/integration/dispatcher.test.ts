@@ -42,7 +42,10 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
   const replies = connect();
   const suspects: string[] = [];
   const engineSlots = new EngineSlots(() => {});
-  const publisher = new Publisher(replies, `d${replica}`, (gone) => dispatcher.replicaGone(gone), silentLog);
+  const publisher = new Publisher(replies, `d${replica}`, silentLog, {
+    gone: (gone) => dispatcher.replicaGone(gone),
+    behind: (late, behind) => dispatcher.replicaBehind(late, behind),
+  });
   const dispatcher = new Dispatcher({
     redis: connect(),
     slots: engineSlots,

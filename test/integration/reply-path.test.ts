@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
+const NO_EVENTS = { gone: () => {}, behind: () => {} };
 let server: TestRedis;
 let connections: Redis[] = [];
 beforeAll(async () => {
@@ -52,7 +53,7 @@ const data = (text: string): Frame => ({
 
 test('chunks arrive whole and in order, those of one turn in one entry', async () => {
   const { reader, seen } = await startReader('g-order');
-  const publisher = new Publisher(connect(), 'd-order', () => {}, silentLog);
+  const publisher = new Publisher(connect(), 'd-order', silentLog, NO_EVENTS);
   const before = await server.client.xlen('penstock:replies:g-order');
   for (let i = 0; i < 50; i += 1) publisher.send('g-order', data(String(i)));
   await eventually('all chunks', () => seen.length === 50);
@@ -64,7 +65,7 @@ test('chunks arrive whole and in order, those of one turn in one entry', async (
 
 test('what was read is trimmed, and the lease has a life span', async () => {
   const { reader, seen } = await startReader('g-trim');
-  const publisher = new Publisher(connect(), 'd-trim', () => {}, silentLog);
+  const publisher = new Publisher(connect(), 'd-trim', silentLog, NO_EVENTS);
   publisher.send('g-trim', data('a'));
   await eventually('the chunk', () => seen.length === 1);
   await eventually('trimmed', async () => (await server.client.xlen('penstock:replies:g-trim')) <= 1);
@@ -90,7 +91,10 @@ test('an entry that was sent twice is taken once; a missing one is noticed', asy
 
 test('a dead replica: the dispatcher is told, and its stream does not come back', async () => {
   const gone: string[] = [];
-  const publisher = new Publisher(connect(), 'd-gone', (replica) => gone.push(replica), silentLog);
+  const publisher = new Publisher(connect(), 'd-gone', silentLog, {
+    gone: (replica) => gone.push(replica),
+    behind: () => {},
+  });
   publisher.send('g-dead', data('a'));
   await eventually('given up', () => gone.length === 1);
   expect(gone).toEqual(['g-dead']);
@@ -103,7 +107,7 @@ test('a lease that lapsed is noticed, and the stream is there again', async () =
   await server.client.del('penstock:replies:g-lapse');
   await eventually('noticed', () => seen.includes('lease lost'), 8_000);
   expect(await server.client.exists('penstock:replies:g-lapse')).toBe(1);
-  const publisher = new Publisher(connect(), 'd-lapse', () => {}, silentLog);
+  const publisher = new Publisher(connect(), 'd-lapse', silentLog, NO_EVENTS);
   publisher.send('g-lapse', data('a'));
   await eventually('answers come again', () => seen.includes('a'));
   await publisher.close();
@@ -112,7 +116,7 @@ test('a lease that lapsed is noticed, and the stream is there again', async () =
 
 test('a dispatcher that works for a replica is heard each second; its silence grows when it stops', async () => {
   const { reader, seen } = await startReader('g-beat');
-  const publisher = new Publisher(connect(), 'd-beat', () => {}, silentLog);
+  const publisher = new Publisher(connect(), 'd-beat', silentLog, NO_EVENTS);
   const release = publisher.retain('g-beat');
   await eventually('two heartbeats', () => seen.filter((type) => type === 'heartbeat').length >= 2);
   expect(reader.silenceMs('d-beat')).toBeLessThan(2_500);

@@ -1,6 +1,6 @@
 import type { AttemptError, Claimed, FrameType, Head } from '#contract/frame';
 import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
-import { streamFromEngine } from '../engine/stream.ts';
+import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
 import type { Slot } from './engine-slots.ts';
 import type { Publisher } from './publisher.ts';
 
@@ -33,6 +33,7 @@ export class Attempt {
   #onGo: () => void = () => {};
   #onCancel: () => void = () => {};
   #cancelled = false;
+  #stream: EngineStream | undefined;
 
   constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
     this.#deps = deps;
@@ -50,6 +51,12 @@ export class Attempt {
   cancel(): void {
     this.#cancelled = true;
     this.#onCancel();
+  }
+
+  /** The replica reads too late: the engine is held back, or goes on. */
+  holdBack(held: boolean): void {
+    if (held) this.#stream?.pause();
+    else this.#stream?.resume();
   }
 
   /** Ends it and tells the replica why. */
@@ -102,7 +109,7 @@ export class Attempt {
       };
       const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
       const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
-      const abort = streamFromEngine(this.#slot.pool, request, {
+      const stream = streamFromEngine(this.#slot.pool, request, {
         head: (status, contentType) => this.#sendJson('head', { status, contentType } satisfies Head),
         data: (chunk) => this.#send('data', chunk),
         end: () => {
@@ -115,9 +122,10 @@ export class Attempt {
         },
       });
       this.#onCancel = () => {
-        abort();
+        stream.abort();
         finish('cancelled');
       };
+      this.#stream = stream;
       if (this.#cancelled) this.#onCancel();
     });
   }

@@ -77,6 +77,11 @@ export class Dispatcher {
     for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.cancel();
   }
 
+  /** The replica reads its replies too late, or has caught up. */
+  replicaBehind(replica: string, behind: boolean): void {
+    for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.holdBack(behind);
+  }
+
   /**
    * Stops pulling and waits for what is in flight.
    * @param settleMs then jobs may still be marked as finished in Redis, which may be gone: no longer than this
@@ -109,7 +114,8 @@ export class Dispatcher {
     });
     worker.on('error', (cause) => this.#deps.log.debug({ cause }, 'worker error'));
     worker.on('lockRenewalFailed', (jobIds: string[]) => {
-      for (const id of jobIds) this.#attempts.get(id)?.cancel();
+      // Another worker may be given the job: whoever goes on, it is not this one.
+      for (const id of jobIds) this.#attempts.get(id)?.fail('worker_lost', 'the lock of the job was lost');
     });
     this.#workers.set(key, { worker, model, kind, started: false });
   }

@@ -41,6 +41,12 @@ export class EngineSlots {
     }
   }
 
+  /** A connection failed: nothing more goes there until the launcher has looked at it. */
+  suspect(id: string): void {
+    const engine = this.#engines.get(id);
+    if (engine !== undefined && engine.entry.state === 'ready') engine.entry = { ...engine.entry, state: 'suspect' };
+  }
+
   /** Places of all ready engines of a model, taken or free. */
   room(model: string, kind: Kind): number {
     let room = 0;

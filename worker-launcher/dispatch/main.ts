@@ -34,7 +34,10 @@ const slots = new EngineSlots(() => {
     tell({ type: 'load', inFlight: Object.fromEntries(slots.reports().map(({ id, inFlight }) => [id, inFlight])) });
   }, 100);
 });
-const publisher = new Publisher(replyRedis, incarnation, (replica) => dispatcher.replicaGone(replica), log);
+const publisher = new Publisher(replyRedis, incarnation, log, {
+  gone: (replica) => dispatcher.replicaGone(replica),
+  behind: (replica, behind) => dispatcher.replicaBehind(replica, behind),
+});
 const dispatcher = new Dispatcher({
   redis,
   slots,
@@ -46,7 +49,10 @@ const dispatcher = new Dispatcher({
     return { bytes, ttlMs };
   },
   leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
-  onSuspect: (engine) => tell({ type: 'suspect', engine }),
+  onSuspect: (engine) => {
+    slots.suspect(engine);
+    tell({ type: 'suspect', engine });
+  },
 });
 
 let draining = false;

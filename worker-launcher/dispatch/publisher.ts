@@ -7,9 +7,21 @@ import type { Log } from '#runtime/log';
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
 /** Bytes of one stream entry, so that a large answer does not hold up the other requests' tokens. */
 const ENTRY_LIMIT_BYTES = 1024 * 1024;
+/** A replica whose first unread entry is this old, or that has this much unread, gets no more from the engines. */
+const BEHIND_MS = 5_000;
+const BEHIND_BYTES = 64 * 1024 * 1024;
+/** Below this it has caught up. */
+const CAUGHT_UP_MS = 1_000;
 /** A refused write (out of memory, read-only) is tried again this long, in milliseconds. */
 const REFUSED_LIMIT_MS = 10_000;
 const HEARTBEAT_MS = 1_000;
+
+export interface PublisherEvents {
+  /** the replica's lease lapsed or it takes no more: its attempts are for nobody */
+  gone(replica: string): void;
+  /** it reads its replies too late, or has caught up */
+  behind(replica: string, behind: boolean): void;
+}
 
 interface Channel {
   sequence: number;
@@ -19,6 +31,9 @@ interface Channel {
   busy: boolean;
   /** attempts that write to this replica */
   writers: number;
+  /** what was written and may be unread: Redis time in ms, and bytes */
+  written: { atMs: number; bytes: number }[];
+  behind: boolean;
 }
 
 /**
@@ -28,17 +43,16 @@ interface Channel {
 export class Publisher {
   readonly #redis: Redis;
   readonly #incarnation: string;
-  readonly #onGone: (replica: string) => void;
+  readonly #events: PublisherEvents;
   readonly #log: Log;
   readonly #channels = new Map<string, Channel>();
   readonly #heartbeat: NodeJS.Timeout;
   #idle: (() => void) | undefined;
 
-  /** @param onGone the replica's lease lapsed or it takes no more: its attempts are for nobody */
-  constructor(redis: Redis, incarnation: string, onGone: (replica: string) => void, log: Log) {
+  constructor(redis: Redis, incarnation: string, log: Log, events: PublisherEvents) {
     this.#redis = redis;
     this.#incarnation = incarnation;
-    this.#onGone = onGone;
+    this.#events = events;
     this.#log = log;
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
   }
@@ -79,7 +93,7 @@ export class Publisher {
   #channel(replica: string): Channel {
     let channel = this.#channels.get(replica);
     if (channel === undefined) {
-      channel = { sequence: 0, pending: [], pendingBytes: 0, busy: false, writers: 0 };
+      channel = { sequence: 0, pending: [], pendingBytes: 0, busy: false, writers: 0, written: [], behind: false };
       this.#channels.set(replica, channel);
     }
     return channel;
@@ -90,7 +104,8 @@ export class Publisher {
       const entry = takeEntry(channel);
       channel.sequence += 1;
       const outcome = await this.#write(replica, `${this.#incarnation}:${String(channel.sequence)}`, entry);
-      if (outcome !== 'written') {
+      if (typeof outcome === 'number') channel.written.push({ atMs: outcome, bytes: entry.length });
+      else {
         this.#giveUp(replica, outcome);
         break;
       }
@@ -99,12 +114,12 @@ export class Publisher {
     if (this.#idle !== undefined && ![...this.#channels.values()].some(({ busy }) => busy)) this.#idle();
   }
 
-  /** NOMKSTREAM: a plain XADD would recreate a lapsed stream, without a life span, for ever. */
-  async #write(replica: string, stamp: string, entry: Buffer): Promise<'written' | 'lease lapsed' | 'refused'> {
+  /** @returns the Redis time of the new entry, in ms. NOMKSTREAM: a plain XADD would recreate a lapsed stream, without a life span, for ever. */
+  async #write(replica: string, stamp: string, entry: Buffer): Promise<number | 'lease lapsed' | 'refused'> {
     for (let waitedMs = 0, pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
       try {
         const id = await this.#redis.xadd(keys.replies(replica), 'NOMKSTREAM', '*', 's', stamp, 'b', entry);
-        return id === null ? 'lease lapsed' : 'written';
+        return id === null ? 'lease lapsed' : millisecondsOf(id);
       } catch (cause) {
         if (waitedMs === 0) this.#log.warn({ replica, cause }, 'reply write refused');
         if (waitedMs >= REFUSED_LIMIT_MS) return 'refused';
@@ -120,13 +135,36 @@ export class Publisher {
     channel.pending = [];
     channel.pendingBytes = 0;
     this.#log.warn({ replica, why }, 'replica given up');
-    this.#onGone(replica);
+    this.#events.gone(replica);
   }
 
   #beat(): void {
     const frame: Frame = { type: 'heartbeat', requestId: '', epoch: 0, attempt: 0, payload: Buffer.alloc(0) };
-    for (const [replica, channel] of this.#channels) if (channel.writers > 0) this.send(replica, frame);
+    for (const [replica, channel] of this.#channels) {
+      if (channel.writers === 0) continue;
+      this.send(replica, frame);
+      void this.#lookBehind(replica, channel).catch(() => {});
+    }
   }
+
+  /** The replica trims what it read, but for the last: the entry after it is the first unread. */
+  async #lookBehind(replica: string, channel: Channel): Promise<void> {
+    const entries = await this.#redis.xrange(keys.replies(replica), '-', '+', 'COUNT', 2);
+    const unreadFrom = millisecondsOf(entries[1]?.[0] ?? '');
+    channel.written = Number.isNaN(unreadFrom) ? [] : channel.written.filter(({ atMs }) => atMs >= unreadFrom);
+    const lagMs = (channel.written.at(-1)?.atMs ?? 0) - (channel.written[0]?.atMs ?? 0);
+    const unreadBytes = channel.written.reduce((sum, { bytes }) => sum + bytes, 0);
+    const behind = lagMs > (channel.behind ? CAUGHT_UP_MS : BEHIND_MS) || unreadBytes > BEHIND_BYTES;
+    if (behind !== channel.behind)
+      this.#log.warn({ replica, behind, lagMs, unreadBytes }, 'replica reads its replies late');
+    // Told again each time, for those that started meanwhile.
+    if (behind || channel.behind) this.#events.behind(replica, behind);
+    channel.behind = behind;
+  }
+}
+
+function millisecondsOf(streamId: string): number {
+  return Number.parseInt(streamId, 10);
 }
 
 /** Takes whole frames off the front, as many as fit one entry; at least one. */

@@ -1,4 +1,4 @@
-import type { Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 
 /** What one request to an engine brings, in order: `head`, any number of `data`, then `end` or `failed`, once. */
 export interface EngineSink {
@@ -17,14 +17,22 @@ export interface EngineRequest {
   readonly requestId: string;
 }
 
+/** A request under way. */
+export interface EngineStream {
+  /** Closes the socket, on which vLLM aborts the generation; nothing reaches the sink after it. */
+  abort(): void;
+  /** Stops reading the socket, until `resume`: TCP holds the engine back. */
+  pause(): void;
+  resume(): void;
+}
+
 /**
  * Sends one request, bytes out. No time limit of its own: deadline and silence are judged by who asked.
  * A kept-alive connection that is reset before any byte of the answer is tried once more, as the engine closes idle
  * connections at its own time.
- * @returns a function that closes the socket, on which vLLM aborts the generation; nothing reaches the sink after it
  */
-export function streamFromEngine(pool: Pool, request: EngineRequest, sink: EngineSink): () => void {
-  let abortCurrent: (() => void) | undefined;
+export function streamFromEngine(pool: Pool, request: EngineRequest, sink: EngineSink): EngineStream {
+  let current: Dispatcher.DispatchController | undefined;
   let over = false;
   const headers = { 'content-type': 'application/json', 'x-request-id': request.requestId };
 
@@ -34,8 +42,8 @@ export function streamFromEngine(pool: Pool, request: EngineRequest, sink: Engin
       { path: request.path, method: 'POST', headers, body: request.body, headersTimeout: 0, bodyTimeout: 0 },
       {
         onRequestStart: (controller) => {
-          abortCurrent = () => controller.abort(new Error('cancelled'));
-          if (over) abortCurrent();
+          current = controller;
+          if (over) controller.abort(new Error('cancelled'));
         },
         onResponseStart: (_controller, status, responseHeaders) => {
           answered = true;
@@ -62,9 +70,13 @@ export function streamFromEngine(pool: Pool, request: EngineRequest, sink: Engin
     );
   };
   attempt(true);
-  return () => {
-    over = true;
-    abortCurrent?.();
+  return {
+    abort: () => {
+      over = true;
+      current?.abort(new Error('cancelled'));
+    },
+    pause: () => current?.pause(),
+    resume: () => current?.resume(),
   };
 }
 

@@ -1,0 +1,54 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Decoded in one go, in bytes; a multiple of three. */
+const WINDOW = 192 * 1024;
+/** Decoded before others get their turn. */
+const TURN_BYTES = 8 * WINDOW;
+
+/** Reads single bytes of a picture that stays base64: a window of it is decoded at a time. */
+export class Base64Bytes {
+  readonly length: number;
+  readonly #base64: string;
+  readonly #signal: AbortSignal;
+  #window: Buffer = Buffer.alloc(0);
+  #start = 0;
+  #decoded = 0;
+
+  /** @param base64 known to be sound, of `length` decoded bytes */
+  constructor(base64: string, length: number, signal: AbortSignal) {
+    this.#base64 = base64;
+    this.length = length;
+    this.#signal = signal;
+  }
+
+  /** One byte; past the end 0, so that whoever reads on must compare with `length`. */
+  byte(at: number): number {
+    const inside = this.#window[at - this.#start];
+    if (inside !== undefined) return inside;
+    return this.windowAt(at)[at - this.#start] ?? 0;
+  }
+
+  /** The bytes from `at` rounded down, as many as are decoded in one go; `start` says where they begin. */
+  windowAt(at: number): Buffer {
+    const start = Math.floor(at / WINDOW) * WINDOW;
+    this.#window = Buffer.from(this.#base64.slice((start / 3) * 4, ((start + WINDOW) / 3) * 4), 'base64');
+    this.#start = start;
+    this.#decoded += WINDOW;
+    return this.#window;
+  }
+
+  uint16(at: number): number {
+    return this.byte(at) * 256 + this.byte(at + 1);
+  }
+  uint32(at: number): number {
+    return this.uint16(at) * 65_536 + this.uint16(at + 2);
+  }
+
+  /** To be awaited in every loop: lets others go on when much was decoded. @throws `signal.reason` of a caller who left */
+  async rest(): Promise<void> {
+    if (this.#decoded < TURN_BYTES) return;
+    this.#decoded = 0;
+    await nextTurn();
+    this.#signal.throwIfAborted();
+  }
+}

@@ -31,7 +31,8 @@ export interface Question {
 /** Where an answer goes. */
 export interface Reply {
   head(head: Head): void;
-  data(chunk: Buffer): void;
+  /** @returns what makes the rest of this attempt worthless */
+  data(chunk: Buffer): Failure | undefined;
   /** The engine's last byte was given. @returns what is wrong with the answer; undefined when it is whole */
   end(): Failure | undefined;
   /**
@@ -134,7 +135,10 @@ class Life {
       deadlineAt: this.#question.deadlineAt,
       onClaimed: () => this.#onClaimed(candidate),
       onHead: (head) => this.#reply.head(head),
-      onData: (chunk) => this.#reply.data(chunk),
+      onData: (chunk) => {
+        const broken = this.#reply.data(chunk);
+        if (broken !== undefined) relay.fail(requestId, broken);
+      },
       onOver: (failure) => this.#over(failure ?? this.#reply.end()),
     });
     this.#phases.enqueuedAt = this.#waitingSince;
@@ -228,7 +232,7 @@ class Life {
       const stillSo = !this.#claimed && this.#epoch === epoch;
       // Twice, as a claim may be on its way here.
       if (found === 'finished' && stillSo && this.#finishedSeen === epoch)
-        this.#deps.relay.repliesLost(this.#phases.requestId);
+        this.#deps.relay.fail(this.#phases.requestId, new Failure('worker_lost', 'the answer was lost on its way'));
       if (found === 'finished') this.#finishedSeen = epoch;
     } catch {
       // Redis is away; the next turn asks again.

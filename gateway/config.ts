@@ -11,21 +11,27 @@ const Settings = z.object({
   GATEWAY_HOST: z
     .enum(['127.0.0.1', '::1', 'localhost'], { error: 'only loopback: requests carry no key' })
     .default('127.0.0.1'),
+  /** its port */
   GATEWAY_PORT: setting.port.default(8080),
   /** probes, status and metrics */
   GATEWAY_INTERNAL_HOST: z.string().default('127.0.0.1'),
+  /** their port */
   GATEWAY_INTERNAL_PORT: setting.port.default(8081),
   /** folder of model cards */
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
+  /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
   /** what the Azure header `azureml-model-deployment` says */
   GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
+  /** largest request body; a larger one is 413 */
   GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
-  /** waiting requests of one model, and the bytes of their bodies, in all replicas together */
+  /** waiting requests of one model, in all replicas together; above it 429 */
   GATEWAY_QUEUE_LIMIT_JOBS: setting.count.default(2_000),
+  /** bytes of their bodies */
   GATEWAY_QUEUE_LIMIT_BYTES: setting.bytes.default(512 * 1024 * 1024),
   /** from arrival to the end of the answer */
   GATEWAY_REQUEST_TIMEOUT_MS: setting.milliseconds.default(600_000),
+  /** the same for /score, where Azure's longest is 180 s */
   GATEWAY_SCORE_TIMEOUT_MS: setting.milliseconds.default(180_000),
   /** longest silence between two pieces of an answer */
   GATEWAY_IDLE_TIMEOUT_MS: setting.milliseconds.default(60_000),
@@ -35,8 +41,9 @@ const Settings = z.object({
   GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
   /** unsent bytes at which a client that does not read is given up */
   GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),
-  /** bytes that one stream, and all streams, keep of what was sent, so that another engine can go on with it */
+  /** bytes that one stream keeps of what was sent, so that another engine can go on with it */
   GATEWAY_CONTINUATION_STREAM_BYTES: setting.bytes.default(512 * 1024),
+  /** the same for all streams of a replica together */
   GATEWAY_CONTINUATION_BYTES: setting.bytes.default(256 * 1024 * 1024),
   /** a stopping gateway goes on serving this long, while `/readyz` tells balancers to send nothing more */
   GATEWAY_DRAIN_DELAY_MS: z.coerce.number().int().nonnegative().default(0),
@@ -44,13 +51,15 @@ const Settings = z.object({
   GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** a request above the card's largest answer: refuse it, or serve it with the largest */
   GATEWAY_MAX_TOKENS: z.enum(['refuse', 'clamp']).default('refuse'),
-  /** largest `n`; above 1 a request is a small batch, which the card must not forbid in spirit */
+  /** largest `n`: a request for several answers is a small batch, which the card forbids unless the operator allows it */
   GATEWAY_MAX_CHOICES: setting.count.max(128).default(1),
   /** an unknown `model`: 404, or the only model served */
   GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
   /** hosts, addresses or ranges (CIDR) from which images may come although they are not public */
   GATEWAY_IMAGE_ALLOW: setting.list.default([]),
+  /** for fetching one image, redirects included */
   GATEWAY_IMAGE_TIMEOUT_MS: setting.milliseconds.default(10_000),
+  /** largest image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
 });
 export type GatewayConfig = Readonly<z.infer<typeof Settings>>;

@@ -16,6 +16,7 @@ import { createAsk } from './ask.ts';
 import { loadConfig } from './config.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
+import { openaiCompletions } from './dialects/openai-completions.ts';
 import { createAnswer } from './http/answer.ts';
 import { createInternalApp } from './http/internal.ts';
 import { createImageResolver } from './images/resolver.ts';
@@ -93,6 +94,7 @@ async function main(): Promise<void> {
     log,
     metrics,
     openai,
+    completions: openaiCompletions,
     score: createAzureScore({
       deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
       ...(only === undefined ? {} : { card: only.name }),

@@ -11,11 +11,13 @@ const Settings = z.object({
   WORKER_REPLY_REDIS_URL: setting.redisUrl.optional(),
   /** probes, status and metrics */
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
+  /** their port */
   WORKER_INTERNAL_PORT: setting.port.default(8082),
   /** folder of model cards, the same as the gateways' */
   WORKER_MODELS_DIR: z.string().default('deploy/models'),
   /** name of the card to serve; needed when the folder holds several */
   WORKER_MODEL: z.string().optional(),
+  /** debug, info, warn, error or silent */
   WORKER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
   /** `auto`: vLLM where a GPU and the `vllm` command are, else the simulator */
   WORKER_ENGINE: z.enum(['auto', 'vllm', 'simulator']).default('auto'),
@@ -25,11 +27,13 @@ const Settings = z.object({
   WORKER_WEIGHTS: z.string().optional(),
   /** further engine arguments, split at blanks */
   WORKER_ENGINE_ARGS: z.string().default(''),
-  /** requests that one engine works on at a time, in place of the card's */
+  /** text requests that one engine works on at a time, in place of the card's */
   WORKER_MAX_IN_FLIGHT_TEXT: setting.count.optional(),
+  /** the same for requests with an image */
   WORKER_MAX_IN_FLIGHT_IMAGE: setting.count.optional(),
-  /** names of this node and of the pool it belongs to, for status and metrics */
+  /** name of this node, for status and metrics */
   WORKER_NODE: z.string().default(hostname()),
+  /** the pool that it belongs to */
   WORKER_POOL: z.string().default('default'),
   /** where the process groups of running engines are noted, for the sweep of the next start */
   WORKER_STATE_DIR: z.string().default(join(tmpdir(), 'penstock-worker')),

@@ -13,8 +13,8 @@ const SHAPE = `{"input_data": {"input_string": [{"role": "user", "content": …}
 
 /** Names for the answer's length; the first that is present counts, as in Azure's container. */
 const MAX_TOKENS = ['max_new_tokens', 'max_gen_len', 'max_tokens'] as const;
-/** Handed to the engine as they are. */
-const PASSED = [
+/** Handed to the engine as they are; each is a key of `SAMPLING`. */
+export const PASSED = [
   'temperature',
   'top_p',
   'top_k',

@@ -48,10 +48,7 @@ export function readEnvelope(
 }
 
 /** @throws Failure `unsupported_parameter` for a field of `refused` that is set; null, '' and [] are not set */
-export function refuseFields(
-  body: Readonly<Record<string, unknown>>,
-  refused: Readonly<Record<string, string>>,
-): void {
+export function refuseFields(body: Readonly<Record<string, unknown>>, refused: Readonly<Record<string, string>>): void {
   for (const [name, why] of Object.entries(refused)) {
     const value = body[name];
     if (!isAbsent(value) && value !== '' && !(Array.isArray(value) && value.length === 0))

@@ -1,5 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure, isFailure } from '#contract/failure';
 
 /** Reads the bytes of a body, whatever its type says; a larger one is refused before it is read. */
 export function readBody(limitBytes: number): RequestHandler {
@@ -21,9 +22,17 @@ export function jsonBody(req: Request): unknown {
   if (!Buffer.isBuffer(bytes) || bytes.length === 0)
     throw new Failure('invalid_json', 'the body is empty; send a JSON object');
   try {
-    return JSON.parse(bytes.toString('utf8')) as unknown;
-  } catch {
+    return JSON.parse(textOf(bytes)) as unknown;
+  } catch (error) {
+    if (isFailure(error)) throw error;
     // The parser's own message quotes the body; it must not travel.
     throw new Failure('invalid_json', 'the body is not valid JSON');
   }
+}
+
+/** Without a byte order mark, which some editors and shells of Windows put before JSON. */
+function textOf(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new Failure('invalid_json', 'the body is not UTF-8 text');
+  const text = bytes.toString('utf8');
+  return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }

@@ -2,6 +2,7 @@ import { Router, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
 import type { Catalog } from '#contract/model-card';
 import type { Dialect } from '../dialects/dialect.ts';
+import { scoreOpenApi } from '../dialects/score-openapi.ts';
 import type { Answer } from './answer.ts';
 import { chatHandler } from './chat-completions.ts';
 import { readBody } from './json-body.ts';
@@ -12,6 +13,7 @@ export interface RouteDeps extends ContextDeps {
   readonly catalog: Catalog;
   readonly answer: Answer;
   readonly openai: Dialect;
+  readonly completions: Dialect;
   readonly score: Dialect;
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
@@ -23,16 +25,30 @@ export function createRoutes(deps: RouteDeps): Router {
   const router = Router({ caseSensitive: true });
   const body = readBody(deps.bodyLimitBytes);
   const openai = withContext(deps.openai, deps);
+  const completions = withContext(deps.completions, deps);
   const score = withContext(deps.score, deps);
+  const document = scoreOpenApi(deps.catalog);
 
   router
     .route('/v1/chat/completions')
     .all(openai)
     .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
     .all(only('POST'));
+  router
+    .route('/v1/completions')
+    .all(completions)
+    .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
+    .all(only('POST'));
   router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
   router.route('/v1/models/:id').all(openai).get(getModel(deps.catalog)).all(only('GET'));
+  router
+    .route('/swagger.json')
+    .all(score)
+    .get((_req, res) => {
+      res.json(document);
+    })
+    .all(only('GET'));
   router.route('/').get(healthy);
   router.use(['/v1/batches', '/v1/files'], openai, noBatch(deps.catalog));
   router.use(openai, (req) => {

@@ -59,19 +59,21 @@ export class StreamReply implements Reply {
     this.#status = head.status;
   }
 
-  data(chunk: Buffer): void {
+  data(chunk: Buffer): Failure | undefined {
     if (this.#status !== 200) {
       this.#errorBody.push(chunk);
-      return;
+      return undefined;
     }
     const bytes = this.#events.take(chunk);
-    if (bytes.length === 0) return;
+    const broken = this.#events.error === undefined ? undefined : brokenStream(this.#events.error);
+    if (bytes.length === 0) return broken;
     if (!this.#sawData) {
       this.#sawData = true;
       this.#options.onFirstByte();
     }
     if (typeof this.#options.sent !== 'string') this.#options.sent.add(bytes);
     this.#write(bytes);
+    return broken;
   }
 
   end(): Failure | undefined {

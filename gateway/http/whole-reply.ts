@@ -18,7 +18,7 @@ export class WholeReply implements Reply {
   head(head: Head): void {
     this.#status = head.status;
   }
-  data(chunk: Buffer): void {
+  data(chunk: Buffer): undefined {
     this.#chunks.push(chunk);
   }
   end(): Failure | undefined {

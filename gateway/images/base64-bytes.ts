@@ -25,16 +25,12 @@ export class Base64Bytes {
   byte(at: number): number {
     const inside = this.#window[at - this.#start];
     if (inside !== undefined) return inside;
-    return this.windowAt(at)[at - this.#start] ?? 0;
-  }
-
-  /** The bytes from `at` rounded down, as many as are decoded in one go; `start` says where they begin. */
-  windowAt(at: number): Buffer {
-    const start = Math.floor(at / WINDOW) * WINDOW;
-    this.#window = Buffer.from(this.#base64.slice((start / 3) * 4, ((start + WINDOW) / 3) * 4), 'base64');
-    this.#start = start;
+    if (at < 0 || at >= this.length) return 0;
+    this.#start = Math.floor(at / WINDOW) * WINDOW;
+    const characters = this.#base64.slice((this.#start / 3) * 4, ((this.#start + WINDOW) / 3) * 4);
+    this.#window = Buffer.from(characters, 'base64');
     this.#decoded += WINDOW;
-    return this.#window;
+    return this.#window[at - this.#start] ?? 0;
   }
 
   uint16(at: number): number {
@@ -44,9 +40,12 @@ export class Base64Bytes {
     return this.uint16(at) * 65_536 + this.uint16(at + 2);
   }
 
-  /** To be awaited in every loop: lets others go on when much was decoded. @throws `signal.reason` of a caller who left */
+  /** much was decoded since the last rest: to be asked in every loop */
+  get isTired(): boolean {
+    return this.#decoded >= TURN_BYTES;
+  }
+  /** Lets others go on. @throws `signal.reason`, unchanged, when the caller gave up first */
   async rest(): Promise<void> {
-    if (this.#decoded < TURN_BYTES) return;
     this.#decoded = 0;
     await nextTurn();
     this.#signal.throwIfAborted();

@@ -5,9 +5,11 @@ import { createAddressGuard } from './address-guard.ts';
 import type { AddressGuard } from './address-guard.ts';
 import { DATA_URI_FORM, decodeHead, isDataUri, parseDataUri } from './data-uri.ts';
 import { fetchImage } from './fetch-image.ts';
+import type { Base64Image } from './data-uri.ts';
 import type { FetchLimits } from './fetch-image.ts';
 import { HEADER_BYTES, sniffImage } from './sniff.ts';
 import type { ImageType } from './sniff.ts';
+import { isTruncated } from './truncation.ts';
 
 export interface ImageFacts {
   /** where the URL stands in the caller's body, such as `messages[0].content[1].image_url.url` */
@@ -91,7 +93,7 @@ async function load(
 ): Promise<Loaded> {
   if (isDataUri(url)) {
     const { base64, bytes } = await parseDataUri(url, param, signal);
-    return inspect(decodeHead(base64, HEADER_BYTES), base64, bytes, param, limits.limitBytes);
+    return inspect({ head: decodeHead(base64, HEADER_BYTES), base64, bytes }, param, limits.limitBytes, signal);
   }
   // Base64 alone has no colon; it must never be taken for the name of a host.
   if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33))) {
@@ -99,16 +101,21 @@ async function load(
     throw new Failure('invalid_image', text, { param });
   }
   const picture = await fetchImage(url, param, guard, limits, signal);
-  return inspect(
-    picture.subarray(0, HEADER_BYTES),
-    picture.toString('base64'),
-    picture.length,
-    param,
-    limits.limitBytes,
-  );
+  const whole = { head: picture.subarray(0, HEADER_BYTES), base64: picture.toString('base64'), bytes: picture.length };
+  return inspect(whole, param, limits.limitBytes, signal);
 }
 
-function inspect(head: Buffer, base64: string, bytes: number, param: string, limitBytes: number): Loaded {
+interface Picture extends Base64Image {
+  /** the first bytes, at most `HEADER_BYTES` */
+  readonly head: Buffer;
+}
+
+async function inspect(
+  { head, base64, bytes }: Picture,
+  param: string,
+  limitBytes: number,
+  signal: AbortSignal,
+): Promise<Loaded> {
   if (bytes > limitBytes) {
     const message = `${param} has ${String(bytes)} bytes; at most ${String(limitBytes)} are taken`;
     throw new Failure('image_too_large', message, { param, asked: bytes, allowed: limitBytes });
@@ -125,6 +132,8 @@ function inspect(head: Buffer, base64: string, bytes: number, param: string, lim
     const message = `${param} has ${String(width)} by ${String(height)} pixels; at most ${String(MOST_PIXELS)} are taken`;
     throw new Failure('image_too_large', message, { param, asked: width * height, allowed: MOST_PIXELS });
   }
+  if (await isTruncated(type, base64, bytes, signal))
+    throw new Failure('invalid_image', `${param} is a ${type.toUpperCase()} picture that is cut short`, { param });
   return { url: `data:image/${type};base64,${base64}`, facts: { param, type, width, height, bytes } };
 }
 

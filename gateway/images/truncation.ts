@@ -41,7 +41,7 @@ async function reachesIend(bytes: Base64Bytes): Promise<boolean> {
     if (name === IEND) return hasData;
     hasData ||= name === IDAT;
     at += bytes.uint32(at) + 12;
-    await bytes.rest();
+    if (bytes.isTired) await bytes.rest();
   }
   return false;
 }
@@ -55,17 +55,18 @@ const [START_OF_SCAN, END_OF_IMAGE] = [0xda, 0xd9];
 async function reachesEoi(bytes: Base64Bytes): Promise<boolean> {
   let at = 2;
   for (;;) {
-    if (at + 4 > bytes.length || bytes.byte(at) !== 0xff) return false;
+    if (at + 4 > bytes.length) return false;
     const marker = bytes.byte(at + 1);
-    if (marker === START_OF_SCAN) break;
-    // Any number of 0xff may stand before a marker.
-    at += marker === 0xff ? 1 : 2 + bytes.uint16(at + 2);
-    await bytes.rest();
+    const isMarker = bytes.byte(at) === 0xff && marker !== 0xff && marker !== 0;
+    if (isMarker && marker === START_OF_SCAN) break;
+    // Fill bytes may stand before a marker, and decoders pass over what is none.
+    at += isMarker ? 2 + bytes.uint16(at + 2) : 1;
+    if (bytes.isTired) await bytes.rest();
   }
   // Almost always it is at the very end, so the search begins there.
   for (let end = bytes.length - 1; end > at; end -= 1) {
     if (bytes.byte(end) === END_OF_IMAGE && bytes.byte(end - 1) === 0xff) return true;
-    await bytes.rest();
+    if (bytes.isTired) await bytes.rest();
   }
   return false;
 }
@@ -88,7 +89,7 @@ async function holdsFirstFrame(bytes: Base64Bytes): Promise<boolean> {
       const data = at + 11 + colourTableBytes(bytes.byte(at + 9));
       return (await afterBlocks(bytes, data)) <= bytes.length && data < bytes.length;
     } else return false;
-    await bytes.rest();
+    if (bytes.isTired) await bytes.rest();
   }
   return false;
 }
@@ -98,7 +99,7 @@ async function afterBlocks(bytes: Base64Bytes, start: number): Promise<number> {
   let at = start;
   while (at < bytes.length && bytes.byte(at) !== 0) {
     at += 1 + bytes.byte(at);
-    await bytes.rest();
+    if (bytes.isTired) await bytes.rest();
   }
   return at + 1;
 }

@@ -3,6 +3,11 @@ import type { Usage } from '#contract/chat';
 
 const EVENT_END = '\n\n';
 const DATA = 'data: {';
+const DATA_END = '}\n\n';
+/** vLLM sends them while a stream is idle, if told to. */
+const COMMENT = ':';
+/** what `error` says of an event that no client could read */
+export const MALFORMED = 'a malformed event';
 const DONE = 'data: [DONE]';
 const ERROR = 'data: {"error"';
 /** Stands in no event's text: inside a JSON string its quotes would be escaped. */
@@ -80,7 +85,12 @@ export class EngineEvents {
       this.#error = 'EngineCore encountered an issue: finish_reason abort';
       return undefined;
     }
-    const joined = this.#join === undefined || !starts(event, DATA) ? event : this.#join(event);
+    if (starts(event, COMMENT)) return event;
+    if (!starts(event, DATA) || !event.includes(DATA_END, -DATA_END.length)) {
+      this.#error = MALFORMED;
+      return undefined;
+    }
+    const joined = this.#join === undefined ? event : this.#join(event);
     if (joined === undefined || !joined.includes(NO_CHOICES)) return joined;
     const closing = Closing.safeParse(jsonOf(joined));
     if (!closing.success) return joined;
@@ -95,12 +105,16 @@ export function usageOfAnswer(body: Buffer): Usage | undefined {
   return parsed.success ? usageOf(parsed.data.usage) : undefined;
 }
 
+/** Begins and ends as events do, and holds none that must be looked at. */
 function isPlain(chunk: Buffer): boolean {
   const { length } = chunk;
   return (
-    length >= 2 &&
+    length > DATA.length + DATA_END.length &&
     chunk[length - 1] === 10 &&
     chunk[length - 2] === 10 &&
+    chunk[length - 3] === 125 &&
+    chunk[0] === 100 &&
+    chunk[6] === 123 &&
     !chunk.includes(NO_CHOICES) &&
     !chunk.includes(DONE) &&
     !chunk.includes(ERROR) &&

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Failure } from '#contract/failure';
+import { MALFORMED } from './engine-events.ts';
 
 const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param: z.string().nullish() }) });
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
@@ -40,7 +41,7 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
  * @param said the engine's error event, if one came
  */
 export function brokenStream(said: string | undefined): Failure {
-  const lost = said === undefined || isGone(said);
+  const lost = said === undefined || said === MALFORMED || isGone(said);
   return new Failure(lost ? 'worker_lost' : 'engine_failed', 'the model process did not finish its answer', {
     cause: said ?? 'the stream ended without [DONE]',
   });

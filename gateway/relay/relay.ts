@@ -83,10 +83,10 @@ export class Relay {
     return exchange.reopen();
   }
 
-  /** The job of an open request is finished, and no frame of it ever came. */
-  repliesLost(requestId: string): void {
+  /** Gives up the present attempt of an open request: it is told to stop. */
+  fail(requestId: string, failure: Failure): void {
     const exchange = this.#open.get(requestId);
-    if (exchange !== undefined) this.#fail(exchange, new Failure('worker_lost', 'the answer was lost on its way'));
+    if (exchange !== undefined) this.#fail(exchange, failure);
   }
 
   /** Ends everything that is open: the process cannot wait any longer. */

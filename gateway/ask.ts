@@ -4,11 +4,13 @@ import type { EnginePath, Kind } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Admission, Candidate } from './admission/admission.ts';
 import type { WorkerRegistry } from './admission/worker-registry.ts';
+import type { HeldBody } from './held-body.ts';
 import type { Relay } from './relay/relay.ts';
 
 const HOLD_CHECK_MS = 250;
 const RECONCILE_MS = 5_000;
 const NO_ENGINE_RETRY_SECONDS = 10;
+const OVERLOADED_RETRY_SECONDS = 2;
 /** Further lives of a request whose engine or worker was lost. */
 const REPEATS = 2;
 /** Lives that end together do not come back together. */
@@ -20,7 +22,7 @@ export interface Question {
   readonly kind: Kind;
   /** the engine's route that the body is for */
   readonly path: EnginePath;
-  readonly body: Buffer;
+  readonly body: HeldBody;
   readonly keyId: string;
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
@@ -94,8 +96,6 @@ class Life {
   readonly #reply: Reply;
   readonly #phases: Phases;
   readonly #signal: AbortSignal;
-  /** the engine's request of this epoch */
-  #body: Buffer;
   #epoch = 1;
   /** an attempt of this epoch was let go */
   #claimed = false;
@@ -109,7 +109,6 @@ class Life {
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
     this.#deps = deps;
     this.#question = question;
-    this.#body = question.body;
     this.#reply = reply;
     this.#phases = phases;
     this.#signal = signal;
@@ -120,6 +119,10 @@ class Life {
     const { admission, relay } = this.#deps;
     const candidate = this.#candidate();
     const { requestId } = candidate.job;
+    if (!candidate.body.charge())
+      throw new Failure('overloaded', 'this gateway holds as many waiting requests as its memory allows; try again', {
+        retryAfterSeconds: OVERLOADED_RETRY_SECONDS,
+      });
     const settled = new Promise<void>((resolve, reject) => {
       this.#settle = (failure) => (failure === undefined ? resolve() : reject(failure));
     });
@@ -150,6 +153,7 @@ class Life {
       clearInterval(reconciling);
       this.#signal.removeEventListener('abort', hangUp);
       relay.close(requestId);
+      candidate.body.letGo();
       // An `add` may still be under way; what it adds after the end must go as well.
       if (this.#claimed) admission.finished(candidate);
       else
@@ -162,20 +166,32 @@ class Life {
 
   /** The attempt of this epoch is over. */
   #over(failure: Failure | undefined): void {
-    const resume =
-      failure !== undefined && this.#mayRepeat(failure) ? this.#reply.resume(this.#question.body) : undefined;
-    if (resume === undefined || resume.kind === 'impossible') this.#settle(failure);
-    else if (resume.kind === 'whole') this.#settle();
-    else this.#repeat(resume.kind === 'continue' ? resume.body : this.#question.body);
+    if (failure === undefined || !this.#mayRepeat(failure)) this.#settle(failure);
+    else this.#resume(failure).catch(() => this.#settle(failure));
   }
 
-  #repeat(body: Buffer): void {
+  async #resume(failure: Failure): Promise<void> {
+    const { body } = this.#question;
+    const original = body.bytes ?? (await this.#deps.admission.readBody(this.#candidate()));
+    if (original === undefined || this.#signal.aborted) {
+      this.#settle(failure);
+      return;
+    }
+    const resume = this.#reply.resume(original);
+    if (resume.kind === 'impossible') this.#settle(failure);
+    else if (resume.kind === 'whole') this.#settle();
+    else {
+      body.hold(resume.kind === 'continue' ? resume.body : original);
+      this.#repeat();
+    }
+  }
+
+  #repeat(): void {
     const { relay, admission, clock, onRepeat } = this.#deps;
     this.#phases.repeats += 1;
     onRepeat();
     this.#claimed = false;
     this.#waitingSince = clock();
-    this.#body = body;
     const candidate = this.#candidate();
     this.#epoch = relay.reopen(candidate.job.requestId);
     const epoch = this.#epoch;
@@ -206,6 +222,7 @@ class Life {
   #onClaimed(candidate: Candidate): void {
     this.#claimed = true;
     this.#phases.claimedAt ??= this.#deps.clock();
+    candidate.body.letGo();
     if (this.#epoch === 1) this.#deps.admission.claimed(candidate);
   }
 
@@ -244,6 +261,6 @@ class Life {
     const { replica, clock } = this.#deps;
     const traced = traceparent === undefined ? {} : { traceparent };
     const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, keyId, path, ...traced };
-    return { job, body: this.#body, leftMs: deadlineAt - clock() };
+    return { job, body: this.#question.body, leftMs: deadlineAt - clock() };
   }
 }

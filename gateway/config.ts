@@ -29,6 +29,8 @@ const Settings = z.object({
   GATEWAY_QUEUE_LIMIT_JOBS: setting.count.default(2_000),
   /** bytes of their bodies */
   GATEWAY_QUEUE_LIMIT_BYTES: setting.bytes.default(512 * 1024 * 1024),
+  /** bytes of requests that wait, kept in the memory of one replica; above it 503 */
+  GATEWAY_BODY_MEMORY_BYTES: setting.bytes.default(256 * 1024 * 1024),
   /** from arrival to the end of the answer */
   GATEWAY_REQUEST_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** the same for /score, where Azure's longest is 180 s */

@@ -13,6 +13,7 @@ import { Reservations } from './admission/reservations.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
 import { createApp, type Stage } from './app.ts';
 import { createAsk } from './ask.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { loadConfig } from './config.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
@@ -23,7 +24,6 @@ import { createImageResolver } from './images/resolver.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createPrepare } from './prepare.ts';
 import { Relay } from './relay/relay.ts';
-import { ContinuationBudget } from './relay/sent-bytes.ts';
 
 const REDIS_LIMIT_MS = 5_000;
 const FAREWELL_MS = 1_000;
@@ -106,7 +106,8 @@ async function main(): Promise<void> {
       clock,
       keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
       slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
-      budget: new ContinuationBudget(config.GATEWAY_CONTINUATION_BYTES),
+      bodies: new ByteBudget(config.GATEWAY_BODY_MEMORY_BYTES),
+      budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
       sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
     }),
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,

@@ -4,6 +4,7 @@ import { Failure, isFailure } from '#contract/failure';
 import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
 import { keys } from '#contract/keys';
 import type { Log } from '#runtime/log';
+import type { HeldBody } from '../held-body.ts';
 import type { AdmissionOutcome } from './outcome.ts';
 import type { Reservations } from './reservations.ts';
 
@@ -28,7 +29,7 @@ export interface AdmissionDeps {
 /** A request that asks for a place. */
 export interface Candidate {
   readonly job: Omit<JobV1, 'v' | 'epoch' | 'priority'>;
-  readonly body: Buffer;
+  readonly body: HeldBody;
   /** what is left of the deadline, in milliseconds */
   readonly leftMs: number;
 }
@@ -94,6 +95,11 @@ export class Admission {
     return 'waits';
   }
 
+  /** The engine's request of a claimed job. @returns undefined when it is lost @throws while Redis is away */
+  async readBody({ job }: Candidate): Promise<Buffer | undefined> {
+    return (await this.#deps.bodies.getBuffer(keys.body(job.model, job.requestId))) ?? undefined;
+  }
+
   /** The request was claimed: its place among the waiting is free again. */
   claimed({ job, body }: Candidate): void {
     this.#quietly(this.#deps.reservations.release(job.model, job.requestId, body.length));
@@ -129,7 +135,9 @@ export class Admission {
   }
 
   async #add({ job, body, leftMs }: Candidate, epoch: number): Promise<void> {
-    const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), body, 'PX', bodyLifeMs(leftMs));
+    const bytes = body.bytes;
+    if (bytes === undefined) return;
+    const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), bytes, 'PX', bodyLifeMs(leftMs));
     // On one connection the body is there before the job; with a second Redis it must be waited for.
     if (this.#deps.bodies !== this.#deps.redis) await stored;
     const whole: JobV1 = { v: 1, epoch, priority: PRIORITY, ...job };

@@ -56,7 +56,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
       mostImages === 0
         ? 'no image in a conversation'
         : `${counted(mostImages, 'image')} per conversation (all turns counted)`;
-    const message = `takes ${takes}; this one has ${String(asked)}`;
+    const message = `takes ${takes}; this one has ${String(asked)}, ${param} is one too many`;
     throw refuse('too_many_images', message, { param, asked, allowed: mostImages });
   };
   const checkBatch = ({ prompts, messagesParam }: ChatRequest): void => {
@@ -130,7 +130,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
 
 function tooLong(card: string, { param, width, height }: ImageShape, allowed: number): Failure {
   const size = `${String(width)} by ${String(height)} pixels`;
-  const message = `${card} takes pictures whose sides are at most ${String(allowed)} to 1; this one has ${size}`;
+  const message = `${card} takes pictures whose sides are at most ${String(allowed)} to 1; ${param} has ${size}`;
   const asked = Math.max(width, height) / Math.min(width, height);
   return new Failure('invalid_image', message, { param, asked, allowed, card });
 }

@@ -30,6 +30,7 @@ export const FAILURES = {
   engine_failed: { status: 502, retryable: true, log: 'warn' },
   worker_lost: { status: 502, retryable: true, log: 'warn' },
   no_engine: { status: 503, retryable: true, log: 'warn' },
+  overloaded: { status: 503, retryable: true, log: 'warn' },
   queue_unavailable: { status: 503, retryable: true, log: 'warn' },
   shutting_down: { status: 503, retryable: true, log: 'info' },
   deadline_exceeded: { status: 504, retryable: true, log: 'info' },

@@ -3,11 +3,13 @@ import type { ChatRequest, Usage } from '#contract/chat';
 import { toFailure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
+import type { ByteBudget } from '../byte-budget.ts';
+import { HeldBody } from '../held-body.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
 import { neverContinued } from '../relay/continuation.ts';
 import { usageOfAnswer } from '../relay/engine-events.ts';
-import { SentBytes, type ContinuationBudget } from '../relay/sent-bytes.ts';
+import { SentBytes } from '../relay/sent-bytes.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 import { StreamReply } from './stream-reply.ts';
@@ -20,63 +22,82 @@ export interface AnswerDeps {
   readonly clock: Clock;
   readonly keepAliveMs: number;
   readonly slowClientBytes: number;
+  /** what the requests that wait may keep together */
+  readonly bodies: ByteBudget;
   /** what all streams together, and one stream, may keep for a continuation */
-  readonly budget: ContinuationBudget;
+  readonly budget: ByteBudget;
   readonly sentLimitBytes: number;
 }
-/** Takes a parsed request to the end of its answer. @throws Failure for whatever happened before the first byte */
-export type Answer = (res: Response, request: ChatRequest, timeoutMs: number) => Promise<void>;
+/** A checked request and what its answer needs to know of it; the caller's own objects are let go. */
+interface Ready {
+  readonly question: Question;
+  readonly stream: boolean;
+  readonly passUsage: boolean;
+  readonly messagesParam: string;
+  /** why a cut stream of it could never go on elsewhere */
+  readonly never: string | undefined;
+}
+
+export interface Answer {
+  /** @throws Failure of the card, of a picture, of the body */
+  ready(res: Response, request: ChatRequest, timeoutMs: number): Promise<Ready>;
+  /** Takes it to the end of its answer. @throws Failure for whatever happened before the first byte */
+  deliver(res: Response, ready: Ready): Promise<void>;
+}
 
 const NO_KEY = 'anonymous';
 const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
 
 export function createAnswer(deps: AnswerDeps): Answer {
-  return async (res, request, timeoutMs) => {
-    const context = requestContext(res);
-    noteRequest(context, request, res);
-    const { card, kind, path, body, images } = await deps.prepare(request, NO_KEY, context.signal);
-    context.model = card.name;
-    Object.assign(context.fields, {
-      kind,
-      images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`),
-    });
-    const question: Question = {
-      model: card.name,
-      kind,
-      path,
-      body,
-      keyId: NO_KEY,
-      deadlineMs: timeoutMs,
-      deadlineAt: context.arrivedAt + timeoutMs,
-    };
-    try {
-      if (request.stream) await answerStream(deps, res, request, question);
-      else await answerWhole(deps, res, request, question);
-    } finally {
-      const { enqueuedAt, claimedAt } = context.phases;
-      if (enqueuedAt !== undefined && claimedAt !== undefined)
-        deps.metrics.queueWait.observe({ kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
-    }
+  return {
+    ready: async (res, request, timeoutMs) => {
+      const context = requestContext(res);
+      noteRequest(context, request, res);
+      const { card, kind, path, body, images } = await deps.prepare(request, NO_KEY, context.signal);
+      context.model = card.name;
+      Object.assign(context.fields, {
+        kind,
+        images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`),
+      });
+      const deadline = { deadlineMs: timeoutMs, deadlineAt: context.arrivedAt + timeoutMs };
+      return {
+        question: { model: card.name, kind, path, body: new HeldBody(deps.bodies, body), keyId: NO_KEY, ...deadline },
+        stream: request.stream,
+        passUsage: request.includeUsage,
+        messagesParam: request.messagesParam,
+        never: path === '/v1/chat/completions' ? neverContinued(request.sampling, request.choices) : 'not_chat',
+      };
+    },
+    deliver: async (res, ready) => {
+      const { phases } = requestContext(res);
+      try {
+        await (ready.stream ? answerStream(deps, res, ready) : answerWhole(deps, res, ready));
+      } finally {
+        const { enqueuedAt, claimedAt } = phases;
+        if (enqueuedAt !== undefined && claimedAt !== undefined)
+          deps.metrics.queueWait.observe({ kind: ready.question.kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
+      }
+    },
   };
 }
 
-async function answerWhole(deps: AnswerDeps, res: Response, request: ChatRequest, question: Question): Promise<void> {
+async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam }: Ready): Promise<void> {
   const context = requestContext(res);
-  const reply = new WholeReply(request.messagesParam);
+  const reply = new WholeReply(messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
   noteUsage(deps, context, usageOfAnswer(reply.body));
   context.firstByteAt = deps.clock();
   send(res, context.dialect.renderAnswer(reply.body));
 }
 
-async function answerStream(deps: AnswerDeps, res: Response, request: ChatRequest, question: Question): Promise<void> {
+async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Promise<void> {
   const { clock, keepAliveMs, slowClientBytes } = deps;
   const context = requestContext(res);
   const reply = new StreamReply(res, {
-    messagesParam: request.messagesParam,
-    passUsage: request.includeUsage,
-    model: question.model,
-    sent: whyNotContinued(request) ?? new SentBytes(deps.budget, deps.sentLimitBytes),
+    messagesParam: ready.messagesParam,
+    passUsage: ready.passUsage,
+    model: ready.question.model,
+    sent: ready.never ?? new SentBytes(deps.budget, deps.sentLimitBytes),
     onContinuation: (outcome) => {
       context.fields['continuation'] = outcome;
       deps.metrics.continuations.inc({ outcome });
@@ -89,7 +110,7 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
     },
   });
   try {
-    await deps.ask(question, reply, context.phases, context.signal);
+    await deps.ask(ready.question, reply, context.phases, context.signal);
     res.end();
   } catch (error) {
     // Once the headers are out, the end is told inside the stream, and no `[DONE]` follows.
@@ -103,11 +124,6 @@ async function answerStream(deps: AnswerDeps, res: Response, request: ChatReques
     noteUsage(deps, context, reply.usage);
     noteTimes(deps, context, reply.usage);
   }
-}
-
-/** A bare prompt has no turn of an assistant to go on with. */
-function whyNotContinued({ prompts, sampling, choices }: ChatRequest): string | undefined {
-  return prompts === undefined ? neverContinued(sampling, choices) : 'prompt';
 }
 
 function noteRequest(context: RequestContext, request: ChatRequest, res: Response): void {

@@ -6,8 +6,12 @@ import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Metrics } from '../metrics.ts';
 import { requestContext } from './request-context.ts';
 
-/** Errors of express's body reader (source: the package http-errors: `type`, `status`, `limit`). */
-const BodyError = z.object({ type: z.string(), status: z.number(), limit: z.number().optional() });
+/** Errors of express's body reader (source: the package http-errors; what a decompressor throws has no `type`). */
+const BodyError = z.object({
+  type: z.string().optional(),
+  status: z.number().min(400).max(499),
+  limit: z.number().optional(),
+});
 
 /** The one place where what went wrong before the first byte becomes an answer, in the caller's dialect. */
 export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): ErrorRequestHandler {
@@ -49,7 +53,7 @@ function bodyFailure(error: unknown): Failure | undefined {
   if (status === 415)
     return new Failure('unsupported_media_type', 'this content-encoding is not read here; send the JSON as it is');
   if (type === 'request.aborted') return new Failure('client_closed', 'the client closed the connection');
-  return new Failure('invalid_json', 'the body could not be read');
+  return new Failure('invalid_json', 'the body could not be read; is it what its content-encoding says?');
 }
 
 /** express throws it on a path such as `/%ff`. */

@@ -8,7 +8,7 @@ export function readBody(limitBytes: number): RequestHandler {
 }
 
 /**
- * The body as JSON.
+ * The body as JSON, once: its bytes are let go.
  * @throws Failure `unsupported_media_type` when the type says that it is something else, `invalid_json`
  */
 export function jsonBody(req: Request): unknown {
@@ -19,6 +19,7 @@ export function jsonBody(req: Request): unknown {
       `send the body as content-type application/json, not ${type.slice(0, 80)}`,
     );
   const bytes: unknown = req.body;
+  req.body = undefined;
   if (!Buffer.isBuffer(bytes) || bytes.length === 0)
     throw new Failure('invalid_json', 'the body is empty; send a JSON object');
   try {

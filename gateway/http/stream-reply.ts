@@ -45,7 +45,8 @@ export class StreamReply implements Reply {
   #errorBody: Buffer[] = [];
   #bytes = 0;
   #sawData = false;
-  #continued = false;
+  /** length of what was sent when the stream was continued */
+  #joinedAt: number | undefined;
 
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
@@ -79,7 +80,9 @@ export class StreamReply implements Reply {
   end(): Failure | undefined {
     const { messagesParam } = this.#options;
     if (this.#status !== 200) return engineFailure(this.#status, Buffer.concat(this.#errorBody), messagesParam);
-    return this.#events.done ? undefined : brokenStream(this.#events.error);
+    const { done, refusal, error } = this.#events;
+    if (refusal !== undefined) return engineFailure(refusal.status, refusal.body, messagesParam);
+    return done ? undefined : brokenStream(error);
   }
 
   resume(original: Buffer): Resume {
@@ -99,8 +102,10 @@ export class StreamReply implements Reply {
   #plan(original: Buffer): Resume {
     const { sent, model, passUsage } = this.#options;
     if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
-    if (this.#continued) return { kind: 'impossible', reason: 'second_loss' };
     const bytes = sent.read();
+    // A second life that brought nothing (its engine was just dying) leaves all as it was.
+    if (this.#joinedAt !== undefined && bytes?.length !== this.#joinedAt)
+      return { kind: 'impossible', reason: 'second_loss' };
     const delivered = bytes === undefined ? undefined : readDelivered(bytes);
     if (delivered === undefined) return { kind: 'impossible', reason: 'too_long' };
     const plan = planContinuation(original, delivered);

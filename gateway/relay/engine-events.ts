@@ -18,7 +18,7 @@ const TAIL_LIMIT_BYTES = 4 * 1024 * 1024;
 
 const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
 const Closing = z.object({ choices: z.array(z.unknown()).max(0), usage: EngineUsage });
-const EngineError = z.object({ error: z.object({ message: z.string() }) });
+const EngineError = z.object({ error: z.object({ message: z.string(), code: z.number().optional() }) });
 const Whole = z.object({ usage: EngineUsage });
 
 /**
@@ -33,6 +33,7 @@ export class EngineEvents {
   #done = false;
   #usage: Usage | undefined;
   #error: string | undefined;
+  #refusal: { readonly status: number; readonly body: Buffer } | undefined;
 
   /** @param join makes an event of a second life one of the first, or drops it; then each event is read */
   constructor(passUsage: boolean, join?: (event: Buffer) => Buffer | undefined) {
@@ -50,6 +51,14 @@ export class EngineEvents {
   /** what the engine said went wrong */
   get error(): string | undefined {
     return this.#error;
+  }
+
+  /**
+   * The request was refused after its stream had begun, as vLLM does where only its engine knows the rule (a token id
+   * outside the vocabulary, a grammar that cannot be built): status and body as it would have answered before.
+   */
+  get refusal(): { readonly status: number; readonly body: Buffer } | undefined {
+    return this.#refusal;
   }
 
   /** @returns the bytes to pass on, whole events only; may be empty */
@@ -79,6 +88,10 @@ export class EngineEvents {
     if (starts(event, ERROR)) {
       const said = EngineError.safeParse(jsonOf(event));
       this.#error = said.success ? said.data.error.message : 'unreadable error event';
+      const status = said.data?.error.code ?? 0;
+      // A copy, as the piece is a view of a large reply.
+      if (status >= 400 && status < 500)
+        this.#refusal = { status, body: Buffer.from(event.subarray('data: '.length)) };
       return undefined;
     }
     if (event.includes(ABORTED)) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { saysEngineGone } from '#contract/engine-gone';
 import { Failure } from '#contract/failure';
 import { MALFORMED } from './engine-events.ts';
 
@@ -6,12 +7,6 @@ const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param:
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
 const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
 
-/** What vLLM 0.32 and 0.33 say when the engine behind their API server is dead, or going (source: recorded answers). */
-const ENGINE_GONE = [
-  'EngineCore encountered an issue',
-  'cannot schedule new futures after shutdown',
-  'The server had an error while processing your request',
-] as const;
 const Aborted = z.object({ choices: z.array(z.object({ finish_reason: z.string().nullish() })) });
 
 /**
@@ -25,7 +20,7 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
   const message = parsed.success ? parsed.data.error.message : '';
   const param = parsed.success ? (parsed.data.error.param ?? undefined) : undefined;
   if (status < 400 || status >= 500) {
-    const lost = status === 503 || isGone(message);
+    const lost = status === 503 || saysEngineGone(message);
     return new Failure(lost ? 'worker_lost' : 'engine_failed', 'the model process failed on this request', {
       cause: `engine answered ${String(status)}: ${message.slice(0, 500)}`,
     });
@@ -41,7 +36,7 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
  * @param said the engine's error event, if one came
  */
 export function brokenStream(said: string | undefined): Failure {
-  const lost = said === undefined || said === MALFORMED || isGone(said);
+  const lost = said === undefined || said === MALFORMED || saysEngineGone(said);
   return new Failure(lost ? 'worker_lost' : 'engine_failed', 'the model process did not finish its answer', {
     cause: said ?? 'the stream ended without [DONE]',
   });
@@ -54,10 +49,6 @@ export function abortedAnswer(body: Buffer): Failure | undefined {
   return new Failure('worker_lost', 'the model process did not finish its answer', {
     cause: parsed.success ? 'finish_reason abort' : 'a 200 that holds no answer',
   });
-}
-
-function isGone(message: string): boolean {
-  return ENGINE_GONE.some((text) => message.includes(text));
 }
 
 function parseJson(body: Buffer): unknown {

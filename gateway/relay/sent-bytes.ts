@@ -1,20 +1,4 @@
-/** Bytes that all streams of a replica together may keep for a continuation. */
-export class ContinuationBudget {
-  readonly #limitBytes: number;
-  #used = 0;
-
-  constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes;
-  }
-  take(bytes: number): boolean {
-    if (this.#used + bytes > this.#limitBytes) return false;
-    this.#used += bytes;
-    return true;
-  }
-  giveBack(bytes: number): void {
-    this.#used -= bytes;
-  }
-}
+import type { ByteBudget } from '../byte-budget.ts';
 
 const FIRST_BYTES = 8 * 1024;
 
@@ -23,13 +7,13 @@ const FIRST_BYTES = 8 * 1024;
  * would keep in memory. It is only read when the engine is lost.
  */
 export class SentBytes {
-  readonly #budget: ContinuationBudget;
+  readonly #budget: ByteBudget;
   readonly #limitBytes: number;
   #buffer: Buffer | undefined = Buffer.alloc(0);
   #length = 0;
 
   /** @param limitBytes of one stream; a longer one cannot be continued */
-  constructor(budget: ContinuationBudget, limitBytes: number) {
+  constructor(budget: ByteBudget, limitBytes: number) {
     this.#budget = budget;
     this.#limitBytes = limitBytes;
   }

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { AdmissionOutcome } from '../../gateway/admission/outcome.ts';
 import { Admission, type Candidate } from '../../gateway/admission/admission.ts';
+import { ByteBudget } from '../../gateway/byte-budget.ts';
+import { HeldBody } from '../../gateway/held-body.ts';
 import { Reservations } from '../../gateway/admission/reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
@@ -36,7 +38,11 @@ function candidate(id: string, bytes = 10, leftMs = 60_000): Candidate {
     replica: 'g',
     keyId: 'anonymous',
   } as const;
-  return { job: { ...job, path: '/v1/chat/completions' }, body: Buffer.alloc(bytes, 'p'), leftMs };
+  return {
+    job: { ...job, path: '/v1/chat/completions' },
+    body: new HeldBody(new ByteBudget(1_000), Buffer.alloc(bytes, 'p')),
+    leftMs,
+  };
 }
 const keysLeft = async (): Promise<string[]> =>
   (await server.client.keys('*')).filter((key) => !/:(meta|id|events|pc|marker)$/.test(key));

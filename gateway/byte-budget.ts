@@ -1,0 +1,18 @@
+/** Bytes that all requests of a replica together may keep in its memory for one purpose. */
+export class ByteBudget {
+  readonly #limitBytes: number;
+  #used = 0;
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes;
+  }
+  /** @returns false, and takes nothing, when there is not that much left */
+  take(bytes: number): boolean {
+    if (this.#used + bytes > this.#limitBytes) return false;
+    this.#used += bytes;
+    return true;
+  }
+  giveBack(bytes: number): void {
+    this.#used -= bytes;
+  }
+}

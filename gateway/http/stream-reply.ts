@@ -129,7 +129,8 @@ export class StreamReply implements Reply {
   }
 
   #joinTo(delivered: Delivered): void {
-    this.#continued = true;
+    const { sent } = this.#options;
+    this.#joinedAt = typeof sent === 'string' ? undefined : sent.read()?.length;
     this.#events = new EngineEvents(this.#options.passUsage, (event) => joinEvent(event, delivered));
   }
 

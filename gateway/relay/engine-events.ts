@@ -90,8 +90,7 @@ export class EngineEvents {
       this.#error = said.success ? said.data.error.message : 'unreadable error event';
       const status = said.data?.error.code ?? 0;
       // A copy, as the piece is a view of a large reply.
-      if (status >= 400 && status < 500)
-        this.#refusal = { status, body: Buffer.from(event.subarray('data: '.length)) };
+      if (status >= 400 && status < 500) this.#refusal = { status, body: Buffer.from(event.subarray('data: '.length)) };
       return undefined;
     }
     if (event.includes(ABORTED)) {

@@ -20,8 +20,8 @@ function chunk(name: string, data: Buffer = Buffer.alloc(0)): Buffer {
   return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
 }
 
-/** The frame of a baseline JPEG, without picture data, after `before` bytes of camera data. */
-export function jpegFrame(width: number, height: number, before = 14): Buffer {
+/** A JPEG by its segments, after `before` bytes of camera data; its one scan is empty. */
+export function jpeg(width: number, height: number, before = 14): Buffer {
   const parts: Buffer[] = [Buffer.from([0xff, 0xd8])];
   for (let left = before; left > 0; left -= 60_000) {
     const segment = Buffer.alloc(Math.min(left, 60_000) + 4);
@@ -32,24 +32,30 @@ export function jpegFrame(width: number, height: number, before = 14): Buffer {
   const frame = Buffer.from([0xff, 0xc0, 0, 11, 8, 0, 0, 0, 0, 1, 1, 0x11, 0]);
   frame.writeUInt16BE(height, 5);
   frame.writeUInt16BE(width, 7);
-  return Buffer.concat([...parts, frame, Buffer.from([0xff, 0xd9])]);
+  const scan = Buffer.from([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0x55, 0x55]);
+  return Buffer.concat([...parts, frame, scan, Buffer.from([0xff, 0xd9])]);
 }
 
-/** The head of a GIF, without picture data. */
-export function gifHead(width: number, height: number): Buffer {
+/** A GIF by its blocks, with a comment before the one frame; its picture data is a stub. */
+export function gif(width: number, height: number): Buffer {
   const head = Buffer.from('GIF89a\0\0\0\0\0\0\0', 'latin1');
   head.writeUInt16LE(width, 6);
   head.writeUInt16LE(height, 8);
-  return head;
+  head[10] = 0x80;
+  const colours = Buffer.from([0, 0, 0, 255, 255, 255]);
+  const comment = Buffer.from([0x21, 0xfe, 2, 0x68, 0x69, 0]);
+  const frame = Buffer.from([0x2c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 0x44, 0x01, 0]);
+  head.copy(frame, 5, 6, 10);
+  return Buffer.concat([head, colours, comment, frame, Buffer.from([0x3b])]);
 }
 
-/** The head of an extended WebP, without picture data. */
-export function webpHead(width: number, height: number): Buffer {
+/** A WebP by its container, without picture data. */
+export function webp(width: number, height: number): Buffer {
   const head = Buffer.alloc(30);
-  head.write('RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0', 0, 'latin1');
+  head.write('RIFF\x26\0\0\0WEBPVP8X\x0a\0\0\0', 0, 'latin1');
   head.writeUIntLE(width - 1, 24, 3);
   head.writeUIntLE(height - 1, 27, 3);
-  return head;
+  return Buffer.concat([head, Buffer.from('VP8 \x08\0\0\0', 'latin1'), Buffer.alloc(8)]);
 }
 
 export function dataUri(picture: Buffer, mediaType = 'image/png'): string {

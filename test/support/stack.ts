@@ -20,6 +20,9 @@ export interface StackOptions {
   readonly workerEnv?: Readonly<Record<string, string>>;
   /** do not wait for a ready engine */
   readonly waitForEngines?: boolean;
+  /** how long engines may take to be ready, and a program to end; real engines need longer than these defaults */
+  readonly readyWithinMs?: number;
+  readonly stopWithinMs?: number;
 }
 
 /** One program of the stack, as a real process. */
@@ -45,7 +48,7 @@ export interface Stack extends AsyncDisposable {
   startLauncher(): Promise<Program>;
 }
 
-/** Redis, gateways and launchers with simulator engines, built and started as a user would. */
+/** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as a user would. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const redis = await startRedis();
   const folder = await mkdtemp(join(tmpdir(), 'penstock-stack-'));
@@ -98,7 +101,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     },
     startLauncher,
     async [Symbol.asyncDispose]() {
-      await Promise.all([...launchers, ...gateways].map(({ child }) => stop(child)));
+      await Promise.all([...launchers, ...gateways].map(({ child }) => stop(child, options.stopWithinMs ?? 10_000)));
       await redis[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
     },
@@ -107,7 +110,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     await eventually(
       'gateways and engines are ready',
       () => allReady(gateways, options.waitForEngines === false ? 0 : expected),
-      30_000,
+      options.readyWithinMs ?? 30_000,
     );
   } catch (cause) {
     const outputs = [...gateways, ...launchers].map(({ output }) => output().slice(-2_000));
@@ -143,11 +146,11 @@ function start(program: string, env: Record<string, string>, port: number, inter
   };
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+async function stop(child: ChildProcess, withinMs: number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
-  const patience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  const patience = setTimeout(() => child.kill('SIGKILL'), withinMs);
   await exited;
   clearTimeout(patience);
 }

@@ -64,7 +64,7 @@ test.each([
   expect(before(conversation(turns))).toMatchObject({
     code: 'too_many_images',
     status: 400,
-    message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${String(asked)}`,
+    message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${String(asked)}, ${param} is one too many`,
     options: { param, asked, allowed: 1, card: NAME },
   });
 });
@@ -82,7 +82,7 @@ test('several answers to one request are a batch, unless the operator allows the
   const two = conversation(['hi'], { choices: 2, maxTokensParam: 'input_data.parameters.max_new_tokens' });
   expect(before(two)).toMatchObject({
     code: 'batch_not_supported',
-    message: `${NAME} gives 1 answer per request; n asks for 2`,
+    message: `${NAME} gives 1 answer per request; this one asks for 2`,
     options: { param: 'input_data.parameters.n', asked: 2, allowed: 1, card: NAME },
   });
   expect(compileRules(card, { maxTokens: 'refuse', maxChoices: 2 }).checkBeforeImages(two).kind).toBe('text');

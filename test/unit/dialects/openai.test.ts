@@ -127,7 +127,16 @@ test('every sampling field of the engine is handed on unchanged', () => {
     length_penalty: 1,
     use_beam_search: false,
   };
-  expect(parse({ ...sampling, n: 3 })).toMatchObject({ sampling, choices: 3, ignored: [] });
+  expect(parse(sampling)).toMatchObject({ sampling, choices: 1, ignored: [] });
+});
+
+test('several answers at temperature 0 would be the same answer: refused by name', () => {
+  expect(parse({ n: 3, temperature: 0.1 })).toMatchObject({ choices: 3 });
+  expect(refused({ n: 3, temperature: 0 })).toMatchObject({
+    code: 'invalid_request',
+    message: 'n must be 1 at temperature 0, got 3',
+    options: { param: 'n' },
+  });
 });
 
 test.each([

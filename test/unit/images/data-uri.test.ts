@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../../gateway/contract/chat.ts';
 import { createImageResolver } from '../../../gateway/images/resolver.ts';
-import { dataUri, gifHead, jpegFrame, png, webpHead } from '../../support/pictures.ts';
+import { dataUri, gif, jpeg, png, webp } from '../../support/pictures.ts';
 
 const PARAM = 'messages[0].content[1].image_url.url';
 const resolver = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 15_000_000 });
@@ -24,10 +24,10 @@ const resolve = (url: string) => resolver.resolve(withPicture(url), never);
 
 test.each([
   ['png', png(30, 20)],
-  ['jpeg', jpegFrame(30, 20)],
-  ['jpeg', jpegFrame(30, 20, 180_000)],
-  ['gif', gifHead(30, 20)],
-  ['webp', webpHead(30, 20)],
+  ['jpeg', jpeg(30, 20)],
+  ['jpeg', jpeg(30, 20, 180_000)],
+  ['gif', gif(30, 20)],
+  ['webp', webp(30, 20)],
 ])('a %s is known by its bytes, whatever type it claims', async (type, bytes) => {
   const { request, images } = await resolve(dataUri(bytes, 'image/x-wrong'));
   expect(images).toEqual([{ param: PARAM, type, width: 30, height: 20, bytes: bytes.length }]);
@@ -67,7 +67,7 @@ test.each([
   ['SVG', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), 'SVG or HTML'],
   ['HTML', Buffer.from('\n<!doctype html><html></html>'), 'SVG or HTML'],
   ['a cut PNG header', png(9, 9).subarray(0, 20), 'not a whole'],
-  ['a JPEG without a frame', jpegFrame(9, 9).subarray(0, 12), 'not a whole'],
+  ['a JPEG without a frame', jpeg(9, 9).subarray(0, 12), 'not a whole'],
   ['a BMP', Buffer.from('BM6\0\0\0\0\0\0\x006\0\0\0(\0\0\0\x01\0\0\0\x01\0\0\0', 'latin1'), 'not a whole'],
   ['a PNG without extent', Buffer.concat([png(1, 1).subarray(0, 16), Buffer.alloc(40)]), 'not a whole'],
   ['a text', Buffer.from('hello, this is not a picture'), 'not a whole'],
@@ -84,11 +84,11 @@ test('a picture over the limit of bytes or of pixels is too large, not a serverâ
     status: 413,
     options: { param: PARAM, allowed: 60 },
   });
-  await expect(resolve(dataUri(gifHead(60_000, 60_000)))).rejects.toMatchObject({ code: 'image_too_large' });
+  await expect(resolve(dataUri(gif(60_000, 60_000)))).rejects.toMatchObject({ code: 'image_too_large' });
 });
 
 test('several pictures keep their places', async () => {
-  const { images } = await resolver.resolve(withPicture(dataUri(png(1, 2)), dataUri(gifHead(3, 4))), never);
+  const { images } = await resolver.resolve(withPicture(dataUri(png(1, 2)), dataUri(gif(3, 4))), never);
   expect(images.map(({ param, width }) => [param, width])).toEqual([
     ['messages[0].content[1].image_url.url', 1],
     ['messages[0].content[2].image_url.url', 3],

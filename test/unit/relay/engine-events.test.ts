@@ -72,3 +72,12 @@ test('usage of a whole answer', () => {
   });
   expect(usageOfAnswer(Buffer.from('not json'))).toBeUndefined();
 });
+
+test('an error event that blames the request is kept as the refusal that it is', () => {
+  const said = '{"error":{"message":"no such token","type":"BadRequestError","param":"logit_bias","code":400}}';
+  const { events, passed } = run(false, `data: ${said}\n\n`, DONE);
+  expect(passed).toBe('');
+  expect(events.refusal?.status).toBe(400);
+  expect(JSON.parse(String(events.refusal?.body))).toEqual(JSON.parse(said));
+  expect(run(false, ERROR, DONE).events.refusal).toBeUndefined();
+});

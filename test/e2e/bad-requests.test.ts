@@ -1,0 +1,73 @@
+import { writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { request } from 'undici';
+import { z } from 'zod';
+import { startPictureServer } from '../bad-requests/picture-server.ts';
+import { BAD_REQUESTS, LIMITS, type BadRequest } from '../bad-requests/table.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+
+/** Error bodies of both dialects have this in common. */
+const ErrorBody = z.object({
+  error: z.looseObject({ code: z.string(), message: z.string().min(1), param: z.string().nullable() }),
+});
+const LARGEST_ANSWER_BYTES = 2_000;
+
+let stack: Stack;
+let pictures: Awaited<ReturnType<typeof startPictureServer>>;
+const seen: string[] = [];
+/** an engine makes one token to warm up */
+let answeredBefore: number;
+
+beforeAll(async () => {
+  pictures = await startPictureServer();
+  stack = await startStack({ gatewayEnv: LIMITS });
+  answeredBefore = await stack.engineMetric('vllm:request_success_total');
+}, 60_000);
+afterAll(async () => {
+  const file = process.env['PENSTOCK_BAD_REQUESTS_FILE'];
+  if (file !== undefined) writeFileSync(file, seen.join('\n'));
+  await pictures[Symbol.asyncDispose]();
+  await stack[Symbol.asyncDispose]();
+});
+
+async function send({ method, path, headers, body }: BadRequest) {
+  const bytes = body(pictures.url);
+  const answer = await request(stack.url + path, {
+    method: method === 'GET' ? 'GET' : method === 'PUT' ? 'PUT' : 'POST',
+    headers,
+    ...(bytes === undefined ? {} : { body: bytes }),
+  });
+  return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+}
+
+test.each(BAD_REQUESTS.map((bad) => [bad.fault, `${bad.method} ${bad.path}`, bad] as const))(
+  '%s, %s: refused in one sentence that names the field, nothing queued',
+  async (fault, route, bad) => {
+    const jobs = await stack.metric('penstock_jobs_added_total');
+    const { status, headers, text } = await send(bad);
+    const { error } = ErrorBody.parse(JSON.parse(text));
+    const moved = (await stack.metric('penstock_jobs_added_total')) - jobs;
+    const answer = `${String(status)} ${error.code}`;
+    seen.push([fault, route, `${String(bad.status)} ${bad.code}`, answer, error.param ?? '', String(moved)].join('\t'));
+
+    expect([answer, error.param ?? undefined]).toEqual([`${String(bad.status)} ${bad.code}`, bad.param]);
+    expect(moved).toBe(0);
+    expect(headers['content-type']).toMatch(/^application\/json/);
+    expect(Buffer.byteLength(text)).toBeLessThan(LARGEST_ANSWER_BYTES);
+    expect(headers['x-request-id']).toBeDefined();
+    if (bad.param !== undefined && bad.param !== 'model') expect(error.message).toContain(bad.param.split('.').at(-1));
+    if (bad.path !== '/score') return;
+    expect(headers['ms-azureml-model-error-statuscode']).toBe(bad.status === 424 ? String(bad.inner) : undefined);
+    expect(headers['x-ms-error-code']).toBe(bad.code);
+  },
+);
+
+test('after all of it the engine has seen nothing, and a good request is served', async () => {
+  expect(await stack.metric('penstock_jobs_added_total')).toBe(0);
+  expect(await stack.engineMetric('vllm:request_success_total')).toBe(answeredBefore);
+  expect(await stack.redis.client.keys('*:body:*')).toEqual([]);
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify({ input_data: { input_string: [{ role: 'user', content: 'hi' }] } });
+  expect((await fetch(`${stack.url}/score`, { method: 'POST', headers, body })).status).toBe(200);
+  expect(await stack.metric('penstock_requests_in_flight')).toBe(0);
+});

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ALL, WITH_MESSAGES, chat, completions } from '../bad-requests/route.ts';
+import { dataUri, png } from '../support/pictures.ts';
+import { postJson } from '../support/post.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+
+/** Stands where prompts, pictures, links to pictures and keys stand; it must come out nowhere. */
+const CANARY = 'zanzibarcanary';
+const CANARY_BASE64 = Buffer.from(CANARY.repeat(3)).toString('base64');
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({
+    gatewayEnv: { GATEWAY_LOG_LEVEL: 'debug', GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
+    workerEnv: { WORKER_LOG_LEVEL: 'debug' },
+  });
+}, 60_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+});
+
+const picture = png(4, 4);
+/** 15 MB that are no picture, and hold the canary all over */
+const large = Buffer.alloc(14_999_999, CANARY_BASE64.slice(0, 40)).toString('latin1');
+const user = (content: unknown): object[] => [{ role: 'user', content }];
+const image = (url: string): object => ({ type: 'image_url', image_url: { url, x: 7 } });
+
+const CONVERSATIONS: readonly (readonly [what: string, input: unknown])[] = [
+  ['a number as text', user([image(`data:image/png;base64,${large}`), { type: 'text', text: 9 }])],
+  ['a picture that is none', user([image(`data:image/png;base64,${large}`), { type: 'text', text: CANARY }])],
+  ['a picture and an unknown part', user([image(dataUri(picture)), { type: CANARY.repeat(9), value: CANARY }])],
+  ['a role of unknown length', [{ role: CANARY.repeat(20), content: CANARY }]],
+  ['texts among the messages', [CANARY, CANARY]],
+  ['a link that answers nothing', user([image(`http://127.0.0.1:1/${CANARY}?key=${CANARY}#${CANARY}`)])],
+  ['a link with a password', user([image(`http://${CANARY}:${CANARY}@127.0.0.1:1/`)])],
+  ['a link that is none', user([image(`http://[${CANARY}`)])],
+  ['a picture that is a link', user([image(`${CANARY}/a.png`)])],
+  ['a cut emoji', user(`${CANARY} \ud83d`)],
+  ['too long a text', user(`${CANARY} `.repeat(200_000))],
+];
+
+/** Everything that anybody but the client can read. */
+async function traces(): Promise<string> {
+  const logs = [...stack.gateways, ...stack.launchers].map(({ output }) => output());
+  const pages = [...stack.gateways, ...stack.launchers].map(async ({ internalUrl }) =>
+    Promise.all(['/metrics', '/status'].map(async (path) => (await fetch(internalUrl + path)).text())),
+  );
+  const { client } = stack.redis;
+  const redis = [];
+  for (const key of await client.keys('*')) {
+    redis.push(key);
+    const type = await client.type(key);
+    if (type === 'string') redis.push(await client.get(key));
+    if (type === 'hash') redis.push(JSON.stringify(await client.hgetall(key)));
+    if (type === 'zset') redis.push(...(await client.zrange(key, '0', '-1')));
+  }
+  return [...logs, ...(await Promise.all(pages)).flat(), ...redis].join('\n');
+}
+
+test.each(CONVERSATIONS)(
+  '%s: refused without a word of prompt or picture, to the client or to a log',
+  async (_what, input) => {
+    for (const route of WITH_MESSAGES) {
+      const { status, text } = await postJson(stack.url + route.path, {
+        ...route.withInput(input),
+        temperature: 'hot',
+      });
+      expect(status).toBeGreaterThanOrEqual(400);
+      expect(status).toBeLessThan(500);
+      expect(Buffer.byteLength(text)).toBeLessThan(2_000);
+      expect(text).not.toContain(CANARY_BASE64.slice(0, 20));
+      expect(text).not.toContain(CANARY.repeat(2));
+      expect(text).not.toContain('"input":');
+    }
+    const found = await traces();
+    expect(found).not.toContain(CANARY);
+    expect(found).not.toContain(CANARY_BASE64.slice(0, 20));
+  },
+  60_000,
+);
+
+test('JSON that is cut inside a picture, or inside a prompt, is not quoted', async () => {
+  for (const route of ALL) {
+    const cut = JSON.stringify(route.withInput(user([image(`data:image/png;base64,${large}`)]))).slice(0, 9_000_000);
+    for (const body of [cut, `{"prompt": "${CANARY}`, `${CANARY}`]) {
+      const { text } = await postJson(stack.url + route.path, body);
+      expect(JSON.parse(text)).toMatchObject({ error: { code: 'invalid_json' } });
+      expect(Buffer.byteLength(text)).toBeLessThan(2_000);
+      expect(text).not.toContain(CANARY);
+      expect(text).not.toContain(CANARY_BASE64.slice(0, 20));
+    }
+  }
+  const found = await traces();
+  expect(found).not.toContain(CANARY);
+  expect(found).not.toContain(CANARY_BASE64.slice(0, 20));
+}, 60_000);
+
+test('a key, good or bad, and a prompt that is answered leave no trace either', async () => {
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${CANARY}`, 'api-key': CANARY };
+  const bodies = [
+    [chat.path, { messages: user(CANARY), max_tokens: 2 }],
+    [completions.path, { prompt: CANARY, max_tokens: 2, stop: [CANARY] }],
+    [chat.path, { messages: user(CANARY), stop: [CANARY, ''] }],
+    [completions.path, { prompt: [CANARY, CANARY] }],
+    [completions.path, { prompt: CANARY, model: CANARY }],
+  ] as const;
+  for (const [path, body] of bodies) {
+    const answer = await fetch(stack.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
+    expect([200, 400, 404]).toContain(answer.status);
+    await answer.text();
+  }
+  expect(await traces()).not.toContain(CANARY);
+});

@@ -1,0 +1,298 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import OpenAI from 'openai';
+import type { z } from 'zod';
+import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
+import { Answer, post, startStream, type Streamed } from '../support/chat-client.ts';
+import { eventually } from '../support/eventually.ts';
+import { dataUri, png } from '../support/pictures.ts';
+import type { Stack } from '../support/stack.ts';
+import { testedEngine } from '../support/tested-engine.ts';
+
+/**
+ * What a user notices of an engine, through the gateway: the same tests for the simulator and for a real vLLM, so that a
+ * difference between the two is a failed test. The last test ends the launcher.
+ */
+const MODEL = 'Phi-3-vision-128k-instruct';
+const engine = testedEngine();
+/** four turns of 336 pixels and the whole picture: the tokens of 4:3 at the suite's number of tiles */
+const PICTURE_TOKENS = 757;
+const IDLE_WITHIN_MS = 2_000;
+/** An answer that lasts for seconds on either engine. */
+const LONG = 1_500;
+
+const user = (content: unknown): object => ({ role: 'user', content });
+const text = { type: 'text', text: 'What is this?' };
+const picture = (height: number): object => ({ type: 'image_url', image_url: { url: dataUri(png(64, height)) } });
+const chat = (messages: readonly object[], maxTokens: number, more: object = {}): object => ({
+  model: MODEL,
+  messages,
+  max_tokens: maxTokens,
+  temperature: 0,
+  // an answer as long as it may be, whatever the words are
+  ignore_eos: true,
+  ...more,
+});
+const score = (messages: readonly object[], maxTokens: number): object => ({
+  input_data: { input_string: messages, parameters: { max_new_tokens: maxTokens, temperature: 0, ignore_eos: true } },
+});
+const hello = [user('Tell me of rivers.')];
+
+jest.setTimeout(2 * engine.answerWithinMs);
+let stack: Stack;
+let openaiUrl: string;
+let scoreUrl: string;
+let openai: OpenAI;
+beforeAll(async () => {
+  stack = await engine.start();
+  openaiUrl = `${stack.url}/v1/chat/completions`;
+  scoreUrl = `${stack.url}/score`;
+  openai = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'unused', maxRetries: 0 });
+}, engine.startWithinMs + 30_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+}, 90_000);
+
+const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_running');
+const jobs = (): Promise<number> => stack.metric('penstock_jobs_added_total');
+async function becomesIdle(): Promise<void> {
+  await eventually('the engine is idle', async () => (await running()) === 0, IDLE_WITHIN_MS);
+}
+async function wholeAnswer(body: object): Promise<z.infer<typeof Answer>> {
+  const response = await post(openaiUrl, body);
+  expect(response.status).toBe(200);
+  return Answer.parse(await response.json());
+}
+/** The stream is whole, and its parts say so in the order that clients rely on. */
+function expectWhole({ status, chunks, done, error }: Streamed): void {
+  expect({ status, done, error }).toEqual({ status: 200, done: true, error: undefined });
+  expect(chunks[0]?.choices[0]?.delta).toMatchObject({ role: 'assistant' });
+  expect(new Set(chunks.map(({ id, model }) => `${model} ${id}`)).size).toBe(1);
+  const ends = chunks.filter(({ choices }) => typeof choices[0]?.finish_reason === 'string');
+  expect(ends).toHaveLength(1);
+  expect(ends[0]).toBe(chunks.findLast(({ choices }) => choices.length > 0));
+}
+
+test('OpenAI SDK: an answer as long as it may be, and usage that adds up', async () => {
+  const body: OpenAI.ChatCompletionCreateParamsNonStreaming & { ignore_eos: boolean } = {
+    model: 'azureai',
+    messages: [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Tell me of rivers.' },
+      { role: 'assistant', content: 'They flow.' },
+      { role: 'user', content: 'Why?' },
+    ],
+    max_completion_tokens: 24,
+    ignore_eos: true,
+  };
+  const answer = Answer.parse(await openai.chat.completions.create(body));
+  expect(answer.model).toBe(MODEL);
+  expect(answer.choices[0].finish_reason).toBe('length');
+  expect(answer.choices[0].message.content).not.toBe('');
+  const { prompt_tokens: prompt, completion_tokens: completion, total_tokens: total } = answer.usage;
+  expect(prompt).toBeGreaterThan(0);
+  expect([completion, total]).toEqual([24, prompt + 24]);
+});
+
+test('a streamed answer: role first, text, reason of the end, [DONE]; usage in a last event when it is asked for', async () => {
+  const { usage } = await wholeAnswer(chat(hello, 16));
+  const silent = await startStream(openaiUrl, chat(hello, 16)).ended;
+  const counted = await startStream(openaiUrl, chat(hello, 16, { stream_options: { include_usage: true } })).ended;
+  for (const answer of [silent, counted]) expectWhole(answer);
+  expect(silent.chunks.filter((chunk) => chunk.usage)).toEqual([]);
+  const withUsage = counted.chunks.filter((chunk) => chunk.usage);
+  expect(withUsage).toHaveLength(1);
+  expect(counted.chunks.at(-1)).toMatchObject({
+    choices: [],
+    usage: { prompt_tokens: usage.prompt_tokens, completion_tokens: 16, total_tokens: usage.prompt_tokens + 16 },
+  });
+});
+
+test('/score: one JSON object with the output', async () => {
+  const response = await post(scoreUrl, score(hello, 16));
+  expect(response.status).toBe(200);
+  expect(await response.json()).toEqual({ output: expect.stringMatching(/\S/) });
+});
+
+test('a picture as a data URI, in each form: answered, and counted with the tokens of its tiles', async () => {
+  const plain = await wholeAnswer(chat([user([text])], 4));
+  const messages = [user([picture(48), text])];
+  const answer = await wholeAnswer(chat(messages, 4));
+  expect(answer.usage.prompt_tokens_details?.multimodal_tokens?.image).toBe(PICTURE_TOKENS);
+  expect(answer.usage.prompt_tokens).toBeGreaterThan(PICTURE_TOKENS);
+  expect(answer.usage.prompt_tokens).toBeGreaterThan(plain.usage.prompt_tokens);
+  const streamed = await startStream(openaiUrl, chat(messages, 4, { stream_options: { include_usage: true } })).ended;
+  expectWhole(streamed);
+  expect(streamed.chunks.at(-1)?.usage?.prompt_tokens).toBe(answer.usage.prompt_tokens);
+  const scored = await post(scoreUrl, score([...messages, { role: 'assistant', content: 'Grey.' }, user('Why?')], 4));
+  expect(scored.status).toBe(200);
+  expect(await scored.json()).toEqual({ output: expect.any(String) });
+});
+
+const REFUSED_AT_THE_DOOR: readonly (readonly [what: string, messages: readonly object[], code: string])[] = [
+  ['two pictures in one message', [user([picture(48), picture(48), text])], 'too_many_images'],
+  ['two pictures over the turns', [user([picture(48)]), user([picture(48), text])], 'too_many_images'],
+  ['a prompt that fits by no count', [user('word '.repeat(500_000))], 'context_length_exceeded'],
+];
+test.each(REFUSED_AT_THE_DOOR)('%s: refused in each form, and no engine is asked', async (_what, messages, code) => {
+  const before = await jobs();
+  const whole = await post(openaiUrl, chat(messages, 4));
+  const scored = await post(scoreUrl, score(messages, 4));
+  expect([whole.status, scored.status]).toEqual([400, 424]);
+  for (const response of [whole, scored]) expect(await response.json()).toMatchObject({ error: { code } });
+  expect(await startStream(openaiUrl, chat(messages, 4)).ended).toMatchObject({ status: 400, error: { code } });
+  expect(await jobs()).toBe(before);
+});
+
+test('a prompt that only the engine finds too long: context_length_exceeded in each form', async () => {
+  const before = await jobs();
+  const messages = [user('word '.repeat(140_000))];
+  const error = { code: 'context_length_exceeded', message: expect.stringContaining('131072') };
+  const whole = await post(openaiUrl, chat(messages, 4));
+  expect(whole.status).toBe(400);
+  expect(await whole.json()).toMatchObject({ error: { ...error, param: 'messages' } });
+  const streamed = await startStream(openaiUrl, chat(messages, 4)).ended;
+  expect(streamed).toMatchObject({ status: 400, error: { ...error, param: 'messages' } });
+  const scored = await post(scoreUrl, score(messages, 4));
+  expect([scored.status, scored.headers.get('ms-azureml-model-error-statuscode')]).toEqual([424, '400']);
+  expect(await scored.json()).toMatchObject({ error: { ...error, param: 'input_data.input_string' } });
+  expect(await jobs()).toBe(before + 3);
+});
+
+const CALL = { type: 'function', function: { name: 'paint', parameters: { type: 'object', properties: {} } } };
+const cutShort = { type: 'image_url', image_url: { url: dataUri(png(64, 48).subarray(0, 60)) } };
+const REFUSED_BY_THE_ENGINE: readonly (readonly [what: string, body: object])[] = [
+  ['a token that the model does not have', chat(hello, 4, { logit_bias: { 99999: 5 } })],
+  ['tools, which this model does not have', chat(hello, 4, { tools: [CALL] })],
+  ['a schema of an unknown type', chat(hello, 4, schema({ type: 'nonsense' }))],
+  ['more tokens at least than at most', chat(hello, 4, { min_tokens: 9 })],
+  ['a picture that is cut short', chat([user([cutShort, text])], 4)],
+];
+function schema(of: object): object {
+  return { response_format: { type: 'json_schema', json_schema: { name: 'thing', schema: of } } };
+}
+test.each(REFUSED_BY_THE_ENGINE)('%s: 400 with a sentence, streamed and not', async (_what, body) => {
+  const whole = await post(openaiUrl, body);
+  const error = { type: 'invalid_request_error', message: expect.stringMatching(/\w+ \w+/) };
+  expect([whole.status, await whole.json()]).toMatchObject([400, { error }]);
+  expect(await startStream(openaiUrl, body).ended).toMatchObject({ status: 400, error });
+});
+
+test('log probabilities: one entry a token, with as many others as were asked for', async () => {
+  const response = await post(openaiUrl, chat(hello, 3, { logprobs: true, top_logprobs: 2 }));
+  expect(response.status).toBe(200);
+  const entry = { token: expect.any(String), logprob: expect.any(Number), bytes: expect.any(Array) };
+  const content = Array.from({ length: 3 }, () => ({ ...entry, top_logprobs: [entry, entry] }));
+  expect(await response.json()).toMatchObject({ choices: [{ logprobs: { content } }] });
+});
+
+test('an answer that must be one of two words is one of them', async () => {
+  const { choices } = await wholeAnswer(
+    chat(hello, 40, { structured_outputs: { choice: ['red', 'blue'] }, ignore_eos: false }),
+  );
+  expect(choices[0]).toMatchObject({
+    message: { content: expect.stringMatching(/^(red|blue)$/) },
+    finish_reason: 'stop',
+  });
+});
+
+test('more requests at once than an engine takes, with pictures among them: all are answered', async () => {
+  const streams = Array.from(
+    { length: 10 },
+    (_, n) => startStream(openaiUrl, chat([user(`Count to ${n}.`)], 32)).ended,
+  );
+  const pictures = Array.from({ length: 3 }, (_, n) => wholeAnswer(chat([user([picture(40 + n), text])], 8)));
+  for (const streamed of await Promise.all(streams)) expectWhole(streamed);
+  for (const { usage } of await Promise.all(pictures)) expect(usage.completion_tokens).toBe(8);
+  await becomesIdle();
+});
+
+test('a client that leaves a stream: the engine stops', async () => {
+  const stream = startStream(openaiUrl, chat(hello, 4_096));
+  await stream.begun;
+  expect(await running()).toBe(1);
+  stream.leave();
+  await becomesIdle();
+});
+
+test.each([
+  ['OpenAI', () => openaiUrl, chat(hello, 4_096)],
+  ['/score', () => scoreUrl, score(hello, 4_096)],
+])('%s: a client that leaves before its whole answer: the engine stops', async (_name, url, body) => {
+  const leaving = new AbortController();
+  const answer = post(url(), body, leaving.signal);
+  await eventually('the engine works', async () => (await running()) === 1, engine.answerWithinMs);
+  leaving.abort();
+  await expect(answer).rejects.toMatchObject({ name: 'AbortError' });
+  await becomesIdle();
+});
+
+async function enginePid(): Promise<number> {
+  return (await stack.status()).workers[0]?.engines[0]?.pid ?? 0;
+}
+function corePid(leader: number): number {
+  const isCore = ({ pid }: { readonly pid: number }): boolean =>
+    readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1').startsWith('VLLM::EngineCore');
+  return groupMembers(leader).find(isCore)?.pid ?? 0;
+}
+const VICTIMS: readonly (readonly [what: string, target: (leader: number) => number])[] = [
+  ['the API server', (leader) => leader],
+  ['the engine core', corePid],
+  ['the whole group', (leader) => -leader],
+];
+test.each(VICTIMS)(
+  'kill -9 of %s: begun texts go on at the next engine, or end in an error where they cannot; all others are answered',
+  async (_what, target) => {
+    const leader = await enginePid();
+    const counted = { stream_options: { include_usage: true } };
+    const goOn = Array.from({ length: 2 }, (_, n) =>
+      startStream(openaiUrl, chat([user(`Go on, ${n}.`)], LONG, counted)),
+    );
+    // A penalty is counted over the tokens of one life.
+    const cannot = startStream(openaiUrl, chat(hello, 4_096, { presence_penalty: 0.5 }));
+    await Promise.all([...goOn, cannot].map((stream) => stream.begun));
+    const whole = wholeAnswer(chat(hello, LONG));
+    await eventually('all four are at work', async () => (await running()) === 4, engine.answerWithinMs);
+    const waiting = Array.from({ length: 2 }, (_, n) => startStream(openaiUrl, chat([user(`Later, ${n}.`)], 16)));
+    await eventually('two more wait', async () => (await stack.metric('penstock_requests_in_flight')) === 6);
+    expect(target(leader)).not.toBe(0);
+    process.kill(target(leader), 'SIGKILL');
+    const killedAt = performance.now();
+
+    expect(await cannot.ended).toMatchObject({ done: false, error: { code: 'worker_lost' } });
+    expect(performance.now() - killedAt).toBeLessThan(15_000);
+    await eventually('nothing of it is left', () => groupMembers(leader).length === 0, 30_000);
+    for (const { ended } of goOn) {
+      const streamed = await ended;
+      expectWhole(streamed);
+      const usage = streamed.chunks.at(-1)?.usage;
+      expect(usage?.completion_tokens).toBe(LONG);
+      expect(usage?.total_tokens).toBe((usage?.prompt_tokens ?? 0) + LONG);
+    }
+    expect((await whole).usage.completion_tokens).toBe(LONG);
+    for (const { ended } of waiting) expectWhole(await ended);
+    expect([leader, 0]).not.toContain(await enginePid());
+  },
+  engine.startWithinMs + engine.answerWithinMs,
+);
+
+test('SIGTERM of the launcher: running answers are finished, then launcher and engine end', async () => {
+  const launcher = stack.launchers[0]?.child;
+  const leader = await enginePid();
+  const streams = Array.from({ length: 3 }, (_, n) => startStream(openaiUrl, chat([user(`Go on, ${n}.`)], LONG)));
+  await Promise.all(streams.map((stream) => stream.begun));
+  const scored = post(scoreUrl, score(hello, LONG));
+  await eventually('all four are at work', async () => (await running()) === 4, engine.answerWithinMs);
+  if (launcher === undefined) throw new Error('a stack has a launcher');
+  const exited = once(launcher, 'exit');
+  launcher.kill('SIGTERM');
+  for (const { ended } of streams) {
+    const streamed = await ended;
+    expectWhole(streamed);
+    expect(streamed.chunks.at(-1)?.choices[0]?.finish_reason).toBe('length');
+  }
+  expect((await scored).status).toBe(200);
+  expect((await exited)[0]).toBe(0);
+  expect(groupMembers(leader)).toEqual([]);
+});

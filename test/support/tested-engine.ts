@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { startStack, type Stack } from './stack.ts';
+
+const Settings = z.object({
+  /** the engine that the suite for both is run with */
+  PENSTOCK_TEST_ENGINE: z.enum(['simulator', 'vllm']).default('simulator'),
+  /** vLLM only: folder of the model */
+  PENSTOCK_TEST_WEIGHTS: z.string().default(''),
+});
+
+export interface TestedEngine {
+  readonly name: 'simulator' | 'vllm';
+  /** limits of the suite in milliseconds: for one answer, and from spawn to ready */
+  readonly answerWithinMs: number;
+  readonly startWithinMs: number;
+  /** Redis, one gateway and one launcher with one engine; says how long the start took */
+  start(): Promise<Stack>;
+}
+
+/** Few, so that a test fills them; further requests wait in our queue. */
+const SLOTS = { WORKER_MAX_IN_FLIGHT_TEXT: '4', WORKER_MAX_IN_FLIGHT_IMAGE: '2' };
+/** A picture in a quarter of the tiles: a CPU needs seconds for it, not a minute. */
+const FEW_TILES = '--mm-processor-kwargs {"num_crops":4}';
+
+/** The engine that `npm run test:vllm` or `npm test` is about. */
+export function testedEngine(): TestedEngine {
+  const { PENSTOCK_TEST_ENGINE: name, PENSTOCK_TEST_WEIGHTS: weights } = Settings.parse(process.env);
+  const real = name === 'vllm';
+  const answerWithinMs = real ? 90_000 : 10_000;
+  const startWithinMs = real ? 300_000 : 15_000;
+  return {
+    name,
+    answerWithinMs,
+    startWithinMs,
+    start: async () => {
+      const startedAt = performance.now();
+      const stack = await startStack({
+        readyWithinMs: startWithinMs,
+        stopWithinMs: real ? 60_000 : 10_000,
+        // A request that lost its engine waits for the next one.
+        gatewayEnv: { GATEWAY_NO_ENGINE_HOLD_MS: String(startWithinMs) },
+        workerEnv: {
+          ...SLOTS,
+          WORKER_ENGINE: name,
+          ...(real
+            ? { WORKER_WEIGHTS: weights, WORKER_ENGINE_ARGS: `--load-format dummy --enforce-eager ${FEW_TILES}` }
+            : { PENSTOCK_SIM_ITL_MS: '4', PENSTOCK_SIM_CORE_PROCESS: 'true', WORKER_ENGINE_ARGS: FEW_TILES }),
+        },
+      });
+      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+      process.stdout.write(`${name}: ready after ${seconds} s\n`);
+      return stack;
+    },
+  };
+}

@@ -2,15 +2,15 @@ import { z } from 'zod';
 import { LOG_LEVELS } from '#runtime/log';
 import { loadSettings, setting } from '#runtime/settings';
 
-const Settings = z.object({
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
+
+const Fields = z.object({
   /** queue, registry, control and, without a second URL, bodies and replies */
   GATEWAY_REDIS_URL: setting.redisUrl,
   /** a second Redis for bodies and reply streams, which need no append-only file */
   GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
-  /** the public API; only loopback, as requests carry no key yet */
-  GATEWAY_HOST: z
-    .enum(['127.0.0.1', '::1', 'localhost'], { error: 'only loopback: requests carry no key' })
-    .default('127.0.0.1'),
+  /** the public API; other addresses than loopback need GATEWAY_KEYS_FILE */
+  GATEWAY_HOST: z.string().default('127.0.0.1'),
   /** its port */
   GATEWAY_PORT: setting.port.default(8080),
   /** probes, status and metrics */
@@ -19,6 +19,8 @@ const Settings = z.object({
   GATEWAY_INTERNAL_PORT: setting.port.default(8081),
   /** folder of model cards */
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
+  /** hashed keys, written by `penstock keys`; changes count without a restart */
+  GATEWAY_KEYS_FILE: z.string().optional(),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
   /** what the Azure header `azureml-model-deployment` says */
@@ -63,6 +65,10 @@ const Settings = z.object({
   GATEWAY_IMAGE_TIMEOUT_MS: setting.milliseconds.default(10_000),
   /** largest image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
+});
+const Settings = Fields.refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
+  path: ['GATEWAY_HOST'],
+  error: 'an address that others can reach needs keys: name a file of them in GATEWAY_KEYS_FILE',
 });
 export type GatewayConfig = Readonly<z.infer<typeof Settings>>;
 

@@ -19,8 +19,11 @@ import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
 import { createAnswer } from './http/answer.ts';
+import { authenticate } from './http/auth.ts';
+import { answerBrokenRequests } from './http/broken-request.ts';
 import { createInternalApp } from './http/internal.ts';
 import { createImageResolver } from './images/resolver.ts';
+import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createPrepare } from './prepare.ts';
 import { Relay } from './relay/relay.ts';
@@ -33,6 +36,7 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
   const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR));
+  const keys = config.GATEWAY_KEYS_FILE === undefined ? undefined : new LiveKeys(config.GATEWAY_KEYS_FILE, log);
   const replica = newIncarnation('g');
 
   const url = config.GATEWAY_REDIS_URL;
@@ -93,6 +97,7 @@ async function main(): Promise<void> {
     clock,
     log,
     metrics,
+    authenticate: authenticate(keys),
     openai,
     completions: openaiCompletions,
     score: createAzureScore({
@@ -127,6 +132,9 @@ async function main(): Promise<void> {
   await Promise.all(catalog.cards.map(({ name }) => admission.open(name)));
   const internalServer = await listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
   const publicServer = await listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
+  answerBrokenRequests(publicServer, openai);
+  if (keys === undefined)
+    log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
   log.info({ replica, port: config.GATEWAY_PORT, models: catalog.cards.map(({ name }) => name) }, 'listening');
 
   endWith(
@@ -158,6 +166,7 @@ async function main(): Promise<void> {
         because: 'dispatchers see that nobody reads here any more',
         run: async () => {
           registry.stop();
+          keys?.close();
           // Redis may be gone as well: what is left there lapses by itself.
           await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));
           for (const redis of connections) redis.disconnect();

@@ -5,6 +5,7 @@ import type { Catalog, ModelCard } from '#contract/model-card';
 import { compileRules, type CardPolicy, type CardRules } from './admission/card-rules.ts';
 import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
+import type { Caller } from './keys/caller.ts';
 
 /** A request that passed the card, with its pictures inside. */
 interface Prepared {
@@ -15,7 +16,7 @@ interface Prepared {
   readonly body: Buffer;
   readonly images: readonly ImageFacts[];
 }
-export type Prepare = (request: ChatRequest, keyId: string, signal: AbortSignal) => Promise<Prepared>;
+export type Prepare = (request: ChatRequest, caller: Caller, signal: AbortSignal) => Promise<Prepared>;
 
 export interface PrepareDeps {
   readonly catalog: Catalog;
@@ -33,24 +34,35 @@ export function createPrepare(deps: PrepareDeps): Prepare {
   const rules = new Map<ModelCard, CardRules>(
     deps.catalog.cards.map((card) => [card, compileRules(card, deps.policy)]),
   );
-  return async (request, keyId, signal) => {
-    const card = findCard(deps, request.model);
+  return async (request, caller, signal) => {
+    const card = findCard(deps, request.model, caller);
     const rule = rules.get(card) ?? compileRules(card, deps.policy);
     const { kind, maxTokens } = rule.checkBeforeImages(request);
     const resolved = kind === 'image' ? await deps.images.resolve(request, signal) : { request, images: [] };
     rule.checkWithImages(resolved.request, resolved.images);
-    const body = engineBody(resolved.request, { model: card.name, maxTokens, cacheSalt: keyId });
+    const body = engineBody(resolved.request, { model: card.name, maxTokens, cacheSalt: caller.id });
     return { card, kind, path: enginePath(request), body, images: resolved.images };
   };
 }
 
-/** @throws Failure `model_not_found`; a missing name means the only model served */
-export function findCard(deps: Pick<PrepareDeps, 'catalog' | 'unknownModel'>, name: string | undefined): ModelCard {
-  const { cards } = deps.catalog;
+/**
+ * A missing name means the only model served, or the only one that the caller may use.
+ * @throws Failure `model_not_found`, `forbidden`, `invalid_request` when it is not clear which model is meant
+ */
+export function findCard(
+  deps: Pick<PrepareDeps, 'catalog' | 'unknownModel'>,
+  name: string | undefined,
+  caller: Caller,
+): ModelCard {
+  const cards = deps.catalog.cards.filter((card) => caller.mayUse(card));
   const only = cards.length === 1 ? cards[0] : undefined;
-  const found =
-    name === undefined ? only : (deps.catalog.find(name) ?? (deps.unknownModel === 'single' ? only : undefined));
-  if (found !== undefined) return found;
+  const named = name === undefined ? only : deps.catalog.find(name);
+  const found = named ?? (deps.unknownModel === 'single' ? only : undefined);
+  if (found !== undefined && caller.mayUse(found)) return found;
+  if (found !== undefined || cards.length === 0)
+    throw new Failure('forbidden', `the key ${caller.id} is not meant for ${found?.name ?? 'any model served here'}`, {
+      param: 'model',
+    });
   const served = cards.map((card) => card.name).join(', ');
   const message =
     name === undefined

@@ -39,6 +39,15 @@ const Settings = z.object({
   WORKER_STATE_DIR: z.string().default(join(tmpdir(), 'penstock-worker')),
   /** from spawn to ready; an engine that takes longer is killed and started anew */
   WORKER_START_TIMEOUT_MS: setting.milliseconds.default(900_000),
+  /**
+   * an engine with work that makes no step for this long is out of dispatch; default 5 s, 30 s without a GPU. A step
+   * computes some thousand tokens, well below a second on a GPU; a kernel that is compiled on first use takes seconds
+   */
+  WORKER_STALL_MS: setting.milliseconds.optional(),
+  /** and after this long it is replaced; default four times WORKER_STALL_MS */
+  WORKER_HANG_MS: setting.milliseconds.optional(),
+  /** an idle engine is made to generate one token this often, as a hang does not show without work */
+  WORKER_IDLE_CANARY_MS: setting.milliseconds.default(30_000),
   /** how long a stopping launcher lets running answers finish */
   WORKER_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** longest wait of an engine that was told to stop, before its process group is killed */

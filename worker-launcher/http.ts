@@ -10,7 +10,12 @@ export interface LauncherStatus {
   readonly engines: readonly (Omit<EngineReport, 'port'> & {
     readonly port: number | null;
     readonly restarts: number;
+    /** why it last failed and what to do about it, in a sentence */
     readonly lastFailure: string | null;
+    /** the same in a word */
+    readonly lastCause: string | null;
+    /** how far its start is, for people; null once it is ready */
+    readonly stage: string | null;
     /** whether it was ready at least once */
     readonly wasReady: boolean;
   })[];

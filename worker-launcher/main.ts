@@ -11,6 +11,7 @@ import { engineCommand } from './engine/command.ts';
 import { EngineLedger } from './engine/ledger.ts';
 import type { Limits } from './engine/state.ts';
 import { EngineSupervisor } from './engine/supervisor.ts';
+import type { StallLimits } from './engine/watch.ts';
 import { planEngines, readMachineFacts } from './engine-plan.ts';
 import { startInternalServer, type LauncherStatus } from './http.ts';
 import { createMetrics } from './metrics.ts';
@@ -36,6 +37,12 @@ function limitsFrom(config: WorkerConfig): Limits {
     backoffCapMs: 60_000,
     stableMs: 60_000,
   };
+}
+
+/** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */
+function stallLimitsFrom(config: WorkerConfig, onCpu: boolean): StallLimits {
+  const stallMs = config.WORKER_STALL_MS ?? (onCpu ? 30_000 : 5_000);
+  return { stallMs, hangMs: config.WORKER_HANG_MS ?? 4 * stallMs, idleCanaryMs: config.WORKER_IDLE_CANARY_MS };
 }
 
 /** @throws Error that lists the cards when it is not clear which one is meant */
@@ -84,6 +91,8 @@ async function launch(): Promise<void> {
       ...view,
       port: view.port ?? null,
       lastFailure: view.lastFailure ?? null,
+      lastCause: view.lastCause ?? null,
+      stage: view.stage ?? null,
       inFlight: dispatchers.inFlight(view.id),
     })),
   });
@@ -98,6 +107,7 @@ async function launch(): Promise<void> {
       ledger,
       log,
       limits: limitsFrom(config),
+      stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpu === undefined),
       probes: PROBES,
       command: (port) =>
         engineCommand(card, {

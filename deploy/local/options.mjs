@@ -20,6 +20,8 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
 
   penstock up [options]      start Redis, gateway and worker-launcher; Ctrl-C stops all of it
   npm start -- [options]     the same in a checkout
+  penstock keys --help       keys of callers: create, list, revoke
+  penstock card --help       model cards: check, import from Azure's catalog
 
   --port PORT        first of three ports in a row: public API, gateway internal, worker-launcher
                      internal; each further gateway takes the next two, then each further

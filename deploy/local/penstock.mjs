@@ -3,6 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cardCommand } from './card.mjs';
+import { keysCommand } from './keys.mjs';
 import { HELP, parseCommand } from './options.mjs';
 import { Refusal } from './refusal.mjs';
 import { up } from './up.mjs';
@@ -11,6 +13,12 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 // a reader that went away, such as `| head` or a closed terminal, is no reason to die half-way
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
+/** Commands that do one thing and end. */
+const TOOLS = new Map([
+  ['keys', keysCommand],
+  ['card', cardCommand],
+]);
+
 process.exitCode = await main().catch((error) => {
   if (!(error instanceof Refusal)) throw error;
   return complain(error.message);
@@ -18,6 +26,12 @@ process.exitCode = await main().catch((error) => {
 
 async function main() {
   const { name, version, engines } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8'));
+  const [first, ...rest] = process.argv.slice(2);
+  const tool = TOOLS.get(first ?? '');
+  if (tool !== undefined) {
+    if (!nodeIsNewEnough()) return complain(`this is Node ${process.versions.node}, and ${engines.node} is needed`);
+    return tool(rest, { root, cwd: process.cwd(), env: process.env, print: say, say: tell });
+  }
   const command = parseCommand(process.argv.slice(2), process.cwd());
   if (command.do === 'help') return say(HELP.trimEnd());
   if (command.do === 'version') return say(`${name} ${version}`);
@@ -34,6 +48,12 @@ function nodeIsNewEnough() {
 /** @param {string} line */
 function say(line) {
   process.stdout.write(`${line}\n`);
+  return 0;
+}
+
+/** @param {string} line */
+function tell(line) {
+  process.stderr.write(`${line}\n`);
   return 0;
 }
 

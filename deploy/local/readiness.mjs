@@ -32,9 +32,10 @@ export async function followEngines(name, statusUrl, say, signal) {
   const told = new Map();
   for (;;) {
     const engines = enginesIn(await ask(statusUrl));
-    for (const { id, state, pid, lastFailure } of engines) {
+    for (const { id, state, pid, stage, lastFailure } of engines) {
       const details = [
         pid === null ? [] : [`pid ${pid}`],
+        typeof stage === 'string' ? [stage] : [],
         lastFailure === null ? [] : [`last failure: ${lastFailure}`],
       ].flat();
       const line = `${name}, ${id}: ${state}${details.length === 0 ? '' : ` (${details.join('; ')})`}`;
@@ -58,7 +59,7 @@ export async function firstModel(apiUrl) {
 }
 
 /**
- * @typedef {{ id: string, state: string, pid: number | null, lastFailure: string | null }} EngineLine what `/status` of a
+ * @typedef {{ id: string, state: string, pid: number | null, stage?: string | null, lastFailure: string | null }} EngineLine what `/status` of a
  *   worker-launcher says of an engine, as far as it is shown
  * @param {{ body: unknown } | undefined} answer
  * @returns {EngineLine[]}

@@ -154,7 +154,7 @@ function outputOf(engineBody: Buffer): string {
 
 /**
  * The endpoint's rules: what its container would have said becomes 424 with the container's status in a header; a late
- * answer is 408; too many requests is an empty text. The body serves all readers: OpenAI's, azure-core's (`x-ms-error-code`
+ * answer is 408; too many requests is an empty text; a key that is not known is the endpoint's own word. The body serves all readers: OpenAI's, azure-core's (`x-ms-error-code`
  * equals `error.code`, `details` is a list) and those that walk FastAPI's `detail`.
  */
 function renderFailure(failure: Failure, deployment: Readonly<Record<string, string>>): Rendered {
@@ -164,6 +164,8 @@ function renderFailure(failure: Failure, deployment: Readonly<Record<string, str
     const reason = { 'content-type': 'text/plain', 'ms-azureml-model-error-reason': 'too_many_pending_request' };
     return { status: own, headers: { ...headers, ...reason }, body: '' };
   }
+  if (own === 401)
+    return { status: own, headers: { ...headers, 'content-type': 'text/plain' }, body: 'key_auth_access_denied' };
   const body = JSON.stringify({
     error: { ...errorObject(failure), status: own, details: [] },
     ...(failure.options.param === undefined ? {} : { detail: [detailOf(failure, failure.options.param)] }),

@@ -45,7 +45,6 @@ export interface Answer {
   deliver(res: Response, ready: Ready): Promise<void>;
 }
 
-const NO_KEY = 'anonymous';
 const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
 
 export function createAnswer(deps: AnswerDeps): Answer {
@@ -53,7 +52,8 @@ export function createAnswer(deps: AnswerDeps): Answer {
     ready: async (res, request, timeoutMs) => {
       const context = requestContext(res);
       noteRequest(context, request, res);
-      const { card, kind, path, body, images } = await deps.prepare(request, NO_KEY, context.signal);
+      const { caller, signal } = context;
+      const { card, kind, path, body, images } = await deps.prepare(request, caller, signal);
       context.model = card.name;
       Object.assign(context.fields, {
         kind,
@@ -61,7 +61,14 @@ export function createAnswer(deps: AnswerDeps): Answer {
       });
       const deadline = { deadlineMs: timeoutMs, deadlineAt: context.arrivedAt + timeoutMs };
       return {
-        question: { model: card.name, kind, path, body: new HeldBody(deps.bodies, body), keyId: NO_KEY, ...deadline },
+        question: {
+          model: card.name,
+          kind,
+          path,
+          body: new HeldBody(deps.bodies, body),
+          keyId: caller.id,
+          ...deadline,
+        },
         stream: request.stream,
         passUsage: request.includeUsage,
         messagesParam: request.messagesParam,

@@ -5,6 +5,7 @@ import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { Phases } from '../ask.ts';
+import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 
 const ID_LIMIT = 100;
@@ -19,6 +20,8 @@ export interface RequestContext {
   readonly phases: Phases;
   /** fields of the wide log line */
   readonly fields: Record<string, unknown>;
+  /** who asks, once a key has been found valid */
+  caller: Caller;
   /** name of the card, once it is known */
   model: string;
   firstByteAt?: number;
@@ -47,7 +50,8 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
     const phases: Phases = { requestId: '', repeats: 0 };
-    const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, model: 'unknown' };
+    const known = { caller: NOBODY, model: 'unknown' };
+    const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });
     res.once('close', () => {
@@ -68,6 +72,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           outcome: res.writableFinished ? (fields['failure'] ?? 'answered') : 'client_closed',
           requestId: phases.requestId,
           callerRequestId: res.getHeader('x-request-id'),
+          keyId: context.caller.id,
           model: context.model,
           ...fields,
           ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),

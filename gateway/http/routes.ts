@@ -1,15 +1,21 @@
-import { Router, type RequestHandler } from 'express';
+import { Router, type Request, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
 import type { Catalog } from '#contract/model-card';
 import type { Dialect } from '../dialects/dialect.ts';
 import { scoreOpenApi } from '../dialects/score-openapi.ts';
 import type { Answer } from './answer.ts';
+import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
 import { readBody } from './json-body.ts';
 import { getModel, listModels } from './models.ts';
 import { withContext, type ContextDeps } from './request-context.ts';
 
+/** The paths that need no key. */
+const OPEN_PATHS = ['/'];
+
 export interface RouteDeps extends ContextDeps {
+  /** lets the holders of keys pass */
+  readonly authenticate: RequestHandler;
   readonly catalog: Catalog;
   readonly answer: Answer;
   readonly openai: Dialect;
@@ -24,9 +30,9 @@ export interface RouteDeps extends ContextDeps {
 export function createRoutes(deps: RouteDeps): Router {
   const router = Router({ caseSensitive: true });
   const body = readBody(deps.bodyLimitBytes);
-  const openai = withContext(deps.openai, deps);
-  const completions = withContext(deps.completions, deps);
-  const score = withContext(deps.score, deps);
+  const openai = [withContext(deps.openai, deps), deps.authenticate];
+  const completions = [withContext(deps.completions, deps), deps.authenticate];
+  const score = [withContext(deps.score, deps), deps.authenticate];
   const document = scoreOpenApi(deps.catalog);
 
   router
@@ -41,7 +47,7 @@ export function createRoutes(deps: RouteDeps): Router {
     .all(only('POST'));
   router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
-  router.route('/v1/models/:id').all(openai).get(getModel(deps.catalog)).all(only('GET'));
+  router.route('/v1/models/*id').all(openai).get(getModel(deps.catalog)).all(only('GET'));
   router
     .route('/swagger.json')
     .all(score)
@@ -51,10 +57,10 @@ export function createRoutes(deps: RouteDeps): Router {
     .all(only('GET'));
   router.route('/').get(healthy);
   router.use(['/v1/batches', '/v1/files'], openai, noBatch(deps.catalog));
-  router.use(openai, (req) => {
+  router.use(...openai, (req: Request) => {
     throw new Failure('route_not_found', `there is no ${req.method} ${req.path.slice(0, 200)} here`);
   });
-  return router;
+  return requireKeys(router, OPEN_PATHS, deps.authenticate);
 }
 
 /** What Azure's containers answer to a probe of `/`. */

@@ -39,7 +39,7 @@ export class StreamReply implements Reply {
   #events: EngineEvents;
   readonly #res: Response;
   readonly #options: StreamReplyOptions;
-  readonly #keepAlive: NodeJS.Timeout;
+  #keepAlive: NodeJS.Timeout;
   #lastWriteAt: number;
   #status = 0;
   #errorBody: Buffer[] = [];
@@ -53,7 +53,7 @@ export class StreamReply implements Reply {
     this.#options = options;
     this.#events = new EngineEvents(options.passUsage);
     this.#lastWriteAt = options.clock();
-    this.#keepAlive = setInterval(() => this.#keepOpen(), Math.min(1_000, options.keepAliveMs));
+    this.#keepAlive = setTimeout(() => this.#keepOpen(), options.keepAliveMs);
   }
 
   head(head: Head): void {
@@ -66,7 +66,7 @@ export class StreamReply implements Reply {
       return undefined;
     }
     const bytes = this.#events.take(chunk);
-    const broken = this.#events.error === undefined ? undefined : brokenStream(this.#events.error);
+    const broken = this.#saidBroken();
     if (bytes.length === 0) return broken;
     if (!this.#sawData) {
       this.#sawData = true;
@@ -78,11 +78,15 @@ export class StreamReply implements Reply {
   }
 
   end(): Failure | undefined {
-    const { messagesParam } = this.#options;
-    if (this.#status !== 200) return engineFailure(this.#status, Buffer.concat(this.#errorBody), messagesParam);
-    const { done, refusal, error } = this.#events;
-    if (refusal !== undefined) return engineFailure(refusal.status, refusal.body, messagesParam);
-    return done ? undefined : brokenStream(error);
+    if (this.#status !== 200)
+      return engineFailure(this.#status, Buffer.concat(this.#errorBody), this.#options.messagesParam);
+    return this.#saidBroken() ?? (this.#events.done ? undefined : brokenStream(undefined));
+  }
+
+  #saidBroken(): Failure | undefined {
+    const { refusal, error } = this.#events;
+    if (refusal !== undefined) return engineFailure(refusal.status, refusal.body, this.#options.messagesParam);
+    return error === undefined ? undefined : brokenStream(error);
   }
 
   resume(original: Buffer): Resume {
@@ -140,7 +144,7 @@ export class StreamReply implements Reply {
 
   /** Stops the keep-alive; to be called when the request is over, however it ended. */
   close(): void {
-    clearInterval(this.#keepAlive);
+    clearTimeout(this.#keepAlive);
     if (typeof this.#options.sent !== 'string') this.#options.sent.release();
   }
 
@@ -148,8 +152,13 @@ export class StreamReply implements Reply {
     return this.#bytes;
   }
 
+  /** Waits for just the rest of the silence: a check at fixed intervals comes late by up to one of them. */
   #keepOpen(): void {
-    if (this.#options.clock() - this.#lastWriteAt >= this.#options.keepAliveMs) this.#write(': keep-alive\n\n');
+    const { clock, keepAliveMs } = this.#options;
+    if (this.#res.destroyed) return;
+    if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(': keep-alive\n\n');
+    const restMs = this.#lastWriteAt + keepAliveMs - clock();
+    this.#keepAlive = setTimeout(() => this.#keepOpen(), Math.max(1, restMs));
   }
 
   #write(bytes: Buffer | string): void {

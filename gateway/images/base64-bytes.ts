@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Decoded in one go, in bytes; a multiple of three. */
-const WINDOW = 192 * 1024;
+const WINDOW = 768;
 /** Decoded before others get their turn. */
-const TURN_BYTES = 8 * WINDOW;
+const TURN_BYTES = 256 * WINDOW;
 
 /** Reads single bytes of a picture that stays base64: a window of it is decoded at a time. */
 export class Base64Bytes {

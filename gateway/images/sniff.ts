@@ -22,7 +22,8 @@ export function sniffImage(head: Uint8Array): Sniffed | undefined {
   const type = typeOf(head);
   if (type === undefined) return undefined;
   try {
-    const { width, height } = imageSize(head);
+    // A copy: the library reads past the end of a view, into whatever stands behind it in the same memory.
+    const { width, height } = imageSize(new Uint8Array(head));
     return width > 0 && height > 0 ? { type, width, height } : undefined;
   } catch {
     return undefined;

@@ -5,9 +5,9 @@ export interface Route {
   readonly input: string;
   readonly prefix: string;
   /** a whole body with these parameters */
-  withParameters(parameters: object): object;
+  readonly withParameters: (parameters: object) => object;
   /** a whole body with this in the conversation's place */
-  withInput(input: unknown): object;
+  readonly withInput: (input: unknown) => object;
 }
 
 const MESSAGES = [{ role: 'user', content: 'hi' }];

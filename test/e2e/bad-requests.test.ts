@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { request } from 'undici';
 import { z } from 'zod';
@@ -47,20 +50,46 @@ test.each(BAD_REQUESTS.map((bad) => [bad.fault, `${bad.method} ${bad.path}`, bad
     const { status, headers, text } = await send(bad);
     const { error } = ErrorBody.parse(JSON.parse(text));
     const moved = (await stack.metric('penstock_jobs_added_total')) - jobs;
-    const answer = `${String(status)} ${error.code}`;
-    seen.push([fault, route, `${String(bad.status)} ${bad.code}`, answer, error.param ?? '', String(moved)].join('\t'));
+    const behind = headers['ms-azureml-model-error-statuscode'];
+    const answer = `${String(status)}${behind === undefined ? '' : `/${String(behind)}`} ${error.code}`;
+    const expected = `${String(bad.status)}${bad.status === 424 ? `/${String(bad.inner)}` : ''} ${bad.code}`;
+    seen.push([fault, route, expected, answer, error.param ?? '', String(moved)].join('\t'));
 
-    expect([answer, error.param ?? undefined]).toEqual([`${String(bad.status)} ${bad.code}`, bad.param]);
+    expect([answer, error.param ?? undefined]).toEqual([expected, bad.param]);
     expect(moved).toBe(0);
     expect(headers['content-type']).toMatch(/^application\/json/);
     expect(Buffer.byteLength(text)).toBeLessThan(LARGEST_ANSWER_BYTES);
     expect(headers['x-request-id']).toBeDefined();
     if (bad.param !== undefined && bad.param !== 'model') expect(error.message).toContain(bad.param.split('.').at(-1));
-    if (bad.path !== '/score') return;
-    expect(headers['ms-azureml-model-error-statuscode']).toBe(bad.status === 424 ? String(bad.inner) : undefined);
-    expect(headers['x-ms-error-code']).toBe(bad.code);
+    if (bad.path === '/score') expect(headers['x-ms-error-code']).toBe(bad.code);
   },
 );
+
+test('a body over the limit that does not say its length is refused while it comes', async () => {
+  const endless = Readable.from(
+    (function* () {
+      for (let i = 0; i < 100; i += 1) yield Buffer.alloc(100_000, 0x20);
+    })(),
+  );
+  const headers = { 'content-type': 'application/json' };
+  const answer = await request(`${stack.url}/v1/completions`, { method: 'POST', headers, body: endless });
+  expect(answer.statusCode).toBe(413);
+  expect(await answer.body.json()).toMatchObject({ error: { code: 'body_too_large', allowed: 4_000_000 } });
+});
+
+test.each([
+  ['headers that are too large', `GET / HTTP/1.1\r\nhost: a\r\ncookie: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+  ['what is no HTTP at all', 'hello\r\n\r\n', 400],
+])('%s: an answer in JSON all the same', async (_what, bytes, status) => {
+  const socket = connect(Number(new URL(stack.url).port), '127.0.0.1');
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  socket.write(bytes);
+  await once(socket, 'close');
+  const [head = '', body = ''] = text.split('\r\n\r\n');
+  expect(head).toContain(`HTTP/1.1 ${String(status)} `);
+  expect(ErrorBody.safeParse(JSON.parse(body)).success).toBe(true);
+});
 
 test('after all of it the engine has seen nothing, and a good request is served', async () => {
   expect(await stack.metric('penstock_jobs_added_total')).toBe(0);

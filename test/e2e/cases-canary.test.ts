@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ALL, WITH_MESSAGES, chat, completions } from '../bad-requests/route.ts';
+import { eventually } from '../support/eventually.ts';
 import { dataUri, png } from '../support/pictures.ts';
 import { postJson } from '../support/post.ts';
 import { startStack, type Stack } from '../support/stack.ts';
@@ -21,7 +22,7 @@ afterAll(async () => {
 
 const picture = png(4, 4);
 /** 15 MB that are no picture, and hold the canary all over */
-const large = Buffer.alloc(14_999_999, CANARY_BASE64.slice(0, 40)).toString('latin1');
+const large = Buffer.alloc(14_999_996, CANARY_BASE64.slice(0, 40)).toString('latin1');
 const user = (content: unknown): object[] => [{ role: 'user', content }];
 const image = (url: string): object => ({ type: 'image_url', image_url: { url, x: 7 } });
 
@@ -39,8 +40,12 @@ const CONVERSATIONS: readonly (readonly [what: string, input: unknown])[] = [
   ['too long a text', user(`${CANARY} `.repeat(200_000))],
 ];
 
-/** Everything that anybody but the client can read. */
-async function traces(): Promise<string> {
+/**
+ * Everything that anybody but the client can read.
+ * @param last id of the latest request, which the log must have reached
+ */
+async function traces(last: string | null): Promise<string> {
+  await eventually('the request is logged', () => last !== null && stack.gateways[0]?.output().includes(last));
   const logs = [...stack.gateways, ...stack.launchers].map(({ output }) => output());
   const pages = [...stack.gateways, ...stack.launchers].map(async ({ internalUrl }) =>
     Promise.all(['/metrics', '/status'].map(async (path) => (await fetch(internalUrl + path)).text())),
@@ -59,12 +64,15 @@ async function traces(): Promise<string> {
 
 test.each(CONVERSATIONS)(
   '%s: refused without a word of prompt or picture, to the client or to a log',
-  async (_what, input) => {
+  async (what, input) => {
+    const parameters = what === 'a number as text' ? { temperature: 'hot' } : {};
+    let last: string | null = null;
     for (const route of WITH_MESSAGES) {
-      const { status, text } = await postJson(stack.url + route.path, {
+      const { status, headers, text } = await postJson(stack.url + route.path, {
         ...route.withInput(input),
-        temperature: 'hot',
+        ...parameters,
       });
+      last = headers.get('x-request-id');
       expect(status).toBeGreaterThanOrEqual(400);
       expect(status).toBeLessThan(500);
       expect(Buffer.byteLength(text)).toBeLessThan(2_000);
@@ -72,7 +80,7 @@ test.each(CONVERSATIONS)(
       expect(text).not.toContain(CANARY.repeat(2));
       expect(text).not.toContain('"input":');
     }
-    const found = await traces();
+    const found = await traces(last);
     expect(found).not.toContain(CANARY);
     expect(found).not.toContain(CANARY_BASE64.slice(0, 20));
   },
@@ -80,17 +88,19 @@ test.each(CONVERSATIONS)(
 );
 
 test('JSON that is cut inside a picture, or inside a prompt, is not quoted', async () => {
+  let last: string | null = null;
   for (const route of ALL) {
     const cut = JSON.stringify(route.withInput(user([image(`data:image/png;base64,${large}`)]))).slice(0, 9_000_000);
     for (const body of [cut, `{"prompt": "${CANARY}`, `${CANARY}`]) {
-      const { text } = await postJson(stack.url + route.path, body);
+      const { headers, text } = await postJson(stack.url + route.path, body);
+      last = headers.get('x-request-id');
       expect(JSON.parse(text)).toMatchObject({ error: { code: 'invalid_json' } });
       expect(Buffer.byteLength(text)).toBeLessThan(2_000);
       expect(text).not.toContain(CANARY);
       expect(text).not.toContain(CANARY_BASE64.slice(0, 20));
     }
   }
-  const found = await traces();
+  const found = await traces(last);
   expect(found).not.toContain(CANARY);
   expect(found).not.toContain(CANARY_BASE64.slice(0, 20));
 }, 60_000);
@@ -104,10 +114,12 @@ test('a key, good or bad, and a prompt that is answered leave no trace either', 
     [completions.path, { prompt: [CANARY, CANARY] }],
     [completions.path, { prompt: CANARY, model: CANARY }],
   ] as const;
+  let last: string | null = null;
   for (const [path, body] of bodies) {
     const answer = await fetch(stack.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
     expect([200, 400, 404]).toContain(answer.status);
     await answer.text();
+    last = answer.headers.get('x-request-id');
   }
-  expect(await traces()).not.toContain(CANARY);
+  expect(await traces(last)).not.toContain(CANARY);
 });

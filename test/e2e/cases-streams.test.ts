@@ -1,84 +1,284 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { chat, completions, type Route } from '../bad-requests/route.ts';
-import { postJson } from '../support/post.ts';
-import { startStack, type Stack } from '../support/stack.ts';
+import { call, type Outcome } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { either, lasts } from '../support/full-length.ts';
+import {
+  chunk,
+  DONE,
+  EVENT_STREAM,
+  startScriptedStack,
+  usageEvent,
+  wholeAnswer,
+  type Script,
+  type ScriptedStack,
+} from '../support/scripted-stack.ts';
 
-/** A client that checks every chunk: typed clients fail on a missing `delta` or `finish_reason`. */
-const common = { index: z.literal(0), finish_reason: z.string().nullable() };
-const Chunk = z.object({
-  id: z.string(),
-  created: z.number(),
-  model: z.string(),
-  choices: z.tuple([
-    z.union([
-      z.object({ ...common, delta: z.object({ content: z.string().optional() }) }),
-      z.object({ ...common, text: z.string() }),
-    ]),
-  ]),
-});
-const Whole = z.object({
-  choices: z.tuple([
-    z.object({
-      message: z.object({ content: z.string() }).optional(),
-      text: z.string().optional(),
-      finish_reason: z.string(),
-    }),
-  ]),
-});
+/** What users met at 15 s of keep-alive, or at a fiftieth of it. */
+const scaled = (ms: number): number => either(ms, ms / 50);
+const KEEP_ALIVE_MS = scaled(15_000);
+/** How late a machine that is busy may be. */
+const LATE_MS = 250;
+const STREAMS_EACH = either(200, 40);
 
-let stack: Stack;
+const ROUTES = [
+  ['/v1/chat/completions', (text: string) => ({ messages: [{ role: 'user', content: text }] })],
+  ['/v1/completions', (text: string) => ({ prompt: text })],
+] as const;
+const score = (text: string): object => ({ input_data: { input_string: [{ role: 'user', content: text }] } });
+
+let scripted: ScriptedStack;
 beforeAll(async () => {
-  stack = await startStack({ workerEnv: { WORKER_ENGINE_ARGS: '--stream-interval 4' } });
+  scripted = await startScriptedStack({ gatewayEnv: { GATEWAY_KEEP_ALIVE_MS: String(KEEP_ALIVE_MS) } });
 }, 60_000);
 afterAll(async () => {
-  await stack[Symbol.asyncDispose]();
+  await scripted[Symbol.asyncDispose]();
 });
 
-async function whole(route: Route, parameters: object) {
-  const { text } = await postJson(stack.url + route.path, route.withParameters(parameters));
-  const [choice] = Whole.parse(JSON.parse(text)).choices;
-  return { text: choice.message?.content ?? choice.text ?? '', finish: choice.finish_reason };
+interface Read {
+  readonly text: string;
+  readonly comments: number;
+  readonly usages: number;
+  readonly error: string | undefined;
+  readonly isDone: boolean;
 }
-async function streamed(route: Route, parameters: object) {
-  const { text } = await postJson(stack.url + route.path, route.withParameters({ ...parameters, stream: true }));
-  const events = text.split('\n\n').filter((event) => event !== '');
-  expect(events.pop()).toBe('data: [DONE]');
-  const chunks = events.map((event) => Chunk.parse(JSON.parse(event.slice('data: '.length))));
-  const choices = chunks.map(({ choices: [choice] }) => choice);
+const Event = z.object({
+  choices: z.array(z.object({ delta: z.object({ content: z.string() }) })).optional(),
+  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
+  error: z.object({ code: z.string() }).optional(),
+});
+/** Reads a stream as the strictest client does: events and comments between them, and nothing else. */
+function read({ body }: Outcome): Read {
+  const blocks = body.split('\n\n');
+  expect(blocks.pop()).toBe('');
+  const isDone = blocks.at(-1) === 'data: [DONE]';
+  if (isDone) blocks.pop();
+  const comments = blocks.filter((block) => block === ': keep-alive').length;
+  const events = blocks
+    .filter((block) => block !== ': keep-alive')
+    .map((block) => {
+      expect(block.startsWith('data: {')).toBe(true);
+      return Event.parse(JSON.parse(block.slice('data: '.length)));
+    });
   return {
-    text: choices.map((choice) => ('delta' in choice ? (choice.delta.content ?? '') : choice.text)).join(''),
-    finish: choices.flatMap((choice) => choice.finish_reason ?? []),
-    identities: new Set(chunks.map(({ id, created, model }) => `${id} ${String(created)} ${model}`)),
-    chunks: chunks.length,
+    text: events.map(({ choices }) => choices?.[0]?.delta.content ?? '').join(''),
+    comments,
+    usages: events.filter(({ usage }) => usage !== undefined).length,
+    error: events.find(({ error }) => error !== undefined)?.error?.code,
+    isDone,
+  };
+}
+const post = (path: string, body: object, headers?: Record<string, string>, base = scripted.stack.url) =>
+  call(base + path, body, headers).ended;
+
+/** A balancer that cuts a connection on which nothing went back to the client for so long. */
+async function startBalancer(idleMs: number): Promise<AsyncDisposable & { readonly url: string }> {
+  const { port } = new URL(scripted.stack.url);
+  const server = createServer((client) => {
+    const upstream = connect(Number(port), '127.0.0.1');
+    const idle = setTimeout(() => client.destroy(), idleMs);
+    upstream.on('data', () => idle.refresh());
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.pipe(to);
+      from.on('error', () => {});
+      from.on('close', () => {
+        clearTimeout(idle);
+        to.destroy();
+      });
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  return {
+    url: `http://127.0.0.1:${String(typeof address === 'object' ? address?.port : 0)}`,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, 'close');
+    },
   };
 }
 
-test.each([
-  [chat, 1],
-  [chat, 5],
-  [chat, 13],
-  [completions, 1],
-  [completions, 5],
-  [completions, 13],
-])('$path, %i tokens in chunks of four: no text and no reason is lost at the end', async (route, tokens) => {
-  const parameters = { max_tokens: tokens, temperature: 0, ignore_eos: true };
-  const expected = await whole(route, parameters);
-  const seen = await streamed(route, parameters);
-  expect(expected.text).not.toBe('');
-  expect([seen.text, seen.finish]).toEqual([expected.text, [expected.finish]]);
-  expect(expected.finish).toBe('length');
-  expect(seen.identities.size).toBe(1);
-  expect(seen.chunks).toBeLessThan(tokens + 2);
+test.each(ROUTES)(
+  'a first token after a minute and a half passes a balancer that cuts after a minute of silence: %s',
+  async (path, request) => {
+    const silenceMs = scaled(90_000);
+    await using balancer = await startBalancer(scaled(60_000));
+    const half = chunk('one event').length / 2;
+    scripted.script = async (res, { text }) => {
+      // vLLM sends its headers before the first token.
+      res.writeHead(200, EVENT_STREAM).flushHeaders();
+      if (text === 'silent inside an event') res.write(chunk('one event').slice(0, half));
+      await lasts(silenceMs);
+      res.write(text === 'silent inside an event' ? chunk('one event').slice(half) : chunk('one event'));
+      res.end(DONE);
+    };
+    const asked = ['silent before the first event', 'silent inside an event'].map((text) =>
+      post(path, { ...request(text), stream: true }, {}, balancer.url),
+    );
+    for (const outcome of await Promise.all(asked)) {
+      expect(outcome).toMatchObject({ status: 200, isWhole: true });
+      expect(outcome.headers['content-type']).toContain('text/event-stream');
+      expect(read(outcome)).toMatchObject({ text: 'one event', isDone: true, error: undefined });
+      expect(read(outcome).comments).toBeGreaterThanOrEqual(4);
+      const gaps = outcome.pieces.map(({ atMs }, i) => atMs - (outcome.pieces[i - 1]?.atMs ?? 0));
+      expect(Math.max(...gaps)).toBeLessThan(KEEP_ALIVE_MS + LATE_MS);
+    }
+  },
+  scaled(90_000) + 30_000,
+);
+
+test.each([14_900, 15_000, 15_100])(
+  'first tokens just as the keep-alive is due, at %d of 15000 ms: all streams whole, comments between events only',
+  async (firstMs) => {
+    scripted.script = async (res, { text }) => {
+      res.writeHead(200, EVENT_STREAM).flushHeaders();
+      await lasts(scaled(firstMs));
+      for (let n = 0; n < 5; n += 1) res.write(chunk(`${text}-${String(n)} `));
+      res.end(DONE);
+    };
+    const asked = Array.from({ length: STREAMS_EACH }, (_, n) =>
+      post('/v1/chat/completions', {
+        messages: [{ role: 'user', content: String(n) }],
+        stream: true,
+      }),
+    );
+    for (const [n, outcome] of (await Promise.all(asked)).entries()) {
+      const text = [0, 1, 2, 3, 4].map((i) => `${String(n)}-${String(i)} `).join('');
+      expect(outcome).toMatchObject({ status: 200, isWhole: true });
+      expect(read(outcome)).toMatchObject({ text, isDone: true, error: undefined });
+    }
+  },
+  scaled(15_000) + 30_000,
+);
+
+const fails =
+  (afterMs: number): Script =>
+  async (res, { text }) => {
+    await lasts(afterMs);
+    const status = text === 'refused' ? 400 : 500;
+    const error = { message: `${text} by the engine`, type: 'x', param: null, code: status };
+    res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
+  };
+test.each(ROUTES)(
+  'a failure before the first keep-alive keeps its own status, one after it is an error event without [DONE]: %s',
+  async (path, request) => {
+    const ask = (text: string): Promise<Outcome> => post(path, { ...request(text), stream: true });
+    scripted.script = fails(scaled(10_000));
+    const early = await Promise.all([ask('refused'), ask('failed')]);
+    expect(early.map(({ status }) => status)).toEqual([400, 502]);
+    for (const { headers } of early) expect(headers['content-type']).toContain('application/json');
+    scripted.script = fails(scaled(40_000));
+    for (const late of await Promise.all([ask('refused'), ask('failed')])) {
+      expect(late).toMatchObject({ status: 200, isWhole: true });
+      expect(read(late)).toMatchObject({ isDone: false, text: '' });
+      expect(read(late).error).toMatch(/^engine_/);
+    }
+  },
+  scaled(50_000) + 30_000,
+);
+
+test(
+  'an answer that is not streamed holds no keep-alive, however long it takes',
+  async () => {
+    scripted.script = async (res) => {
+      await lasts(scaled(40_000));
+      res.writeHead(200, { 'content-type': 'application/json' }).end(wholeAnswer('late'));
+    };
+    const [chat, scored] = await Promise.all([
+      post('/v1/chat/completions', { messages: [{ role: 'user', content: 'x' }] }),
+      post('/score', score('x')),
+    ]);
+    expect([chat.status, scored.status]).toEqual([200, 200]);
+    expect(chat.body).toBe(wholeAnswer('late'));
+    expect(JSON.parse(scored.body)).toEqual({ output: 'late' });
+  },
+  scaled(40_000) + 30_000,
+);
+
+/** The token counts of the wide log line of the request that carried this id. */
+async function logged(id: string): Promise<{ promptTokens?: number; completionTokens?: number }> {
+  const line = await eventually(`the log line of ${id}`, () =>
+    scripted.stack.gateways[0]
+      ?.output()
+      .split('\n')
+      .find((one) => one.includes(`"callerRequestId":"${id}"`)),
+  );
+  return z.object({ promptTokens: z.number(), completionTokens: z.number() }).parse(JSON.parse(line));
+}
+
+test.each(
+  ROUTES.flatMap(([path, request]) =>
+    [{ include_usage: false }, undefined, {}, null, { include_usage: true }].map(
+      (options, n) => [JSON.stringify(options), path, request, options, `usage-${path}-${String(n)}`] as const,
+    ),
+  ),
+)(
+  'usage comes to who asked for it, and the log has it always: stream_options %s at %s',
+  async (_text, path, request, options, id) => {
+    scripted.script = (res, { asksUsage }) => {
+      res.writeHead(200, EVENT_STREAM);
+      res.write(chunk('a') + chunk('b', 'stop'));
+      if (asksUsage) res.write(usageEvent(11, 2));
+      res.end(DONE);
+    };
+    const extra = options === undefined ? {} : { stream_options: options };
+    const outcome = await post(path, { ...request('x'), stream: true, ...extra }, { 'x-request-id': id });
+    const isAsked = options !== null && options !== undefined && 'include_usage' in options && options.include_usage;
+    const tail = (isAsked ? usageEvent(11, 2) : '') + DONE;
+    expect(outcome.body.endsWith(chunk('b', 'stop') + tail)).toBe(true);
+    expect(read(outcome)).toMatchObject({ text: 'ab', usages: isAsked ? 1 : 0, isDone: true });
+    if (!isAsked) expect(outcome.body).not.toMatch(/"usage"|"choices":\[\]/);
+    expect(await logged(id)).toMatchObject({ promptTokens: 11, completionTokens: 2 });
+  },
+);
+
+test.each(ROUTES)('stream_options without stream is refused by name: %s', async (path, request) => {
+  const before = scripted.engine.requests.length;
+  const outcome = await post(path, { ...request('x'), stream_options: { include_usage: true } });
+  expect(outcome.status).toBe(400);
+  expect(JSON.parse(outcome.body)).toMatchObject({ error: { param: 'stream_options' } });
+  expect(scripted.engine.requests.length).toBe(before);
 });
 
-test.each([chat, completions])('$path: a stop text met on the last token ends both forms alike', async (route) => {
-  const parameters = { max_tokens: 5, temperature: 0, ignore_eos: true };
-  const { text } = await whole(route, parameters);
-  const stop = text.slice(-3);
-  const expected = await whole(route, { ...parameters, stop });
-  const seen = await streamed(route, { ...parameters, stop });
-  expect(expected).toEqual({ text: text.slice(0, text.indexOf(stop)), finish: 'stop' });
-  expect([seen.text, seen.finish]).toEqual([expected.text, ['stop']]);
-  expect(seen.identities.size).toBe(1);
+test('/score says no usage, and the log has it', async () => {
+  scripted.script = (res) => void res.end(wholeAnswer('hi', 11, 2));
+  const outcome = await post('/score', score('x'), { 'x-request-id': 'usage-score' });
+  expect(JSON.parse(outcome.body)).toEqual({ output: 'hi' });
+  expect(await logged('usage-score')).toMatchObject({ promptTokens: 11, completionTokens: 2 });
 });
+
+const USAGE = usageEvent(1_234, 567);
+const cuts = (...at: number[]): string[] =>
+  [0, ...at].map((from, i) => (i < at.length ? USAGE.slice(from, at[i]) : USAGE.slice(from) + ''));
+const SPLITS: readonly (readonly [how: string, pieces: readonly string[]])[] = [
+  ['split inside "choices"', [...cuts(3, USAGE.indexOf('"choices"') + 4), DONE]],
+  ['split inside a number', [...cuts(USAGE.indexOf('1234') + 2, USAGE.indexOf('567') + 1), DONE]],
+  ['split between its two line feeds', [...cuts(40, USAGE.length - 1), DONE]],
+  ['glued to [DONE]', [USAGE + DONE]],
+];
+test.each(SPLITS.flatMap(([how, pieces]) => [true, false].map((asked) => [how, asked, pieces] as const)))(
+  'the closing usage event, %s, asked for %s: passed once or removed whole, and counted',
+  async (_how, asked, pieces) => {
+    const { stack } = scripted;
+    const TEXT = 'as in "choices":[] or {"choices":[],"usage":{}}';
+    scripted.script = async (res) => {
+      res.writeHead(200, EVENT_STREAM);
+      res.write(chunk(TEXT));
+      for (const piece of pieces) {
+        await lasts(50);
+        res.write(piece);
+      }
+      res.end();
+    };
+    const before = await stack.metric('gen_ai_client_token_usage_sum');
+    const body = { messages: [{ role: 'user', content: 'x' }], stream: true, stream_options: { include_usage: asked } };
+    const outcome = await post('/v1/chat/completions', body);
+    expect(outcome.body).toBe(chunk(TEXT) + (asked ? USAGE : '') + DONE);
+    expect((await stack.metric('gen_ai_client_token_usage_sum')) - before).toBe(1_234 + 567);
+  },
+);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import OpenAI from 'openai';
 import type { z } from 'zod';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
-import { Answer, post, startStream, type Streamed } from '../support/chat-client.ts';
+import { Answer, post, Refusal, startStream, type Streamed } from '../support/chat-client.ts';
 import { eventually } from '../support/eventually.ts';
 import { dataUri, png } from '../support/pictures.ts';
 import type { Stack } from '../support/stack.ts';
@@ -162,20 +162,25 @@ test('a prompt that only the engine finds too long: context_length_exceeded in e
 
 const CALL = { type: 'function', function: { name: 'paint', parameters: { type: 'object', properties: {} } } };
 const cutShort = { type: 'image_url', image_url: { url: dataUri(png(64, 48).subarray(0, 60)) } };
+const schema = (of: object): object => ({
+  response_format: { type: 'json_schema', json_schema: { name: 'thing', schema: of } },
+});
 const REFUSED_BY_THE_ENGINE: readonly (readonly [what: string, body: object])[] = [
-  ['a token that the model does not have', chat(hello, 4, { logit_bias: { 99999: 5 } })],
-  ['tools, which this model does not have', chat(hello, 4, { tools: [CALL] })],
+  ['a bias for a token that the model does not have', chat(hello, 4, { logit_bias: { 99999: 5 } })],
+  ['such a token as the end', chat(hello, 4, { stop_token_ids: [99_999] })],
+  ['a forbidden word of blanks', chat(hello, 4, { bad_words: ['  '] })],
   ['a schema of an unknown type', chat(hello, 4, schema({ type: 'nonsense' }))],
+  ['a choice of nothing', chat(hello, 4, { structured_outputs: { choice: [] } })],
+  ['a choice and a pattern', chat(hello, 4, { structured_outputs: { choice: ['a'], regex: 'b' } })],
+  ['tools, which this model does not have', chat(hello, 4, { tools: [CALL] })],
   ['more tokens at least than at most', chat(hello, 4, { min_tokens: 9 })],
   ['a picture that is cut short', chat([user([cutShort, text])], 4)],
 ];
-function schema(of: object): object {
-  return { response_format: { type: 'json_schema', json_schema: { name: 'thing', schema: of } } };
-}
-test.each(REFUSED_BY_THE_ENGINE)('%s: 400 with a sentence, streamed and not', async (_what, body) => {
+test.each(REFUSED_BY_THE_ENGINE)('%s: 400 with the same sentence, streamed and not', async (_what, body) => {
   const whole = await post(openaiUrl, body);
-  const error = { type: 'invalid_request_error', message: expect.stringMatching(/\w+ \w+/) };
-  expect([whole.status, await whole.json()]).toMatchObject([400, { error }]);
+  expect(whole.status).toBe(400);
+  const { error } = Refusal.parse(await whole.json());
+  expect(error).toMatchObject({ type: 'invalid_request_error', message: expect.stringMatching(/\w+ \w+/) });
   expect(await startStream(openaiUrl, body).ended).toMatchObject({ status: 400, error });
 });
 
@@ -187,14 +192,16 @@ test('log probabilities: one entry a token, with as many others as were asked fo
   expect(await response.json()).toMatchObject({ choices: [{ logprobs: { content } }] });
 });
 
-test('an answer that must be one of two words is one of them', async () => {
-  const { choices } = await wholeAnswer(
-    chat(hello, 40, { structured_outputs: { choice: ['red', 'blue'] }, ignore_eos: false }),
-  );
-  expect(choices[0]).toMatchObject({
-    message: { content: expect.stringMatching(/^(red|blue)$/) },
-    finish_reason: 'stop',
-  });
+test.each([
+  ['a schema', schema({ type: 'string', enum: ['red', 'blue'] }), /^"(red|blue)"$/],
+  ['a choice', { structured_outputs: { choice: ['red', 'blue'] } }, /^(red|blue)$/],
+])('an answer that %s binds to two words is one of them', async (_how, bound, words) => {
+  const body = chat(hello, 40, { ...bound, ignore_eos: false });
+  const { choices } = await wholeAnswer(body);
+  expect(choices[0]).toMatchObject({ message: { content: expect.stringMatching(words) }, finish_reason: 'stop' });
+  const streamed = await startStream(openaiUrl, body).ended;
+  expectWhole(streamed);
+  expect(streamed.text).toMatch(words);
 });
 
 test('more requests at once than an engine takes, with pictures among them: all are answered', async () => {

@@ -221,3 +221,22 @@ test('the replica dies in mid-answer: its generation is ended', async () => {
   await eventually('abort', () => engine.requests[0]?.abortedAt);
   expect(await server.client.exists(keys.replies(replica))).toBe(0);
 });
+
+const DYING = '{"error":{"message":"EngineCore encountered an issue. See stack trace","type":"InternalServerError"}}';
+const FAULTS: readonly (readonly [what: string, status: number, pieces: readonly string[], suspected: boolean])[] = [
+  ['an error status', 500, [DYING], true],
+  ['an error event', 200, ['data: {"x":1}\n\n', `data: ${DYING}\n\n`, 'data: [DONE]\n\n'], true],
+  ['a fault of one request', 500, ['{"error":{"message":"Cannot connect to host"}}'], false],
+  ['an answer about engines', 200, [`data: ${JSON.stringify({ x: `data: ${DYING}` })}\n\n`, 'data: [DONE]\n\n'], false],
+];
+test.each(FAULTS)('%s: an engine that tells of its own end is out of dispatch, others stay', async (_what, ...how) => {
+  const [status, pieces, suspected] = how;
+  await using engine = await startFakeEngine((res) => {
+    res.writeHead(status, { 'content-type': 'text/event-stream' });
+    for (const piece of pieces) res.write(piece);
+    res.end();
+  });
+  const { add, frame, suspects } = await start([engine]);
+  await frame(await add(1), 'end');
+  expect(suspects).toEqual(suspected ? ['engine-0'] : []);
+});

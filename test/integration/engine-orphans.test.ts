@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { startGuard } from '../../worker-launcher/engine/guard.ts';
 import { EngineLedger } from '../../worker-launcher/engine/ledger.ts';
+import { sharedMemoryOf } from '../../worker-launcher/engine/leftovers.ts';
 import { groupMembers, processFact, signalGroup } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';
+import { sharedMemory } from '../support/shared-memory.ts';
 import { silentLog } from '../support/silent-log.ts';
 
 let folder: string;
@@ -34,17 +36,24 @@ function startGroup() {
 const LAUNCHER = `
   const { startGuard } = await import(process.argv[1] + '/guard.js');
   const { startProcess } = await import(process.argv[1] + '/process.js');
+  const [, , mapped, free] = process.argv;
   const guard = startGuard();
   const command = { file: '/bin/sh', argv: ['-c', 'trap "" TERM HUP INT; sleep 300 & sleep 300; sleep 300'], env: {} };
   const engine = startProcess(command, () => {});
   guard.watch(engine.pid);
+  guard.note(mapped);
+  guard.note(free);
   console.log(engine.pid);
   setInterval(() => {}, 1000);
 `;
 
-test('a launcher that is killed with SIGKILL takes its engines with it', async () => {
+test('a launcher that is killed with SIGKILL takes its engines with it, and the shared memory that nobody uses', async () => {
+  using used = sharedMemory();
+  const free = `${used.path}0`;
+  copyFileSync(used.path, free);
+  const user = used.map();
   const built = join(process.cwd(), 'dist/worker-launcher/engine');
-  const launcher = spawn(process.execPath, ['--input-type=module', '-e', LAUNCHER, built], {
+  const launcher = spawn(process.execPath, ['--input-type=module', '-e', LAUNCHER, built, used.path, free], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [line] = (await once(launcher.stdout, 'data')) as [Buffer];
@@ -53,7 +62,11 @@ test('a launcher that is killed with SIGKILL takes its engines with it', async (
     await eventually('the whole group', () => groupMembers(pgid).length === 3);
     launcher.kill('SIGKILL');
     await eventually('the end of the group', () => groupMembers(pgid).length === 0, 2_000);
+    await eventually('no shared memory', () => !existsSync(free));
+    expect(existsSync(used.path)).toBe(true);
   } finally {
+    user.kill();
+    rmSync(free, { force: true });
     launcher.kill('SIGKILL');
     signalGroup(pgid, 'SIGKILL');
   }
@@ -98,6 +111,18 @@ test('the next launcher ends what a killed one left', async () => {
   expect(await new EngineLedger(folder, silentLog).sweep()).toEqual([group.pgid]);
   await group.ended;
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test('the next launcher clears the shared memory that a killed one left, unless somebody uses it', async () => {
+  using used = sharedMemory();
+  using free = sharedMemory();
+  const user = used.map();
+  await eventually('a mapping', () => sharedMemoryOf(user.pid).length > 0);
+  new EngineLedger(folder, silentLog).note('engine-0', 4_999_998, [used.path, free.path, '/dev/shm/model.safetensors']);
+  forgeNote(deadLauncher);
+  await new EngineLedger(folder, silentLog).sweep();
+  expect([existsSync(used.path), existsSync(free.path)]).toEqual([true, false]);
+  user.kill();
 });
 
 test('the sweep finds a group whose leading process is gone', async () => {

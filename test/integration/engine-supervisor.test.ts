@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { groupMembers, processFact } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';
+import { sharedMemory } from '../support/shared-memory.ts';
 import { fakeVllm, supervise } from '../support/supervised.ts';
 
 test('an engine is in service only after it generated a real token', async () => {
@@ -61,7 +63,8 @@ test('bad flags are not tried again, and are quoted', async () => {
   const text = 'vllm: error: unrecognized arguments: --nonsense';
   await using engine = await supervise({ args: ['--fail', text, '2'] });
   const view = await engine.until('stopped');
-  expect(view.lastFailure).toContain(text);
+  expect(view.lastFailure).toContain('vLLM does not take an argument: --nonsense');
+  expect(view.lastCause).toBe('bad_flag');
   expect(view.restarts).toBe(0);
 });
 
@@ -142,4 +145,22 @@ test('a second, more urgent stop shortens the first', async () => {
   await engine.supervisor.stop({ drainMs: 0, stopMs: 0 });
   await first;
   expect(groupMembers(pid ?? 0)).toEqual([]);
+});
+
+test('a killed engine leaves no shared memory', async () => {
+  using used = sharedMemory();
+  // The engine: a fake that answers, and a worker in its group that has the segment mapped.
+  await using engine = await supervise({
+    command: (port) => {
+      const fake = fakeVllm(port, []);
+      return { ...fake, file: '/bin/sh', argv: ['-c', `'${used.path}' 300 & exec "$0" "$@"`, fake.file, ...fake.argv] };
+    },
+    limits: { backoffMs: 60_000, backoffCapMs: 60_000 },
+  });
+  const { pid } = await engine.until('ready');
+  expect(existsSync(used.path)).toBe(true);
+  process.kill(pid ?? 0, 'SIGKILL');
+  await engine.until('backoff');
+  expect(groupMembers(pid ?? 0)).toEqual([]);
+  expect(existsSync(used.path)).toBe(false);
 });

@@ -26,7 +26,7 @@ const Chunk = z.object({
   ),
   usage: Usage.nullish(),
 });
-const Refusal = z.object({
+export const Refusal = z.object({
   error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string() }),
 });
 

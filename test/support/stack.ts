@@ -18,6 +18,8 @@ export interface StackOptions {
   readonly engines?: number;
   readonly gatewayEnv?: Readonly<Record<string, string>>;
   readonly workerEnv?: Readonly<Record<string, string>>;
+  /** what each launcher has besides, in their order */
+  readonly launcherEnvs?: readonly Readonly<Record<string, string>>[];
   /** do not wait for a ready engine */
   readonly waitForEngines?: boolean;
   /** how long engines may take to be ready, and a program to end; real engines need longer than these defaults */
@@ -72,7 +74,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     };
     const launcher = start(
       'dist/worker-launcher/main.js',
-      { ...base, ...env, ...options.workerEnv },
+      { ...base, ...env, ...options.workerEnv, ...options.launcherEnvs?.[launchers.length] },
       internal,
       internal,
     );

@@ -6,6 +6,7 @@ import type { EngineCommand } from '../../worker-launcher/engine/command.ts';
 import { EngineLedger } from '../../worker-launcher/engine/ledger.ts';
 import type { CrashReason, Limits } from '../../worker-launcher/engine/state.ts';
 import { EngineSupervisor, type EngineView } from '../../worker-launcher/engine/supervisor.ts';
+import type { StallLimits } from '../../worker-launcher/engine/watch.ts';
 import { eventually } from './eventually.ts';
 import { silentLog } from './silent-log.ts';
 
@@ -46,6 +47,7 @@ export async function supervise(options: {
   readonly args?: readonly string[];
   readonly command?: (port: number) => EngineCommand;
   readonly limits?: Partial<Limits>;
+  readonly stall?: Partial<StallLimits>;
 }): Promise<Supervised> {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-state-'));
   const views: EngineView[] = [];
@@ -56,6 +58,7 @@ export async function supervise(options: {
     slots: { text: 2, image: 1 },
     command: options.command ?? ((port) => fakeVllm(port, options.args ?? [])),
     limits: { ...QUICK, ...options.limits },
+    stall: { stallMs: 5_000, hangMs: 20_000, idleCanaryMs: 30_000, ...options.stall },
     probes: { healthMs: 500, canaryMs: 5_000 },
     ledger: new EngineLedger(folder, silentLog),
     inFlight: () => {

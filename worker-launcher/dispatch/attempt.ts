@@ -1,3 +1,4 @@
+import { saysEngineGone } from '#contract/engine-gone';
 import type { AttemptError, Claimed, FrameType, Head } from '#contract/frame';
 import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
 import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
@@ -20,8 +21,15 @@ export interface AttemptDeps {
   readonly readBody: (job: JobV1) => Promise<StoredBody>;
   /** whether the replica's reply stream still exists */
   readonly leaseAlive: (replica: string) => Promise<boolean>;
-  /** the engine refused or reset a connection */
+  /** the engine refused or reset a connection, or said that it is going */
   readonly onSuspect: (engine: string) => void;
+}
+
+/** How an answer ends; its last event may be in two pieces. */
+interface LastBytes {
+  status: number;
+  before: Buffer;
+  chunk: Buffer;
 }
 
 /** One pickup of one job: claimed, let go, sent to an engine, its bytes written back under one fencing token. */
@@ -109,10 +117,20 @@ export class Attempt {
       };
       const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
       const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
+      const last: LastBytes = { status: 0, before: Buffer.alloc(0), chunk: Buffer.alloc(0) };
       const stream = streamFromEngine(this.#slot.pool, request, {
-        head: (status, contentType) => this.#sendJson('head', { status, contentType } satisfies Head),
-        data: (chunk) => this.#send('data', chunk),
+        head: (status, contentType) => {
+          last.status = status;
+          this.#sendJson('head', { status, contentType } satisfies Head);
+        },
+        data: (chunk) => {
+          last.before = last.chunk;
+          last.chunk = chunk;
+          this.#send('data', chunk);
+        },
         end: () => {
+          // First, so that what the gateway repeats finds another engine.
+          if (tellsOfItsEnd(last)) this.#deps.onSuspect(this.#slot.engine);
           this.#send('end', Buffer.alloc(0));
           finish('answered');
         },
@@ -148,4 +166,12 @@ export class Attempt {
     const { requestId, replica } = this.job;
     this.#deps.publisher.send(replica, { type, requestId, ...this.token, payload });
   }
+}
+
+/** An error status, or an error event at the end of a stream, by which this engine says that it can answer nobody. */
+function tellsOfItsEnd({ status, before, chunk }: LastBytes): boolean {
+  const end = Buffer.concat([before, chunk]);
+  // Stands in no answer's text: its quotes would be escaped.
+  const from = status >= 500 ? 0 : end.lastIndexOf('data: {"error"');
+  return from >= 0 && saysEngineGone(end.toString('utf8', from));
 }

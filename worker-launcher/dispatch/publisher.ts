@@ -5,6 +5,8 @@ import type { Log } from '#runtime/log';
 
 /** Bytes waiting for one replica at which it is given up: nobody reads there. */
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
+/** Bytes not written yet at which the engines are held back, until half of them are left. */
+const FULL_BYTES = 8 * 1024 * 1024;
 /** Bytes of one stream entry, so that a large answer does not hold up the other requests' tokens. */
 const ENTRY_LIMIT_BYTES = 1024 * 1024;
 /** A replica whose first unread entry is this old, or that has this much unread, gets no more from the engines. */
@@ -19,7 +21,7 @@ const HEARTBEAT_MS = 1_000;
 export interface PublisherEvents {
   /** the replica's lease lapsed or it takes no more: its attempts are for nobody */
   gone(replica: string): void;
-  /** it reads its replies too late, or has caught up */
+  /** it reads its replies too late or they come faster than they can be written; or it has caught up */
   behind(replica: string, behind: boolean): void;
 }
 
@@ -34,6 +36,8 @@ interface Channel {
   /** what was written and may be unread: Redis time in ms, and bytes */
   written: { atMs: number; bytes: number }[];
   behind: boolean;
+  /** engines bring more than can be written */
+  full: boolean;
 }
 
 /**
@@ -75,6 +79,10 @@ export class Publisher {
       this.#giveUp(replica, 'too many unread bytes');
       return;
     }
+    if (!channel.full && channel.pendingBytes > FULL_BYTES) {
+      channel.full = true;
+      this.#events.behind(replica, true);
+    }
     if (!channel.busy) {
       channel.busy = true;
       setImmediate(() => void this.#flush(replica, channel));
@@ -93,7 +101,8 @@ export class Publisher {
   #channel(replica: string): Channel {
     let channel = this.#channels.get(replica);
     if (channel === undefined) {
-      channel = { sequence: 0, pending: [], pendingBytes: 0, busy: false, writers: 0, written: [], behind: false };
+      const idle = { busy: false, writers: 0, written: [], behind: false, full: false };
+      channel = { sequence: 0, pending: [], pendingBytes: 0, ...idle };
       this.#channels.set(replica, channel);
     }
     return channel;
@@ -103,6 +112,10 @@ export class Publisher {
     while (channel.pending.length > 0) {
       const entry = takeEntry(channel);
       channel.sequence += 1;
+      if (channel.full && channel.pendingBytes < FULL_BYTES / 2) {
+        channel.full = false;
+        if (!channel.behind) this.#events.behind(replica, false);
+      }
       const outcome = await this.#write(replica, `${this.#incarnation}:${String(channel.sequence)}`, entry);
       if (typeof outcome === 'number') channel.written.push({ atMs: outcome, bytes: entry.length });
       else {
@@ -134,6 +147,7 @@ export class Publisher {
     const channel = this.#channel(replica);
     channel.pending = [];
     channel.pendingBytes = 0;
+    channel.full = false;
     this.#log.warn({ replica, why }, 'replica given up');
     this.#events.gone(replica);
   }
@@ -158,7 +172,7 @@ export class Publisher {
     if (behind !== channel.behind)
       this.#log.warn({ replica, behind, lagMs, unreadBytes }, 'replica reads its replies late');
     // Told again each time, for those that started meanwhile.
-    if (behind || channel.behind) this.#events.behind(replica, behind);
+    if (behind || channel.behind || channel.full) this.#events.behind(replica, behind || channel.full);
     channel.behind = behind;
   }
 }

@@ -2,15 +2,30 @@ import { spawn } from 'node:child_process';
 import { signalGroup } from './process-group.ts';
 
 /**
- * `read` gets the group, `cat` waits for the end of the launcher: the pipe's other end is held by the launcher alone
- * (Node opens it close-on-exec), so it closes however the launcher dies. `-s KILL`, as dash does not take `-KILL --`.
+ * The first line is the group, each further one a file that the group would leave; the loop ends with the launcher: the
+ * pipe's other end is held by it alone (Node opens it close-on-exec), so it closes however the launcher dies. A file that
+ * a living process has mapped stays, and all stay where `grep` is not there to tell. `-s KILL`, as dash does not take `-KILL --`.
  */
-const SCRIPT = 'read -r group || exit 0; cat >/dev/null; kill -s KILL -- "-$group"';
+const SCRIPT = `
+read -r group || exit 0
+set --
+while read -r path; do set -- "$@" "$path"; done
+kill -s KILL -- "-$group"
+for second in 1 2 3 4 5; do
+  [ $# -gt 0 ] && kill -s 0 -- "-$group" 2>/dev/null && sleep 1
+done
+for path; do
+  grep -qsF -- "$path" /proc/[0-9]*/maps
+  case $? in 0 | 126 | 127) ;; *) rm -f -- "$path" ;; esac
+done
+`;
 
-/** A tiny process that outlives the launcher just long enough to kill one engine's process group. */
+/** A tiny process that outlives the launcher just long enough to kill one engine's process group and clear what it left. */
 export interface Guard {
   /** To be called once, at once after the engine's spawn. */
   watch(pgid: number): void;
+  /** A file that is to go when the group is gone. To be called after `watch`, once a file. */
+  note(path: string): void;
   /** To be called when the group is gone: its number may be given to others, who must not be hit. */
   release(): void;
 }
@@ -29,6 +44,9 @@ export function startGuard(): Guard {
   return {
     watch: (pgid) => {
       child.stdin.write(`${String(pgid)}\n`);
+    },
+    note: (path) => {
+      child.stdin.write(`${path}\n`);
     },
     release: () => {
       const alive = child.exitCode === null && child.signalCode === null;

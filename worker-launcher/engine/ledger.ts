@@ -2,13 +2,22 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Log } from '#runtime/log';
+import { clearLeftovers } from './leftovers.ts';
 import { groupGone, groupMembers, processFact, signalGroup } from './process-group.ts';
 
 const Life = z.object({ pid: z.number().int().positive(), start: z.string() });
 const Note = z.object({
   boot: z.string(),
   launcher: Life,
-  engines: z.array(z.object({ id: z.string(), pgid: z.number().int().positive(), processes: z.array(Life) })),
+  engines: z.array(
+    z.object({
+      id: z.string(),
+      pgid: z.number().int().positive(),
+      processes: z.array(Life),
+      /** what the group would leave on the machine; notes of earlier releases lack it */
+      files: z.array(z.string()).default([]),
+    }),
+  ),
 });
 type Note = z.infer<typeof Note>;
 
@@ -35,9 +44,15 @@ export class EngineLedger {
     this.#file = join(folder, `engines-${String(process.pid)}.json`);
   }
 
-  /** Notes a group and its processes of this moment; again once the engine has all of them. */
-  note(id: string, pgid: number): void {
-    this.#engines.set(id, { id, pgid, processes: groupMembers(pgid).map(({ pid, start }) => ({ pid, start })) });
+  /**
+   * Notes a group and its processes of this moment; again as the engine gets more of them.
+   * @param files to be cleared away once the group is gone
+   */
+  note(id: string, pgid: number, files: readonly string[] = []): void {
+    const processes = groupMembers(pgid).map(({ pid, start }) => ({ pid, start }));
+    const note = { id, pgid, processes, files: [...files] };
+    if (JSON.stringify(note) === JSON.stringify(this.#engines.get(id))) return;
+    this.#engines.set(id, note);
     this.#write();
   }
 
@@ -54,12 +69,14 @@ export class EngineLedger {
    */
   async sweep(): Promise<number[]> {
     const killed: number[] = [];
+    const files: string[] = [];
     for (const name of readdirSync(this.#folder)) {
       if (!/^engines-\d+\.json$/.test(name)) continue;
       const path = join(this.#folder, name);
       const note = readNote(path);
       if (note !== undefined && isAlive(note.launcher) && note.boot === bootId()) continue;
-      for (const { pgid, processes } of note?.boot === bootId() ? note.engines : []) {
+      for (const { pgid, processes, files: left } of note?.boot === bootId() ? note.engines : []) {
+        files.push(...left);
         if (!processes.some((life) => isAlive(life) && processFact(life.pid)?.pgid === pgid)) continue;
         signalGroup(pgid, 'SIGKILL');
         killed.push(pgid);
@@ -68,6 +85,7 @@ export class EngineLedger {
     }
     // Their GPU memory is free only when they are gone.
     await Promise.all(killed.map((pgid) => groupGone(pgid, SWEPT_WITHIN_MS)));
+    clearLeftovers(files);
     return killed;
   }
 

@@ -19,7 +19,7 @@ export class EngineProbe {
   readonly #times: ProbeTimes;
 
   constructor(port: number, model: string, times: ProbeTimes) {
-    this.#pool = new Pool(`http://127.0.0.1:${String(port)}`, { connections: 2, keepAliveTimeout: 4_000 });
+    this.#pool = new Pool(`http://127.0.0.1:${String(port)}`, { connections: 4, keepAliveTimeout: 4_000 });
     this.#model = model;
     this.#times = times;
   }
@@ -45,6 +45,12 @@ export class EngineProbe {
     return answer.status === 503 ? { problem } : { event: 'canary_failed', problem };
   }
 
+  /** @returns the page of `GET /metrics`; undefined when it did not come, which is no verdict */
+  async metrics(): Promise<string | undefined> {
+    const answer = await this.#ask('GET', '/metrics', undefined, this.#times.healthMs);
+    return answer.status === 200 ? answer.text : undefined;
+  }
+
   async close(): Promise<void> {
     await this.#pool.destroy();
   }
@@ -54,15 +60,15 @@ export class EngineProbe {
     path: string,
     body: string | undefined,
     withinMs: number,
-  ): Promise<{ status: number; problem: string }> {
+  ): Promise<{ status: number; text: string; problem: string }> {
     try {
       const signal = AbortSignal.timeout(withinMs);
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
       const answer = await this.#pool.request({ method, path, headers, body: body ?? null, signal });
       const text = await answer.body.text();
-      return { status: answer.statusCode, problem: `status ${String(answer.statusCode)} ${text.slice(0, 300)}` };
+      return { status: answer.statusCode, text, problem: `status ${String(answer.statusCode)} ${text.slice(0, 300)}` };
     } catch (cause) {
-      return { status: 0, problem: reasonOf(cause, withinMs) };
+      return { status: 0, text: '', problem: reasonOf(cause, withinMs) };
     }
   }
 }

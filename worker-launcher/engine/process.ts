@@ -3,7 +3,8 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { EngineCommand } from './command.ts';
 
-const KEPT_LINES = 50;
+/** A failed start ends with a trace for each of its processes. */
+const KEPT_LINES = 200;
 const LINE_LIMIT_CHARACTERS = 2_000;
 const OUTPUT_WAIT_MS = 200;
 
@@ -12,8 +13,8 @@ export interface EngineProcess {
   readonly pid: number | undefined;
   /** resolves when the leading process has ended; `how` is for people */
   readonly exited: Promise<{ readonly code: number | null; readonly how: string }>;
-  /** @returns the line of its last output that tells most about a failure, if it wrote any; to be asked once it ended */
-  lastWords(): Promise<string | undefined>;
+  /** @returns the last lines of its output, oldest first; to be asked once it ended */
+  output(): Promise<readonly string[]>;
 }
 
 /**
@@ -42,12 +43,12 @@ export function startProcess(command: EngineCommand, onLine: (line: string) => v
       resolve({ code, how: signal === null ? `ended with exit code ${String(code)}` : `was ended by ${signal}` }),
     );
   });
-  const lastWords = async (): Promise<string | undefined> => {
+  const output = async (): Promise<readonly string[]> => {
     // A process that left the group may hold the pipes open.
     await Promise.race([Promise.all(closed), new Promise((resolve) => setTimeout(resolve, OUTPUT_WAIT_MS).unref())]);
-    return mostTelling(kept);
+    return kept;
   };
-  return { pid: child.pid, exited, lastWords };
+  return { pid: child.pid, exited, output };
 }
 
 function eachLine(stream: Readable, take: (line: string) => void): Promise<void> {
@@ -72,21 +73,4 @@ export function createMask(env: Readonly<Record<string, string>>): (line: string
     for (const value of values) masked = masked.replaceAll(value, '***');
     return masked.replace(FLAG_SECRET, '$1*** ').replace(NAMED_SECRET, '$1***').replace(URL_PASSWORD, '$1***@');
   };
-}
-
-/** From the most to the least telling (source: vLLM's start-up failures); the first that matches any line is quoted. */
-const FAILURE_LINES = [
-  /unrecognized arguments|invalid .* value|error: argument/,
-  /Address already in use|EADDRINUSE/,
-  /No available memory for the cache blocks|To serve at least one request|Free memory on device|CUDA out of memory/,
-  /^(?!.*(?:Engine core|WorkerProc) initialization failed).*\b\w*(?:Error|Exception)\b: ?\S/,
-  /Engine core initialization failed|WorkerProc initialization failed|died unexpectedly/,
-];
-
-function mostTelling(lines: readonly string[]): string | undefined {
-  for (const pattern of FAILURE_LINES) {
-    const line = lines.findLast((candidate) => pattern.test(candidate));
-    if (line !== undefined) return line.trim();
-  }
-  return lines.findLast((line) => line.trim() !== '')?.trim();
 }

@@ -36,6 +36,10 @@ export const ENGINE_EVENTS = [
   /** a real one-token generation succeeded, or did not */
   'canary_ok',
   'canary_failed',
+  /** with work: its steps were counted on; not for long; not for so long that it will not come back */
+  'progress',
+  'stalled',
+  'hung',
   /** a dispatcher's connection was refused or reset, or the leading process ended */
   'hint',
   /** nothing of ours is in flight on it */
@@ -90,7 +94,8 @@ export function step(s: EngineState, e: EngineEvent, now: number, limits: Limits
       if (e === 'drain') return [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill'];
       return e === 'tick' && (s.killed || now - s.since >= limits.startMs) ? [{ ...s, killed: true }, 'kill'] : [s];
     case 'ready':
-      if (e === 'unhealthy' || e === 'hint') return [suspect(s.since, s.attempt, now)];
+      if (e === 'unhealthy' || e === 'hint' || e === 'stalled' || e === 'hung')
+        return [suspect(s.since, s.attempt, now)];
       if (e === 'exit' || e === 'exit_bad_flags')
         return crashed(attemptAfter(s.since, s.attempt, now, limits), now, limits);
       return e === 'drain' ? [finishing(now, limits)] : [s];
@@ -118,11 +123,13 @@ function stepSuspect(s: EngineState & { kind: 'suspect' }, e: EngineEvent, now: 
       ? [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill']
       : [finishing(now, limits)];
   if (s.killed) return e === 'tick' ? [s, 'kill'] : [s];
-  if (e === 'canary_ok') return [{ kind: 'ready', since: s.readySince, attempt: s.attempt }];
+  // Steps are worth as much as a token of our own, for which a saturated engine may have no place.
+  if (e === 'canary_ok' || (e === 'progress' && s.answered))
+    return [{ kind: 'ready', since: s.readySince, attempt: s.attempt }];
   if (e === 'healthy') return [{ ...s, answered: true }];
   const bad = e === 'unhealthy' || e === 'canary_failed';
   const failed = s.failed + (bad ? 1 : 0);
-  const tooLong = e === 'tick' && now - s.since >= limits.suspectMs;
+  const tooLong = e === 'hung' || (e === 'tick' && now - s.since >= limits.suspectMs);
   if (failed >= limits.probes || tooLong) return [{ ...s, failed, killed: true }, 'kill'];
   return [bad ? { ...s, failed, answered: false } : s];
 }

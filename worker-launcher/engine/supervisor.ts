@@ -3,11 +3,11 @@ import type { EngineReport } from '#contract/registry';
 import { monotonic, type Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { EngineCommand } from './command.ts';
-import { startGuard, type Guard } from './guard.ts';
 import type { EngineLedger } from './ledger.ts';
-import { EngineProbe, type ProbeTimes } from './probe.ts';
-import { startProcess, type EngineProcess } from './process.ts';
-import { groupGone, signalGroup, signalProcess } from './process-group.ts';
+import { EngineLife, type LifeEnd } from './life.ts';
+import type { ProbeTimes } from './probe.ts';
+import { explainStart } from './start-failure.ts';
+import { stageIn } from './start-progress.ts';
 import {
   BEFORE_FIRST_START,
   crashReason,
@@ -18,6 +18,7 @@ import {
   type EngineState,
   type Limits,
 } from './state.ts';
+import { EngineWatch, type StallLimits } from './watch.ts';
 
 /** What others may know of an engine at any time. */
 export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port'> {
@@ -26,6 +27,10 @@ export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port'> {
   readonly restarts: number;
   /** why it last failed, in a sentence; absent if it never did */
   readonly lastFailure: string | undefined;
+  /** the same in a word, after a failed start */
+  readonly lastCause: string | undefined;
+  /** how far its start is, for people; absent once it is ready */
+  readonly stage: string | undefined;
   readonly wasReady: boolean;
 }
 
@@ -35,6 +40,7 @@ export interface SupervisorDeps {
   readonly slots: EngineReport['slots'];
   readonly command: (port: number) => EngineCommand;
   readonly limits: Limits;
+  readonly stall: StallLimits;
   readonly probes: ProbeTimes;
   readonly ledger: EngineLedger;
   /** requests of ours on this engine, of both kinds */
@@ -46,19 +52,18 @@ export interface SupervisorDeps {
 }
 
 interface Running {
-  readonly process: EngineProcess;
-  readonly probe: EngineProbe;
-  readonly guard: Guard;
+  readonly life: EngineLife;
+  readonly watch: EngineWatch;
   probing: boolean;
-  /** its leading process ended: the number may soon be another's, so nothing is signalled any more */
-  ended: boolean;
+  notedAt: number;
 }
 
 /** Pause between two looks at an engine in service or in doubt, and at one that is about to change. */
 const IN_SERVICE_TURN_MS = 1_000;
 const CHANGING_TURN_MS = 100;
-/** A killed group that is still there after this is reported: a process that the kernel cannot end. */
-const GROUP_GONE_MS = 10_000;
+/** Pause between two notes of its processes and files, each of which reads all of `/proc`; a starting one gets more of them. */
+const NOTE_EVERY_MS = 15_000;
+const NOTE_EVERY_STARTING_MS = 2_000;
 /** From this failure in a row on, each is an error in the log. */
 const LOUD_FROM_ATTEMPT = 5;
 
@@ -73,6 +78,8 @@ export class EngineSupervisor {
   #timer: NodeJS.Timeout | undefined;
   #restarts = 0;
   #lastFailure: string | undefined;
+  #lastCause: string | undefined;
+  #stage: string | undefined;
   #lastProblem: string | undefined;
   #wasReady = false;
   readonly #onStopped: (() => void)[] = [];
@@ -92,9 +99,11 @@ export class EngineSupervisor {
       slots,
       state: kind,
       port: this.#port,
-      pid: this.#running?.process.pid ?? null,
+      pid: this.#running?.life.pid ?? null,
       restarts: this.#restarts,
       lastFailure: this.#lastFailure,
+      lastCause: this.#lastCause,
+      stage: kind === 'starting' || kind === 'warming' ? this.#stage : undefined,
       wasReady: this.#wasReady,
     };
   }
@@ -124,6 +133,8 @@ export class EngineSupervisor {
     if (this.#state.kind === 'draining' && this.#deps.inFlight() === 0) this.#apply('idle');
     this.#apply('tick');
     this.#probe();
+    this.#watch();
+    this.#note();
     if (this.#state.kind === 'stopped') return;
     this.#turnIn(turnPauseMs(this.#state));
   }
@@ -149,7 +160,7 @@ export class EngineSupervisor {
     if (after.kind === 'ready') {
       this.#wasReady = true;
       this.#lastProblem = undefined;
-      if (this.#running?.process.pid !== undefined) this.#deps.ledger.note(this.#deps.id, this.#running.process.pid);
+      this.#running?.life.note();
     }
     const failed = after.kind === 'backoff' || (after.kind === 'stopped' && after.why === 'gave_up');
     if (after.kind === 'backoff') {
@@ -185,73 +196,98 @@ export class EngineSupervisor {
 
   /** One life of the process, from spawn until nothing of its group is left. */
   async #run(port: number): Promise<EngineEvent> {
-    const { id, model, log, ledger, probes, command } = this.#deps;
-    const guard = startGuard();
-    let process: EngineProcess;
-    try {
-      process = startProcess(command(port), (line) => log.debug({ engine: id, line }, 'engine output'));
-      if (process.pid !== undefined) guard.watch(process.pid);
-    } catch (cause) {
-      guard.release();
-      throw cause;
-    }
-    const running = { process, guard, probe: new EngineProbe(port, model, probes), probing: false, ended: false };
+    const { id, model, log, ledger, probes, command, onChange } = this.#deps;
+    this.#stage = undefined;
+    const onLine = (line: string): void => this.#heard(line);
+    const life = new EngineLife({ id, model, port, command: command(port), probes, ledger, onLine, log });
+    const watch = this.#watchOver(life);
     this.#port = port;
-    this.#running = running;
-    if (process.pid !== undefined) ledger.note(id, process.pid);
-    this.#deps.onChange(this.view);
-    return await this.#followToEnd(running);
-  }
-
-  async #followToEnd(running: Running): Promise<EngineEvent> {
-    const { log, ledger, id } = this.#deps;
-    const { process, guard, probe } = running;
-    const { code, how } = await process.exited;
-    running.ended = true;
-    // At once out of dispatch, before the rest is cleared away.
-    this.#apply('hint');
-    if (process.pid !== undefined) {
-      // The leader's end leaves vLLM's engine core on the GPU for good.
-      signalGroup(process.pid, 'SIGKILL');
-      if (!(await groupGone(process.pid, GROUP_GONE_MS)))
-        log.error({ engine: id, pgid: process.pid }, 'processes of a killed engine are still there');
-      ledger.forget(id);
-    }
-    guard.release();
-    await probe.close();
-    const lastWords = await process.lastWords();
-    if (this.#state.kind !== 'draining') this.#lastFailure = this.#describe(how, lastWords);
+    this.#running = { life, watch, probing: false, notedAt: this.#clock() };
+    onChange(this.view);
+    // With its leader's end it is at once out of dispatch, before the rest is cleared away.
+    const end = await life.end(() => this.#apply('hint'));
+    if (this.#state.kind !== 'draining') this.#describe(end);
     this.#running = undefined;
-    return code === 2 ? 'exit_bad_flags' : 'exit';
+    return end.code === 2 ? 'exit_bad_flags' : 'exit';
   }
 
-  #describe(how: string, lastWords: string | undefined): string {
+  #heard(line: string): void {
+    const { id, log } = this.#deps;
+    log.debug({ engine: id, line }, 'engine output');
+    const { kind } = this.#state;
+    if (kind !== 'starting' && kind !== 'warming') return;
+    const stage = stageIn(line);
+    if (stage === undefined || stage === this.#stage) return;
+    this.#stage = stage;
+    log.info({ engine: id, stage }, 'engine is starting');
+  }
+
+  #describe({ code, how, lines }: LifeEnd): void {
     const reason = crashReason(this.#state);
+    const problem = this.#lastProblem;
+    const { cause, sentence, next } = explainStart(lines, code, how);
+    this.#lastCause = reason === 'start_failed' || (reason === 'exited' && cause !== 'unknown') ? cause : reason;
+    if (reason === 'start_failed') {
+      this.#lastFailure = `did not start: ${sentence}; ${next}`;
+      return;
+    }
     const verdict = {
-      start_failed: `did not start: ${how}`,
       start_timeout: `was not ready within ${String(this.#limits.startMs)} ms`,
       exited: how,
-      unresponsive: 'did not answer its probes and was killed',
+      unresponsive: 'stood still and was killed',
     }[reason];
-    const problem = reason === 'exited' ? undefined : this.#lastProblem;
-    return [verdict, lastWords ?? problem].filter((part) => part !== undefined).join('; ');
+    const last = lines.findLast((line) => line.trim() !== '')?.trim();
+    // The log of an engine that stands still says nothing of it.
+    const detail = {
+      start_timeout: last ?? problem,
+      exited: cause === 'unknown' ? last : sentence,
+      unresponsive: problem,
+    }[reason];
+    this.#lastFailure = [verdict, detail].filter((part) => part !== undefined).join('; ');
   }
 
   #signal(effect: 'terminate' | 'kill'): void {
-    const pid = this.#running?.process.pid;
-    if (pid === undefined || this.#running?.ended === true) return;
-    if (effect === 'terminate') signalProcess(pid, 'SIGTERM');
-    else signalGroup(pid, 'SIGKILL');
+    this.#running?.life.signal(effect);
+  }
+
+  #note(): void {
+    const everyMs = this.#state.kind === 'starting' ? NOTE_EVERY_STARTING_MS : NOTE_EVERY_MS;
+    const running = this.#running;
+    if (running === undefined || this.#clock() - running.notedAt < everyMs) return;
+    running.notedAt = this.#clock();
+    running.life.note();
+  }
+
+  #watchOver(life: EngineLife): EngineWatch {
+    const { stall: limits, inFlight } = this.#deps;
+    return new EngineWatch({
+      probe: life.probe,
+      limits,
+      inFlight,
+      onLook: (event, problem) => {
+        const killed = 'killed' in this.#state && this.#state.killed;
+        if (this.#running?.life !== life || killed) return;
+        if (problem !== undefined) this.#lastProblem = problem;
+        this.#apply(event);
+      },
+    });
+  }
+
+  #watch(): void {
+    const { kind } = this.#state;
+    const running = this.#running;
+    if (running === undefined || running.life.ended || (kind !== 'ready' && kind !== 'suspect')) return;
+    running.watch.turn(this.#clock(), running.probing && probeOf(this.#state) === 'canary');
   }
 
   #probe(): void {
     const running = this.#running;
     const question = probeOf(this.#state);
-    if (running === undefined || running.ended || running.probing || question === undefined) return;
+    if (running === undefined || running.life.ended || running.probing || question === undefined) return;
     running.probing = true;
-    void running.probe[question]().then(({ event, problem }) => {
+    void running.life.probe[question]().then(({ event, problem }) => {
       running.probing = false;
-      if (this.#running !== running || running.ended) return;
+      if (this.#running !== running || running.life.ended) return;
       // What a killed one says is our own doing.
       const killed = 'killed' in this.#state && this.#state.killed;
       if (problem !== undefined && !killed) this.#lastProblem = problem;

@@ -5,14 +5,15 @@ import { readMessages } from './chat-messages.ts';
 import { ChatBody } from './chat-schema.ts';
 import { checkModel, checkPromptLength } from './context.ts';
 import type { Engine } from './engine.ts';
-import { badRequest } from './errors.ts';
+import { engineRefusal } from './engine-rules.ts';
+import { badRequest, type ApiError } from './errors.ts';
 import { mix } from './hash.ts';
 import { preparePictures } from './pictures.ts';
 import { chatPrompt, truncated, type Prompt } from './prompt.ts';
 import { parseBody } from './pydantic.ts';
 import { allowedTokens, checkAskedTokens, readSampling, readStreamUsage, type StreamUsage } from './sampling.ts';
 import { Sequence } from './sequence.ts';
-import { jsonFor, readResponseFormat, recite } from './structured.ts';
+import { readResponseFormat, readStructuredOutputs, recite, textFor, type Structure } from './structured.ts';
 import { readForcedCall, type ForcedCall } from './tools.ts';
 
 /** A chat request that was read, checked and prepared; only the engine is missing. */
@@ -31,6 +32,8 @@ export interface ChatRequest {
   readonly call: ForcedCall | undefined;
   /** text of the assistant prefix to repeat in the answer (`echo`) */
   readonly echo: string;
+  /** what the engine says to it instead of an answer */
+  readonly refusal: ApiError | undefined;
 }
 
 /** What headers may add to a body. */
@@ -53,8 +56,8 @@ export async function prepareChat(
   const { settings } = engine;
   const body = parseBody(ChatBody, raw);
   const usage = readStreamUsage(body, settings.forceUsage);
-  const alternatives = readLogprobs(body, settings.maxLogprobs);
-  const schema = readResponseFormat(body.response_format);
+  const alternatives = readLogprobs(body);
+  const structure = readResponseFormat(body.response_format) ?? readStructuredOutputs(body.structured_outputs);
   checkFlags(body);
   checkModel(body.model, settings.names);
   const call = readForcedCall(body, settings);
@@ -86,10 +89,10 @@ export async function prepareChat(
   const sampling = readSampling(body, maxTokens);
   engine.checkOpen();
 
-  const forced = call?.parameters ?? schema;
+  const forced: Structure | undefined = call === undefined ? structure : { kind: 'schema', schema: call.parameters };
   const sequences = Array.from({ length: sampling.choices }, (_, choice) => {
     const conversation = variant(prompt.seed.conversation, sampling.seed, choice);
-    const source = forced === undefined ? sourceFor(prompt, conversation) : recite(jsonFor(forced, conversation));
+    const source = forced === undefined ? sourceFor(prompt, conversation) : recite(textFor(forced, conversation));
     return new Sequence(source, sampling, maxTokens);
   });
   return {
@@ -105,6 +108,7 @@ export async function prepareChat(
     showsIds: body.return_token_ids ?? false,
     call,
     echo: body.echo === true ? prompt.prefix : '',
+    refusal: engineRefusal({ body, alternatives, maxLogprobs: settings.maxLogprobs, structure }),
   };
 }
 
@@ -119,25 +123,22 @@ function sourceFor(prompt: Prompt, conversation: number): TokenSource {
   return answerTo({ ...prompt.seed, conversation }, prompt.prefix);
 }
 
-function readLogprobs(body: ChatBody, most: number): number | undefined {
+function readLogprobs(body: ChatBody): number | undefined {
   const top = body.top_logprobs;
   if (top !== undefined && top < -1)
     throw badRequest('`top_logprobs` must be a positive value or -1.', 'top_logprobs', String(top));
   if (top !== undefined && top !== 0 && body.logprobs !== true) {
     throw badRequest('when using `top_logprobs`, `logprobs` must be set to true.', 'top_logprobs');
   }
-  if (top !== undefined && top > most) {
-    throw badRequest(
-      `Requested sample logprobs of ${top}, which is greater than max allowed: ${most}`,
-      'logprobs',
-      String(top),
-    );
-  }
   return body.logprobs === true ? (top ?? 0) : undefined;
 }
 
 function checkFlags(body: ChatBody): void {
   if (body.continue_final_message === true && body.add_generation_prompt !== false) {
-    throw badRequest('Cannot set both `continue_final_message` and `add_generation_prompt` to True.');
+    throw badRequest(
+      body.add_generation_prompt === true
+        ? 'Cannot set both `continue_final_message` and `add_generation_prompt` to True.'
+        : 'continue_final_message and add_generation_prompt are not compatible. Use continue_final_message when you want the model to continue the final message, and add_generation_prompt when you want to add a header that will prompt it to start a new assistant message instead.',
+    );
   }
 }

@@ -32,6 +32,12 @@ const sampling = {
   return_token_ids: field.bool,
   mm_processor_kwargs: field.object,
   response_format: field.anything,
+  structured_outputs: field.anything,
+  allowed_token_ids: field.ints,
+  bad_words: field.texts,
+  logprob_token_ids: field.ints,
+  prompt_logprobs: field.int,
+  thinking_token_budget: field.int,
   echo: field.bool,
   user: field.text,
 } as const;

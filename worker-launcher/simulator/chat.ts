@@ -11,7 +11,12 @@ export async function handleChat(exchange: Exchange, { engine, model, faults }: 
   const headers = { requestId: exchange.header('x-request-id'), priority: exchange.header('x-vllm-priority') };
   const request = await prepareChat(raw, headers, engine, exchange.gone);
   if (exchange.gone.aborted) return;
-  const { id, prompt, maxTokens, priority, sequences } = request;
+  const { id, prompt, maxTokens, priority, sequences, refusal } = request;
+  if (refusal !== undefined) {
+    if (!request.isStream) throw refusal;
+    new ChatStream(exchange.stream(), request, model).fail(refusal);
+    return;
+  }
   const parts = { id, prompt, maxTokens, priority, sequences };
   let drop: () => void;
   if (request.isStream) {

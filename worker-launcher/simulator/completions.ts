@@ -5,6 +5,7 @@ import type { CacheUse } from './cache.ts';
 import { CompletionBody } from './chat-schema.ts';
 import { CompletionAnswer, CompletionStream } from './completion-answer.ts';
 import { checkModel, checkPromptLength } from './context.ts';
+import { engineRefusal } from './engine-rules.ts';
 import type { Exchange } from './exchange.ts';
 import { mix } from './hash.ts';
 import { plainPrompt, truncated, type Prompt } from './prompt.ts';
@@ -12,6 +13,7 @@ import { complaints, parseBody } from './pydantic.ts';
 import { allowedTokens, checkAskedTokens, readSampling, readStreamUsage, type StreamUsage } from './sampling.ts';
 import { Sequence } from './sequence.ts';
 import type { Simulator } from './simulator.ts';
+import { readResponseFormat, readStructuredOutputs } from './structured.ts';
 import { tokenText } from './tokens.ts';
 
 /** vLLM's default of `max_tokens` on this route */
@@ -67,6 +69,14 @@ export async function handleCompletions(exchange: Exchange, { engine, model, fau
     alternatives: body.logprobs,
     showsIds: body.return_token_ids ?? false,
   };
+  const structure = readResponseFormat(body.response_format) ?? readStructuredOutputs(body.structured_outputs);
+  const { maxLogprobs } = settings;
+  const refusal = engineRefusal({ body, alternatives: body.logprobs, maxLogprobs, structure });
+  if (refusal !== undefined) {
+    if (body.stream !== true) throw refusal;
+    new CompletionStream(exchange.stream(), request, model).fail(refusal);
+    return;
+  }
   const [prompt] = prompts;
   if (prompt === undefined || exchange.gone.aborted) return;
   const start = { id: request.id, prompt, maxTokens: asked, priority: body.priority ?? 0, sequences };

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { SamplingBody } from './chat-schema.ts';
 import { badRequest, pythonFloat } from './errors.ts';
-import { VOCABULARY } from './tokens.ts';
 
 const MAX_CHOICES = 16_384;
 
@@ -56,7 +55,6 @@ export function readSampling(body: SamplingBody, maxTokens: number): Sampling {
   if (minTokens > maxTokens) {
     throw badRequest(`min_tokens must be less than or equal to max_tokens=${maxTokens}, got ${minTokens}.`);
   }
-  checkLogitBias(body.logit_bias);
   const stops = body.stop ?? [];
   if (stops.includes('')) throw badRequest('stop cannot contain an empty string.');
   return {
@@ -70,8 +68,10 @@ export function readSampling(body: SamplingBody, maxTokens: number): Sampling {
   };
 }
 
-/** @throws ApiError 400 for stream options without a stream */
+/** @throws ApiError 400 for stream options without a stream, and for what streams do not carry */
 export function readStreamUsage(body: SamplingBody, isForced: boolean): StreamUsage {
+  if ((body.prompt_logprobs ?? 0) !== 0 && body.stream === true)
+    throw badRequest('`prompt_logprobs` are not available when `stream=True`.', 'prompt_logprobs');
   if (body.stream_options !== undefined && body.stream_options !== null && body.stream !== true) {
     throw badRequest('Stream options can only be defined when `stream=True`.', 'stream_options');
   }
@@ -113,17 +113,6 @@ function choicesOf(n: number, temperature: number): number {
   }
   if (n > 1 && temperature === 0) throw badRequest(`n must be 1 when using greedy sampling, got ${n}.`);
   return n;
-}
-
-function checkLogitBias(bias: Readonly<Record<string, unknown>> | undefined): void {
-  const outside = Object.keys(bias ?? {}).filter((id) => !(Number(id) >= 0 && Number(id) < VOCABULARY));
-  if (outside.length === 0) return;
-  const listed = `[${outside.join(', ')}]`;
-  throw badRequest(
-    `token_id(s) ${listed} in logit_bias contain out-of-vocab token ids. Vocabulary size: ${VOCABULARY}`,
-    'logit_bias',
-    listed,
-  );
 }
 
 function inside(value: number | undefined, low: number, high: number): boolean {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { TokenSource } from './answer.ts';
-import { badRequest } from './errors.ts';
+import { badRequest, type ApiError } from './errors.ts';
 import { Dice, mix } from './hash.ts';
 import { complaints } from './pydantic.ts';
 import { splitText } from './tokens.ts';
@@ -10,16 +10,25 @@ type Schema = z.output<typeof Schema>;
 const TYPES = new Set(['object', 'array', 'string', 'integer', 'number', 'boolean', 'null']);
 const DEPTH_LIMIT = 12;
 
+/** What an answer must look like: JSON of a schema, or one of some texts. */
+export type Structure =
+  | { readonly kind: 'schema'; readonly schema: Schema }
+  | { readonly kind: 'choice'; readonly choices: readonly string[] };
+
 /**
- * Reads `response_format`. @returns the schema to fill, or undefined for plain text
- * @throws ApiError 400 for an unknown type, a missing schema, a schema that no grammar can be made of
+ * Reads `response_format`. @returns undefined for plain text
+ * @throws ApiError 400 for an unknown type, a missing schema
  */
-export function readResponseFormat(format: unknown): Schema | undefined {
+export function readResponseFormat(format: unknown): Structure | undefined {
   if (format === undefined || format === null) return undefined;
   const parsed = Schema.safeParse(format);
   const type = parsed.data?.['type'];
-  if (type === 'text' || type === 'structural_tag') return undefined;
-  if (type === 'json_object') return { type: 'object' };
+  if (type === 'text') return undefined;
+  if (type === 'structural_tag') {
+    if (parsed.data?.['format'] !== undefined || parsed.data?.['structures'] !== undefined) return undefined;
+    throw badRequest('Invalid response_format structural_tag specification.', 'response_format');
+  }
+  if (type === 'json_object') return { kind: 'schema', schema: { type: 'object' } };
   if (type !== 'json_schema') {
     const path = ['response_format', 'type'];
     const expected = ["'text', 'json_object' or 'json_schema'", "'structural_tag'"];
@@ -34,24 +43,67 @@ export function readResponseFormat(format: unknown): Schema | undefined {
       'response_format',
     );
   }
-  const schema = Schema.safeParse(wrapper['schema']).data ?? {};
-  checkSchema(schema, 0);
-  return schema;
+  return { kind: 'schema', schema: Schema.safeParse(wrapper['schema']).data ?? {} };
 }
 
-/** @throws ApiError 400 for a type that JSON schema does not have */
-export function checkSchema(schema: Schema, depth: number): void {
-  const { type } = schema;
-  if (typeof type === 'string' && !TYPES.has(type)) throw badRequest(`Grammar error: Invalid type: ${type}`);
-  if (depth > DEPTH_LIMIT) return;
-  for (const child of [...Object.values(Schema.safeParse(schema['properties']).data ?? {}), schema['items']]) {
-    const inner = Schema.safeParse(child).data;
-    if (inner !== undefined) checkSchema(inner, depth + 1);
+const CONSTRAINTS = ['json', 'regex', 'choice', 'grammar', 'json_object', 'structural_tag'] as const;
+
+/**
+ * Reads vLLM's own `structured_outputs`. A regex, a grammar or a structural tag is taken and answered in words.
+ * @throws ApiError 400 when it does not hold exactly one constraint
+ */
+export function readStructuredOutputs(outputs: unknown): Structure | undefined {
+  const given = Schema.safeParse(outputs).data;
+  if (given === undefined) return undefined;
+  const kinds = CONSTRAINTS.filter((name) => given[name] !== undefined && given[name] !== null);
+  if (kinds.length > 1) {
+    throw badRequest("You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').");
+  }
+  const choices = z.array(z.string()).safeParse(given['choice']).data;
+  switch (kinds[0]) {
+    case undefined:
+      throw badRequest('You must use one kind of structured outputs constraint but none are specified: {}');
+    case 'choice':
+      return { kind: 'choice', choices: choices ?? [] };
+    case 'json_object':
+      return { kind: 'schema', schema: { type: 'object' } };
+    case 'json':
+      return { kind: 'schema', schema: Schema.safeParse(parsedJson(given['json'])).data ?? {} };
+    default:
+      return undefined;
   }
 }
 
-/** A JSON text that fits the schema, the same for the same seed. Knows types, properties, items, enums and bounds. */
-export function jsonFor(schema: Schema, seed: number): string {
+function parsedJson(schema: unknown): unknown {
+  if (typeof schema !== 'string') return schema;
+  try {
+    return JSON.parse(schema);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns what is wrong with a schema, such as a type that JSON schema does not have */
+export function schemaProblem(schema: Schema, depth: number): ApiError | undefined {
+  const { type } = schema;
+  if (typeof type === 'string' && !TYPES.has(type)) return badRequest(`Grammar error: Invalid type: ${type}`);
+  if (depth > DEPTH_LIMIT) return undefined;
+  for (const child of [...Object.values(Schema.safeParse(schema['properties']).data ?? {}), schema['items']]) {
+    const inner = Schema.safeParse(child).data;
+    const problem = inner === undefined ? undefined : schemaProblem(inner, depth + 1);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** A text of the structure, the same for the same seed. */
+export function textFor(structure: Structure, seed: number): string {
+  if (structure.kind === 'schema') return jsonFor(structure.schema, seed);
+  return structure.choices[new Dice(mix(seed, 5)).roll(Math.max(structure.choices.length, 1))] ?? '';
+}
+
+/** A JSON text that fits the schema. Knows types, properties, items, enums and bounds. */
+function jsonFor(schema: Schema, seed: number): string {
   return JSON.stringify(valueFor(schema, new Dice(mix(seed, 3)), 0));
 }
 

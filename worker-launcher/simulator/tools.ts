@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { badRequest } from './errors.ts';
 import type { SimulatorSettings } from './settings.ts';
-import { checkSchema } from './structured.ts';
+import { schemaProblem } from './structured.ts';
 
 const Tool = z.object({
   function: z.object({ name: z.string(), parameters: z.record(z.string(), z.unknown()).nullish() }),
@@ -41,6 +41,7 @@ export function readForcedCall(
     throw badRequest(`tool_choice=${asked} requires --tool-call-parser to be set`);
   }
   const parameters = tool.function.parameters ?? { type: 'object', properties: {} };
-  checkSchema(parameters, 0);
+  const problem = schemaProblem(parameters, 0);
+  if (problem !== undefined) throw problem;
   return { name: tool.function.name, parameters, isNamed: named !== undefined };
 }

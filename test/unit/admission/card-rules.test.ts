@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { compileRules } from '../../../gateway/admission/card-rules.ts';
 import type { CardRules } from '../../../gateway/admission/card-rules.ts';
 import { imageTokens } from '../../../gateway/admission/image-tokens.ts';
-import type { ChatRequest, ContentPart } from '../../../gateway/contract/chat.ts';
+import type { ChatRequest, ContentPart, Prompt } from '../../../gateway/contract/chat.ts';
 import { toFailure } from '../../../gateway/contract/failure.ts';
 import type { Failure } from '../../../gateway/contract/failure.ts';
 import { parseCatalog } from '../../../gateway/contract/model-card.ts';
@@ -155,4 +155,54 @@ test.each([
     [1240, 1754],
   ];
   expect(sizes.map(([width, height]) => imageTokens({ formula: 'phi3_v', num_crops }, width, height))).toEqual(tokens);
+});
+
+const completion = (prompts: readonly [Prompt, ...Prompt[]], fields: Partial<ChatRequest> = {}): ChatRequest => ({
+  ...conversation([], { messagesParam: 'prompt', ...fields }),
+  prompts,
+});
+
+test('several prompts in one request are a batch, refused in the card’s name; a card that allows it decides by answers', () => {
+  expect(before(completion(['a', [1, 2], 'c']))).toMatchObject({
+    code: 'batch_not_supported',
+    message: `${NAME} takes 1 prompt per request; prompt holds 3`,
+    options: { param: 'prompt', asked: 3, allowed: 1, card: NAME },
+  });
+  const free = compileRules(
+    { ...card, limits: { ...card.limits, batch: true } },
+    { maxTokens: 'refuse', maxChoices: 4 },
+  );
+  expect(free.checkBeforeImages(completion(['a', 'b'], { choices: 2 }))).toMatchObject({ kind: 'text' });
+  expect(before(completion(['a', 'b', 'c'], { choices: 2 }), free)).toMatchObject({
+    options: { asked: 6, allowed: 4 },
+  });
+});
+
+test('token ids are counted one by one: a prompt of more than the context is refused', () => {
+  const ids = (count: number): number[] => new Array<number>(count).fill(1);
+  expect(rules.checkBeforeImages(completion([ids(131_072)]))).toMatchObject({ kind: 'text' });
+  expect(before(completion([ids(131_073)]))).toMatchObject({
+    code: 'context_length_exceeded',
+    options: { param: 'prompt', asked: 131_073, allowed: 131_072 },
+  });
+});
+
+test('a tool is refused in the card’s name, unless the card says that its model calls tools', () => {
+  const request = conversation(['hi'], { sampling: { tools: [{ type: 'function', function: { name: 'paint' } }] } });
+  expect(before(request)).toMatchObject({ code: 'unsupported_parameter', options: { param: 'tools', card: NAME } });
+  const able = compileRules(
+    { ...card, limits: { ...card.limits, tools: true } },
+    { maxTokens: 'refuse', maxChoices: 1 },
+  );
+  expect(able.checkBeforeImages(request)).toMatchObject({ kind: 'text' });
+});
+
+test('a least answer above the largest is refused, also above the largest that nobody asked for', () => {
+  expect(before(conversation(['hi'], { maxTokens: 6, sampling: { min_tokens: 20 } }))).toMatchObject({
+    code: 'invalid_request',
+    options: { param: 'min_tokens', asked: 20, allowed: 6 },
+  });
+  expect(before(conversation(['hi'], { sampling: { min_tokens: 5_000 } }))).toMatchObject({
+    options: { allowed: 4_096 },
+  });
 });

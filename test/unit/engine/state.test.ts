@@ -51,6 +51,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: '=',
       canary_ok: '=',
       canary_failed: '=',
+      progress: '=',
+      stalled: '=',
+      hung: '=',
       hint: '=',
       idle: '=',
       exit: 'backoff',
@@ -67,6 +70,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: '=',
       canary_ok: 'ready',
       canary_failed: '=',
+      progress: '=',
+      stalled: '=',
+      hung: '=',
       hint: '=',
       idle: '=',
       exit: 'backoff',
@@ -83,6 +89,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: 'suspect',
       canary_ok: '=',
       canary_failed: '=',
+      progress: '=',
+      stalled: 'suspect',
+      hung: 'suspect',
       hint: 'suspect',
       idle: '=',
       exit: 'backoff',
@@ -99,6 +108,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: 'suspect',
       canary_ok: 'ready',
       canary_failed: 'suspect',
+      progress: '=',
+      stalled: '=',
+      hung: 'suspect kill',
       hint: '=',
       idle: '=',
       exit: 'backoff',
@@ -115,6 +127,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: '=',
       canary_ok: '=',
       canary_failed: '=',
+      progress: '=',
+      stalled: '=',
+      hung: '=',
       hint: '=',
       idle: 'draining terminate',
       exit: 'stopped',
@@ -131,6 +146,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: '=',
       canary_ok: '=',
       canary_failed: '=',
+      progress: '=',
+      stalled: '=',
+      hung: '=',
       hint: '=',
       idle: '=',
       exit: 'stopped',
@@ -147,6 +165,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: '=',
       canary_ok: '=',
       canary_failed: '=',
+      progress: '=',
+      stalled: '=',
+      hung: '=',
       hint: '=',
       idle: '=',
       exit: '=',
@@ -163,6 +184,9 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       unhealthy: '=',
       canary_ok: '=',
       canary_failed: '=',
+      progress: '=',
+      stalled: '=',
+      hung: '=',
       hint: '=',
       idle: '=',
       exit: '=',
@@ -238,6 +262,12 @@ test('a suspect engine is asked for health, then for a token, and is killed afte
   expect(step(doomed, 'drain', NOW, limits).slice(1)).toEqual(['kill']);
 });
 
+test('a suspect engine that steps and answers is in service again, without a token for us', () => {
+  expect(step(suspect, 'progress', NOW, limits)[0].kind).toBe('suspect');
+  const [answered] = step(suspect, 'healthy', NOW, limits);
+  expect(step(answered, 'progress', NOW, limits)[0]).toMatchObject({ kind: 'ready', since: NOW - 200 });
+});
+
 test('a doubt that lasts too long ends in a kill', () => {
   expect(step(suspect, 'tick', NOW + 400, limits).slice(1)).toEqual(['kill']);
 });
@@ -280,7 +310,8 @@ test('whatever happens: only an engine that gave a token is in service, and a st
     now += next(60);
     const before: EngineState = state;
     const [after, ...effects] = step(before, event, now, limits);
-    if (after.kind === 'ready' && before.kind !== 'ready') expect(event).toBe('canary_ok');
+    if (after.kind === 'ready' && before.kind === 'warming') expect(event).toBe('canary_ok');
+    if (after.kind === 'ready' && before.kind === 'suspect') expect(['canary_ok', 'progress']).toContain(event);
     if (effects.includes('spawn')) expect(before.kind).toBe('backoff');
     if (effects.includes('terminate')) expect(after).toMatchObject({ kind: 'draining', phase: 'terminating' });
     if (after.kind === 'backoff' && before.kind !== 'backoff') expect(CRASH_REASONS).toContain(crashReason(before));

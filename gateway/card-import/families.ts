@@ -1,0 +1,44 @@
+/** What is known of a model's architecture and of no spec file, as these hold no engine arguments. */
+export interface Family {
+  /** hub name of the weights */
+  readonly weights: string;
+  readonly trustRemoteCode: boolean;
+  /** UTF-16 units of the vocabulary's longest piece */
+  readonly longestToken: number;
+  readonly images?: { readonly perConversation: number; readonly numCrops: number; readonly why: string };
+}
+
+/** By the catalog's name, in small letters. */
+const FAMILIES: readonly (readonly [RegExp, Family])[] = [
+  [
+    /^phi-3-vision-128k/,
+    {
+      weights: 'microsoft/Phi-3-vision-128k-instruct',
+      trustRemoteCode: true,
+      longestToken: 17,
+      images: { perConversation: 1, numCrops: 16, why: "the catalog's card: one image per conversation" },
+    },
+  ],
+  [
+    /^phi-3\.5-vision/,
+    {
+      weights: 'microsoft/Phi-3.5-vision-instruct',
+      trustRemoteCode: true,
+      longestToken: 17,
+      images: {
+        perConversation: 8,
+        numCrops: 4,
+        why: 'made for several images, with 4 crops each as its authors advise; how many is yours to choose',
+      },
+    },
+  ],
+  [/^phi-4$/, { weights: 'microsoft/phi-4', trustRemoteCode: false, longestToken: 128 }],
+];
+
+/** @returns undefined for a model of which nothing is known but its spec file */
+export function familyOf(name: string): Family | undefined {
+  return FAMILIES.find(([pattern]) => pattern.test(name.toLowerCase()))?.[1];
+}
+
+/** Longest piece of the vocabularies in use: 128 blanks. A longer one than is true only lets more requests through. */
+export const UNKNOWN_LONGEST_TOKEN = 128;

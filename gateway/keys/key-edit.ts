@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { isMap, isSeq, type Document, type YAMLMap, type YAMLSeq } from 'yaml';
+import { openKeyDocument, parseKeyFile } from './key-file.ts';
+import { hashOfKey } from './key-ring.ts';
+
+export type KeyPlace = 'primary' | 'secondary';
+
+export interface Scopes {
+  readonly models?: readonly string[] | undefined;
+  readonly routes?: readonly string[] | undefined;
+  readonly weight?: number | undefined;
+}
+
+const HEAD = ` Keys of Penstock's callers, as SHA-256: the keys themselves are nowhere. Written by penstock keys.
+ models: names of model cards; routes: paths, each with all that is under it; absent: all of them.`;
+
+/** 256 random bits; the prefix lets scanners for leaked secrets find it. */
+export function newKey(): string {
+  return `penstock_${randomBytes(32).toString('base64url')}`;
+}
+
+/**
+ * A new name with its first key, or another key for a name that is there. Comments of the file stay.
+ * @param text of the file; empty for one that is not there yet
+ * @param place without it: `primary`, of a name that is new
+ * @returns the text of the file with it
+ * @throws Error in one sentence
+ */
+export function withKey(text: string, id: string, place: KeyPlace | undefined, key: string, scopes: Scopes): string {
+  parseKeyFile(text);
+  const document = openKeyDocument(text);
+  const keys = listOf(document);
+  const entry = entryOf(keys, id);
+  const hash = hashOfKey(key).toString('hex');
+  if (entry === undefined) {
+    if (place === 'secondary') throw new Error(`there is no key ${id} yet; create it without --secondary first`);
+    const given = Object.entries(scopes).filter(([, value]) => value !== undefined);
+    keys.add(document.createNode({ id, primary: hash, ...Object.fromEntries(given) }));
+  } else {
+    if (place === undefined) throw new Error(`there is a key ${id} already; --secondary gives it a second one`);
+    if (entry.has(place)) throw new Error(`${id} has a ${place} key already; revoke it with --${place} first`);
+    if (Object.values(scopes).some((value) => value !== undefined))
+      throw new Error(`models, routes and weight belong to ${id} as a whole; change them in the file`);
+    entry.set(place, hash);
+  }
+  return checked(document);
+}
+
+/**
+ * The file without a name, or without one of its two keys.
+ * @throws Error in one sentence
+ */
+export function withoutKey(text: string, id: string, place: KeyPlace | undefined): string {
+  parseKeyFile(text);
+  const document = openKeyDocument(text);
+  const keys = listOf(document);
+  const entry = entryOf(keys, id);
+  if (entry === undefined) throw new Error(`there is no key ${id}`);
+  if (place !== undefined && !entry.has(place)) throw new Error(`${id} has no ${place} key`);
+  const isLast = place !== undefined && !entry.has(place === 'primary' ? 'secondary' : 'primary');
+  if (place === undefined || isLast) keys.items.splice(keys.items.indexOf(entry), 1);
+  else entry.delete(place);
+  return checked(document);
+}
+
+function listOf(document: Document.Parsed): YAMLSeq {
+  if (document.contents === null) document.commentBefore ??= HEAD;
+  const found = document.get('keys');
+  if (isSeq(found)) return found;
+  const list = document.createNode([]);
+  document.set('keys', list);
+  return list;
+}
+
+function entryOf(keys: YAMLSeq, id: string): YAMLMap | undefined {
+  return keys.items.filter((item) => isMap(item)).find((entry) => entry.get('id') === id);
+}
+
+/** What is written must be read by every gateway. */
+function checked(document: Document.Parsed): string {
+  const text = document.toString({ lineWidth: 0 });
+  parseKeyFile(text);
+  return text;
+}

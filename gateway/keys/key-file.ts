@@ -1,0 +1,74 @@
+import { LineCounter, parseDocument, type Document } from 'yaml';
+import { z } from 'zod';
+import { ANYONE, NOBODY } from './caller.ts';
+
+const digest = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/i, 'must be the SHA-256 of the key in 64 hexadecimal digits, never the key itself')
+  .toLowerCase();
+const bound = z.number().int().positive();
+
+/** One name with up to two keys, so that one can be replaced while the other serves, as on Azure's endpoints. */
+export const KeyEntry = z
+  .strictObject({
+    id: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'must be 1 to 64 letters, digits, dots, hyphens or underscores')
+      .refine((id) => id !== ANYONE.id && id !== NOBODY.id, 'is a name that the gateway itself uses'),
+    primary: digest.optional(),
+    secondary: digest.optional(),
+    /** names or aliases of cards; absent: every model */
+    models: z.array(z.string().min(1)).min(1).optional(),
+    /** paths, each with all that is under it; absent: every route */
+    routes: z
+      .array(z.string().regex(/^\/\S*$/, 'must be a path such as /v1 or /score'))
+      .min(1)
+      .optional(),
+    weight: z.number().positive().max(1_000).default(1),
+    caps: z.strictObject({ waiting_jobs: bound.optional(), waiting_bytes: bound.optional() }).default({}),
+  })
+  .refine(({ primary, secondary }) => primary !== undefined || secondary !== undefined, 'has no key');
+export type KeyEntry = z.infer<typeof KeyEntry>;
+
+const KeyFile = z.strictObject({
+  keys: z
+    .array(KeyEntry)
+    .nullable()
+    .transform((keys) => keys ?? []),
+});
+
+/**
+ * The text as a YAML document, which keeps comments; JSON is read too.
+ * @throws Error with the line at fault; no message quotes the text, as it may hold a key by mistake
+ */
+export function openKeyDocument(text: string): Document.Parsed {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const [error] = document.errors;
+  if (error === undefined) return document;
+  throw new Error(`line ${String(lineCounter.linePos(error.pos[0]).line)} is not YAML (${error.code})`);
+}
+
+/**
+ * Parses a key file; an empty one holds no keys.
+ * @throws Error that names every bad field, an id given twice, or two names with the same key
+ */
+export function parseKeyFile(text: string): KeyEntry[] {
+  const value: unknown = openKeyDocument(text).toJS() ?? { keys: [] };
+  const parsed = KeyFile.safeParse(value);
+  if (!parsed.success)
+    throw new Error(parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}`.trim()).join('; '));
+  const owners = new Map<string, string>();
+  const ids = new Set<string>();
+  for (const { id, primary, secondary } of parsed.data.keys) {
+    if (ids.has(id)) throw new Error(`the id ${id} is given twice`);
+    ids.add(id);
+    for (const hash of [primary, secondary]) {
+      if (hash === undefined) continue;
+      const owner = owners.get(hash);
+      if (owner !== undefined) throw new Error(`a key of ${owner} is given again for ${id}`);
+      owners.set(hash, id);
+    }
+  }
+  return parsed.data.keys;
+}

@@ -1,0 +1,54 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Caller } from './caller.ts';
+import type { KeyEntry } from './key-file.ts';
+
+/** What a key file holds of a key: its SHA-256. Keys are random, so that no salt and no slow hash is needed. */
+export function hashOfKey(key: string): Buffer {
+  return createHash('sha256').update(key, 'utf8').digest();
+}
+
+/** The keys of one reading of the file. */
+export class KeyRing {
+  readonly #keys: readonly { readonly hash: Buffer; readonly caller: Caller }[];
+
+  constructor(entries: readonly KeyEntry[]) {
+    this.#keys = entries.flatMap((entry) => {
+      const caller = callerOf(entry);
+      return [entry.primary, entry.secondary].flatMap((hex) =>
+        hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller }],
+      );
+    });
+  }
+
+  get size(): number {
+    return this.#keys.length;
+  }
+
+  /**
+   * Compares with every key, so that the time tells nothing of which one is near or is found.
+   * @param presented what the request carries; the first valid one counts
+   */
+  find(presented: readonly string[]): Caller | undefined {
+    let found: Caller | undefined;
+    for (const key of presented) {
+      const hash = hashOfKey(key);
+      for (const known of this.#keys) if (timingSafeEqual(known.hash, hash)) found ??= known.caller;
+    }
+    return found;
+  }
+}
+
+function callerOf({ id, weight, caps, models, routes }: KeyEntry): Caller {
+  return {
+    id,
+    weight,
+    caps,
+    mayCall: (path) => routes === undefined || routes.some((route) => isUnder(path, route)),
+    mayUse: ({ name, aliases }) => models === undefined || [name, ...aliases].some((known) => models.includes(known)),
+  };
+}
+
+function isUnder(path: string, route: string): boolean {
+  const [asked, allowed] = [path, route].map((one) => one.replace(/\/+$/, ''));
+  return asked === allowed || (asked ?? '').startsWith(`${allowed ?? ''}/`);
+}

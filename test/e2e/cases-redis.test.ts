@@ -1,0 +1,239 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { keys } from '#contract/keys';
+import { call, type Call, type Outcome } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { either, lasts } from '../support/full-length.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+
+const MODEL = 'Phi-3-vision-128k-instruct';
+const STREAMS = either(50, 20);
+const WAITING = either(99, 39);
+const OUTAGE_MS = either(20_000, 4_000);
+/** Between two tokens of the engine. */
+const TOKEN_MS = 50;
+const LIMIT_JOBS = 100;
+
+const messages = [{ role: 'user', content: 'Tell me of rivers.' }];
+/** A short question in each form, in turn. */
+const FORMS = [
+  ['/v1/chat/completions', { messages, max_tokens: 4, stream: true }],
+  ['/v1/chat/completions', { messages, max_tokens: 4 }],
+  ['/score', { input_data: { input_string: messages, parameters: { max_new_tokens: 4 } } }],
+] as const;
+
+let stack: Stack;
+beforeEach(async () => {
+  stack = await startStack({
+    gatewayEnv: { GATEWAY_QUEUE_LIMIT_JOBS: String(LIMIT_JOBS) },
+    workerEnv: { PENSTOCK_SIM_ITL_MS: String(TOKEN_MS), WORKER_MAX_IN_FLIGHT_TEXT: String(STREAMS) },
+  });
+}, 60_000);
+afterEach(async () => {
+  await stack[Symbol.asyncDispose]();
+});
+
+const ask = (n: number): Call => {
+  const [path, body] = FORMS[n % FORMS.length] ?? FORMS[0];
+  return call(stack.url + path, body);
+};
+const depth = (): Promise<number> => stack.metric('penstock_queue_depth');
+const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_running');
+
+/** Takes all places of the engine for so many tokens. */
+async function occupy(tokens: number): Promise<Call[]> {
+  const body = { messages, max_tokens: tokens, ignore_eos: true, stream: true };
+  const streams = Array.from({ length: STREAMS }, () => call(`${stack.url}/v1/chat/completions`, body));
+  await eventually('all places are taken', async () => (await running()) === STREAMS);
+  return streams;
+}
+async function queueUp(count: number): Promise<Call[]> {
+  const calls = Array.from({ length: count }, (_, n) => ask(n));
+  await eventually('they wait', async () => (await depth()) === count);
+  return calls;
+}
+/** Ends in one of the two ways that a client can tell apart. @returns whether it is whole */
+function tellsTheTruth({ status, body, isWhole }: Outcome): boolean {
+  expect(isWhole).toBe(true);
+  if (status === 200 && body.endsWith('data: [DONE]\n\n')) return true;
+  expect(status >= 500 || /\ndata: \{"error":.*\n\n$/.test(body)).toBe(true);
+  return false;
+}
+async function answered(calls: readonly Call[]): Promise<void> {
+  const outcomes = await Promise.all(calls.map(({ ended }) => ended));
+  expect(outcomes.map(({ status, body }) => (status === 200 ? 200 : body))).toEqual(outcomes.map(() => 200));
+  for (const { body, headers } of outcomes)
+    if (headers['content-type']?.includes('event-stream')) expect(body.endsWith('data: [DONE]\n\n')).toBe(true);
+}
+async function nothingLeft(): Promise<void> {
+  await eventually('gauges at 0', async () => {
+    const open = await stack.metric('penstock_requests_in_flight');
+    return open === 0 && (await depth()) === 0 && (await running()) === 0;
+  });
+  expect(await stack.redis.client.keys('*:body:*')).toEqual([]);
+  expect(await stack.redis.client.keys('*:reserv*')).toEqual([]);
+}
+/** Exactly as many as may wait are admitted, and all are answered. */
+async function admitsAsManyAsBefore(): Promise<void> {
+  const streams = await occupy(4_000);
+  const calls = await queueUp(LIMIT_JOBS);
+  expect((await ask(0).ended).status).toBe(429);
+  for (const stream of streams) stream.leave('close');
+  await answered(calls);
+  await nothingLeft();
+}
+
+async function fill(redis: Redis): Promise<void> {
+  const used = /used_memory:(\d+)/.exec(await redis.info('memory'))?.[1];
+  await redis.config('SET', 'maxmemory', String(Number(used) + 2 ** 20));
+  const piece = Buffer.alloc(2 ** 14, 'x');
+  for (let isFull = false; !isFull;)
+    isFull = await redis.append('filler', piece).then(
+      () => false,
+      () => true,
+    );
+}
+const Pair = z.tuple([z.string(), z.string()]);
+async function dumpFile(redis: Redis): Promise<string> {
+  const [, folder] = Pair.parse(await redis.config('GET', 'dir'));
+  return join(folder, 'dump.rdb');
+}
+const FAULTS: readonly (readonly [
+  fault: string,
+  begin: (redis: Redis) => Promise<void>,
+  end: (redis: Redis) => Promise<void>,
+])[] = [
+  [
+    'is full',
+    fill,
+    async (redis) => {
+      await redis.config('SET', 'maxmemory', '0');
+      await redis.del('filler');
+    },
+  ],
+  [
+    'cannot write its snapshots and refuses writes',
+    async (redis) => {
+      // A folder that stands where the file should be stops every user, root too.
+      await mkdir(await dumpFile(redis));
+      await writeFile(join(await dumpFile(redis), 'in-the-way'), '');
+      await redis.config('SET', 'save', '3600 1000000');
+      await redis.bgsave();
+      await eventually('the snapshot failed', async () =>
+        (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'),
+      );
+    },
+    async (redis) => {
+      await rm(await dumpFile(redis), { recursive: true });
+      await redis.bgsave();
+      await eventually('the snapshot is written', async () =>
+        (await redis.info('persistence')).includes('rdb_last_bgsave_status:ok'),
+      );
+    },
+  ],
+];
+test.each(FAULTS)(
+  'Redis %s: new requests get 503 at once, open ones end well or say so, the backlog drains after',
+  async (_fault, begin, end) => {
+    const { redis, gateways } = stack;
+    const streams = await occupy(either(500, 120));
+    const waiting = await queueUp(WAITING);
+    const leaving = waiting.splice(0, 5);
+    await begin(redis.client);
+    const until = performance.now() + OUTAGE_MS;
+    const bodies = (await redis.client.keys('*:body:*')).length;
+    let refused = 0;
+    for (; performance.now() < until; refused += 1) {
+      const { status, headers, tookMs } = await ask(refused).ended;
+      expect(status).toBe(503);
+      expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+      expect(tookMs).toBeLessThan(1_000);
+      expect((await fetch(`${gateways[0]?.internalUrl ?? ''}/livez`)).status).toBe(200);
+      leaving.pop()?.leave('close');
+      await lasts(100);
+    }
+    expect(refused).toBeGreaterThan(10);
+    expect((await redis.client.keys('*:body:*')).length).toBeLessThanOrEqual(bodies);
+    await end(redis.client);
+    const endedAt = performance.now();
+    const outcomes = await Promise.all(streams.map(({ ended }) => ended));
+    const whole = outcomes.filter(tellsTheTruth).length;
+    await answered(waiting);
+    process.stdout.write(
+      `whole ${String(whole)} of ${String(STREAMS)}, drained after ${String(performance.now() - endedAt)} ms, refused ${String(refused)}\n`,
+    );
+    const complaints =
+      gateways[0]
+        ?.output()
+        .split('\n')
+        .filter((line) => /"level":"(warn|error)"/.test(line)) ?? [];
+    process.stdout.write(complaints.slice(0, 10).join('\n'));
+    expect(complaints.length).toBeLessThan(refused / 2);
+    await admitsAsManyAsBefore();
+  },
+  180_000,
+);
+
+test('jobs that somebody removed: their requests are put back within 5 s and answered', async () => {
+  const streams = await occupy(4_000);
+  const calls = await queueUp(20);
+  const queue = new Queue('text', { connection: stack.redis.client.duplicate(), prefix: keys.queuePrefix(MODEL) });
+  const jobs = await queue.getPrioritized();
+  expect(jobs).toHaveLength(20);
+  for (const job of jobs) await job.remove();
+  await queue.close();
+  expect(await depth()).toBe(0);
+  await eventually('they wait again', async () => (await depth()) === 20, 6_000);
+  for (const stream of streams) stream.leave('close');
+  await answered(calls);
+  await nothingLeft();
+}, 60_000);
+
+test('Redis is emptied: what waits is answered, streams go on or say that they cannot, and none hangs', async () => {
+  const streams = await occupy(200);
+  const calls = await queueUp(20);
+  await stack.redis.client.flushall();
+  const outcomes = await Promise.all(streams.map(({ ended }) => ended));
+  const whole = outcomes.filter(tellsTheTruth).length;
+  process.stdout.write(`whole ${String(whole)} of ${String(STREAMS)}\n`);
+  await answered(calls);
+  await nothingLeft();
+  await admitsAsManyAsBefore();
+}, 90_000);
+
+test.each([0, 1, 2])(
+  'the stored body of a request that waits is lost: put back, or an explicit error if it is taken before that (form %d)',
+  async (form) => {
+    const streams = await occupy(4_000);
+    const lose = async (): Promise<void> => {
+      const before = new Set(await stack.redis.client.keys('*:body:*'));
+      const waiting = ask(form);
+      await eventually('it waits', async () => (await depth()) === 1);
+      const [key] = (await stack.redis.client.keys('*:body:*')).filter((one) => !before.has(one));
+      await stack.redis.client.del(key ?? '');
+      lost.push({ waiting, key: key ?? '' });
+    };
+    const lost: { waiting: Call; key: string }[] = [];
+    await lose();
+    streams.pop()?.leave('close');
+    const taken = await lost[0]?.waiting.ended;
+    expect(taken?.status).toBe(form === 2 ? 424 : 502);
+    if (form === 2) expect(taken?.headers['ms-azureml-model-error-statuscode']).toBe('502');
+    expect(taken?.isWhole).toBe(true);
+    // The place of the one that left is free: it is taken again.
+    streams.push(
+      call(`${stack.url}/v1/chat/completions`, { messages, max_tokens: 4_000, ignore_eos: true, stream: true }),
+    );
+    await eventually('all places are taken', async () => (await running()) === STREAMS);
+    await lose();
+    await eventually('it is put back', async () => (await stack.redis.client.exists(lost[1]?.key ?? '')) === 1, 6_000);
+    for (const stream of streams) stream.leave('close');
+    expect((await lost[1]?.waiting.ended)?.status).toBe(200);
+    await nothingLeft();
+  },
+  60_000,
+);

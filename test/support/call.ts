@@ -1,0 +1,65 @@
+import { request, type IncomingHttpHeaders } from 'node:http';
+
+/** What came of a call, however it ended. */
+export interface Outcome {
+  /** 0 when no status came */
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  /** each piece of the body with the milliseconds since the call began */
+  readonly pieces: readonly { readonly atMs: number; readonly text: string }[];
+  /** the body came to the end that HTTP promises */
+  readonly isWhole: boolean;
+  readonly tookMs: number;
+}
+export const WAYS_TO_LEAVE = ['close', 'half-close', 'reset'] as const;
+export type WayToLeave = (typeof WAYS_TO_LEAVE)[number];
+
+export interface Call {
+  /** resolves, never rejects */
+  readonly ended: Promise<Outcome>;
+  /** Leaves: by closing, by sending FIN alone, or by RST. @returns the instant (`performance.now()`) */
+  leave(how: WayToLeave): number;
+}
+
+/** One POST on a connection of its own; this client knows no time limit. */
+export function call(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Call {
+  const startedAt = performance.now();
+  const pieces: { atMs: number; text: string }[] = [];
+  const seen = { status: 0, headers: {} as IncomingHttpHeaders, isWhole: false };
+  const sent = request(url, {
+    method: 'POST',
+    agent: false,
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+  const ended = new Promise<Outcome>((resolve) => {
+    const end = (): void => {
+      const text = pieces.map((piece) => piece.text).join('');
+      resolve({ ...seen, body: text, pieces, tookMs: performance.now() - startedAt });
+    };
+    sent.on('response', (res) => {
+      seen.status = res.statusCode ?? 0;
+      seen.headers = res.headers;
+      res.setEncoding('utf8');
+      res.on('data', (text: string) => pieces.push({ atMs: performance.now() - startedAt, text }));
+      res.on('error', () => {});
+      res.on('close', () => {
+        seen.isWhole = res.complete;
+        end();
+      });
+    });
+    sent.on('error', end);
+  });
+  sent.end(JSON.stringify(body));
+  return {
+    ended,
+    leave: (how) => {
+      const { socket } = sent;
+      const at = performance.now();
+      if (how === 'half-close') socket?.end();
+      else if (how === 'reset') socket?.resetAndDestroy();
+      else socket?.destroy();
+      return at;
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { z } from 'zod';
+import type { ToDispatcher } from '../../worker-launcher/dispatch/link.ts';
+import { eventually } from './eventually.ts';
+import { startFakeEngine, type FakeEngine } from './fake-engine.ts';
+import { startStack, type Stack } from './stack.ts';
+
+const MODEL = 'Phi-3-vision-128k-instruct';
+
+/** What the gateway makes of a request, as far as scripts look at it. */
+const EngineRequest = z.object({
+  messages: z.array(z.object({ content: z.string() })).optional(),
+  prompt: z.string().optional(),
+  stream: z.boolean().optional(),
+  stream_options: z.object({ include_usage: z.boolean() }).optional(),
+});
+export interface Asked {
+  /** of the last message, or the prompt */
+  readonly text: string;
+  readonly isStream: boolean;
+  readonly asksUsage: boolean;
+}
+export type Script = (res: ServerResponse, asked: Asked) => void | Promise<void>;
+
+/** Redis, one gateway and one dispatcher as real processes, over an engine that does as it is told. */
+export interface ScriptedStack extends AsyncDisposable {
+  readonly stack: Stack;
+  readonly engine: FakeEngine;
+  /** how the engine answers from here on */
+  script: Script;
+}
+
+/** @param options.slots text requests that the engine takes at a time */
+export async function startScriptedStack(
+  options: { readonly gatewayEnv?: Readonly<Record<string, string>>; readonly slots?: number } = {},
+): Promise<ScriptedStack> {
+  const engine = await startFakeEngine((res, body) => {
+    const { messages, prompt, stream, stream_options: extras } = EngineRequest.parse(body);
+    const text = messages?.at(-1)?.content ?? prompt ?? '';
+    // A client that left took the connection with it; what is still written is for nobody.
+    res.on('error', () => {});
+    void scripted.script(res, { text, isStream: stream ?? false, asksUsage: extras?.include_usage ?? false });
+  });
+  const stack = await startStack({ launchers: 0, gatewayEnv: { ...options.gatewayEnv } });
+  const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
+    execArgv: [],
+    env: { PATH: process.env['PATH'] ?? '', WORKER_REDIS_URL: stack.redis.url, WORKER_LOG_LEVEL: 'warn' },
+  });
+  const exited = once(dispatcher, 'exit');
+  const scripted: ScriptedStack = {
+    stack,
+    engine,
+    script: (res) => void res.end(),
+    async [Symbol.asyncDispose]() {
+      dispatcher.kill('SIGKILL');
+      await exited;
+      await stack[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+  let isReady = false;
+  dispatcher.on('message', () => {
+    if (isReady) return;
+    isReady = true;
+    const slots = { text: options.slots ?? 256, image: 32 };
+    const entry = { id: 'engine-0', model: MODEL, pid: process.pid, port: engine.port, state: 'ready', slots } as const;
+    dispatcher.send({ type: 'engines', engines: [entry] } satisfies ToDispatcher);
+  });
+  await eventually('the scripted engine is known', async () => {
+    const { workers } = await stack.status();
+    return workers.some(({ engines }) => engines.some(({ state }) => state === 'ready'));
+  });
+  return scripted;
+}
+
+/** One event of a chat answer. */
+export function chunk(text: string, finish: string | null = null): string {
+  const choice = { index: 0, delta: { content: text }, logprobs: null, finish_reason: finish };
+  return event({ choices: [choice] });
+}
+/** The closing event that vLLM sends to who asks for usage. */
+export function usageEvent(promptTokens: number, completionTokens: number): string {
+  const total = promptTokens + completionTokens;
+  return event({
+    choices: [],
+    usage: { prompt_tokens: promptTokens, total_tokens: total, completion_tokens: completionTokens },
+  });
+}
+export const DONE = 'data: [DONE]\n\n';
+export const EVENT_STREAM = { 'content-type': 'text/event-stream; charset=utf-8' };
+
+/** A whole answer that is not streamed. */
+export function wholeAnswer(text: string, promptTokens = 7, completionTokens = 3): string {
+  return JSON.stringify({
+    ...HEAD,
+    object: 'chat.completion',
+    choices: [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: 'stop' }],
+    usage: {
+      prompt_tokens: promptTokens,
+      total_tokens: promptTokens + completionTokens,
+      completion_tokens: completionTokens,
+    },
+  });
+}
+
+const HEAD = { id: 'chatcmpl-scripted', object: 'chat.completion.chunk', created: 1_795_422_691, model: MODEL };
+function event(members: object): string {
+  return `data: ${JSON.stringify({ ...HEAD, ...members })}\n\n`;
+}

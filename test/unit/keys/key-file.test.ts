@@ -1,0 +1,109 @@
+import { expect, test } from '@jest/globals';
+import { withKey, withoutKey } from '../../../gateway/keys/key-edit.ts';
+import { parseKeyFile } from '../../../gateway/keys/key-file.ts';
+import { KeyRing, hashOfKey } from '../../../gateway/keys/key-ring.ts';
+import { phi3Card } from '../../support/phi3-card.ts';
+
+const sha = (key: string): string => hashOfKey(key).toString('hex');
+const reason = (work: () => unknown): string => {
+  try {
+    work();
+  } catch (error) {
+    return String((error as { message: string }).message);
+  }
+  throw new Error('was accepted');
+};
+const ONE = `# the team in Oslo\nkeys:\n  - id: oslo # night shift\n    primary: ${sha('first')}\n    weight: 2\n`;
+
+test('a name is found by either of its keys, and says what it may do', () => {
+  const ring = new KeyRing(
+    parseKeyFile(`{"keys": [{"id": "oslo", "primary": "${sha('a').toUpperCase()}", "secondary": "${sha('b')}", "weight": 3,
+      "models": ["azureai"], "routes": ["/v1/chat", "/score/"], "caps": {"waiting_jobs": 5}}]}`),
+  );
+  expect(ring.size).toBe(2);
+  expect(ring.find(['nothing'])).toBeUndefined();
+  const caller = ring.find(['nothing', 'b']);
+  expect(caller).toBe(ring.find(['a']));
+  expect(caller).toMatchObject({ id: 'oslo', weight: 3, caps: { waiting_jobs: 5 } });
+  const may = (path: string): boolean | undefined => caller?.mayCall(path);
+  for (const path of ['/v1/chat', '/v1/chat/completions', '/score', '/score/'])
+    expect([path, may(path)]).toEqual([path, true]);
+  for (const path of ['/v1', '/v1/chatty', '/v1/models', '/', '/v1//chat'])
+    expect([path, may(path)]).toEqual([path, false]);
+  expect(caller?.mayUse(phi3Card())).toBe(true);
+  expect(caller?.mayUse({ ...phi3Card(), aliases: [] })).toBe(false);
+});
+
+test('of two valid keys the first counts', () => {
+  const ring = new KeyRing(parseKeyFile(withKey(ONE, 'bergen', undefined, 'second', {})));
+  expect(ring.find(['second', 'first'])?.id).toBe('bergen');
+});
+
+test('without scopes a name may do everything, also with the route /', () => {
+  for (const text of [ONE, ONE.replace('weight: 2', 'routes: [/]')]) {
+    const caller = new KeyRing(parseKeyFile(text)).find(['first']);
+    expect(caller?.mayCall('/anything')).toBe(true);
+    expect(caller?.mayUse(phi3Card())).toBe(true);
+  }
+});
+
+test.each([
+  ['keys: [{id: oslo, primary: my-secret-key}]', 'keys.0.primary must be the SHA-256 of the key'],
+  ['keys: [{id: oslo}]', 'keys.0 has no key'],
+  [`keys: [{id: anonymous, primary: ${sha('a')}}]`, 'keys.0.id is a name that the gateway itself uses'],
+  [`keys: [{id: "a b", primary: ${sha('a')}}]`, 'keys.0.id must be 1 to 64 letters'],
+  [`keys: [{id: a, primary: ${sha('a')}, models: []}]`, 'keys.0.models'],
+  [`keys: [{id: a, primary: ${sha('a')}, routes: [score]}]`, 'keys.0.routes.0 must be a path'],
+  [`keys: [{id: a, primary: ${sha('a')}, weight: 0}]`, 'keys.0.weight'],
+  [`keys: [{id: a, primary: ${sha('a')}, model: [x]}]`, 'keys.0 Unrecognized key: "model"'],
+  [`keys: [{id: a, primary: ${sha('a')}}, {id: a, primary: ${sha('b')}}]`, 'the id a is given twice'],
+  [`keys: [{id: a, primary: ${sha('a')}}, {id: b, secondary: ${sha('a')}}]`, 'a key of a is given again for b'],
+  ['keys:\n  - "my-secret-key\n', 'line 3 is not YAML'],
+  ['- my-secret-key', 'expected object'],
+])('a bad file is refused and never quoted: %s', (text, sentence) => {
+  const message = reason(() => parseKeyFile(text));
+  expect(message).toContain(sentence);
+  expect(message).not.toContain('my-secret-key');
+});
+
+test('a new name is added, comments stay, no file is a file without keys', () => {
+  const two = withKey(ONE, 'bergen', undefined, 'second', { models: ['azureai'], routes: ['/score'], weight: 4 });
+  expect(two).toContain('# the team in Oslo');
+  expect(two).toContain('# night shift');
+  expect(two).not.toContain('second');
+  expect(parseKeyFile(two)).toMatchObject([
+    { id: 'oslo', weight: 2 },
+    { id: 'bergen', primary: sha('second'), models: ['azureai'], routes: ['/score'], weight: 4 },
+  ]);
+  for (const nothing of ['', '# none yet\n', 'keys:\n', 'keys: []\n']) {
+    expect(parseKeyFile(nothing)).toEqual([]);
+    expect(parseKeyFile(withKey(nothing, 'oslo', undefined, 'first', {}))).toMatchObject([{ id: 'oslo' }]);
+  }
+});
+
+test('a key is replaced without an interruption: secondary added, primary revoked, primary added', () => {
+  const both = withKey(ONE, 'oslo', 'secondary', 'next', {});
+  expect(parseKeyFile(both)).toMatchObject([{ primary: sha('first'), secondary: sha('next'), weight: 2 }]);
+  const moved = withoutKey(both, 'oslo', 'primary');
+  expect(parseKeyFile(moved)).toMatchObject([{ secondary: sha('next') }]);
+  expect(parseKeyFile(moved)[0]?.primary).toBeUndefined();
+  expect(parseKeyFile(withKey(moved, 'oslo', 'primary', 'third', {}))).toMatchObject([{ primary: sha('third') }]);
+});
+
+test('a name without its last key is gone', () => {
+  expect(parseKeyFile(withoutKey(ONE, 'oslo', undefined))).toEqual([]);
+  expect(parseKeyFile(withoutKey(ONE, 'oslo', 'primary'))).toEqual([]);
+});
+
+test.each([
+  [() => withKey(ONE, 'oslo', undefined, 'x', {}), 'there is a key oslo already; --secondary gives it a second one'],
+  [() => withKey(ONE, 'oslo', 'primary', 'x', {}), 'oslo has a primary key already; revoke it with --primary first'],
+  [() => withKey(ONE, 'oslo', 'secondary', 'x', { weight: 3 }), 'belong to oslo as a whole'],
+  [() => withKey(ONE, 'bergen', 'secondary', 'x', {}), 'there is no key bergen yet'],
+  [() => withKey(ONE, 'bergen', undefined, 'first', {}), 'a key of oslo is given again for bergen'],
+  [() => withKey(ONE, 'bergen', undefined, 'x', { weight: Number('much') }), 'keys.1.weight'],
+  [() => withoutKey(ONE, 'bergen', undefined), 'there is no key bergen'],
+  [() => withoutKey(ONE, 'oslo', 'secondary'), 'oslo has no secondary key'],
+])('what cannot be done is refused in a sentence: %#', (work, sentence) => {
+  expect(reason(work)).toContain(sentence);
+});

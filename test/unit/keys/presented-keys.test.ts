@@ -1,0 +1,33 @@
+import { expect, test } from '@jest/globals';
+import { loadConfig } from '../../../gateway/config.ts';
+import { presentedKeys } from '../../../gateway/http/auth.ts';
+
+test.each([
+  [{}, []],
+  [{ authorization: 'Bearer k1' }, ['k1']],
+  [{ authorization: 'bearer   k1 ' }, ['k1']],
+  [{ authorization: 'k1' }, ['k1']],
+  [{ authorization: 'Bearer' }, []],
+  [{ authorization: 'Basic dXNlcjpr' }, ['Basic dXNlcjpr']],
+  [{ 'api-key': 'k1' }, ['k1']],
+  [{ 'api-key': '' }, []],
+  [{ authorization: 'Bearer k1', 'api-key': 'k1' }, ['k1']],
+  [{ authorization: 'Bearer k1', 'api-key': 'k2' }, ['k1', 'k2']],
+])('the keys of the headers %j are %j', (headers, keys) => {
+  expect(presentedKeys(headers)).toEqual(keys);
+});
+
+const config = (host: string, keys = ''): unknown =>
+  loadConfig({ GATEWAY_REDIS_URL: 'redis://127.0.0.1', GATEWAY_HOST: host, GATEWAY_KEYS_FILE: keys });
+
+test('without keys only this machine may connect', () => {
+  for (const host of ['', '127.0.0.1', '127.1.2.3', '::1', 'localhost']) expect(() => config(host)).not.toThrow();
+  for (const host of ['0.0.0.0', '::', '10.0.0.4', 'localhost.example.org'])
+    expect(() => config(host)).toThrow(
+      'GATEWAY_HOST: an address that others can reach needs keys: name a file of them in GATEWAY_KEYS_FILE',
+    );
+});
+
+test('with keys any address will do', () => {
+  expect(config('0.0.0.0', 'keys.yaml')).toMatchObject({ GATEWAY_HOST: '0.0.0.0', GATEWAY_KEYS_FILE: 'keys.yaml' });
+});

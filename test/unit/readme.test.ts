@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { loadConfig } from '../../gateway/config.ts';
+import { FAILURES, Failure } from '../../gateway/contract/failure.ts';
+import type { FailureCode } from '../../gateway/contract/failure.ts';
+import { createAzureScore } from '../../gateway/dialects/azure-score.ts';
+import { openai } from '../../gateway/dialects/openai.ts';
+import { phi3Card } from '../support/phi3-card.ts';
+
+const section = readFileSync('README.md', 'utf8').split('\n## Limits and errors\n')[1]?.split('\n## ')[0] ?? '';
+/** cells of the section's two tables, without heads and rules */
+const [limits, errors] = section
+  .split(/\n(?!\|)/)
+  .map((block) => block.split('\n').filter((line) => line.startsWith('|')))
+  .filter((lines) => lines.length > 2)
+  .map((lines) =>
+    lines.slice(2).map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    ),
+  );
+
+const config: Readonly<Record<string, unknown>> = { ...loadConfig({ GATEWAY_REDIS_URL: 'redis://127.0.0.1' }) };
+const isCode = (name: string): name is FailureCode => Object.hasOwn(FAILURES, name);
+const codes = Object.keys(FAILURES).filter(isCode);
+const numbers = (cell: string): string[] => cell.split(';').map((part) => part.trim().replaceAll(',', ''));
+
+test('the table of limits gives the defaults that the gateway has', () => {
+  const named = (limits ?? []).flatMap(([, where = '', standard = '']) => {
+    const settings = where.match(/GATEWAY_\w+/g) ?? [];
+    // The defaults of several stand in their order; what the card or the code says may stand beside them.
+    return settings.map((name) => [name, numbers(standard)] as const);
+  });
+  for (const [name, defaults] of named) {
+    if (name === 'GATEWAY_IMAGE_ALLOW') expect(config[name]).toEqual([]);
+    else expect([name, defaults]).toEqual([name, expect.arrayContaining([String(config[name])])]);
+  }
+  const limiting = Object.keys(config).filter((name) => /LIMIT|MAX_|_TIMEOUT_|HOLD|MEMORY|UNKNOWN|SLOW/.test(name));
+  const told = new Set(named.map(([name]) => name));
+  expect(limiting.filter((name) => !told.has(name) && name !== 'GATEWAY_DRAIN_TIMEOUT_MS')).toEqual([]);
+});
+
+test("the table of limits gives the shipped card's numbers", () => {
+  const { limits: card } = phi3Card();
+  const told = Object.fromEntries(
+    (limits ?? []).flatMap(([, where = '', standard = '']) => {
+      const field = /`limits\.(\w+)`/.exec(where)?.[1];
+      return field === undefined ? [] : [[field, numbers(standard)[0]]];
+    }),
+  );
+  expect(told).toEqual({
+    images_per_conversation: String(card.images_per_conversation),
+    context_tokens: String(card.context_tokens),
+    max_output_tokens: String(card.max_output_tokens),
+    default_output_tokens: String(card.default_output_tokens),
+    batch: card.batch ? 'any' : '1',
+    tools: card.tools ? 'any' : 'none',
+  });
+});
+
+test('every way to fail is in the table of errors, with its statuses and whether to repeat it', () => {
+  const score = createAzureScore({ deploymentName: 'penstock' });
+  const expected = codes.map((code) => {
+    const failure = new Failure(code, 'why');
+    const rendered = openai.renderFailure(failure);
+    const azure = score.renderFailure(failure);
+    const behind = azure.headers['ms-azureml-model-error-statuscode'];
+    return [
+      `\`${code}\``,
+      String(rendered.status),
+      azure.status === 424 ? `424 (${String(behind)})` : String(azure.status),
+      again(FAILURES[code].retryable, rendered.headers),
+    ];
+  });
+  expect((errors ?? []).map((cells) => cells.slice(0, 4))).toEqual(expected);
+  for (const cells of errors ?? []) expect(cells[4]).not.toBe('');
+});
+
+test('every code in the table of limits is a code', () => {
+  const told = (limits ?? []).flatMap(([, , , above = '']) => above.match(/`\w+`/g) ?? []);
+  expect(told.length).toBeGreaterThan(15);
+  for (const code of told) expect(codes).toContain(code.replaceAll('`', ''));
+});
+
+function again(retryable: boolean, headers: Readonly<Record<string, string>>): string {
+  if (!retryable) return 'no';
+  if (headers['retry-after'] !== undefined) return 'yes, `Retry-After`';
+  return headers['x-should-retry'] === 'false' ? 'yes, not by itself' : 'yes';
+}

@@ -1,0 +1,57 @@
+import { lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { groupMembers } from './process-group.ts';
+
+/**
+ * What a killed vLLM leaves on the machine: segments of shared memory, which fill a small `/dev/shm` until no worker
+ * starts, and the rendezvous file of its workers. Other files, such as weights that were put into `/dev/shm`, are not ours.
+ */
+const SHARED_MEMORY = /^\/dev\/shm\/(?:psm_|nccl-)[^/\s]+$/;
+const RENDEZVOUS = /^\/(?:[^/\0\n]+\/)*vllm_dist_[0-9a-f]{8,}$/;
+
+/** Segments of shared memory that the living processes of a group have mapped. Source: proc(5), `maps`. */
+export function sharedMemoryOf(pgid: number): string[] {
+  const found = new Set<string>();
+  for (const { pid } of groupMembers(pgid)) for (const path of mappedBy(pid)) if (isLeftover(path)) found.add(path);
+  return [...found];
+}
+
+/** The rendezvous file that a log line tells of. Source: vLLM's `world_size=… distributed_init_method=file://…`. */
+export function rendezvousIn(line: string): string | undefined {
+  const path = /distributed_init_method=file:\/\/(\S+)/.exec(line)?.[1];
+  return path !== undefined && isLeftover(path) ? path : undefined;
+}
+
+/**
+ * Removes what dead engines left; to be called when their groups are gone. What a living process maps, or belongs to
+ * another user, or does not look like a leftover, stays.
+ * @returns what was removed
+ */
+export function clearLeftovers(paths: Iterable<string>): string[] {
+  const present = [...new Set(paths)].filter((path) => isLeftover(path) && isOurs(path));
+  if (present.length === 0) return [];
+  const mapped = new Set<string>();
+  for (const name of readdirSync('/proc'))
+    if (/^\d+$/.test(name)) for (const path of mappedBy(Number(name))) mapped.add(path);
+  const removed = present.filter((path) => !mapped.has(path));
+  for (const path of removed) rmSync(path, { force: true });
+  return removed;
+}
+
+function isLeftover(path: string): boolean {
+  return SHARED_MEMORY.test(path) || RENDEZVOUS.test(path);
+}
+
+function isOurs(path: string): boolean {
+  const fact = lstatSync(path, { throwIfNoEntry: false });
+  return fact?.isFile() === true && (process.getuid === undefined || fact.uid === process.getuid());
+}
+
+function mappedBy(pid: number): string[] {
+  try {
+    const maps = readFileSync(`/proc/${String(pid)}/maps`, 'utf8');
+    return [...maps.matchAll(/ (\/(?:dev\/shm\/|\S*\/vllm_dist_)\S+)$/gm)].map(([, path]) => path ?? '');
+  } catch {
+    // gone, or another user's
+    return [];
+  }
+}

@@ -1,0 +1,76 @@
+import { execFile } from 'node:child_process';
+import type { GpuFact } from './facts.ts';
+
+/** What the driver tells; `problem` is for people. */
+export interface DriverReport {
+  readonly driver: string | null;
+  readonly gpus: readonly GpuFact[];
+  readonly problem: string | null;
+}
+
+const FIELDS = [
+  'uuid',
+  'name',
+  'memory.total',
+  'memory.used',
+  'ecc.errors.uncorrected.volatile.total',
+  'mig.mode.current',
+  'driver_version',
+];
+const WITHIN_MS = 20_000;
+
+/** Asks `nvidia-smi`, which answers in about a second, more with many GPUs. */
+export function askDriver(env: NodeJS.ProcessEnv): Promise<DriverReport> {
+  const args = [`--query-gpu=${FIELDS.join(',')}`, '--format=csv,noheader,nounits'];
+  return new Promise((resolve) => {
+    execFile('nvidia-smi', args, { timeout: WITHIN_MS, env: { PATH: env['PATH'] } }, (error, stdout, stderr) => {
+      const report = parseReport(stdout);
+      if (error === null) resolve(report);
+      else if (error.code === 'ENOENT') resolve({ ...report, problem: 'there is no nvidia-smi, so no NVIDIA driver' });
+      else resolve({ ...report, problem: problemIn(`${stdout}\n${stderr}`) ?? `nvidia-smi: ${error.message}` });
+    });
+  });
+}
+
+/** Source: `nvidia-smi --query-gpu`, one line a GPU; what a card does not have is `[N/A]`, a lost one a sentence of its own. */
+export function parseReport(stdout: string): DriverReport {
+  const gpus: GpuFact[] = [];
+  let driver: string | null = null;
+  for (const line of stdout.split('\n')) {
+    const [uuid = '', name = '', total, used, ecc, mig, version] = line.split(',').map((field) => field.trim());
+    if (!uuid.startsWith('GPU-') || version === undefined) continue;
+    driver = version;
+    gpus.push({
+      uuid,
+      name,
+      memory_mib: Number(total),
+      used_mib: Number(used),
+      ecc_errors: ecc !== undefined && /^\d+$/.test(ecc) ? Number(ecc) : null,
+      mig: mig === 'Enabled',
+    });
+  }
+  return { driver, gpus, problem: problemIn(stdout) };
+}
+
+function problemIn(text: string): string | null {
+  const telling = /has failed|couldn't communicate|GPU is lost|Unable to determine|No devices were found|\berr!/i;
+  return text.split('\n').find((line) => telling.test(line))?.trim() ?? null;
+}
+
+/**
+ * The launcher's own `CUDA_VISIBLE_DEVICES` narrows the machine's list.
+ * @param visible numbers or UUIDs, comma-separated; undefined: all; as in CUDA, what follows an unknown entry is not seen
+ */
+export function visibleGpus<Gpu extends { readonly uuid: string }>(
+  all: readonly Gpu[],
+  visible: string | undefined,
+): Gpu[] {
+  if (visible === undefined) return [...all];
+  const seen: Gpu[] = [];
+  for (const item of visible.split(',').map((text) => text.trim())) {
+    const gpu = /^\d+$/.test(item) ? all[Number(item)] : all.find(({ uuid }) => item !== '' && uuid.startsWith(item));
+    if (gpu === undefined) break;
+    seen.push(gpu);
+  }
+  return seen;
+}

@@ -159,7 +159,10 @@ class Life {
       else
         this.#added.then(
           () => void admission.withdraw(candidate, this.#epoch),
-          () => {},
+          // A first add that was refused has cleaned up; a later life leaves the body of the former ones.
+          () => {
+            if (this.#epoch > 1) admission.finished(candidate);
+          },
         );
     }
   }

@@ -21,7 +21,23 @@ const Settings = z.object({
   WORKER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
   /** `auto`: vLLM where a GPU and the `vllm` command are, else the simulator */
   WORKER_ENGINE: z.enum(['auto', 'vllm', 'simulator']).default('auto'),
-  /** engine processes; default: one a GPU, one without GPUs */
+  /** Azure VM size of this machine; default: Azure's instance metadata is asked */
+  WORKER_SKU: z.string().optional(),
+  /** serve on a machine that the card does not allow, with a warning */
+  WORKER_OVERRIDE_SKU: setting.flag.default(false),
+  /** file that says what this machine is, in place of asking it; the form is that of `penstock preflight --json` under `facts` */
+  WORKER_FACTS_FILE: z.string().optional(),
+  /** GPUs of one engine; default: the fewest that one full context fits on */
+  WORKER_TENSOR_PARALLEL: setting.count.optional(),
+  /** longest context of an engine in tokens, in place of the card's */
+  WORKER_MAX_MODEL_LEN: setting.count.optional(),
+  /** part of a GPU's memory that an engine takes, 0 to 1; default: vLLM's 0.92 */
+  WORKER_GPU_MEMORY_UTILIZATION: z.coerce.number().gt(0).lte(1).optional(),
+  /** CPU threads of an engine (`OMP_NUM_THREADS`); default: left to vLLM */
+  WORKER_ENGINE_CPUS: setting.count.optional(),
+  /** port of the first engine on loopback, further ones take the next; default: any free one at each start */
+  WORKER_ENGINE_PORT: setting.port.optional(),
+  /** engine processes; default: one for each group of GPUs, one without GPUs */
   WORKER_ENGINES: setting.count.optional(),
   /** folder or hub name of the weights, in place of the card's */
   WORKER_WEIGHTS: z.string().optional(),
@@ -48,6 +64,8 @@ const Settings = z.object({
   WORKER_HANG_MS: setting.milliseconds.optional(),
   /** an idle engine is made to generate one token this often, as a hang does not show without work */
   WORKER_IDLE_CANARY_MS: setting.milliseconds.default(30_000),
+  /** how often the driver is asked for the GPUs; one that falls out takes its engine out of service */
+  WORKER_GPU_CHECK_MS: setting.milliseconds.default(30_000),
   /** how long a stopping launcher lets running answers finish */
   WORKER_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** longest wait of an engine that was told to stop, before its process group is killed */

@@ -9,6 +9,8 @@ export interface LauncherStatus {
   readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
   readonly engines: readonly (Omit<EngineReport, 'port'> & {
     readonly port: number | null;
+    /** UUIDs */
+    readonly gpus: readonly string[];
     readonly restarts: number;
     /** why it last failed and what to do about it, in a sentence */
     readonly lastFailure: string | null;
@@ -30,6 +32,8 @@ export interface InternalServer {
 export interface InternalDeps {
   readonly status: () => LauncherStatus;
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+  /** a chosen part of the engines' own metrics, in the same form */
+  readonly engineMetrics: () => string;
 }
 
 /**
@@ -50,7 +54,10 @@ export async function startInternalServer(host: string, port: number, deps: Inte
       send(res, problem === undefined ? 200 : 503, problem ?? 'ready');
     },
     '/status': (res) => send(res, 200, `${JSON.stringify(deps.status(), null, 2)}\n`, 'application/json'),
-    '/metrics': async (res) => send(res, 200, await deps.metrics.metrics(), deps.metrics.contentType),
+    '/metrics': async (res) => {
+      const page = `${await deps.metrics.metrics()}${deps.engineMetrics()}`;
+      send(res, 200, page, deps.metrics.contentType);
+    },
   };
   const server = createServer((req, res) => {
     const route = routes[(req.url ?? '/').split('?')[0] ?? '/'];

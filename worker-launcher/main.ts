@@ -1,56 +1,35 @@
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
-import { parseCatalog, type Catalog, type ModelCard } from '#contract/model-card';
+import { parseCatalog } from '#contract/model-card';
 import { endWith } from '#runtime/lifecycle';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis, redisAnswers } from '#runtime/redis';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './dispatchers.ts';
-import { engineCommand } from './engine/command.ts';
 import { EngineLedger } from './engine/ledger.ts';
-import type { Limits } from './engine/state.ts';
-import { EngineSupervisor } from './engine/supervisor.ts';
-import type { StallLimits } from './engine/watch.ts';
-import { planEngines, readMachineFacts } from './engine-plan.ts';
+import { planEngines } from './engine-plan.ts';
+import { Engines } from './engines.ts';
 import { startInternalServer, type LauncherStatus } from './http.ts';
 import { createMetrics } from './metrics.ts';
+import { chooseCard } from './preflight/choose-card.ts';
+import { readFactsFile, type MachineFacts } from './preflight/facts.ts';
+import { readFacts } from './preflight/read-facts.ts';
+import { commandOnPath } from './preflight/vllm-version.ts';
 
 /** Composition root of the worker-launcher: settings, wiring, start, drain. */
 
 const REDIS_WITHIN_MS = 5_000;
-const PROBES = { healthMs: 5_000, canaryMs: 60_000 } as const;
 /** Without the process that started us, everything is over within this time. */
 const ORPHAN_LIMIT_MS = 8_000;
 const ORPHAN_ABANDON_MS = 2_000;
 const ORPHAN_STOP = { drainMs: 0, settleMs: 0, stopMs: 2_000 } as const;
 
-function limitsFrom(config: WorkerConfig): Limits {
-  return {
-    startMs: config.WORKER_START_TIMEOUT_MS,
-    drainMs: config.WORKER_DRAIN_TIMEOUT_MS,
-    settleMs: 500,
-    stopMs: config.WORKER_ENGINE_STOP_TIMEOUT_MS,
-    probes: 3,
-    suspectMs: 90_000,
-    backoffMs: 1_000,
-    backoffCapMs: 60_000,
-    stableMs: 60_000,
-  };
-}
-
-/** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */
-function stallLimitsFrom(config: WorkerConfig, onCpu: boolean): StallLimits {
-  const stallMs = config.WORKER_STALL_MS ?? (onCpu ? 30_000 : 5_000);
-  return { stallMs, hangMs: config.WORKER_HANG_MS ?? 4 * stallMs, idleCanaryMs: config.WORKER_IDLE_CANARY_MS };
-}
-
-/** @throws Error that lists the cards when it is not clear which one is meant */
-function chooseCard(catalog: Catalog, name: string | undefined): ModelCard {
-  const card = name === undefined && catalog.cards.length === 1 ? catalog.cards[0] : catalog.find(name ?? '');
-  if (card !== undefined) return card;
-  const names = catalog.cards.map((known) => known.name).join(', ');
-  throw new Error(`set WORKER_MODEL to one of the model cards: ${names}`);
+async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<MachineFacts> {
+  const { WORKER_FACTS_FILE: file, WORKER_SKU: sku } = config;
+  const briefly = config.WORKER_ENGINE === 'simulator' || !vllmOnPath;
+  const facts = file === undefined ? await readFacts(process.env, { sku, briefly }) : readFactsFile(file);
+  return sku === undefined ? facts : { ...facts, sku };
 }
 
 async function requireRedis(url: string, log: Log): Promise<void> {
@@ -67,28 +46,37 @@ async function launch(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
   const card = chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
-  const plan = planEngines(config, card, await readMachineFacts(process.env));
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
   await requireRedis(config.WORKER_REDIS_URL, log);
+  // Before the machine is looked at: what a former launcher left holds its GPUs.
   const swept = await ledger.sweep();
   if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
+  const vllmOnPath = commandOnPath('vllm', process.env['PATH']) !== undefined;
+  const facts = await factsFor(config, vllmOnPath);
+  const plan = planEngines(config, card, { facts, vllmOnPath, env: process.env });
+  if (plan.warnings.length > 0) log.warn({ missing: plan.warnings }, 'this machine does not pass the preflight');
+  log.info({ facts, plan: plan.preflight.placement }, 'planned');
 
   let draining = false;
-  const supervisors = new Map<string, EngineSupervisor>();
   const dispatchers = new Dispatchers({
     entryPath: fileURLToPath(new URL('./dispatch/main.js', import.meta.url)),
     engineIds: plan.engines.map(({ id }) => id),
     env: process.env,
-    onSuspect: (engine) => supervisors.get(engine)?.hint(),
+    onSuspect: (engine) => engines.hint(engine),
     log,
   });
+  const registry = new Registry();
+  const metrics = createMetrics(registry, () => status().engines);
+  const onRestart = metrics.countRestart;
+  const engines = new Engines({ config, card, plan, facts, ledger, dispatchers, onRestart, env: process.env, log });
   const status = (): LauncherStatus => ({
     launcher: { pid: process.pid, node: config.WORKER_NODE, pool: config.WORKER_POOL, draining },
     model: card.name,
     engine: plan.kind,
     dispatchers: dispatchers.processes,
-    engines: [...supervisors.values()].map(({ view }) => ({
+    engines: engines.views.map((view) => ({
       ...view,
+      gpus: plan.engines.find(({ id }) => id === view.id)?.gpus ?? [],
       port: view.port ?? null,
       lastFailure: view.lastFailure ?? null,
       lastCause: view.lastCause ?? null,
@@ -96,52 +84,15 @@ async function launch(): Promise<void> {
       inFlight: dispatchers.inFlight(view.id),
     })),
   });
-  const registry = new Registry();
-  const metrics = createMetrics(registry, () => status().engines);
-
-  for (const { id, gpu } of plan.engines) {
-    const supervisor = new EngineSupervisor({
-      id,
-      model: card.name,
-      slots: plan.slots,
-      ledger,
-      log,
-      limits: limitsFrom(config),
-      stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpu === undefined),
-      probes: PROBES,
-      command: (port) =>
-        engineCommand(card, {
-          kind: plan.kind,
-          simulatorPath: fileURLToPath(new URL('./simulator/main.js', import.meta.url)),
-          port,
-          slots: plan.slots,
-          weights: config.WORKER_WEIGHTS,
-          extraArgs: config.WORKER_ENGINE_ARGS.split(/\s+/).filter((arg) => arg !== ''),
-          gpus: gpu === undefined ? undefined : [gpu],
-          env: process.env,
-        }),
-      inFlight: () => {
-        const { text, image } = dispatchers.inFlight(id);
-        return text + image;
-      },
-      onChange: ({ model, pid, port, state, slots }) => {
-        if (port !== undefined) dispatchers.update({ id, model, pid, port, state, slots });
-      },
-      onRestart: (reason) => metrics.countRestart(reason),
-    });
-    supervisors.set(id, supervisor);
-  }
   const internal = await startInternalServer(config.WORKER_INTERNAL_HOST, config.WORKER_INTERNAL_PORT, {
     status,
     metrics: registry,
+    engineMetrics: () => engines.metrics(),
   });
 
   let orphaned = false;
-  const stopEngines = (): Promise<unknown> => {
-    // The dispatchers are gone, and with them what was in flight.
-    const limits = orphaned ? ORPHAN_STOP : { settleMs: 0 };
-    return Promise.all([...supervisors.values()].map((supervisor) => supervisor.stop(limits)));
-  };
+  // The dispatchers are gone, and with them what was in flight.
+  const stopEngines = (): Promise<void> => engines.stop(orphaned ? ORPHAN_STOP : { settleMs: 0 });
   process.on('disconnect', () => {
     orphaned = true;
     setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref();
@@ -169,7 +120,7 @@ async function launch(): Promise<void> {
     end('the parent is gone');
     return;
   }
-  for (const supervisor of supervisors.values()) supervisor.start();
+  engines.start();
   dispatchers.start();
   log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');
 }

@@ -1,11 +1,11 @@
 // @ts-check
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
 import { Refusal, reasonOf } from './refusal.mjs';
 
-export const CARD_HELP = `penstock card: model cards
+const CARD_HELP = `penstock card: model cards
 
   penstock card check FILE...                  says what is wrong with cards, alone and together; exit code 1 if anything is
   penstock card import spec.yaml [--out FILE]  makes a card from a spec file of Azure's model catalog, of either generation,
@@ -74,18 +74,26 @@ async function importOne(file, out, setup) {
   } catch (error) {
     throw new Refusal(`${file}: ${reasonOf(error)}`);
   }
-  const tell = out === undefined ? setup.say : setup.print;
+  const path = out === undefined ? undefined : resolve(setup.cwd, out);
+  if (path !== undefined) writeNew(path, imported.yaml);
+  const tell = path === undefined ? setup.say : setup.print;
   for (const { field, how, why } of imported.notes) tell(`${how.padEnd(7)}  ${field.padEnd(32)}  ${why}`);
   for (const left of imported.left) tell(`left     ${left}`);
-  if (out === undefined) return setup.print(imported.yaml.trimEnd());
-  const path = resolve(setup.cwd, out);
-  if (existsSync(path)) throw new Refusal(`${path} is there already; remove it, or choose another name`);
+  return setup.print(path === undefined ? imported.yaml.trimEnd() : `the card of ${imported.name} is in ${path}`);
+}
+
+/** @param {string} path @param {string} text */
+function writeNew(path, text) {
   try {
-    writeFileSync(path, imported.yaml, { flag: 'wx' });
+    writeFileSync(path, text, { flag: 'wx' });
   } catch (error) {
-    throw new Refusal(`${path} cannot be written: ${reasonOf(error)}`);
+    const taken = /** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST';
+    throw new Refusal(
+      taken
+        ? `${path} is there already; remove it, or choose another name`
+        : `${path} cannot be written: ${reasonOf(error)}`,
+    );
   }
-  return setup.print(`the card of ${imported.name} is in ${path}`);
 }
 
 /** @param {string} file @param {string} cwd */

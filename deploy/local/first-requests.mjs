@@ -11,9 +11,10 @@ const PICTURE =
  * Source of the second body: the sample of the model's card in the Azure model catalog.
  * @param {string} apiUrl public URL of a gateway
  * @param {string} model name that the gateway serves
+ * @param {boolean} needsKey the commands then take it from the shell's PENSTOCK_KEY
  * @returns {{ chat: string, score: string }}
  */
-export function firstRequests(apiUrl, model) {
+export function firstRequests(apiUrl, model, needsKey) {
   const content = [
     { type: 'image_url', image_url: { url: PICTURE } },
     { type: 'text', text: 'What is shown in this image?' },
@@ -21,13 +22,14 @@ export function firstRequests(apiUrl, model) {
   const messages = [{ role: 'user', content }];
   const parameters = { temperature: 0.7, max_new_tokens: 200 };
   return {
-    chat: curl(`${apiUrl}/v1/chat/completions`, { model, max_tokens: 200, messages }),
-    score: curl(`${apiUrl}/score`, { input_data: { input_string: messages, parameters } }),
+    chat: curl(`${apiUrl}/v1/chat/completions`, { model, max_tokens: 200, messages }, needsKey),
+    score: curl(`${apiUrl}/score`, { input_data: { input_string: messages, parameters } }, needsKey),
   };
 }
 
-/** @param {string} url @param {object} body */
-function curl(url, body) {
+/** @param {string} url @param {object} body @param {boolean} needsKey */
+function curl(url, body, needsKey) {
   const quoted = JSON.stringify(body).replaceAll("'", `'\\''`);
-  return `curl ${url} -H 'content-type: application/json' -d '${quoted}'`;
+  const key = needsKey ? ' -H "authorization: Bearer $PENSTOCK_KEY"' : '';
+  return `curl ${url}${key} -H 'content-type: application/json' -d '${quoted}'`;
 }

@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
 import { Refusal, reasonOf } from './refusal.mjs';
 
-export const KEYS_HELP = `penstock keys: who may call a gateway
+const KEYS_HELP = `penstock keys: who may call a gateway
 
   penstock keys create --id ID [options]   a new name and its key, printed this once
   penstock keys create --id ID --secondary a second key for a name that is there, so that the first can be replaced

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { cardCommand } from './card.mjs';
 import { keysCommand } from './keys.mjs';
 import { HELP, parseCommand } from './options.mjs';
+import { preflightCommand } from './preflight.mjs';
 import { Refusal } from './refusal.mjs';
 import { up } from './up.mjs';
 
@@ -17,6 +18,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 const TOOLS = new Map([
   ['keys', keysCommand],
   ['card', cardCommand],
+  ['preflight', preflightCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

@@ -50,12 +50,12 @@ export async function followEngines(name, statusUrl, say, signal) {
 }
 
 /**
- * @param {string} apiUrl public URL of a gateway
- * @returns {Promise<string | undefined>} name of the first model that it serves
+ * @param {string} statusUrl of a worker-launcher: a gateway may ask for a key
+ * @returns {Promise<string | undefined>} name of the model that it serves
  */
-export async function firstModel(apiUrl) {
-  const list = /** @type {{ data?: { id?: string }[] } | undefined} */ ((await ask(`${apiUrl}/v1/models`))?.body);
-  return list?.data?.[0]?.id;
+export async function servedModel(statusUrl) {
+  const status = /** @type {{ model?: unknown } | undefined} */ ((await ask(statusUrl))?.body);
+  return typeof status?.model === 'string' ? status.model : undefined;
 }
 
 /**

@@ -11,7 +11,7 @@ import { checkPorts, planPorts } from './ports.mjs';
 import { prepare } from './prepare.mjs';
 import { keepRunning } from './processes.mjs';
 import { hostsOf, planPrograms, stopLimitMs } from './programs.mjs';
-import { answersOk, firstModel, followEngines } from './readiness.mjs';
+import { answersOk, followEngines, servedModel } from './readiness.mjs';
 import { findRedis } from './redis-source.mjs';
 import { redisServes, startPrivateRedis } from './redis.mjs';
 import { Refusal } from './refusal.mjs';
@@ -149,7 +149,9 @@ async function startAll(options, setup, running, signal) {
 
   const [first] = gateways;
   const apiUrl = String(first?.apiUrl);
-  const requests = firstRequests(apiUrl, (await firstModel(apiUrl)) ?? 'Phi-3-vision-128k-instruct');
+  const served = await servedModel(`${String(launchers[0]?.internalUrl)}/status`);
+  const needsKey = Boolean(env['GATEWAY_KEYS_FILE']);
+  const requests = firstRequests(apiUrl, served ?? 'Phi-3-vision-128k-instruct', needsKey);
   const startSeconds = (performance.now() - startedAt) / 1_000;
   const lookSeconds = (foundAt - began) / 1_000;
   const parts = { install: lookSeconds + installSeconds, build: buildSeconds, start: startSeconds };

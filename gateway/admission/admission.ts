@@ -11,6 +11,9 @@ import type { Reservations } from './reservations.ts';
 /** Reply lag above which this replica takes on no more, in milliseconds. */
 const LAG_LIMIT_MS = 1_000;
 const RETRY_AFTER_SECONDS = 2;
+/** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
+const CLEAN_UP_TRIES = 60;
+const CLEAN_UP_PAUSE_MS = 1_000;
 /** One class for all callers; the fair form raises it by what a key has used. Never 0: BullMQ serves that apart. */
 const PRIORITY = 1;
 
@@ -38,6 +41,8 @@ export interface Candidate {
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #queues = new Map<string, Queue<JobV1>>();
+  /** Redis takes no requests just now */
+  #refusing = false;
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
@@ -52,8 +57,10 @@ export class Admission {
       if (isFailure(cause)) throw cause;
       this.#deps.onOutcome('rejected_unavailable');
       void this.withdraw(candidate);
-      throw unavailable(cause);
+      throw this.#unavailable(cause);
     }
+    if (this.#refusing) this.#deps.log.info({}, 'the queue takes requests again');
+    this.#refusing = false;
     this.#deps.onOutcome('admitted');
     this.#deps.onJobAdded();
   }
@@ -66,7 +73,7 @@ export class Admission {
     try {
       await this.#add(candidate, epoch);
     } catch (cause) {
-      throw unavailable(cause);
+      throw this.#unavailable(cause);
     }
     this.#deps.onJobAdded();
   }
@@ -102,12 +109,13 @@ export class Admission {
 
   /** The request was claimed: its place among the waiting is free again. */
   claimed({ job, body }: Candidate): void {
-    this.#quietly(this.#deps.reservations.release(job.model, job.requestId, body.length));
+    const { length } = body;
+    void this.#quietly(() => this.#deps.reservations.release(job.model, job.requestId, length));
   }
 
   /** The request ended after it was claimed. */
   finished({ job }: Candidate): void {
-    this.#quietly(this.#deps.bodies.del(keys.body(job.model, job.requestId)));
+    void this.#quietly(() => this.#deps.bodies.del(keys.body(job.model, job.requestId)));
   }
 
   /** The request ended while it waited: job, body and place go. */
@@ -115,9 +123,7 @@ export class Admission {
     const { job } = candidate;
     this.claimed(candidate);
     this.finished(candidate);
-    const removed = this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch));
-    this.#quietly(removed);
-    await removed.catch(() => {});
+    await this.#quietly(() => this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch)));
   }
 
   /** Jobs that no dispatcher has taken. */
@@ -167,17 +173,23 @@ export class Admission {
     return queue;
   }
 
-  /** What is not done now lapses by itself: reservation and body have a life span. */
-  #quietly(work: Promise<unknown>): void {
-    work.catch((cause: unknown) => this.#deps.log.debug({ cause }, 'clean-up left to expiry'));
+  /** What is never done lapses by itself: reservation and body have a life span. @returns after the first try */
+  async #quietly(work: () => Promise<unknown>, triesLeft = CLEAN_UP_TRIES): Promise<void> {
+    try {
+      await work();
+    } catch (cause) {
+      if (triesLeft > 1) setTimeout(() => void this.#quietly(work, triesLeft - 1), CLEAN_UP_PAUSE_MS).unref();
+      else this.#deps.log.debug({ cause }, 'clean-up left to expiry');
+    }
   }
-}
 
-function unavailable(cause: unknown): Failure {
-  return new Failure('queue_unavailable', 'the queue does not take requests just now', {
-    retryAfterSeconds: RETRY_AFTER_SECONDS,
-    cause,
-  });
+  /** An outage is told once, not with each request that it costs. */
+  #unavailable(cause: unknown): Failure {
+    if (!this.#refusing) this.#deps.log.warn({ cause }, 'the queue takes no requests');
+    this.#refusing = true;
+    const message = 'the queue does not take requests just now';
+    return new Failure('queue_unavailable', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+  }
 }
 
 function bodyLifeMs(leftMs: number): number {

@@ -3,6 +3,7 @@ import { keys } from '#contract/keys';
 
 /**
  * Reserves a place among a model's waiting requests; a refusal writes nothing.
+ * In both scripts what a full Redis refuses stands first: it then refuses the whole, and the two keys still agree.
  * KEYS: reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), reserved bytes.
  * ARGV: request id, bytes, life in ms, limit of requests, limit of bytes. Returns `ok`, `jobs` or `bytes`.
  */
@@ -11,11 +12,8 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local bytes = tonumber(redis.call('GET', KEYS[2]) or '0')
 local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
-for _, member in ipairs(lapsed) do
-  bytes = bytes - tonumber(string.match(member, ':(%d+)$'))
-  redis.call('ZREM', KEYS[1], member)
-end
-local jobs = redis.call('ZCARD', KEYS[1])
+for _, member in ipairs(lapsed) do bytes = bytes - tonumber(string.match(member, ':(%d+)$')) end
+local jobs = redis.call('ZCARD', KEYS[1]) - #lapsed
 if jobs == 0 then bytes = 0 end
 local verdict = 'ok'
 if jobs >= tonumber(ARGV[4]) then verdict = 'jobs'
@@ -27,13 +25,15 @@ end
 if #lapsed > 0 or verdict == 'ok' then
   if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
 end
+if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
 return verdict`;
 
 /** KEYS as above; ARGV: member, bytes. Safe to repeat. */
 const RELEASE = `
-if redis.call('ZREM', KEYS[1], ARGV[1]) == 1 then
-  if redis.call('ZCARD', KEYS[1]) == 0 then redis.call('DEL', KEYS[2])
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  if redis.call('ZCARD', KEYS[1]) == 1 then redis.call('DEL', KEYS[2])
   else redis.call('DECRBY', KEYS[2], ARGV[2]) end
+  redis.call('ZREM', KEYS[1], ARGV[1])
 end
 return 1`;
 

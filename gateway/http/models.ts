@@ -17,7 +17,7 @@ export function listModels(catalog: Catalog): RequestHandler {
 /** `GET /v1/models/{id}`, by name or alias; a slash in it as it is or as `%2F`. */
 export function getModel(catalog: Catalog): RequestHandler<{ id: string[] }> {
   return (req, res) => {
-    const name = req.params.id.join('/');
+    const name = req.params.id.filter((part) => part !== '').join('/');
     res.json(entry(findCard({ catalog, unknownModel: 'refuse' }, name, requestContext(res).caller)));
   };
 }

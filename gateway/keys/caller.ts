@@ -1,7 +1,7 @@
 import type { ModelCard } from '#contract/model-card';
 
 /** What an operator may hold against one key when requests wait; each absent one is no bound. */
-export interface KeyCaps {
+interface KeyCaps {
   /** waiting requests of the key, in all replicas together */
   readonly waiting_jobs?: number | undefined;
   /** bytes of their bodies */

@@ -31,7 +31,10 @@ const score = (text: string): object => ({ input_data: { input_string: [{ role: 
 
 let scripted: ScriptedStack;
 beforeAll(async () => {
-  scripted = await startScriptedStack({ gatewayEnv: { GATEWAY_KEEP_ALIVE_MS: String(KEEP_ALIVE_MS) } });
+  scripted = await startScriptedStack({
+    // The longest silence here is one and a half times its default.
+    gatewayEnv: { GATEWAY_KEEP_ALIVE_MS: String(KEEP_ALIVE_MS), GATEWAY_IDLE_TIMEOUT_MS: '120000' },
+  });
 }, 60_000);
 afterAll(async () => {
   await scripted[Symbol.asyncDispose]();

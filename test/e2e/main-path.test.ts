@@ -11,6 +11,8 @@ import { startStack, type Stack } from '../support/stack.ts';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const PICTURE = png(64, 48);
 const DATA_URI = `data:image/png;base64,${PICTURE.toString('base64')}`;
+/** an engine's field that the SDK's types do not know */
+const IGNORE_EOS: object = { ignore_eos: true };
 const Output = z.strictObject({ output: z.string() });
 
 let stack: Stack;
@@ -65,7 +67,7 @@ test('OpenAI SDK, streamed: tokens come as they are made, usage and the end are 
     max_tokens: 64,
     stream: true,
     stream_options: { include_usage: true },
-    ...{ ignore_eos: true },
+    ...IGNORE_EOS,
   });
   const arrivals: number[] = [];
   let usage: OpenAI.CompletionUsage | null | undefined;
@@ -199,7 +201,7 @@ test('a client that leaves: the engine stops at once, and nothing of the request
       messages: [{ role: 'user', content: 'go on' }],
       max_tokens: 4_000,
       stream: true,
-      ...{ ignore_eos: true },
+      ...IGNORE_EOS,
     },
     { signal: leave.signal },
   );

@@ -10,7 +10,7 @@ import { startRedis, type TestRedis } from '../support/redis.ts';
 
 const NO_EVENTS = { gone: () => {}, behind: () => {} };
 let server: TestRedis;
-let connections: Redis[] = [];
+const connections: Redis[] = [];
 beforeAll(async () => {
   server = await startRedis();
 });

@@ -84,7 +84,8 @@ export async function eventsOf(res: Response): Promise<string[]> {
   let isCut = false;
   const decoder = new TextDecoder();
   try {
-    for await (const chunk of res.body ?? []) text += decoder.decode(chunk, { stream: true });
+    for await (const chunk of (res.body ?? []) as AsyncIterable<Uint8Array>)
+      text += decoder.decode(chunk, { stream: true });
   } catch {
     isCut = true;
   }

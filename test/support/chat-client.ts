@@ -109,7 +109,7 @@ async function readStream(sent: Promise<Response>, onText: () => void): Promise<
 async function* events(response: Response): AsyncGenerator<string> {
   let rest = '';
   const decoder = new TextDecoder();
-  for await (const bytes of response.body ?? []) {
+  for await (const bytes of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     const parts = (rest + decoder.decode(bytes, { stream: true })).split('\n\n');
     rest = parts.pop() ?? '';
     for (const part of parts) {

@@ -29,7 +29,10 @@ export async function startLauncher(
 ): Promise<TestLauncher> {
   const folder = mkdtempSync(join(tmpdir(), 'penstock-launcher-'));
   // A command `vllm` on PATH, which is the fake.
-  writeFileSync(join(folder, 'vllm'), `#!/bin/sh\nexec '${process.execPath}' '${FAKE}' "$@" --with-core\n`);
+  writeFileSync(
+    join(folder, 'vllm'),
+    `#!/bin/sh\n[ "$1" = --version ] && echo 0.33.0 && exit\nexec '${process.execPath}' '${FAKE}' "$@" --with-core\n`,
+  );
   chmodSync(join(folder, 'vllm'), 0o755);
   const port = env['WORKER_INTERNAL_PORT'] ?? String(await freePort());
   const child = fork(MAIN, [], {

@@ -17,6 +17,15 @@ export interface CommandOptions {
   readonly slots: { readonly text: number; readonly image: number };
   /** folder or hub name in place of the card's; the card's revision does not belong to it */
   readonly weights?: string | undefined;
+  /** longest context in place of the card's */
+  readonly maxModelLen?: number | undefined;
+  readonly tensorParallel?: number | undefined;
+  /** part of a GPU's memory; absent without a GPU */
+  readonly gpuMemoryUtilization?: number | undefined;
+  /** threads of the engine's own computing on the CPU; absent: left to the engine */
+  readonly cpus?: number | undefined;
+  /** arguments that this release of vLLM refused and that can be done without */
+  readonly without?: ReadonlySet<string> | undefined;
   /** come last, so they win */
   readonly extraArgs: readonly string[];
   /** device ids for `CUDA_VISIBLE_DEVICES`; absent: no GPU is assigned */
@@ -28,9 +37,16 @@ export interface CommandOptions {
 /** Seconds that vLLM lets running answers finish after SIGTERM; at its default of 0 it hung in most tries. */
 const ENGINE_SHUTDOWN_SECONDS = 30;
 
+/** What an engine gets only if its release takes it: an older or newer one may not, and serves without. */
+const OPTIONAL = {
+  '--shutdown-timeout': [String(ENGINE_SHUTDOWN_SECONDS)],
+  '--enable-prompt-tokens-details': [],
+  '--enable-request-id-headers': [],
+} as const;
+
 /**
- * How one engine is started: vLLM and the simulator get the same arguments (source: `vllm serve`, release 0.33).
- * It listens on loopback only and needs no key.
+ * How one engine is started: vLLM and the simulator get the same arguments (source: `vllm serve`, 0.24 to 0.33, which
+ * spell these alike). It listens on loopback only and needs no key.
  */
 export function engineCommand(card: ModelCard, options: CommandOptions): EngineCommand {
   const serve = [
@@ -44,15 +60,13 @@ export function engineCommand(card: ModelCard, options: CommandOptions): EngineC
     '--port',
     String(options.port),
     '--max-model-len',
-    String(card.limits.context_tokens),
+    String(options.maxModelLen ?? card.limits.context_tokens),
     '--max-num-seqs',
     String(options.slots.text + options.slots.image),
+    ...gpuArgs(options),
     ...imageArgs(card),
     ...trustArgs(card, options.weights === undefined),
-    '--shutdown-timeout',
-    String(ENGINE_SHUTDOWN_SECONDS),
-    '--enable-prompt-tokens-details',
-    '--enable-request-id-headers',
+    ...Object.entries(OPTIONAL).flatMap(([flag, values]) => (options.without?.has(flag) ? [] : [flag, ...values])),
     ...card.engine.args,
     ...options.extraArgs,
   ];
@@ -60,6 +74,25 @@ export function engineCommand(card: ModelCard, options: CommandOptions): EngineC
   return options.kind === 'vllm'
     ? { file: 'vllm', argv: serve, env }
     : { file: process.execPath, argv: [options.simulatorPath, ...serve], env };
+}
+
+/**
+ * @param lines the last output of an engine that ended over its arguments
+ * @returns those to be left out the next time; none when it refused another one as well
+ */
+export function dispensable(lines: readonly string[]): string[] {
+  const refused = lines
+    .map((line) => /unrecognized arguments: (.+)/.exec(line)?.[1])
+    .findLast((found) => found !== undefined);
+  const flags = (refused ?? '').split(/\s+/).filter((word) => word.startsWith('--'));
+  return flags.every((flag) => flag in OPTIONAL) ? flags : [];
+}
+
+function gpuArgs({ tensorParallel = 1, gpuMemoryUtilization }: CommandOptions): string[] {
+  return [
+    ...(tensorParallel === 1 ? [] : ['--tensor-parallel-size', String(tensorParallel)]),
+    ...(gpuMemoryUtilization === undefined ? [] : ['--gpu-memory-utilization', String(gpuMemoryUtilization)]),
+  ];
 }
 
 function imageArgs(card: ModelCard): string[] {
@@ -103,7 +136,7 @@ const OURS = {
   PYTHONUNBUFFERED: '1',
 } as const;
 
-function engineEnvironment({ kind, gpus, env }: CommandOptions): Record<string, string> {
+function engineEnvironment({ kind, gpus, cpus, env }: CommandOptions): Record<string, string> {
   const prefixes = kind === 'simulator' ? [...PASSED_PREFIXES, 'PENSTOCK_SIM_'] : PASSED_PREFIXES;
   const chosen: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
@@ -112,7 +145,12 @@ function engineEnvironment({ kind, gpus, env }: CommandOptions): Record<string, 
     if (name === 'VLLM_API_KEY' || isServiceLink(name, value)) continue;
     chosen[name] = value;
   }
-  return { ...chosen, ...OURS, ...(gpus === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpus.join(',') }) };
+  return {
+    ...chosen,
+    ...OURS,
+    ...(cpus === undefined ? {} : { OMP_NUM_THREADS: String(cpus) }),
+    ...(gpus === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpus.join(',') }),
+  };
 }
 
 /** Kubernetes injects `VLLM_PORT=tcp://…`, `VLLM_SERVICE_HOST` and the like for a Service called `vllm`. */

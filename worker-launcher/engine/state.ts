@@ -49,6 +49,8 @@ export const ENGINE_EVENTS = [
   /** the same with exit code 2 (source: vLLM, which ends so on bad flags, and with 1 on any other failed start) */
   'exit_bad_flags',
   'drain',
+  /** begins anew what is stopped */
+  'start',
   'tick',
 ] as const;
 export type EngineEvent = (typeof ENGINE_EVENTS)[number];
@@ -109,7 +111,7 @@ export function step(s: EngineState, e: EngineEvent, now: number, limits: Limits
         ? [{ kind: 'starting', since: now, attempt: s.attempt, killed: false }, 'spawn']
         : [s];
     case 'stopped':
-      return [s];
+      return [e === 'start' ? BEFORE_FIRST_START : s];
     default:
       return s satisfies never;
   }

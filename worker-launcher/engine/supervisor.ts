@@ -39,6 +39,10 @@ export interface SupervisorDeps {
   readonly model: string;
   readonly slots: EngineReport['slots'];
   readonly command: (port: number) => EngineCommand;
+  /** the same for each start; absent: any free one */
+  readonly port?: number | undefined;
+  /** it ended over its arguments: whether the next command does without what it refused */
+  readonly adapt?: (lines: readonly string[]) => boolean;
   readonly limits: Limits;
   readonly stall: StallLimits;
   readonly probes: ProbeTimes;
@@ -108,8 +112,25 @@ export class EngineSupervisor {
     };
   }
 
+  /** the engine's own page of metrics, some seconds old; absent while it is not in service */
+  get metricsPage(): string | undefined {
+    return this.#state.kind === 'ready' || this.#state.kind === 'suspect' ? this.#running?.watch.page : undefined;
+  }
+
+  /** Also after a `stop` that ended. */
   start(): void {
+    this.#apply('start');
     this.#turn();
+  }
+
+  /** Out of service until the next `start`: what it runs on is broken. @param reason for people */
+  async condemn(reason: string): Promise<void> {
+    await this.stop({ drainMs: 0, settleMs: 0, stopMs: 0 });
+    this.#limits = this.#deps.limits;
+    this.#lastFailure = reason;
+    this.#lastCause = 'gpu_fault';
+    this.#deps.log.error({ engine: this.#deps.id, reason }, 'engine out of service');
+    this.#deps.onChange(this.view);
   }
 
   /** A dispatcher could not reach it: it is looked at now. */
@@ -186,7 +207,7 @@ export class EngineSupervisor {
   async #spawn(): Promise<void> {
     let end: EngineEvent = 'exit';
     try {
-      const port = await freePort();
+      const port = this.#deps.port ?? (await freePort());
       if (this.#state.kind === 'starting') end = await this.#run(port);
     } catch (cause) {
       this.#lastFailure = `could not be started: ${String(cause)}`;
@@ -208,7 +229,7 @@ export class EngineSupervisor {
     const end = await life.end(() => this.#apply('hint'));
     if (this.#state.kind !== 'draining') this.#describe(end);
     this.#running = undefined;
-    return end.code === 2 ? 'exit_bad_flags' : 'exit';
+    return end.code === 2 && this.#deps.adapt?.(end.lines) !== true ? 'exit_bad_flags' : 'exit';
   }
 
   #heard(line: string): void {

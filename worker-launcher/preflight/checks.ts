@@ -75,7 +75,7 @@ function needsCuda13(vllm: string): boolean {
 function atLeast(what: string, wanted: number, found: number, share: number, unit: string): Check {
   return {
     what,
-    wanted: `${String(wanted)}${unit}`,
+    wanted: `${String(wanted)}${unit}${share === 1 ? '' : ` (${String(Math.round(wanted * share))} shown)`}`,
     found: `${String(Math.round(found * 10) / 10)}${unit}`,
     passes: found >= wanted * share,
   };

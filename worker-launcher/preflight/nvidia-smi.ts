@@ -54,7 +54,12 @@ export function parseReport(stdout: string): DriverReport {
 
 function problemIn(text: string): string | null {
   const telling = /has failed|couldn't communicate|GPU is lost|Unable to determine|No devices were found|\berr!/i;
-  return text.split('\n').find((line) => telling.test(line))?.trim() ?? null;
+  return (
+    text
+      .split('\n')
+      .find((line) => telling.test(line))
+      ?.trim() ?? null
+  );
 }
 
 /**

@@ -84,7 +84,9 @@ export function placeEngines(
     shape === undefined || gpus.length === 0
       ? null
       : planMemory(shape, smallestMib / MIB_PER_GIB, utilization, parallel, context);
-  const choices = [1, 2, 4, 8].filter((size) => size <= Math.max(gpus.length, 1) && (shape?.heads ?? size) % size === 0);
+  const choices = [1, 2, 4, 8].filter(
+    (size) => size <= Math.max(gpus.length, 1) && (shape?.heads ?? size) % size === 0,
+  );
   const fitting = choices.find((size) => (planned(size)?.kv_tokens ?? context) >= context);
   const parallel = wishes.tensorParallel ?? fitting ?? choices.at(-1) ?? 1;
   const memory = planned(parallel);
@@ -149,7 +151,9 @@ function places(card: ModelCard, memory: MemoryPlan | null, wishes: PlacementWis
     memory === null ? wanted : Math.max(1, Math.min(wanted, Math.floor(memory.kv_tokens / tokens)));
   return {
     text: wishes.text ?? most(text, TOKENS_A_TEXT),
-    image: card.modalities.input.includes('image') ? (wishes.image ?? (image === 0 ? 0 : most(image, TOKENS_AN_IMAGE))) : 0,
+    image: card.modalities.input.includes('image')
+      ? (wishes.image ?? (image === 0 ? 0 : most(image, TOKENS_AN_IMAGE)))
+      : 0,
   };
 }
 

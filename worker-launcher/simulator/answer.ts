@@ -129,7 +129,7 @@ function openingOf(seed: AnswerSeed): string {
     .replaceAll(/<\|[^|]*\|>|<\/?s>|\uFFFD/g, ' ')
     .replaceAll(/\s+/gu, ' ')
     .trim();
-  const question = [...plain].slice(0, QUESTION_LIMIT).join('').trim();
+  const question = Array.from(plain).slice(0, QUESTION_LIMIT).join('').trim();
   const asked = question === '' ? ' You asked nothing.' : ` You asked: "${question}".`;
   if (seed.pictures.length === 0) return asked;
   return ` I see ${seed.pictures.map((picture) => `a ${picture}`).join(' and ')}.${asked}`;

@@ -9,7 +9,7 @@ import { complaints } from './pydantic.ts';
  */
 export async function readJsonBody(req: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
-  for await (const chunk of req) chunks.push(chunk);
+  for await (const chunk of req as AsyncIterable<Buffer>) chunks.push(chunk);
   const type = (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (type !== 'application/json') {
     throw malformed("1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed", null);

@@ -220,10 +220,14 @@ function readJsonOrText(text: string): unknown {
   }
 }
 
+function asRecord(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value))
+    : {};
+}
+
 function withPath(before: FlagValue | undefined, path: readonly string[], value: unknown): FlagValue {
   const [key = '', ...rest] = path;
-  const object = typeof before === 'object' && !Array.isArray(before) ? { ...before } : {};
-  if (rest.length === 0) return { ...object, [key]: value };
-  const inner = Reflect.get(object, key);
-  return { ...object, [key]: withPath(typeof inner === 'object' && inner !== null ? { ...inner } : {}, rest, value) };
+  const object = asRecord(before);
+  return { ...object, [key]: rest.length === 0 ? value : withPath(asRecord(object[key]), rest, value) };
 }

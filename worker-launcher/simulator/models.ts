@@ -28,8 +28,9 @@ export function createServedModel(settings: SimulatorSettings): ServedModel {
 }
 
 /** `GET /v1/models`: one entry for each served name. */
-export function modelList({ settings, nowSeconds }: ServedModel): object {
-  const created = nowSeconds();
+export function modelList(served: ServedModel): object {
+  const { settings } = served;
+  const created = served.nowSeconds();
   return {
     object: 'list',
     data: settings.names.map((id) => ({

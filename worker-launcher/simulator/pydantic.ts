@@ -169,7 +169,7 @@ function shown(input: unknown): string {
   if (Array.isArray(input)) return `'<list of ${input.length} items>'`;
   if (typeof input === 'object') return `'<dict of ${Object.keys(input).length} items>'`;
   if (typeof input === 'boolean') return input ? "'True'" : "'False'";
-  return quote(String(input));
+  return quote(typeof input === 'string' ? input : JSON.stringify(input));
 }
 
 /** A string as Python's repr() prints it. */

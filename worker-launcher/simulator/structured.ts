@@ -113,7 +113,7 @@ function valueFor(schema: Schema, dice: Dice, depth: number): unknown {
     return schema['enum'][dice.roll(schema['enum'].length)];
   const options = [schema['anyOf'], schema['oneOf'], schema['allOf']].find(Array.isArray);
   if (options !== undefined) return valueFor(Schema.safeParse(options[0]).data ?? {}, dice, depth + 1);
-  const type = Array.isArray(schema['type']) ? schema['type'][0] : schema['type'];
+  const type: unknown = Array.isArray(schema['type']) ? schema['type'][0] : schema['type'];
   switch (type) {
     case 'integer':
     case 'number': {

@@ -160,8 +160,14 @@ test.each([
   });
 });
 
+test('a key that is not known: the word that Azure’s endpoint says, as text', () => {
+  const { status, headers, body } = render('unauthorized');
+  expect([status, headers['content-type'], body]).toEqual([401, 'text/plain', 'key_auth_access_denied']);
+  expect(headers).toMatchObject({ 'azureml-model-deployment': 'blue', 'x-ms-error-code': 'unauthorized' });
+  expect(headers['ms-azureml-model-error-statuscode']).toBeUndefined();
+});
+
 test.each([
-  ['unauthorized', 401],
   ['forbidden', 403],
   ['deadline_exceeded', 408],
   ['no_engine', 503],

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { ModelCard } from '#contract/model-card';
-import { engineCommand, type CommandOptions } from '../../../worker-launcher/engine/command.ts';
+import { dispensable, engineCommand, type CommandOptions } from '../../../worker-launcher/engine/command.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 
 const card = phi3Card();
@@ -116,4 +116,33 @@ test('only the simulator gets its own settings', () => {
 test('an engine sees the GPU it was given, whatever the launcher sees', () => {
   const { env } = engineCommand(card, { ...options, gpus: ['GPU-b'], env: { CUDA_VISIBLE_DEVICES: '0,1' } });
   expect(env['CUDA_VISIBLE_DEVICES']).toBe('GPU-b');
+});
+
+test('the plan of the machine decides context, GPUs of an engine, its memory and its threads', () => {
+  const plan = {
+    maxModelLen: 65_536,
+    tensorParallel: 2,
+    gpuMemoryUtilization: 0.9,
+    cpus: 12,
+    gpus: ['GPU-a', 'GPU-b'],
+  };
+  const { argv, env } = engineCommand(card, { ...options, ...plan });
+  expect(valuesOf(argv, '--max-model-len')).toEqual(['65536']);
+  expect(valuesOf(argv, '--tensor-parallel-size')).toEqual(['2']);
+  expect(valuesOf(argv, '--gpu-memory-utilization')).toEqual(['0.9']);
+  expect(env).toMatchObject({ CUDA_VISIBLE_DEVICES: 'GPU-a,GPU-b', OMP_NUM_THREADS: '12' });
+  const bare = engineCommand(card, options).argv;
+  expect(bare).not.toContain('--tensor-parallel-size');
+  expect(bare).not.toContain('--gpu-memory-utilization');
+});
+
+test('what a release of vLLM refuses is left out, if it can be done without', () => {
+  const refused = (text: string) => dispensable(['usage: vllm serve', `vllm: error: unrecognized arguments: ${text}`]);
+  expect(refused('--shutdown-timeout 30')).toEqual(['--shutdown-timeout']);
+  expect(refused('--shutdown-timeout 30 --max-num-seqs 288')).toEqual([]);
+  expect(dispensable(['ValueError: x'])).toEqual([]);
+  const { argv } = engineCommand(card, { ...options, without: new Set(['--shutdown-timeout']) });
+  expect(argv).not.toContain('--shutdown-timeout');
+  expect(argv).not.toContain('30');
+  expect(argv).toContain('--enable-request-id-headers');
 });

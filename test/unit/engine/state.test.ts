@@ -59,6 +59,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: 'backoff',
       exit_bad_flags: 'stopped',
       drain: 'draining kill',
+      start: '=',
       tick: '=',
     },
   ],
@@ -78,6 +79,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: 'backoff',
       exit_bad_flags: 'stopped',
       drain: 'draining kill',
+      start: '=',
       tick: '=',
     },
   ],
@@ -97,6 +99,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: 'backoff',
       exit_bad_flags: 'backoff',
       drain: 'draining',
+      start: '=',
       tick: '=',
     },
   ],
@@ -116,6 +119,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: 'backoff',
       exit_bad_flags: 'backoff',
       drain: 'draining',
+      start: '=',
       tick: '=',
     },
   ],
@@ -135,6 +139,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: 'stopped',
       exit_bad_flags: 'stopped',
       drain: '=',
+      start: '=',
       tick: '=',
     },
   ],
@@ -154,6 +159,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: 'stopped',
       exit_bad_flags: 'stopped',
       drain: '=',
+      start: '=',
       tick: '=',
     },
   ],
@@ -173,6 +179,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: '=',
       exit_bad_flags: '=',
       drain: 'stopped',
+      start: '=',
       tick: '=',
     },
   ],
@@ -192,6 +199,7 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       exit: '=',
       exit_bad_flags: '=',
       drain: '=',
+      start: 'backoff',
       tick: '=',
     },
   ],
@@ -316,6 +324,7 @@ test('whatever happens: only an engine that gave a token is in service, and a st
     if (effects.includes('terminate')) expect(after).toMatchObject({ kind: 'draining', phase: 'terminating' });
     if (after.kind === 'backoff' && before.kind !== 'backoff') expect(CRASH_REASONS).toContain(crashReason(before));
     if (event === 'drain') told = true;
+    if (event === 'start' && before.kind === 'stopped') told = false;
     if (told) expect(['draining', 'stopped']).toContain(after.kind);
     state = after;
   }

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { withKey, withoutKey } from '../../../gateway/keys/key-edit.ts';
+import { newKey, withKey, withoutKey } from '../../../gateway/keys/key-edit.ts';
 import { parseKeyFile } from '../../../gateway/keys/key-file.ts';
 import { KeyRing, hashOfKey } from '../../../gateway/keys/key-ring.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
@@ -32,6 +32,11 @@ test('a name is found by either of its keys, and says what it may do', () => {
     expect([path, may(path)]).toEqual([path, false]);
   expect(caller?.mayUse(phi3Card())).toBe(true);
   expect(caller?.mayUse({ ...phi3Card(), aliases: [] })).toBe(false);
+});
+
+test('a made key has 256 random bits behind a prefix, and no two are the same', () => {
+  expect(newKey()).toMatch(/^penstock_[\w-]{43}$/);
+  expect(newKey()).not.toBe(newKey());
 });
 
 test('of two valid keys the first counts', () => {

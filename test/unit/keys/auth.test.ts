@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
+import { Router, type RequestHandler } from 'express';
 import { loadConfig } from '../../../gateway/config.ts';
-import { presentedKeys } from '../../../gateway/http/auth.ts';
+import { authenticate, presentedKeys, requireKeys } from '../../../gateway/http/auth.ts';
 
 test.each([
   [{}, []],
@@ -30,4 +31,20 @@ test('without keys only this machine may connect', () => {
 
 test('with keys any address will do', () => {
   expect(config('0.0.0.0', 'keys.yaml')).toMatchObject({ GATEWAY_HOST: '0.0.0.0', GATEWAY_KEYS_FILE: 'keys.yaml' });
+});
+
+const context: RequestHandler = (_req, _res, next) => next();
+const answer: RequestHandler = (_req, res) => {
+  res.end();
+};
+
+test('a gateway with a route that asks for no key does not start; only the listed paths need none', () => {
+  const guard = authenticate(undefined);
+  const router = Router();
+  router.route('/').get(answer);
+  router.route('/v1/chat').all([context, guard]).post(answer);
+  expect(requireKeys(router, ['/'], guard)).toBe(router);
+  expect(() => requireKeys(router, [], guard)).toThrow('/ asks for no key');
+  router.route('/v1/secret').all(context).get(answer).all(guard);
+  expect(() => requireKeys(router, ['/'], guard)).toThrow('/v1/secret asks for no key');
 });

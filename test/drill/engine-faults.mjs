@@ -1,0 +1,126 @@
+// @ts-check
+import { runDrill } from './drill.mjs';
+import { known, sendSignal } from './processes.mjs';
+
+/** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
+
+/** One in a hundred may be lost to a cut in an unlucky place. */
+const LOST_AT_MOST = 0.01;
+
+/** The engine that works on most. @param {Scene} scene */
+async function busiest({ stack }) {
+  const engines = (await stack.engines()).filter(({ state }) => state === 'ready');
+  const [engine] = engines.toSorted((a, b) => b.inFlight.text - a.inFlight.text);
+  if (engine === undefined) throw new Error('no engine is ready');
+  return engine;
+}
+
+/** @param {Scene} scene @param {NodeJS.Signals} signal @param {{ group?: boolean }} [options] */
+async function signalEngine(scene, signal, options) {
+  const engine = await busiest(scene);
+  const process = known(engine.pid ?? 0);
+  if (process === undefined) throw new Error('the engine is gone');
+  sendSignal(process, signal, options);
+}
+
+/** @param {Scene} scene */
+function checkLost(scene) {
+  const { sent, errors } = /** @type {import('./load.mjs').Load} */ (scene.loads[0]).ledger.row;
+  scene.check(errors <= Math.max(1, sent * LOST_AT_MOST), `${errors} of ${sent} ended in an error`);
+}
+
+/** @type {Drill} */
+const killed = {
+  name: 'engine-killed',
+  about: 'kill -9 of one of two engines',
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      stack: { engines: 2 },
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        await signalEngine(scene, 'SIGKILL');
+      },
+      after: async (scene) => checkLost(scene),
+    }),
+};
+
+/** @type {Drill} */
+const continued = {
+  name: 'streams-continued',
+  about: 'kill -9 of an engine under 100 plain-text streams, a second one ready',
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      stack: { engines: 2 },
+      load: { only: 'stream', everyMs: 0, tokens: 100 },
+      fault: async (scene) => {
+        const streams = setup.short ? setup.requests : 100;
+        const load = scene.load({ requests: streams });
+        await load.underWay(streams, streams);
+        await signalEngine(scene, 'SIGKILL');
+        await load.ended;
+        scene.note(`${load.ledger.row.complete} of ${streams} finished, text as undisturbed`);
+      },
+      after: async (scene) => checkLost(scene),
+    }),
+};
+
+/** @type {Drill} */
+const frozen = {
+  name: 'engine-frozen',
+  about: 'SIGSTOP of one of two engines and its group, for good',
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      stack: { engines: 2, gatewayEnv: setup.short ? { GATEWAY_IDLE_TIMEOUT_MS: '1500' } : {} },
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        await signalEngine(scene, 'SIGSTOP', { group: true });
+      },
+    }),
+};
+
+/**
+ * Faults of the simulator, on one of two engines, each for a few requests.
+ * @param {string} name @param {string} about @param {readonly Record<string, number | boolean>[]} faults
+ * @returns {Drill}
+ */
+function upstream(name, about, faults) {
+  return {
+    name,
+    about,
+    run: (setup) =>
+      runDrill(setup, {
+        isFelt: true,
+        stack: { engines: 2 },
+        fault: async (scene) => {
+          const load = scene.load();
+          for (const [index, fault] of faults.entries()) {
+            await load.underWay((setup.requests * (index + 1)) / (faults.length + 2));
+            const engine = await busiest(scene);
+            await scene.stack.fault(engine, { times: Math.ceil(setup.requests / 20), ...fault });
+          }
+        },
+      }),
+  };
+}
+
+export const ENGINE_DRILLS = [
+  killed,
+  continued,
+  frozen,
+  upstream('stream-cut', 'an engine closes the socket in the middle of streams', [
+    { 'cut-after': 0 },
+    { 'cut-after': 7 },
+  ]),
+  upstream('stream-malformed', 'an engine writes an event that is not JSON', [{ 'malformed-at': 5 }]),
+  upstream('engine-errors', 'an engine answers 503, 500 and error events, and its core dies', [
+    { refuse: true },
+    { 'fail-requests': true },
+    { 'error-after': 6 },
+    { 'kill-core-after': 20 },
+  ]),
+];

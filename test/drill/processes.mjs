@@ -1,0 +1,137 @@
+// @ts-check
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const OUTPUT_LIMIT = 4_000_000;
+const PAUSE_MS = 20;
+
+/**
+ * One started program.
+ * @typedef {object} Program
+ * @property {number} pid
+ * @property {() => boolean} ended
+ * @property {Promise<void>} exited
+ * @property {() => string} output its last bytes on both streams
+ * @property {(signal: NodeJS.Signals) => void} signal nothing happens once it has ended
+ */
+
+/**
+ * Starts a program whose life is bound to ours: with an IPC channel it ends when this process dies, whatever killed it.
+ * @param {string} file @param {readonly string[]} args @param {NodeJS.ProcessEnv} env
+ * @param {{ ipc?: boolean }} [options] `ipc: false` for programs that do not know the channel
+ * @returns {Program}
+ */
+export function startProgram(file, args, env, { ipc = true } = {}) {
+  /** @type {import('node:child_process').StdioOptions} */
+  const stdio = ipc ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'];
+  const child = spawn(file, args, { cwd: ROOT, env, stdio });
+  /** @type {Buffer[]} */
+  const kept = [];
+  let bytes = 0;
+  /** @param {Buffer} chunk */
+  const keep = (chunk) => {
+    kept.push(chunk);
+    bytes += chunk.length;
+    while (bytes > OUTPUT_LIMIT) bytes -= kept.shift()?.length ?? bytes;
+  };
+  child.stdout?.on('data', keep);
+  child.stderr?.on('data', keep);
+  const ended = () => child.exitCode !== null || child.signalCode !== null;
+  const exited = once(child, 'exit').then(() => {});
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    exited,
+    output: () => Buffer.concat(kept).toString(),
+    signal: (signal) => {
+      if (!ended()) child.kill(signal);
+    },
+  };
+}
+
+/** Asks for an end, and forces it after a while. @param {Program} program @param {number} withinMs */
+export async function endProgram(program, withinMs) {
+  program.signal('SIGTERM');
+  const patience = setTimeout(() => program.signal('SIGKILL'), withinMs);
+  await program.exited;
+  clearTimeout(patience);
+}
+
+/** A process that may not be our child, told from a later one with the same number. @typedef {{ pid: number, born: string }} Known */
+
+/** @param {number} pid @returns {Known | undefined} */
+export function known(pid) {
+  const born = birthOf(pid);
+  return born === undefined ? undefined : { pid, born };
+}
+
+/** @param {Known} process */
+export function lives({ pid, born }) {
+  return birthOf(pid) === born;
+}
+
+/** Sends a signal to a process, or with `group` to the group that it leads; one that is gone is no error. @param {Known} target @param {NodeJS.Signals} signal @param {{ group?: boolean }} [options] */
+export function sendSignal(target, signal, { group = false } = {}) {
+  if (!lives(target)) return;
+  try {
+    process.kill(group ? -target.pid : target.pid, signal);
+  } catch {
+    // it ended just now
+  }
+}
+
+/** Start time in the kernel's ticks; undefined for a process that is gone or only waits to be collected. @param {number} pid */
+function birthOf(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns {Promise<number>} a loopback port that was free a moment ago */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/**
+ * Asks again and again until `probe` gives something that counts as true.
+ * @template T
+ * @param {string} what @param {() => T | Promise<T>} probe @param {number} limitMs
+ * @returns {Promise<T>}
+ * @throws Error with the last answer when the limit has passed
+ */
+export async function until(what, probe, limitMs) {
+  const end = performance.now() + limitMs;
+  /** @type {unknown} */
+  let last;
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value) return value;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}; last: ${String(last)}`);
+    await pause(PAUSE_MS);
+  }
+}
+
+/** How long a fault lasts is part of the fault. @param {number} ms @returns {Promise<void>} */
+export function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

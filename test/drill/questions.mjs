@@ -1,0 +1,92 @@
+// @ts-check
+import { z } from 'zod';
+import { png } from '../conformance/requests.mjs';
+import { freePort, startProgram, until } from './processes.mjs';
+
+/**
+ * One request and how it is put: an OpenAI stream, the same not streamed, or `/score`, which never streams.
+ * @typedef {object} Question
+ * @property {number} number
+ * @property {'stream' | 'whole' | 'score'} kind
+ * @property {boolean} wantsUsage
+ * @property {string} path
+ * @property {object} body
+ * @property {object} plain the same as an engine is asked for it, not streamed
+ */
+
+/** What an undisturbed engine answers. @typedef {{ text: string, usage: { prompt_tokens: number, completion_tokens: number } }} Expected */
+
+const KINDS = /** @type {const} */ (['stream', 'whole', 'stream', 'score']);
+const PICTURE_EVERY = 10;
+const PICTURE = `data:image/png;base64,${png(64, 48).toString('base64')}`;
+const START_WITHIN_MS = 15_000;
+const Answer = z.object({
+  choices: z.tuple([z.object({ message: z.object({ content: z.string() }) })]),
+  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }),
+});
+
+/**
+ * The questions of a drill: no two alike, so that no answer can be taken for another's.
+ * @param {number} number @param {number} tokens longest answer @param {Question['kind']} [only]
+ * @returns {Question}
+ */
+export function question(number, tokens, only) {
+  const kind = only ?? KINDS[number % KINDS.length] ?? 'stream';
+  const text = `Drill question ${number}: what does the picture of valve ${number * 7} show?`;
+  const picture = only === undefined && number % PICTURE_EVERY === PICTURE_EVERY - 1;
+  const content = picture
+    ? [
+        { type: 'text', text },
+        { type: 'image_url', image_url: { url: PICTURE } },
+      ]
+    : text;
+  const messages = [{ role: 'user', content }];
+  const plain = { messages, max_tokens: tokens, temperature: 0 };
+  const wantsUsage = kind === 'stream' && number % 3 === 0;
+  const parameters = { max_new_tokens: tokens, temperature: 0 };
+  /** @type {Record<Question['kind'], object>} */
+  const bodies = {
+    stream: { ...plain, stream: true, ...(wantsUsage ? { stream_options: { include_usage: true } } : {}) },
+    whole: plain,
+    score: { input_data: { input_string: messages, parameters } },
+  };
+  const path = kind === 'score' ? '/score' : '/v1/chat/completions';
+  return { number, kind, wantsUsage, path, body: bodies[kind], plain };
+}
+
+/**
+ * A simulator that nobody disturbs: its answers are a function of the question alone, so they are what each must be.
+ * @typedef {{ expected: (question: Question) => Promise<Expected>, stop: () => Promise<void> }} Oracle
+ */
+
+/** @returns {Promise<Oracle>} */
+export async function startOracle() {
+  const port = await freePort();
+  const flags = ['--served-model-name', 'oracle', '--mm-processor-kwargs', '{"num_crops":16}', '--host', '127.0.0.1'];
+  const args = ['dist/worker-launcher/simulator/main.js', 'serve', 'oracle', ...flags, '--port', String(port)];
+  const program = startProgram(process.execPath, args, { PATH: process.env['PATH'] });
+  const url = `http://127.0.0.1:${port}`;
+  await until('the undisturbed engine answers', async () => (await fetch(`${url}/health`)).ok, START_WITHIN_MS);
+  /** @type {Map<string, Promise<Expected>>} */
+  const answers = new Map();
+  /** @param {string} body @returns {Promise<Expected>} */
+  const ask = async (body) => {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers, body });
+    if (!answer.ok) throw new Error(`the undisturbed engine refused: ${await answer.text()}`);
+    const { choices, usage } = Answer.parse(await answer.json());
+    return { text: choices[0].message.content, usage };
+  };
+  return {
+    expected: ({ plain }) => {
+      const body = JSON.stringify(plain);
+      const known = answers.get(body) ?? ask(body);
+      answers.set(body, known);
+      return known;
+    },
+    stop: async () => {
+      program.signal('SIGKILL');
+      await program.exited;
+    },
+  };
+}

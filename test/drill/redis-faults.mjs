@@ -1,0 +1,166 @@
+// @ts-check
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runDrill } from './drill.mjs';
+import { pause, until } from './processes.mjs';
+import { RedisServer } from './redis-server.mjs';
+import { startProxy } from './tcp-proxy.mjs';
+
+/** @typedef {import('./drill.mjs').Drill} Drill */
+
+const DOWN_MS = 1_000;
+const FULL_MS = 2_000;
+const KILLS = 10;
+const DISK_BYTES = 48 * 1024 * 1024;
+/** New requests come all through the fault and after it, however few they are. @param {number} requests */
+const over4s = (requests) => ({ everyMs: Math.max(30, 4_000 / requests) });
+
+/** @type {Drill} */
+const killed = {
+  name: 'redis-killed',
+  about: `kill -9 of Redis, started again after ${DOWN_MS / 1_000} s on the same append-only file (everysec)`,
+  run: (setup) =>
+    runDrill(setup, {
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        await scene.stack.redis.kill();
+        await pause(DOWN_MS);
+        await scene.stack.redis.restart();
+      },
+    }),
+};
+
+/** @type {Drill} */
+const failedOver = {
+  name: 'redis-failover',
+  about: 'kill -9 of the Redis primary; its replica is promoted, and the address leads there',
+  run: async (setup) => {
+    const primary = await RedisServer.start();
+    const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+    let port = primary.port;
+    const proxy = await startProxy(() => port);
+    try {
+      const inStep = async () => (await replica.client.info('replication')).includes('master_link_status:up');
+      await until('the replica follows', inStep, 15_000);
+      return await runDrill(setup, {
+        stack: { redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
+        load: over4s(setup.requests),
+        fault: async (scene) => {
+          const load = scene.load();
+          await load.underWay(setup.requests / 3);
+          await primary.kill();
+          await pause(DOWN_MS);
+          await replica.client.call('REPLICAOF', 'NO', 'ONE');
+          port = replica.port;
+          proxy.cut();
+        },
+      });
+    } finally {
+      await proxy.stop();
+      await primary.stop();
+    }
+  },
+};
+
+/** @type {Drill} */
+const connectionsKilled = {
+  name: 'redis-connections-killed',
+  about: `all connections to Redis killed ${KILLS} times within a second`,
+  run: (setup) =>
+    runDrill(setup, {
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        const { client } = scene.stack.redis;
+        for (let i = 0; i < KILLS; i += 1) {
+          for (const type of ['normal', 'pubsub']) await client.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes');
+          await pause(1_000 / KILLS);
+        }
+      },
+    }),
+};
+
+/** @type {Drill} */
+const full = {
+  name: 'redis-full',
+  about: `Redis out of memory for ${FULL_MS / 1_000} s, nothing evicted`,
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        const { client } = scene.stack.redis;
+        await client.config('SET', 'maxmemory', '1');
+        await pause(FULL_MS);
+        await client.config('SET', 'maxmemory', '0');
+      },
+    }),
+};
+
+/** @returns {string | undefined} */
+function noDisk() {
+  if (process.getuid?.() !== 0) return 'a small disk can only be mounted by root';
+  const folder = mkdtempSync(join(tmpdir(), 'penstock-drill-disk-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder], { stdio: 'ignore' });
+    execFileSync('umount', [folder], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'this machine does not let a small disk be mounted';
+  } finally {
+    rmdirSync(folder);
+  }
+}
+
+/** Takes what is left of a disk. @param {string} path */
+function fill(path) {
+  const file = openSync(path, 'w');
+  const block = Buffer.alloc(64 * 1024);
+  try {
+    for (let written = 0; written < DISK_BYTES * 2; written += block.length) writeSync(file, block);
+  } catch {
+    // full
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** @type {Drill} */
+const diskFull = {
+  name: 'redis-disk-full',
+  about: `no room on the disk of the append-only file for ${FULL_MS / 1_000} s`,
+  missing: noDisk,
+  run: async (setup) => {
+    const disk = mkdtempSync(join(tmpdir(), 'penstock-drill-disk-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk]);
+    try {
+      const redis = await RedisServer.start({ folder: disk });
+      return await runDrill(setup, {
+        isFelt: true,
+        stack: { redis },
+        load: over4s(setup.requests),
+        fault: async (scene) => {
+          const load = scene.load();
+          await load.underWay(setup.requests / 3);
+          fill(join(disk, 'filler'));
+          const isRefusing = async () => (await redis.client.info('persistence')).includes('aof_last_write_status:err');
+          await until('Redis cannot write its file', isRefusing, 10_000);
+          await pause(FULL_MS);
+          rmSync(join(disk, 'filler'));
+        },
+      });
+    } finally {
+      execFileSync('umount', [disk]);
+      rmdirSync(disk);
+    }
+  },
+};
+
+export const REDIS_DRILLS = [killed, failedOver, connectionsKilled, full, diskFull];

@@ -1,0 +1,107 @@
+// @ts-check
+import OpenAI from 'openai';
+import { ask } from './client.mjs';
+import { judge } from './ledger.mjs';
+import { Load } from './load.mjs';
+import { question } from './questions.mjs';
+
+/** @typedef {import('./client.mjs').Seen} Seen @typedef {import('./questions.mjs').Question} Question */
+
+const TOKENS = 60;
+const HUNG_AFTER_MS = 30_000;
+/** Not more than this in all, so that a restart that never ends is no endless load. */
+const AT_MOST = 5_000;
+
+/**
+ * Clients as applications have them: OpenAI's SDK on kept-alive connections, without repeats of its own; `/score`, for
+ * which there is no SDK, on a connection each. Every client asks again as soon as it is answered.
+ * @param {string} url @param {number} count @param {import('./questions.mjs').Oracle} oracle
+ */
+export function startClients(url, count, oracle) {
+  const clients = new Clients({ requests: 0, url: () => url, oracle });
+  clients.begin(url, count, oracle);
+  return clients;
+}
+
+class Clients extends Load {
+  #isOver = false;
+  /** @type {Promise<unknown>} */
+  #running = Promise.resolve();
+  #next = 0;
+
+  /** @param {string} url @param {number} count @param {import('./questions.mjs').Oracle} oracle */
+  begin(url, count, oracle) {
+    const sdk = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0, timeout: HUNG_AFTER_MS });
+    this.#running = Promise.all(Array.from({ length: count }, () => this.#client(sdk, url, oracle)));
+    this.ended = this.#running.then(() => {});
+    this.ended.catch(() => {});
+  }
+
+  /** No further questions; resolves when all are answered. */
+  async stop() {
+    this.#isOver = true;
+    await this.#running;
+  }
+
+  /** @param {OpenAI} sdk @param {string} url @param {import('./questions.mjs').Oracle} oracle */
+  async #client(sdk, url, oracle) {
+    while (!this.#isOver && this.#next < AT_MOST) {
+      this.#next += 1;
+      const one = question(this.#next, TOKENS);
+      const expected = await oracle.expected(one);
+      this.ledger.sent();
+      const sentAt = performance.now();
+      const seen = await (one.kind === 'score' ? ask(url, one, HUNG_AFTER_MS) : askBySdk(sdk, one));
+      if (seen.text !== '') this.begun += 1;
+      this.answers.push({ ...seen, number: one.number, kind: one.kind, sentAt });
+      // The SDK does not say whether `[DONE]` came: what it takes for an end must be the whole text.
+      this.ledger.ended(judge(seen, expected, one, { brokenIsError: false }), seen.longestGapMs);
+    }
+  }
+}
+
+/** @param {OpenAI} sdk @param {Question} question @returns {Promise<Seen>} */
+async function askBySdk(sdk, { kind, body }) {
+  /** @type {Seen} */
+  const seen = {
+    status: 0,
+    text: '',
+    done: false,
+    errorTold: false,
+    wrong: '',
+    broken: '',
+    timedOut: false,
+    usage: undefined,
+    longestGapMs: 0,
+    firstAt: 0,
+    endedAt: 0,
+    detail: '',
+  };
+  try {
+    const request = /** @type {OpenAI.ChatCompletionCreateParams} */ ({ model: 'azureai', ...body });
+    if (kind === 'whole') {
+      const answer = /** @type {OpenAI.ChatCompletion} */ (await sdk.chat.completions.create(request));
+      seen.text = answer.choices[0]?.message.content ?? '';
+      seen.usage = answer.usage;
+    } else {
+      const stream = await sdk.chat.completions.create({ ...request, stream: true });
+      let lastAt = 0;
+      for await (const { choices, usage } of stream) {
+        const now = performance.now();
+        if (lastAt > 0) seen.longestGapMs = Math.max(seen.longestGapMs, now - lastAt);
+        lastAt = now;
+        seen.text += choices[0]?.delta.content ?? '';
+        if (usage !== undefined && usage !== null) seen.usage = usage;
+      }
+    }
+    Object.assign(seen, { status: 200, done: true });
+  } catch (error) {
+    if (error instanceof OpenAI.APIConnectionTimeoutError) seen.timedOut = true;
+    else if (error instanceof OpenAI.APIConnectionError) seen.broken = `${String(error)} (${String(error.cause)})`;
+    else if (error instanceof OpenAI.APIError) Object.assign(seen, { errorTold: true, status: error.status ?? 200 });
+    else seen.broken = String(error);
+    seen.detail = String(error);
+  }
+  seen.endedAt = performance.now();
+  return seen;
+}

@@ -1,0 +1,99 @@
+// @ts-check
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+
+/**
+ * Passes each connection on to the port that `target` names at that moment; without one it is closed at once.
+ * @typedef {object} TcpProxy
+ * @property {number} port
+ * @property {() => void} cut breaks all connections
+ * @property {() => Promise<void>} stop
+ */
+
+/** @param {() => number | undefined} target @returns {Promise<TcpProxy>} */
+export async function startProxy(target) {
+  /** @type {Set<import('node:net').Socket>} */
+  const sockets = new Set();
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const port = target();
+    if (port === undefined) {
+      client.destroy();
+      return;
+    }
+    const upstream = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    for (const socket of [client, upstream]) {
+      const other = socket === client ? upstream : client;
+      sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on('error', () => other.destroy());
+      socket.on('close', () => {
+        sockets.delete(socket);
+        // What the peer has not read yet still reaches it after an orderly end.
+        if (socket.errored !== null) other.destroy();
+        else other.end();
+      });
+    }
+    client.pipe(upstream);
+    upstream.pipe(client);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    cut,
+    async stop() {
+      server.close();
+      cut();
+      await once(server, 'close');
+    },
+  };
+}
+
+const POLL_MS = 100;
+
+/**
+ * What stands before several gateways: new connections go round among those whose `/readyz` says so.
+ * @param {() => readonly { port: number, internalUrl: string }[]} gateways those that run now
+ * @returns {Promise<TcpProxy & { ready: () => number }>} `ready`: how many take connections
+ */
+export async function startBalancer(gateways) {
+  /** @type {number[]} */
+  let ready = [];
+  let turn = 0;
+  const look = async () => {
+    const answers = await Promise.all(
+      gateways().map(async ({ port, internalUrl }) => {
+        const answer = await fetch(`${internalUrl}/readyz`, { signal: AbortSignal.timeout(1_000) }).catch(
+          () => undefined,
+        );
+        await answer?.arrayBuffer().catch(() => {});
+        return answer?.ok === true ? port : undefined;
+      }),
+    );
+    ready = answers.filter((port) => port !== undefined);
+  };
+  await look();
+  let looking = false;
+  const polling = setInterval(() => {
+    if (looking) return;
+    looking = true;
+    void look().finally(() => {
+      looking = false;
+    });
+  }, POLL_MS);
+  const proxy = await startProxy(() => {
+    turn += 1;
+    return ready[turn % ready.length];
+  });
+  return {
+    ...proxy,
+    ready: () => ready.length,
+    stop: async () => {
+      clearInterval(polling);
+      await proxy.stop();
+    },
+  };
+}

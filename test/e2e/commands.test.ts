@@ -1,0 +1,130 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { penstock } from '../support/penstock-command.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+
+const CARD = 'deploy/models/phi-3-vision-128k-instruct.yaml';
+const SPEC = 'test/fixtures/spec/phi-3.5-vision-new.yaml';
+
+test('keys create prints the key once, alone on standard output, and keeps its hash in a file for its owner only', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'keys.yaml');
+  const env = { GATEWAY_KEYS_FILE: file };
+  const created = await penstock(['keys', 'create', '--id', 'oslo', '--models', 'azureai, x', '--routes', '/v1'], {
+    env,
+  });
+  expect(created.code).toBe(0);
+  expect(created.stdout).toMatch(/^penstock_[\w-]{43}\n$/);
+  expect(created.stderr).toContain(`oslo is in ${file}`);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(readFileSync(file, 'utf8')).not.toContain(created.stdout.trim());
+
+  const second = await penstock(['keys', 'create', '--file', file, '--id', 'oslo', '--secondary']);
+  expect(second.stdout).not.toBe(created.stdout);
+  await penstock(['keys', 'create', '--file', file, '--id', 'bergen', '--weight', '2']);
+  const { stdout } = await penstock(['keys', 'list', '--file', file]);
+  expect(stdout.split('\n')).toEqual([
+    'oslo    primary+secondary  azureai,x   /v1         weight 1',
+    'bergen  primary            all models  all routes  weight 2',
+    '',
+  ]);
+
+  expect((await penstock(['keys', 'revoke', '--file', file, '--id', 'oslo', '--primary'])).code).toBe(0);
+  expect((await penstock(['keys', 'revoke', '--file', file, '--id', 'bergen'])).code).toBe(0);
+  expect((await penstock(['keys', 'list', '--file', file])).stdout).toMatch(/^oslo {2}secondary .*\n$/);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+}, 60_000);
+
+test('a key that callers have already is taken from standard input', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'keys.yaml');
+  const args = ['keys', 'create', '--file', file, '--id', 'azure', '--key-from-stdin'];
+  expect(await penstock(args, { stdin: 'short\n' })).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('at least 20'),
+  });
+  const taken = await penstock(args, { stdin: 'abcdefghijklmnopqrstuvwxyz012345\n' });
+  expect([taken.code, taken.stdout]).toEqual([0, '']);
+  // printf abcdefghijklmnopqrstuvwxyz012345 | sha256sum
+  expect(readFileSync(file, 'utf8')).toContain('653bb1245e828fcda4fa53fcd5a3def5bd7654e651f54b4132b73d74e64435c4');
+}, 60_000);
+
+test.each([
+  [['keys', 'create', '--id', 'a'], 'say which file of keys with --file, or in GATEWAY_KEYS_FILE'],
+  [['keys', 'create', '--file', 'FOLDER/k'], 'say whose key it is with --id'],
+  [['keys', 'create', '--file', 'FOLDER/none/k', '--id', 'a'], 'ENOENT'],
+  [['keys', 'create', '--file', 'FOLDER/k', '--id', 'a b'], 'keys.0.id must be 1 to 64 letters'],
+  [['keys', 'list', '--file', 'FOLDER/k'], 'there is no file FOLDER/k'],
+  [['keys', 'revoke', '--file', 'FOLDER/k', '--id', 'a'], 'there is no file FOLDER/k'],
+  [['keys', 'create', '--file', 'FOLDER/k', '--id', 'a', '--primary', '--secondary'], 'are two commands'],
+  [['keys', 'steal', '--file', 'FOLDER/k'], "there is no command 'keys steal'; see penstock keys --help"],
+  [['keys', 'list', '--fil', 'FOLDER/k'], "Unknown option '--fil'; see penstock keys --help"],
+  [['card', 'import', 'FOLDER/none.yaml'], 'FOLDER/none.yaml cannot be read'],
+  [['card', 'import', 'test/fixtures/spec/embedder-new.yaml'], 'its task is embeddings'],
+  [['card', 'import', SPEC, '--out', CARD], 'is there already'],
+  [['card', 'check'], 'say which file to check'],
+  [['card', 'paint', CARD], "there is no command 'card paint'; see penstock card --help"],
+])('%j is refused in one sentence', async (args, sentence) => {
+  using folder = temporaryFolder();
+  const inside = args.map((arg) => arg.replace('FOLDER', folder.path));
+  const { code, stdout, stderr } = await penstock(inside);
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr.replaceAll(folder.path, 'FOLDER')).toContain(sentence);
+  expect(stderr.trim().split('\n').at(-1)).toMatch(/^penstock: /);
+});
+
+test('a change that was cut off is told, and the file is as it was', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'keys.yaml');
+  writeFileSync(join(folder.path, '.keys.yaml.new'), '');
+  const { code, stderr } = await penstock(['keys', 'create', '--file', file, '--id', 'a']);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`remove ${join(folder.path, '.keys.yaml.new')} if none is`);
+});
+
+test('card import tells what it took, guessed and left; card check passes what it made', async () => {
+  using folder = temporaryFolder();
+  const out = join(folder.path, 'card.yaml');
+  const { code, stdout } = await penstock(['card', 'import', SPEC, '--out', out]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^took +limits\.context_tokens +system_metadata\.textContextWindow$/m);
+  expect(stdout).toMatch(/^guessed +limits\.images_per_conversation +/m);
+  expect(stdout).toMatch(/^left +tags\.textContextWindow \(8192\)$/m);
+  expect(stdout).toContain(`the card of Phi-3.5-vision-instruct is in ${out}`);
+  expect(await penstock(['card', 'check', CARD, out])).toMatchObject({
+    code: 0,
+    stdout: `${CARD}: fine\n${out}: fine\n`,
+  });
+
+  const piped = await penstock(['card', 'import', SPEC]);
+  expect(piped.stdout).toBe(readFileSync(out, 'utf8'));
+  expect(piped.stderr).toContain('guessed');
+}, 60_000);
+
+test('card check says in sentences what is wrong, alone and together, and exits 1', async () => {
+  using folder = temporaryFolder();
+  const wrong = join(folder.path, 'wrong.yaml');
+  writeFileSync(
+    wrong,
+    readFileSync(CARD, 'utf8')
+      .replace('batch: false', 'batch: never')
+      .replace(/^task:.*$/m, ''),
+  );
+  expect(await penstock(['card', 'check', wrong])).toMatchObject({
+    code: 1,
+    stdout: `${wrong}: task is missing.\n${wrong}: limits.batch must be true or false, and is "never".\n`,
+  });
+  const twice = await penstock(['card', 'check', CARD, CARD]);
+  expect(twice.code).toBe(1);
+  expect(twice.stdout).toContain('together: two model cards claim the name Phi-3-vision-128k-instruct.');
+});
+
+test('the help of each command names its options', async () => {
+  const keys = await penstock(['keys', '--help']);
+  for (const option of 'file id models routes weight key-from-stdin primary secondary'.split(' '))
+    expect(keys.stdout).toContain(`--${option}`);
+  expect((await penstock(['card', '--help'])).stdout).toContain('--out FILE');
+  const all = (await penstock(['--help'])).stdout;
+  for (const command of ['keys', 'card']) expect(all).toContain(`penstock ${command} --help`);
+});

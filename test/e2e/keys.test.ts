@@ -1,0 +1,273 @@
+import { copyFile, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import OpenAI from 'openai';
+import { z } from 'zod';
+import { JobV1 } from '#contract/job';
+import { eventually } from '../support/eventually.ts';
+import { penstock } from '../support/penstock-command.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+
+const MODEL = 'Phi-3-vision-128k-instruct';
+/** What the README promises from a change of the key file to its effect in every replica. */
+const PROMISED_MS = 5_000;
+
+type Form = (key: string) => Record<string, string>;
+/** Every way to send a key, and whether the gateway is to find it. */
+const FORMS: readonly (readonly [name: string, form: Form, found: boolean])[] = [
+  ['Authorization: Bearer', (key) => ({ authorization: `Bearer ${key}` }), true],
+  ['authorization: bearer, blanks', (key) => ({ authorization: `bearer   ${key}` }), true],
+  ['bare Authorization', (key) => ({ authorization: key }), true],
+  ['api-key', (key) => ({ 'api-key': key }), true],
+  ['both, equal', (key) => ({ authorization: `Bearer ${key}`, 'api-key': key }), true],
+  ['api-key beside a wrong Bearer', (key) => ({ authorization: 'Bearer wrong', 'api-key': key }), true],
+  ['Bearer beside a wrong api-key', (key) => ({ authorization: `Bearer ${key}`, 'api-key': 'wrong' }), true],
+  ['bare beside an empty api-key', (key) => ({ authorization: key, 'api-key': '' }), true],
+  ['none', () => ({}), false],
+  ['an empty Bearer', () => ({ authorization: 'Bearer ' }), false],
+  ['a wrong Bearer', () => ({ authorization: 'Bearer wrong' }), false],
+  ['a wrong api-key', () => ({ 'api-key': 'wrong' }), false],
+  ['two wrong ones', () => ({ authorization: 'wrong', 'api-key': 'wrong' }), false],
+  ['Basic', (key) => ({ authorization: `Basic ${Buffer.from(`key:${key}`).toString('base64')}` }), false],
+  ['another header', (key) => ({ 'x-api-key': key, 'ocp-apim-subscription-key': key }), false],
+  ['a key that lacks its last letter', (key) => ({ authorization: `Bearer ${key.slice(0, -1)}` }), false],
+];
+
+/** Each name with its scopes; `many` has a second key as well. */
+const NAMES = {
+  all: [],
+  'chat-route': ['--routes', '/v1/chat/completions'],
+  'v1-routes': ['--routes', '/v1'],
+  'score-route': ['--routes', '/score,/swagger.json'],
+  'by-alias': ['--models', 'azureai'],
+  'other-model': ['--models', 'Phi-4'],
+} as const;
+type Name = keyof typeof NAMES;
+const names = Object.keys(NAMES) as Name[];
+
+const messages = [{ role: 'user', content: 'hi' }];
+const score = { input_data: { input_string: messages, parameters: { max_new_tokens: 1 } } };
+/** Every route: what it answers to those who may come, and what a key without the model gets. */
+const ROUTES: readonly (readonly [
+  method: 'GET' | 'POST',
+  path: string,
+  body: object | undefined,
+  status: number,
+  otherModel: number,
+])[] = [
+  ['POST', '/v1/chat/completions', { model: MODEL, messages, max_tokens: 1 }, 200, 403],
+  ['POST', '/v1/completions', { model: MODEL, prompt: 'hi', max_tokens: 1 }, 200, 403],
+  ['POST', '/score', score, 200, 403],
+  ['POST', '/score/', score, 200, 403],
+  ['GET', '/swagger.json', undefined, 200, 200],
+  ['GET', '/v1/models', undefined, 200, 200],
+  ['GET', `/v1/models/${MODEL}`, undefined, 200, 403],
+  ['GET', `/v1/models/microsoft/${MODEL}`, undefined, 200, 403],
+  ['GET', '/v1/chat/completions', undefined, 405, 405],
+  ['POST', '/v1/batches', {}, 400, 400],
+  ['GET', '/v1/files', undefined, 400, 400],
+  ['GET', '/v1/nothing', undefined, 404, 404],
+  ['POST', '/v1//chat/completions', {}, 404, 404],
+  ['POST', '/', {}, 404, 404],
+];
+const Refused = z.object({ error: z.object({ code: z.string(), message: z.string(), type: z.string() }) });
+
+const folder = temporaryFolder();
+const file = join(folder.path, 'keys.yaml');
+const keys = new Map<string, string>();
+let stack: Stack;
+
+async function create(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await penstock(['keys', 'create', '--file', file, ...args]);
+  if (code !== 0) throw new Error(stderr);
+  return stdout.trim();
+}
+function keyOf(name: string): string {
+  const key = keys.get(name);
+  if (key === undefined) throw new Error(`no key ${name}`);
+  return key;
+}
+function send(url: string, headers: Record<string, string>, method = 'GET', body?: object): Promise<Response> {
+  return fetch(url, {
+    method,
+    headers: { 'content-type': 'application/json', ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+const bearer: Form = (key) => ({ authorization: `Bearer ${key}` });
+
+beforeAll(async () => {
+  for (const name of names) keys.set(name, await create('--id', name, ...NAMES[name]));
+  keys.set('all, secondary', await create('--id', 'all', '--secondary'));
+  stack = await startStack({ gateways: 2, gatewayEnv: { GATEWAY_KEYS_FILE: file, GATEWAY_HOST: '0.0.0.0' } });
+}, 90_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+function mayCall(name: Name, path: string): boolean {
+  if (name === 'chat-route') return path === '/v1/chat/completions';
+  if (name === 'v1-routes') return path.startsWith('/v1/');
+  return name === 'score-route' ? ['/score', '/score/', '/swagger.json'].includes(path) : true;
+}
+
+test.each(ROUTES)(
+  '%s %s: every form of a key, every scope',
+  async (method, path, body, status, otherModel) => {
+    const seen: string[] = [];
+    const expected: string[] = [];
+    for (const name of names) {
+      for (const [form, headers, found] of FORMS) {
+        const response = await send(stack.url + path, headers(keyOf(name)), method, body);
+        await response.arrayBuffer();
+        seen.push(`${name}, ${form}: ${String(response.status)}`);
+        const served = name === 'other-model' ? otherModel : status;
+        const right = !found ? 401 : mayCall(name, path) ? served : 403;
+        expected.push(`${name}, ${form}: ${String(right)}`);
+      }
+    }
+    expect(seen).toEqual(expected);
+  },
+  60_000,
+);
+
+test('a probe of / needs no key', async () => {
+  for (const headers of [{}, bearer('wrong')]) {
+    const response = await send(`${stack.url}/`, headers);
+    expect([response.status, await response.json()]).toEqual([200, 'healthy']);
+  }
+});
+
+test('401 and 403 as OpenAI’s clients read them; the official SDK has its own class for each', async () => {
+  const path = `${stack.url}/v1/chat/completions`;
+  for (const [headers, message] of [
+    [{}, 'this request has no key; send it as Authorization: Bearer KEY or as api-key: KEY'],
+    [bearer('sesame'), 'the key of this request is not known here, or has been revoked'],
+  ] as const) {
+    const response = await send(path, headers, 'POST', {});
+    expect(response.headers.get('www-authenticate')).toBe('Bearer');
+    expect(response.headers.get('retry-after')).toBeNull();
+    expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(Refused.parse(await response.json()).error).toEqual({
+      code: 'unauthorized',
+      message,
+      type: 'authentication_error',
+    });
+  }
+  const client = (apiKey: string): OpenAI => new OpenAI({ baseURL: `${stack.url}/v1`, apiKey, maxRetries: 0 });
+  await expect(client('sesame').models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
+  const forbidden = client(keyOf('score-route')).models.list();
+  await expect(forbidden).rejects.toBeInstanceOf(OpenAI.PermissionDeniedError);
+  await expect(forbidden).rejects.toThrow('the key score-route is not meant for /v1/models');
+});
+
+test('401 and 403 as Azure’s endpoint says them on /score', async () => {
+  const unknown = await send(`${stack.url}/score`, { 'x-ms-client-request-id': 'mine' }, 'POST', score);
+  expect([unknown.status, await unknown.text()]).toEqual([401, 'key_auth_access_denied']);
+  expect(unknown.headers.get('content-type')).toContain('text/plain');
+  expect(unknown.headers.get('azureml-model-deployment')).toBe('penstock');
+  expect(unknown.headers.get('x-ms-client-request-id')).toBe('mine');
+  expect(unknown.headers.get('x-ms-error-code')).toBe('unauthorized');
+  expect(unknown.headers.get('ms-azureml-model-error-statuscode')).toBeNull();
+  const forbidden = await send(`${stack.url}/score`, bearer(keyOf('other-model')), 'POST', score);
+  expect([forbidden.status, Refused.parse(await forbidden.json()).error.code]).toEqual([403, 'forbidden']);
+  expect(forbidden.headers.get('azureml-model-deployment')).toBe('penstock');
+  expect(forbidden.headers.get('x-ms-error-code')).toBe('forbidden');
+});
+
+test('a list shows the models of its key only', async () => {
+  const Listed = z.object({ data: z.array(z.object({ id: z.string() })) });
+  const list = async (name: string): Promise<unknown> =>
+    Listed.parse(await (await send(`${stack.url}/v1/models`, bearer(keyOf(name)))).json()).data;
+  expect(await list('by-alias')).toEqual([{ id: MODEL }]);
+  expect(await list('other-model')).toEqual([]);
+});
+
+test('a request whose key is not valid or not meant for the model makes no job', async () => {
+  const before = await stack.metric('penstock_jobs_added_total');
+  await send(`${stack.url}/score`, bearer('wrong'), 'POST', score);
+  await send(`${stack.url}/score`, bearer(keyOf('other-model')), 'POST', score);
+  expect(await stack.metric('penstock_jobs_added_total')).toBe(before);
+});
+
+test('prompts of one key are not found in the cache by another; a second key of a name shares it', async () => {
+  const Cached = z.object({ usage: z.object({ prompt_tokens_details: z.object({ cached_tokens: z.number() }) }) });
+  const body = { model: MODEL, messages: [{ role: 'user', content: `${'a long tale '.repeat(200)}` }], max_tokens: 1 };
+  const cached = async (name: string): Promise<number> => {
+    const response = await send(`${stack.url}/v1/chat/completions`, bearer(keyOf(name)), 'POST', body);
+    return Cached.parse(await response.json()).usage.prompt_tokens_details.cached_tokens;
+  };
+  expect(await cached('all')).toBe(0);
+  expect(await cached('all, secondary')).toBeGreaterThan(100);
+  expect(await cached('by-alias')).toBe(0);
+  expect(await cached('v1-routes')).toBe(0);
+});
+
+test('log lines and jobs name the key by its id; no key is in any output or in the key file', async () => {
+  await send(`${stack.url}/v1/chat/completions`, bearer('sesame-open'), 'POST', {});
+  const outputs = (): string[] => [...stack.gateways, ...stack.launchers].map(({ output }) => output());
+  await eventually(
+    'the log names ids',
+    () => /"keyId":"by-alias"/.test(outputs().join('')) && /"status":401,.*"keyId":"none"/.test(outputs().join('')),
+  );
+  const jobs = await finishedJobs();
+  expect(jobs.map(({ keyId }) => keyId)).toContain('v1-routes');
+  const everything = [...outputs(), JSON.stringify(jobs), await readFile(file, 'utf8')];
+  for (const secret of [...keys.values(), 'sesame-open'])
+    for (const text of everything) expect(text.includes(secret)).toBe(false);
+});
+
+async function finishedJobs(): Promise<JobV1[]> {
+  const Parsed = z.object({ data: z.string() });
+  const found: JobV1[] = [];
+  for await (const names of stack.redis.client.scanStream({ match: '*:text:*-1', count: 1_000 }))
+    for (const name of z.array(z.string()).parse(names)) {
+      if ((await stack.redis.client.type(name)) !== 'hash') continue;
+      found.push(JobV1.parse(JSON.parse(Parsed.parse(await stack.redis.client.hgetall(name)).data)));
+    }
+  return found;
+}
+
+/** Asks every replica until it answers so. @returns milliseconds until the last did */
+async function untilAll(key: string, status: number): Promise<number> {
+  const since = performance.now();
+  await Promise.all(
+    stack.gateways.map(({ url }) =>
+      eventually(
+        `${url} answers ${String(status)}`,
+        async () => (await send(`${url}/v1/models`, bearer(key))).status === status,
+        PROMISED_MS + 1_000,
+      ),
+    ),
+  );
+  return performance.now() - since;
+}
+
+test('a new key is taken and a revoked one refused by every replica, without a restart, in the time promised', async () => {
+  const key = await create('--id', 'short-lived');
+  expect(await untilAll(key, 200)).toBeLessThan(PROMISED_MS);
+  await penstock(['keys', 'revoke', '--file', file, '--id', 'short-lived']);
+  expect(await untilAll(key, 401)).toBeLessThan(PROMISED_MS);
+});
+
+test('of two keys of a name one is revoked, and the other goes on', async () => {
+  const { code } = await penstock(['keys', 'revoke', '--file', file, '--id', 'all', '--primary']);
+  expect(code).toBe(0);
+  expect(await untilAll(keyOf('all'), 401)).toBeLessThan(PROMISED_MS);
+  await untilAll(keyOf('all, secondary'), 200);
+});
+
+test('a file that cannot be read as keys changes nothing, and the log says so once', async () => {
+  await writeFile(`${file}.bad`, 'keys: [{id: oslo, primary: plain-text-key}]');
+  await copyFile(file, `${file}.good`);
+  await rename(`${file}.bad`, file);
+  const trouble = (): number => stack.gateways[0]?.output().split('the key file cannot be used').length ?? 0;
+  await eventually('the trouble is logged', () => trouble() === 2);
+  await untilAll(keyOf('by-alias'), 200);
+  expect(stack.gateways[0]?.output()).not.toContain('plain-text-key');
+  await rename(`${file}.good`, file);
+  await untilAll(keyOf('by-alias'), 200);
+  expect(trouble()).toBe(2);
+});

@@ -1,0 +1,41 @@
+import { expect, test } from '@jest/globals';
+import { parseCatalog } from '../../../gateway/contract/model-card.ts';
+import { readYamlFolder } from '../../../gateway/runtime/yaml-folder.ts';
+import { ANYONE, NOBODY, type Caller } from '../../../gateway/keys/caller.ts';
+import { findCard } from '../../../gateway/prepare.ts';
+
+const catalog = parseCatalog(readYamlFolder('deploy/models/more'));
+const oslo: Caller = { ...ANYONE, id: 'oslo', mayUse: ({ name }) => name === 'Phi-4' };
+const find = (name: string | undefined, caller: Caller, unknownModel: 'refuse' | 'single' = 'refuse'): string =>
+  findCard({ catalog, unknownModel }, name, caller).name;
+const refused = (...args: Parameters<typeof find>): unknown => {
+  try {
+    return find(...args);
+  } catch (error) {
+    return error;
+  }
+};
+
+test('of several cards a key for one needs no model in the request: so one endpoint of Azure was one model', () => {
+  expect(find(undefined, oslo)).toBe('Phi-4');
+  expect(refused(undefined, ANYONE)).toMatchObject({ code: 'invalid_request' });
+});
+
+test('a model outside the scope is forbidden, by any of its names', () => {
+  for (const name of ['Phi-3.5-vision-instruct', 'microsoft/Phi-3.5-vision-instruct'])
+    expect(refused(name, oslo)).toMatchObject({
+      code: 'forbidden',
+      message: 'the key oslo is not meant for Phi-3.5-vision-instruct',
+    });
+  expect(refused(undefined, NOBODY)).toMatchObject({ code: 'forbidden' });
+  expect(refused('Phi-4', NOBODY)).toMatchObject({ code: 'forbidden' });
+});
+
+test('an unknown name is not found, and only what the key may use is told; or it means the only one', () => {
+  expect(refused('gpt-4o', oslo)).toMatchObject({
+    code: 'model_not_found',
+    message: 'the model "gpt-4o" is not served here; served: Phi-4',
+  });
+  expect(find('gpt-4o', oslo, 'single')).toBe('Phi-4');
+  expect(refused('gpt-4o', ANYONE, 'single')).toMatchObject({ code: 'model_not_found' });
+});

@@ -1,0 +1,189 @@
+import { fileURLToPath } from 'node:url';
+import type { ModelCard } from '#contract/model-card';
+import type { Log } from '#runtime/log';
+import type { WorkerConfig } from './config.ts';
+import type { Dispatchers } from './dispatchers.ts';
+import { dispensable, engineCommand } from './engine/command.ts';
+import { exportMetrics } from './engine/exported-metrics.ts';
+import type { EngineLedger } from './engine/ledger.ts';
+import { stageIn } from './engine/start-progress.ts';
+import type { CrashReason, Limits } from './engine/state.ts';
+import { EngineSupervisor, type EngineView } from './engine/supervisor.ts';
+import type { StallLimits } from './engine/watch.ts';
+import type { EnginePlan } from './engine-plan.ts';
+import { downloadWeights, type Download } from './preflight/download.ts';
+import type { MachineFacts } from './preflight/facts.ts';
+import { GpuWatch } from './preflight/gpu-watch.ts';
+import { askDriver } from './preflight/nvidia-smi.ts';
+
+export interface EnginesDeps {
+  readonly config: WorkerConfig;
+  readonly card: ModelCard;
+  readonly plan: EnginePlan;
+  readonly facts: MachineFacts;
+  readonly ledger: EngineLedger;
+  readonly dispatchers: Pick<Dispatchers, 'inFlight' | 'update'>;
+  readonly onRestart: (reason: CrashReason) => void;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Log;
+}
+
+const PROBES = { healthMs: 5_000, canaryMs: 60_000 } as const;
+const SIMULATOR = fileURLToPath(new URL('./simulator/main.js', import.meta.url));
+
+/** All engines of this launcher: their weights first, then a supervisor each, and an eye on their GPUs. */
+export class Engines {
+  readonly #deps: EnginesDeps;
+  readonly #supervisors = new Map<string, EngineSupervisor>();
+  /** what this vLLM refused, for all engines alike */
+  readonly #without = new Set<string>();
+  #download: Download | undefined;
+  #downloadStage: string | undefined;
+  #gpuTimer: NodeJS.Timeout | undefined;
+  #stopping = false;
+
+  constructor(deps: EnginesDeps) {
+    this.#deps = deps;
+    for (const engine of deps.plan.engines) this.#supervisors.set(engine.id, this.#supervise(engine));
+  }
+
+  get views(): EngineView[] {
+    const stage = this.#downloadStage;
+    return [...this.#supervisors.values()].map(({ view }) => (stage === undefined ? view : { ...view, stage }));
+  }
+
+  /** The chosen metrics of all engines in service, in the form of a page. */
+  metrics(): string {
+    return exportMetrics(
+      [...this.#supervisors].flatMap(([engine, { metricsPage: page }]) => (page === undefined ? [] : { engine, page })),
+    );
+  }
+
+  /** A dispatcher could not reach it. */
+  hint(engine: string): void {
+    this.#supervisors.get(engine)?.hint();
+  }
+
+  /** Returns at once; weights that are to be downloaded come first. */
+  start(): void {
+    void this.#fetchWeights().then(() => {
+      if (this.#stopping) return;
+      for (const supervisor of this.#supervisors.values()) supervisor.start();
+      this.#watchGpus();
+    });
+  }
+
+  async stop(limits: Parameters<EngineSupervisor['stop']>[0]): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#gpuTimer);
+    this.#download?.stop();
+    await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop(limits)));
+  }
+
+  #supervise({ id, gpus, port }: EnginePlan['engines'][number]): EngineSupervisor {
+    const { config, card, plan, ledger, dispatchers, onRestart, log } = this.#deps;
+    return new EngineSupervisor({
+      id,
+      model: card.name,
+      slots: plan.slots,
+      ledger,
+      log,
+      limits: limitsFrom(config),
+      stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpus.length === 0),
+      probes: PROBES,
+      port: port ?? undefined,
+      command: (at) => this.#command(at, gpus),
+      adapt: (lines) => {
+        const flags = dispensable(lines).filter((flag) => !this.#without.has(flag));
+        for (const flag of flags) this.#without.add(flag);
+        if (flags.length > 0)
+          log.warn({ flags, vllm: this.#deps.facts.vllm }, 'this vLLM does not take these: left out');
+        return flags.length > 0;
+      },
+      inFlight: () => {
+        const { text, image } = dispatchers.inFlight(id);
+        return text + image;
+      },
+      onChange: ({ model, pid, port: at, state, slots }) => {
+        if (at !== undefined) dispatchers.update({ id, model, pid, port: at, state, slots });
+      },
+      onRestart,
+    });
+  }
+
+  #command(port: number, gpus: readonly string[]): ReturnType<typeof engineCommand> {
+    const { config, card, plan, env } = this.#deps;
+    return engineCommand(card, {
+      kind: plan.kind,
+      simulatorPath: SIMULATOR,
+      port,
+      slots: plan.slots,
+      weights: config.WORKER_WEIGHTS,
+      extraArgs: config.WORKER_ENGINE_ARGS.split(/\s+/).filter((arg) => arg !== ''),
+      gpus: gpus.length === 0 ? undefined : gpus,
+      maxModelLen: plan.maxModelLen,
+      tensorParallel: plan.tensorParallel,
+      gpuMemoryUtilization: plan.gpuMemoryUtilization,
+      cpus: config.WORKER_ENGINE_CPUS,
+      without: this.#without,
+      env,
+    });
+  }
+
+  async #fetchWeights(): Promise<void> {
+    const { config, card, plan, log } = this.#deps;
+    const { weights } = plan.preflight;
+    if (plan.kind !== 'vllm' || weights?.kind !== 'hub' || weights.folder !== null || weights.dummy) return;
+    if (weights.problem !== null) return;
+    const revision = config.WORKER_WEIGHTS === undefined ? card.engine.revision : undefined;
+    this.#download = downloadWeights({ name: weights.name, revision, env: this.#command(0, []).env }, (line) => {
+      const stage = stageIn(line);
+      if (stage === undefined || stage === this.#downloadStage) return;
+      this.#downloadStage = stage;
+      log.info({ weights: weights.name, stage }, 'engines are waiting for their weights');
+    });
+    if (this.#download === undefined) return;
+    this.#downloadStage = 'downloading weights';
+    const problem = await this.#download.done;
+    this.#downloadStage = undefined;
+    // vLLM tries by itself, and says its own sentence.
+    if (problem !== undefined) log.warn({ weights: weights.name, problem }, 'the weights could not be downloaded');
+  }
+
+  #watchGpus(): void {
+    const { config, plan, facts, env, log } = this.#deps;
+    const engines = new Map(plan.engines.filter(({ gpus }) => gpus.length > 0).map(({ id, gpus }) => [id, gpus]));
+    if (engines.size === 0) return;
+    const watch = new GpuWatch({
+      engines,
+      accepted: new Map(facts.gpus.map(({ uuid, ecc_errors }) => [uuid, ecc_errors ?? 0])),
+      ask: () => askDriver(env),
+      onLost: (engine, reason) => void this.#supervisors.get(engine)?.condemn(reason),
+      onBack: (engine) => {
+        log.info({ engine }, 'the GPU is back');
+        if (!this.#stopping) this.#supervisors.get(engine)?.start();
+      },
+    });
+    this.#gpuTimer = setInterval(() => void watch.look(), config.WORKER_GPU_CHECK_MS);
+  }
+}
+
+function limitsFrom(config: WorkerConfig): Limits {
+  return {
+    startMs: config.WORKER_START_TIMEOUT_MS,
+    drainMs: config.WORKER_DRAIN_TIMEOUT_MS,
+    settleMs: 500,
+    stopMs: config.WORKER_ENGINE_STOP_TIMEOUT_MS,
+    probes: 3,
+    suspectMs: 90_000,
+    backoffMs: 1_000,
+    backoffCapMs: 60_000,
+    stableMs: 60_000,
+  };
+}
+
+/** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */
+function stallLimitsFrom(config: WorkerConfig, onCpu: boolean): StallLimits {
+  const stallMs = config.WORKER_STALL_MS ?? (onCpu ? 30_000 : 5_000);
+  return { stallMs, hangMs: config.WORKER_HANG_MS ?? 4 * stallMs, idleCanaryMs: config.WORKER_IDLE_CANARY_MS };
+}

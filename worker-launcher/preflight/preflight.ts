@@ -1,0 +1,82 @@
+import type { ModelCard } from '#contract/model-card';
+import type { WorkerConfig } from '../config.ts';
+import { checkMachine, gpuProblem, type Check } from './checks.ts';
+import type { MachineFacts } from './facts.ts';
+import { modelShape, type ModelShape } from './model-shape.ts';
+import { placeEngines, type Placement } from './placement.ts';
+import { freeGib } from './read-facts.ts';
+import { checkWeights, hubCache, type WeightsReport } from './weights.ts';
+
+/** What a machine is for a card, and how its engines would be placed. Its JSON is the output of `penstock preflight --json`. */
+export interface Preflight {
+  readonly model: string;
+  /** every check passes and the plan works */
+  readonly passes: boolean;
+  readonly checks: readonly Check[];
+  readonly weights: WeightsReport | null;
+  readonly shape: ModelShape | null;
+  readonly placement: Placement;
+}
+
+/**
+ * Checks facts against the card and plans. Reads the folder of the weights, unless the facts are of another machine.
+ * @param elsewhere the facts come from a file
+ */
+export function preflight(
+  config: WorkerConfig,
+  card: ModelCard,
+  facts: MachineFacts,
+  options: { readonly env: NodeJS.ProcessEnv; readonly elsewhere: boolean },
+): Preflight {
+  const weights = options.elsewhere ? null : weightsOf(config, card, options.env);
+  const shape = modelShape(card.engine.weights, weights?.folder ?? undefined, weights?.size_gib ?? 0);
+  const utilization = config.WORKER_GPU_MEMORY_UTILIZATION;
+  const plan = (gpus: MachineFacts['gpus']): Placement =>
+    placeEngines(card, facts, gpus, shape, {
+      engines: config.WORKER_ENGINES,
+      tensorParallel: config.WORKER_TENSOR_PARALLEL,
+      maxModelLen: config.WORKER_MAX_MODEL_LEN,
+      gpuMemoryUtilization: utilization,
+      text: config.WORKER_MAX_IN_FLIGHT_TEXT,
+      image: config.WORKER_MAX_IN_FLIGHT_IMAGE,
+      cpus: config.WORKER_ENGINE_CPUS,
+      port: config.WORKER_ENGINE_PORT,
+    });
+  const checks = checkMachine(card, facts, plan(facts.gpus).gpu_memory_utilization);
+  // An unsound one gets no engine, should the operator go on.
+  const placement = plan(
+    facts.gpus.filter((gpu) => gpuProblem(gpu, plan(facts.gpus).gpu_memory_utilization) === undefined),
+  );
+  const sound = checks.every(({ passes }) => passes) && (weights?.problem ?? null) === null;
+  return {
+    model: card.name,
+    passes: sound && placement.problems.length === 0,
+    checks,
+    weights,
+    shape: shape ?? null,
+    placement,
+  };
+}
+
+/** What is missing, for one log line or one sentence. */
+export function missing({ checks, weights, placement }: Preflight): string[] {
+  const failed = checks.filter(({ passes }) => !passes);
+  return [
+    ...failed.map(({ what, wanted, found }) => `${what}: ${found}, wanted ${wanted}`),
+    ...(weights?.problem === undefined || weights.problem === null
+      ? []
+      : [`weights ${weights.name}: ${weights.problem}`]),
+    ...placement.problems,
+  ];
+}
+
+function weightsOf(config: WorkerConfig, card: ModelCard, env: NodeJS.ProcessEnv): WeightsReport {
+  const own = config.WORKER_WEIGHTS === undefined;
+  return checkWeights(config.WORKER_WEIGHTS ?? card.engine.weights, {
+    revision: own ? card.engine.revision : undefined,
+    engineArgs: [...card.engine.args, ...config.WORKER_ENGINE_ARGS.split(/\s+/)],
+    env,
+    needGib: modelShape(card.engine.weights, undefined, 0)?.weights_gib,
+    freeGib: freeGib(hubCache(env)),
+  });
+}

@@ -1,0 +1,57 @@
+import type { Preflight } from './preflight.ts';
+
+/** A preflight as people read it: the table, the plan with its arithmetic, the verdict. */
+export function renderPreflight(result: Preflight): string {
+  const { checks, weights, placement, shape } = result;
+  const rows = checks.map(({ what, wanted, found, passes }) => [
+    passes ? 'ok' : 'MISSING',
+    what,
+    found,
+    `wanted ${wanted}`,
+  ]);
+  if (weights !== null) {
+    const where = weights.folder ?? 'to be downloaded from the hub';
+    const found = weights.problem ?? (weights.dummy ? 'random, no files needed' : where);
+    const size = weights.size_gib > 0 ? `${weights.size_gib.toFixed(2)} GiB` : '';
+    rows.push([weights.problem === null ? 'ok' : 'MISSING', 'weights', `${weights.name}: ${found}`, size]);
+  }
+  return [
+    `Preflight of ${result.model}`,
+    '',
+    ...table(rows),
+    '',
+    'Plan',
+    ...planLines(placement, shape).map((line) => `  ${line}`),
+    ...placement.problems.map((problem) => `  PROBLEM ${problem}`),
+    '',
+    result.passes
+      ? 'This machine passes.'
+      : 'This machine does not pass; --override-sku (WORKER_OVERRIDE_SKU=true) goes on all the same.',
+  ].join('\n');
+}
+
+function planLines(placement: Preflight['placement'], shape: Preflight['shape']): string[] {
+  const { engines, memory, tensor_parallel: parallel, max_in_flight: places } = placement;
+  const lines = [
+    `${String(engines.length)} ${engines.length === 1 ? 'replica' : 'replicas'}, tensor parallel ${String(parallel)}, --max-model-len ${String(placement.max_model_len)}, --gpu-memory-utilization ${String(placement.gpu_memory_utilization)}`,
+    `each: ${String(places.text)} text and ${String(places.image)} image requests at a time, ${String(placement.cpus_per_engine)} CPUs`,
+  ];
+  if (memory === null) lines.push('memory: not computed, as there is no GPU or the shape of the model is not known');
+  else {
+    lines.push(
+      `memory of one GPU, GiB: ${String(memory.usable_gib)} usable of ${String(memory.gpu_gib)} - ${String(memory.weights_gib)} weights (${shape?.source ?? ''}) - ${String(memory.working_gib)} working = ${String(memory.kv_gib)} for the KV cache`,
+      `KV cache of one engine: ${String(memory.kv_gib)} GiB x ${String(parallel)} GPU / ${String(memory.kv_bytes_per_token)} bytes a token = ${String(memory.kv_tokens)} tokens = ${String(memory.contexts)} full contexts`,
+    );
+  }
+  for (const { id, gpus, port } of engines)
+    lines.push(
+      `${id}: ${gpus.length === 0 ? 'no GPU' : gpus.join(', ')}, port ${port === null ? 'any free one' : String(port)}`,
+    );
+  return lines;
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const width = (column: number): number => Math.max(0, ...rows.map((row) => (row[column] ?? '').length));
+  const widths = [width(0), width(1), Math.min(width(2), 60)];
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd());
+}

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { accessSync, closeSync, constants, openSync, readSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Python starts in a moment; all of vLLM is imported for its own `--version`, in up to a minute. */
+const METADATA_WITHIN_MS = 10_000;
+const COMMAND_WITHIN_MS = 60_000;
+const FROM_METADATA = 'import importlib.metadata as m; print(m.version("vllm"))';
+
+/** @returns where the command stands, or undefined when it is not on PATH */
+export function commandOnPath(command: string, path: string | undefined): string | undefined {
+  return (path ?? '')
+    .split(delimiter)
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, command))
+    .find(isExecutable);
+}
+
+/**
+ * The version of the `vllm` on PATH, such as `0.33.0`: from the package's own record by the Python that runs the command,
+ * else from `vllm --version`.
+ * @returns null when there is no such command, or it does not say
+ */
+export async function askVllmVersion(env: NodeJS.ProcessEnv): Promise<string | null> {
+  const command = commandOnPath('vllm', env['PATH']);
+  if (command === undefined) return null;
+  const python = interpreterOf(command);
+  const recorded =
+    python === undefined ? null : await versionSaid(python, ['-c', FROM_METADATA], METADATA_WITHIN_MS, env);
+  return recorded ?? (await versionSaid(command, ['--version'], COMMAND_WITHIN_MS, env));
+}
+
+/** The Python of a script's first line. */
+function interpreterOf(command: string): string | undefined {
+  const first = Buffer.alloc(512);
+  const file = openSync(command, 'r');
+  try {
+    const length = readSync(file, first);
+    return /^#!\s*(\/\S*python[\d.]*)\s*\n/.exec(first.toString('latin1', 0, length))?.[1];
+  } finally {
+    closeSync(file);
+  }
+}
+
+function versionSaid(
+  file: string,
+  args: readonly string[],
+  timeout: number,
+  env: NodeJS.ProcessEnv,
+): Promise<string | null> {
+  const kept = { PATH: env['PATH'], HOME: env['HOME'], LD_LIBRARY_PATH: env['LD_LIBRARY_PATH'] };
+  return new Promise((resolve) => {
+    execFile(file, args, { timeout, env: kept, killSignal: 'SIGKILL' }, (error, stdout) =>
+      resolve(error === null ? (/\b\d+\.\d+(?:\.\d+)?/.exec(stdout)?.[0] ?? null) : null),
+    );
+  });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -11,10 +11,11 @@ import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
 import { Reservations } from './admission/reservations.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
-import { createApp, type Stage } from './app.ts';
+import { createApp } from './app.ts';
 import { createAsk } from './ask.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { loadConfig } from './config.ts';
+import { closeServer, Departure } from './departure.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
@@ -69,7 +70,7 @@ async function main(): Promise<void> {
     lagMs: () => relay.lagMs,
   });
 
-  let stage: Stage = 'serving';
+  const departure = new Departure(clock);
   const ask = createAsk({
     admission,
     relay,
@@ -118,13 +119,13 @@ async function main(): Promise<void> {
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
-    stage: () => stage,
+    departure,
   });
   const internal = createInternalApp({
     registry: prometheus,
-    ready: () => stage === 'serving' && queueRedis.status === 'ready' && reader.status === 'ready',
+    ready: () => departure.stage === 'serving' && queueRedis.status === 'ready' && reader.status === 'ready',
     readyEngines: () => registry.readyEngines(),
-    status: () => ({ replica, stage, openRequests: relay.openCount, workers: registry.workers }),
+    status: () => ({ replica, stage: departure.stage, openRequests: relay.openCount, workers: registry.workers }),
   });
 
   await relay.start();
@@ -132,6 +133,7 @@ async function main(): Promise<void> {
   await Promise.all(catalog.cards.map(({ name }) => admission.open(name)));
   const internalServer = await listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
   const publicServer = await listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
+  departure.watch(publicServer);
   answerBrokenRequests(publicServer, openai);
   if (keys === undefined)
     log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
@@ -140,25 +142,15 @@ async function main(): Promise<void> {
   endWith(
     [
       {
-        name: 'leave the balancers',
-        because: 'they look at /readyz now and then, and send requests until they see',
-        run: async () => {
-          stage = 'leaving';
-          await new Promise((resolve) => setTimeout(resolve, config.GATEWAY_DRAIN_DELAY_MS));
-        },
-      },
-      {
         name: 'finish requests',
         because: 'running answers belong to their clients; new ones are told to go elsewhere',
         run: async () => {
-          stage = 'draining';
-          const until = clock() + config.GATEWAY_DRAIN_TIMEOUT_MS;
-          while (relay.openCount > 0 && clock() < until) await new Promise((resolve) => setTimeout(resolve, 50));
+          await departure.run(() => relay.openCount, {
+            delayMs: config.GATEWAY_DRAIN_DELAY_MS,
+            limitMs: config.GATEWAY_DRAIN_TIMEOUT_MS,
+          });
           relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete'));
-          // A connection whose answer has just ended stays open for the next request, which must go elsewhere.
-          const closing = setInterval(() => publicServer.closeIdleConnections(), 100);
-          await new Promise((resolve) => publicServer.close(resolve));
-          clearInterval(closing);
+          await closeServer(publicServer);
         },
       },
       {

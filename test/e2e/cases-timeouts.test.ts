@@ -26,7 +26,9 @@ beforeAll(async () => {
   // The request says after how long, in milliseconds, its answer comes.
   scripted.script = async (res, { text, isStream }) => {
     if (isStream) res.writeHead(200, EVENT_STREAM).write(chunk('a'));
-    await lasts(Number(text));
+    const gone = new AbortController();
+    res.once('close', () => gone.abort());
+    await lasts(Number(text), gone.signal);
     res.end(isStream ? chunk('b', 'stop') + DONE : wholeAnswer('late'));
   };
 }, 60_000);

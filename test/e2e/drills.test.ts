@@ -4,7 +4,7 @@ import { isSound } from '../drill/ledger.mjs';
 import { startOracle } from '../drill/questions.mjs';
 
 /** Much of a drill is waiting for what a fault sets off, so some run side by side. */
-const AT_A_TIME = 3;
+const AT_A_TIME = 4;
 const REQUESTS = 24;
 
 type Outcome = Awaited<ReturnType<(typeof DRILLS)[number]['run']>>;

@@ -26,7 +26,7 @@ const serve = (req, res) => {
   if (probe) return res.writeHead(how === 'never-ready' && req.url.startsWith('/readyz') ? 503 : 200).end('text');
   const engine = how === 'gives-up' ? { state: 'stopped', lastFailure: 'no such flag' } : { state: 'ready', lastFailure: null };
   res.writeHead(200, { 'content-type': 'application/json' });
-  return res.end(JSON.stringify({ engines: [{ id: 'engine-0', pid: null, ...engine }], data: [{ id: 'stand-in-model' }] }));
+  return res.end(JSON.stringify({ engines: [{ id: 'engine-0', pid: null, ...engine }], model: 'stand-in-model' }));
 };
 for (const name of [kind + '_PORT', kind + '_INTERNAL_PORT']) {
   if (process.env[name]) createServer(serve).listen(Number(process.env[name]), '127.0.0.1');

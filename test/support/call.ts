@@ -26,7 +26,11 @@ export interface Call {
 export function call(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Call {
   const startedAt = performance.now();
   const pieces: { atMs: number; text: string }[] = [];
-  const seen = { status: 0, headers: {} as IncomingHttpHeaders, isWhole: false };
+  const seen: { status: number; headers: IncomingHttpHeaders; isWhole: boolean } = {
+    status: 0,
+    headers: {},
+    isWhole: false,
+  };
   const sent = request(url, {
     method: 'POST',
     agent: false,

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 
 const Settings = z.object({
@@ -11,7 +12,7 @@ export function either<T>(full: T, short: T): T {
   return isFull ? full : short;
 }
 
-/** Waits as long as the case is about; not for something to happen. */
-export function lasts(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits as long as the case is about, not for something to happen; less long when `signal` fires. */
+export async function lasts(ms: number, signal?: AbortSignal): Promise<void> {
+  await setTimeout(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {});
 }

@@ -36,6 +36,7 @@ export interface ScriptedStack extends AsyncDisposable {
 export async function startScriptedStack(
   options: { readonly gatewayEnv?: Readonly<Record<string, string>>; readonly slots?: number } = {},
 ): Promise<ScriptedStack> {
+  const stack = await startStack({ launchers: 0, gatewayEnv: { ...options.gatewayEnv } });
   const engine = await startFakeEngine((res, body) => {
     const { messages, prompt, stream, stream_options: extras } = EngineRequest.parse(body);
     const text = messages?.at(-1)?.content ?? prompt ?? '';
@@ -43,10 +44,9 @@ export async function startScriptedStack(
     res.on('error', () => {});
     void scripted.script(res, { text, isStream: stream ?? false, asksUsage: extras?.include_usage ?? false });
   });
-  const stack = await startStack({ launchers: 0, gatewayEnv: { ...options.gatewayEnv } });
   const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
     execArgv: [],
-    env: { PATH: process.env['PATH'] ?? '', WORKER_REDIS_URL: stack.redis.url, WORKER_LOG_LEVEL: 'warn' },
+    env: { PATH: process.env['PATH'] ?? '', WORKER_REDIS_URL: stack.redis.url, WORKER_LOG_LEVEL: 'error' },
   });
   const exited = once(dispatcher, 'exit');
   const scripted: ScriptedStack = {

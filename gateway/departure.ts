@@ -1,0 +1,70 @@
+import type { Server } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Clock } from '#runtime/clock';
+
+/**
+ * `leaving`: served as ever, while balancers learn that they should send nothing more; each answer sends its connection
+ * away. `draining`: only what runs, and what comes on connections from before, is served.
+ */
+export type Stage = 'serving' | 'leaving' | 'draining';
+
+/** A client that got its answer over an old connection may be sending the next request just now. */
+const QUIET_MS = 1_000;
+
+export interface DepartureTimes {
+  /** length of `leaving`, in milliseconds; 0 where no balancer looks */
+  readonly delayMs: number;
+  /** longest `draining`, in milliseconds */
+  readonly limitMs: number;
+}
+
+/** How a gateway stops serving without failing a request: in stages, and connection by connection. */
+export class Departure {
+  readonly #clock: Clock;
+  readonly #late = new WeakSet<object>();
+  #stage: Stage = 'serving';
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get stage(): Stage {
+    return this.#stage;
+  }
+
+  /** To be called once, before the server takes connections. */
+  watch(server: Server): void {
+    server.on('connection', (socket) => {
+      if (this.#stage === 'draining') this.#late.add(socket);
+    });
+  }
+
+  /**
+   * Whether a request on this connection goes elsewhere. One that came before `draining` began may carry a stream
+   * whose headers could not say `connection: close` yet: its client knows of nothing and is served once more.
+   */
+  refuses(socket: object): boolean {
+    return this.#late.has(socket);
+  }
+
+  /** Goes through the stages. @param open requests that are being answered @returns when none is left, or time is up */
+  async run(open: () => number, { delayMs, limitMs }: DepartureTimes): Promise<void> {
+    this.#stage = 'leaving';
+    await pause(delayMs);
+    this.#stage = 'draining';
+    const until = this.#clock() + limitMs;
+    const quietMs = Math.min(QUIET_MS, delayMs);
+    let quietSince = this.#clock();
+    while (this.#clock() < until && (open() > 0 || this.#clock() - quietSince < quietMs)) {
+      await pause(50);
+      if (open() > 0) quietSince = this.#clock();
+    }
+  }
+}
+
+/** Closes a server whose clients were told to go; a connection between two requests is closed as soon as it is idle. */
+export async function closeServer(server: Server): Promise<void> {
+  const closing = setInterval(() => server.closeIdleConnections(), 100);
+  await new Promise((resolve) => server.close(resolve));
+  clearInterval(closing);
+}

@@ -8,6 +8,9 @@ export interface ShutdownStep {
   readonly run: () => unknown;
 }
 
+/** Whether a parent with an IPC channel started this process; it may die before anybody listens for that. */
+const startedByParent = process.connected === true;
+
 /**
  * Ends the process once: on SIGTERM, on SIGINT, or when the parent that started it with an IPC channel is gone.
  * Runs the steps one after another; a second signal, or `limitMs`, ends it at once with exit code 1.
@@ -39,9 +42,11 @@ export function endWith(steps: readonly ShutdownStep[], limitMs: number, log: Lo
   };
   process.on('SIGTERM', () => end('SIGTERM'));
   process.on('SIGINT', () => end('SIGINT'));
-  process.on('disconnect', () => {
+  const orphaned = (): void => {
     if (!ending) end('the parent is gone');
-  });
+  };
+  process.on('disconnect', orphaned);
+  if (startedByParent && !process.connected) setImmediate(orphaned);
   return end;
 }
 

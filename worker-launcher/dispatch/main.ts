@@ -13,6 +13,8 @@ import { Publisher } from './publisher.ts';
 
 /** What a stopping dispatcher still says to Redis, which may be gone, takes no longer than this. */
 const FAREWELL_MS = 1_000;
+/** An orphan is gone after this, whatever it was doing. */
+const ORPHAN_LIMIT_MS = 8_000;
 
 /** Composition root of a dispatcher process: a child of the launcher, which tells it of the engines over IPC. */
 const config = loadConfig(process.env);
@@ -81,7 +83,6 @@ controlRedis.on('message', (_channel, text) => {
   const message = Control.safeParse(JSON.parse(text));
   if (message.success) dispatcher.control(message.data);
 });
-await controlRedis.subscribe(keys.control(incarnation));
 
 let adjusting: Promise<void> = Promise.resolve();
 const adjust = (): void => {
@@ -101,7 +102,10 @@ process.on('message', (raw) => {
 });
 
 // Without the launcher nobody supervises the engines, and its guards end them: nothing here can finish.
-process.on('disconnect', () => dispatcher.abandon('the worker was killed'));
+process.on('disconnect', () => {
+  setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref();
+  dispatcher.abandon('the worker was killed');
+});
 const end = endWith(
   [
     {
@@ -127,4 +131,6 @@ const end = endWith(
   config.WORKER_DRAIN_TIMEOUT_MS,
   log,
 );
+// Last, as it waits for Redis: whatever happens meanwhile finds the process able to end.
+await controlRedis.subscribe(keys.control(incarnation));
 tell({ type: 'ready', incarnation });

@@ -1,6 +1,6 @@
 // @ts-check
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,9 @@ import { Refusal } from './refusal.mjs';
  */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const scratch = mkdtempSync(join(tmpdir(), 'penstock-test-'));
+/** jest writes its report when all tests are done; a process or connection that a test left would keep it for ever. */
+const LINGER_MS = 30_000;
+let killed = false;
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);
 
@@ -41,11 +44,22 @@ async function main() {
     stdio: 'inherit',
   });
   for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(name, () => child.kill(name));
-  /** @type {number} */
-  const code = await new Promise((done) => child.once('exit', (exitCode) => done(exitCode ?? 1)));
+  /** @type {Promise<number>} */
+  const ended = new Promise((done) => child.once('exit', (exitCode) => done(exitCode ?? 1)));
+  const lingering = setInterval(() => endLingering(child, report), 1_000);
+  const code = await ended;
+  clearInterval(lingering);
   const { passed, failed } = countsIn(report);
   say(`${passed} passed, ${failed} failed`);
-  return failed > 0 && code === 0 ? 1 : code;
+  return failed > 0 || (code !== 0 && !killed) ? code || 1 : 0;
+}
+
+/** @param {import('node:child_process').ChildProcess} child @param {string} report */
+function endLingering(child, report) {
+  if (killed || !existsSync(report) || Date.now() - statSync(report).mtimeMs < LINGER_MS) return;
+  killed = true;
+  say('jest did not end by itself: some test left a process or a connection behind');
+  child.kill('SIGKILL');
 }
 
 /**

@@ -199,10 +199,11 @@ class Life {
     this.#epoch = relay.reopen(candidate.job.requestId);
     const epoch = this.#epoch;
     const pause = new Promise((resolve) => setTimeout(resolve, Math.random() * REPEAT_SPREAD_MS));
+    // What was accepted waits for Redis to come back, until its deadline: reconciliation adds it then.
     this.#follow(
-      pause.then(() => {
+      pause.then(async () => {
         this.#signal.throwIfAborted();
-        return admission.repeat(candidate, epoch);
+        await admission.repeat(candidate, epoch).catch(() => {});
       }),
     );
   }
@@ -226,7 +227,8 @@ class Life {
     this.#claimed = true;
     this.#phases.claimedAt ??= this.#deps.clock();
     candidate.body.letGo();
-    if (this.#epoch === 1) this.#deps.admission.claimed(candidate);
+    // In whichever life: one that was lost while it waited kept its place.
+    this.#deps.admission.claimed(candidate);
   }
 
   /** Nobody is there to take it: a node may be starting, so it waits a while. */

@@ -10,6 +10,8 @@ export type Stage = 'serving' | 'leaving' | 'draining';
 
 /** A client that got its answer over an old connection may be sending the next request just now. */
 const QUIET_MS = 1_000;
+/** An answer that was ended for want of time has this long to reach its client. */
+const LAST_BYTES_MS = 2_000;
 
 export interface DepartureTimes {
   /** length of `leaving`, in milliseconds; 0 where no balancer looks */
@@ -23,6 +25,8 @@ export class Departure {
   readonly #clock: Clock;
   readonly #late = new WeakSet<object>();
   #stage: Stage = 'serving';
+  /** answers that were begun and not handed to the network whole */
+  #unfinished = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -37,6 +41,12 @@ export class Departure {
     server.on('connection', (socket) => {
       if (this.#stage === 'draining') this.#late.add(socket);
     });
+    server.on('request', (_req, res) => {
+      this.#unfinished += 1;
+      res.once('close', () => {
+        this.#unfinished -= 1;
+      });
+    });
   }
 
   /**
@@ -47,24 +57,26 @@ export class Departure {
     return this.#late.has(socket);
   }
 
-  /** Goes through the stages. @param open requests that are being answered @returns when none is left, or time is up */
-  async run(open: () => number, { delayMs, limitMs }: DepartureTimes): Promise<void> {
+  /** Goes through the stages. @returns when no answer is unfinished, or time is up */
+  async run({ delayMs, limitMs }: DepartureTimes): Promise<void> {
     this.#stage = 'leaving';
     await pause(delayMs);
     this.#stage = 'draining';
     const until = this.#clock() + limitMs;
     const quietMs = Math.min(QUIET_MS, delayMs);
     let quietSince = this.#clock();
-    while (this.#clock() < until && (open() > 0 || this.#clock() - quietSince < quietMs)) {
+    while (this.#clock() < until && (this.#unfinished > 0 || this.#clock() - quietSince < quietMs)) {
       await pause(50);
-      if (open() > 0) quietSince = this.#clock();
+      if (this.#unfinished > 0) quietSince = this.#clock();
     }
   }
 }
 
-/** Closes a server whose clients were told to go; a connection between two requests is closed as soon as it is idle. */
+/** Closes a server whose clients were told to go; who reads no more is cut off after a while. */
 export async function closeServer(server: Server): Promise<void> {
   const closing = setInterval(() => server.closeIdleConnections(), 100);
+  const patience = setTimeout(() => server.closeAllConnections(), LAST_BYTES_MS);
   await new Promise((resolve) => server.close(resolve));
   clearInterval(closing);
+  clearTimeout(patience);
 }

@@ -145,7 +145,7 @@ async function main(): Promise<void> {
         name: 'finish requests',
         because: 'running answers belong to their clients; new ones are told to go elsewhere',
         run: async () => {
-          await departure.run(() => relay.openCount, {
+          await departure.run({
             delayMs: config.GATEWAY_DRAIN_DELAY_MS,
             limitMs: config.GATEWAY_DRAIN_TIMEOUT_MS,
           });

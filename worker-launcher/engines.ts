@@ -16,6 +16,12 @@ import type { MachineFacts } from './preflight/facts.ts';
 import { GpuWatch } from './preflight/gpu-watch.ts';
 import { askDriver } from './preflight/nvidia-smi.ts';
 
+/** What engines are started from. */
+interface Serving {
+  readonly card: ModelCard;
+  readonly plan: EnginePlan;
+}
+
 export interface EnginesDeps {
   readonly config: WorkerConfig;
   readonly card: ModelCard;
@@ -28,12 +34,17 @@ export interface EnginesDeps {
   readonly log: Log;
 }
 
+/** A new engine that fails this often does not come up by itself. */
+const STARTS_OF_A_CHANGE = 3;
+const LOOK_EVERY_MS = 100;
 const PROBES = { healthMs: 5_000, canaryMs: 60_000 } as const;
 const SIMULATOR = fileURLToPath(new URL('./simulator/main.js', import.meta.url));
 
 /** All engines of this launcher: their weights first, then a supervisor each, and an eye on their GPUs. */
 export class Engines {
   readonly #deps: EnginesDeps;
+  #serving: Serving;
+  #reloading: Promise<void> = Promise.resolve();
   readonly #supervisors = new Map<string, EngineSupervisor>();
   /** what this vLLM refused, for all engines alike */
   readonly #without = new Set<string>();
@@ -44,12 +55,79 @@ export class Engines {
 
   constructor(deps: EnginesDeps) {
     this.#deps = deps;
-    for (const engine of deps.plan.engines) this.#supervisors.set(engine.id, this.#supervise(engine));
+    this.#serving = { card: deps.card, plan: deps.plan };
+    for (const engine of deps.plan.engines) this.#supervisors.set(engine.id, this.#supervise(engine, this.#serving));
   }
 
   get views(): EngineView[] {
     const stage = this.#downloadStage;
     return [...this.#supervisors.values()].map(({ view }) => (stage === undefined ? view : { ...view, stage }));
+  }
+
+  /** UUIDs */
+  gpusOf(engine: string): readonly string[] {
+    return this.#serving.plan.engines.find(({ id }) => id === engine)?.gpus ?? [];
+  }
+
+  /**
+   * Takes over a changed card: engines whose start it changes are drained and started anew, one after another, the next
+   * only when the one before is ready; those beyond the new number are drained. The rest goes on untouched.
+   * @returns when that is done, or was given up as a new engine did not become ready: the others keep the former card
+   */
+  reload(card: ModelCard, plan: EnginePlan): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#roll({ card, plan }));
+    return this.#reloading;
+  }
+
+  async #roll(next: Serving): Promise<void> {
+    const { log } = this.#deps;
+    const before = this.#serving;
+    this.#serving = next;
+    for (const { id } of before.plan.engines.filter(({ id }) =>
+      next.plan.engines.every((engine) => engine.id !== id),
+    )) {
+      log.info({ engine: id }, 'the card has no place for it any more');
+      await this.#supervisors.get(id)?.stop();
+    }
+    for (const engine of next.plan.engines) {
+      const former = this.#supervisors.get(engine.id);
+      const same = before.plan.engines.find(({ id }) => id === engine.id);
+      if (this.#stopping) return;
+      if (former === undefined || same === undefined) {
+        log.error({ engine: engine.id }, 'one more engine needs a restart of this worker-launcher');
+        continue;
+      }
+      if (this.#startOf(same, before) === this.#startOf(engine, next)) continue;
+      log.info({ engine: engine.id }, 'the card changed: drained, then started anew');
+      await former.stop();
+      if (this.#stopping) return;
+      const supervisor = this.#supervise(engine, next);
+      this.#supervisors.set(engine.id, supervisor);
+      supervisor.start();
+      if (await this.#comesUp(supervisor)) continue;
+      log.error(
+        { engine: engine.id, reason: supervisor.view.lastFailure },
+        'the changed card does not start: the rest keeps the former',
+      );
+      this.#serving = before;
+      return;
+    }
+  }
+
+  /** All that decides how an engine starts, to be compared. */
+  #startOf({ gpus }: EnginePlan['engines'][number], serving: Serving): string {
+    const { file, argv } = this.#command(0, gpus, serving);
+    return JSON.stringify([file, argv, gpus, serving.plan.slots]);
+  }
+
+  async #comesUp(supervisor: EngineSupervisor): Promise<boolean> {
+    const limit = performance.now() + this.#deps.config.WORKER_START_TIMEOUT_MS;
+    for (;;) {
+      const { state, restarts } = supervisor.view;
+      if (state === 'ready') return true;
+      if (state === 'stopped' || restarts >= STARTS_OF_A_CHANGE || performance.now() >= limit) return false;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
   }
 
   /** The chosen metrics of all engines in service, in the form of a page. */
@@ -80,8 +158,9 @@ export class Engines {
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop(limits)));
   }
 
-  #supervise({ id, gpus, port }: EnginePlan['engines'][number]): EngineSupervisor {
-    const { config, card, plan, ledger, dispatchers, onRestart, log } = this.#deps;
+  #supervise({ id, gpus, port }: EnginePlan['engines'][number], serving: Serving): EngineSupervisor {
+    const { config, ledger, dispatchers, onRestart, log } = this.#deps;
+    const { card, plan } = serving;
     return new EngineSupervisor({
       id,
       model: card.name,
@@ -92,7 +171,7 @@ export class Engines {
       stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpus.length === 0),
       probes: PROBES,
       port: port ?? undefined,
-      command: (at) => this.#command(at, gpus),
+      command: (at) => this.#command(at, gpus, serving),
       adapt: (lines) => {
         const flags = dispensable(lines).filter((flag) => !this.#without.has(flag));
         for (const flag of flags) this.#without.add(flag);
@@ -111,8 +190,8 @@ export class Engines {
     });
   }
 
-  #command(port: number, gpus: readonly string[]): ReturnType<typeof engineCommand> {
-    const { config, card, plan, env } = this.#deps;
+  #command(port: number, gpus: readonly string[], { card, plan }: Serving): ReturnType<typeof engineCommand> {
+    const { config, env } = this.#deps;
     return engineCommand(card, {
       kind: plan.kind,
       simulatorPath: SIMULATOR,
@@ -136,12 +215,15 @@ export class Engines {
     if (plan.kind !== 'vllm' || weights?.kind !== 'hub' || weights.folder !== null || weights.dummy) return;
     if (weights.problem !== null) return;
     const revision = config.WORKER_WEIGHTS === undefined ? card.engine.revision : undefined;
-    this.#download = downloadWeights({ name: weights.name, revision, env: this.#command(0, []).env }, (line) => {
-      const stage = stageIn(line);
-      if (stage === undefined || stage === this.#downloadStage) return;
-      this.#downloadStage = stage;
-      log.info({ weights: weights.name, stage }, 'engines are waiting for their weights');
-    });
+    this.#download = downloadWeights(
+      { name: weights.name, revision, env: this.#command(0, [], this.#serving).env },
+      (line) => {
+        const stage = stageIn(line);
+        if (stage === undefined || stage === this.#downloadStage) return;
+        this.#downloadStage = stage;
+        log.info({ weights: weights.name, stage }, 'engines are waiting for their weights');
+      },
+    );
     if (this.#download === undefined) return;
     this.#downloadStage = 'downloading weights';
     const problem = await this.#download.done;
@@ -185,5 +267,9 @@ function limitsFrom(config: WorkerConfig): Limits {
 /** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */
 function stallLimitsFrom(config: WorkerConfig, onCpu: boolean): StallLimits {
   const stallMs = config.WORKER_STALL_MS ?? (onCpu ? 30_000 : 5_000);
-  return { stallMs, hangMs: config.WORKER_HANG_MS ?? 4 * stallMs, idleCanaryMs: config.WORKER_IDLE_CANARY_MS };
+  return {
+    stallMs,
+    hangMs: Math.max(config.WORKER_HANG_MS ?? 4 * stallMs, stallMs),
+    idleCanaryMs: config.WORKER_IDLE_CANARY_MS,
+  };
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
-import { parseCatalog } from '#contract/model-card';
+import { parseCatalog, type ModelCard } from '#contract/model-card';
 import { endWith } from '#runtime/lifecycle';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis, redisAnswers } from '#runtime/redis';
@@ -8,7 +8,8 @@ import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './dispatchers.ts';
 import { EngineLedger } from './engine/ledger.ts';
-import { planEngines } from './engine-plan.ts';
+import type { CrashReason } from './engine/state.ts';
+import { planEngines, type EnginePlan } from './engine-plan.ts';
 import { Engines } from './engines.ts';
 import { startInternalServer, type LauncherStatus } from './http.ts';
 import { createMetrics } from './metrics.ts';
@@ -45,7 +46,9 @@ async function launch(): Promise<void> {
   const startedByParent = process.connected === true;
   const config = loadConfig(process.env);
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
-  const card = chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
+  const readCard = (): ModelCard =>
+    chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
+  const card = readCard();
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
   await requireRedis(config.WORKER_REDIS_URL, log);
   // Before the machine is looked at: what a former launcher left holds its GPUs.
@@ -53,7 +56,8 @@ async function launch(): Promise<void> {
   if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
   const vllmOnPath = commandOnPath('vllm', process.env['PATH']) !== undefined;
   const facts = await factsFor(config, vllmOnPath);
-  const plan = planEngines(config, card, { facts, vllmOnPath, env: process.env });
+  const planFor = (of: ModelCard): EnginePlan => planEngines(config, of, { facts, vllmOnPath, env: process.env });
+  const plan = planFor(card);
   if (plan.warnings.length > 0) log.warn({ missing: plan.warnings }, 'this machine does not pass the preflight');
   log.info({ facts, plan: plan.preflight.placement }, 'planned');
 
@@ -67,7 +71,7 @@ async function launch(): Promise<void> {
   });
   const registry = new Registry();
   const metrics = createMetrics(registry, () => status().engines);
-  const onRestart = metrics.countRestart;
+  const onRestart = (reason: CrashReason): void => metrics.countRestart(reason);
   const engines = new Engines({ config, card, plan, facts, ledger, dispatchers, onRestart, env: process.env, log });
   const status = (): LauncherStatus => ({
     launcher: { pid: process.pid, node: config.WORKER_NODE, pool: config.WORKER_POOL, draining },
@@ -76,7 +80,7 @@ async function launch(): Promise<void> {
     dispatchers: dispatchers.processes,
     engines: engines.views.map((view) => ({
       ...view,
-      gpus: plan.engines.find(({ id }) => id === view.id)?.gpus ?? [],
+      gpus: engines.gpusOf(view.id),
       port: view.port ?? null,
       lastFailure: view.lastFailure ?? null,
       lastCause: view.lastCause ?? null,
@@ -120,6 +124,16 @@ async function launch(): Promise<void> {
     end('the parent is gone');
     return;
   }
+  process.on('SIGHUP', () => {
+    try {
+      const changed = readCard();
+      if (changed.name !== card.name) throw new Error(`another model, ${changed.name}, needs a restart`);
+      log.info({ model: card.name }, 'reading the model card again');
+      void engines.reload(changed, planFor(changed));
+    } catch (cause) {
+      log.error({ cause }, 'the changed model card is not taken over');
+    }
+  });
   engines.start();
   dispatchers.start();
   log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');

@@ -12,7 +12,7 @@ export interface LauncherMetrics {
  */
 export function createMetrics(
   registry: Registry,
-  engines: () => readonly Pick<EngineReport, 'id' | 'state' | 'inFlight'>[],
+  engines: () => readonly (Pick<EngineReport, 'id' | 'state' | 'inFlight'> & { readonly lastCause: string | null })[],
 ): LauncherMetrics {
   new Gauge({
     name: 'penstock_engine_state',
@@ -34,6 +34,18 @@ export function createMetrics(
         this.set({ engine: id, kind: 'text' }, inFlight.text);
         this.set({ engine: id, kind: 'image' }, inFlight.image);
       }
+    },
+  });
+  new Gauge({
+    name: 'penstock_engine_out_of_service',
+    help: '1 while an engine is stopped or waits for its next start after a failure, by the cause of the failure',
+    labelNames: ['engine', 'cause'] as const,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { id, state, lastCause } of engines())
+        if (lastCause !== null && (state === 'stopped' || state === 'backoff'))
+          this.set({ engine: id, cause: lastCause }, 1);
     },
   });
   const restarts = new Counter({

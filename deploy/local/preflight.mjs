@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
 import { Refusal, reasonOf } from './refusal.mjs';
 
-export const PREFLIGHT_HELP = `penstock preflight: whether this machine is one that the model card allows, and how engines would be placed
+const PREFLIGHT_HELP = `penstock preflight: whether this machine is one that the model card allows, and how engines would be placed
 
   --facts FILE       facts of a machine, JSON or YAML, in place of asking this one    (WORKER_FACTS_FILE)
   --override-sku     exit code 0 all the same                                         (WORKER_OVERRIDE_SKU)

@@ -100,11 +100,9 @@ export class Admission {
     ]);
     if (finishedOn !== null) return 'finished';
     if (present === 0 || bodies === 0) {
-      this.#deps.log.warn(
-        { requestId: job.requestId, epoch, present, bodies },
-        'a waiting request was lost, added again',
-      );
       await this.#add(candidate, epoch);
+      // After it, as a Redis that refuses is asked again and again.
+      this.#deps.log.info({ requestId: job.requestId, epoch, present, bodies }, 'a waiting request was added again');
     }
     return 'waits';
   }

@@ -9,6 +9,8 @@ import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 
 const ID_LIMIT = 100;
+/** What is left of an ended answer may take this long to be read, in milliseconds: as long as the SDKs wait. */
+const UNREAD_LIMIT_MS = 600_000;
 
 /** What belongs to one HTTP request: its end, its deadline, and what its log line says. */
 export interface RequestContext {
@@ -54,7 +56,13 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });
+    // An ended answer whose client reads no more would stay here, with its connection, for ever.
+    let unread: NodeJS.Timeout | undefined;
+    res.once('prefinish', () => {
+      unread = setTimeout(() => res.destroy(), UNREAD_LIMIT_MS).unref();
+    });
     res.once('close', () => {
+      clearTimeout(unread);
       if (!res.writableFinished) gone.abort();
       const endedAt = clock();
       const status = res.headersSent ? res.statusCode : 499;

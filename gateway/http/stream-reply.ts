@@ -16,6 +16,9 @@ const STREAM_HEADERS = {
   'x-accel-buffering': 'no',
 } as const;
 
+/** How long a client may be over the limit, in milliseconds. */
+const SLOW_MS = 250;
+
 export interface StreamReplyOptions {
   /** where the caller wrote the messages, for what is said of a prompt that is too long */
   readonly messagesParam: string;
@@ -45,6 +48,7 @@ export class StreamReply implements Reply {
   #errorBody: Buffer[] = [];
   #bytes = 0;
   #sawData = false;
+  #slow: NodeJS.Timeout | undefined;
   /** length of what was sent when the stream was continued */
   #joinedAt: number | undefined;
 
@@ -144,6 +148,7 @@ export class StreamReply implements Reply {
 
   /** Stops the keep-alive; to be called when the request is over, however it ended. */
   close(): void {
+    clearTimeout(this.#slow);
     clearTimeout(this.#keepAlive);
     if (typeof this.#options.sent !== 'string') this.#options.sent.release();
   }
@@ -168,7 +173,13 @@ export class StreamReply implements Reply {
     this.#lastWriteAt = this.#options.clock();
     this.#bytes += bytes.length;
     res.write(bytes);
+    if (res.writableLength > this.#options.slowClientBytes) this.#slow ??= setTimeout(() => this.#judge(), SLOW_MS);
+  }
+
+  /** Much may come in one moment; a client that reads has taken it by now. */
+  #judge(): void {
+    this.#slow = undefined;
     // Destroying it is a hang-up like any other: the attempt is cancelled.
-    if (res.writableLength > this.#options.slowClientBytes) res.destroy();
+    if (this.#res.writableLength > this.#options.slowClientBytes) this.#res.destroy();
   }
 }

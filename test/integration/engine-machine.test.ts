@@ -39,10 +39,15 @@ const SIMULATOR = join(ROOT, 'dist/worker-launcher/simulator/main.js');
 /** A vLLM that is the simulator. */
 const VLLM = `exec '${process.execPath}' '${SIMULATOR}' "$@"`;
 
+/** Its dispatcher as well: one whose launcher dies before it listens would stay. */
 const ready = (launcher: TestLauncher, count: number): Promise<unknown> =>
   eventually(
     `${String(count)} engines`,
-    async () => (await launcher.status()).engines.filter(({ state }) => state === 'ready').length === count,
+    async () => {
+      const { engines, dispatchers } = await launcher.status();
+      const served = engines.filter(({ state }) => state === 'ready').length === count;
+      return served && dispatchers.every(({ incarnation }) => incarnation !== null);
+    },
     20_000,
   );
 
@@ -111,6 +116,10 @@ test('two GPUs, two engines; one GPU falls out and only its engine goes, and com
   expect(lost.lastFailure).toMatch(/^GPU GPU-00000001-a100 is missing in nvidia-smi: Unable to determine/);
   expect((await launcher.status()).engines[0]).toMatchObject({ state: 'ready', pid: first?.pid, restarts: 0 });
 
+  expect(await (await launcher.get('/metrics')).text()).toContain(
+    'penstock_engine_out_of_service{engine="engine-1",cause="gpu_fault"} 1',
+  );
+
   tools.write('nvidia-smi', GPUS.join('\n'));
   await ready(launcher, 2);
 });
@@ -161,9 +170,9 @@ test.each(['cache-too-small', 'no-cache-memory', 'out-of-memory', 'model-missing
       WORKER_ENGINE_ARGS: '--load-format dummy',
       WORKER_LOG_LEVEL: 'silent',
     });
-    const { lastFailure } = await eventually('a failure', async () => {
-      const engine = (await launcher.status()).engines[0];
-      return engine?.lastFailure != null && engine;
+    const lastFailure = await eventually('a failure', async () => {
+      const { engines, dispatchers } = await launcher.status();
+      return dispatchers[0]?.incarnation !== null && engines[0]?.lastFailure;
     });
     expect(lastFailure).toMatch(/^did not start: [^;]+; [^;]+$/);
     expect(lastFailure).not.toMatch(/Error|Traceback/);

@@ -85,7 +85,7 @@ const ROWS: readonly Row[] = [
   },
   {
     cause: 'untrusted_code',
-    line: /trust_remote_code=True|--trust-remote-code/,
+    line: /pass the argument `?trust_remote_code=True/,
     sentence: 'the model brings code of its own, and the card does not allow it',
     next: 'read that code, pin its revision in the card and set engine.trust_remote_code there',
   },
@@ -122,6 +122,8 @@ const ROWS: readonly Row[] = [
 ];
 
 const QUOTED_CHARACTERS = 300;
+/** What vLLM tells of its settings may hold the words of any failure. */
+const NO_FAILURE = /\b(?:INFO|DEBUG) \d\d-\d\d /;
 
 /**
  * @param lines the last lines of its output, oldest first
@@ -129,8 +131,9 @@ const QUOTED_CHARACTERS = 300;
  * @param how it ended, for people
  */
 export function explainStart(lines: readonly string[], code: number | null, how: string): StartFailure {
+  const telling = lines.filter((line) => !NO_FAILURE.test(line));
   for (const { cause, line: pattern, sentence, next } of ROWS) {
-    const match = lines.map((line) => pattern.exec(line)).findLast((found) => found !== null);
+    const match = telling.map((line) => pattern.exec(line)).findLast((found) => found !== null);
     if (match === undefined || match === null) continue;
     return { cause, sentence: filled(sentence, match), next };
   }

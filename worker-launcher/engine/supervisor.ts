@@ -67,7 +67,7 @@ const IN_SERVICE_TURN_MS = 1_000;
 const CHANGING_TURN_MS = 100;
 /** Pause between two notes of its processes and files, each of which reads all of `/proc`; a starting one gets more of them. */
 const NOTE_EVERY_MS = 15_000;
-const NOTE_EVERY_STARTING_MS = 2_000;
+const NOTE_EVERY_STARTING_MS = 1_000;
 /** From this failure in a row on, each is an error in the log. */
 const LOUD_FROM_ATTEMPT = 5;
 
@@ -181,8 +181,9 @@ export class EngineSupervisor {
     if (after.kind === 'ready') {
       this.#wasReady = true;
       this.#lastProblem = undefined;
-      this.#running?.life.note();
     }
+    // Its processes and its shared memory are all there now.
+    if (after.kind === 'warming' || after.kind === 'ready') this.#running?.life.note();
     const failed = after.kind === 'backoff' || (after.kind === 'stopped' && after.why === 'gave_up');
     if (after.kind === 'backoff') {
       this.#restarts += 1;

@@ -16,7 +16,7 @@ export interface PlacementWishes {
 }
 
 /** GiB of one GPU; `kv_tokens` of one engine. */
-export interface MemoryPlan {
+interface MemoryPlan {
   readonly gpu_gib: number;
   readonly usable_gib: number;
   readonly weights_gib: number;

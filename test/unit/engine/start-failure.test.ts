@@ -59,6 +59,12 @@ test.each([
   expect(failure.sentence).toContain(said);
 });
 
+test('what vLLM says of its own settings is not taken for a failure', () => {
+  const config =
+    "(EngineCore pid=9) INFO 11-23 08:01:36 [core.py:133] Initializing a V1 LLM engine with config: trust_remote_code=True, note='CUDA out of memory'";
+  expect(explainStart([config], 0, 'ended with exit code 0').cause).toBe('unknown');
+});
+
 test('what is not known is quoted: the last line, or how it ended', () => {
   expect(explainStart(['INFO a', 'INFO b', ''], 1, 'ended with exit code 1').sentence).toBe(
     'ended with exit code 1; INFO b',

@@ -22,6 +22,7 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
   npm start -- [options]     the same in a checkout
   penstock keys --help       keys of callers: create, list, revoke
   penstock card --help       model cards: check, import from Azure's catalog
+  penstock preflight --help  whether this machine suits the card, and where engines would go
 
   --port PORT        first of three ports in a row: public API, gateway internal, worker-launcher
                      internal; each further gateway takes the next two, then each further

@@ -16,7 +16,7 @@ const EngineRequest = z.object({
   stream: z.boolean().optional(),
   stream_options: z.object({ include_usage: z.boolean() }).optional(),
 });
-export interface Asked {
+interface Asked {
   /** of the last message, or the prompt */
   readonly text: string;
   readonly isStream: boolean;

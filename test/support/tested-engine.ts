@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { startStack, type Stack } from './stack.ts';
 
@@ -13,6 +15,11 @@ export interface TestedEngine {
   /** limits of the suite in milliseconds: for one answer, and from spawn to ready */
   readonly answerWithinMs: number;
   readonly startWithinMs: number;
+  /**
+   * Fields under which it writes whole words, as a trained model does: only such a text is read back to the tokens that
+   * it was written with. The simulator writes no other.
+   */
+  readonly ordinaryWords: object;
   /** Redis, one gateway and one launcher with one engine; says how long the start took */
   start(): Promise<Stack>;
 }
@@ -21,6 +28,15 @@ export interface TestedEngine {
 const SLOTS = { WORKER_MAX_IN_FLIGHT_TEXT: '4', WORKER_MAX_IN_FLIGHT_IMAGE: '2' };
 /** A picture in a quarter of the tiles: a CPU needs seconds for it, not a minute. */
 const FEW_TILES = '--mm-processor-kwargs {"num_crops":4}';
+
+const Tokenizer = z.object({ model: z.object({ vocab: z.record(z.string(), z.number()) }) });
+
+/** Tokens that are a word with its leading blank. @param weights folder of the model */
+function wholeWords(weights: string): number[] {
+  const { vocab } = Tokenizer.parse(JSON.parse(readFileSync(join(weights, 'tokenizer.json'), 'utf8'))).model;
+  const words = Object.entries(vocab).filter(([piece]) => /^▁[a-z]{4,8}$/.test(piece));
+  return words.slice(0, 1_000).map(([, id]) => id);
+}
 
 /** The engine that `npm run test:vllm` or `npm test` is about. */
 export function testedEngine(): TestedEngine {
@@ -32,6 +48,7 @@ export function testedEngine(): TestedEngine {
     name,
     answerWithinMs,
     startWithinMs,
+    ordinaryWords: real ? { allowed_token_ids: wholeWords(weights) } : {},
     start: async () => {
       const startedAt = performance.now();
       const stack = await startStack({

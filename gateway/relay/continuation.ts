@@ -45,7 +45,7 @@ export interface Delivered {
   readonly id: string;
   readonly created: number;
   readonly text: string;
-  /** choice events after the role event: one a token */
+  /** choice events after the role event: one a token, but for those that a busy engine put into one event */
   readonly tokens: number;
   readonly finished: boolean;
   /** something other than text came: tool calls, reasoning */

@@ -5,7 +5,7 @@ export const KINDS = ['text', 'image'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Engine routes that a body may be meant for. */
-const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions'] as const;
+const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions', '/v1/responses', '/tokenize'] as const;
 export type EnginePath = (typeof ENGINE_PATHS)[number];
 
 /**

@@ -10,6 +10,7 @@ import type { Prepare } from '../prepare.ts';
 import { neverContinued } from '../relay/continuation.ts';
 import { usageOfAnswer } from '../relay/engine-events.ts';
 import { SentBytes } from '../relay/sent-bytes.ts';
+import { countTokensFor } from './count-tokens.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 import { StreamReply } from './stream-reply.ts';
@@ -109,6 +110,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
       context.fields['continuation'] = outcome;
       deps.metrics.continuations.inc({ outcome });
     },
+    countTokens: countTokensFor(ready.question, deps.ask, deps.bodies, context.signal),
     keepAliveMs,
     slowClientBytes,
     clock,

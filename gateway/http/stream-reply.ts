@@ -5,7 +5,14 @@ import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
 import { EngineEvents } from '../relay/engine-events.ts';
 import type { Reply, Resume } from '../ask.ts';
-import { closingEvent, joinEvent, planContinuation, readDelivered, type Delivered } from '../relay/continuation.ts';
+import {
+  closingEvent,
+  joinEvent,
+  planContinuation,
+  readDelivered,
+  type CountTokens,
+  type FirstLife,
+} from '../relay/continuation.ts';
 import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
 import type { SentBytes } from '../relay/sent-bytes.ts';
 
@@ -29,6 +36,7 @@ export interface StreamReplyOptions {
   readonly sent: SentBytes | string;
   /** how a stream whose engine was lost went on: `continued`, `closed`, or the reason why not */
   readonly onContinuation: (outcome: string) => void;
+  readonly countTokens: CountTokens;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
   readonly keepAliveMs: number;
   /** unsent bytes at which a client that does not read is given up */
@@ -49,8 +57,8 @@ export class StreamReply implements Reply {
   #bytes = 0;
   #sawData = false;
   #slow: NodeJS.Timeout | undefined;
-  /** length of what was sent when the stream was continued */
-  #joinedAt: number | undefined;
+  /** what a further life goes on from, and the length of what was sent by then */
+  #joined: { readonly first: FirstLife; readonly at: number } | undefined;
 
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
@@ -93,30 +101,34 @@ export class StreamReply implements Reply {
     return error === undefined ? undefined : brokenStream(error);
   }
 
-  resume(original: Buffer): Resume {
+  async resume(original: Buffer): Promise<Resume> {
     this.#errorBody = [];
     this.#status = 0;
     if (!this.#sawData) {
       this.#events = new EngineEvents(this.#options.passUsage);
       return { kind: 'again' };
     }
-    const plan = this.#plan(original);
+    const plan = await this.#plan(original);
     this.#options.onContinuation(
       plan.kind === 'impossible' ? plan.reason : plan.kind === 'whole' ? 'closed' : 'continued',
     );
     return plan;
   }
 
-  #plan(original: Buffer): Resume {
-    const { sent, model, passUsage } = this.#options;
+  async #plan(original: Buffer): Promise<Resume> {
+    const { sent, model, passUsage, countTokens } = this.#options;
     if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
     const bytes = sent.read();
-    // A second life that brought nothing (its engine was just dying) leaves all as it was.
-    if (this.#joinedAt !== undefined && bytes?.length !== this.#joinedAt)
-      return { kind: 'impossible', reason: 'second_loss' };
-    const delivered = bytes === undefined ? undefined : readDelivered(bytes);
+    if (bytes === undefined) return { kind: 'impossible', reason: 'too_long' };
+    if (this.#joined !== undefined) {
+      if (bytes.length !== this.#joined.at) return { kind: 'impossible', reason: 'second_loss' };
+      // A second life that brought nothing, as its engine was just dying, leaves all as it was.
+      this.#join(this.#joined.first);
+      return { kind: 'again' };
+    }
+    const delivered = readDelivered(bytes);
     if (delivered === undefined) return { kind: 'impossible', reason: 'too_long' };
-    const plan = planContinuation(original, delivered);
+    const plan = await planContinuation(original, delivered, countTokens);
     switch (plan.kind) {
       case 'refused':
         return { kind: 'impossible', reason: plan.reason };
@@ -126,20 +138,20 @@ export class StreamReply implements Reply {
         this.#write((delivered.finished ? '' : closingEvent(delivered, model)) + 'data: [DONE]\n\n');
         return { kind: 'whole' };
       case 'again':
-        this.#joinTo({ ...delivered, tokens: 0 });
-        return { kind: 'again' };
+        this.#joined = { first: { ...delivered, tokens: 0 }, at: bytes.length };
+        break;
       case 'continue':
-        this.#joinTo(delivered);
-        return plan;
+        this.#joined = { first: { ...delivered, tokens: plan.tokens }, at: bytes.length };
+        break;
       default:
         return plan satisfies never;
     }
+    this.#join(this.#joined.first);
+    return plan;
   }
 
-  #joinTo(delivered: Delivered): void {
-    const { sent } = this.#options;
-    this.#joinedAt = typeof sent === 'string' ? undefined : sent.read()?.length;
-    this.#events = new EngineEvents(this.#options.passUsage, (event) => joinEvent(event, delivered));
+  #join(first: FirstLife): void {
+    this.#events = new EngineEvents(this.#options.passUsage, (event) => joinEvent(event, first));
   }
 
   get usage(): Usage | undefined {

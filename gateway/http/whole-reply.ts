@@ -27,10 +27,10 @@ export class WholeReply implements Reply {
     return abortedAnswer(this.#body);
   }
   /** The client has seen nothing of it. */
-  resume(): Resume {
+  resume(): Promise<Resume> {
     this.#chunks = [];
     this.#status = 0;
-    return { kind: 'again' };
+    return Promise.resolve({ kind: 'again' });
   }
 
   /** the engine's bytes, once `end` said that they are whole */

@@ -4,6 +4,11 @@ import { loadSettings, setting } from '#runtime/settings';
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
+const pair = (item: string): readonly [string, string] => {
+  const [name = '', card = ''] = item.split('=');
+  return [name.trim(), card.trim()];
+};
+
 const Fields = z.object({
   /** queue, registry, control and, without a second URL, bodies and replies */
   GATEWAY_REDIS_URL: setting.redisUrl,
@@ -23,8 +28,15 @@ const Fields = z.object({
   GATEWAY_KEYS_FILE: z.string().optional(),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  /** what the Azure header `azureml-model-deployment` says */
+  /** name of this gateway as one deployment: what the header `azureml-model-deployment` says when nothing else was chosen */
   GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
+  /** further names by which Azure's clients choose a model, by path or header: `name=card`, comma-separated */
+  GATEWAY_DEPLOYMENTS: setting.list
+    .pipe(z.array(z.string().regex(/^[^=\s]+\s*=\s*[^=\s]+$/, 'each must be NAME=CARD')))
+    .transform((items) => items.map(pair))
+    .default([]),
+  /** failures on /score: as the endpoint says them, or 200 `{}` where Azure's container hid them */
+  GATEWAY_SCORE_ERRORS: z.enum(['endpoint', 'strict-compat']).default('endpoint'),
   /** largest request body; a larger one is 413 */
   GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
   /** waiting requests of one model, in all replicas together; above it 429 */
@@ -41,7 +53,7 @@ const Fields = z.object({
   GATEWAY_IDLE_TIMEOUT_MS: setting.milliseconds.default(60_000),
   /** how long a request waits while no engine of its model is ready; a node may be starting */
   GATEWAY_NO_ENGINE_HOLD_MS: setting.milliseconds.default(30_000),
-  /** a comment line on a stream that has been silent this long, and its headers if not sent yet */
+  /** a comment line, or an empty event on Azure's inference routes, on a stream that has been silent this long */
   GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
   /** unsent bytes at which a client that does not read is given up */
   GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),

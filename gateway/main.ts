@@ -16,6 +16,8 @@ import { createAsk } from './ask.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { loadConfig } from './config.ts';
 import { closeServer, Departure } from './departure.ts';
+import { createAzureInference } from './dialects/azure-inference.ts';
+import { azureOpenai, azureOpenaiCompletions } from './dialects/azure-openai.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
@@ -36,7 +38,7 @@ const FAREWELL_MS = 1_000;
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
-  const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR));
+  const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR), config.GATEWAY_DEPLOYMENTS);
   const keys = config.GATEWAY_KEYS_FILE === undefined ? undefined : new LiveKeys(config.GATEWAY_KEYS_FILE, log);
   const replica = newIncarnation('g');
 
@@ -92,19 +94,25 @@ async function main(): Promise<void> {
       limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
     }),
   });
-  const only = catalog.cards.length === 1 ? catalog.cards[0] : undefined;
+  const deploymentName = config.GATEWAY_DEPLOYMENT_NAME;
+  const inference = createAzureInference(deploymentName);
   const app = createApp({
     catalog,
     clock,
     log,
     metrics,
     authenticate: authenticate(keys),
-    openai,
-    completions: openaiCompletions,
-    score: createAzureScore({
-      deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
-      ...(only === undefined ? {} : { card: only.name }),
-    }),
+    deploymentName,
+    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    dialects: {
+      openai,
+      completions: openaiCompletions,
+      score: createAzureScore({ deploymentName, errors: config.GATEWAY_SCORE_ERRORS }),
+      inference: inference.chat,
+      inferenceCompletions: inference.completions,
+      azureOpenai,
+      azureOpenaiCompletions,
+    },
     answer: createAnswer({
       prepare,
       ask,

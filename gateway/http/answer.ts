@@ -1,6 +1,6 @@
 import type { Response } from 'express';
-import type { ChatRequest, Usage } from '#contract/chat';
-import { toFailure } from '#contract/failure';
+import type { AnswerForm, ChatRequest, StreamIdentity, Usage } from '#contract/chat';
+import { toFailure, type Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
@@ -8,12 +8,13 @@ import { HeldBody } from '../held-body.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
 import { neverContinued } from '../relay/continuation.ts';
+import { EmptyEvents } from '../relay/empty-events.ts';
 import { usageOfAnswer } from '../relay/engine-events.ts';
 import { SentBytes } from '../relay/sent-bytes.ts';
 import { countTokensFor } from './count-tokens.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
-import { StreamReply } from './stream-reply.ts';
+import { StreamReply, type StreamReplyOptions } from './stream-reply.ts';
 import { WholeReply } from './whole-reply.ts';
 
 export interface AnswerDeps {
@@ -35,6 +36,7 @@ interface Ready {
   readonly stream: boolean;
   readonly passUsage: boolean;
   readonly messagesParam: string;
+  readonly form: AnswerForm | undefined;
   /** why a cut stream of it could never go on elsewhere */
   readonly never: string | undefined;
 }
@@ -46,6 +48,8 @@ export interface Answer {
   deliver(res: Response, ready: Ready): Promise<void>;
 }
 
+/** A client that does not read its error event is cut off after this, in milliseconds. */
+const CUT_MS = 10_000;
 const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
 
 export function createAnswer(deps: AnswerDeps): Answer {
@@ -73,6 +77,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
         stream: request.stream,
         passUsage: request.includeUsage,
         messagesParam: request.messagesParam,
+        form: request.answerForm,
         never: path === '/v1/chat/completions' ? neverContinued(request.sampling, request.choices) : 'not_chat',
       };
     },
@@ -89,13 +94,14 @@ export function createAnswer(deps: AnswerDeps): Answer {
   };
 }
 
-async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam }: Ready): Promise<void> {
+async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam, form }: Ready): Promise<void> {
   const context = requestContext(res);
   const reply = new WholeReply(messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
   noteUsage(deps, context, usageOfAnswer(reply.body));
   context.firstByteAt = deps.clock();
-  send(res, context.dialect.renderAnswer(reply.body));
+  const modelMs = deps.clock() - (context.phases.enqueuedAt ?? context.arrivedAt);
+  send(res, context.dialect.renderAnswer(reply.body, { modelMs, ...(form === undefined ? {} : { form }) }));
 }
 
 async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Promise<void> {
@@ -112,6 +118,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
     },
     countTokens: countTokensFor(ready.question, deps.ask, deps.bodies, context.signal),
     keepAliveMs,
+    ...emptyEvents(context, ready.question),
     slowClientBytes,
     clock,
     onFirstByte: () => {
@@ -122,17 +129,41 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
     await deps.ask(ready.question, reply, context.phases, context.signal);
     res.end();
   } catch (error) {
-    // Once the headers are out, the end is told inside the stream, and no `[DONE]` follows.
     if (!res.headersSent) throw error;
     const failure = toFailure(error);
     Object.assign(context.fields, { failure: failure.code, cause: failure.cause ?? failure.message });
-    res.end(context.dialect.renderStreamFailure(failure));
+    endBroken(res, context, failure);
   } finally {
     reply.close();
     context.fields['bytes'] = reply.bytes;
     noteUsage(deps, context, reply.usage);
     noteTimes(deps, context, reply.usage);
   }
+}
+
+/** What keeps the stream of a client open that reads no comments. */
+function emptyEvents({ dialect, phases }: RequestContext, { model, path }: Question): Partial<StreamReplyOptions> {
+  if (dialect.emptyEvent === undefined) return {};
+  const prefix = path === '/v1/completions' ? 'cmpl' : 'chatcmpl';
+  const newIdentity = (): StreamIdentity => ({
+    id: `${prefix}-${phases.requestId}`,
+    created: Math.floor(Date.now() / 1_000),
+    model,
+  });
+  return { emptyEvents: new EmptyEvents(dialect.emptyEvent, newIdentity) };
+}
+
+/** The end of a stream that is not whole is told in it, and no `[DONE]` follows. */
+function endBroken(res: Response, context: RequestContext, failure: Failure): void {
+  const event = context.dialect.renderStreamFailure(failure);
+  if (context.dialect.cutsBrokenStreams !== true) {
+    res.end(event);
+    return;
+  }
+  context.isCut = true;
+  const cut = (): void => void res.destroy();
+  res.write(event, cut);
+  setTimeout(cut, CUT_MS).unref();
 }
 
 function noteRequest(context: RequestContext, request: ChatRequest, res: Response): void {

@@ -4,6 +4,7 @@ import type { Usage } from '#contract/chat';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
 import { EngineEvents } from '../relay/engine-events.ts';
+import type { EmptyEvents } from '../relay/empty-events.ts';
 import type { Reply, Resume } from '../ask.ts';
 import {
   closingEvent,
@@ -37,6 +38,8 @@ export interface StreamReplyOptions {
   /** how a stream whose engine was lost went on: `continued`, `closed`, or the reason why not */
   readonly onContinuation: (outcome: string) => void;
   readonly countTokens: CountTokens;
+  /** in place of comments */
+  readonly emptyEvents?: EmptyEvents;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
   readonly keepAliveMs: number;
   /** unsent bytes at which a client that does not read is given up */
@@ -85,6 +88,7 @@ export class StreamReply implements Reply {
       this.#options.onFirstByte();
     }
     if (typeof this.#options.sent !== 'string') this.#options.sent.add(bytes);
+    this.#options.emptyEvents?.saw(bytes);
     this.#write(bytes);
     return broken;
   }
@@ -105,7 +109,7 @@ export class StreamReply implements Reply {
     this.#errorBody = [];
     this.#status = 0;
     if (!this.#sawData) {
-      this.#events = new EngineEvents(this.#options.passUsage);
+      this.#events = new EngineEvents(this.#options.passUsage, this.#options.emptyEvents?.join);
       return { kind: 'again' };
     }
     const plan = await this.#plan(original);
@@ -173,9 +177,18 @@ export class StreamReply implements Reply {
   #keepOpen(): void {
     const { clock, keepAliveMs } = this.#options;
     if (this.#res.destroyed) return;
-    if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(': keep-alive\n\n');
+    if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(this.#nothing());
     const restMs = this.#lastWriteAt + keepAliveMs - clock();
     this.#keepAlive = setTimeout(() => this.#keepOpen(), Math.max(1, restMs));
+  }
+
+  /** What says nothing, and keeps the connection open. */
+  #nothing(): string {
+    const { emptyEvents } = this.#options;
+    if (emptyEvents === undefined) return ': keep-alive\n\n';
+    const event = emptyEvents.next();
+    if (!this.#sawData) this.#events.joinBy(emptyEvents.join);
+    return event;
   }
 
   #write(bytes: Buffer | string): void {

@@ -28,7 +28,7 @@ const Whole = z.object({ usage: EngineUsage });
  */
 export class EngineEvents {
   readonly #passUsage: boolean;
-  readonly #join: ((event: Buffer) => Buffer | undefined) | undefined;
+  #join: ((event: Buffer) => Buffer | undefined) | undefined;
   #tail: Buffer | undefined;
   #done = false;
   #usage: Usage | undefined;
@@ -59,6 +59,11 @@ export class EngineEvents {
    */
   get refusal(): { readonly status: number; readonly body: Buffer } | undefined {
     return this.#refusal;
+  }
+
+  /** From here on each event is read and made another. */
+  joinBy(join: ((event: Buffer) => Buffer | undefined) | undefined): void {
+    this.#join = join;
   }
 
   /** @returns the bytes to pass on, whole events only; may be empty */

@@ -63,6 +63,11 @@ export function isAbsent(value: unknown): value is null | undefined {
   return value === undefined || value === null;
 }
 
+/** Neither absent nor empty: to clients that send all their fields, `''` and `[]` mean nothing either. */
+export function isSet(value: unknown): boolean {
+  return !isAbsent(value) && value !== '' && !(Array.isArray(value) && value.length === 0);
+}
+
 const MAX_DEPTH = 64;
 
 /** False for a text with half of a surrogate pair, as a cut emoji leaves: an engine answers 500 to it. */

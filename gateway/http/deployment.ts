@@ -54,7 +54,6 @@ export function cardOfRoute({ catalog, unknownModel }: DeploymentDeps, res: Resp
 function cardOf({ catalog, unknownModel }: DeploymentDeps, name: string, param: string): ModelCard | undefined {
   const card = catalog.find(name);
   if (card !== undefined || unknownModel === 'single') return card;
-  throw new Failure('deployment_not_found', `there is no deployment ${JSON.stringify(name.slice(0, 100))} here`, {
-    param,
-  });
+  const message = `${param}: there is no deployment ${JSON.stringify(name.slice(0, 100))} here`;
+  throw new Failure('deployment_not_found', message, { param });
 }

@@ -33,6 +33,9 @@ pool: {{ . | quote }}
 {{- toYaml (mergeOverwrite (dict) (.ctx.Values.commonLabels | default dict) (.extra | default dict) $own) -}}
 {{- end -}}
 
+{{/* Labels of a pod template: without the chart's version, which is no reason to start a pod anew. */}}
+{{- define "penstock.podLabels" -}}{{ unset (include "penstock.labels" . | fromYaml) "helm.sh/chart" | toYaml }}{{- end -}}
+
 {{/* The inside of `metadata`. Context: ctx, component, suffix; pool, annotations, extra labels if any. */}}
 {{- define "penstock.metadata" -}}
 name: {{ include "penstock.object" . }}
@@ -72,12 +75,11 @@ annotations:
 
 {{/* A map as a list of environment variables, in the order of their names; an empty value is left out. */}}
 {{- define "penstock.env" -}}
-{{- range $name, $value := . }}
-{{- if ne (toString $value) "" }}
-- name: {{ $name }}
-  value: {{ $value | toString | quote }}
-{{- end }}
-{{- end }}
+{{- $list := list -}}
+{{- range $name, $value := . -}}
+{{- if ne (toString $value) "" }}{{ $list = append $list (dict "name" $name "value" (toString $value)) }}{{ end -}}
+{{- end -}}
+{{- toYaml $list -}}
 {{- end -}}
 
 {{/* What all pods say in the same way. Context: ctx, values of the component, account, priority. */}}

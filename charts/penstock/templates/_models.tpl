@@ -29,6 +29,15 @@
 
 {{- define "penstock.cardFile" -}}{{ printf "%s.yaml" (lower .) }}{{- end -}}
 
+{{/* All cards, as the data of their ConfigMap. */}}
+{{- define "penstock.cards" -}}
+{{- $files := dict -}}
+{{- range $name := (include "penstock.models" . | fromJson).names -}}
+{{- $_ := set $files (include "penstock.cardFile" $name) (include "penstock.card" (dict "ctx" $ "name" $name "model" (get $.Values.models $name))) -}}
+{{- end -}}
+{{- toYaml $files -}}
+{{- end -}}
+
 {{/*
 A pool as its templates use it: the values of `worker` with its own over them, and what follows from size and model.
 As JSON. Context: ctx, name, pool.

@@ -36,6 +36,16 @@ redis://{{ include "penstock.object" (dict "ctx" . "suffix" "redis") }}:6379
 {{- toYaml $env -}}
 {{- end -}}
 
+{{/* Seconds that a request must wait for a pool that may be at zero; 0 when there is none. */}}
+{{- define "penstock.holdSeconds" -}}
+{{- $hold := 0 -}}
+{{- range $name := (include "penstock.pools" . | fromJson).names -}}
+{{- $pool := include "penstock.pool" (dict "ctx" $ "name" $name "pool" (get $.Values.workerPools $name)) | fromJson -}}
+{{- if and $pool.values.autoscaling.enabled (eq (int $pool.values.autoscaling.min) 0) }}{{ $hold = max $hold (int $pool.startupSeconds) }}{{ end -}}
+{{- end -}}
+{{- $hold -}}
+{{- end -}}
+
 {{- define "penstock.gatewaySettings" -}}
 {{- $ctx := . -}}
 {{- $env := include "penstock.redisSettings" (dict "ctx" . "prefix" "GATEWAY") | fromYaml -}}
@@ -43,6 +53,11 @@ redis://{{ include "penstock.object" (dict "ctx" . "suffix" "redis") }}:6379
 {{- range $name := (include "penstock.pools" . | fromJson).names -}}
 {{- $pool := include "penstock.pool" (dict "ctx" $ctx "name" $name "pool" (get $ctx.Values.workerPools $name)) | fromJson -}}
 {{- if $pool.model }}{{ $_ := set $pools $name (dict $pool.model (dict "engines" (int64 $pool.engines))) }}{{ end -}}
+{{- end -}}
+{{- $hold := include "penstock.holdSeconds" . | int -}}
+{{- if and $hold (not (hasKey .Values.gateway.settings "GATEWAY_NO_ENGINE_HOLD_MS")) -}}
+{{- $_ := set $env "GATEWAY_NO_ENGINE_HOLD_MS" (mul $hold 1000 | toString) -}}
+{{- if not (hasKey .Values.gateway.settings "GATEWAY_REQUEST_TIMEOUT_MS") }}{{ $_ := set $env "GATEWAY_REQUEST_TIMEOUT_MS" (mul (add $hold 600) 1000 | toString) }}{{ end -}}
 {{- end -}}
 {{- $memory := include "penstock.bytes" (dig "limits" "memory" "1Gi" .Values.gateway.resources) | int64 -}}
 {{- toYaml (mergeOverwrite $env (dict

@@ -37,7 +37,7 @@ export async function schemas(tools, versions) {
 /** @param {string} folder of the schemas */
 export const locations = (folder) => [
   '-schema-location',
-  `${folder}/v{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json`.replace('vv', 'v'),
+  `${folder}/{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json`,
   '-schema-location',
   `${folder}/crd/{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json`,
 ];

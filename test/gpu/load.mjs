@@ -61,7 +61,7 @@ export class Clients {
 }
 
 /** What all clients saw of one load. */
-export class Seen {
+class Seen {
   /** @type {Record[]} */
   records;
   /** @type {Map<number, number>} */

@@ -11,7 +11,7 @@ const WORDS = (
 const BLOCK = 16;
 
 /** @param {number} seed @returns {() => number} below 1, evenly; source: mulberry32 */
-export function randomFrom(seed) {
+function randomFrom(seed) {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

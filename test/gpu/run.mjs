@@ -39,14 +39,12 @@ in the checkout: the built dist and node_modules. Nothing is fetched.
 const text = /** @type {const} */ ({ type: 'string' });
 const { values } = parseArgs({
   options: {
-    ...{
-      out: text,
-      stages: text,
-      model: text,
-      clients: text,
-      gateways: text,
-      help: { type: 'boolean', default: false },
-    },
+    out: text,
+    stages: text,
+    model: text,
+    clients: text,
+    gateways: text,
+    help: { type: 'boolean', default: false },
     engine: { ...text, default: 'vllm' },
     'limit-s': { ...text, default: '3600' },
     pairs: { ...text, default: '3' },

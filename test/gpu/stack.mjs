@@ -104,26 +104,24 @@ export class Stack {
     const seconds = new Map();
     /** @type {Map<string, string>} */
     const told = new Map();
-    const ready = async () => {
-      if (launcher.ended()) return false;
-      for (const { id, state, stage, lastFailure } of await this.engines()) {
+    /** What no waiting helps. */
+    const hopeless = async () => {
+      if (launcher.ended()) return 'the launcher ended';
+      for (const { id, state, stage, lastFailure, restarts } of await this.engines()) {
         const line = `${id} ${state} ${stage ?? ''} ${lastFailure ?? ''}`.trim();
         if (told.get(id) !== line) say(line);
         told.set(id, line);
         if (state === 'ready' && !seconds.has(id)) seconds.set(id, (performance.now() - startedAt) / 1_000);
+        if (state === 'stopped' || restarts > 1) return line;
       }
-      return seconds.size === engines;
+      return undefined;
     };
-    // A launcher that ended will not become ready.
-    const patience = until('all engines are ready', async () => launcher.ended() || (await ready()), withinMs);
-    const end = await patience.then(
-      () => undefined,
-      (/** @type {unknown} */ cause) => cause,
-    );
-    if (end !== undefined || launcher.ended())
-      throw new Error(
-        `the engines did not start: ${String(end ?? 'the launcher ended')}\n${launcher.output().slice(-6_000)}`,
-      );
+    /** @type {unknown} */
+    let problem;
+    const settled = async () => (problem = await hopeless()) !== undefined || seconds.size === engines;
+    await until('all engines are ready', settled, withinMs).catch((/** @type {unknown} */ cause) => (problem = cause));
+    if (problem !== undefined)
+      throw new Error(`the engines did not start: ${String(problem)}\n${launcher.output().slice(-6_000)}`);
     return seconds;
   }
 

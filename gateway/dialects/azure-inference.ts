@@ -61,7 +61,7 @@ export function createAzureInference(deploymentName: string): {
 /** No comments and no named events: the parser of Azure's Python SDK ends at either. */
 const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent'> = {
   name: 'azure_inference',
-  renderAnswer: openai.renderAnswer,
+  renderAnswer: (engineBody, facts) => openai.renderAnswer(engineBody, facts),
   renderFailure: (failure) => {
     const status = statusOf(failure);
     return {

@@ -101,6 +101,8 @@ export function parameterRefusal(
   fault: { readonly code: FailureCode; readonly param: string },
 ): Refused & { readonly param: string } {
   const extra = fields === undefined ? undefined : names.find((name) => !fields.includes(name));
-  if (extra === undefined) return { ...refusedOn(shape, fault.code), param: prefix + fault.param };
+  // Azure's container refuses every choice of tools for itself, before its schema looks at it.
+  const by = shape === 'azure_inference' && fault.param === 'tool_choice' ? 'openai' : shape;
+  if (extra === undefined) return { ...refusedOn(by, fault.code), param: prefix + fault.param };
   return { ...refusedOn(shape, 'unsupported_parameter'), param: extra };
 }

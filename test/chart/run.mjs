@@ -7,7 +7,7 @@
  */
 import { join } from 'node:path';
 import { goldenOutput, lint, objectSchemas, readme, reproducible, unitTests } from './chart-checks.mjs';
-import { alertRules, dashboards } from './monitoring-checks.mjs';
+import { alertRules, dashboards, metricNames } from './monitoring-checks.mjs';
 import { checkov, hadolint, kubeScore, yamllint } from './practice-checks.mjs';
 import { packagedCopies, programSettings } from './program-checks.mjs';
 import { ROOT } from './render.mjs';
@@ -32,6 +32,7 @@ const CHECKS = {
     await yamllint(bench);
   },
   T18: async (bench) => {
+    await metricNames(bench);
     await alertRules(bench);
     await dashboards(bench);
   },

@@ -5,7 +5,26 @@
  * @type {Readonly<Record<'kube-score' | 'checkov', Readonly<Record<string, { reason: string, only?: RegExp }>>>>}
  */
 export const EXCEPTIONS = {
-  'kube-score': {},
+  'kube-score': {
+    'container-ephemeral-storage-request-and-limit': {
+      reason: 'requested, and bounded by the volumes; a limit would evict a pod for its log',
+    },
+    'container-image-pull-policy': {
+      reason: 'IfNotPresent: a tag is a version, `latest` is refused, a node must start without the registry',
+    },
+    'container-resources': { reason: 'no cpu limits: throttling shows as stutter in streams' },
+    'container-security-context-readonlyrootfilesystem': {
+      reason: "the GPU container toolkit's hook writes into the root file system",
+      only: /-worker-/,
+    },
+    'deployment-has-host-podantiaffinity': {
+      reason: 'spread by topologySpreadConstraints, which say the same and more',
+    },
+    'deployment-has-poddisruptionbudget': { reason: 'the shape turns it off', only: /^off/ },
+    'deployment-replicas': { reason: 'a try-out needs one gateway', only: /^simulator/ },
+    'pod-networkpolicy': { reason: 'the shape turns them off', only: /^off/ },
+    'pod-probes-identical': { reason: 'Redis has one question to be asked; the counts differ', only: /-redis/ },
+  },
   checkov: {
     CKV_K8S_8: { reason: 'a check runs once and ends', only: /-test-|-verify/ },
     CKV_K8S_9: { reason: 'a check runs once and ends', only: /-test-|-verify/ },

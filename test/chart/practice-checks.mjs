@@ -2,7 +2,7 @@
 /** What others hold for good practice: kube-score, checkov, yamllint, hadolint. */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { EXCEPTIONS } from './exceptions.mjs';
 import { CHART, render, ROOT, shapes } from './render.mjs';
 import { run } from './tools.mjs';
@@ -17,20 +17,16 @@ const GOOD = 10;
 export async function kubeScore({ tools, report }) {
   const program = await tools.goProgram('kube-score');
   await judge(tools, report, 'kube-score', async (_folder, files) => {
-    const objects = [];
+    const findings = [];
     for (const file of files) {
       const args = ['score', '--kubernetes-version', 'v1.36', '--output-format', 'json', '--exit-one-on-warning', file];
       // It answers 1 where it finds something.
-      objects.push(...JSON.parse(await run(program, args, { anyExit: true })));
+      for (const { object_name: name, checks } of JSON.parse(await run(program, args, { anyExit: true })))
+        for (const { check, grade, skipped, comments } of checks)
+          if (!skipped && grade < GOOD)
+            findings.push({ rule: check.id, sentence: `${basename(file)} ${name}: ${comments?.[0]?.summary ?? ''}` });
     }
-    return objects.flatMap((object) =>
-      object.checks
-        .filter((/** @type {any} */ { grade, skipped }) => !skipped && grade < GOOD)
-        .map((/** @type {any} */ { check, comments }) => ({
-          rule: check.id,
-          sentence: `${object.object_name}: ${(comments ?? []).map((/** @type {any} */ { summary }) => summary).join('; ')}`,
-        })),
-    );
+    return findings;
   });
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 /**
  * Programs built from their Go modules, by the name that the checks call them. Each is built inside a copy of its module,
  * with that module's own go.mod and go.sum, as `go install` refuses modules that replace a dependency.
- * @type {Readonly<Record<string, { module: string, version: string, folder: string }>>}
+ * @type {Readonly<Record<string, { module: string, version: string, folder: string, tags?: string }>>}
  */
 const GO_PROGRAMS = {
   helm3: { module: 'helm.sh/helm/v3', version: 'v3.22.0', folder: 'cmd/helm' },
@@ -15,7 +15,13 @@ const GO_PROGRAMS = {
   'helm-unittest': { module: 'github.com/helm-unittest/helm-unittest', version: 'v1.1.2', folder: 'cmd/helm-unittest' },
   helm4: { module: 'helm.sh/helm/v4', version: 'v4.3.1', folder: 'cmd/helm' },
   'kube-score': { module: 'github.com/zegl/kube-score', version: 'v1.20.0', folder: 'cmd/kube-score' },
-  promtool: { module: 'github.com/prometheus/prometheus', version: 'v0.316.0', folder: 'cmd/promtool' },
+  // Without service discovery, which brings the clients of every cloud and no check needs.
+  promtool: {
+    module: 'github.com/prometheus/prometheus',
+    version: 'v0.316.0',
+    folder: 'cmd/promtool',
+    tags: 'remove_all_sd',
+  },
 };
 
 /** Modules of which only files are read: the API's description and definitions of custom resources. */
@@ -59,8 +65,9 @@ export class Tools {
     rmSync(source, { recursive: true, force: true });
     cpSync(await this.goModule(`${wanted.module}@${wanted.version}`), source, { recursive: true });
     await run('chmod', ['-R', 'u+w', source]);
-    const build = ['build', '-trimpath', '-buildvcs=false', '-p=1', '-ldflags=-s -w', '-o', path, `./${wanted.folder}`];
-    await run('nice', ['-n', '15', 'go', ...build], { cwd: source });
+    const build = ['build', '-trimpath', '-buildvcs=false', '-p=1', '-ldflags=-s -w', '-o', path];
+    build.push(`-tags=${wanted.tags ?? ''}`, `./${wanted.folder}`);
+    await run('nice', ['-n', '15', 'env', 'GOWORK=off', 'go', ...build], { cwd: source });
     rmSync(source, { recursive: true, force: true });
     writeFileSync(stamp, `${version}\n`);
     this.say(`built ${name} in ${String(Math.round((performance.now() - startedAt) / 1_000))} s`);

@@ -12,7 +12,7 @@ import { checkov, hadolint, kubeScore, yamllint } from './practice-checks.mjs';
 import { packagedCopies, programSettings } from './program-checks.mjs';
 import { ROOT } from './render.mjs';
 import { Report } from './report.mjs';
-import { Tools } from './tools.mjs';
+import { Tools, ToolUnavailable } from './tools.mjs';
 
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);
@@ -57,10 +57,11 @@ for (const [name, check] of Object.entries(CHECKS)) {
   try {
     await check({ tools, report, update: process.argv.includes('--update') });
   } catch (error) {
-    // Not a finding: a tool could not be had, or broke.
-    await report.check(name, () => {
-      throw error;
-    });
+    if (error instanceof ToolUnavailable) report.skip(name, error.message);
+    else
+      await report.check(name, () => {
+        throw error;
+      });
   }
 }
 if (report.notRun.length > 0) say(`not run:\n${report.notRun.map((line) => `  ${line}`).join('\n')}`);

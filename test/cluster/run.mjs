@@ -32,7 +32,7 @@ const { values: options } = parseArgs({
 const OTHER_VERSIONS = ['1.35.4', '1.37.2'];
 const PORT = 18_443;
 
-/** @typedef {{ name: string, about: string, run: () => Promise<string | void> }} Check */
+/** @typedef {{ name: string, about: string, run: () => Promise<string> }} Check */
 class NotRun extends Error {}
 
 process.exitCode = await main();
@@ -64,7 +64,7 @@ async function main() {
       try {
         const note = await check();
         passed += 1;
-        console.log(`${name.padEnd(4)} passed   ${about}: ${note ?? ''} (${seconds()})`);
+        console.log(`${name.padEnd(4)} passed   ${about}: ${note} (${seconds()})`);
       } catch (error) {
         const sentence = error instanceof Error ? error.message : String(error);
         if (error instanceof NotRun) console.log(`${name.padEnd(4)} not run  ${about}: ${sentence}`);

@@ -32,7 +32,7 @@ const files = async () => (await readdir(join(CHART, 'ci'))).filter((name) => na
 /** @param {any} pod */
 const annotated = (pod) => JSON.stringify(pod.metadata.annotations ?? {});
 
-/** Installs, does, and removes. @param {Cluster} cluster @param {string} name @param {object} given @param {(namespace: string) => Promise<string | void>} work */
+/** Installs, does, and removes. @param {Cluster} cluster @param {string} name @param {object} given @param {(namespace: string) => Promise<string>} work @returns {Promise<string>} */
 async function installed(cluster, name, given, work) {
   await cluster.namespace(name);
   try {
@@ -49,6 +49,8 @@ export async function takesEveryExample(cluster, helms = [3, 4]) {
   const all = await files();
   for (const helm of helms) {
     const namespace = await cluster.namespace(`t6-helm${helm}`);
+    // Where no controllers run, nobody else makes it.
+    await cluster.tryKubectl(['create', 'serviceaccount', 'default', '-n', namespace]);
     for (const file of all) {
       const from = ['r', CHART, '-n', namespace, '-f', join(CHART, 'ci', file)];
       const rendered = await cluster.helm(helm, ['template', ...from, helm === 3 ? '--validate' : '--dry-run=server']);

@@ -4,7 +4,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 export interface FakeEngine extends AsyncDisposable {
   readonly port: number;
   /** requests that came, in order, with their parsed bodies and the instant their connection closed early, if it did */
-  readonly requests: { readonly headers: IncomingMessage['headers']; readonly body: unknown; abortedAt?: number }[];
+  readonly requests: {
+    readonly path: string;
+    readonly headers: IncomingMessage['headers'];
+    readonly body: unknown;
+    abortedAt?: number;
+  }[];
 }
 
 /** A scripted engine on a port of its own: the test writes the answer byte by byte. */
@@ -15,6 +20,7 @@ export async function startFakeEngine(answer: (res: ServerResponse, body: unknow
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
     req.on('end', () => {
       const seen: FakeEngine['requests'][number] = {
+        path: req.url ?? '',
         headers: req.headers,
         body: JSON.parse(Buffer.concat(chunks).toString()) as unknown,
       };

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { z } from 'zod';
-import type { ToDispatcher } from '../../worker-launcher/dispatch/link.ts';
+import { FromDispatcher, type EngineEntry, type ToDispatcher } from '../../worker-launcher/dispatch/link.ts';
 import { eventually } from './eventually.ts';
 import { startFakeEngine, type FakeEngine } from './fake-engine.ts';
 import { startStack, type Stack } from './stack.ts';
@@ -44,35 +44,51 @@ export async function startScriptedStack(
     res.on('error', () => {});
     void scripted.script(res, { text, isStream: stream ?? false, asksUsage: extras?.include_usage ?? false });
   });
-  const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
-    execArgv: [],
-    env: { PATH: process.env['PATH'] ?? '', WORKER_REDIS_URL: stack.redis.url, WORKER_LOG_LEVEL: 'error' },
-  });
-  const exited = once(dispatcher, 'exit');
   const scripted: ScriptedStack = {
     stack,
     engine,
     script: (res) => void res.end(),
     async [Symbol.asyncDispose]() {
-      dispatcher.kill('SIGKILL');
-      await exited;
+      await dispatcher[Symbol.asyncDispose]();
       await stack[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
     },
   };
-  let isReady = false;
-  dispatcher.on('message', () => {
-    if (isReady) return;
-    isReady = true;
-    const slots = { text: options.slots ?? 256, image: 32 };
-    const entry = { id: 'engine-0', model: MODEL, pid: process.pid, port: engine.port, state: 'ready', slots } as const;
-    dispatcher.send({ type: 'engines', engines: [entry] } satisfies ToDispatcher);
-  });
-  await eventually('the scripted engine is known', async () => {
-    const { workers } = await stack.status();
-    return workers.some(({ engines }) => engines.some(({ state }) => state === 'ready'));
-  });
+  const slots = { text: options.slots ?? 256, image: 32 };
+  const dispatcher = await startScriptedDispatcher(stack, [scriptedEngine(MODEL, engine, slots)]);
   return scripted;
+}
+
+export function scriptedEngine(model: string, { port }: FakeEngine, slots = { text: 256, image: 32 }): EngineEntry {
+  return { id: `engine-of-${model}`, model, pid: process.pid, port, state: 'ready', slots };
+}
+
+/** A dispatcher as a real process, over engines that a test plays; ready when the gateways know them. */
+export async function startScriptedDispatcher(stack: Stack, engines: readonly EngineEntry[]): Promise<AsyncDisposable> {
+  const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
+    execArgv: [],
+    env: { PATH: process.env['PATH'] ?? '', WORKER_REDIS_URL: stack.redis.url, WORKER_LOG_LEVEL: 'error' },
+  });
+  const exited = once(dispatcher, 'exit');
+  const tell = (): void => {
+    dispatcher.send({ type: 'engines', engines: [...engines] } satisfies ToDispatcher);
+  };
+  dispatcher.on('message', (raw) => {
+    // A launcher looks at an engine that is suspected; these are always well.
+    const { type } = FromDispatcher.parse(raw);
+    if (type === 'ready' || type === 'suspect') tell();
+  });
+  const areKnown = async (): Promise<boolean> => {
+    const { workers } = await stack.status();
+    return workers.some((worker) => worker.engines.some(({ state }) => state === 'ready'));
+  };
+  await eventually('the scripted engines are known', areKnown, 30_000);
+  return {
+    async [Symbol.asyncDispose]() {
+      dispatcher.kill('SIGKILL');
+      await exited;
+    },
+  };
 }
 
 /** One event of a chat answer. */

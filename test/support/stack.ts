@@ -28,7 +28,7 @@ export interface StackOptions {
 }
 
 /** One program of the stack, as a real process. */
-interface Program {
+export interface Program {
   readonly child: ChildProcess;
   /** the port that clients use; a launcher has none */
   readonly url: string;
@@ -43,11 +43,13 @@ export interface Stack extends AsyncDisposable {
   /** the first gateway's public URL */
   readonly url: string;
   status(): Promise<z.infer<typeof Status>>;
-  /** sum of a metric's samples over all labels, of the first gateway */
-  metric(name: string): Promise<number>;
+  /** sum of a metric's samples over all labels, of the first gateway unless another is named */
+  metric(name: string, of?: Program): Promise<number>;
   /** the same over all engines */
   engineMetric(name: string): Promise<number>;
   startLauncher(): Promise<Program>;
+  /** One more gateway, ready, with these settings over the common ones. @throws Error with its output when it ends instead */
+  startGateway(env: Readonly<Record<string, string>>): Promise<Program>;
 }
 
 /** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as a user would. */
@@ -58,10 +60,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const launchers: Program[] = [];
   const base = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '' };
 
-  const startGateway = async (): Promise<Program> => {
+  const startGateway = async (more: Readonly<Record<string, string>> = {}): Promise<Program> => {
     const [port, internal] = [await freePort(), await freePort()];
     const env = { GATEWAY_REDIS_URL: redis.url, GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) };
-    return start('dist/gateway/main.js', { ...base, ...env, ...options.gatewayEnv }, port, internal);
+    const gateway = start('dist/gateway/main.js', { ...base, ...env, ...options.gatewayEnv, ...more }, port, internal);
+    gateways.push(gateway);
+    return gateway;
   };
   const startLauncher = async (): Promise<Program> => {
     const internal = await freePort();
@@ -81,7 +85,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     launchers.push(launcher);
     return launcher;
   };
-  for (let i = 0; i < (options.gateways ?? 1); i += 1) gateways.push(await startGateway());
+  for (let i = 0; i < (options.gateways ?? 1); i += 1) await startGateway();
   for (let i = 0; i < (options.launchers ?? 1); i += 1) await startLauncher();
 
   const first = gateways[0];
@@ -93,7 +97,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     launchers,
     url: first.url,
     status: async () => Status.parse(await (await fetch(`${first.internalUrl}/status`)).json()),
-    metric: async (name) => sumOf(await (await fetch(`${first.internalUrl}/metrics`)).text(), name),
+    metric: async (name, of = first) => sumOf(await (await fetch(`${of.internalUrl}/metrics`)).text(), name),
     engineMetric: async (name) => {
       let sum = 0;
       for (const worker of (await stack.status()).workers)
@@ -102,6 +106,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       return sum;
     },
     startLauncher,
+    startGateway: async (env) => {
+      const gateway = await startGateway(env);
+      const isOver = (): boolean => gateway.child.exitCode !== null;
+      await eventually('the gateway is ready, or over', async () => isOver() || (await allReady([gateway], 0)), 30_000);
+      if (isOver()) throw new Error(gateway.output());
+      return gateway;
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([...launchers, ...gateways].map(({ child }) => stop(child, options.stopWithinMs ?? 10_000)));
       await redis[Symbol.asyncDispose]();

@@ -1,0 +1,73 @@
+import { copyFile, mkdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { startPictureServer } from '../bad-requests/picture-server.ts';
+import { eventually } from '../support/eventually.ts';
+import { penstock } from '../support/penstock-command.ts';
+import { dataUri, png } from '../support/pictures.ts';
+import { scriptedEngine, startScriptedDispatcher } from '../support/scripted-stack.ts';
+import { startStack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+import { startRecordingEngine, type RecordingEngine } from './recording-engine.ts';
+import { Gateways, readYaml } from './rows.ts';
+
+const SERVED = ['Phi-3-vision-128k-instruct', 'Phi-4', 'Example-text-generation'];
+
+/** What rows are sent to: gateways with keys over one Redis, one dispatcher, one recording engine. */
+export interface Places extends AsyncDisposable {
+  readonly engine: RecordingEngine;
+  /** what `$KEY`, `$PNG`, `$PICTURES` and `$LONG` in a row stand for */
+  readonly values: Readonly<Record<string, string>>;
+  /** URL of a gateway, started when it is first asked for. @throws Error with its output when it does not start */
+  gateway(name: string | undefined): Promise<string>;
+}
+
+export async function startPlaces(): Promise<Places> {
+  const folder = temporaryFolder();
+  const keyFile = join(folder.path, 'keys.yaml');
+  const { stdout, stderr } = await penstock(['keys', 'create', '--file', keyFile, '--id', 'rows']);
+  const key = stdout.trim();
+  if (key === '') throw new Error(stderr);
+  const pictures = await startPictureServer();
+  const engine = await startRecordingEngine();
+  const env = { GATEWAY_KEYS_FILE: keyFile, GATEWAY_IMAGE_ALLOW: '127.0.0.1', GATEWAY_LOG_LEVEL: 'warn' };
+  const stack = await startStack({ launchers: 0, gatewayEnv: env });
+  const entries = SERVED.map((model) => scriptedEngine(model, engine.engine));
+  const dispatcher = await startScriptedDispatcher(stack, entries);
+  const leave = new AbortController();
+
+  const gateways = readYaml('gateways.yaml', Gateways);
+  const start = async (name: string): Promise<string> => {
+    const { cards = [], env: settings, occupied } = gateways[name] ?? {};
+    const models = join(folder.path, name);
+    await mkdir(models);
+    for (const card of cards) await copyFile(card, join(models, basename(card)));
+    const gateway = await stack.startGateway({ GATEWAY_MODELS_DIR: models, ...settings });
+    if (occupied === true) {
+      const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+      const body = JSON.stringify({ messages: [{ role: 'user', content: 'I wait.' }] });
+      const url = `${gateway.url}/v1/chat/completions`;
+      void fetch(url, { method: 'POST', headers, body, signal: leave.signal }).catch(() => {});
+      await eventually('a request waits', async () => (await stack.metric('penstock_jobs_added_total', gateway)) > 0);
+    }
+    return gateway.url;
+  };
+  const started = new Map<string, Promise<string>>();
+  return {
+    engine,
+    values: { KEY: key, PNG: dataUri(png(64, 48)), PICTURES: pictures.url, LONG: 'long '.repeat(1_000) },
+    gateway: (name) => {
+      if (name === undefined) return Promise.resolve(stack.url);
+      const url = started.get(name) ?? start(name);
+      started.set(name, url);
+      return url;
+    },
+    async [Symbol.asyncDispose]() {
+      leave.abort();
+      await dispatcher[Symbol.asyncDispose]();
+      await stack[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+      await pictures[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,107 @@
+import type { ServerResponse } from 'node:http';
+import { z } from 'zod';
+import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
+import { DONE, EVENT_STREAM, chunk, usageEvent } from '../support/scripted-stack.ts';
+
+/** How the engine may answer a row. */
+export const ANSWERS = ['text', 'length', 'refuses', 'fails', 'breaks', 'slow', 'silent'] as const;
+export type EngineAnswer = (typeof ANSWERS)[number];
+
+const Asked = z.looseObject({
+  model: z.string(),
+  prompt: z.union([z.string(), z.array(z.string())]).optional(),
+  n: z.int().default(1),
+  stream: z.boolean().default(false),
+  stream_options: z.looseObject({ include_usage: z.boolean().default(false) }).optional(),
+  echo: z.boolean().default(false),
+});
+type Asked = z.infer<typeof Asked>;
+
+/** One request as the engine got it. */
+export interface Recorded {
+  readonly path: string;
+  readonly body: unknown;
+  readonly prompts: readonly string[];
+}
+
+/** An engine that notes what it is asked and gives the same short answer to everything. */
+export interface RecordingEngine extends AsyncDisposable {
+  readonly engine: FakeEngine;
+  /** how it answers from here on */
+  answer: EngineAnswer;
+  /** what came since the last call */
+  taken(): Recorded[];
+}
+
+const TEXT = [' There', ' are three', ' boats.'];
+const PROMPT_TOKENS = 7;
+const COMPLETION_TOKENS = 5;
+/** Longer than the keep-alive of the gateway that is asked. */
+const SILENCE_MS = 200;
+
+export async function startRecordingEngine(): Promise<RecordingEngine> {
+  let seen = 0;
+  const engine = await startFakeEngine((res, body) => {
+    res.on('error', () => {});
+    void answerAs(recording.answer, res, Asked.parse(body));
+  });
+  const recording: RecordingEngine = {
+    engine,
+    answer: 'text',
+    taken: () => {
+      const taken = engine.requests.slice(seen);
+      seen = engine.requests.length;
+      return taken.map(({ path, body }) => ({ path, body, prompts: [Asked.parse(body).prompt ?? []].flat() }));
+    },
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+  return recording;
+}
+
+async function answerAs(answer: EngineAnswer, res: ServerResponse, asked: Asked): Promise<void> {
+  if (answer === 'silent') return;
+  if (answer === 'refuses') refuse(res, 400, 'BadRequestError', 'the stop words are too long');
+  else if (answer === 'fails') refuse(res, 500, 'InternalServerError', 'EngineCore encountered an issue.');
+  else if (asked.stream) await stream(answer, res, asked);
+  else res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole(answer, asked)));
+}
+
+function refuse(res: ServerResponse, code: number, type: string, message: string): void {
+  res.writeHead(code, { 'content-type': 'application/json' });
+  res.end(JSON.stringify({ error: { message, type, param: null, code } }));
+}
+
+/** Chat, or completions of each prompt; with members that vLLM adds to OpenAI's. */
+function whole(answer: EngineAnswer, { model, prompt, n, echo }: Asked): object {
+  const rest = { logprobs: null, finish_reason: answer === 'length' ? 'length' : 'stop', stop_reason: null };
+  const ofPrompts = [prompt ?? []].flat().map((text) => ({ text: `${echo ? text : ''} answer to ${text}` }));
+  const ofChat = Array.from({ length: n }, () => ({
+    message: { role: 'assistant', content: TEXT.join(''), refusal: null, reasoning: null },
+  }));
+  return {
+    id: `${prompt === undefined ? 'chatcmpl' : 'cmpl'}-recorded`,
+    object: prompt === undefined ? 'chat.completion' : 'text_completion',
+    created: 1_795_422_691,
+    model,
+    choices: (prompt === undefined ? ofChat : ofPrompts).map((choice, index) => ({ index, ...choice, ...rest })),
+    usage: {
+      prompt_tokens: PROMPT_TOKENS,
+      total_tokens: PROMPT_TOKENS + COMPLETION_TOKENS,
+      completion_tokens: COMPLETION_TOKENS,
+    },
+    prompt_logprobs: null,
+    kv_transfer_params: null,
+  };
+}
+
+async function stream(answer: EngineAnswer, res: ServerResponse, { stream_options: options }: Asked): Promise<void> {
+  const pause = answer === 'slow' ? SILENCE_MS : 0;
+  res.writeHead(200, EVENT_STREAM).flushHeaders();
+  for (const [index, text] of TEXT.entries()) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    res.write(chunk(text, index === TEXT.length - 1 ? 'stop' : null));
+    if (answer === 'breaks' && index === 1) return void res.write('', () => res.destroy());
+  }
+  if (options?.include_usage === true) res.write(usageEvent(PROMPT_TOKENS, COMPLETION_TOKENS));
+  res.end(DONE);
+}

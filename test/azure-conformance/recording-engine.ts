@@ -5,7 +5,7 @@ import { DONE, EVENT_STREAM, chunk, usageEvent } from '../support/scripted-stack
 
 /** How the engine may answer a row. */
 export const ANSWERS = ['text', 'length', 'refuses', 'fails', 'breaks', 'slow', 'silent'] as const;
-export type EngineAnswer = (typeof ANSWERS)[number];
+type EngineAnswer = (typeof ANSWERS)[number];
 
 const Asked = z.looseObject({
   model: z.string(),

@@ -5,7 +5,7 @@ import type { Expected } from './rows.ts';
 
 const Chunk = z.looseObject({
   choices: z.array(z.looseObject({ delta: z.looseObject({ content: z.string().nullish() }) })),
-  usage: z.unknown(),
+  usage: z.json().optional(),
 });
 
 /** Where a stream of server-sent events is not what a row says. */

@@ -28,7 +28,7 @@ export interface StackOptions {
 }
 
 /** One program of the stack, as a real process. */
-export interface Program {
+interface Program {
   readonly child: ChildProcess;
   /** the port that clients use; a launcher has none */
   readonly url: string;

@@ -20,7 +20,7 @@ const ANSWER_WITHIN_MS = 15_000;
 /** Sends a row and compares. @returns where the answer differs, one line each; empty when the row is met */
 export async function runCheck(check: Check, places: Places): Promise<string[]> {
   try {
-    const url = await places.gateway(check.gateway);
+    const { url } = await places.gateway(check.gateway);
     places.engine.answer = check.engine;
     places.engine.taken();
     const seen = await send(url, check, places.values);

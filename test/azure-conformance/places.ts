@@ -5,20 +5,23 @@ import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
 import { dataUri, png } from '../support/pictures.ts';
 import { scriptedEngine, startScriptedDispatcher } from '../support/scripted-stack.ts';
-import { startStack } from '../support/stack.ts';
+import { startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 import { startRecordingEngine, type RecordingEngine } from './recording-engine.ts';
 import { Gateways, readYaml } from './rows.ts';
 
 const SERVED = ['Phi-3-vision-128k-instruct', 'Phi-4', 'Example-text-generation'];
 
+type Gateway = Stack['gateways'][number];
+
 /** What rows are sent to: gateways with keys over one Redis, one dispatcher, one recording engine. */
 export interface Places extends AsyncDisposable {
   readonly engine: RecordingEngine;
   /** what `$KEY`, `$PNG`, `$PICTURES` and `$LONG` in a row stand for */
   readonly values: Readonly<Record<string, string>>;
-  /** URL of a gateway, started when it is first asked for. @throws Error with its output when it does not start */
-  gateway(name: string | undefined): Promise<string>;
+  readonly stack: Stack;
+  /** A gateway, started when it is first asked for. @throws Error with its output when it does not start */
+  gateway(name: string | undefined): Promise<Gateway>;
 }
 
 export async function startPlaces(): Promise<Places> {
@@ -31,12 +34,14 @@ export async function startPlaces(): Promise<Places> {
   const engine = await startRecordingEngine();
   const env = { GATEWAY_KEYS_FILE: keyFile, GATEWAY_IMAGE_ALLOW: '127.0.0.1', GATEWAY_LOG_LEVEL: 'warn' };
   const stack = await startStack({ launchers: 0, gatewayEnv: env });
+  const [shipped] = stack.gateways;
+  if (shipped === undefined) throw new Error('a stack has a gateway');
   const entries = SERVED.map((model) => scriptedEngine(model, engine.engine));
   const dispatcher = await startScriptedDispatcher(stack, entries);
   const leave = new AbortController();
 
   const gateways = readYaml('gateways.yaml', Gateways);
-  const start = async (name: string): Promise<string> => {
+  const start = async (name: string): Promise<Gateway> => {
     const { cards = [], env: settings, occupied } = gateways[name] ?? {};
     const models = join(folder.path, name);
     await mkdir(models);
@@ -49,17 +54,17 @@ export async function startPlaces(): Promise<Places> {
       void fetch(url, { method: 'POST', headers, body, signal: leave.signal }).catch(() => {});
       await eventually('a request waits', async () => (await stack.metric('penstock_jobs_added_total', gateway)) > 0);
     }
-    return gateway.url;
+    return gateway;
   };
-  const started = new Map<string, Promise<string>>();
+  const started = new Map<string, Promise<Gateway>>();
   return {
     engine,
+    stack,
     values: { KEY: key, PNG: dataUri(png(64, 48)), PICTURES: pictures.url, LONG: 'long '.repeat(1_000) },
-    gateway: (name) => {
-      if (name === undefined) return Promise.resolve(stack.url);
-      const url = started.get(name) ?? start(name);
-      started.set(name, url);
-      return url;
+    gateway: (name = 'default') => {
+      const gateway = started.get(name) ?? (name === 'default' ? Promise.resolve(shipped) : start(name));
+      started.set(name, gateway);
+      return gateway;
     },
     async [Symbol.asyncDispose]() {
       leave.abort();

@@ -4,12 +4,14 @@ import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
 import { DONE, EVENT_STREAM, chunk, usageEvent } from '../support/scripted-stack.ts';
 
 /** How the engine may answer a row. */
-export const ANSWERS = ['text', 'length', 'refuses', 'fails', 'breaks', 'slow', 'silent'] as const;
+export const ANSWERS = ['text', 'length', 'refuses', 'fails', 'breaks', 'slow', 'silent', 'endless'] as const;
 type EngineAnswer = (typeof ANSWERS)[number];
 
 const Asked = z.looseObject({
   model: z.string(),
   prompt: z.union([z.string(), z.array(z.string())]).optional(),
+  /** of a request for a response */
+  input: z.json().optional(),
   n: z.int().default(1),
   stream: z.boolean().default(false),
   stream_options: z.looseObject({ include_usage: z.boolean().default(false) }).optional(),
@@ -63,7 +65,10 @@ async function answerAs(answer: EngineAnswer, res: ServerResponse, asked: Asked)
   if (answer === 'refuses') refuse(res, 400, 'BadRequestError', 'the stop words are too long');
   else if (answer === 'fails') refuse(res, 500, 'InternalServerError', 'EngineCore encountered an issue.');
   else if (asked.stream) await stream(answer, res, asked);
-  else res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(whole(answer, asked)));
+  else {
+    const body = asked.input === undefined ? whole(answer, asked) : wholeResponse(asked);
+    res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  }
 }
 
 function refuse(res: ServerResponse, code: number, type: string, message: string): void {
@@ -94,14 +99,46 @@ function whole(answer: EngineAnswer, { model, prompt, n, echo }: Asked): object 
   };
 }
 
-async function stream(answer: EngineAnswer, res: ServerResponse, { stream_options: options }: Asked): Promise<void> {
+function wholeResponse({ model }: Asked): object {
+  const content = [{ type: 'output_text', text: TEXT.join(''), annotations: [] }];
+  return {
+    id: 'resp_recorded',
+    object: 'response',
+    created_at: 1_795_422_691,
+    model,
+    status: 'completed',
+    output: [{ id: 'msg_recorded', type: 'message', role: 'assistant', status: 'completed', content }],
+    usage: {
+      input_tokens: PROMPT_TOKENS,
+      output_tokens: COMPLETION_TOKENS,
+      total_tokens: PROMPT_TOKENS + COMPLETION_TOKENS,
+    },
+  };
+}
+
+async function stream(answer: EngineAnswer, res: ServerResponse, asked: Asked): Promise<void> {
+  if (answer === 'endless') return streamUntilLeft(res);
   const pause = answer === 'slow' ? SILENCE_MS : 0;
   res.writeHead(200, EVENT_STREAM).flushHeaders();
   for (const [index, text] of TEXT.entries()) {
     await new Promise((resolve) => setTimeout(resolve, pause));
-    res.write(chunk(text, index === TEXT.length - 1 ? 'stop' : null));
+    const finish = index === TEXT.length - 1 ? 'stop' : null;
+    res.write(asked.prompt === undefined ? chunk(text, finish) : promptChunk(text, finish));
     if (answer === 'breaks' && index === 1) return void res.write('', () => res.destroy());
   }
-  if (options?.include_usage === true) res.write(usageEvent(PROMPT_TOKENS, COMPLETION_TOKENS));
+  if (asked.stream_options?.include_usage === true) res.write(usageEvent(PROMPT_TOKENS, COMPLETION_TOKENS));
   res.end(DONE);
+}
+
+async function streamUntilLeft(res: ServerResponse): Promise<void> {
+  res.writeHead(200, EVENT_STREAM);
+  while (!res.destroyed) {
+    res.write(chunk(' more'));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function promptChunk(text: string, finish: string | null): string {
+  const choices = [{ index: 0, text, logprobs: null, finish_reason: finish }];
+  return `data: ${JSON.stringify({ id: 'cmpl-recorded', object: 'text_completion', created: 1_795_422_691, choices })}\n\n`;
 }

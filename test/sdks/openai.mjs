@@ -1,0 +1,64 @@
+// @ts-check
+import OpenAI, { AzureOpenAI } from 'openai';
+import { membersOf, serve } from './serve.mjs';
+
+/** Drives OpenAI's SDK for Node; surfaces: `v1`, `v1-slash`, `azure` (the class AzureOpenAI), `azure-v1`. */
+const BASES = /** @type {Record<string, string>} */ ({ v1: '/v1', 'v1-slash': '/v1/', 'azure-v1': '/openai/v1' });
+
+/** @param {import('./serve.mjs').Command} command */
+function clientFor({ surface, url, key, retries }) {
+  const options = { apiKey: key, ...(retries === undefined ? {} : { maxRetries: retries }) };
+  const base = BASES[surface];
+  return base === undefined
+    ? new AzureOpenAI({ endpoint: url, apiVersion: '2024-10-21', ...options })
+    : new OpenAI({ baseURL: url + base, ...options });
+}
+
+serve(
+  async (command) => {
+    const client = /** @type {any} */ (clientFor(command));
+    const body = /** @type {any} */ ({ ...command.body, ...command.extras });
+    switch (command.call) {
+      case 'chat': {
+        const { model, choices, usage } = await client.chat.completions.create(body);
+        return {
+          model,
+          text: choices[0].message.content,
+          finish: choices[0].finish_reason,
+          tokens: usage.total_tokens,
+        };
+      }
+      case 'stream':
+      case 'leave': {
+        let text = '';
+        const stream = await client.chat.completions.create({ ...body, stream: true });
+        for await (const { choices } of stream) {
+          text += choices[0]?.delta.content ?? '';
+          if (command.call === 'leave' && text !== '') stream.controller.abort();
+        }
+        return { text };
+      }
+      case 'completion': {
+        const { model, choices } = await client.completions.create(body);
+        return { model, text: choices[0].text };
+      }
+      case 'completionStream': {
+        let text = '';
+        const stream = await client.completions.create({ ...body, stream: true });
+        for await (const { choices } of stream) text += choices[0]?.text ?? '';
+        return { text };
+      }
+      case 'models':
+        return { ids: (await client.models.list()).data.map((/** @type {OpenAI.Model} */ { id }) => id) };
+      case 'model':
+        return { model: (await client.models.retrieve(body.model)).id };
+      case 'response': {
+        const { model, output_text: text } = await client.responses.create(body);
+        return { model, text };
+      }
+      default:
+        throw new Error(`this SDK has no ${command.call}`);
+    }
+  },
+  (error) => ({ class: error?.constructor.name, ...membersOf(error, ['status', 'code', 'message']) }),
+);

@@ -1,0 +1,110 @@
+import process from 'node:process';
+
+/** How SDKs of one make take errors: the table in the README. */
+interface Family {
+  /** their classes by status; absent: no route that they call answers so */
+  readonly classes: Readonly<Partial<Record<Status, string>>>;
+  /** when the connection of a stream breaks */
+  readonly brokenStream: string;
+  /** requests that reach the gateway by one call, with the SDK's own retries */
+  readonly requests: Readonly<Partial<Record<Status, number>>>;
+}
+export const STATUSES = [400, 401, 404, 422, 429, 502, 503, 504] as const;
+export type Status = (typeof STATUSES)[number];
+
+/** A 502 or 504 may have been worked on: `x-should-retry: false` keeps this SDK from repeating it. */
+const OPENAI: Family = {
+  classes: {
+    400: 'BadRequestError',
+    401: 'AuthenticationError',
+    404: 'NotFoundError',
+    429: 'RateLimitError',
+    502: 'InternalServerError',
+    503: 'InternalServerError',
+    504: 'InternalServerError',
+  },
+  brokenStream: 'APIError',
+  requests: { 400: 1, 401: 1, 404: 1, 429: 3, 502: 1, 503: 3, 504: 1 },
+};
+/** This one repeats a POST on 500, 503 and 504, and whatever carries `Retry-After`. */
+const AZURE_PYTHON: Family = {
+  classes: {
+    400: 'HttpResponseError',
+    401: 'ClientAuthenticationError',
+    404: 'ResourceNotFoundError',
+    422: 'HttpResponseError',
+    429: 'HttpResponseError',
+    502: 'HttpResponseError',
+    503: 'HttpResponseError',
+    504: 'HttpResponseError',
+  },
+  brokenStream: 'HttpResponseError',
+  requests: { 400: 1, 401: 1, 404: 1, 422: 1, 429: 4, 502: 1, 503: 4, 504: 4 },
+};
+/** This one repeats every status from 500 on but 501 and 505. */
+const AZURE_NODE: Family = {
+  classes: Object.fromEntries(STATUSES.map((status) => [status, 'isUnexpected()'])),
+  brokenStream: 'Error',
+  requests: { ...AZURE_PYTHON.requests, 502: 4 },
+};
+
+export interface Sdk {
+  readonly name: string;
+  readonly command: readonly [file: string, script: string];
+  /** classes and base URLs that the driver knows, and the dialect behind each */
+  readonly surfaces: Readonly<Record<string, Dialect>>;
+  readonly family: Family;
+}
+export type Dialect = 'openai' | 'azure-openai' | 'inference';
+
+const OPENAI_SURFACES = { v1: 'openai', azure: 'azure-openai', 'azure-v1': 'azure-openai' } as const;
+const AZURE_SURFACES = { host: 'inference', models: 'inference' } as const;
+
+/** @param python of an environment that holds `requirements.txt`; without it the two SDKs for Node */
+export function sdks(python: string | undefined): Sdk[] {
+  const node = process.execPath;
+  const ofNode: Sdk[] = [
+    { name: 'openai (Node)', command: [node, 'test/sdks/openai.mjs'], surfaces: OPENAI_SURFACES, family: OPENAI },
+    {
+      name: '@azure-rest/ai-inference (Node)',
+      command: [node, 'test/sdks/azure-inference.mjs'],
+      surfaces: AZURE_SURFACES,
+      family: AZURE_NODE,
+    },
+  ];
+  if (python === undefined) return ofNode;
+  return [
+    ...ofNode,
+    {
+      name: 'openai (Python)',
+      command: [python, 'test/sdks/openai_sdk.py'],
+      surfaces: OPENAI_SURFACES,
+      family: OPENAI,
+    },
+    {
+      name: 'azure-ai-inference (Python)',
+      command: [python, 'test/sdks/azure_inference.py'],
+      surfaces: AZURE_SURFACES,
+      family: AZURE_PYTHON,
+    },
+  ];
+}
+
+const COMMON = {
+  400: 'unsupported_parameter',
+  401: 'unauthorized',
+  404: 'model_not_found',
+  422: 'invalid_request',
+  429: 'queue_full',
+  502: 'worker_lost',
+  503: 'overloaded',
+  504: 'deadline_exceeded',
+} as const;
+/** Azure OpenAI's own words for three of them. */
+const OF_AZURE_OPENAI = { ...COMMON, 401: '401', 404: 'DeploymentNotFound', 429: '429' } as const;
+/** `error.code` behind each status. */
+export const CODES: Readonly<Record<Dialect, Readonly<Record<Status, string>>>> = {
+  openai: COMMON,
+  'azure-openai': OF_AZURE_OPENAI,
+  inference: COMMON,
+};

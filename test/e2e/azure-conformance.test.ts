@@ -10,7 +10,7 @@ const { PENSTOCK_AZURE_ROWS: only = '', PENSTOCK_AZURE_ROWS_FILE: file } = proce
 let places: Places;
 beforeAll(async () => {
   places = await startPlaces();
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await places[Symbol.asyncDispose]();
 });

@@ -24,7 +24,7 @@ const REQUESTS = 'gen_ai_server_request_duration_seconds_count';
 let places: Places;
 beforeAll(async () => {
   places = await startPlaces();
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await places[Symbol.asyncDispose]();
 });

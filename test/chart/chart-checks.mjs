@@ -81,8 +81,9 @@ export async function readme({ tools, report, update }) {
     try {
       cpSync(CHART, scratch, { recursive: true });
       await run(program, ['--chart-search-root', scratch, '--log-level', 'warning']);
-      const made = await prettier.format(readFileSync(join(scratch, 'README.md'), 'utf8'), { parser: 'markdown' });
       const path = join(CHART, 'README.md');
+      const style = { ...(await prettier.resolveConfig(path)), filepath: path };
+      const made = await prettier.format(readFileSync(join(scratch, 'README.md'), 'utf8'), style);
       if (update) writeFileSync(path, made);
       same(readFileSync(path, 'utf8'), made, `${path} (npm run chart -- --update T4)`);
       const silent = made.split('\n').filter((line) => /^\|.*\| +\|$/.test(line));

@@ -3,6 +3,7 @@ import { Failure } from '#contract/failure';
 import type { Catalog } from '#contract/model-card';
 import type { Dialect } from '../dialects/dialect.ts';
 import { scoreOpenApi } from '../dialects/score-openapi.ts';
+import { absentRoutes } from './absent-routes.ts';
 import type { Answer } from './answer.ts';
 import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
@@ -56,7 +57,7 @@ export function createRoutes(deps: RouteDeps): Router {
     })
     .all(only('GET'));
   router.route('/').get(healthy);
-  router.use(['/v1/batches', '/v1/files'], openai, noBatch(deps.catalog));
+  for (const { paths, refuse } of absentRoutes(deps.catalog)) router.use(paths, openai, refuse);
   router.use(...openai, (req: Request) => {
     throw new Failure('route_not_found', `there is no ${req.method} ${req.path.slice(0, 200)} here`);
   });
@@ -72,13 +73,5 @@ function only(method: string): RequestHandler {
   return (req, res) => {
     res.setHeader('allow', method);
     throw new Failure('method_not_allowed', `${req.path} takes ${method} only`);
-  };
-}
-
-function noBatch(catalog: Catalog): RequestHandler {
-  return () => {
-    const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
-    const message = `${card ?? 'this gateway'} takes no batches; send each request to /v1/chat/completions`;
-    throw new Failure('batch_not_supported', message, card === undefined ? {} : { card });
   };
 }

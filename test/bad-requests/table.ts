@@ -145,9 +145,33 @@ function missingRows(): BadRequest[] {
   );
 }
 
+/** Parts of OpenAI's API, and of vLLM's, that are refused by name. */
+export const ABSENT = [
+  '/v1/embeddings',
+  '/openai/embeddings',
+  '/openai/v1/embeddings',
+  '/v1/audio/speech',
+  '/v1/audio/transcriptions',
+  '/v1/images/generations',
+  '/v1/videos',
+  '/v1/moderations',
+  '/v1/realtime',
+  '/v1/rerank',
+  '/v1/score',
+  '/v1/fine_tuning/jobs',
+  '/v1/evals',
+  '/v1/assistants',
+  '/v1/threads/thread_1/runs',
+  '/v1/conversations',
+  '/v1/vector_stores',
+  '/v1/containers',
+  '/v1/chat/completions/chatcmpl-1',
+  '/v1/messages',
+] as const;
+
 function routeRows(): BadRequest[] {
   const body = (): string => JSON.stringify(chat.withParameters({}));
-  const unknown = ['/v1/chat/completion', '/v1/responses', '/v1/embeddings', '/v1', '/score/v2', '/nope', '/%ff'];
+  const unknown = ['/v1/chat/completion', '/v1/responses', '/v1', '/score/v2', '/nope', '/%ff'];
   return [
     ...unknown.map((path) => row({ fault: 'a route that is not there', path, code: 'route_not_found', body })),
     row({
@@ -158,6 +182,7 @@ function routeRows(): BadRequest[] {
       param: 'model',
     }),
     row({ fault: 'POST to what is only read', path: '/v1/models', code: 'method_not_allowed', body }),
+    ...ABSENT.map((path) => row({ fault: 'a part of the API that is not here', path, code: 'route_not_found', body })),
     row({ fault: 'a batch', path: '/v1/batches', code: 'batch_not_supported', body }),
     row({ fault: 'a file', path: '/v1/files', code: 'batch_not_supported', body }),
   ];

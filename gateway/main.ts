@@ -120,6 +120,7 @@ async function main(): Promise<void> {
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
     departure,
+    corsOrigins: config.GATEWAY_CORS_ORIGINS,
   });
   const internal = createInternalApp({
     registry: prometheus,

@@ -19,6 +19,7 @@ import { closeServer, Departure } from './departure.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
+import { openaiResponses } from './dialects/openai-responses.ts';
 import { createAnswer } from './http/answer.ts';
 import { authenticate } from './http/auth.ts';
 import { answerBrokenRequests } from './http/broken-request.ts';
@@ -101,6 +102,7 @@ async function main(): Promise<void> {
     authenticate: authenticate(keys),
     openai,
     completions: openaiCompletions,
+    responses: openaiResponses,
     score: createAzureScore({
       deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
       ...(only === undefined ? {} : { card: only.name }),

@@ -145,8 +145,8 @@ function imageParams({ messages, messagesParam }: ChatRequest): string[] {
 }
 
 /** UTF-16 units of all texts: the unit in which a card measures its longest token. */
-function textLength({ messages }: ChatRequest): number {
-  let units = 0;
+function textLength({ messages, instructions }: ChatRequest): number {
+  let units = instructions?.length ?? 0;
   for (const { content } of messages) {
     if (typeof content === 'string') units += content.length;
     else for (const part of content ?? []) if (part.type === 'text') units += part.text.length;

@@ -17,6 +17,9 @@ export interface Dialect {
   renderAnswer(engineBody: Buffer): Rendered;
   /** Before the first byte: status, headers and body as this dialect's callers expect them. */
   renderFailure(failure: Failure): Rendered;
-  /** After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it. */
-  renderStreamFailure(failure: Failure): string;
+  /**
+   * After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it.
+   * @param eventsBefore events that the client has, where the API numbers them
+   */
+  renderStreamFailure(failure: Failure, eventsBefore: number): string;
 }

@@ -64,7 +64,7 @@ export function isJson(value: unknown, depth = MAX_DEPTH): value is JsonValue {
 export const json = z.custom<JsonValue>((value) => isJson(value));
 
 /** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header. */
-function shortName(name: string): string {
+export function shortName(name: string): string {
   return name.slice(0, 64).replace(/[^\w.$[\]-]/g, '?');
 }
 

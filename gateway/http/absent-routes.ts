@@ -5,7 +5,7 @@ import type { Catalog } from '#contract/model-card';
 /** Where OpenAI's and Azure's clients put the paths of OpenAI's API. */
 const BASES = ['/v1', '/openai/v1', '/openai'] as const;
 
-const SERVED = 'served are /v1/chat/completions, /v1/completions, /v1/models and /score';
+const SERVED = 'served are /v1/chat/completions, /v1/completions, /v1/responses, /v1/models and /score';
 const TEXT_ONLY = `the models here read text and pictures and answer in text; ${SERVED}`;
 const NOTHING_STORED = 'nothing is stored here: send the whole conversation with each request to /v1/chat/completions';
 const NO_TRAINING = `models are served here, not trained or measured; ${SERVED}`;
@@ -27,6 +27,7 @@ const ABSENT: Readonly<Record<string, string>> = {
   conversations: NOTHING_STORED,
   vector_stores: NOTHING_STORED,
   containers: NOTHING_STORED,
+  'responses/:id': NOTHING_STORED,
   'chat/completions/:id': NOTHING_STORED,
   messages: "messages go to /v1/chat/completions, in the form of OpenAI's API",
 };

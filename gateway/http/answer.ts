@@ -1,17 +1,19 @@
 import type { Response } from 'express';
 import type { ChatRequest, Usage } from '#contract/chat';
 import { toFailure } from '#contract/failure';
+import type { EnginePath } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
 import { HeldBody } from '../held-body.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
+import { answerForm } from '../relay/answer-form.ts';
 import { neverContinued } from '../relay/continuation.ts';
-import { usageOfAnswer } from '../relay/engine-events.ts';
 import { SentBytes } from '../relay/sent-bytes.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
+import { RefusalProbe } from './refusal-probe.ts';
 import { StreamReply } from './stream-reply.ts';
 import { WholeReply } from './whole-reply.ts';
 
@@ -72,7 +74,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
         stream: request.stream,
         passUsage: request.includeUsage,
         messagesParam: request.messagesParam,
-        never: path === '/v1/chat/completions' ? neverContinued(request.sampling, request.choices) : 'not_chat',
+        never: neverGoesOn(path, request),
       };
     },
     deliver: async (res, ready) => {
@@ -88,11 +90,18 @@ export function createAnswer(deps: AnswerDeps): Answer {
   };
 }
 
+/** Why a cut stream can never go on elsewhere; undefined when it can. */
+function neverGoesOn(path: EnginePath, { sampling, choices }: ChatRequest): string | undefined {
+  if (path === '/v1/chat/completions') return neverContinued(sampling, choices);
+  return path === '/v1/responses' ? 'responses' : 'not_chat';
+}
+
 async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam }: Ready): Promise<void> {
   const context = requestContext(res);
-  const reply = new WholeReply(messagesParam);
+  const form = answerForm(question.path);
+  const reply = new WholeReply(form, messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
-  noteUsage(deps, context, usageOfAnswer(reply.body));
+  noteUsage(deps, context, form.usage(reply.body));
   context.firstByteAt = deps.clock();
   send(res, context.dialect.renderAnswer(reply.body));
 }
@@ -101,6 +110,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
   const { clock, keepAliveMs, slowClientBytes } = deps;
   const context = requestContext(res);
   const reply = new StreamReply(res, {
+    form: answerForm(ready.question.path),
     messagesParam: ready.messagesParam,
     passUsage: ready.passUsage,
     model: ready.question.model,
@@ -117,14 +127,15 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
     },
   });
   try {
-    await deps.ask(ready.question, reply, context.phases, context.signal);
+    const asked = ready.question.path === '/v1/responses' ? new RefusalProbe(reply) : reply;
+    await deps.ask(ready.question, asked, context.phases, context.signal);
     res.end();
   } catch (error) {
     // Once the headers are out, the end is told inside the stream, and no `[DONE]` follows.
     if (!res.headersSent) throw error;
     const failure = toFailure(error);
     Object.assign(context.fields, { failure: failure.code, cause: failure.cause ?? failure.message });
-    res.end(context.dialect.renderStreamFailure(failure));
+    res.end(context.dialect.renderStreamFailure(failure, reply.passed));
   } finally {
     reply.close();
     context.fields['bytes'] = reply.bytes;

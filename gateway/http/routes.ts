@@ -21,6 +21,7 @@ export interface RouteDeps extends ContextDeps {
   readonly answer: Answer;
   readonly openai: Dialect;
   readonly completions: Dialect;
+  readonly responses: Dialect;
   readonly score: Dialect;
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
@@ -33,6 +34,7 @@ export function createRoutes(deps: RouteDeps): Router {
   const body = readBody(deps.bodyLimitBytes);
   const openai = [withContext(deps.openai, deps), deps.authenticate];
   const completions = [withContext(deps.completions, deps), deps.authenticate];
+  const responses = [withContext(deps.responses, deps), deps.authenticate];
   const score = [withContext(deps.score, deps), deps.authenticate];
   const document = scoreOpenApi(deps.catalog);
 
@@ -46,6 +48,8 @@ export function createRoutes(deps: RouteDeps): Router {
     .all(completions)
     .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
     .all(only('POST'));
+  for (const path of ['/v1/responses', '/openai/v1/responses', '/openai/responses'])
+    router.route(path).all(responses).post(body, chatHandler(deps.answer, deps.requestTimeoutMs)).all(only('POST'));
   router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
   router.route('/v1/models/*id').all(openai).get(getModel(deps.catalog)).all(only('GET'));

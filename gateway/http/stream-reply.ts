@@ -3,10 +3,11 @@ import type { Failure } from '#contract/failure';
 import type { Usage } from '#contract/chat';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
-import { EngineEvents } from '../relay/engine-events.ts';
+import type { AnswerForm } from '../relay/answer-form.ts';
 import type { Reply, Resume } from '../ask.ts';
 import { closingEvent, joinEvent, planContinuation, readDelivered, type Delivered } from '../relay/continuation.ts';
 import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
+import type { EventWatch } from '../relay/event-watch.ts';
 import type { SentBytes } from '../relay/sent-bytes.ts';
 
 /** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
@@ -20,6 +21,7 @@ const STREAM_HEADERS = {
 const SLOW_MS = 250;
 
 export interface StreamReplyOptions {
+  readonly form: AnswerForm;
   /** where the caller wrote the messages, for what is said of a prompt that is too long */
   readonly messagesParam: string;
   readonly passUsage: boolean;
@@ -39,7 +41,7 @@ export interface StreamReplyOptions {
 
 /** Writes a streamed answer to its client, event by event. */
 export class StreamReply implements Reply {
-  #events: EngineEvents;
+  #events: EventWatch;
   readonly #res: Response;
   readonly #options: StreamReplyOptions;
   #keepAlive: NodeJS.Timeout;
@@ -55,7 +57,7 @@ export class StreamReply implements Reply {
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
     this.#options = options;
-    this.#events = new EngineEvents(options.passUsage);
+    this.#events = options.form.events(options.passUsage);
     this.#lastWriteAt = options.clock();
     this.#keepAlive = setTimeout(() => this.#keepOpen(), options.keepAliveMs);
   }
@@ -97,7 +99,7 @@ export class StreamReply implements Reply {
     this.#errorBody = [];
     this.#status = 0;
     if (!this.#sawData) {
-      this.#events = new EngineEvents(this.#options.passUsage);
+      this.#events = this.#options.form.events(this.#options.passUsage);
       return { kind: 'again' };
     }
     const plan = this.#plan(original);
@@ -137,13 +139,18 @@ export class StreamReply implements Reply {
   }
 
   #joinTo(delivered: Delivered): void {
-    const { sent } = this.#options;
+    const { sent, form, passUsage } = this.#options;
     this.#joinedAt = typeof sent === 'string' ? undefined : sent.read()?.length;
-    this.#events = new EngineEvents(this.#options.passUsage, (event) => joinEvent(event, delivered));
+    this.#events = form.events(passUsage, (event) => joinEvent(event, delivered));
   }
 
   get usage(): Usage | undefined {
     return this.#events.usage;
+  }
+
+  /** events that the client has, where the API numbers them */
+  get passed(): number {
+    return this.#events.passed ?? 0;
   }
 
   /** Stops the keep-alive; to be called when the request is over, however it ended. */

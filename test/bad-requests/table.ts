@@ -167,11 +167,13 @@ export const ABSENT = [
   '/v1/containers',
   '/v1/chat/completions/chatcmpl-1',
   '/v1/messages',
+  '/v1/responses/resp_1',
+  '/v1/responses/resp_1/cancel',
 ] as const;
 
 function routeRows(): BadRequest[] {
   const body = (): string => JSON.stringify(chat.withParameters({}));
-  const unknown = ['/v1/chat/completion', '/v1/responses', '/v1', '/score/v2', '/nope', '/%ff'];
+  const unknown = ['/v1/chat/completion', '/v1', '/score/v2', '/nope', '/%ff'];
   return [
     ...unknown.map((path) => row({ fault: 'a route that is not there', path, code: 'route_not_found', body })),
     row({

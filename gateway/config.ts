@@ -21,6 +21,8 @@ const Fields = z.object({
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
   /** hashed keys, written by `penstock keys`; changes count without a restart */
   GATEWAY_KEYS_FILE: z.string().optional(),
+  /** serve `/tokenize`, which counts the tokens of a prompt */
+  GATEWAY_TOKENIZE: setting.flag.default(false),
   /** origins whose pages may call from a browser, such as `https://chat.example.com`; `*`: all */
   GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */

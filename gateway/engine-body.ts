@@ -21,13 +21,13 @@ export function enginePath({ route, prompts }: ChatRequest): EnginePath {
  */
 export function engineBody(request: ChatRequest, terms: EngineTerms): Buffer {
   if (request.route === '/v1/responses') return responsesBody(request, terms);
-  const { stream, choices, prompts } = request;
+  if (request.route === '/tokenize')
+    return Buffer.from(JSON.stringify({ ...request.sampling, model: terms.model, ...wireInput(request) }));
+  const { stream, choices } = request;
   const body = {
     ...request.sampling,
     model: terms.model,
-    ...(prompts === undefined
-      ? { messages: request.messages.map(wireMessage) }
-      : { prompt: prompts.length === 1 ? prompts[0] : prompts }),
+    ...wireInput(request),
     max_tokens: terms.maxTokens,
     ...(choices === 1 ? {} : { n: choices }),
     cache_salt: terms.cacheSalt,
@@ -35,6 +35,11 @@ export function engineBody(request: ChatRequest, terms: EngineTerms): Buffer {
     ...(stream ? { stream_options: { include_usage: true } } : {}),
   };
   return Buffer.from(JSON.stringify(body));
+}
+
+function wireInput({ messages, prompts }: ChatRequest): object {
+  if (prompts === undefined) return { messages: messages.map(wireMessage) };
+  return { prompt: prompts.length === 1 ? prompts[0] : prompts };
 }
 
 /** No engine of ours keeps answers, and another would be asked the next time: `store` is always false. */

@@ -20,6 +20,7 @@ import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
 import { openaiResponses } from './dialects/openai-responses.ts';
+import { openaiTokenize } from './dialects/openai-tokenize.ts';
 import { createAnswer } from './http/answer.ts';
 import { authenticate } from './http/auth.ts';
 import { answerBrokenRequests } from './http/broken-request.ts';
@@ -103,6 +104,7 @@ async function main(): Promise<void> {
     openai,
     completions: openaiCompletions,
     responses: openaiResponses,
+    tokenize: config.GATEWAY_TOKENIZE ? openaiTokenize : undefined,
     score: createAzureScore({
       deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
       ...(only === undefined ? {} : { card: only.name }),

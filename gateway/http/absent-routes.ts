@@ -49,7 +49,16 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
   const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
   const message = `${card ?? 'this gateway'} takes no batches; send each request to /v1/chat/completions`;
   const noBatch = (): Failure => new Failure('batch_not_supported', message, card === undefined ? {} : { card });
-  return [...routes, { paths: BATCHES.flatMap(under), refuse: refusal(noBatch) }];
+  const noTokens = (asked: string): Failure =>
+    new Failure(
+      'route_not_found',
+      `${asked} is not served; /tokenize is where the operator sets GATEWAY_TOKENIZE=true`,
+    );
+  return [
+    ...routes,
+    { paths: ['/tokenize', '/detokenize'], refuse: refusal(noTokens) },
+    { paths: BATCHES.flatMap(under), refuse: refusal(noBatch) },
+  ];
 }
 
 function refusal(failure: (asked: string) => Failure): RequestHandler {

@@ -22,6 +22,8 @@ export interface RouteDeps extends ContextDeps {
   readonly openai: Dialect;
   readonly completions: Dialect;
   readonly responses: Dialect;
+  /** absent: `/tokenize` is switched off */
+  readonly tokenize: Dialect | undefined;
   readonly score: Dialect;
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
@@ -50,6 +52,12 @@ export function createRoutes(deps: RouteDeps): Router {
     .all(only('POST'));
   for (const path of ['/v1/responses', '/openai/v1/responses', '/openai/responses'])
     router.route(path).all(responses).post(body, chatHandler(deps.answer, deps.requestTimeoutMs)).all(only('POST'));
+  if (deps.tokenize !== undefined)
+    router
+      .route('/tokenize')
+      .all([withContext(deps.tokenize, deps), deps.authenticate])
+      .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
+      .all(only('POST'));
   router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
   router.route('/v1/models/*id').all(openai).get(getModel(deps.catalog)).all(only('GET'));

@@ -32,9 +32,10 @@ export interface CardRules {
   /**
    * What the pictures' sizes add.
    * @param images the request's pictures in their order
+   * @returns the tokens of all pictures together
    * @throws Failure `invalid_image` for a shape that the engine cannot tile, `context_length_exceeded`
    */
-  checkWithImages(request: ChatRequest, images: readonly ImageShape[]): void;
+  checkWithImages(request: ChatRequest, images: readonly ImageShape[]): number;
 }
 
 /** Compiles a card once, at start. */
@@ -116,7 +117,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     },
     checkWithImages: (request, images) => {
       const formula = card.tokens.image;
-      if (formula === undefined || images.length === 0) return;
+      if (formula === undefined || images.length === 0) return 0;
       let sum = 0;
       for (const { param, width, height } of images) {
         const tokens = imageTokens(formula, width, height);
@@ -124,6 +125,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
         sum += tokens;
       }
       checkContext(request, sum);
+      return sum;
     },
   };
 }
@@ -145,7 +147,7 @@ function imageParams({ messages, messagesParam }: ChatRequest): string[] {
 }
 
 /** UTF-16 units of all texts: the unit in which a card measures its longest token. */
-function textLength({ messages, instructions }: ChatRequest): number {
+export function textLength({ messages, instructions }: ChatRequest): number {
   let units = instructions?.length ?? 0;
   for (const { content } of messages) {
     if (typeof content === 'string') units += content.length;

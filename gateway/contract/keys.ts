@@ -11,6 +11,10 @@ export const keys = {
   reservations: (model: string): string => `${tag(model)}:reservations`,
   /** bytes of all waiting bodies */
   reservedBytes: (model: string): string => `${tag(model)}:reserved-bytes`,
+  /** sorted set like `reservations`, of one caller's key that has caps */
+  reservationsOf: (model: string, keyId: string): string => `${tag(model)}:reservations:${keyId}`,
+  /** hash: how far each caller's key has used one of a model's queues */
+  shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `penstock:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */

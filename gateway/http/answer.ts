@@ -6,6 +6,7 @@ import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
 import { HeldBody } from '../held-body.ts';
+import { ANYONE } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
 import { answerForm } from '../relay/answer-form.ts';
@@ -55,7 +56,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
       const context = requestContext(res);
       noteRequest(context, request, res);
       const { caller, signal } = context;
-      const { card, kind, path, body, images } = await deps.prepare(request, caller, signal);
+      const { card, kind, path, body, images, cost } = await deps.prepare(request, caller, signal);
       context.model = card.name;
       Object.assign(context.fields, {
         kind,
@@ -69,6 +70,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
           path,
           body: new HeldBody(deps.bodies, body),
           keyId: caller.id,
+          ...(caller === ANYONE ? {} : { share: { cost, weight: caller.weight, caps: caller.caps } }),
           ...deadline,
         },
         stream: request.stream,

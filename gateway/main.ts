@@ -9,6 +9,7 @@ import { createLog } from '#runtime/log';
 import { connectRedis, redisAnswers } from '#runtime/redis';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
+import { Idempotency } from './admission/idempotency.ts';
 import { Reservations } from './admission/reservations.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
 import { createApp } from './app.ts';
@@ -120,6 +121,7 @@ async function main(): Promise<void> {
       budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
       sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
     }),
+    idempotency: new Idempotency(bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,

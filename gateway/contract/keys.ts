@@ -15,6 +15,8 @@ export const keys = {
   reservationsOf: (model: string, keyId: string): string => `${tag(model)}:reservations:${keyId}`,
   /** hash: how far each caller's key has used one of a model's queues */
   shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
+  /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
+  once: (hash: string): string => `penstock:once:${hash}`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `penstock:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */

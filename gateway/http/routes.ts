@@ -1,6 +1,7 @@
 import { Router, type Request, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
 import type { Catalog } from '#contract/model-card';
+import type { Idempotency } from '../admission/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { scoreOpenApi } from '../dialects/score-openapi.ts';
 import { absentRoutes } from './absent-routes.ts';
@@ -9,6 +10,7 @@ import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
 import { readBody } from './json-body.ts';
 import { getModel, listModels } from './models.ts';
+import { runOnce } from './run-once.ts';
 import { withContext, type ContextDeps } from './request-context.ts';
 
 /** The paths that need no key. */
@@ -25,6 +27,7 @@ export interface RouteDeps extends ContextDeps {
   /** absent: `/tokenize` is switched off */
   readonly tokenize: Dialect | undefined;
   readonly score: Dialect;
+  readonly idempotency: Idempotency;
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
   readonly scoreTimeoutMs: number;
@@ -33,7 +36,7 @@ export interface RouteDeps extends ContextDeps {
 /** Path → handler, nothing else. */
 export function createRoutes(deps: RouteDeps): Router {
   const router = Router({ caseSensitive: true });
-  const body = readBody(deps.bodyLimitBytes);
+  const body = [readBody(deps.bodyLimitBytes), runOnce(deps.idempotency)];
   const openai = [withContext(deps.openai, deps), deps.authenticate];
   const completions = [withContext(deps.completions, deps), deps.authenticate];
   const responses = [withContext(deps.responses, deps), deps.authenticate];

@@ -23,7 +23,18 @@ export function createApp(deps: AppDeps): Express {
       throw new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
     next();
   });
+  app.use((req, _res, next) => {
+    req.url = withoutDoubledSlashes(req.url);
+    next();
+  });
   app.use(createRoutes(deps));
-  app.use(errorMiddleware(deps.openai, deps.metrics, deps.log));
+  app.use(errorMiddleware(deps.dialects.openai, deps.metrics, deps.log));
   return app;
+}
+
+/** A base URL that ends in a slash makes two of them in every path; a redirect would lose the body. */
+function withoutDoubledSlashes(url: string): string {
+  if (!url.startsWith('/')) return url;
+  const [path = '', ...query] = url.split('?');
+  return [path.replace(/\/{2,}/g, '/'), ...query].join('?');
 }

@@ -42,9 +42,9 @@ export interface Reply {
   end(): Failure | undefined;
   /**
    * The attempt was lost: how the answer can still become whole. It forgets what no client has seen.
-   * @param original the engine's request of the first life
+   * @param original the engine's request of the attempt
    */
-  resume(original: Buffer): Resume;
+  resume(original: Buffer): Promise<Resume>;
 }
 
 export type Resume =
@@ -179,12 +179,9 @@ class Life {
   async #resume(failure: Failure): Promise<void> {
     const { body } = this.#question;
     const original = body.bytes ?? (await this.#deps.admission.readBody(this.#candidate()));
-    if (original === undefined || this.#signal.aborted) {
+    const resume = original === undefined ? undefined : await this.#reply.resume(original);
+    if (original === undefined || resume === undefined || resume.kind === 'impossible' || !this.#mayRepeat(failure))
       this.#settle(failure);
-      return;
-    }
-    const resume = this.#reply.resume(original);
-    if (resume.kind === 'impossible') this.#settle(failure);
     else if (resume.kind === 'whole') this.#settle();
     else {
       body.hold(resume.kind === 'continue' ? resume.body : original);

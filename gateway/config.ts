@@ -4,11 +4,44 @@ import { loadSettings, setting } from '#runtime/settings';
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
+const pair = (item: string): readonly [string, string] => {
+  const [name = '', card = ''] = item.split('=');
+  return [name.trim(), card.trim()];
+};
+
+const Pools = z.record(
+  z.string().min(1),
+  z.record(
+    z.string().min(1),
+    z.strictObject({
+      engines: setting.count,
+      text: setting.count.optional(),
+      image: z.number().int().nonnegative().optional(),
+    }),
+  ),
+);
 const Fields = z.object({
   /** queue, registry, control and, without a second URL, bodies and replies */
   GATEWAY_REDIS_URL: setting.redisUrl,
+  /** user to log in as, where the URL names none */
+  GATEWAY_REDIS_USERNAME: z.string().optional(),
+  /** its password, as it is: nothing needs to be encoded */
+  GATEWAY_REDIS_PASSWORD: z.string().optional(),
+  /** file with the password, in place of the above */
+  GATEWAY_REDIS_PASSWORD_FILE: z.string().optional(),
+  /** certificate authorities (PEM) to trust for rediss:// in place of the system's */
+  GATEWAY_REDIS_CA_FILE: z.string().optional(),
+  /** first part of every key, for two installations on one Redis; the same in all programs of one */
+  GATEWAY_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
+  /** how long a start waits for Redis to answer */
+  GATEWAY_REDIS_WAIT_MS: setting.milliseconds.default(5_000),
   /** a second Redis for bodies and reply streams, which need no append-only file */
   GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
+  /** how to log in there, as above */
+  GATEWAY_REPLY_REDIS_USERNAME: z.string().optional(),
+  GATEWAY_REPLY_REDIS_PASSWORD: z.string().optional(),
+  GATEWAY_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
+  GATEWAY_REPLY_REDIS_CA_FILE: z.string().optional(),
   /** the public API; other addresses than loopback need GATEWAY_KEYS_FILE */
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   /** its port */
@@ -29,8 +62,15 @@ const Fields = z.object({
   GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  /** what the Azure header `azureml-model-deployment` says */
+  /** name of this gateway as one deployment: what the header `azureml-model-deployment` says when nothing else was chosen */
   GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
+  /** further names by which Azure's clients choose a model, by path or header: `name=card`, comma-separated */
+  GATEWAY_DEPLOYMENTS: setting.list
+    .pipe(z.array(z.string().regex(/^[^=\s]+\s*=\s*[^=\s]+$/, 'each must be NAME=CARD')))
+    .transform((items) => items.map(pair))
+    .default([]),
+  /** failures on /score: as the endpoint says them, or 200 `{}` where Azure's container hid them */
+  GATEWAY_SCORE_ERRORS: z.enum(['endpoint', 'strict-compat']).default('endpoint'),
   /** largest request body; a larger one is 413 */
   GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
   /** waiting requests of one model, in all replicas together; above it 429 */
@@ -45,9 +85,14 @@ const Fields = z.object({
   GATEWAY_SCORE_TIMEOUT_MS: setting.milliseconds.default(180_000),
   /** longest silence between two pieces of an answer */
   GATEWAY_IDLE_TIMEOUT_MS: setting.milliseconds.default(60_000),
+  /**
+   * for autoscaling, what a worker of each pool serves: JSON such as `{"nc48": {"Phi-3-vision-128k-instruct": {"engines": 2}}}`,
+   * with `text` and `image` beside `engines` for other places of an engine than it reports
+   */
+  GATEWAY_POOLS: setting.json(Pools).default({}),
   /** how long a request waits while no engine of its model is ready; a node may be starting */
   GATEWAY_NO_ENGINE_HOLD_MS: setting.milliseconds.default(30_000),
-  /** a comment line on a stream that has been silent this long, and its headers if not sent yet */
+  /** a comment line, or an empty event on Azure's inference routes, on a stream that has been silent this long */
   GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
   /** unsent bytes at which a client that does not read is given up */
   GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),

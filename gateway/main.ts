@@ -1,22 +1,27 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { Failure } from '#contract/failure';
+import { useKeyPrefix } from '#contract/keys';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { createLog } from '#runtime/log';
 import { connectRedis, redisAnswers } from '#runtime/redis';
+import { redisTargets } from '#runtime/redis-target';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
 import { Idempotency } from './admission/idempotency.ts';
 import { Reservations } from './admission/reservations.ts';
+import { checkPools, workersWanted } from './admission/scale.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
 import { createApp } from './app.ts';
 import { createAsk } from './ask.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { loadConfig } from './config.ts';
 import { closeServer, Departure } from './departure.ts';
+import { createAzureInference } from './dialects/azure-inference.ts';
+import { azureOpenai, azureOpenaiCompletions } from './dialects/azure-openai.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
@@ -32,24 +37,25 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { createPrepare } from './prepare.ts';
 import { Relay } from './relay/relay.ts';
 
-const REDIS_LIMIT_MS = 5_000;
 const FAREWELL_MS = 1_000;
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
+  useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
-  const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR));
+  const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR), config.GATEWAY_DEPLOYMENTS);
+  const models = catalog.cards.map(({ name }) => name);
+  checkPools(config.GATEWAY_POOLS, models);
   const keys = config.GATEWAY_KEYS_FILE === undefined ? undefined : new LiveKeys(config.GATEWAY_KEYS_FILE, log);
   const replica = newIncarnation('g');
 
-  const url = config.GATEWAY_REDIS_URL;
-  const replyUrl = config.GATEWAY_REPLY_REDIS_URL ?? url;
-  const queueRedis = connectRedis(url, 'fail_fast', 'gateway', log);
-  const bodies = replyUrl === url ? queueRedis : connectRedis(replyUrl, 'fail_fast', 'gateway-bodies', log);
-  const reader = connectRedis(replyUrl, 'patient', 'gateway-replies', log);
+  const { queue, replies } = redisTargets('GATEWAY', config);
+  const queueRedis = connectRedis(queue, 'fail_fast', 'gateway', log);
+  const bodies = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'gateway-bodies', log);
+  const reader = connectRedis(replies, 'patient', 'gateway-replies', log);
   const connections = new Set([queueRedis, bodies, reader]);
-  await Promise.all([...connections].map((redis) => redisAnswers(redis, REDIS_LIMIT_MS)));
+  await Promise.all([...connections].map((redis) => redisAnswers(redis, config.GATEWAY_REDIS_WAIT_MS)));
 
   const registry = new WorkerRegistry(queueRedis, clock, log);
   const relay = new Relay({ reader, commands: bodies, control: queueRedis, replica, clock, log });
@@ -68,7 +74,7 @@ async function main(): Promise<void> {
     log,
   });
   const metrics: Metrics = createMetrics(prometheus, {
-    models: catalog.cards.map(({ name }) => name),
+    models,
     depth: (model, kind) => admission.depth(model, kind),
     lagMs: () => relay.lagMs,
   });
@@ -95,21 +101,27 @@ async function main(): Promise<void> {
       limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
     }),
   });
-  const only = catalog.cards.length === 1 ? catalog.cards[0] : undefined;
+  const deploymentName = config.GATEWAY_DEPLOYMENT_NAME;
+  const inference = createAzureInference(deploymentName);
   const app = createApp({
     catalog,
     clock,
     log,
     metrics,
     authenticate: authenticate(keys),
-    openai,
-    completions: openaiCompletions,
-    responses: openaiResponses,
-    tokenize: config.GATEWAY_TOKENIZE ? openaiTokenize : undefined,
-    score: createAzureScore({
-      deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
-      ...(only === undefined ? {} : { card: only.name }),
-    }),
+    deploymentName,
+    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    dialects: {
+      openai,
+      completions: openaiCompletions,
+      responses: openaiResponses,
+      tokenize: config.GATEWAY_TOKENIZE ? openaiTokenize : undefined,
+      score: createAzureScore({ deploymentName, errors: config.GATEWAY_SCORE_ERRORS }),
+      inference: inference.chat,
+      inferenceCompletions: inference.completions,
+      azureOpenai,
+      azureOpenaiCompletions,
+    },
     answer: createAnswer({
       prepare,
       ask,
@@ -130,21 +142,30 @@ async function main(): Promise<void> {
   });
   const internal = createInternalApp({
     registry: prometheus,
-    ready: () => departure.stage === 'serving' && queueRedis.status === 'ready' && reader.status === 'ready',
+    // Redis answered before anything listened here. If it goes away, all replicas would be taken out at once, and clients see
+    // refused connections in place of a 503 that says when to try again.
+    ready: () => departure.stage === 'serving',
     readyEngines: () => registry.readyEngines(),
+    workersWanted: (pool) =>
+      workersWanted(pool, {
+        pools: config.GATEWAY_POOLS,
+        slotsOf: (model) => catalog.find(model)?.engine.max_in_flight,
+        workers: () => registry.workers,
+        waiting: (model, kind) => admission.depth(model, kind),
+      }),
     status: () => ({ replica, stage: departure.stage, openRequests: relay.openCount, workers: registry.workers }),
   });
 
   await relay.start();
   registry.start();
-  await Promise.all(catalog.cards.map(({ name }) => admission.open(name)));
+  await Promise.all(models.map((model) => admission.open(model)));
   const internalServer = await listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
   const publicServer = await listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
   departure.watch(publicServer);
   answerBrokenRequests(publicServer, openai);
   if (keys === undefined)
     log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
-  log.info({ replica, port: config.GATEWAY_PORT, models: catalog.cards.map(({ name }) => name) }, 'listening');
+  log.info({ replica, port: config.GATEWAY_PORT, models }, 'listening');
 
   endWith(
     [

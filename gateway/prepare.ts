@@ -59,12 +59,14 @@ export function createPrepare(deps: PrepareDeps): Prepare {
 
 /**
  * A missing name means the only model served, or the only one that the caller may use.
- * @throws Failure `model_not_found`, `forbidden`, `invalid_request` when it is not clear which model is meant
+ * @param param where the caller can name it
+ * @throws Failure `model_not_found`, `forbidden`, `no_model_name` when it is not clear which model is meant
  */
 export function findCard(
   deps: Pick<PrepareDeps, 'catalog' | 'unknownModel'>,
   name: string | undefined,
   caller: Caller,
+  param = 'model',
 ): ModelCard {
   const cards = deps.catalog.cards.filter((card) => caller.mayUse(card));
   const only = cards.length === 1 ? cards[0] : undefined;
@@ -73,12 +75,12 @@ export function findCard(
   if (found !== undefined && caller.mayUse(found)) return found;
   if (found !== undefined || cards.length === 0)
     throw new Failure('forbidden', `the key ${caller.id} is not meant for ${found?.name ?? 'any model served here'}`, {
-      param: 'model',
+      param,
     });
   const served = cards.map((card) => card.name).join(', ');
   const message =
     name === undefined
-      ? `say in model which of the served models is meant: ${served}`
+      ? `say in ${param} which of the served models is meant: ${served}`
       : `the model ${JSON.stringify(name.slice(0, 100))} is not served here; served: ${served}`;
-  throw new Failure(name === undefined ? 'invalid_request' : 'model_not_found', message, { param: 'model' });
+  throw new Failure(name === undefined ? 'no_model_name' : 'model_not_found', message, { param });
 }

@@ -7,8 +7,25 @@ import { loadSettings, setting } from '#runtime/settings';
 const Settings = z.object({
   /** the gateways' Redis: queue, registry, control */
   WORKER_REDIS_URL: setting.redisUrl,
+  /** user to log in as, where the URL names none */
+  WORKER_REDIS_USERNAME: z.string().optional(),
+  /** its password, as it is: nothing needs to be encoded */
+  WORKER_REDIS_PASSWORD: z.string().optional(),
+  /** file with the password, in place of the above */
+  WORKER_REDIS_PASSWORD_FILE: z.string().optional(),
+  /** certificate authorities (PEM) to trust for rediss:// in place of the system's */
+  WORKER_REDIS_CA_FILE: z.string().optional(),
+  /** first part of every key, the same as the gateways' */
+  WORKER_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
+  /** how long a start waits for Redis to answer */
+  WORKER_REDIS_WAIT_MS: setting.milliseconds.default(5_000),
   /** the gateways' second Redis, if they have one */
   WORKER_REPLY_REDIS_URL: setting.redisUrl.optional(),
+  /** how to log in there, as above */
+  WORKER_REPLY_REDIS_USERNAME: z.string().optional(),
+  WORKER_REPLY_REDIS_PASSWORD: z.string().optional(),
+  WORKER_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
+  WORKER_REPLY_REDIS_CA_FILE: z.string().optional(),
   /** probes, status and metrics */
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** their port */

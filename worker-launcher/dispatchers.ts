@@ -21,27 +21,37 @@ const ENGINES_EACH = 4;
 
 /** All dispatcher processes of this launcher: each serves up to four engines and is started anew when it dies. */
 export class Dispatchers {
-  readonly #children: readonly DispatcherChild[];
+  readonly #deps: DispatchersDeps;
+  readonly #children: DispatcherChild[] = [];
   readonly #childOf = new Map<string, DispatcherChild>();
+  #started = false;
 
   constructor(deps: DispatchersDeps) {
-    const env = dispatcherEnvironment(deps.env);
-    const children: DispatcherChild[] = [];
-    for (let at = 0; at < deps.engineIds.length; at += ENGINES_EACH) {
-      const child = new DispatcherChild({ ...deps, env });
-      for (const id of deps.engineIds.slice(at, at + ENGINES_EACH)) this.#childOf.set(id, child);
-      children.push(child);
-    }
-    this.#children = children;
+    this.#deps = { ...deps, env: dispatcherEnvironment(deps.env) };
+    for (const id of deps.engineIds) this.#place(id);
   }
 
   start(): void {
+    this.#started = true;
     for (const child of this.#children) child.start();
   }
 
-  /** Tells the dispatcher of this engine what it is now. */
+  /** Tells the dispatcher of this engine what it is now; one that was not there at the start gets a place as well. */
   update(entry: EngineEntry): void {
-    this.#childOf.get(entry.id)?.update(entry);
+    (this.#childOf.get(entry.id) ?? this.#place(entry.id)).update(entry);
+  }
+
+  /** The first that has room, or one more. */
+  #place(engine: string): DispatcherChild {
+    let child = this.#children.find(({ places }) => places < ENGINES_EACH);
+    if (child === undefined) {
+      child = new DispatcherChild(this.#deps);
+      this.#children.push(child);
+      if (this.#started) child.start();
+    }
+    child.places += 1;
+    this.#childOf.set(engine, child);
+    return child;
   }
 
   /** What is in flight on an engine, as last reported; nothing once its dispatcher is gone. */
@@ -80,6 +90,8 @@ class DispatcherChild {
   #restart: NodeJS.Timeout | undefined;
   #deaths = 0;
   #ending = false;
+  /** engines that it serves */
+  places = 0;
   /** of the running process; absent until it is ready */
   incarnation: string | undefined;
 

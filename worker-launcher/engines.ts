@@ -75,7 +75,7 @@ export class Engines {
    * @returns when that is done, or was given up as a new engine did not become ready: the others keep the former card
    */
   reload(card: ModelCard, plan: EnginePlan): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#roll({ card, plan }));
+    this.#reloading = this.#reloading.then(() => this.#roll({ card, plan })).then(() => this.#watchGpus());
     return this.#reloading;
   }
 
@@ -93,13 +93,12 @@ export class Engines {
       const former = this.#supervisors.get(engine.id);
       const same = before.plan.engines.find(({ id }) => id === engine.id);
       if (this.#stopping) return;
-      if (former === undefined || same === undefined) {
-        log.error({ engine: engine.id }, 'one more engine needs a restart of this worker-launcher');
-        continue;
-      }
-      if (this.#startOf(same, before) === this.#startOf(engine, next)) continue;
-      log.info({ engine: engine.id }, 'the card changed: drained, then started anew');
-      await former.stop();
+      if (same !== undefined && this.#startOf(same, before) === this.#startOf(engine, next)) continue;
+      log.info(
+        { engine: engine.id },
+        same === undefined ? 'the card has a place for one more' : 'the card changed: drained, then started anew',
+      );
+      await former?.stop();
       if (this.#stopping) return;
       const supervisor = this.#supervise(engine, next);
       this.#supervisors.set(engine.id, supervisor);
@@ -233,9 +232,11 @@ export class Engines {
   }
 
   #watchGpus(): void {
-    const { config, plan, facts, env, log } = this.#deps;
+    clearInterval(this.#gpuTimer);
+    const { config, facts, env, log } = this.#deps;
+    const { plan } = this.#serving;
     const engines = new Map(plan.engines.filter(({ gpus }) => gpus.length > 0).map(({ id, gpus }) => [id, gpus]));
-    if (engines.size === 0) return;
+    if (engines.size === 0 || this.#stopping) return;
     const watch = new GpuWatch({
       engines,
       accepted: new Map(facts.gpus.map(({ uuid, ecc_errors }) => [uuid, ecc_errors ?? 0])),

@@ -4,6 +4,7 @@ import { parseCatalog, type ModelCard } from '#contract/model-card';
 import { endWith } from '#runtime/lifecycle';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis, redisAnswers } from '#runtime/redis';
+import { redisTargets } from '#runtime/redis-target';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './dispatchers.ts';
@@ -20,7 +21,6 @@ import { commandOnPath } from './preflight/vllm-version.ts';
 
 /** Composition root of the worker-launcher: settings, wiring, start, drain. */
 
-const REDIS_WITHIN_MS = 5_000;
 /** Without the process that started us, everything is over within this time. */
 const ORPHAN_LIMIT_MS = 8_000;
 const ORPHAN_ABANDON_MS = 2_000;
@@ -33,10 +33,10 @@ async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<Mach
   return sku === undefined ? facts : { ...facts, sku };
 }
 
-async function requireRedis(url: string, log: Log): Promise<void> {
-  const redis = connectRedis(url, 'patient', 'launcher-check', log);
+async function requireRedis(config: WorkerConfig, log: Log): Promise<void> {
+  const redis = connectRedis(redisTargets('WORKER', config).queue, 'patient', 'launcher-check', log);
   try {
-    await redisAnswers(redis, REDIS_WITHIN_MS);
+    await redisAnswers(redis, config.WORKER_REDIS_WAIT_MS);
   } finally {
     redis.disconnect();
   }
@@ -50,7 +50,7 @@ async function launch(): Promise<void> {
     chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
   const card = readCard();
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
-  await requireRedis(config.WORKER_REDIS_URL, log);
+  await requireRedis(config, log);
   // Before the machine is looked at: what a former launcher left holds its GPUs.
   const swept = await ledger.sweep();
   if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');

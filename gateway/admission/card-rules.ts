@@ -6,6 +6,9 @@ import type { ModelCard } from '#contract/model-card';
 import { LEAST_IMAGE_TOKENS, imageTokens, largestRatio } from './image-tokens.ts';
 import type { ImageShape } from './image-tokens.ts';
 
+/** Prompts in one request to a model whose card allows batches: one engine works on all of them at once. */
+const LARGEST_BATCH = 128;
+
 /** What the operator decides where the card leaves room. */
 export interface CardPolicy {
   /** a request above the card's largest answer: refused, or served with the largest */
@@ -62,11 +65,13 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
   };
   const checkBatch = ({ prompts, messagesParam }: ChatRequest): void => {
     const asked = prompts?.length ?? 1;
-    if (asked === 1 || limits.batch) return;
-    const message = `takes 1 prompt per request; ${messagesParam} holds ${String(asked)}`;
-    throw refuse('batch_not_supported', message, { param: messagesParam, asked, allowed: 1 });
+    const allowed = limits.batch ? LARGEST_BATCH : 1;
+    if (asked <= allowed) return;
+    const message = `takes ${counted(allowed, 'prompt')} per request; ${messagesParam} holds ${String(asked)}`;
+    throw refuse('batch_not_supported', message, { param: messagesParam, asked, allowed });
   };
   const checkChoices = ({ choices, prompts, maxTokensParam }: ChatRequest): void => {
+    if (choices === 1) return;
     const allowed = policy.maxChoices;
     const asked = choices * (prompts?.length ?? 1);
     if (asked <= allowed) return;

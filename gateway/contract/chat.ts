@@ -26,6 +26,9 @@ export interface ChatMessage {
 /** A bare prompt: a text, or ids of the model's tokens. */
 export type Prompt = string | readonly number[];
 
+/** The forms in which Azure's container writes the answers to bare prompts. */
+export type AnswerForm = 'table' | 'list';
+
 export interface ChatRequest {
   /** the engine's route, where it is not that of a conversation or, with prompts, of a bare prompt */
   readonly route?: '/v1/responses' | '/tokenize';
@@ -52,6 +55,8 @@ export interface ChatRequest {
   readonly choices: number;
   /** fields that the engine takes, under the engine's names, validated */
   readonly sampling: Readonly<Record<string, JsonValue>>;
+  /** how several answers of `/score` are written: a table of one row, or a list; absent: one answer to a conversation */
+  readonly answerForm?: AnswerForm;
   /** names of fields that were accepted and have no effect; told in the log and in a response header */
   readonly ignored: readonly string[];
 }
@@ -59,6 +64,14 @@ export interface ChatRequest {
 /** Where an image part stands, in the caller's words, such as `messages[0].content[1]`. */
 export function partPath(messagesParam: string, message: number, part: number): string {
   return `${messagesParam}[${String(message)}].content[${String(part)}]`;
+}
+
+/** What all events of one stream have in common. */
+export interface StreamIdentity {
+  readonly id: string;
+  /** seconds since 1970 */
+  readonly created: number;
+  readonly model: string;
 }
 
 /** Token counts as the engine reports them. */

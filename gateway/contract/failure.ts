@@ -6,6 +6,10 @@ export const FAILURES = {
   invalid_json: { status: 400, retryable: false, log: 'debug' },
   invalid_request: { status: 400, retryable: false, log: 'debug' },
   unsupported_parameter: { status: 400, retryable: false, log: 'debug' },
+  /** Several models are served, and the request does not say which one it means. */
+  no_model_name: { status: 400, retryable: false, log: 'debug' },
+  /** A route of a task that no model here has, such as embeddings. */
+  task_not_supported: { status: 400, retryable: false, log: 'debug' },
   too_many_images: { status: 400, retryable: false, log: 'debug' },
   batch_not_supported: { status: 400, retryable: false, log: 'debug' },
   max_tokens_exceeded: { status: 400, retryable: false, log: 'debug' },
@@ -16,6 +20,8 @@ export const FAILURES = {
   unauthorized: { status: 401, retryable: false, log: 'info' },
   forbidden: { status: 403, retryable: false, log: 'info' },
   model_not_found: { status: 404, retryable: false, log: 'debug' },
+  /** Azure's clients choose a deployment by path or header: the endpoint's own word, not the model's. */
+  deployment_not_found: { status: 404, retryable: false, log: 'debug' },
   route_not_found: { status: 404, retryable: false, log: 'debug' },
   method_not_allowed: { status: 405, retryable: false, log: 'debug' },
   /** A request with the same idempotency key is running; the other two: it has run and its answer is gone, it was another. */
@@ -42,9 +48,16 @@ export const FAILURES = {
 } as const satisfies Record<string, { status: number; retryable: boolean; log: 'debug' | 'info' | 'warn' | 'error' }>;
 export type FailureCode = keyof typeof FAILURES;
 
+/** A short value that a parameter must not have; never a prompt, never a picture. */
+export type ShortValue = string | number | boolean;
+
 export interface FailureOptions extends ErrorOptions {
   /** the field at fault as the caller wrote it, such as `messages[0].content[1]` */
   readonly param?: string;
+  /** what stood there */
+  readonly input?: ShortValue;
+  /** fields that do not belong into the body, each to be told by itself */
+  readonly extras?: readonly { readonly name: string; readonly input?: ShortValue }[];
   /** replaces the row's status; only for `engine_refused` */
   readonly status?: number;
   /** seconds for Retry-After; used on 429 and 503 only, capped at 120 */

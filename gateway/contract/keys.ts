@@ -1,6 +1,12 @@
 /** Every Redis key and channel of Penstock, one function each. Those of one model share a hash tag. */
 
-const tag = (model: string): string => `{penstock:${model}}`;
+let prefix = 'penstock';
+/** Sets the first part of every key, for two installations on one Redis; once, at start, the same in all programs. */
+export function useKeyPrefix(chosen: string): void {
+  prefix = chosen;
+}
+
+const tag = (model: string): string => `{${prefix}:${model}}`;
 
 export const keys = {
   /** BullMQ prefix of a model's two queues, which are named `text` and `image` */
@@ -16,15 +22,15 @@ export const keys = {
   /** hash: how far each caller's key has used one of a model's queues */
   shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
-  once: (hash: string): string => `penstock:once:${hash}`,
+  once: (hash: string): string => `${prefix}:once:${hash}`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
-  replies: (replica: string): string => `penstock:replies:${replica}`,
+  replies: (replica: string): string => `${prefix}:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */
-  workers: (): string => 'penstock:workers',
+  workers: (): string => `${prefix}:workers`,
   /** registry: what one dispatcher reports, as JSON */
-  worker: (incarnation: string): string => `penstock:worker:${incarnation}`,
+  worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
   /** Pub/Sub channel to one dispatcher */
-  control: (incarnation: string): string => `penstock:control:${incarnation}`,
+  control: (incarnation: string): string => `${prefix}:control:${incarnation}`,
 } as const;
 
 /** The replica's reply stream lapses this long after its last refresh, in milliseconds. */

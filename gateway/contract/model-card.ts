@@ -68,18 +68,24 @@ export const ModelCard = z.strictObject({
 });
 export type ModelCard = z.infer<typeof ModelCard>;
 
-/** The served models, found by name or alias. */
+/** The served models, found by name, alias or deployment. */
 export interface Catalog {
   readonly cards: readonly ModelCard[];
+  /** further names, given by the operator, under which Azure's clients know the cards */
+  readonly deployments: ReadonlyMap<string, ModelCard>;
   /** @returns undefined for a name that no card carries */
   find(name: string): ModelCard | undefined;
 }
 
 /**
  * Builds the catalog from parsed card files.
- * @throws Error that names the file and every bad field, or a name that two cards claim
+ * @param deployments each a further name, and the name or alias of its card
+ * @throws Error that names the file and every bad field, a name that two cards claim, or a deployment without a card
  */
-export function parseCatalog(files: readonly { readonly file: string; readonly value: unknown }[]): Catalog {
+export function parseCatalog(
+  files: readonly { readonly file: string; readonly value: unknown }[],
+  deployments: readonly (readonly [name: string, card: string])[] = [],
+): Catalog {
   if (files.length === 0) throw new Error('no model card found');
   const cards = files.map(({ file, value }) => {
     const parsed = ModelCard.safeParse(value);
@@ -96,5 +102,13 @@ export function parseCatalog(files: readonly { readonly file: string; readonly v
       byName.set(name, card);
     }
   }
-  return { cards, find: (name) => byName.get(name) };
+  const named = new Map<string, ModelCard>();
+  for (const [name, cardName] of deployments) {
+    const card = byName.get(cardName);
+    if (card === undefined) throw new Error(`the deployment ${name} is of ${cardName}, which no model card is named`);
+    if ((named.get(name) ?? byName.get(name) ?? card) !== card)
+      throw new Error(`the deployment ${name} has the name of another model`);
+    named.set(name, card);
+  }
+  return { cards, deployments: named, find: (name) => byName.get(name) ?? named.get(name) };
 }

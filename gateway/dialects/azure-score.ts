@@ -1,187 +1,156 @@
 import { z } from 'zod';
-import type { ChatRequest, JsonValue } from '#contract/chat';
+import type { AnswerForm, ChatRequest, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import type { Dialect, Rendered } from './dialect.ts';
-import { IgnoredNames, isAbsent, isObject, readField } from './fields.ts';
+import type { ModelCard } from '#contract/model-card';
+import type { AnswerFacts, Dialect } from './dialect.ts';
+import { IgnoredNames, isAbsent, isObject, kind } from './fields.ts';
 import { readMessages } from './messages.ts';
-import { errorObject, retryHeaders } from './openai-errors.ts';
-import { readChoices, readPositive, readSampling } from './sampling.ts';
+import { isPrompt } from './openai-completions.ts';
+import { renderScoreFailure, type ScoreErrors } from './score-failure.ts';
+import { readParameters } from './score-parameters.ts';
 
-const MESSAGES = 'input_data.input_string';
-const PARAMETERS = 'input_data.parameters';
-const SHAPE = `{"input_data": {"input_string": [{"role": "user", "content": …}], "parameters": {…}}}`;
+const INPUT = 'input_data.input_string';
+const CHAT_SHAPE = `{"input_data": {"input_string": [{"role": "user", "content": …}], "parameters": {…}}}`;
+const TEXT_SHAPE = `{"input_data": {"input_string": ["…"], "parameters": {…}}}`;
 
-/** Names for the answer's length; the first that is present counts, as in Azure's container. */
-const MAX_TOKENS = ['max_new_tokens', 'max_gen_len', 'max_tokens'] as const;
-/** Handed to the engine as they are; each is a key of `SAMPLING`. */
-export const PASSED = [
-  'temperature',
-  'top_p',
-  'top_k',
-  'presence_penalty',
-  'frequency_penalty',
-  'stop',
-  'stop_token_ids',
-  'ignore_eos',
-  'logprobs',
-  'skip_special_tokens',
-  'use_beam_search',
-  'length_penalty',
-] as const;
-const READ: ReadonlySet<string> = new Set([...MAX_TOKENS, ...PASSED, 'n', 'do_sample', 'eos_token_id']);
-
-/** Statuses that Azure's endpoint itself answers; all others come from its container and are wrapped into 424. */
-const ENDPOINT_STATUSES: ReadonlySet<number> = new Set([401, 403, 405, 408, 429, 499, 503]);
-
-const Answer = z.object({
+const ChatAnswer = z.object({
   choices: z.tuple([z.object({ message: z.object({ content: z.string().nullish() }) })]).rest(z.unknown()),
 });
+const TextAnswer = z.object({ choices: z.array(z.object({ index: z.int(), text: z.string() })) });
 
 /**
- * `POST /score` of an Azure ML managed online endpoint, task chat-completion: request shape and parameters as the
- * container of Azure's catalog models reads them, failures as the endpoint in front of it answers them.
- * @param options.deploymentName what the header `azureml-model-deployment` says
- * @param options.card name of the card of the model behind this route, told when a batch is refused
+ * `POST /score` of an Azure ML managed online endpoint: request shapes and parameters as the container of Azure's
+ * catalog models reads them, by the task of the model's card; failures as the endpoint in front of it answers them.
+ * @param options.deploymentName what the header `azureml-model-deployment` says when nothing else was chosen
  */
-export function createAzureScore(options: { readonly deploymentName: string; readonly card?: string }): Dialect {
-  const deployment = { 'azureml-model-deployment': options.deploymentName };
+export function createAzureScore(options: { readonly deploymentName: string; readonly errors?: ScoreErrors }): Dialect {
+  const { deploymentName, errors = 'endpoint' } = options;
   return {
     name: 'azure_score',
-    parse: (body) => parse(body, options.card),
-    renderAnswer: (engineBody) => ({
+    headers: { 'azureml-model-deployment': deploymentName, 'azureml-model-session': deploymentName },
+    parse: (body, said) => (said?.card?.task === 'text-generation' ? parsePrompts(body) : parseChat(body, said?.card)),
+    renderAnswer: (engineBody, { form, modelMs }) => ({
       status: 200,
-      headers: { 'content-type': 'application/json', ...deployment },
-      body: JSON.stringify({ output: outputOf(engineBody) }),
+      headers: { 'content-type': 'application/json', 'ms-azureml-model-time': String(Math.round(modelMs)) },
+      body: JSON.stringify(answerOf(engineBody, form)),
     }),
-    renderFailure: (failure) => renderFailure(failure, deployment),
+    renderFailure: (failure) => renderScoreFailure(failure, errors),
     /** This route never streams. */
     renderStreamFailure: () => '',
   };
 }
 
-function parse(body: unknown, card: string | undefined): ChatRequest {
+/** One conversation: `input_data` with `input_string` and `parameters`; parameters one level higher have no effect. */
+function parseChat(body: unknown, card: ModelCard | undefined): ChatRequest {
   const ignored = new IgnoredNames();
-  const inputData = readInputData(body, ignored);
+  const inputData = readInputData(body, ignored, CHAT_SHAPE);
   const input = inputData['input_string'];
-  if (Array.isArray(input)) refuseLists(input, card);
-  else throw shape(MESSAGES, isAbsent(input) ? 'a list of messages, and is missing' : 'a list of messages');
-  const parameters = inputData['parameters'] ?? {};
-  if (!isObject(parameters)) throw shape(PARAMETERS, 'an object');
-  for (const [name, value] of Object.entries(parameters))
-    if (!READ.has(name) && !isAbsent(value)) ignored.add(`parameters.${name}`);
-  const limits = MAX_TOKENS.map((name) => {
-    const param = `${PARAMETERS}.${name}`;
-    return { param, tokens: readPositive(parameters[name], param) };
-  });
-  const limit = limits.find(({ tokens }) => tokens !== undefined);
-  const sampling = readParameters(parameters);
-  return {
-    messages: readMessages(input, MESSAGES, ignored),
-    stream: false,
-    includeUsage: false,
-    ...(limit?.tokens === undefined ? {} : { maxTokens: limit.tokens }),
-    maxTokensParam: limit?.param ?? `${PARAMETERS}.max_new_tokens`,
-    messagesParam: MESSAGES,
-    choices: readChoices(parameters['n'], `${PARAMETERS}.n`, sampling),
-    sampling,
-    ignored: ignored.list(),
-  };
+  if (Array.isArray(input)) refuseLists(input, card?.name);
+  else throw shape(INPUT, isAbsent(input) ? 'a list of messages, and is missing' : 'a list of messages', CHAT_SHAPE);
+  const task = card?.modalities.input.includes('image') === false ? 'chat' : 'chat-with-images';
+  const at = 'input_data.parameters';
+  const parameters = readParameters(parametersOf(inputData, at, CHAT_SHAPE), at, task, ignored);
+  const messages = readMessages(input, INPUT, ignored);
+  const fixed = { stream: false, includeUsage: false, messagesParam: INPUT };
+  return { ...fixed, ...parameters, messages, ignored: ignored.list() };
+}
+
+/** Prompts, each to be continued: in `input_string`, or `input_data` is the list and `params` stand beside it. */
+function parsePrompts(body: unknown): ChatRequest {
+  const ignored = new IgnoredNames();
+  const isList = isObject(body) && Array.isArray(body['input_data']);
+  const at = isList ? 'input_data' : INPUT;
+  const inputData = isList ? readList(body, ignored) : readInputData(body, ignored, TEXT_SHAPE);
+  const prompts = readPrompts(inputData['input_string'], at);
+  const from = isList ? 'params' : 'input_data.parameters';
+  const parameters = readParameters(parametersOf(inputData, from, TEXT_SHAPE), from, 'text-generation', ignored);
+  // Of several answers to a prompt only the first would be returned.
+  if (parameters.choices > 1) ignored.add('parameters.n');
+  const fixed = { stream: false, includeUsage: false, messagesParam: at, messages: [], choices: 1 };
+  const answerForm: AnswerForm = isList ? 'list' : 'table';
+  return { ...parameters, ...fixed, prompts, answerForm, ignored: ignored.list() };
 }
 
 /** Finds the object that holds everything; the other published shapes belong to other tasks or servers. */
-function readInputData(body: unknown, ignored: IgnoredNames): Readonly<Record<string, unknown>> {
-  if (!isObject(body)) throw shape('the body', 'an object');
+function readInputData(body: unknown, ignored: IgnoredNames, expected: string): Readonly<Record<string, unknown>> {
+  if (!isObject(body)) throw shape('the body', 'an object', expected);
   const { input_data: inputData, ...outer } = body;
   if (isAbsent(inputData)) {
     const instead = ['inputs', 'messages'].find((name) => name in outer);
-    throw shape(
-      'input_data',
-      `an object, and is missing${instead === undefined ? '' : `; ${instead} is not read here`}`,
-    );
+    const besides = instead === undefined ? '' : `; ${instead} is not read here`;
+    throw shape('input_data', `an object, and is missing${besides}`, expected);
   }
-  if (!isObject(inputData)) throw shape('input_data', 'an object');
-  for (const [name, value] of Object.entries(outer)) if (!isAbsent(value)) ignored.add(name);
-  for (const [name, value] of Object.entries(inputData))
-    if (name !== 'input_string' && name !== 'parameters' && !isAbsent(value)) ignored.add(`input_data.${name}`);
+  if (!isObject(inputData)) throw shape('input_data', 'an object', expected);
+  ignoreBut([], outer, '', ignored);
+  ignoreBut(['input_string', 'parameters'], inputData, 'input_data.', ignored);
   return inputData;
+}
+
+function readList(body: Readonly<Record<string, unknown>>, ignored: IgnoredNames): Readonly<Record<string, unknown>> {
+  ignoreBut(['input_data', 'params'], body, '', ignored);
+  return { input_string: body['input_data'], parameters: body['params'] };
+}
+
+function parametersOf(
+  { parameters = {} }: Readonly<Record<string, unknown>>,
+  at: string,
+  expected: string,
+): Readonly<Record<string, unknown>> {
+  if (isAbsent(parameters)) return {};
+  if (isObject(parameters)) return parameters;
+  throw shape(at, 'an object', expected);
+}
+
+function ignoreBut(
+  known: readonly string[],
+  object: Readonly<Record<string, unknown>>,
+  prefix: string,
+  ignored: IgnoredNames,
+): void {
+  for (const [name, value] of Object.entries(object))
+    if (!known.includes(name) && !isAbsent(value)) ignored.add(prefix + name);
 }
 
 function refuseLists(input: readonly unknown[], card: string | undefined): void {
   if (!input.some((item) => Array.isArray(item))) {
-    if (input.some((item) => typeof item === 'string')) throw shape(MESSAGES, 'a list of messages, not of texts');
+    if (input.some((item) => typeof item === 'string'))
+      throw shape(INPUT, 'a list of messages, not of texts', CHAT_SHAPE);
     return;
   }
-  if (input.length === 1) throw shape(MESSAGES, 'one conversation: a list of messages, not a list of lists');
-  const message = `${card ?? 'this model'} takes 1 conversation per request; ${MESSAGES} holds ${String(input.length)}`;
+  if (input.length === 1) throw shape(INPUT, 'one conversation: a list of messages, not a list of lists', CHAT_SHAPE);
+  const message = `${card ?? 'this model'} takes 1 conversation per request; ${INPUT} holds ${String(input.length)}`;
   throw new Failure('batch_not_supported', message, {
-    param: MESSAGES,
+    param: INPUT,
     asked: input.length,
     allowed: 1,
     ...(card === undefined ? {} : { card }),
   });
 }
 
-function readParameters(parameters: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
-  const sampling = readSampling(parameters, PASSED, `${PARAMETERS}.`);
-  const eos = parameters['eos_token_id'];
-  if (!isAbsent(eos)) {
-    const ids = readField(EOS, eos, `${PARAMETERS}.eos_token_id`);
-    sampling['stop_token_ids'] = Array.isArray(ids) ? ids : [ids];
-  }
-  const sample = parameters['do_sample'];
-  const greedy = !isAbsent(sample) && readField(FLAG, sample, `${PARAMETERS}.do_sample`) === false;
-  if (greedy || sampling['use_beam_search'] === true) sampling['temperature'] = 0;
-  return sampling;
+function readPrompts(value: unknown, at: string): readonly [Prompt, ...Prompt[]] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [];
+  const wrong = list.findIndex((item) => typeof item !== 'string' || !isPrompt(item));
+  const [first, ...more] = list.filter(isPrompt);
+  if (first !== undefined && wrong === -1) return [first, ...more];
+  if (wrong === -1)
+    throw shape(at, `a list of prompts, at least one${Array.isArray(value) ? '' : kind(value)}`, TEXT_SHAPE);
+  throw shape(`${at}[${String(wrong)}]`, `a prompt: a text, not empty${kind(list[wrong])}`, TEXT_SHAPE);
 }
 
-const id = z.int().min(0);
-const EOS = { schema: z.union([id, z.array(id)]), form: 'a token id or a list of token ids' };
-const FLAG = { schema: z.boolean(), form: 'true or false' };
-
-function shape(param: string, wanted: string): Failure {
-  const text = `${param} must be ${wanted}; expected input_data.input_string as in ${SHAPE}`;
+function shape(param: string, wanted: string, expected: string): Failure {
+  const text = `${param} must be ${wanted}; expected input_data.input_string as in ${expected}`;
   return new Failure('invalid_request', text, param === 'the body' ? {} : { param });
 }
 
-/** The answer's text as the model gave it, untrimmed; an answer without text is empty. */
-function outputOf(engineBody: Buffer): string {
+/** The texts as the model gave them, untrimmed; an answer without text is empty. */
+function answerOf(engineBody: Buffer, form: AnswerFacts['form']): unknown {
   try {
-    return Answer.parse(JSON.parse(engineBody.toString('utf8'))).choices[0].message.content ?? '';
+    const answer: unknown = JSON.parse(engineBody.toString('utf8'));
+    if (form === undefined) return { output: ChatAnswer.parse(answer).choices[0].message.content ?? '' };
+    const choices = TextAnswer.parse(answer).choices.toSorted((a, b) => a.index - b.index);
+    const texts = choices.map(({ text }) => text);
+    return form === 'list' ? texts : [Object.fromEntries(texts.map((text, index) => [String(index), text]))];
   } catch (cause) {
     throw new Failure('engine_failed', 'the model gave an answer that cannot be read', { cause });
   }
-}
-
-/**
- * The endpoint's rules: what its container would have said becomes 424 with the container's status in a header; a late
- * answer is 408; too many requests is an empty text; a key that is not known is the endpoint's own word. The body serves all readers: OpenAI's, azure-core's (`x-ms-error-code`
- * equals `error.code`, `details` is a list) and those that walk FastAPI's `detail`.
- */
-function renderFailure(failure: Failure, deployment: Readonly<Record<string, string>>): Rendered {
-  const own = failure.code === 'deadline_exceeded' ? 408 : failure.status;
-  const headers = { ...deployment, ...retryHeaders(failure), 'x-ms-error-code': failure.code };
-  if (own === 429) {
-    const reason = { 'content-type': 'text/plain', 'ms-azureml-model-error-reason': 'too_many_pending_request' };
-    return { status: own, headers: { ...headers, ...reason }, body: '' };
-  }
-  if (own === 401)
-    return { status: own, headers: { ...headers, 'content-type': 'text/plain' }, body: 'key_auth_access_denied' };
-  const body = JSON.stringify({
-    error: { ...errorObject(failure), status: own, details: [] },
-    ...(failure.options.param === undefined ? {} : { detail: [detailOf(failure, failure.options.param)] }),
-  });
-  const json = { ...headers, 'content-type': 'application/json' };
-  if (ENDPOINT_STATUSES.has(own)) return { status: own, headers: json, body };
-  const wrapped = { 'ms-azureml-model-error-statuscode': String(own), 'ms-azureml-model-error-reason': 'model_error' };
-  return { status: 424, headers: { ...json, ...wrapped }, body };
-}
-
-/** One entry as FastAPI writes them, without `input`: it could be a prompt. */
-function detailOf(failure: Failure, param: string): Record<string, JsonValue> {
-  const loc = param.split(/[.[\]]+/).filter((key) => key !== '');
-  return {
-    type: 'value_error',
-    loc: ['body', ...loc.map((key) => (/^\d+$/.test(key) ? Number(key) : key))],
-    msg: failure.message,
-  };
 }

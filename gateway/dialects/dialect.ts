@@ -1,5 +1,6 @@
-import type { ChatRequest } from '#contract/chat';
+import type { AnswerForm, ChatRequest, StreamIdentity } from '#contract/chat';
 import type { Failure } from '#contract/failure';
+import type { ModelCard } from '#contract/model-card';
 
 /** A whole HTTP answer, ready to be written. */
 export interface Rendered {
@@ -8,13 +9,32 @@ export interface Rendered {
   readonly body: string | Buffer;
 }
 
+/** What a dialect may read of a request besides its body. */
+export interface Said {
+  /** by their names in small letters */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** of the model behind a route whose bodies name none */
+  readonly card?: ModelCard;
+}
+
+/** What an answer's form depends on. */
+export interface AnswerFacts {
+  readonly form?: AnswerForm;
+  /** from the queue to the whole answer, in milliseconds */
+  readonly modelMs: number;
+}
+
 /** One API shape of callers: objects and bytes in, objects and bytes out; pure. */
 export interface Dialect {
-  readonly name: 'openai' | 'azure_score';
+  readonly name: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai';
+  /** of every answer, also of refusals */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** a further header that says the request's id */
+  readonly requestIdHeader?: string;
   /** @throws Failure that names the field at fault in the caller's words */
-  parse(body: unknown): ChatRequest;
+  parse(body: unknown, said?: Said): ChatRequest;
   /** The engine's whole, successful, non-streamed answer, as its bytes came. */
-  renderAnswer(engineBody: Buffer): Rendered;
+  renderAnswer(engineBody: Buffer, facts: AnswerFacts): Rendered;
   /** Before the first byte: status, headers and body as this dialect's callers expect them. */
   renderFailure(failure: Failure): Rendered;
   /**
@@ -22,4 +42,8 @@ export interface Dialect {
    * @param eventsBefore events that the client has, where the API numbers them
    */
   renderStreamFailure(failure: Failure, eventsBefore: number): string;
+  /** Callers notice a broken stream by its connection, which is cut after the event that tells of it. */
+  readonly cutsBrokenStreams?: boolean;
+  /** An event without text that keeps a silent stream open, where callers read no comments. Absent: comments do. */
+  readonly emptyEvent?: (stream: StreamIdentity) => string;
 }

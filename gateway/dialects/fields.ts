@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
+import type { ShortValue } from '#contract/failure';
 
 /** A value's schema, and what it must be in words that a caller understands. */
 export interface Field {
@@ -23,7 +24,17 @@ export function readField(field: Field, value: unknown, param: string): JsonValu
     param,
   );
   const fault = at === param ? got(value) : `; the fault is at ${at}`;
-  throw new Failure('invalid_request', `${param} must be ${field.form}${fault}`, { param: at });
+  const input = at === param ? shortValue(value) : undefined;
+  const options = { param: at, ...(input === undefined ? {} : { input }) };
+  throw new Failure('invalid_request', `${param} must be ${field.form}${fault}`, options);
+}
+
+const LONGEST_QUOTED = 32;
+
+/** A scalar that may be quoted to its sender; undefined for anything longer. */
+export function shortValue(value: unknown): ShortValue | undefined {
+  if (typeof value === 'number' || typeof value === 'boolean') return value;
+  return typeof value === 'string' && value.length <= LONGEST_QUOTED ? value : undefined;
 }
 
 /** `, got 3`: a short scalar itself, of anything else only its kind. */
@@ -31,8 +42,15 @@ export function got(value: unknown): string {
   if (value === undefined) return ', and is missing';
   if (value === null || typeof value === 'number' || typeof value === 'boolean') return `, got ${String(value)}`;
   if (typeof value === 'string')
-    return value.length <= 32 ? `, got ${JSON.stringify(value)}` : `, got a text of ${String(value.length)} characters`;
+    return value.length <= LONGEST_QUOTED
+      ? `, got ${JSON.stringify(value)}`
+      : `, got a text of ${String(value.length)} characters`;
   return Array.isArray(value) ? ', got a list' : ', got an object';
+}
+
+/** Says what kind of value stood there, never a text itself: it may be somebody's prompt. */
+export function kind(value: unknown): string {
+  return typeof value === 'string' ? ', got a text' : got(value);
 }
 
 /** An object as JSON has them: neither a list nor null. */
@@ -43,6 +61,11 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
 /** Typed clients send every field of their class; null then means that it was not set. */
 export function isAbsent(value: unknown): value is null | undefined {
   return value === undefined || value === null;
+}
+
+/** Neither absent nor empty: to clients that send all their fields, `''` and `[]` mean nothing either. */
+export function isSet(value: unknown): boolean {
+  return !isAbsent(value) && value !== '' && !(Array.isArray(value) && value.length === 0);
 }
 
 const MAX_DEPTH = 64;

@@ -1,7 +1,7 @@
 import { ROLES } from '#contract/chat';
 import type { ChatMessage, ContentPart, JsonValue, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { got, isAbsent, isJson, isObject, isWellFormed } from './fields.ts';
+import { got, isAbsent, isJson, isObject, isWellFormed, kind } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
 
 const IMAGE_FORM = '{"type": "image_url", "image_url": {"url": "https://… or data:image/png;base64,…"}}';
@@ -91,11 +91,6 @@ function refuseUuid(value: Readonly<Record<string, unknown>>, at: string): void 
 function wellFormed(text: string, at: string): string {
   if (isWellFormed(text)) return text;
   throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
-}
-
-/** Says what kind of value stood there, never the value: it may be somebody's prompt. */
-function kind(value: unknown): string {
-  return typeof value === 'string' ? ', got a text' : got(value);
 }
 
 function bad(param: string, problem: string): Failure {

@@ -34,7 +34,7 @@ const SHARED: readonly string[] = Object.keys(SAMPLING).filter((name) => !CHAT_O
 const LOGPROBS = { schema: z.int().min(0).max(20), form: 'a whole number from 0 to 20' };
 const SPECIAL_TOKENS = { schema: z.boolean(), form: 'true or false' };
 /** More answers than are shown, to choose from: engines no longer do that. */
-const BEST_OF = { schema: z.literal(1), form: '1, as no other answers are made than those asked for with n' };
+export const BEST_OF = { schema: z.literal(1), form: '1, as no other answers are made than those asked for with n' };
 
 const READ: ReadonlySet<string> = new Set([
   'prompt',
@@ -91,7 +91,7 @@ function readPrompts(value: unknown): readonly [Prompt, ...Prompt[]] {
   throw new Failure('invalid_request', problem + found, { param: at });
 }
 
-function isPrompt(value: unknown): value is Prompt {
+export function isPrompt(value: unknown): value is Prompt {
   if (typeof value === 'string') return value !== '' && isWellFormed(value);
   return Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && id >= 0);
 }

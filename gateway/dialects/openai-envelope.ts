@@ -1,7 +1,7 @@
 import type { ChatRequest } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { got, isAbsent, isObject } from './fields.ts';
+import { got, isAbsent, isObject, isSet } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
 import { readChoices, readPositive } from './sampling.ts';
@@ -50,8 +50,7 @@ export function readEnvelope(
 /** @throws Failure `unsupported_parameter` for a field of `refused` that is set; null, '' and [] are not set */
 export function refuseFields(body: Readonly<Record<string, unknown>>, refused: Readonly<Record<string, string>>): void {
   for (const [name, why] of Object.entries(refused)) {
-    const value = body[name];
-    if (!isAbsent(value) && value !== '' && !(Array.isArray(value) && value.length === 0))
+    if (isSet(body[name]))
       throw new Failure('unsupported_parameter', `${name} is not accepted: ${why}`, { param: name });
   }
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Catalog } from '#contract/model-card';
-import { PASSED } from './azure-score.ts';
+import { PASSED } from './score-parameters.ts';
 import { SAMPLING } from './sampling.ts';
 
 /**

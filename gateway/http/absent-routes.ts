@@ -2,8 +2,8 @@ import type { RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
 import type { Catalog } from '#contract/model-card';
 
-/** Where OpenAI's and Azure's clients put the paths of OpenAI's API. */
-const BASES = ['/v1', '/openai/v1', '/openai'] as const;
+/** Where Azure's clients find the paths of OpenAI's API. */
+const AZURE_BASES = ['/openai/v1', '/openai'] as const;
 
 const SERVED = 'served are /v1/chat/completions, /v1/completions, /v1/responses, /v1/models and /score';
 const TEXT_ONLY = `the models here read text and pictures and answer in text; ${SERVED}`;
@@ -36,14 +36,19 @@ const BATCHES = ['batches', 'files', 'uploads'] as const;
 
 interface AbsentRoute {
   readonly paths: string[];
+  /** the same where Azure's clients look for it */
+  readonly azurePaths: string[];
   readonly refuse: RequestHandler;
 }
 
 /** Refusals by name, in the place of a bare 404; no job is made. */
 export function absentRoutes(catalog: Catalog): AbsentRoute[] {
-  const under = (path: string): string[] => BASES.map((base) => `${base}/${path}`);
+  const under = (...paths: readonly string[]) => ({
+    paths: paths.map((path) => `/v1/${path}`),
+    azurePaths: AZURE_BASES.flatMap((base) => paths.map((path) => `${base}/${path}`)),
+  });
   const routes = Object.entries(ABSENT).map(([path, instead]) => ({
-    paths: under(path),
+    ...under(path),
     refuse: refusal((asked) => new Failure('route_not_found', `${asked} is not served: ${instead}`)),
   }));
   const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
@@ -56,8 +61,8 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
     );
   return [
     ...routes,
-    { paths: ['/tokenize', '/detokenize'], refuse: refusal(noTokens) },
-    { paths: BATCHES.flatMap(under), refuse: refusal(noBatch) },
+    { paths: ['/tokenize', '/detokenize'], azurePaths: [], refuse: refusal(noTokens) },
+    { ...under(...BATCHES), refuse: refusal(noBatch) },
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import type { ChatRequest, Usage } from '#contract/chat';
+import type { AnswerForm, ChatRequest, StreamIdentity, Usage } from '#contract/chat';
 import { toFailure } from '#contract/failure';
 import type { EnginePath } from '#contract/job';
 import type { Clock } from '#runtime/clock';
@@ -9,13 +9,15 @@ import { HeldBody } from '../held-body.ts';
 import { ANYONE } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
-import { answerForm } from '../relay/answer-form.ts';
 import { neverContinued } from '../relay/continuation.ts';
+import { EmptyEvents } from '../relay/empty-events.ts';
+import { engineAnswer } from '../relay/engine-answer.ts';
 import { SentBytes } from '../relay/sent-bytes.ts';
+import { countTokensFor } from './count-tokens.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 import { RefusalProbe } from './refusal-probe.ts';
-import { StreamReply } from './stream-reply.ts';
+import { StreamReply, type StreamReplyOptions } from './stream-reply.ts';
 import { WholeReply } from './whole-reply.ts';
 
 export interface AnswerDeps {
@@ -37,6 +39,7 @@ interface Ready {
   readonly stream: boolean;
   readonly passUsage: boolean;
   readonly messagesParam: string;
+  readonly form: AnswerForm | undefined;
   /** why a cut stream of it could never go on elsewhere */
   readonly never: string | undefined;
 }
@@ -48,6 +51,8 @@ export interface Answer {
   deliver(res: Response, ready: Ready): Promise<void>;
 }
 
+/** A client that does not read its error event is cut off after this, in milliseconds. */
+const CUT_MS = 10_000;
 const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
 
 export function createAnswer(deps: AnswerDeps): Answer {
@@ -76,6 +81,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
         stream: request.stream,
         passUsage: request.includeUsage,
         messagesParam: request.messagesParam,
+        form: request.answerForm,
         never: neverGoesOn(path, request),
       };
     },
@@ -98,21 +104,22 @@ function neverGoesOn(path: EnginePath, { sampling, choices }: ChatRequest): stri
   return path === '/v1/responses' ? 'responses' : 'not_chat';
 }
 
-async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam }: Ready): Promise<void> {
+async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam, form }: Ready): Promise<void> {
   const context = requestContext(res);
-  const form = answerForm(question.path);
-  const reply = new WholeReply(form, messagesParam);
+  const answer = engineAnswer(question.path);
+  const reply = new WholeReply(answer, messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
-  noteUsage(deps, context, form.usage(reply.body));
+  noteUsage(deps, context, answer.usage(reply.body));
   context.firstByteAt = deps.clock();
-  send(res, context.dialect.renderAnswer(reply.body));
+  const modelMs = deps.clock() - (context.phases.enqueuedAt ?? context.arrivedAt);
+  send(res, context.dialect.renderAnswer(reply.body, { modelMs, ...(form === undefined ? {} : { form }) }));
 }
 
 async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Promise<void> {
   const { clock, keepAliveMs, slowClientBytes } = deps;
   const context = requestContext(res);
   const reply = new StreamReply(res, {
-    form: answerForm(ready.question.path),
+    answer: engineAnswer(ready.question.path),
     messagesParam: ready.messagesParam,
     passUsage: ready.passUsage,
     model: ready.question.model,
@@ -121,7 +128,9 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
       context.fields['continuation'] = outcome;
       deps.metrics.continuations.inc({ outcome });
     },
+    countTokens: countTokensFor(ready.question, deps.ask, deps.bodies, context.signal),
     keepAliveMs,
+    ...emptyEvents(context, ready.question),
     slowClientBytes,
     clock,
     onFirstByte: () => {
@@ -133,17 +142,40 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
     await deps.ask(ready.question, asked, context.phases, context.signal);
     res.end();
   } catch (error) {
-    // Once the headers are out, the end is told inside the stream, and no `[DONE]` follows.
     if (!res.headersSent) throw error;
     const failure = toFailure(error);
     Object.assign(context.fields, { failure: failure.code, cause: failure.cause ?? failure.message });
-    res.end(context.dialect.renderStreamFailure(failure, reply.passed));
+    endBroken(res, context, context.dialect.renderStreamFailure(failure, reply.passed));
   } finally {
     reply.close();
     context.fields['bytes'] = reply.bytes;
     noteUsage(deps, context, reply.usage);
     noteTimes(deps, context, reply.usage);
   }
+}
+
+/** What keeps the stream of a client open that reads no comments. */
+function emptyEvents({ dialect, phases }: RequestContext, { model, path }: Question): Partial<StreamReplyOptions> {
+  if (dialect.emptyEvent === undefined) return {};
+  const prefix = path === '/v1/completions' ? 'cmpl' : 'chatcmpl';
+  const newIdentity = (): StreamIdentity => ({
+    id: `${prefix}-${phases.requestId}`,
+    created: Math.floor(Date.now() / 1_000),
+    model,
+  });
+  return { emptyEvents: new EmptyEvents(dialect.emptyEvent, newIdentity) };
+}
+
+/** The end of a stream that is not whole is told in it, and no `[DONE]` follows. */
+function endBroken(res: Response, context: RequestContext, event: string): void {
+  if (context.dialect.cutsBrokenStreams !== true) {
+    res.end(event);
+    return;
+  }
+  context.isCut = true;
+  const cut = (): void => void res.destroy();
+  res.write(event, cut);
+  setTimeout(cut, CUT_MS).unref();
 }
 
 function noteRequest(context: RequestContext, request: ChatRequest, res: Response): void {

@@ -7,6 +7,8 @@ export interface InternalDeps {
   /** this replica can take requests */
   readonly ready: () => boolean;
   readonly readyEngines: () => number;
+  /** @returns undefined for an unknown pool @throws while Redis is away */
+  readonly workersWanted: (pool: string) => Promise<number | undefined>;
   readonly status: () => { replica: string; stage: string; openRequests: number; workers: readonly WorkerReport[] };
 }
 
@@ -22,6 +24,17 @@ export function createInternalApp(deps: InternalDeps): Express {
     const engines = deps.readyEngines();
     const ok = deps.ready() && (req.query['workers'] !== '1' || engines > 0);
     res.status(ok ? 200 : 503).json({ status: ok ? 'ok' : 'not ready', readyEngines: engines });
+  });
+  // What KEDA's metrics-api scaler asks; without a number it keeps the pool as its fallback says.
+  app.get('/scale/:pool', async (req, res) => {
+    const { pool } = req.params;
+    try {
+      const workersWanted = await deps.workersWanted(pool);
+      if (workersWanted === undefined) res.status(404).json({ error: `there is no pool '${pool}'; see GATEWAY_POOLS` });
+      else res.json({ workersWanted });
+    } catch {
+      res.status(503).json({ error: 'the queue does not answer just now' });
+    }
   });
   app.get('/status', (_req, res) => {
     res.json({ program: 'gateway', pid: process.pid, ...deps.status() });

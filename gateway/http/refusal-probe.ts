@@ -34,12 +34,12 @@ export class RefusalProbe implements Reply {
     return this.#hasNone ? brokenStream(undefined) : this.#stream.end();
   }
 
-  resume(original: Buffer): Resume {
+  async resume(original: Buffer): Promise<Resume> {
     if (this.#isProbing && this.#original !== undefined) {
       this.#isProbing = false;
       return { kind: 'continue', body: this.#original };
     }
-    const resume = this.#stream.resume(original);
+    const resume = await this.#stream.resume(original);
     if (resume.kind !== 'again' || this.#original !== undefined) return resume;
     this.#original = original;
     this.#isProbing = true;

@@ -26,6 +26,10 @@ export interface RequestContext {
   caller: Caller;
   /** name of the card, once it is known */
   model: string;
+  /** the deployment that path or header named: its card, or whichever the caller has; decides before the body */
+  chosen?: { readonly model?: string };
+  /** we ended the answer by cutting its connection */
+  isCut?: boolean;
   firstByteAt?: number;
   /** settles something before a whole answer is written; streams pass it by */
   beforeAnswer?: (answer: Rendered, failure: Failure | undefined) => Promise<void>;
@@ -66,6 +70,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     res.once('close', () => {
       clearTimeout(unread);
       if (!res.writableFinished) gone.abort();
+      const isOurs = res.writableFinished || context.isCut === true;
       const endedAt = clock();
       const status = res.headersSent ? res.statusCode : 499;
       metrics.inFlight.dec({ dialect: dialect.name });
@@ -79,7 +84,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           method: req.method,
           path: req.path,
           status,
-          outcome: res.writableFinished ? (fields['failure'] ?? 'answered') : 'client_closed',
+          outcome: isOurs ? (fields['failure'] ?? 'answered') : 'client_closed',
           requestId: phases.requestId,
           callerRequestId: res.getHeader('x-request-id'),
           keyId: context.caller.id,
@@ -94,7 +99,10 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
         'request',
       );
     });
+    for (const [name, value] of Object.entries(dialect.headers ?? {})) res.setHeader(name, value);
     echoIds(req.headers, res);
+    if (dialect.requestIdHeader !== undefined)
+      res.setHeader(dialect.requestIdHeader, String(res.getHeader('x-request-id')));
     next();
   };
 }

@@ -1,6 +1,5 @@
 import { Router, type Request, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
-import type { Catalog } from '#contract/model-card';
 import type { Idempotency } from '../admission/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { scoreOpenApi } from '../dialects/score-openapi.ts';
@@ -8,25 +7,35 @@ import { absentRoutes } from './absent-routes.ts';
 import type { Answer } from './answer.ts';
 import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
+import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
 import { readBody } from './json-body.ts';
-import { getModel, listModels } from './models.ts';
+import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
 import { withContext, type ContextDeps } from './request-context.ts';
 
 /** The paths that need no key. */
 const OPEN_PATHS = ['/'];
+/** Routes of Azure's APIs for which no model here has the task. */
+const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
 
-export interface RouteDeps extends ContextDeps {
-  /** lets the holders of keys pass */
-  readonly authenticate: RequestHandler;
-  readonly catalog: Catalog;
-  readonly answer: Answer;
+/** The API shape of each group of routes. */
+export interface Dialects {
   readonly openai: Dialect;
   readonly completions: Dialect;
   readonly responses: Dialect;
   /** absent: `/tokenize` is switched off */
   readonly tokenize: Dialect | undefined;
   readonly score: Dialect;
+  readonly inference: Dialect;
+  readonly inferenceCompletions: Dialect;
+  readonly azureOpenai: Dialect;
+  readonly azureOpenaiCompletions: Dialect;
+}
+export interface RouteDeps extends ContextDeps, DeploymentDeps {
+  /** lets the holders of keys pass */
+  readonly authenticate: RequestHandler;
+  readonly answer: Answer;
+  readonly dialects: Dialects;
   readonly idempotency: Idempotency;
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
@@ -35,35 +44,38 @@ export interface RouteDeps extends ContextDeps {
 
 /** Path → handler, nothing else. */
 export function createRoutes(deps: RouteDeps): Router {
+  const { catalog, dialects } = deps;
   const router = Router({ caseSensitive: true });
   const body = [readBody(deps.bodyLimitBytes), runOnce(deps.idempotency)];
-  const openai = [withContext(deps.openai, deps), deps.authenticate];
-  const completions = [withContext(deps.completions, deps), deps.authenticate];
-  const responses = [withContext(deps.responses, deps), deps.authenticate];
-  const score = [withContext(deps.score, deps), deps.authenticate];
-  const document = scoreOpenApi(deps.catalog);
+  const guarded = (dialect: Dialect): RequestHandler[] => [withContext(dialect, deps), deps.authenticate];
+  const openai = guarded(dialects.openai);
+  const azureOpenai = guarded(dialects.azureOpenai);
+  const inference = guarded(dialects.inference);
+  const score = guarded(dialects.score);
+  const byHeader = deploymentByHeader(deps);
+  const byPath = deploymentByPath(deps);
+  const chat = chatHandler(deps.answer, deps.requestTimeoutMs);
+  const document = scoreOpenApi(catalog);
+
+  router.route('/v1/chat/completions').all(openai).post(body, chat).all(only('POST'));
+  router.route('/v1/completions').all(guarded(dialects.completions)).post(body, chat).all(only('POST'));
+  router.route('/v1/models').all(openai).get(listModels(catalog)).all(only('GET'));
+  router.route('/v1/models/*id').all(openai).get(getModel(catalog)).all(only('GET'));
+  for (const path of ['/v1/responses', '/openai/v1/responses', '/openai/responses'])
+    router.route(path).all(guarded(dialects.responses)).post(body, chat).all(only('POST'));
+  if (dialects.tokenize !== undefined)
+    router.route('/tokenize').all(guarded(dialects.tokenize)).post(body, chat).all(only('POST'));
 
   router
-    .route('/v1/chat/completions')
-    .all(openai)
-    .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
+    .route('/score')
+    .all(score)
+    .post(
+      byHeader,
+      body,
+      chatHandler(deps.answer, deps.scoreTimeoutMs, (res) => cardOfRoute(deps, res)),
+    )
+    .options(nothing)
     .all(only('POST'));
-  router
-    .route('/v1/completions')
-    .all(completions)
-    .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
-    .all(only('POST'));
-  for (const path of ['/v1/responses', '/openai/v1/responses', '/openai/responses'])
-    router.route(path).all(responses).post(body, chatHandler(deps.answer, deps.requestTimeoutMs)).all(only('POST'));
-  if (deps.tokenize !== undefined)
-    router
-      .route('/tokenize')
-      .all([withContext(deps.tokenize, deps), deps.authenticate])
-      .post(body, chatHandler(deps.answer, deps.requestTimeoutMs))
-      .all(only('POST'));
-  router.route('/score').all(score).post(body, chatHandler(deps.answer, deps.scoreTimeoutMs)).all(only('POST'));
-  router.route('/v1/models').all(openai).get(listModels(deps.catalog)).all(only('GET'));
-  router.route('/v1/models/*id').all(openai).get(getModel(deps.catalog)).all(only('GET'));
   router
     .route('/swagger.json')
     .all(score)
@@ -72,16 +84,67 @@ export function createRoutes(deps: RouteDeps): Router {
     })
     .all(only('GET'));
   router.route('/').get(healthy);
-  for (const { paths, refuse } of absentRoutes(deps.catalog)) router.use(paths, openai, refuse);
-  router.use(...openai, (req: Request) => {
-    throw new Failure('route_not_found', `there is no ${req.method} ${req.path.slice(0, 200)} here`);
-  });
+
+  // Azure's inference SDKs, with the gateway or its /models as their endpoint.
+  for (const base of ['', '/models']) {
+    router.route(`${base}/chat/completions`).all(inference).post(byHeader, body, chat).all(only('POST'));
+    router
+      .route(`${base}/completions`)
+      .all(guarded(dialects.inferenceCompletions))
+      .post(byHeader, body, chat)
+      .all(only('POST'));
+    router.route(`${base}/info`).all(inference).get(byHeader, modelInfo(deps)).all(only('GET'));
+  }
+  router.use(EMBEDDINGS, inference, noEmbeddings);
+  router.use('/models', inference, notThere);
+
+  const ofDeployment = '/openai/deployments/*deployment';
+  router.route(`${ofDeployment}/chat/completions`).all(azureOpenai).post(byPath, body, chat).all(only('POST'));
+  router
+    .route(`${ofDeployment}/completions`)
+    .all(guarded(dialects.azureOpenaiCompletions))
+    .post(byPath, body, chat)
+    .all(only('POST'));
+  router.route(`${ofDeployment}/embeddings`).all(azureOpenai).post(byPath, noEmbeddings).all(only('POST'));
+  router.route('/openai/v1/chat/completions').all(azureOpenai).post(body, chat).all(only('POST'));
+  router
+    .route('/openai/v1/completions')
+    .all(guarded(dialects.azureOpenaiCompletions))
+    .post(body, chat)
+    .all(only('POST'));
+  router.use('/openai/v1/embeddings', azureOpenai, noEmbeddings);
+  for (const base of ['/openai', '/openai/v1']) {
+    router.route(`${base}/models`).all(azureOpenai).get(listModels(catalog)).all(only('GET'));
+    router.route(`${base}/models/*id`).all(azureOpenai).get(getModel(catalog)).all(only('GET'));
+  }
+  for (const { paths, azurePaths, refuse } of absentRoutes(catalog)) {
+    router.use(paths, openai, refuse);
+    if (azurePaths.length > 0) router.use(azurePaths, azureOpenai, refuse);
+  }
+  router.use('/openai', azureOpenai, notThere);
+
+  router.use(...openai, notThere);
   return requireKeys(router, OPEN_PATHS, deps.authenticate);
 }
 
 /** What Azure's containers answer to a probe of `/`. */
 const healthy: RequestHandler = (_req, res) => {
   res.json('healthy');
+};
+
+/** What Azure's inference server answers to OPTIONS. */
+const nothing: RequestHandler = (_req, res) => {
+  res.setHeader('allow', 'POST, OPTIONS');
+  res.status(200).end();
+};
+
+const notThere: RequestHandler = (req: Request) => {
+  const path = `${req.baseUrl}${req.path}`.slice(0, 200);
+  throw new Failure('route_not_found', `there is no ${req.method} ${path} here`);
+};
+
+const noEmbeddings: RequestHandler = () => {
+  throw new Failure('task_not_supported', 'the models served here answer with text; embeddings are not served');
 };
 
 function only(method: string): RequestHandler {

@@ -64,12 +64,13 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
  * gives the key back; what may have run is answered the same again, be it a failure.
  */
 function watch(res: Response, turn: Turn): void {
-  requestContext(res).beforeAnswer = ({ status, headers, body }, failure) => {
+  const context = requestContext(res);
+  context.beforeAnswer = ({ status, headers, body }, failure) => {
     if (failure !== undefined && (failure.status < 500 || failure.status === 503)) return turn.release();
     const ignored = res.getHeader(IGNORED);
     const told = typeof ignored === 'string' ? { [IGNORED]: ignored } : {};
     return turn.keep({ status, headers: { ...headers, ...told }, body: body.toString() });
   };
   // A stream is not announced; whoever left has no answer.
-  res.once('close', () => void (res.writableFinished ? turn.spend() : turn.release()));
+  res.once('close', () => void (res.writableFinished || context.isCut === true ? turn.spend() : turn.release()));
 }

@@ -3,9 +3,17 @@ import type { Failure } from '#contract/failure';
 import type { Usage } from '#contract/chat';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
-import type { AnswerForm } from '../relay/answer-form.ts';
+import type { EngineAnswer } from '../relay/engine-answer.ts';
+import type { EmptyEvents } from '../relay/empty-events.ts';
 import type { Reply, Resume } from '../ask.ts';
-import { closingEvent, joinEvent, planContinuation, readDelivered, type Delivered } from '../relay/continuation.ts';
+import {
+  closingEvent,
+  joinEvent,
+  planContinuation,
+  readDelivered,
+  type CountTokens,
+  type FirstLife,
+} from '../relay/continuation.ts';
 import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
 import type { EventWatch } from '../relay/event-watch.ts';
 import type { SentBytes } from '../relay/sent-bytes.ts';
@@ -21,7 +29,7 @@ const STREAM_HEADERS = {
 const SLOW_MS = 250;
 
 export interface StreamReplyOptions {
-  readonly form: AnswerForm;
+  readonly answer: EngineAnswer;
   /** where the caller wrote the messages, for what is said of a prompt that is too long */
   readonly messagesParam: string;
   readonly passUsage: boolean;
@@ -31,6 +39,9 @@ export interface StreamReplyOptions {
   readonly sent: SentBytes | string;
   /** how a stream whose engine was lost went on: `continued`, `closed`, or the reason why not */
   readonly onContinuation: (outcome: string) => void;
+  readonly countTokens: CountTokens;
+  /** in place of comments */
+  readonly emptyEvents?: EmptyEvents;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
   readonly keepAliveMs: number;
   /** unsent bytes at which a client that does not read is given up */
@@ -51,13 +62,13 @@ export class StreamReply implements Reply {
   #bytes = 0;
   #sawData = false;
   #slow: NodeJS.Timeout | undefined;
-  /** length of what was sent when the stream was continued */
-  #joinedAt: number | undefined;
+  /** what a further life goes on from, and the length of what was sent by then */
+  #joined: { readonly first: FirstLife; readonly at: number } | undefined;
 
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
     this.#options = options;
-    this.#events = options.form.events(options.passUsage);
+    this.#events = options.answer.events(options.passUsage);
     this.#lastWriteAt = options.clock();
     this.#keepAlive = setTimeout(() => this.#keepOpen(), options.keepAliveMs);
   }
@@ -79,6 +90,7 @@ export class StreamReply implements Reply {
       this.#options.onFirstByte();
     }
     if (typeof this.#options.sent !== 'string') this.#options.sent.add(bytes);
+    this.#options.emptyEvents?.saw(bytes);
     this.#write(bytes);
     return broken;
   }
@@ -95,30 +107,35 @@ export class StreamReply implements Reply {
     return error === undefined ? undefined : brokenStream(error);
   }
 
-  resume(original: Buffer): Resume {
+  async resume(original: Buffer): Promise<Resume> {
     this.#errorBody = [];
     this.#status = 0;
     if (!this.#sawData) {
-      this.#events = this.#options.form.events(this.#options.passUsage);
+      const { answer, passUsage, emptyEvents } = this.#options;
+      this.#events = answer.events(passUsage, emptyEvents?.join);
       return { kind: 'again' };
     }
-    const plan = this.#plan(original);
+    const plan = await this.#plan(original);
     this.#options.onContinuation(
       plan.kind === 'impossible' ? plan.reason : plan.kind === 'whole' ? 'closed' : 'continued',
     );
     return plan;
   }
 
-  #plan(original: Buffer): Resume {
-    const { sent, model, passUsage } = this.#options;
+  async #plan(original: Buffer): Promise<Resume> {
+    const { sent, model, passUsage, countTokens } = this.#options;
     if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
     const bytes = sent.read();
-    // A second life that brought nothing (its engine was just dying) leaves all as it was.
-    if (this.#joinedAt !== undefined && bytes?.length !== this.#joinedAt)
-      return { kind: 'impossible', reason: 'second_loss' };
-    const delivered = bytes === undefined ? undefined : readDelivered(bytes);
+    if (bytes === undefined) return { kind: 'impossible', reason: 'too_long' };
+    if (this.#joined !== undefined) {
+      if (bytes.length !== this.#joined.at) return { kind: 'impossible', reason: 'second_loss' };
+      // A second life that brought nothing, as its engine was just dying, leaves all as it was.
+      this.#join(this.#joined.first);
+      return { kind: 'again' };
+    }
+    const delivered = readDelivered(bytes);
     if (delivered === undefined) return { kind: 'impossible', reason: 'too_long' };
-    const plan = planContinuation(original, delivered);
+    const plan = await planContinuation(original, delivered, countTokens);
     switch (plan.kind) {
       case 'refused':
         return { kind: 'impossible', reason: plan.reason };
@@ -128,20 +145,20 @@ export class StreamReply implements Reply {
         this.#write((delivered.finished ? '' : closingEvent(delivered, model)) + 'data: [DONE]\n\n');
         return { kind: 'whole' };
       case 'again':
-        this.#joinTo({ ...delivered, tokens: 0 });
-        return { kind: 'again' };
+        this.#joined = { first: { ...delivered, tokens: 0 }, at: bytes.length };
+        break;
       case 'continue':
-        this.#joinTo(delivered);
-        return plan;
+        this.#joined = { first: { ...delivered, tokens: plan.tokens }, at: bytes.length };
+        break;
       default:
         return plan satisfies never;
     }
+    this.#join(this.#joined.first);
+    return plan;
   }
 
-  #joinTo(delivered: Delivered): void {
-    const { sent, form, passUsage } = this.#options;
-    this.#joinedAt = typeof sent === 'string' ? undefined : sent.read()?.length;
-    this.#events = form.events(passUsage, (event) => joinEvent(event, delivered));
+  #join(first: FirstLife): void {
+    this.#events = this.#options.answer.events(this.#options.passUsage, (event) => joinEvent(event, first));
   }
 
   get usage(): Usage | undefined {
@@ -168,9 +185,18 @@ export class StreamReply implements Reply {
   #keepOpen(): void {
     const { clock, keepAliveMs } = this.#options;
     if (this.#res.destroyed) return;
-    if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(': keep-alive\n\n');
+    if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(this.#nothing());
     const restMs = this.#lastWriteAt + keepAliveMs - clock();
     this.#keepAlive = setTimeout(() => this.#keepOpen(), Math.max(1, restMs));
+  }
+
+  /** What says nothing, and keeps the connection open. */
+  #nothing(): string {
+    const { emptyEvents } = this.#options;
+    if (emptyEvents === undefined) return ': keep-alive\n\n';
+    const event = emptyEvents.next();
+    if (!this.#sawData) this.#events.joinBy?.(emptyEvents.join);
+    return event;
   }
 
   #write(bytes: Buffer | string): void {

@@ -21,6 +21,7 @@ const REFUSED_FIELDS: readonly (readonly [reason: string, fields: readonly strin
 const CONTROL_TOKEN = /<\|[^|\s]*\|>|<\/?s>/;
 
 const Body = z.looseObject({
+  model: z.string(),
   messages: z.array(z.looseObject({ role: z.string(), content: z.unknown() })),
   max_tokens: z.number(),
   min_tokens: z.number().optional(),
@@ -46,7 +47,7 @@ export interface Delivered {
   readonly created: number;
   readonly text: string;
   /** choice events after the role event: one a token, but for those that a busy engine put into one event */
-  readonly tokens: number;
+  readonly events: number;
   readonly finished: boolean;
   /** something other than text came: tool calls, reasoning */
   readonly other: boolean;
@@ -71,7 +72,7 @@ function isSet(name: string, value: JsonValue | undefined): boolean {
 export function readDelivered(sent: Buffer): Delivered | undefined {
   let first: z.infer<typeof Event> | undefined;
   let text = '';
-  let tokens = 0;
+  let events = 0;
   let finished = false;
   let other = false;
   for (const block of sent.toString('utf8').split('\n\n')) {
@@ -80,24 +81,38 @@ export function readDelivered(sent: Buffer): Delivered | undefined {
     if (event?.data === undefined || choice === undefined) continue;
     first ??= event.data;
     const { role, content, tool_calls: calls, reasoning } = choice.delta;
-    if (role === undefined) tokens += 1;
+    if (role === undefined) events += 1;
     text += content ?? '';
     other ||= (calls ?? []).length > 0 || (reasoning ?? '') !== '';
     finished ||= typeof choice.finish_reason === 'string';
   }
-  return first === undefined ? undefined : { id: first.id, created: first.created, text, tokens, finished, other };
+  return first === undefined ? undefined : { id: first.id, created: first.created, text, events, finished, other };
 }
 
 export type Continuation =
   /** the client has no text yet: the original request again */
   | { readonly kind: 'again' }
-  | { readonly kind: 'continue'; readonly body: Buffer }
+  | { readonly kind: 'continue'; readonly body: Buffer; readonly tokens: number }
   /** every token that was asked for is there: only the end is missing */
   | { readonly kind: 'close' }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** The engine's request for the rest. @param original the engine's request of the first life */
-export function planContinuation(original: Buffer, delivered: Delivered): Continuation {
+/**
+ * How many tokens a request of `/tokenize` has. @returns undefined when no engine says so
+ * @param body the engine's request
+ */
+export type CountTokens = (body: Buffer) => Promise<number | undefined>;
+
+/**
+ * The engine's request for the rest, less the tokens that are there. These an engine counts, as one event of a busy one
+ * holds several; where it does not, events are counted.
+ * @param original the engine's request of the first life
+ */
+export async function planContinuation(
+  original: Buffer,
+  delivered: Delivered,
+  countTokens: CountTokens,
+): Promise<Continuation> {
   if (delivered.other) return { kind: 'refused', reason: 'not_text' };
   if (delivered.finished) return { kind: 'close' };
   // The decoder of an engine that ends inside a character would answer with the prompt.
@@ -105,27 +120,56 @@ export function planContinuation(original: Buffer, delivered: Delivered): Contin
   if (CONTROL_TOKEN.test(prefix)) return { kind: 'refused', reason: 'control_tokens' };
   if (prefix.trim() === '') return { kind: 'again' };
   const body = Body.parse(JSON.parse(original.toString('utf8')));
-  const left = body.max_tokens - delivered.tokens;
-  if (left <= 0) return { kind: 'close' };
   const { messages } = body;
   const last = messages.at(-1);
-  const goesOn = body.continue_final_message === true && last?.role === 'assistant' && typeof last.content === 'string';
-  const prefixed = goesOn
-    ? [...messages.slice(0, -1), { ...last, content: String(last.content) + prefix }]
-    : [...messages, { role: 'assistant', content: prefix }];
+  // The caller's own beginning of the answer, which its prompt ends with.
+  const begun =
+    body.continue_final_message === true && last?.role === 'assistant' && typeof last.content === 'string'
+      ? last.content
+      : undefined;
+  const tokens = (await countDelivered(body.model, begun, prefix, countTokens)) ?? delivered.events;
+  const left = body.max_tokens - tokens;
+  if (left <= 0) return { kind: 'close' };
+  const prefixed =
+    begun === undefined
+      ? [...messages, { role: 'assistant', content: prefix }]
+      : [...messages.slice(0, -1), { ...last, content: begun + prefix }];
   const rest = {
     ...body,
     messages: prefixed,
     max_tokens: left,
-    ...(body.min_tokens === undefined
-      ? {}
-      : { min_tokens: Math.min(left, Math.max(0, body.min_tokens - delivered.tokens)) }),
+    ...(body.min_tokens === undefined ? {} : { min_tokens: Math.min(left, Math.max(0, body.min_tokens - tokens)) }),
     // The same seed would draw the answer's first numbers again, and with them its beginning.
-    ...(body.seed === undefined ? {} : { seed: body.seed + delivered.tokens }),
-    add_generation_prompt: false,
-    continue_final_message: true,
+    ...(body.seed === undefined ? {} : { seed: body.seed + tokens }),
+    ...PREFIXED,
   };
-  return { kind: 'continue', body: Buffer.from(JSON.stringify(rest)) };
+  return { kind: 'continue', body: Buffer.from(JSON.stringify(rest)), tokens };
+}
+
+/** The last message is the answer's beginning. */
+const PREFIXED = { add_generation_prompt: false, continue_final_message: true };
+
+/**
+ * By how much the text lengthens a prompt. The caller's messages and pictures stay out of it: a role's token stands
+ * before the answer, so that what came earlier does not change how it is read (measured on vLLM, pictures included).
+ */
+async function countDelivered(
+  model: string,
+  begun: string | undefined,
+  text: string,
+  countTokens: CountTokens,
+): Promise<number | undefined> {
+  const asked = { role: 'user', content: '.' };
+  const upTo = (answer: string | undefined): Buffer =>
+    Buffer.from(
+      JSON.stringify(
+        answer === undefined
+          ? { model, messages: [asked] }
+          : { model, messages: [asked, { role: 'assistant', content: answer }], ...PREFIXED },
+      ),
+    );
+  const [before, after] = await Promise.all([countTokens(upTo(begun)), countTokens(upTo((begun ?? '') + text))]);
+  return before === undefined || after === undefined ? undefined : after - before;
 }
 
 /** The event that closes an answer of which only the end is missing. */
@@ -139,12 +183,18 @@ const Rewritten = z.looseObject({
   usage: z.looseObject({ prompt_tokens: z.number(), total_tokens: z.number() }).nullish(),
 });
 
+/** What events of a further life take over from the first. */
+export type FirstLife = Pick<Delivered, 'id' | 'created'> & {
+  /** tokens delivered, which the further life's prompt holds */
+  readonly tokens: number;
+};
+
 /**
  * Makes an event of the second life one of the first: same id and instant of creation, no second role event, usage of
  * the whole answer.
  * @returns undefined for the role event, which the client has already
  */
-export function joinEvent(event: Buffer, first: Delivered): Buffer | undefined {
+export function joinEvent(event: Buffer, first: FirstLife): Buffer | undefined {
   const parsed = Rewritten.safeParse(JSON.parse(event.toString('utf8', 6)));
   if (!parsed.success) return event;
   if (parsed.data.choices[0]?.delta?.['role'] !== undefined) return undefined;

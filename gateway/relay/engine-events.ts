@@ -27,7 +27,7 @@ const Whole = z.object({ usage: EngineUsage });
  */
 export class EngineEvents implements EventWatch {
   readonly #passUsage: boolean;
-  readonly #join: ((event: Buffer) => Buffer | undefined) | undefined;
+  #join: ((event: Buffer) => Buffer | undefined) | undefined;
   readonly #cutter = new EventCutter();
   #done = false;
   #usage: Usage | undefined;
@@ -58,6 +58,11 @@ export class EngineEvents implements EventWatch {
    */
   get refusal(): { readonly status: number; readonly body: Buffer } | undefined {
     return this.#refusal;
+  }
+
+  /** From here on each event is read and made another. */
+  joinBy(join: ((event: Buffer) => Buffer | undefined) | undefined): void {
+    this.#join = join;
   }
 
   /** @returns the bytes to pass on, whole events only; may be empty */

@@ -7,7 +7,11 @@ const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param:
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
 const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
 
-const Aborted = z.object({ choices: z.array(z.object({ finish_reason: z.string().nullish() })) });
+/** Answers of the engine's routes: to a request for text, and of `/tokenize`. */
+const Answered = z.union([
+  z.object({ choices: z.array(z.object({ finish_reason: z.string().nullish() })) }),
+  z.object({ count: z.number() }).transform(() => ({ choices: [] })),
+]);
 
 /**
  * What the client is told when the engine answered with an error status: a 4xx keeps status and message, anything else
@@ -44,7 +48,7 @@ export function brokenStream(said: string | undefined): Failure {
 
 /** A 200 whose generation was ended by a stopping server (`finish_reason: abort`), or that is no answer at all. */
 export function abortedAnswer(body: Buffer): Failure | undefined {
-  const parsed = Aborted.safeParse(parseJson(body));
+  const parsed = Answered.safeParse(parseJson(body));
   if (parsed.success && !parsed.data.choices.some((choice) => choice.finish_reason === 'abort')) return undefined;
   return new Failure('worker_lost', 'the model process did not finish its answer', {
     cause: parsed.success ? 'finish_reason abort' : 'a 200 that holds no answer',

@@ -11,6 +11,8 @@ export interface EventWatch {
   readonly error: string | undefined;
   /** the request was refused after its stream had begun: status and body as they would have been before */
   readonly refusal: { readonly status: number; readonly body: Buffer } | undefined;
+  /** From here on each event is read and made another; absent where nothing is put before or between the engine's. */
+  joinBy?(join: ((event: Buffer) => Buffer | undefined) | undefined): void;
   /** events passed on, where the API numbers them */
   readonly passed?: number;
 }

@@ -17,6 +17,25 @@ export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): 
     messageKey: 'event',
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
-    serializers: { cause: pino.stdSerializers.errWithCause },
+    serializers: { cause: describeCause },
   });
+}
+
+/**
+ * What a log line says of an error. ioredis hangs the refused command on its errors, and with it what was to be written: bodies of
+ * requests, and the password of a login.
+ */
+export function describeCause(cause: unknown): unknown {
+  return cause instanceof Error ? withoutCommand(pino.stdSerializers.errWithCause(cause)) : cause;
+}
+
+function withoutCommand(described: object): object {
+  return Object.fromEntries(
+    Object.entries(described)
+      .filter(([name]) => name !== 'command')
+      .map(([name, value]: [string, unknown]) => [
+        name,
+        name === 'cause' && typeof value === 'object' && value !== null ? withoutCommand(value) : value,
+      ]),
+  );
 }

@@ -1,15 +1,19 @@
 import { Redis } from 'ioredis';
 import type { Log } from './log.ts';
+import type { RedisTarget } from './redis-target.ts';
 
 /** `patient` waits out an outage; `fail_fast` refuses at once while disconnected, for what a client waits on. */
 export type RedisManner = 'patient' | 'fail_fast';
 
 /**
  * One connection. Reconnects for ever, at most a second apart; an outage is logged once and its end once.
- * The password of the URL reaches no log.
+ * The password reaches no log.
  */
-export function connectRedis(url: string, manner: RedisManner, name: string, log: Log): Redis {
+export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): Redis {
+  const { url, ca, ...login } = target;
   const redis = new Redis(url, {
+    ...login,
+    ...(ca === undefined ? {} : { tls: { ca } }),
     connectionName: `penstock-${name}`,
     retryStrategy: (times: number) => Math.min(50 * times, 1_000),
     ...(manner === 'patient' ? { maxRetriesPerRequest: null } : { maxRetriesPerRequest: 1, enableOfflineQueue: false }),

@@ -8,6 +8,21 @@ export const setting = {
   port: z.coerce.number().int().min(1).max(65_535),
   redisUrl: z.url({ protocol: /^rediss?$/ }),
   flag: z.stringbool(),
+  /** first part of every key in Redis; not what would end a hash tag, part a key or match others */
+  keyPrefix: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'takes up to 64 letters, digits, dots, dashes and underscores'),
+  /** JSON of that shape */
+  json: <Shape extends z.ZodType>(shape: Shape) =>
+    z
+      .string()
+      .transform((text, context): unknown => {
+        try {
+          return JSON.parse(text);
+        } catch {
+          context.addIssue({ code: 'custom', message: 'is not JSON' });
+          return z.NEVER;
+        }
+      })
+      .pipe(shape),
   /** comma-separated; empty means none */
   list: z.string().transform((text) =>
     text
@@ -41,8 +56,8 @@ export function loadSettings<Shape extends z.ZodRawShape>(
 
 function injectedByKubernetes(name: string, value: string): boolean {
   return (
-    (/_PORT(_\d+_(TCP|UDP)(_(ADDR|PORT|PROTO))?)?$/.test(name) && /^(tcp|udp):\/\//.test(value)) ||
+    (/_PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?$/.test(name) && /^(tcp|udp|sctp):\/\//.test(value)) ||
     /_SERVICE_(HOST|PORT(_.+)?)$/.test(name) ||
-    /_PORT_\d+_(TCP|UDP)_(ADDR|PORT|PROTO)$/.test(name)
+    /_PORT_\d+_(TCP|UDP|SCTP)_(ADDR|PORT|PROTO)$/.test(name)
   );
 }

@@ -1,5 +1,6 @@
 import { dataUri, gif, jpeg, png, webp } from '../support/pictures.ts';
-import { WITH_MESSAGES, completions, type Route } from './route.ts';
+import type { FailureCode } from '#contract/failure';
+import { COMPLETIONS, WITH_MESSAGES, type Route } from './route.ts';
 
 /** Something bad in a conversation's or a prompt's place. */
 export interface InputFault {
@@ -7,12 +8,12 @@ export interface InputFault {
   /** @param pictures base URL of the server of bad pictures */
   readonly input: (pictures: string) => unknown;
   readonly routes: readonly Route[];
-  readonly code: string;
+  readonly code: FailureCode;
   /** the place inside that is named, such as `[0].role` */
   readonly inside: string;
 }
 
-function bad(fault: string, input: unknown, inside = '', code = 'invalid_request'): InputFault {
+function bad(fault: string, input: unknown, inside = '', code: FailureCode = 'invalid_request'): InputFault {
   return { fault, input: () => input, routes: WITH_MESSAGES, code, inside };
 }
 const user = (content: unknown): object => ({ role: 'user', content });
@@ -56,7 +57,7 @@ const PROMPTS = [
   bad('two prompts of token ids', [[1, 2], [3]], '', 'batch_not_supported'),
   bad('a prompt beyond the context', 'word '.repeat(500_000), '', 'context_length_exceeded'),
   bad('more token ids than the context', new Array(131_073).fill(1), '', 'context_length_exceeded'),
-].map((fault) => ({ ...fault, routes: [completions] }));
+].map((fault) => ({ ...fault, routes: COMPLETIONS }));
 
 const COUNT = [
   bad('two pictures in one message', [user([PICTURE, text, PICTURE])], '[0].content[2]', 'too_many_images'),
@@ -69,7 +70,11 @@ const COUNT = [
 ];
 
 /** A conversation with one picture, its fault told where the URL stands. */
-function badUrl(fault: string, url: string | ((pictures: string) => string), code = 'invalid_image'): InputFault {
+function badUrl(
+  fault: string,
+  url: string | ((pictures: string) => string),
+  code: FailureCode = 'invalid_image',
+): InputFault {
   const input = (pictures: string): unknown => [
     user([text, image(typeof url === 'string' ? url : pictures + url(pictures))]),
   ];

@@ -1,4 +1,5 @@
-import { ALL, OPENAI, chat, completions, score, type Route } from './route.ts';
+import type { FailureCode } from '#contract/failure';
+import { ALL, CHATS, COMPLETIONS, OPENAI, score, type Route } from './route.ts';
 
 /** One bad parameter: what a user would call the mistake, its name and value, where it is known, what is answered. */
 export interface ParameterFault {
@@ -6,20 +7,22 @@ export interface ParameterFault {
   readonly name: string;
   readonly value: unknown;
   readonly routes: readonly Route[];
-  readonly code: string;
+  readonly code: FailureCode;
   /** the place inside the parameter that is named, such as `[0]` */
   readonly inside: string;
   /** what has to stand beside it */
   readonly beside: object;
 }
 
+const NAMING_A_MODEL = OPENAI.filter(({ ignoresModel }) => ignoresModel !== true);
+
 type Options = Partial<Pick<ParameterFault, 'code' | 'inside' | 'beside'>>;
 function bad(fault: string, name: string, value: unknown, routes = ALL, options: Options = {}): ParameterFault {
   return { fault, name, value, routes, code: 'invalid_request', inside: '', beside: {}, ...options };
 }
-const CARD = { code: 'max_tokens_exceeded' };
-const BATCH = { code: 'batch_not_supported' };
-const NOT_YOURS = { code: 'unsupported_parameter' };
+const CARD = { code: 'max_tokens_exceeded' } as const;
+const BATCH = { code: 'batch_not_supported' } as const;
+const NOT_YOURS = { code: 'unsupported_parameter' } as const;
 
 const LENGTH = [
   bad('an answer of no tokens', 'max_tokens', 0),
@@ -31,7 +34,7 @@ const LENGTH = [
   bad('a length above the card', 'max_tokens', 4_097, ALL, CARD),
   bad('a length above the context', 'max_tokens', 200_000, ALL, CARD),
   bad("a length above the card, by Azure's name", 'max_new_tokens', 5_000, ALL, CARD),
-  bad('a length above the card, by the newer name', 'max_completion_tokens', 5_000, [chat], CARD),
+  bad('a length above the card, by the newer name', 'max_completion_tokens', 5_000, CHATS, CARD),
   bad('a length above the card, by the older name', 'max_gen_len', 5_000, [score], CARD),
   bad("a length as text, by Azure's name", 'max_new_tokens', 'long'),
   bad('a least length above the largest', 'min_tokens', 20, OPENAI, { beside: { max_tokens: 6 } }),
@@ -62,18 +65,18 @@ const RANGES = [
   bad('ignore_eos as a word', 'ignore_eos', 'yes'),
   bad('skip_special_tokens as a number', 'skip_special_tokens', 1),
   bad('use_beam_search as a word', 'use_beam_search', 'yes'),
-  bad('more top_logprobs than 20', 'top_logprobs', 50, [chat], { beside: { logprobs: true } }),
-  bad('top_logprobs without logprobs', 'top_logprobs', 2, [chat]),
-  bad('logprobs as a number', 'logprobs', 3, [chat, score]),
-  bad('logprobs as a truth value', 'logprobs', true, [completions]),
-  bad('more logprobs than 20', 'logprobs', 21, [completions]),
+  bad('more top_logprobs than 20', 'top_logprobs', 50, CHATS, { beside: { logprobs: true } }),
+  bad('top_logprobs without logprobs', 'top_logprobs', 2, CHATS),
+  bad('logprobs as a number', 'logprobs', 3, [...CHATS, score]),
+  bad('logprobs as a truth value', 'logprobs', true, COMPLETIONS),
+  bad('more logprobs than 20', 'logprobs', 21, COMPLETIONS),
   bad('more prompt_logprobs than 20', 'prompt_logprobs', 21, OPENAI),
   bad('a word as biased token', 'logit_bias', { river: 1 }, OPENAI, { inside: '.river' }),
   bad('a bias above 100', 'logit_bias', { '12': 101 }, OPENAI, { inside: '.12' }),
   bad('bad_words with an empty word', 'bad_words', [''], OPENAI, { inside: '[0]' }),
   bad('an unknown answer format', 'response_format', { type: 'xml' }, OPENAI, { inside: '.type' }),
   bad('a format without its schema', 'response_format', { type: 'json_schema' }, OPENAI, { inside: '.json_schema' }),
-  bad('an unknown effort', 'reasoning_effort', 'utmost', [chat]),
+  bad('an unknown effort', 'reasoning_effort', 'utmost', CHATS),
   bad('do_sample as a word', 'do_sample', 'no', [score]),
   bad('eos_token_id as a word', 'eos_token_id', 'end', [score]),
 ];
@@ -85,7 +88,7 @@ const CHOICES = [
   bad('several answers', 'n', 2, ALL, BATCH),
   bad('200,000 answers', 'n', 200_000, ALL, BATCH),
   bad('several answers at temperature 0', 'n', 2, ALL, { beside: { temperature: 0 } }),
-  bad('answers to choose from', 'best_of', 4, [completions]),
+  bad('answers to choose from', 'best_of', 4, COMPLETIONS),
 ];
 
 const STREAM_AND_MODEL = [
@@ -97,7 +100,7 @@ const STREAM_AND_MODEL = [
     beside: { stream: true },
     inside: '.include_usage',
   }),
-  bad('a model that is not served', 'model', 'gpt-4o', OPENAI, { code: 'model_not_found' }),
+  bad('a model that is not served', 'model', 'gpt-4o', NAMING_A_MODEL, { code: 'model_not_found' }),
   bad('a number as model', 'model', 5, OPENAI),
   bad('an empty model', 'model', '', OPENAI),
 ];
@@ -105,9 +108,9 @@ const STREAM_AND_MODEL = [
 const TOOL = { type: 'function', function: { name: 'paint' } };
 const TOOLS = [
   bad('a tool, which this model does not call', 'tools', [TOOL], OPENAI, NOT_YOURS),
-  bad('a malformed tool', 'tools', [{ type: 'function' }], [chat], { inside: '[0].function' }),
-  bad('a demanded call without a tool', 'tool_choice', 'required', [chat], { beside: { tools: [] } }),
-  bad('an unknown choice of tools', 'tool_choice', 'maybe', [chat]),
+  bad('a malformed tool', 'tools', [{ type: 'function' }], CHATS, { inside: '[0].function' }),
+  bad('a demanded call without a tool', 'tool_choice', 'required', CHATS, { beside: { tools: [] } }),
+  bad('an unknown choice of tools', 'tool_choice', 'maybe', CHATS),
 ];
 
 const BOTH_ROUTES = {
@@ -143,6 +146,6 @@ export const PARAMETER_FAULTS: readonly ParameterFault[] = [
   ...STREAM_AND_MODEL,
   ...TOOLS,
   ...refused(BOTH_ROUTES, OPENAI),
-  ...refused(CHAT_ONLY, [chat]),
-  ...refused(COMPLETIONS_ONLY, [completions]),
+  ...refused(CHAT_ONLY, CHATS),
+  ...refused(COMPLETIONS_ONLY, COMPLETIONS),
 ];

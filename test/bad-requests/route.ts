@@ -1,9 +1,16 @@
-/** The three routes that take a request for an engine, and how each writes the same thing. */
+import { Failure, FAILURES } from '#contract/failure';
+
+/** A route that takes a request for an engine, and how it writes and answers the same things as the others. */
 export interface Route {
-  readonly path: '/v1/chat/completions' | '/v1/completions' | '/score';
+  readonly path: string;
+  readonly shape: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai';
   /** where the conversation or the prompt stands in its body, and the parameters' prefix */
   readonly input: string;
   readonly prefix: string;
+  /** all fields of its API, where others are extra parameters */
+  readonly fields?: readonly string[];
+  /** its deployment decides, not the body's `model` */
+  readonly ignoresModel?: boolean;
   /** a whole body with these parameters */
   readonly withParameters: (parameters: object) => object;
   /** a whole body with this in the conversation's place */
@@ -11,28 +18,89 @@ export interface Route {
 }
 
 const MESSAGES = [{ role: 'user', content: 'hi' }];
-
-export const chat: Route = {
-  path: '/v1/chat/completions',
+const CHAT = {
   input: 'messages',
   prefix: '',
-  withParameters: (parameters) => ({ messages: MESSAGES, ...parameters }),
-  withInput: (input) => ({ messages: input }),
+  withParameters: (parameters: object) => ({ messages: MESSAGES, ...parameters }),
+  withInput: (input: unknown) => ({ messages: input }),
 };
-export const completions: Route = {
-  path: '/v1/completions',
+const COMPLETION = {
   input: 'prompt',
   prefix: '',
-  withParameters: (parameters) => ({ prompt: 'hi', ...parameters }),
-  withInput: (input) => ({ prompt: input }),
+  withParameters: (parameters: object) => ({ prompt: 'hi', ...parameters }),
+  withInput: (input: unknown) => ({ prompt: input }),
 };
+/** Azure's specification of its inference API, and the name that its own samples send. */
+const SHARED =
+  'model frequency_penalty presence_penalty temperature top_p max_tokens max_new_tokens stop seed stream'.split(' ');
+
+export const chat: Route = { ...CHAT, path: '/v1/chat/completions', shape: 'openai' };
+export const completions: Route = { ...COMPLETION, path: '/v1/completions', shape: 'openai' };
 export const score: Route = {
   path: '/score',
+  shape: 'azure_score',
   input: 'input_data.input_string',
   prefix: 'input_data.parameters.',
   withParameters: (parameters) => ({ input_data: { input_string: MESSAGES, parameters } }),
   withInput: (input) => ({ input_data: { input_string: input } }),
 };
-export const ALL: readonly Route[] = [chat, completions, score];
-export const OPENAI: readonly Route[] = [chat, completions];
-export const WITH_MESSAGES: readonly Route[] = [chat, score];
+export const inference: Route = {
+  ...CHAT,
+  path: '/chat/completions',
+  shape: 'azure_inference',
+  fields: [...SHARED, 'messages', 'response_format', 'tools', 'tool_choice'],
+};
+const inferenceCompletions: Route = {
+  ...COMPLETION,
+  path: '/models/completions',
+  shape: 'azure_inference',
+  fields: [...SHARED, 'prompt'],
+};
+const deployment: Route = {
+  ...CHAT,
+  path: '/openai/deployments/azureai/chat/completions',
+  shape: 'azure_openai',
+  ignoresModel: true,
+};
+const azureCompletions: Route = { ...COMPLETION, path: '/openai/v1/completions', shape: 'azure_openai' };
+
+export const CHATS: readonly Route[] = [chat, inference, deployment];
+export const COMPLETIONS: readonly Route[] = [completions, inferenceCompletions, azureCompletions];
+export const OPENAI: readonly Route[] = [...CHATS, ...COMPLETIONS];
+export const ALL: readonly Route[] = [...OPENAI, score];
+export const WITH_MESSAGES: readonly Route[] = [...CHATS, score];
+/** Where a field that the API does not name is as good as any other. */
+export const LENIENT: readonly Route[] = OPENAI.filter(({ fields }) => fields === undefined);
+
+/** What a refusal looks like on a route. */
+export interface Refused {
+  /** the HTTP status, the status that stands behind Azure's 424, the code in the body */
+  readonly status: number;
+  readonly inner: number;
+  readonly code: string;
+}
+/** Codes of Azure OpenAI where they are not ours. */
+const AZURE_OPENAI: Readonly<Record<string, string>> = {
+  model_not_found: 'DeploymentNotFound',
+  deployment_not_found: 'DeploymentNotFound',
+};
+/** What Azure's endpoint answers itself; all else on `/score` comes from its container. */
+const ENDPOINT = ['method_not_allowed', 'deployment_not_found'];
+
+export function refusedOn(shape: Route['shape'], code: keyof typeof FAILURES): Refused {
+  const { status } = new Failure(code, '');
+  if (shape === 'azure_score') return { status: ENDPOINT.includes(code) ? status : 424, inner: status, code };
+  const own = shape === 'azure_inference' && code === 'invalid_request' ? 422 : status;
+  return { status: own, inner: own, code: shape === 'azure_openai' ? (AZURE_OPENAI[code] ?? code) : code };
+}
+
+/** What is refused on a route that takes these parameters, of which one is at fault: the first extra one, if there is one. */
+export function parameterRefusal(
+  { shape, prefix, fields }: Route,
+  names: readonly string[],
+  fault: { readonly code: keyof typeof FAILURES; readonly param: string },
+): Refused & { readonly param: string } {
+  const extra = fields === undefined ? undefined : names.find((name) => !fields.includes(name));
+  if (extra === undefined) return { ...refusedOn(shape, fault.code), param: prefix + fault.param };
+  return { ...refusedOn(shape, 'unsupported_parameter'), param: extra };
+}

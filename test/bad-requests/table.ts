@@ -1,7 +1,18 @@
 import { gzipSync } from 'node:zlib';
+import type { FailureCode } from '#contract/failure';
 import { INPUT_FAULTS } from './input-faults.ts';
 import { PARAMETER_FAULTS } from './parameter-faults.ts';
-import { ALL, chat, score, type Route } from './route.ts';
+import {
+  ALL,
+  chat,
+  completions,
+  inference,
+  parameterRefusal,
+  refusedOn,
+  score,
+  type Refused,
+  type Route,
+} from './route.ts';
 
 /** Set where the table is answered, so that bodies and pictures of the table stay small. */
 export const LIMITS = {
@@ -27,50 +38,39 @@ export interface BadRequest {
   readonly param: string | undefined;
 }
 
-/** Every other code here is a 400. */
-const STATUS: Readonly<Record<string, number>> = {
-  model_not_found: 404,
-  route_not_found: 404,
-  method_not_allowed: 405,
-  body_too_large: 413,
-  image_too_large: 413,
-  unsupported_media_type: 415,
-  header_too_long: 431,
-};
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-type Given = Pick<BadRequest, 'fault' | 'path' | 'code'> & Partial<BadRequest>;
-function row(given: Given): BadRequest {
-  const inner = STATUS[given.code] ?? 400;
-  // Azure's endpoint answers a wrong method itself; all else comes from its container.
-  const wrapped = given.path === score.path && inner !== 405;
+type Given = Pick<BadRequest, 'fault' | 'path'> & Partial<BadRequest>;
+function row(refused: Refused, given: Given): BadRequest {
   const rest = { method: 'POST', headers: JSON_TYPE, body: () => undefined, param: undefined };
-  return { ...rest, status: wrapped ? 424 : inner, inner, ...given };
+  return { ...rest, ...refused, ...given };
 }
 
 function parameterRows(): BadRequest[] {
   return PARAMETER_FAULTS.flatMap(({ fault, name, value, routes, code, inside, beside }) =>
-    routes.map(({ path, prefix, withParameters }) => {
-      const body = JSON.stringify(withParameters({ ...beside, [name]: value }));
-      return row({ fault, path, code, param: prefix + name + inside, body: () => body });
+    routes.map((route) => {
+      const parameters = { ...beside, [name]: value };
+      const refusal = parameterRefusal(route, Object.keys(parameters), { code, param: name + inside });
+      const body = JSON.stringify(route.withParameters(parameters));
+      return row(refusal, { fault, path: route.path, param: refusal.param, body: () => body });
     }),
   );
 }
 
 function inputRows(): BadRequest[] {
   return INPUT_FAULTS.flatMap(({ fault, input, routes, code, inside }) =>
-    routes.map(({ path, input: at, withInput }) => {
+    routes.map(({ path, shape, input: at, withInput }) => {
       const body = (pictures: string): string => JSON.stringify(withInput(input(pictures)));
-      return row({ fault, path, code, param: at + inside, body });
+      return row(refusedOn(shape, code), { fault, path, param: at + inside, body });
     }),
   );
 }
 
 /** What is wrong before a field is looked at; the same on every route. */
-function bodyRows({ path, withParameters }: Route): BadRequest[] {
+function bodyRows({ path, shape, withParameters }: Route): BadRequest[] {
   const fine = JSON.stringify(withParameters({}));
   const large = Buffer.alloc(4_000_001, 0x20);
-  const bodies: readonly (readonly [fault: string, body: string | Buffer | undefined, code?: string])[] = [
+  const bodies: readonly (readonly [fault: string, body: string | Buffer | undefined, code?: FailureCode])[] = [
     ['no body', undefined, 'invalid_json'],
     ['an empty body', '', 'invalid_json'],
     ['a body that is not JSON', 'hello', 'invalid_json'],
@@ -85,7 +85,7 @@ function bodyRows({ path, withParameters }: Route): BadRequest[] {
     ['null as body', 'null'],
     ['a body over the limit', large, 'body_too_large'],
   ];
-  const types: readonly (readonly [fault: string, headers: Record<string, string>, code: string])[] = [
+  const types: readonly (readonly [fault: string, headers: Record<string, string>, code: FailureCode])[] = [
     ['JSON called a text', { 'content-type': 'text/plain' }, 'unsupported_media_type'],
     ['JSON called a form', { 'content-type': 'application/x-www-form-urlencoded' }, 'unsupported_media_type'],
     ['JSON called multipart', { 'content-type': 'multipart/form-data; boundary=x' }, 'unsupported_media_type'],
@@ -94,62 +94,73 @@ function bodyRows({ path, withParameters }: Route): BadRequest[] {
   ];
   const longId = { ...JSON_TYPE, 'x-request-id': 'x'.repeat(101) };
   const bomb = { headers: { ...JSON_TYPE, 'content-encoding': 'gzip' }, body: () => gzipSync(large) };
+  const at = (code: FailureCode, fault: string, more: Partial<BadRequest>): BadRequest =>
+    row(refusedOn(shape, code), { fault, path, ...more });
   return [
-    ...bodies.map(([fault, body, code = 'invalid_request']) => row({ fault, path, code, body: () => body })),
-    ...types.map(([fault, headers, code]) => row({ fault, path, code, headers, body: () => fine })),
-    row({ fault: 'a small body that unpacks to one over the limit', path, code: 'body_too_large', ...bomb }),
-    row({
-      fault: 'a request id that is too long',
-      path,
-      code: 'header_too_long',
+    ...bodies.map(([fault, body, code = 'invalid_request']) => at(code, fault, { body: () => body })),
+    ...types.map(([fault, headers, code]) => at(code, fault, { headers, body: () => fine })),
+    at('body_too_large', 'a small body that unpacks to one over the limit', bomb),
+    at('header_too_long', 'a request id that is too long', {
       headers: longId,
       param: 'x-request-id',
       body: () => fine,
     }),
-    row({ fault: 'GET', path, code: 'method_not_allowed', method: 'GET' }),
-    row({ fault: 'PUT', path, code: 'method_not_allowed', method: 'PUT', body: () => fine }),
+    at('method_not_allowed', 'GET', { method: 'GET' }),
+    at('method_not_allowed', 'PUT', { method: 'PUT', body: () => fine }),
   ];
+}
+
+/** What the headers of Azure's clients say wrong. */
+function headerRows(): BadRequest[] {
+  const extra = { 'extra-parameters': 'perhaps' };
+  const nope = { 'azureml-model-deployment': 'nope' };
+  const mesh = { 'x-ms-model-mesh-model-name': 'nope' };
+  const rows: readonly (readonly [string, Route, Record<string, string>, FailureCode, string])[] = [
+    ['an unknown wish for extra parameters', inference, extra, 'unsupported_parameter', 'extra-parameters'],
+    ['a deployment that is not there', inference, nope, 'deployment_not_found', 'azureml-model-deployment'],
+    ['a deployment that is not there', score, nope, 'deployment_not_found', 'azureml-model-deployment'],
+    ['a model in a header that is not served', inference, mesh, 'model_not_found', 'model'],
+  ];
+  return rows.map(([fault, { path, shape, withParameters }, headers, code, param]) => {
+    const body = (): string => JSON.stringify(withParameters({}));
+    return row(refusedOn(shape, code), { fault, path, headers: { ...JSON_TYPE, ...headers }, param, body });
+  });
 }
 
 function missingRows(): BadRequest[] {
   const hi = [{ role: 'user', content: 'hi' }];
-  const shapes: readonly (readonly [fault: string, path: string, body: object, param: string, code?: string])[] = [
-    ['no messages', chat.path, { model: 'azureai' }, 'messages'],
-    ['messages as null', chat.path, { messages: null }, 'messages'],
-    ['a prompt where messages belong', chat.path, { prompt: 'hi' }, 'messages'],
-    ['no prompt at all', '/v1/completions', { max_tokens: 5 }, 'prompt'],
-    ['no input_data', score.path, {}, 'input_data'],
-    ["an OpenAI body on Azure's route", score.path, { messages: hi }, 'input_data'],
-    ['the older name of input_data', score.path, { inputs: { input_string: hi } }, 'input_data'],
-    ['input_data as text', score.path, { input_data: '{"input_string":[]}' }, 'input_data'],
-    ['a list of prompts as input_data', score.path, { input_data: ['p1', 'p2'] }, 'input_data'],
-    ['no input_string', score.path, { input_data: { parameters: {} } }, 'input_data.input_string'],
-    ['texts as input_string', score.path, { input_data: { input_string: ['p1'] } }, 'input_data.input_string'],
-    ['parameters as a list', score.path, { input_data: { input_string: hi, parameters: [] } }, 'input_data.parameters'],
-    [
-      'parameters as a text',
-      score.path,
-      { input_data: { input_string: hi, parameters: 'x' } },
-      'input_data.parameters',
-    ],
+  const shapes: readonly (readonly [fault: string, on: Route, body: object, param: string, code?: FailureCode])[] = [
+    ['no messages', chat, { model: 'azureai' }, 'messages'],
+    ['messages as null', chat, { messages: null }, 'messages'],
+    ['a prompt where messages belong', chat, { prompt: 'hi' }, 'messages'],
+    ['no prompt at all', completions, { max_tokens: 5 }, 'prompt'],
+    ['no input_data', score, {}, 'input_data'],
+    ["an OpenAI body on Azure's route", score, { messages: hi }, 'input_data'],
+    ['the older name of input_data', score, { inputs: { input_string: hi } }, 'input_data'],
+    ['input_data as text', score, { input_data: '{"input_string":[]}' }, 'input_data'],
+    ['a list of prompts as input_data', score, { input_data: ['p1', 'p2'] }, 'input_data'],
+    ['no input_string', score, { input_data: { parameters: {} } }, 'input_data.input_string'],
+    ['texts as input_string', score, { input_data: { input_string: ['p1'] } }, 'input_data.input_string'],
+    ['parameters as a list', score, { input_data: { input_string: hi, parameters: [] } }, 'input_data.parameters'],
+    ['parameters as a text', score, { input_data: { input_string: hi, parameters: 'x' } }, 'input_data.parameters'],
     [
       'two conversations',
-      score.path,
+      score,
       { input_data: { input_string: [hi, hi] } },
       'input_data.input_string',
       'batch_not_supported',
     ],
   ];
-  return shapes.map(([fault, path, body, param, code = 'invalid_request']) =>
-    row({ fault, path, code, param, body: () => JSON.stringify(body) }),
+  return shapes.map(([fault, { path, shape }, body, param, code = 'invalid_request']) =>
+    row(refusedOn(shape, code), { fault, path, param, body: () => JSON.stringify(body) }),
   );
 }
 
 /** Parts of OpenAI's API, and of vLLM's, that are refused by name. */
 export const ABSENT = [
   '/v1/embeddings',
-  '/openai/embeddings',
-  '/openai/v1/embeddings',
+  '/openai/images/generations',
+  '/openai/v1/moderations',
   '/v1/audio/speech',
   '/v1/audio/transcriptions',
   '/v1/images/generations',
@@ -174,24 +185,41 @@ export const ABSENT = [
 function routeRows(): BadRequest[] {
   const body = (): string => JSON.stringify(chat.withParameters({}));
   const unknown = ['/v1/chat/completion', '/v1', '/score/v2', '/nope', '/%ff'];
-  return [
-    ...unknown.map((path) => row({ fault: 'a route that is not there', path, code: 'route_not_found', body })),
-    row({
-      fault: 'a model that is not served',
-      path: '/v1/models/nope',
-      method: 'GET',
-      code: 'model_not_found',
-      param: 'model',
-    }),
-    row({ fault: 'POST to what is only read', path: '/v1/models', code: 'method_not_allowed', body }),
-    ...ABSENT.map((path) => row({ fault: 'a part of the API that is not here', path, code: 'route_not_found', body })),
-    row({ fault: 'a batch', path: '/v1/batches', code: 'batch_not_supported', body }),
-    row({ fault: 'a file', path: '/v1/files', code: 'batch_not_supported', body }),
-  ];
+  const others: readonly (readonly [fault: string, Route['shape'], path: string, FailureCode, Partial<BadRequest>?])[] =
+    [
+      ...unknown.map((path) => [NOT_THERE, 'openai', path, 'route_not_found'] as const),
+      ...ABSENT.map(
+        (path) => [NO_PART, path.startsWith('/v1') ? 'openai' : 'azure_openai', path, 'route_not_found'] as const,
+      ),
+      [NOT_THERE, 'azure_inference', '/models/nope', 'route_not_found'],
+      [NOT_THERE, 'azure_openai', '/openai/deployments/azureai/nope', 'route_not_found'],
+      ['embeddings', 'azure_inference', '/embeddings', 'task_not_supported'],
+      ['embeddings', 'azure_inference', '/models/images/embeddings', 'task_not_supported'],
+      ['embeddings', 'azure_openai', '/openai/deployments/azureai/embeddings', 'task_not_supported'],
+      ['embeddings', 'azure_openai', '/openai/v1/embeddings', 'task_not_supported'],
+      [NO_MODEL, 'openai', '/v1/models/nope', 'model_not_found', { method: 'GET', param: 'model' }],
+      [NO_MODEL, 'azure_openai', '/openai/models/nope', 'model_not_found', { method: 'GET', param: 'model' }],
+      [NO_DEPLOYMENT, 'azure_openai', '/openai/deployments/no/pe/chat/completions', 'deployment_not_found', IN_PATH],
+      [NO_DEPLOYMENT, 'azure_openai', '/openai/deployments/nope/embeddings', 'deployment_not_found', IN_PATH],
+      ['POST to what is only read', 'openai', '/v1/models', 'method_not_allowed'],
+      ['POST to what is only read', 'azure_inference', '/info', 'method_not_allowed'],
+      ['POST to what is only read', 'azure_openai', '/openai/models', 'method_not_allowed'],
+      ['a batch', 'openai', '/v1/batches', 'batch_not_supported'],
+      ['a file', 'openai', '/v1/files', 'batch_not_supported'],
+    ];
+  return others.map(([fault, shape, path, code, more = {}]) =>
+    row(refusedOn(shape, code), { fault, path, ...(more.method === 'GET' ? {} : { body }), ...more }),
+  );
 }
+const NO_PART = 'a part of the API that is not here';
+const NOT_THERE = 'a route that is not there';
+const NO_MODEL = 'a model that is not served, by its path';
+const NO_DEPLOYMENT = 'a deployment that is not there, by its path';
+const IN_PATH = { param: 'deployment' };
 
 export const BAD_REQUESTS: readonly BadRequest[] = [
   ...ALL.flatMap(bodyRows),
+  ...headerRows(),
   ...missingRows(),
   ...parameterRows(),
   ...inputRows(),

@@ -6,7 +6,7 @@ import { startBalancer } from './tcp-proxy.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
-const READY_WITHIN_MS = 20_000;
+const READY_WITHIN_MS = 45_000;
 const CLIENTS = { short: 8, full: 32 };
 
 /** @param {Scene} scene */
@@ -37,43 +37,50 @@ const killed = {
     }),
 };
 
+/**
+ * Two gateways and two launchers are replaced one after another, under SDK clients that never repeat.
+ * @param {import('./drill.mjs').Setup} setup @param {import('./stack.mjs').StackOptions} [options]
+ */
+export function rollingRestart(setup, options = {}) {
+  return runDrill(setup, {
+    stack: { gateways: 2, launchers: 2, gatewayEnv: { GATEWAY_DRAIN_DELAY_MS: '1000' }, ...options },
+    fault: async (scene) => {
+      const { stack } = scene;
+      const balancer = await balancerOf(scene);
+      const count = CLIENTS[setup.short ? 'short' : 'full'];
+      const clients = startClients(balancer.url, count, setup.oracle);
+      scene.loads.push(clients);
+      try {
+        await clients.underWay(count);
+        for (const gateway of stack.gateways.slice(0, 2)) {
+          gateway.signal('SIGTERM');
+          await gateway.exited;
+          await stack.startGateway();
+          await until('two gateways are ready', () => balancer.ready() === 2, READY_WITHIN_MS);
+        }
+        for (const launcher of stack.launchers.slice(0, 2)) {
+          launcher.signal('SIGTERM');
+          await launcher.exited;
+          await stack.startLauncher();
+          await stack.ready(2);
+        }
+        await clients.stop();
+        const { sent, complete } = clients.ledger.row;
+        scene.note(`${sent - complete} of ${sent} requests failed`);
+        scene.check(sent === complete, `${sent - complete} of ${sent} requests failed`);
+      } finally {
+        await clients.stop();
+        await balancer.stop();
+      }
+    },
+  });
+}
+
 /** @type {Drill} */
 const rolled = {
   name: 'rolling-restart',
   about: 'two gateways and two launchers restarted one after another, under SDK clients that never repeat',
-  run: (setup) =>
-    runDrill(setup, {
-      stack: { gateways: 2, launchers: 2, gatewayEnv: { GATEWAY_DRAIN_DELAY_MS: '1000' } },
-      fault: async (scene) => {
-        const { stack } = scene;
-        const balancer = await balancerOf(scene);
-        const count = CLIENTS[setup.short ? 'short' : 'full'];
-        const clients = startClients(balancer.url, count, setup.oracle);
-        scene.loads.push(clients);
-        try {
-          await clients.underWay(count);
-          for (const gateway of stack.gateways.slice(0, 2)) {
-            gateway.signal('SIGTERM');
-            await gateway.exited;
-            await stack.startGateway();
-            await until('two gateways are ready', () => balancer.ready() === 2, READY_WITHIN_MS);
-          }
-          for (const launcher of stack.launchers.slice(0, 2)) {
-            launcher.signal('SIGTERM');
-            await launcher.exited;
-            await stack.startLauncher();
-            await stack.ready(2);
-          }
-          await clients.stop();
-          const { sent, complete } = clients.ledger.row;
-          scene.note(`${sent - complete} of ${sent} requests failed`);
-          scene.check(sent === complete, `${sent - complete} of ${sent} requests failed`);
-        } finally {
-          await clients.stop();
-          await balancer.stop();
-        }
-      },
-    }),
+  run: (setup) => rollingRestart(setup),
 };
 
 export const GATEWAY_DRILLS = [killed, rolled];

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { endProgram, freePort, known, lives, sendSignal, startProgram, until } from './processes.mjs';
+import { ROOT, endProgram, freePort, known, lives, sendSignal, startProgram, until } from './processes.mjs';
 import { RedisServer } from './redis-server.mjs';
 
 const room = z.object({ text: z.number(), image: z.number() });
@@ -38,6 +38,8 @@ const END_WITHIN_MS = 15_000;
  * @property {Record<string, string>} [workerEnv]
  * @property {RedisServer} [redis] in place of an own one; ends with the stack
  * @property {string} [redisUrl] where the programs look for it, if not there
+ * @property {readonly string[]} [gatewayRoots] checkouts that the first gateways are of, in the order of their start; the others are of this one
+ * @property {readonly string[]} [launcherRoots] the same for launchers
  */
 
 /** Redis, gateways and launchers with simulator engines, as real processes on ports and in folders of their own. */
@@ -77,8 +79,10 @@ export class Stack {
 
   async startGateway() {
     const [port, internal] = [await freePort(), await freePort()];
-    const program = startProgram(process.execPath, ['dist/gateway/main.js'], {
+    const root = this.#options.gatewayRoots?.[this.gateways.length] ?? ROOT;
+    const program = startProgram(process.execPath, [join(root, 'dist/gateway/main.js')], {
       ...this.#base('GATEWAY'),
+      GATEWAY_MODELS_DIR: join(root, 'deploy/models'),
       GATEWAY_PORT: String(port),
       GATEWAY_INTERNAL_PORT: String(internal),
       ...this.#options.gatewayEnv,
@@ -93,8 +97,10 @@ export class Stack {
   async startLauncher(env = {}) {
     const internal = await freePort();
     this.#nodes += 1;
-    const program = startProgram(process.execPath, ['dist/worker-launcher/main.js'], {
+    const root = this.#options.launcherRoots?.[this.launchers.length] ?? ROOT;
+    const program = startProgram(process.execPath, [join(root, 'dist/worker-launcher/main.js')], {
       ...this.#base('WORKER'),
+      WORKER_MODELS_DIR: join(root, 'deploy/models'),
       WORKER_INTERNAL_PORT: String(internal),
       WORKER_ENGINE: 'simulator',
       WORKER_ENGINES: String(this.#options.engines ?? 1),
@@ -123,7 +129,7 @@ export class Stack {
       };
       await until(`a gateway sees ${engines} engines`, isReady, READY_WITHIN_MS);
     }
-    await this.engines();
+    await until('every launcher answers', () => this.engines(), READY_WITHIN_MS);
   }
 
   runningGateways() {

@@ -39,6 +39,7 @@ const NAMES = {
   all: [],
   'chat-route': ['--routes', '/v1/chat/completions'],
   'v1-routes': ['--routes', '/v1'],
+  'azure-routes': ['--routes', '/openai,/models'],
   'score-route': ['--routes', '/score,/swagger.json'],
   'by-alias': ['--models', 'azureai'],
   'other-model': ['--models', 'Phi-4'],
@@ -68,9 +69,36 @@ const ROUTES: readonly (readonly [
   ['POST', '/v1/batches', {}, 400, 400],
   ['GET', '/v1/files', undefined, 400, 400],
   ['GET', '/v1/nothing', undefined, 404, 404],
-  ['POST', '/v1//chat/completions', {}, 404, 404],
+  ['POST', '/v1//chat/completions', {}, 400, 400],
   ['POST', '/', {}, 404, 404],
 ];
+const hi = { messages, max_tokens: 1 };
+const prompt = { prompt: 'hi', max_tokens: 1 };
+/** The same of Azure's further APIs. */
+const AZURE_ROUTES: typeof ROUTES = [
+  ['POST', '/chat/completions', hi, 200, 403],
+  ['POST', '/completions', prompt, 200, 403],
+  ['POST', '/models/chat/completions', hi, 200, 403],
+  ['POST', '/models/completions', prompt, 200, 403],
+  ['GET', '/info', undefined, 200, 403],
+  ['GET', '/models/info', undefined, 200, 403],
+  ['POST', '/embeddings', {}, 400, 400],
+  ['POST', '/models/embeddings', {}, 400, 400],
+  ['GET', '/models/nothing', undefined, 404, 404],
+  ['POST', '/openai/deployments/azureai/chat/completions', hi, 200, 403],
+  ['POST', `/openai/deployments/microsoft%2F${MODEL}/chat/completions`, hi, 200, 403],
+  ['POST', '/openai/deployments/azureai/completions', prompt, 200, 403],
+  ['POST', '/openai/deployments/azureai/embeddings', {}, 400, 400],
+  ['POST', '/openai/deployments/nope/chat/completions', hi, 404, 404],
+  ['POST', '/openai/v1/chat/completions', hi, 200, 403],
+  ['POST', '/openai//v1/completions/', prompt, 200, 403],
+  ['GET', '/openai/models', undefined, 200, 200],
+  ['GET', `/openai/models/${MODEL}`, undefined, 200, 403],
+  ['GET', '/openai/v1/models', undefined, 200, 200],
+  ['GET', '/openai/v1/models/azureai', undefined, 200, 403],
+  ['GET', '/openai/nothing', undefined, 404, 404],
+];
+const FEW_FORMS = FORMS.filter(([name]) => ['api-key', 'none', 'a wrong Bearer', 'both, equal'].includes(name));
 const Refused = z.object({ error: z.object({ code: z.string(), message: z.string(), type: z.string() }) });
 
 const folder = temporaryFolder();
@@ -108,21 +136,30 @@ afterAll(async () => {
 });
 
 function mayCall(name: Name, path: string): boolean {
-  if (name === 'chat-route') return path === '/v1/chat/completions';
+  if (name === 'chat-route') return path.replace('//', '/') === '/v1/chat/completions';
+  if (name === 'azure-routes') return /^\/(openai|models)\//.test(path);
   if (name === 'v1-routes') return path.startsWith('/v1/');
   return name === 'score-route' ? ['/score', '/score/', '/swagger.json'].includes(path) : true;
 }
 
-test.each(ROUTES)(
+test.each([
+  ...ROUTES.map((route) => [...route, FORMS] as const),
+  ...AZURE_ROUTES.map((route) => [...route, FEW_FORMS] as const),
+])(
   '%s %s: every form of a key, every scope',
-  async (method, path, body, status, otherModel) => {
+  async (method, path, body, status, otherModel, forms) => {
     const seen: string[] = [];
     const expected: string[] = [];
     for (const name of names) {
-      for (const [form, headers, found] of FORMS) {
-        const response = await send(stack.url + path, headers(keyOf(name)), method, body);
-        await response.arrayBuffer();
-        seen.push(`${name}, ${form}: ${String(response.status)}`);
+      const statuses = await Promise.all(
+        forms.map(async ([, headers]) => {
+          const response = await send(stack.url + path, headers(keyOf(name)), method, body);
+          await response.arrayBuffer();
+          return response.status;
+        }),
+      );
+      for (const [index, [form, , found]] of forms.entries()) {
+        seen.push(`${name}, ${form}: ${String(statuses[index])}`);
         const served = name === 'other-model' ? otherModel : status;
         const right = !found ? 401 : mayCall(name, path) ? served : 403;
         expected.push(`${name}, ${form}: ${String(right)}`);
@@ -175,6 +212,20 @@ test('401 and 403 as Azure’s endpoint says them on /score', async () => {
   expect([forbidden.status, Refused.parse(await forbidden.json()).error.code]).toEqual([403, 'forbidden']);
   expect(forbidden.headers.get('azureml-model-deployment')).toBe('penstock');
   expect(forbidden.headers.get('x-ms-error-code')).toBe('forbidden');
+});
+
+test('401 and 403 as Azure’s other APIs say them', async () => {
+  const path = `${stack.url}/chat/completions`;
+  const unknown = await send(path, bearer('wrong'), 'POST', hi);
+  expect([unknown.status, unknown.headers.get('x-ms-error-code')]).toEqual([401, 'unauthorized']);
+  expect(await unknown.json()).toMatchObject({ error: { code: 'unauthorized', status: 401, details: [] } });
+  expect(unknown.headers.get('azureml-model-deployment')).toBe('penstock');
+  const forbidden = await send(path, bearer(keyOf('other-model')), 'POST', hi);
+  expect([forbidden.status, forbidden.headers.get('x-ms-error-code')]).toEqual([403, 'forbidden']);
+  const openai = await send(`${stack.url}/openai/models`, bearer('wrong'));
+  expect([openai.status, Refused.parse(await openai.json()).error.code]).toEqual([401, '401']);
+  expect(openai.headers.get('apim-request-id')).toBe(openai.headers.get('x-request-id'));
+  for (const { headers } of [unknown, openai]) expect(headers.get('www-authenticate')).toBe('Bearer');
 });
 
 test('a list shows the models of its key only', async () => {

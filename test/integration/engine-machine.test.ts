@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -122,6 +122,31 @@ test('two GPUs, two engines; one GPU falls out and only its engine goes, and com
 
   tools.write('nvidia-smi', GPUS.join('\n'));
   await ready(launcher, 2);
+});
+
+test('a card that changes to smaller engines on SIGHUP: the GPU that became free gets one more', async () => {
+  const half = GPUS.map((line) => line.replace('81920', '40960'));
+  using tools = commands({ vllm: VLLM, 'nvidia-smi': half.join('\n') });
+  const models = join(tools.folder, 'models');
+  cpSync(join(ROOT, 'deploy/models'), models, { recursive: true });
+  await using launcher = await startLauncher(redis.url, {
+    PATH: tools.path,
+    WORKER_ENGINE: 'auto',
+    WORKER_MODELS_DIR: models,
+    WORKER_SKU: 'Standard_NC48ads_A100_v4',
+    WORKER_OVERRIDE_SKU: 'true',
+    WORKER_ENGINE_ARGS: '--load-format dummy',
+    WORKER_LOG_LEVEL: 'silent',
+  });
+  await ready(launcher, 1);
+  expect((await launcher.status()).engines[0]?.gpus).toHaveLength(2);
+  const file = join(models, 'phi-3-vision-128k-instruct.yaml');
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/context_tokens: \d+/, 'context_tokens: 65536'));
+  launcher.child.kill('SIGHUP');
+  await ready(launcher, 2);
+  const { engines, dispatchers } = await launcher.status();
+  expect(engines.map(({ gpus }) => gpus)).toEqual([['GPU-00000000-a100'], ['GPU-00000001-a100']]);
+  expect(dispatchers).toHaveLength(1);
 });
 
 test('weights of the hub are downloaded once, by its own client, before any engine starts', async () => {

@@ -206,6 +206,26 @@ test('--stream-interval 4 puts four tokens into each event after the first', asy
   expect(textOf(events)).toBe(textOf(await eventsOf(await plain.ask(asked))));
 });
 
+test('--sim-merge-every 5: every fifth token comes in one event with the next, the text stays what it is', async () => {
+  await using simulator = await startSimulator(['--sim-merge-every', '5']);
+  const asked = { stream: true, max_tokens: 24, ignore_eos: true };
+  const events = await eventsOf(await simulator.ask(asked));
+  // The role, 24 tokens of which four came with their next, `[DONE]`.
+  expect(events).toHaveLength(1 + 20 + 1);
+  await using plain = await startSimulator();
+  expect(textOf(events)).toBe(textOf(await eventsOf(await plain.ask(asked))));
+});
+
+test.each([
+  [{ seed: 2 ** 63 }, 'less than or equal to 9223372036854775807'],
+  [{ structured_outputs: { regex: '((' } }, 'Failed to transform regex into a grammar'],
+])('%j is refused in vLLM’s words', async (fields, sentence) => {
+  await using simulator = await startSimulator();
+  const res = await simulator.ask(fields);
+  expect(res.status).toBe(400);
+  expect(await res.text()).toContain(sentence);
+});
+
 test('a prompt longer than one engine step counts as several', async () => {
   await using simulator = await startSimulator(['--max-num-batched-tokens', '1024']);
   await simulator

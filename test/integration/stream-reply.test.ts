@@ -5,7 +5,7 @@ import express, { type Response as ServerResponse } from 'express';
 import { isFailure, type Failure } from '#contract/failure';
 import { ByteBudget } from '../../gateway/byte-budget.ts';
 import { StreamReply } from '../../gateway/http/stream-reply.ts';
-import { answerForm } from '../../gateway/relay/answer-form.ts';
+import { engineAnswer } from '../../gateway/relay/engine-answer.ts';
 import { SentBytes } from '../../gateway/relay/sent-bytes.ts';
 
 const event = (choice: object): string =>
@@ -14,25 +14,26 @@ const ROLE = event({ delta: { role: 'assistant', content: '' }, finish_reason: n
 const token = (text: string): string => event({ delta: { content: text }, finish_reason: null });
 const failed = (code: number, message: string): string => `data: ${JSON.stringify({ error: { message, code } })}\n\n`;
 const DYING = failed(500, 'EngineCore encountered an issue. See stack trace (above) for the root cause.');
-const REQUEST = Buffer.from(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 9 }));
+const REQUEST = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hi' }], max_tokens: 9 }));
 
 /** Lets `drive` write a reply to a real client. @returns what the client read */
-async function toClient(drive: (reply: StreamReply, res: ServerResponse) => void): Promise<string> {
+async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Promise<void> | void): Promise<string> {
   const app = express();
-  app.get('/', (_req, res) => {
+  app.get('/', async (_req, res) => {
     const reply = new StreamReply(res, {
-      form: answerForm('/v1/chat/completions'),
+      answer: engineAnswer('/v1/chat/completions'),
       messagesParam: 'messages',
       passUsage: false,
       model: 'm',
       sent: new SentBytes(new ByteBudget(1_000_000), 100_000),
       onContinuation: () => {},
+      countTokens: () => Promise.resolve(undefined),
       keepAliveMs: 60_000,
       slowClientBytes: 1_000_000,
       clock: () => performance.now(),
       onFirstByte: () => {},
     });
-    drive(reply, res);
+    await drive(reply, res);
     reply.close();
     res.end();
   });
@@ -53,15 +54,19 @@ const life = (reply: StreamReply, ...events: string[]): Failure | undefined => {
 };
 
 test('a stream that is sent on to an engine that is just dying goes on at a third one', async () => {
-  const outcomes: string[] = [];
-  const text = await toClient((reply) => {
+  const bodies: Buffer[] = [REQUEST];
+  const text = await toClient(async (reply) => {
     for (const events of [[ROLE, token('one'), DYING], [DYING]]) {
       expect(life(reply, ...events)).toMatchObject({ code: 'worker_lost' });
-      outcomes.push(reply.resume(REQUEST).kind);
+      const before = bodies.at(-1) ?? REQUEST;
+      const resume = await reply.resume(before);
+      bodies.push(resume.kind === 'continue' ? resume.body : before);
     }
     expect(life(reply, ROLE, token(' two'), 'data: [DONE]\n\n')).toBeUndefined();
   });
-  expect(outcomes).toEqual(['continue', 'continue']);
+  const asked = bodies.map((body) => JSON.parse(body.toString()) as { messages: unknown[]; max_tokens: number });
+  expect(asked[1]).toMatchObject({ messages: [{}, { role: 'assistant', content: 'one' }], max_tokens: 8 });
+  expect(asked[2]).toEqual(asked[1]);
   expect([...text.matchAll(/"content":"([^"]*)"/g)].map(([, content]) => content)).toEqual(['', 'one', ' two']);
   expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
 });

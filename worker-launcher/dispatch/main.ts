@@ -1,10 +1,11 @@
 import { Control } from '#contract/control';
-import { keys } from '#contract/keys';
+import { keys, useKeyPrefix } from '#contract/keys';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { createLog } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
+import { redisTargets } from '#runtime/redis-target';
 import { loadConfig } from '../config.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
@@ -24,10 +25,11 @@ const tell = (message: FromDispatcher): void => {
   if (process.connected) process.send?.(message);
 };
 
-const redis = connectRedis(config.WORKER_REDIS_URL, 'patient', 'dispatcher', log);
-const controlRedis = connectRedis(config.WORKER_REDIS_URL, 'patient', 'dispatcher-control', log);
-const replyUrl = config.WORKER_REPLY_REDIS_URL ?? config.WORKER_REDIS_URL;
-const replyRedis = connectRedis(replyUrl, 'patient', 'dispatcher-replies', log);
+useKeyPrefix(config.WORKER_REDIS_PREFIX);
+const { queue, replies } = redisTargets('WORKER', config);
+const redis = connectRedis(queue, 'patient', 'dispatcher', log);
+const controlRedis = connectRedis(queue, 'patient', 'dispatcher-control', log);
+const replyRedis = connectRedis(replies, 'patient', 'dispatcher-replies', log);
 
 let loadTimer: NodeJS.Timeout | undefined;
 const slots = new EngineSlots(() => {

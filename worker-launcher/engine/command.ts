@@ -155,5 +155,10 @@ function engineEnvironment({ kind, gpus, cpus, env }: CommandOptions): Record<st
 
 /** Kubernetes injects `VLLM_PORT=tcp://…`, `VLLM_SERVICE_HOST` and the like for a Service called `vllm`. */
 function isServiceLink(name: string, value: string): boolean {
-  return value.startsWith('tcp://') || value.startsWith('udp://') || /_SERVICE_(HOST|PORT)|_PORT_\d+_/.test(name);
+  return (
+    value.startsWith('tcp://') ||
+    value.startsWith('udp://') ||
+    value.startsWith('sctp://') ||
+    /_SERVICE_(HOST|PORT)|_PORT_\d+_/.test(name)
+  );
 }

@@ -4,7 +4,7 @@ import { promptIds } from './prompt.ts';
 import type { ServedModel } from './models.ts';
 import type { Task } from './scheduler.ts';
 import type { FinishReason, Step } from './sequence.ts';
-import { tokenId, TOKEN } from './tokens.ts';
+import { tokenId } from './tokens.ts';
 import { requestMetrics, wholeUsage } from './usage.ts';
 
 interface Choice {
@@ -42,7 +42,7 @@ export class ChatAnswer {
     const choice = this.choices[index];
     if (choice === undefined) return undefined;
     choice.content += step.text;
-    if (this.request.showsIds) choice.tokenIds.push(step.piece === '' ? TOKEN.end : tokenId(step.piece));
+    if (this.request.showsIds) choice.tokenIds.push(tokenId(step.piece));
     if (this.request.alternatives !== undefined) {
       choice.logprobs.push(...chatLogprobs(step.piece, this.request.alternatives).content);
     }

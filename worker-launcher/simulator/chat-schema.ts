@@ -14,7 +14,7 @@ const sampling = {
   top_k: field.int,
   min_p: field.float,
   n: field.int,
-  seed: field.int,
+  seed: field.long,
   stop: field.texts,
   stop_token_ids: field.ints,
   include_stop_str_in_output: field.bool,

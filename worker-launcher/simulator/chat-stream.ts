@@ -1,12 +1,13 @@
 import type { ChatRequest } from './chat-request.ts';
 import type { ApiError } from './errors.ts';
 import type { EventStream } from './exchange.ts';
+import { StepCollector, type CollectedStep } from './collected-steps.ts';
 import { chatLogprobs } from './logprobs.ts';
 import type { ServedModel } from './models.ts';
 import { promptIds } from './prompt.ts';
 import type { Task } from './scheduler.ts';
 import type { Step } from './sequence.ts';
-import { tokenId, TOKEN } from './tokens.ts';
+import { tokenId } from './tokens.ts';
 import { closingUsage, requestMetrics, runningUsage } from './usage.ts';
 
 export const DONE = 'data: [DONE]\n\n';
@@ -24,8 +25,7 @@ export class ChatStream {
   private readonly isPlain: boolean;
   private readonly produced: number[];
   private readonly hasCalled: boolean[];
-  /** text of tokens that wait for their event (`--stream-interval`) */
-  private readonly unsent: string[] = [];
+  private readonly steps: StepCollector;
   private hasBegun = false;
   private open: number;
 
@@ -34,6 +34,7 @@ export class ChatStream {
     this.request = request;
     this.model = model;
     this.open = request.sequences.length;
+    this.steps = new StepCollector(model.settings);
     this.produced = request.sequences.map(() => 0);
     this.hasCalled = request.sequences.map(() => false);
     const { id } = request;
@@ -50,18 +51,11 @@ export class ChatStream {
   take(index: number, step: Step, task: Task): void {
     if (!this.hasBegun) this.begin();
     this.produced[index] = task.sequence.produced;
-    const interval = this.model.settings.tokensPerEvent;
-    if (interval > 1) {
-      const text = (this.unsent[index] ?? '') + step.text;
-      const isDue = step.finish !== null || task.sequence.produced % interval === 1;
-      this.unsent[index] = isDue ? '' : text;
-      if (isDue) this.send(index, { ...step, text }, task);
-      return;
-    }
-    this.send(index, step, task);
+    const collected = this.steps.take(index, step, task.sequence.produced);
+    if (collected !== undefined) this.send(index, collected, task);
   }
 
-  private send(index: number, step: Step, task: Task): void {
+  private send(index: number, step: CollectedStep, task: Task): void {
     if (step.finish === null && this.isPlain) {
       this.out.write(`${this.start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.plainEnd}`);
       return;
@@ -93,11 +87,14 @@ export class ChatStream {
     }
   }
 
-  private event(index: number, step: Step): string {
+  private event(index: number, step: CollectedStep): string {
     const { request, model } = this;
+    const { alternatives } = request;
     const logprobs =
-      request.alternatives === undefined ? 'null' : JSON.stringify(chatLogprobs(step.piece, request.alternatives));
-    const ids = request.showsIds ? `[${step.piece === '' ? TOKEN.end : tokenId(step.piece)}]` : 'null';
+      alternatives === undefined
+        ? 'null'
+        : JSON.stringify({ content: step.pieces.flatMap((piece) => chatLogprobs(piece, alternatives).content) });
+    const ids = request.showsIds ? JSON.stringify(step.pieces.map(tokenId)) : 'null';
     let ending = '"finish_reason":null';
     let fingerprint = '';
     let versions = '';
@@ -111,7 +108,7 @@ export class ChatStream {
     return `${this.start}${choice}]${this.usage(this.produced[index] ?? 0)}${fingerprint}${this.tail()}}\n\n`;
   }
 
-  private delta(step: Step): string {
+  private delta(step: CollectedStep): string {
     const { call } = this.request;
     if (call === undefined) return JSON.stringify({ content: step.text });
     if (step.finish !== null && step.text === '') return '{}';

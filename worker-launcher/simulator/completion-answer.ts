@@ -1,4 +1,5 @@
 import { DONE } from './chat-stream.ts';
+import { StepCollector } from './collected-steps.ts';
 import type { CompletionRequest } from './completions.ts';
 import type { ApiError } from './errors.ts';
 import type { EventStream } from './exchange.ts';
@@ -7,7 +8,7 @@ import type { ServedModel } from './models.ts';
 import { promptIds } from './prompt.ts';
 import type { Task } from './scheduler.ts';
 import type { FinishReason, Step } from './sequence.ts';
-import { TOKEN, tokenId } from './tokens.ts';
+import { tokenId } from './tokens.ts';
 import { closingUsage, requestMetrics, runningUsage, wholeUsage } from './usage.ts';
 
 interface Choice {
@@ -67,7 +68,7 @@ export class CompletionAnswer {
         logprobs: request.alternatives === undefined ? null : legacyLogprobs(choice.pieces, request.alternatives),
         finish_reason: choice.finish,
         stop_reason: choice.stopReason,
-        token_ids: request.showsIds ? choice.pieces.map(idOf) : null,
+        token_ids: request.showsIds ? choice.pieces.map(tokenId) : null,
         prompt_logprobs: null,
         prompt_token_ids: request.showsIds ? promptOf(request, index) : null,
         routed_experts: null,
@@ -90,6 +91,8 @@ export class CompletionStream {
   private readonly model: ServedModel;
   private readonly start: string;
   private readonly produced: number[];
+  private readonly steps: StepCollector;
+  private hasBegun: boolean[] = [];
   private open: number;
 
   constructor(out: EventStream, request: CompletionRequest, model: ServedModel) {
@@ -98,22 +101,27 @@ export class CompletionStream {
     this.model = model;
     this.open = request.sequences.length;
     this.produced = request.sequences.map(() => 0);
+    this.steps = new StepCollector(model.settings);
     const head = { id: request.id, object: 'text_completion', created: model.nowSeconds(), model: model.name };
     this.start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
   }
 
   take(index: number, step: Step, task: Task): void {
     const { request } = this;
-    const isFirst = this.produced[index] === 0;
     this.produced[index] = task.sequence.produced;
+    const collected = this.steps.take(index, step, task.sequence.produced);
+    if (collected === undefined) return;
+    const { pieces } = collected;
+    const isFirst = this.hasBegun[index] !== true;
+    this.hasBegun[index] = true;
     const choice = {
       index,
-      text: (isFirst ? echoOf(request, index) : '') + step.text,
-      logprobs: request.alternatives === undefined ? null : legacyLogprobs([step.piece], request.alternatives),
+      text: (isFirst ? echoOf(request, index) : '') + collected.text,
+      logprobs: request.alternatives === undefined ? null : legacyLogprobs(pieces, request.alternatives),
       finish_reason: step.finish,
       stop_reason: step.stopReason,
       prompt_token_ids: request.showsIds && isFirst ? promptOf(request, index) : null,
-      token_ids: request.showsIds ? [idOf(step.piece)] : null,
+      token_ids: request.showsIds ? pieces.map(tokenId) : null,
     };
     const usage = request.usage.everyChunk
       ? runningUsage(usageOf(request, false).prompt.count, this.produced[index] ?? 0)
@@ -159,10 +167,6 @@ function promptOf(request: CompletionRequest, index: number): number[] {
 
 function echoOf(request: CompletionRequest, index: number): string {
   return request.echo ? (promptIndex(request, index)?.seed.question ?? '') : '';
-}
-
-function idOf(piece: string): number {
-  return piece === '' ? TOKEN.end : tokenId(piece);
 }
 
 /** Logprobs in the form of the completions route. */

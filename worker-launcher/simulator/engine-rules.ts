@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { SamplingBody } from './chat-schema.ts';
 import { badRequest, type ApiError } from './errors.ts';
 import { schemaProblem, type Structure } from './structured.ts';
@@ -25,9 +26,12 @@ export function engineRefusal({ body, alternatives, maxLogprobs, structure }: En
     allowedProblem(body.allowed_token_ids) ??
     blankWord(body.bad_words) ??
     (body.thinking_token_budget === undefined ? undefined : badRequest(NO_REASONING)) ??
-    structureProblem(structure)
+    structureProblem(structure) ??
+    patternProblem(body.structured_outputs)
   );
 }
+
+const Pattern = z.object({ regex: z.string().nullish() });
 
 const NO_REASONING =
   'thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser and/or --reasoning-config to use thinking_token_budget.';
@@ -62,6 +66,18 @@ function structureProblem(structure: Structure | undefined): ApiError | undefine
   if (structure === undefined) return undefined;
   if (structure.kind === 'schema') return schemaProblem(structure.schema, 0);
   return structure.choices.length === 0 ? badRequest("Choice '[]' cannot be an empty list") : undefined;
+}
+
+/** A regex is read as JavaScript reads it, which is near enough to tell a faulty one. */
+function patternProblem(outputs: unknown): ApiError | undefined {
+  const regex = Pattern.safeParse(outputs).data?.regex;
+  if (typeof regex !== 'string') return undefined;
+  try {
+    new RegExp(regex);
+    return undefined;
+  } catch (error) {
+    return badRequest(`Failed to transform regex into a grammar: ${error instanceof Error ? error.message : ''}`);
+  }
 }
 
 function isOutside(id: number | string): boolean {

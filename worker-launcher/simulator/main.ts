@@ -14,6 +14,7 @@ Penstock's stand-in for vLLM: its flags, routes and answers, without a model.
 Own options, each also as PENSTOCK_SIM_<NAME>:
   --sim-ttft-ms MS            time to the first token (0)
   --sim-itl-ms MS             time between two tokens (0)
+  --sim-merge-every N         every Nth token comes in one event with the next, as a busy vLLM sends them (0: none)
   --sim-profile NAME          none, h100 or a100: times that grow with the load (none)
   --sim-vllm-version V        0.32 or 0.33 (0.33)
   --sim-architecture NAME     phi3v or phi3, which takes no pictures (phi3v)

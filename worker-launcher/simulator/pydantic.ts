@@ -34,6 +34,13 @@ const int = lax<number>((value) => {
     : ['int_from_float', 'Input should be a valid integer, got a number with a fractional part'];
 }, isPair);
 
+/** Above it vLLM refuses a seed; JSON numbers as large are read inexactly, so that the next one counts as too large. */
+const LONGEST = 2 ** 63;
+const long = int.refine((value) => Math.abs(value) < LONGEST, {
+  params: { type: 'less_than_equal' },
+  error: 'Input should be less than or equal to 9223372036854775807',
+});
+
 const float = lax<number>((value) => {
   if (typeof value === 'number') return value;
   if (typeof value === 'boolean') return Number(value);
@@ -75,6 +82,7 @@ const optional = <T extends z.ZodType>(schema: T) => z.preprocess((value) => val
 /** Optional fields: absent and null are the same. */
 export const field = {
   int: optional(int),
+  long: optional(long),
   float: optional(float),
   bool: optional(bool),
   text: optional(text),

@@ -6,6 +6,7 @@ import { FlagError, parseFlags, type FlagKind, type FlagValue } from './flags.ts
 const OWN_FLAGS = {
   'sim-ttft-ms': 'number',
   'sim-itl-ms': 'number',
+  'sim-merge-every': 'integer',
   'sim-vllm-version': 'text',
   'sim-architecture': 'text',
   'sim-profile': 'text',
@@ -61,6 +62,7 @@ const Flags = z.object({
   'scheduling-policy': z.enum(['fcfs', 'priority']).default('fcfs'),
   'sim-ttft-ms': z.number().min(0).default(0),
   'sim-itl-ms': z.number().min(0).default(0),
+  'sim-merge-every': z.number().int().min(0).default(0),
   'sim-vllm-version': z.enum(['0.32', '0.33']).default('0.33'),
   'sim-architecture': z.enum(['phi3v', 'phi3']).default('phi3v'),
   'sim-profile': z.enum(['none', 'a100', 'h100']).default('none'),
@@ -153,6 +155,7 @@ export function loadSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
     version: flags['sim-vllm-version'],
     ttftMs: flags['sim-ttft-ms'],
     itlMs: flags['sim-itl-ms'],
+    mergeEvery: flags['sim-merge-every'],
     profile: flags['sim-profile'],
     startMs: faults['slow-start'] ?? flags['sim-start-ms'],
     hasCoreProcess: flags['sim-core-process'],

@@ -41,8 +41,9 @@ export function splitText(text: string): string[] {
   return text.match(PIECE) ?? [];
 }
 
-/** A stable id for a piece: control tokens have the model's own, all others a hash in the ordinary range. */
+/** A stable id for a piece: control tokens have the model's own, all others a hash in the ordinary range; none ends. */
 export function tokenId(piece: string): number {
+  if (piece === '') return TOKEN.end;
   const special = SPECIAL.get(piece.trimStart());
   if (special !== undefined) return special;
   const id = 300 + (hashText(piece) % 31_600);

@@ -3,14 +3,16 @@ import { expect, test } from '@jest/globals';
 import { Failure, toFailure } from '../../../gateway/contract/failure.ts';
 import type { FailureCode } from '../../../gateway/contract/failure.ts';
 import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
+import { phi3Card } from '../../support/phi3-card.ts';
 
-const score = createAzureScore({ deploymentName: 'blue', card: 'Phi-3-vision-128k-instruct' });
+const score = createAzureScore({ deploymentName: 'blue' });
+const card = phi3Card();
 const hi = { role: 'user', content: 'hi' };
 const withParameters = (parameters: unknown) => score.parse({ input_data: { input_string: [hi], parameters } });
 
 function refusal(body: unknown): Failure {
   try {
-    score.parse(body);
+    score.parse(body, { headers: {}, card });
   } catch (error) {
     return toFailure(error);
   }
@@ -67,10 +69,16 @@ test.each([
 });
 
 test('what Azure’s container drops is dropped and told; there is never a stream', () => {
-  const parsed = withParameters({ seed: 1, stream: true, return_full_text: true, _batch_size: 4, best_of: 2 });
+  const parsed = withParameters({
+    seed: 1,
+    stream: true,
+    return_full_text: true,
+    _batch_size: 4,
+    early_stopping: true,
+  });
   expect(parsed).toMatchObject({ stream: false, sampling: {} });
   expect(parsed.ignored).toEqual(
-    ['seed', 'stream', 'return_full_text', '_batch_size', 'best_of'].map((n) => `parameters.${n}`),
+    ['seed', 'stream', 'return_full_text', '_batch_size', 'early_stopping'].map((n) => `parameters.${n}`),
   );
 });
 
@@ -80,6 +88,7 @@ test.each([
   ['max_new_tokens', -1],
   ['n', 0],
   ['do_sample', 'no'],
+  ['best_of', 2],
 ])('a bad %s is named where the caller wrote it', (name, value) => {
   const param = `input_data.parameters.${name}`;
   expect(refusal({ input_data: { input_string: [hi], parameters: { [name]: value } } })).toMatchObject({
@@ -121,16 +130,16 @@ test.each([
   const engine = Buffer.from(
     JSON.stringify({ id: 'x', choices: [{ index: 0, message: { role: 'assistant', content } }] }),
   );
-  expect(score.renderAnswer(engine)).toEqual({
+  expect(score.renderAnswer(engine, { modelMs: 12.4 })).toEqual({
     status: 200,
-    headers: { 'content-type': 'application/json', 'azureml-model-deployment': 'blue' },
+    headers: { 'content-type': 'application/json', 'ms-azureml-model-time': '12' },
     body,
   });
 });
 
 test('an engine answer that cannot be read is the engine’s failure, not the caller’s', () => {
   for (const bytes of ['', '{}', '{"choices":[]}'])
-    expect(() => score.renderAnswer(Buffer.from(bytes))).toThrow('cannot be read');
+    expect(() => score.renderAnswer(Buffer.from(bytes), { modelMs: 1 })).toThrow('cannot be read');
 });
 
 const render = (code: FailureCode, options = {}) => score.renderFailure(new Failure(code, 'why', options));
@@ -148,7 +157,6 @@ test.each([
   expect(outer).toBe(424);
   expect(headers).toMatchObject({
     'content-type': 'application/json',
-    'azureml-model-deployment': 'blue',
     'ms-azureml-model-error-statuscode': String(status),
     'ms-azureml-model-error-reason': 'model_error',
     'x-ms-error-code': code,
@@ -163,7 +171,7 @@ test.each([
 test('a key that is not known: the word that Azure’s endpoint says, as text', () => {
   const { status, headers, body } = render('unauthorized');
   expect([status, headers['content-type'], body]).toEqual([401, 'text/plain', 'key_auth_access_denied']);
-  expect(headers).toMatchObject({ 'azureml-model-deployment': 'blue', 'x-ms-error-code': 'unauthorized' });
+  expect(headers).toMatchObject({ 'x-ms-error-code': 'unauthorized' });
   expect(headers['ms-azureml-model-error-statuscode']).toBeUndefined();
 });
 

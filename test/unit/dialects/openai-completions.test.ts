@@ -64,9 +64,11 @@ test('a prompt is never quoted', () => {
 
 test('the published document knows the parameters that /score reads, in their ranges', () => {
   const card = phi3Card();
-  const text = JSON.stringify(scoreOpenApi({ cards: [card], find: () => card }));
+  const text = JSON.stringify(scoreOpenApi({ cards: [card], find: () => card, deployments: new Map() }));
   for (const name of ['max_new_tokens', 'do_sample', 'temperature', 'top_p', 'stop', 'stop_token_ids'])
     expect(text).toContain(`"${name}"`);
   expect(text).toContain('"temperature":{"type":"number","minimum":0,"maximum":2}');
-  expect(JSON.stringify(scoreOpenApi({ cards: [], find: () => undefined }))).toContain('"title":"Penstock"');
+  expect(JSON.stringify(scoreOpenApi({ cards: [], find: () => undefined, deployments: new Map() }))).toContain(
+    '"title":"Penstock"',
+  );
 });

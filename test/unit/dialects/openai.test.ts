@@ -251,7 +251,7 @@ test('Retry-After stays between 1 and 120 whole seconds', () => {
 
 test('the engine’s answer is passed as its bytes came, its own refusal with its own status', () => {
   const bytes = Buffer.from('{"id": "x" }');
-  expect(openai.renderAnswer(bytes)).toEqual({
+  expect(openai.renderAnswer(bytes, { modelMs: 1 })).toEqual({
     status: 200,
     headers: { 'content-type': 'application/json' },
     body: bytes,

@@ -18,7 +18,7 @@ const refused = (...args: Parameters<typeof find>): unknown => {
 
 test('of several cards a key for one needs no model in the request: so one endpoint of Azure was one model', () => {
   expect(find(undefined, oslo)).toBe('Phi-4');
-  expect(refused(undefined, ANYONE)).toMatchObject({ code: 'invalid_request' });
+  expect(refused(undefined, ANYONE)).toMatchObject({ code: 'no_model_name', status: 400 });
 });
 
 test('a model outside the scope is forbidden, by any of its names', () => {

@@ -8,7 +8,7 @@ import type { EventWatch } from './event-watch.ts';
 import { brokenResponse, ResponseEvents, usageOfResponse } from './response-events.ts';
 
 /** How an engine route answers: what makes an answer whole, and where its token counts are. */
-export interface AnswerForm {
+export interface EngineAnswer {
   /** @returns what is wrong with the body of a 200; undefined when it is whole */
   judge(body: Buffer): Failure | undefined;
   usage(body: Buffer): Usage | undefined;
@@ -19,14 +19,14 @@ export interface AnswerForm {
   events(passUsage: boolean, join?: (event: Buffer) => Buffer | undefined): EventWatch;
 }
 
-const choices: AnswerForm = {
+const choices: EngineAnswer = {
   judge: abortedAnswer,
   usage: usageOfAnswer,
   events: (passUsage, join) => new EngineEvents(passUsage, join),
 };
 const Counted = z.object({ count: z.number() });
 
-const FORMS: Readonly<Record<EnginePath, AnswerForm>> = {
+const FORMS: Readonly<Record<EnginePath, EngineAnswer>> = {
   '/v1/chat/completions': choices,
   '/v1/completions': choices,
   '/v1/responses': {
@@ -41,7 +41,7 @@ const FORMS: Readonly<Record<EnginePath, AnswerForm>> = {
   },
 };
 
-export function answerForm(path: EnginePath): AnswerForm {
+export function engineAnswer(path: EnginePath): EngineAnswer {
   return FORMS[path];
 }
 

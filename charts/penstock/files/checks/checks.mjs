@@ -1,0 +1,74 @@
+// What `helm test` and the Job of hooks.verify run, in the gateway's image: node checks.mjs api|completion|pools
+const { PUBLIC_URL, INTERNAL_URL, MODELS = '', POOLS = '', KEY = '' } = process.env;
+const withinMs = Number(process.env.WITHIN_SECONDS ?? 60) * 1_000;
+const stableMs = Number(process.env.STABLE_SECONDS ?? 0) * 1_000;
+const list = (text) => text.split(',').filter((item) => item !== '');
+const headers = { 'content-type': 'application/json', ...(KEY === '' ? {} : { authorization: `Bearer ${KEY}` }) };
+const call = (url, options = {}) => fetch(url, { signal: AbortSignal.timeout(withinMs), ...options });
+
+function insist(holds, sentence) {
+  if (!holds) throw new Error(sentence);
+}
+
+async function api() {
+  const ready = await call(`${INTERNAL_URL}/readyz`);
+  insist(ready.status === 200, `/readyz answers ${ready.status}`);
+  const models = await call(`${PUBLIC_URL}/v1/models`, { headers });
+  if (KEY === '') {
+    insist(models.status === 401, `/v1/models answers ${models.status} without a key`);
+    return 'ready; a request without a key is refused (tests.existingSecret names a key for more)';
+  }
+  insist(models.status === 200, `/v1/models answers ${models.status}`);
+  const served = (await models.json()).data.map(({ id }) => id);
+  const missing = list(MODELS).filter((name) => !served.includes(name));
+  insist(missing.length === 0, `/v1/models lacks ${missing.join(', ')}`);
+  return `ready; serves ${served.join(', ')}`;
+}
+
+async function completion() {
+  for (const model of list(MODELS)) {
+    const ask = (stream) =>
+      call(`${PUBLIC_URL}/v1/chat/completions`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify({ model, stream, max_tokens: 8, messages: [{ role: 'user', content: 'Say hello.' }] }),
+      });
+    const whole = await ask(false);
+    const text = await whole.text();
+    insist(whole.status === 200, `${model} answers ${whole.status}: ${text.slice(0, 300)}`);
+    insist(JSON.parse(text).choices[0].message.content !== '', `${model} answers nothing`);
+    const streamed = await ask(true);
+    insist(streamed.status === 200, `${model}, streamed, answers ${streamed.status}`);
+    insist((await streamed.text()).includes('data: [DONE]'), `the stream of ${model} ends without [DONE]`);
+  }
+  return `${MODELS}: an answer at once and one streamed`;
+}
+
+/** Every pool has a ready engine, and keeps one for `stableMs`: the workers of before an upgrade leave at its start. */
+async function pools() {
+  const until = Date.now() + withinMs;
+  let since;
+  for (;;) {
+    const lacking = await poolsWithoutEngine().catch((cause) => [`the gateway does not answer (${cause.message})`]);
+    if (lacking.length > 0) since = undefined;
+    else since ??= Date.now();
+    if (since !== undefined && Date.now() - since >= stableMs) return `ready engines in ${POOLS}`;
+    insist(Date.now() < until, `no ready engine: ${lacking.join(', ') || 'not for long enough'}`);
+    await new Promise((done) => setTimeout(done, 2_000));
+  }
+}
+
+async function poolsWithoutEngine() {
+  const { workers } = await (await fetch(`${INTERNAL_URL}/status`, { signal: AbortSignal.timeout(5_000) })).json();
+  const ready = workers
+    .filter(({ draining, engines }) => !draining && engines.some(({ state }) => state === 'ready'))
+    .map(({ pool }) => pool);
+  return list(POOLS).filter((pool) => !ready.includes(pool));
+}
+
+try {
+  process.stdout.write(`${await { api, completion, pools }[process.argv[2]]()}\n`);
+} catch (error) {
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

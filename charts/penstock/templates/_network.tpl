@@ -1,0 +1,39 @@
+{{- define "penstock.dnsEgress" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end -}}
+
+{{/* Everything but private, link-local (metadata among them) and loopback ranges. Context: list of ports. */}}
+{{- define "penstock.publicEgress" -}}
+- to:
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        except: [0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 168.63.129.16/32, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]
+    - ipBlock:
+        cidr: ::/0
+        except: ['::1/128', 'fc00::/7', 'fe80::/10']
+  ports:
+    {{- range . }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end -}}
+
+{{- define "penstock.redisEgress" -}}
+{{- if .Values.redis.bundled.enabled -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "penstock.selector" (dict "ctx" . "component" "redis") | nindent 10 }}
+  ports:
+    - {port: 6379, protocol: TCP}
+{{- else -}}
+{{- $url := include "penstock.redisUrl" . | urlParse -}}
+- ports:
+    - {port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default "6379" }}, protocol: TCP}
+  {{- with .Values.networkPolicy.redisTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}

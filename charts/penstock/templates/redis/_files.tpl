@@ -1,0 +1,26 @@
+{{/* What the bundled Redis is started with. */}}
+{{- define "penstock.redisFiles" -}}
+{{- $redis := .Values.redis.bundled -}}
+{{- $memory := include "penstock.bytes" (dig "limits" "memory" "2Gi" $redis.resources) | int64 -}}
+redis.conf: |
+  dir /data
+  appendonly yes
+  appendfsync everysec
+  # The append-only file is the state; snapshots would only cost memory.
+  save ""
+  maxmemory {{ div (mul $memory 3) 4 }}
+  maxmemory-policy noeviction
+  {{- range $key, $value := $redis.config }}
+  {{ $key }} {{ $value }}
+  {{- end }}
+# The password reaches the server by a file of its own: arguments and environment can be read by others.
+start.sh: |
+  set -eu
+  umask 077
+  printf 'requirepass "%s"\n' "$(sed 's/[\\"]/\\&/g' /run/redis-auth/password)" >/tmp/auth.conf
+  exec redis-server /etc/redis/redis.conf --include /tmp/auth.conf
+ping.sh: |
+  REDISCLI_AUTH=$(cat /run/redis-auth/password)
+  export REDISCLI_AUTH
+  [ "$(redis-cli -h 127.0.0.1 ping)" = PONG ]
+{{- end -}}

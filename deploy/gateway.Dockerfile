@@ -1,0 +1,29 @@
+# The gateway, with the penstock command for keys and cards. From the repository root:
+#   docker build -f deploy/gateway.Dockerfile -t penstock/gateway:0.1.0 .
+ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY gateway gateway
+COPY worker-launcher worker-launcher
+RUN node_modules/.bin/tsc -p . && npm prune --omit=dev --ignore-scripts
+
+FROM ${NODE_IMAGE}
+LABEL org.opencontainers.image.title="penstock gateway" \
+      org.opencontainers.image.licenses="MIT"
+ENV NODE_ENV=production
+# Where a file of keys is mounted, or made by `penstock keys`.
+RUN install -d -o 10001 -g 10001 /etc/penstock/keys
+WORKDIR /app
+COPY package.json LICENSE ./
+COPY deploy/local deploy/local
+COPY deploy/models deploy/models
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+EXPOSE 8080 8081
+CMD ["node", "dist/gateway/main.js"]

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+
+/** Where a Redis is and how to log in there. */
+export interface RedisTarget {
+  /** `redis://` or `rediss://`, without credentials of its own where they are given beside it */
+  readonly url: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** certificate authorities (PEM) in place of the system's, for `rediss://` */
+  readonly ca?: string;
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/**
+ * Where a program's queue is, and where bodies and replies are: the same Redis unless it has a second.
+ * Made of the settings `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL`, `USERNAME`, `PASSWORD`, `PASSWORD_FILE` and
+ * `CA_FILE`. What stands beside the URL is taken as it is, so that no password needs to be encoded; in the URL it is percent-encoded.
+ * @throws Error in one sentence that names the setting, and never a value
+ */
+export function redisTargets(
+  program: string,
+  settings: Settings,
+): { readonly queue: RedisTarget; readonly replies: RedisTarget } {
+  const queue = redisTarget(`${program}_REDIS`, settings);
+  if (queue === undefined) throw new Error(`bad configuration\n  ${program}_REDIS_URL: missing`);
+  return { queue, replies: redisTarget(`${program}_REPLY_REDIS`, settings) ?? queue };
+}
+
+/** @returns undefined when there is no such URL */
+function redisTarget(name: string, settings: Settings): RedisTarget | undefined {
+  const given = (part: string): string | undefined => {
+    const value = settings[`${name}_${part}`];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const refuse = (why: string): never => {
+    throw new Error(`bad configuration\n  ${name}_${why}`);
+  };
+  const [address, passwordFile, caFile] = [given('URL'), given('PASSWORD_FILE'), given('CA_FILE')];
+  const [alone] = ['USERNAME', 'PASSWORD', 'PASSWORD_FILE', 'CA_FILE'].filter((part) => given(part) !== undefined);
+  if (address === undefined) return alone === undefined ? undefined : refuse(`${alone}: needs ${name}_URL`);
+
+  const url = new URL(address);
+  if (given('PASSWORD') !== undefined && passwordFile !== undefined)
+    refuse('PASSWORD: given a second time by _PASSWORD_FILE; leave one out');
+  if (caFile !== undefined && url.protocol !== 'rediss:') refuse('CA_FILE: needs a URL that begins with rediss://');
+  const read = (part: string, path: string): string => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (cause) {
+      const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unreadable';
+      return refuse(`${part}: ${path} cannot be read (${code})`);
+    }
+  };
+  const ca = caFile === undefined ? {} : { ca: read('CA_FILE', caFile) };
+  // Whoever writes a file with an editor or echo leaves a line end.
+  const password =
+    passwordFile === undefined ? given('PASSWORD') : read('PASSWORD_FILE', passwordFile).replace(/\r?\n$/, '');
+  if (password === undefined) {
+    if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password beside it');
+    return { url: address, ...ca };
+  }
+  if (url.password !== '') refuse('PASSWORD: the URL holds a password as well; leave one out');
+  const username = given('USERNAME') ?? decodeURIComponent(url.username);
+  url.username = '';
+  return { url: url.href, password, ...(username === '' ? {} : { username }), ...ca };
+}

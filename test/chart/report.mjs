@@ -1,0 +1,41 @@
+// @ts-check
+
+/** Counts and tells. A check that could not run is listed with its reason and counts as neither. */
+export class Report {
+  passed = 0;
+  failed = 0;
+  /** @type {string[]} */
+  notRun = [];
+
+  /** @param {(line: string) => void} say */
+  constructor(say) {
+    this.say = say;
+  }
+
+  /**
+   * Runs a check, which throws what is wrong.
+   * @param {string} name
+   * @param {() => Promise<void | number> | void | number} run answers how many tests it ran, where it is more than one
+   */
+  async check(name, run) {
+    const startedAt = performance.now();
+    try {
+      const count = (await run()) ?? 1;
+      this.passed += count;
+      this.say(`ok      ${name}${count === 1 ? '' : `: ${String(count)}`} (${seconds(startedAt)})`);
+    } catch (error) {
+      this.failed += 1;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.say(`FAILED  ${name} (${seconds(startedAt)})\n${reason.replaceAll(/^/gm, '        ')}`);
+    }
+  }
+
+  /** @param {string} name @param {string} reason */
+  skip(name, reason) {
+    this.notRun.push(`${name}: ${reason}`);
+    this.say(`not run ${name}: ${reason}`);
+  }
+}
+
+/** @param {number} since */
+const seconds = (since) => `${((performance.now() - since) / 1_000).toFixed(1)} s`;

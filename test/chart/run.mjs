@@ -1,0 +1,67 @@
+// @ts-check
+/**
+ * `npm run chart`: all that can be checked of charts/penstock without a cluster. Installs its tools below `.cache/k8s-tools`
+ * (or PENSTOCK_TOOLS); needs Go, Python 3 with venv, and their package registries the first time. `--update` writes the
+ * golden output and the chart's README anew. Words choose checks: `npm run chart -- T1 T4`. The last line is
+ * `N passed, N failed`.
+ */
+import { join } from 'node:path';
+import { goldenOutput, lint, objectSchemas, readme, reproducible, unitTests } from './chart-checks.mjs';
+import { alertRules, dashboards } from './monitoring-checks.mjs';
+import { checkov, hadolint, kubeScore, yamllint } from './practice-checks.mjs';
+import { packagedCopies, programSettings } from './program-checks.mjs';
+import { ROOT } from './render.mjs';
+import { Report } from './report.mjs';
+import { Tools } from './tools.mjs';
+
+/** @param {string} line */
+const say = (line) => void process.stdout.write(`${line}\n`);
+
+/** @type {Readonly<Record<string, (bench: import('./bench.mjs').Bench) => Promise<void>>>} */
+const CHECKS = {
+  T1: lint,
+  T2: unitTests,
+  T3: objectSchemas,
+  T4: async (bench) => {
+    await goldenOutput(bench);
+    await readme(bench);
+  },
+  T5: async (bench) => {
+    await kubeScore(bench);
+    await checkov(bench);
+    await yamllint(bench);
+  },
+  T18: async (bench) => {
+    await alertRules(bench);
+    await dashboards(bench);
+  },
+  T19: hadolint,
+  T20: reproducible,
+  programs: async (bench) => {
+    await programSettings(bench);
+    await packagedCopies(bench);
+  },
+};
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const unknown = words.filter((word) => !(word in CHECKS));
+if (unknown.length > 0) {
+  process.stderr.write(`there is no check ${unknown.join(', ')}; there are ${Object.keys(CHECKS).join(', ')}\n`);
+  process.exit(2);
+}
+const report = new Report(say);
+const tools = new Tools(process.env['PENSTOCK_TOOLS'] ?? join(ROOT, '.cache/k8s-tools'), say);
+for (const [name, check] of Object.entries(CHECKS)) {
+  if (words.length > 0 && !words.includes(name)) continue;
+  try {
+    await check({ tools, report, update: process.argv.includes('--update') });
+  } catch (error) {
+    // Not a finding: a tool could not be had, or broke.
+    await report.check(name, () => {
+      throw error;
+    });
+  }
+}
+if (report.notRun.length > 0) say(`not run:\n${report.notRun.map((line) => `  ${line}`).join('\n')}`);
+say(`${String(report.passed)} passed, ${String(report.failed)} failed`);
+process.exitCode = report.failed > 0 ? 1 : 0;

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { Control } from '#contract/control';
+import { decodeFrames, encodeFrame, type Frame } from '#contract/frame';
+import { JobV1 } from '#contract/job';
+import { keys } from '#contract/keys';
+import { WorkerReport } from '#contract/registry';
+
+/**
+ * Messages as version 1 of the contract wrote them. They are never changed: whoever upgrades or rolls back has programs that
+ * write and read exactly these. What a newer version adds is optional, and older readers pass over it.
+ */
+const recorded = (name: string): unknown => JSON.parse(readFileSync(`test/fixtures/contract-v1/${name}.json`, 'utf8'));
+
+const Recorded = z.object({
+  bytes: z.string(),
+  frames: z.array(
+    z.object({
+      type: z.enum(['claimed', 'head', 'data', 'end', 'error', 'heartbeat']),
+      requestId: z.string(),
+      epoch: z.number(),
+      attempt: z.number(),
+      payload: z.string(),
+    }),
+  ),
+});
+
+test('jobs of an older gateway are read as they are, and its fields are all that is required', () => {
+  expect(JobV1.parse(recorded('job'))).toEqual(recorded('job'));
+});
+
+test('an older worker is seen, with all of its engines', () => {
+  expect(WorkerReport.parse(recorded('worker-report'))).toEqual(recorded('worker-report'));
+});
+
+test('what an older gateway tells a dispatcher is understood', () => {
+  expect(z.array(Control).parse(recorded('control'))).toEqual(recorded('control'));
+});
+
+test('frames have the same bytes in both directions', () => {
+  const { bytes, frames } = Recorded.parse(recorded('frames'));
+  const ours: Frame[] = frames.map((frame) => ({ ...frame, payload: Buffer.from(frame.payload) }));
+  expect(decodeFrames(Buffer.from(bytes, 'hex'))).toEqual(ours);
+  expect(Buffer.concat(ours.flatMap((frame) => encodeFrame(frame))).toString('hex')).toBe(bytes);
+});
+
+test('both look under the same keys', () => {
+  expect({
+    queuePrefix: keys.queuePrefix('m'),
+    body: keys.body('m', 'r'),
+    reservations: keys.reservations('m'),
+    reservedBytes: keys.reservedBytes('m'),
+    replies: keys.replies('g'),
+    workers: keys.workers(),
+    worker: keys.worker('d'),
+    control: keys.control('d'),
+  }).toEqual(recorded('keys'));
+});
+
+test('fields that a newer program adds are passed over', () => {
+  const job = recorded('job');
+  expect(JobV1.parse({ ...z.record(z.string(), z.unknown()).parse(job), later: 1 })).toEqual(job);
+  const report = recorded('worker-report');
+  expect(WorkerReport.parse({ ...z.record(z.string(), z.unknown()).parse(report), later: 1 })).toEqual(report);
+});

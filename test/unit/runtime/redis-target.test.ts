@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from '@jest/globals';
+import { redisTargets } from '../../../gateway/runtime/redis-target.ts';
+
+const PASSWORD = 'p@ss:/?#%25[w] +é';
+const URL_HOST = 'redis://cache:6379';
+const folder = mkdtempSync(join(tmpdir(), 'penstock-target-'));
+const file = join(folder, 'password');
+writeFileSync(file, `${PASSWORD}\n`);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const queue = (settings: Record<string, string>) => redisTargets('GATEWAY', settings).queue;
+
+test('a password beside the URL is taken as it is, from the environment or from a file', () => {
+  const expected = { url: URL_HOST, password: PASSWORD, username: 'app' };
+  const beside = { GATEWAY_REDIS_URL: URL_HOST, GATEWAY_REDIS_USERNAME: 'app' };
+  expect(queue({ ...beside, GATEWAY_REDIS_PASSWORD: PASSWORD })).toEqual(expected);
+  expect(queue({ ...beside, GATEWAY_REDIS_PASSWORD_FILE: file })).toEqual(expected);
+  const named = { GATEWAY_REDIS_URL: 'redis://app@cache:6379', GATEWAY_REDIS_PASSWORD: PASSWORD };
+  expect(queue(named)).toEqual(expected);
+});
+
+test('one in the URL stays there', () => {
+  const url = `redis://app:${encodeURIComponent(PASSWORD)}@cache:6379`;
+  expect(queue({ GATEWAY_REDIS_URL: url })).toEqual({ url });
+});
+
+test('bodies and replies go to the same Redis with the same login, unless there is a second one', () => {
+  const one = redisTargets('GATEWAY', { GATEWAY_REDIS_URL: URL_HOST, GATEWAY_REDIS_PASSWORD: 'a' });
+  expect(one.replies).toBe(one.queue);
+  const two = redisTargets('GATEWAY', {
+    GATEWAY_REDIS_URL: URL_HOST,
+    GATEWAY_REDIS_PASSWORD: 'a',
+    GATEWAY_REPLY_REDIS_URL: 'redis://second',
+  });
+  expect(two.replies).toEqual({ url: 'redis://second' });
+});
+
+test.each([
+  [{ GATEWAY_REDIS_PASSWORD: 'x', GATEWAY_REDIS_PASSWORD_FILE: file }, /^GATEWAY_REDIS_PASSWORD: given a second time/],
+  [{ GATEWAY_REDIS_URL: 'redis://:secret@cache', GATEWAY_REDIS_PASSWORD: 'x' }, /^GATEWAY_REDIS_PASSWORD: the URL/],
+  [
+    { GATEWAY_REDIS_PASSWORD_FILE: join(folder, 'nowhere') },
+    /^GATEWAY_REDIS_PASSWORD_FILE: .* cannot be read \(ENOENT\)/,
+  ],
+  [{ GATEWAY_REDIS_CA_FILE: file }, /^GATEWAY_REDIS_CA_FILE: needs a URL that begins with rediss/],
+  [{ GATEWAY_REDIS_USERNAME: 'app' }, /^GATEWAY_REDIS_USERNAME: needs a password/],
+  [{ GATEWAY_REPLY_REDIS_PASSWORD: 'x' }, /^GATEWAY_REPLY_REDIS_PASSWORD: needs GATEWAY_REPLY_REDIS_URL/],
+])('what cannot be meant is refused in one sentence that names the setting and no value: %#', (settings, expected) => {
+  let message = '';
+  try {
+    redisTargets('GATEWAY', { GATEWAY_REDIS_URL: URL_HOST, ...settings });
+  } catch (error) {
+    message = String((error as { message: string }).message).replace('bad configuration\n  ', '');
+  }
+  expect(message).toMatch(expected);
+  expect(message).not.toContain('secret');
+});

@@ -1,0 +1,76 @@
+// @ts-check
+/**
+ * `npm run version-skew [-- COMMIT]`: builds an older version of this repository and lets its programs work with those of
+ * this one, both ways and in the middle of an upgrade. Without COMMIT the last tag is taken. Ends with `N passed, N failed`.
+ */
+import { execFile } from 'node:child_process';
+import { mkdir, rm, symlink } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { isSound, sumOf } from '../drill/ledger.mjs';
+import { ROOT } from '../drill/processes.mjs';
+import { startOracle } from '../drill/questions.mjs';
+import { skewDrills } from './drills.mjs';
+
+const REQUESTS = 60;
+const execute = promisify(execFile);
+/** @param {...string} args */
+const git = async (...args) => (await execute('git', args, { cwd: ROOT })).stdout.trim();
+
+process.exitCode = await main(process.argv[2]);
+
+/** @param {string | undefined} asked */
+async function main(asked) {
+  /** @type {string} */
+  let commit;
+  try {
+    const name = asked ?? (await git('describe', '--tags', '--abbrev=0'));
+    commit = await git('rev-parse', '--verify', `${name}^{commit}`);
+  } catch {
+    console.log(
+      `not run: ${asked === undefined ? 'there is no tag' : `no commit ${asked}`} in this checkout's history`,
+    );
+    console.log('0 passed, 0 failed');
+    return asked === undefined ? 0 : 1;
+  }
+  const old = await built(commit);
+  console.log(`old: ${commit.slice(0, 7)}, new: this checkout`);
+  const oracle = await startOracle();
+  let [passed, failed] = [0, 0];
+  try {
+    for (const drill of skewDrills(old, ROOT)) {
+      const {
+        row,
+        failed: problems,
+        sentences,
+      } = await drill
+        .run({ requests: REQUESTS, short: false, oracle })
+        .catch((error) => ({ row: sumOf([]), failed: [String(error).slice(0, 2_000)], sentences: [] }));
+      const isGood = problems.length === 0 && isSound(row);
+      if (isGood) passed += 1;
+      else failed += 1;
+      console.log(`${isGood ? 'passed' : 'FAILED'}  ${drill.name}: ${row.complete} of ${row.sent} complete`);
+      for (const text of isGood ? [] : [...problems, ...sentences.slice(0, 5)]) console.log(`    ${text}`);
+    }
+  } finally {
+    await oracle.stop();
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** Unpacks and compiles it, once; the dependencies are those of this checkout. @param {string} commit @returns {Promise<string>} its root */
+async function built(commit) {
+  const root = join(ROOT, '.cache/version-skew', commit);
+  if (existsSync(join(root, 'dist/gateway/main.js'))) return root;
+  console.log(`building ${commit.slice(0, 7)} …`);
+  await rm(root, { recursive: true, force: true });
+  await mkdir(root, { recursive: true });
+  const archive = join(root, 'source.tar');
+  await git('archive', '--output', archive, commit);
+  await execute('tar', ['-xf', archive, '-C', root]);
+  await symlink(join(ROOT, 'node_modules'), join(root, 'node_modules'));
+  await execute(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], { cwd: root });
+  return root;
+}

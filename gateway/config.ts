@@ -62,9 +62,9 @@ const Fields = z.object({
   GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  /** name of this gateway as one deployment: what the header `azureml-model-deployment` says when nothing else was chosen */
+  /** this gateway as one deployment: what `azureml-model-deployment` says when no other was chosen */
   GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
-  /** further names by which Azure's clients choose a model, by path or header: `name=card`, comma-separated */
+  /** `name=card,…`: further names by which Azure's clients choose a model, by path or header */
   GATEWAY_DEPLOYMENTS: setting.list
     .pipe(z.array(z.string().regex(/^[^=\s]+\s*=\s*[^=\s]+$/, 'each must be NAME=CARD')))
     .transform((items) => items.map(pair))
@@ -92,7 +92,7 @@ const Fields = z.object({
   GATEWAY_POOLS: setting.json(Pools).default({}),
   /** how long a request waits while no engine of its model is ready; a node may be starting */
   GATEWAY_NO_ENGINE_HOLD_MS: setting.milliseconds.default(30_000),
-  /** a comment line, or an empty event on Azure's inference routes, on a stream that has been silent this long */
+  /** a comment line (Azure inference: an empty event) on a stream silent so long, with its headers if not sent yet */
   GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
   /** unsent bytes at which a client that does not read is given up */
   GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),
@@ -108,7 +108,7 @@ const Fields = z.object({
   GATEWAY_MAX_TOKENS: z.enum(['refuse', 'clamp']).default('refuse'),
   /** largest `n`: a request for several answers is a small batch, which the card forbids unless the operator allows it */
   GATEWAY_MAX_CHOICES: setting.count.max(128).default(1),
-  /** an unknown `model`: 404, or the only model served */
+  /** an unknown `model` or deployment: 404, or the only model served */
   GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
   /** hosts, addresses or ranges (CIDR) from which images may come although they are not public */
   GATEWAY_IMAGE_ALLOW: setting.list.default([]),

@@ -56,9 +56,13 @@ param weightsGiB int = 256
 var unique = uniqueString(resourceGroup().id, name)
 var registryName = take('${replace(name, '-', '')}${unique}', 50)
 var storageName = take('${replace(name, '-', '')}${unique}', 24)
+var gpuUpgrades = {
+  maxSurge: '0'
+  maxUnavailable: '1'
+  drainTimeoutInMinutes: 60
+}
 var acrPull = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '7f951dda-4ed3-4680-a7ca-43fe172d538d')
-var blobReader = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1')
-var shareContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '17d1049b-9a84-46fb-8f53-869881c3d3ab')
+var accountContributor = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '17d1049b-9a84-46fb-8f53-869881c3d3ab')
 
 resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
   name: registryName
@@ -171,13 +175,7 @@ resource pools 'Microsoft.ContainerService/managedClusters/agentPools@2025-05-01
         driver: 'Install'
       }
       // No spare GPU node is needed for an upgrade, and a node has the time that its pods' grace takes.
-      upgradeSettings: pool.spot
-        ? null
-        : {
-            maxSurge: '0'
-            maxUnavailable: '1'
-            drainTimeoutInMinutes: 60
-          }
+      upgradeSettings: pool.spot ? null : gpuUpgrades
     }
   }
 ]
@@ -226,13 +224,14 @@ resource mount 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: storage
   name: guid(storage.id, name, 'mount')
   properties: {
-    roleDefinitionId: shareContributor
+    roleDefinitionId: accountContributor
     principalId: cluster.identity.principalId
     principalType: 'ServicePrincipal'
   }
 }
 
-// What the workers are, towards Azure: for weights in blob storage or a vault, without a secret in the cluster.
+// What the workers are, towards Azure, without a secret in the cluster: give it Storage Blob Data Reader on an account of your
+// own for weights that are there.
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
   name: '${name}-worker'
   location: location
@@ -245,16 +244,6 @@ resource federation 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedI
     issuer: cluster.properties.oidcIssuerProfile.issuerURL
     subject: 'system:serviceaccount:${namespace}:${workerServiceAccount}'
     audiences: ['api://AzureADTokenExchange']
-  }
-}
-
-resource read 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: storage
-  name: guid(storage.id, name, 'read')
-  properties: {
-    roleDefinitionId: blobReader
-    principalId: identity.properties.principalId
-    principalType: 'ServicePrincipal'
   }
 }
 

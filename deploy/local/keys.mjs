@@ -25,7 +25,8 @@ const KEYS_HELP = `penstock keys: who may call a gateway
   --file FILE       the file of hashed keys                          (GATEWAY_KEYS_FILE)
   --id ID           name of the caller; it appears in log lines
   --models A,B      models that it may use                           (all)
-  --routes /P,/Q    paths that it may call, each with all under it   (all)
+  --routes /P,/Q    paths that it may call, each with all under it: /v1, /openai, /models, /score;
+                    of Azure AI inference /chat/completions,/completions,/info  (all)
   --weight N        its share of the engines against other names     (1)
   --key-from-stdin  take the key from standard input instead of making one, such as that of an Azure endpoint
   --help            print this

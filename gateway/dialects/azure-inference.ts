@@ -61,7 +61,7 @@ export function createAzureInference(deploymentName: string): {
 /** No comments and no named events: the parser of Azure's Python SDK ends at either. */
 const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent'> = {
   name: 'azure_inference',
-  renderAnswer: openai.renderAnswer,
+  renderAnswer: (engineBody, facts) => openai.renderAnswer(engineBody, facts),
   renderFailure: (failure) => {
     const status = statusOf(failure);
     return {
@@ -76,10 +76,10 @@ const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent'> = {
 
 /**
  * 422 is what Azure's container answers to what its schema forbids (a value out of its range, an unknown role, no
- * message); what the model's card or the API rules out is 400 there too.
+ * message); what the model's card or the API rules out is 400 there too, and so is any choice of tools.
  */
-function statusOf({ code, status }: Failure): number {
-  return code === 'invalid_request' ? 422 : status;
+function statusOf({ code, status, options: { param } }: Failure): number {
+  return code === 'invalid_request' && param?.startsWith('tool_choice') !== true ? 422 : status;
 }
 
 /** The body as OpenAI's dialect is to read it: a model from the header, and extra parameters as was asked. */

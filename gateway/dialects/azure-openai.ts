@@ -1,4 +1,4 @@
-import { Failure } from '#contract/failure';
+import type { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
 import { openaiCompletions } from './openai-completions.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';

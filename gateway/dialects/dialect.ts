@@ -41,7 +41,7 @@ export interface Dialect {
    * After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it.
    * @param eventsBefore events that the client has, where the API numbers them
    */
-  renderStreamFailure(failure: Failure, eventsBefore: number): string;
+  renderStreamFailure(failure: Failure, eventsBefore?: number): string;
   /** Callers notice a broken stream by its connection, which is cut after the event that tells of it. */
   readonly cutsBrokenStreams?: boolean;
   /** An event without text that keeps a silent stream open, where callers read no comments. Absent: comments do. */

@@ -106,7 +106,7 @@ export const openaiResponses: Dialect = {
   ...openaiAnswers,
   parse,
   /** OpenAI's `error` event; its SDKs make an exception of an event that has a member `error`, and of no other. */
-  renderStreamFailure: (failure, eventsBefore) => {
+  renderStreamFailure: (failure, eventsBefore = 0) => {
     const error = errorObject(failure);
     const { code, message, param } = error;
     const event = { type: 'error', code, message, param, sequence_number: eventsBefore, error };

@@ -49,7 +49,9 @@ function schemas(mostTokens: number | undefined): Record<string, object> {
   const parameters = z.looseObject({
     max_new_tokens: tokens.optional(),
     do_sample: z.boolean().optional(),
-    ...Object.fromEntries(PASSED.map((name) => [name, (SAMPLING[name]?.schema ?? z.json()).optional()])),
+    ...Object.fromEntries(
+      [...PASSED, 'logprobs'].map((name) => [name, (SAMPLING[name]?.schema ?? z.json()).optional()]),
+    ),
   });
   const request = z.object({
     input_data: z.object({ input_string: z.array(message).min(1), parameters: parameters.optional() }),

@@ -19,7 +19,7 @@ const OPEN_PATHS = ['/'];
 const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
 
 /** The API shape of each group of routes. */
-export interface Dialects {
+interface Dialects {
   readonly openai: Dialect;
   readonly completions: Dialect;
   readonly responses: Dialect;

@@ -1,4 +1,4 @@
-import { Failure, FAILURES } from '#contract/failure';
+import { Failure, type FailureCode } from '#contract/failure';
 
 /** A route that takes a request for an engine, and how it writes and answers the same things as the others. */
 export interface Route {
@@ -87,7 +87,7 @@ const AZURE_OPENAI: Readonly<Record<string, string>> = {
 /** What Azure's endpoint answers itself; all else on `/score` comes from its container. */
 const ENDPOINT = ['method_not_allowed', 'deployment_not_found'];
 
-export function refusedOn(shape: Route['shape'], code: keyof typeof FAILURES): Refused {
+export function refusedOn(shape: Route['shape'], code: FailureCode): Refused {
   const { status } = new Failure(code, '');
   if (shape === 'azure_score') return { status: ENDPOINT.includes(code) ? status : 424, inner: status, code };
   const own = shape === 'azure_inference' && code === 'invalid_request' ? 422 : status;
@@ -98,9 +98,11 @@ export function refusedOn(shape: Route['shape'], code: keyof typeof FAILURES): R
 export function parameterRefusal(
   { shape, prefix, fields }: Route,
   names: readonly string[],
-  fault: { readonly code: keyof typeof FAILURES; readonly param: string },
+  fault: { readonly code: FailureCode; readonly param: string },
 ): Refused & { readonly param: string } {
   const extra = fields === undefined ? undefined : names.find((name) => !fields.includes(name));
-  if (extra === undefined) return { ...refusedOn(shape, fault.code), param: prefix + fault.param };
+  // Azure's container refuses every choice of tools for itself, before its schema looks at it.
+  const by = shape === 'azure_inference' && fault.param === 'tool_choice' ? 'openai' : shape;
+  if (extra === undefined) return { ...refusedOn(by, fault.code), param: prefix + fault.param };
   return { ...refusedOn(shape, 'unsupported_parameter'), param: extra };
 }

@@ -28,7 +28,7 @@ try {
 /** @param {string[][]} rows fault, request, expected, seen (for `/score` 424 and the status behind it), named field, jobs added */
 function print(rows) {
   const table = [['fault', 'request', 'expected', 'seen', 'names', 'jobs'], ...rows];
-  const widths = [50, 26, 30, 30, 52, 4];
+  const widths = [50, 50, 30, 30, 52, 4];
   for (const row of table) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' '));
   const asExpected = rows.filter(([, , expected, seen, , jobs]) => expected === seen && jobs === '0').length;
   const faults = new Set(rows.map(([fault]) => fault)).size;

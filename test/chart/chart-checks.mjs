@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import prettier from 'prettier';
-import { CHART, KUBERNETES, render, ROOT, shapes } from './render.mjs';
+import { CHART, KUBERNETES, objects, render, ROOT, shapes } from './render.mjs';
 import { locations, schemas } from './schemas.mjs';
 import { KUBERNETES_VERSIONS, run } from './tools.mjs';
 
@@ -61,7 +62,9 @@ export async function goldenOutput({ tools, report, update }) {
       const manifests = await render(helm3, values);
       if (update) writeFileSync(kept, manifests);
       same(existsSync(kept) ? readFileSync(kept, 'utf8') : '', manifests, `${kept} (npm run chart -- --update T4)`);
-      same(await render(helm4, values), manifests, 'the output of helm 4');
+      // Blank lines differ between them.
+      if (!isDeepStrictEqual(objects(await render(helm4, values)), objects(manifests)))
+        throw new Error('helm 4 renders other objects than helm 3, or in another order');
     });
   await report.check('T4 no output is kept of a shape that is gone', () => {
     const known = shapes().map(({ shape }) => `${shape}.yaml`);

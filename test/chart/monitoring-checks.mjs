@@ -60,6 +60,24 @@ export async function dashboards({ tools, report }) {
     });
 }
 
+/** @param {Bench} bench */
+export async function metricNames({ report }) {
+  await report.check('T18 alerts and dashboards ask for metrics that the programs have', () => {
+    const sources = ['gateway/metrics.ts', 'worker-launcher/metrics.ts', 'worker-launcher/engine/exported-metrics.ts'];
+    const code = sources.map((file) => readFileSync(join(ROOT, file), 'utf8')).join('\n');
+    const boards = readdirSync(join(FOLDER, 'dashboards')).map((file) => join('dashboards', file));
+    for (const file of ['alerts.yaml', ...boards])
+      for (const [name] of readFileSync(join(FOLDER, file), 'utf8').matchAll(
+        /\b(penstock_|gen_ai_[a-z]+_|vllm:)\w+/g,
+      )) {
+        const family = name.replace(/_(bucket|sum|count)$/, '');
+        // Not metrics: OpenTelemetry's labels.
+        if (['gen_ai_request_model', 'gen_ai_token_type'].includes(name)) continue;
+        if (!code.includes(`'${family}'`)) throw new Error(`${file} asks for ${name}`);
+      }
+  });
+}
+
 /** @param {string} promtool @param {unknown} rules */
 async function checkRules(promtool, rules) {
   const scratch = mkdtempSync(join(tmpdir(), 'penstock-chart-'));

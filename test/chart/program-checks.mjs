@@ -1,11 +1,11 @@
 // @ts-check
 /** The chart against the programs that it starts: their settings, their cards, their queue names. */
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { QueueKeys } from 'bullmq';
 import { parse } from 'yaml';
-import { CHART, objects, render, ROOT, shapes } from './render.mjs';
+import { copyProblems } from './packaged-copies.mjs';
+import { objects, render, ROOT, shapes } from './render.mjs';
 
 /** @typedef {import('./bench.mjs').Bench} Bench */
 
@@ -50,34 +50,12 @@ export async function programSettings({ tools, report }) {
   }
 }
 
-/**
- * What the chart packages is what the repository has, as a chart cannot reach out of its folder.
- * @param {Bench} bench
- */
+/** @param {Bench} bench */
 export async function packagedCopies({ report }) {
-  const cards = [...yamlFiles('deploy/models'), ...yamlFiles('deploy/models/more')];
-  const copies = [
-    ...cards.map((path) => [path, join('files/models', path.split('/').at(-1) ?? '')]),
-    ['deploy/observability/alerts.yaml', 'files/observability/alerts.yaml'],
-    ...readdirSync(join(ROOT, 'deploy/observability/dashboards')).map((file) => [
-      `deploy/observability/dashboards/${file}`,
-      `files/observability/dashboards/${file}`,
-    ]),
-  ];
   await report.check('the chart packages the cards, alerts and dashboards of deploy/, and no others', () => {
-    for (const [from = '', to = ''] of copies)
-      if (readFileSync(join(ROOT, from), 'utf8') !== readFileSync(join(CHART, to), 'utf8'))
-        throw new Error(`charts/penstock/${to} is not ${from}: copy it`);
-    const packaged = readdirSync(join(CHART, 'files/models'));
-    if (packaged.length !== cards.length) throw new Error(`${String(packaged.length)} cards are packaged`);
+    const problems = copyProblems();
+    if (problems.length > 0) throw new Error(problems.join('\n'));
   });
-}
-
-/** @param {string} folder */
-function yamlFiles(folder) {
-  return readdirSync(join(ROOT, folder))
-    .filter((name) => name.endsWith('.yaml'))
-    .map((name) => join(folder, name));
 }
 
 /**

@@ -7,12 +7,12 @@
  */
 import { join } from 'node:path';
 import { goldenOutput, lint, objectSchemas, readme, reproducible, unitTests } from './chart-checks.mjs';
-import { alertRules, dashboards } from './monitoring-checks.mjs';
+import { alertRules, dashboards, metricNames } from './monitoring-checks.mjs';
 import { checkov, hadolint, kubeScore, yamllint } from './practice-checks.mjs';
 import { packagedCopies, programSettings } from './program-checks.mjs';
 import { ROOT } from './render.mjs';
 import { Report } from './report.mjs';
-import { Tools } from './tools.mjs';
+import { Tools, ToolUnavailable } from './tools.mjs';
 
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);
@@ -32,6 +32,7 @@ const CHECKS = {
     await yamllint(bench);
   },
   T18: async (bench) => {
+    await metricNames(bench);
     await alertRules(bench);
     await dashboards(bench);
   },
@@ -56,10 +57,11 @@ for (const [name, check] of Object.entries(CHECKS)) {
   try {
     await check({ tools, report, update: process.argv.includes('--update') });
   } catch (error) {
-    // Not a finding: a tool could not be had, or broke.
-    await report.check(name, () => {
-      throw error;
-    });
+    if (error instanceof ToolUnavailable) report.skip(name, error.message);
+    else
+      await report.check(name, () => {
+        throw error;
+      });
   }
 }
 if (report.notRun.length > 0) say(`not run:\n${report.notRun.map((line) => `  ${line}`).join('\n')}`);

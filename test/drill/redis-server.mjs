@@ -54,6 +54,11 @@ export class RedisServer {
     await until('Redis answers', answers, ANSWERS_WITHIN_MS);
   }
 
+  /** Of the server process, if it runs. */
+  pids() {
+    return this.#program === undefined ? [] : [this.#program.pid];
+  }
+
   /** kill -9 */
   async kill() {
     this.#program?.signal('SIGKILL');

@@ -44,7 +44,7 @@ test.each(ALL)(
 
 test.each(CHATS)('a demanded call without any tool is refused by its name: $path', async (route) => {
   const { status, text, jobs } = await post(route.path, route.withParameters({ tools: [], tool_choice: 'required' }));
-  expect([status, jobs]).toEqual([refusedOn(route.shape, 'invalid_request').status, 0]);
+  expect([status, jobs]).toEqual([400, 0]);
   expect(JSON.parse(text)).toMatchObject({ error: { code: 'invalid_request', param: 'tool_choice' } });
 });
 

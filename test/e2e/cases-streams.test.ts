@@ -26,6 +26,7 @@ const STREAMS_EACH = either(200, 40);
 const ROUTES = [
   ['/v1/chat/completions', (text: string) => ({ messages: [{ role: 'user', content: text }] })],
   ['/v1/completions', (text: string) => ({ prompt: text })],
+  ['/openai/deployments/azureai/chat/completions', (text: string) => ({ messages: [{ role: 'user', content: text }] })],
 ] as const;
 const score = (text: string): object => ({ input_data: { input_string: [{ role: 'user', content: text }] } });
 

@@ -24,6 +24,7 @@
 {{- $gateway := .ctx.Values.gateway -}}
 restartPolicy: Never
 activeDeadlineSeconds: {{ .seconds }}
+serviceAccountName: {{ include "penstock.object" (dict "ctx" .ctx "suffix" "checks") }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .ctx.Values.global.imagePullSecrets }}

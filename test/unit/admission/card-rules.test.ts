@@ -176,6 +176,9 @@ test('several prompts in one request are a batch, refused in the card’s name; 
   expect(before(completion(['a', 'b', 'c'], { choices: 2 }), free)).toMatchObject({
     options: { asked: 6, allowed: 4 },
   });
+  const many = (count: number) => completion(['a', ...new Array<string>(count - 1).fill('b')]);
+  expect(free.checkBeforeImages(many(128))).toMatchObject({ kind: 'text' });
+  expect(before(many(129), free)).toMatchObject({ options: { param: 'prompt', asked: 129, allowed: 128 } });
 });
 
 test('token ids are counted one by one: a prompt of more than the context is refused', () => {

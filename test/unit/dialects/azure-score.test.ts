@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
-import { Failure, toFailure } from '../../../gateway/contract/failure.ts';
+import { FAILURES, Failure, toFailure } from '../../../gateway/contract/failure.ts';
 import type { FailureCode } from '../../../gateway/contract/failure.ts';
+import type { ModelCard } from '../../../gateway/contract/model-card.ts';
 import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 
@@ -198,4 +199,106 @@ test('too many requests: an empty text, the reason in a header', () => {
     },
     body: '',
   });
+});
+
+const base: ModelCard = {
+  ...card,
+  name: 'Base',
+  task: 'text-generation',
+  modalities: { input: ['text'], output: ['text'] },
+};
+const asBase = (body: unknown) => score.parse(body, { headers: {}, card: base });
+
+test.each([
+  [
+    'in input_string',
+    { input_data: { input_string: ['p1', 'p2'], parameters: { max_new_tokens: 8, top_k: 5, _batch_size: 2 } } },
+    { answerForm: 'table', messagesParam: 'input_data.input_string' },
+    'input_data.parameters.max_new_tokens',
+  ],
+  [
+    'as input_data itself',
+    { input_data: ['p1', 'p2'], params: { max_new_tokens: 8, top_k: 5, _batch_size: 2 } },
+    { answerForm: 'list', messagesParam: 'input_data' },
+    'params.max_new_tokens',
+  ],
+])(
+  'prompts for a model that generates text, %s: each is continued, the prompt before it',
+  (_how, body, form, param) => {
+    const parsed = asBase(body);
+    expect(parsed).toMatchObject({ ...form, prompts: ['p1', 'p2'], messages: [], stream: false, choices: 1 });
+    expect(parsed).toMatchObject({ maxTokens: 8, maxTokensParam: param, sampling: { echo: true, top_k: 5 } });
+    expect(parsed.ignored).toEqual(['parameters._batch_size']);
+  },
+);
+
+test('without return_full_text the prompt is left out', () => {
+  const withFull = (full: unknown) =>
+    asBase({ input_data: { input_string: ['p'], parameters: { return_full_text: full } } }).sampling;
+  expect([withFull(false), withFull(true), withFull(null)]).toEqual([{ echo: false }, { echo: true }, { echo: true }]);
+  expect(() => withFull('no')).toThrow('return_full_text must be true or false');
+});
+
+test('only the first answer to a prompt is returned, so only one is asked for', () => {
+  const parsed = asBase({ input_data: { input_string: ['p'], parameters: { n: 3 } } });
+  expect(parsed).toMatchObject({ choices: 1, ignored: ['parameters.n'] });
+});
+
+test.each([
+  ['messages', { input_data: { input_string: [hi] } }, 'input_data.input_string[0]'],
+  ['no prompt', { input_data: { input_string: [] } }, 'input_data.input_string'],
+  ['an empty prompt', { input_data: ['a', ''] }, 'input_data[1]'],
+  ['one text', { input_data: { input_string: 'p' } }, 'input_data.input_string'],
+  ['token ids', { input_data: [[1, 2]] }, 'input_data[0]'],
+  ['parameters as a list', { input_data: ['a'], params: [] }, 'params'],
+  ['an OpenAI body', { messages: [hi] }, 'input_data'],
+])('%s for a model that generates text: refused with the shape that is expected', (_what, body, param) => {
+  expect(() => asBase(body)).toThrow(/input_data\.input_string as in \{"input_data": \{"input_string": \["…"\]/);
+  try {
+    asBase(body);
+  } catch (error) {
+    expect(toFailure(error)).toMatchObject({ code: 'invalid_request', options: { param } });
+  }
+});
+
+test('the answers to prompts stand in their order, as the container writes them', () => {
+  const choices = [
+    { index: 1, text: 'p2 b', finish_reason: 'stop' },
+    { index: 0, text: 'p1 a', finish_reason: 'stop' },
+  ];
+  const engine = Buffer.from(JSON.stringify({ choices }));
+  const written = (form: 'table' | 'list') => String(score.renderAnswer(engine, { modelMs: 1, form }).body);
+  expect(JSON.parse(written('table'))).toEqual([{ 0: 'p1 a', 1: 'p2 b' }]);
+  expect(JSON.parse(written('list'))).toEqual(['p1 a', 'p2 b']);
+});
+
+test('the generation prompt can be left out where the template knows it: for a chat model without pictures', () => {
+  const parameters = { add_generation_prompt: false };
+  const body = { input_data: { input_string: [hi], parameters } };
+  const text = { ...base, task: 'chat-completion' } as const;
+  expect(score.parse(body, { headers: {}, card: text }).sampling).toEqual(parameters);
+  expect(score.parse(body, { headers: {}, card })).toMatchObject({
+    sampling: {},
+    ignored: ['parameters.add_generation_prompt'],
+  });
+});
+
+test('an unknown deployment is the endpoint’s own 404', () => {
+  const { status, headers } = render('deployment_not_found');
+  expect([status, headers['ms-azureml-model-error-statuscode']]).toEqual([404, undefined]);
+});
+
+test('strict-compat: an empty 200 where Azure’s container hid the failure, and the same answer where it did not', () => {
+  const strict = createAzureScore({ deploymentName: 'blue', errors: 'strict-compat' });
+  const hidden = ['invalid_request', 'too_many_images', 'invalid_image', 'engine_refused', 'worker_lost', 'internal'];
+  for (const code of Object.keys(FAILURES).filter((name): name is FailureCode => name in FAILURES)) {
+    const failure = new Failure(code, 'why');
+    const { status, headers, body } = strict.renderFailure(failure);
+    expect(String(body)).not.toContain('None');
+    if (status === 200) expect([body, headers['x-ms-error-code']]).toEqual(['{}', code]);
+    else expect(strict.renderFailure(failure)).toEqual(score.renderFailure(failure));
+    if (hidden.includes(code)) expect(status).toBe(200);
+  }
+  const told = ['invalid_json', 'unauthorized', 'forbidden', 'deadline_exceeded', 'queue_full', 'no_engine'] as const;
+  for (const code of told) expect(strict.renderFailure(new Failure(code, '')).status).not.toBe(200);
 });

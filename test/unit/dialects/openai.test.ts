@@ -260,7 +260,7 @@ test('the engine’s answer is passed as its bytes came, its own refusal with it
 });
 
 test('a stream that fails ends in one error event', () => {
-  const event = openai.renderStreamFailure(new Failure('worker_lost', 'the model process ended'), 0);
+  const event = openai.renderStreamFailure(new Failure('worker_lost', 'the model process ended'));
   expect(event).toBe(
     'data: {"error":{"message":"the model process ended","type":"server_error","param":null,"code":"worker_lost"}}\n\n',
   );

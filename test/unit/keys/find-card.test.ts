@@ -39,3 +39,15 @@ test('an unknown name is not found, and only what the key may use is told; or it
   expect(find('gpt-4o', oslo, 'single')).toBe('Phi-4');
   expect(refused('gpt-4o', ANYONE, 'single')).toMatchObject({ code: 'model_not_found' });
 });
+
+test('a deployment is a further name of its card', () => {
+  const files = [{ file: 'a.yaml', value: catalog.cards.find(({ name }) => name === 'Phi-4') }];
+  const named = parseCatalog(files, [['blue', 'microsoft/phi-4']]);
+  expect(named.find('blue')?.name).toBe('Phi-4');
+  expect([...named.deployments.keys()]).toEqual(['blue']);
+  expect(() => parseCatalog(files, [['blue', 'gpt-4o']])).toThrow(
+    'the deployment blue is of gpt-4o, which no model card',
+  );
+  const both = [...files, { file: 'b.yaml', value: catalog.cards.find(({ name }) => name !== 'Phi-4') }];
+  expect(() => parseCatalog(both, [['Phi-4', 'Phi-3.5-vision-instruct']])).toThrow('the name of another model');
+});

@@ -30,3 +30,15 @@ test('what Kubernetes injects for a Service called gateway is passed over', () =
 test('nothing unauthenticated off loopback', () => {
   expect(() => loadConfig({ ...REDIS, GATEWAY_HOST: '0.0.0.0' })).toThrow('GATEWAY_HOST');
 });
+
+test('deployments are pairs of a name and a card', () => {
+  const { GATEWAY_DEPLOYMENTS: pairs } = loadConfig({
+    ...REDIS,
+    GATEWAY_DEPLOYMENTS: 'blue=azureai, team/green = Phi-4',
+  });
+  expect(pairs).toEqual([
+    ['blue', 'azureai'],
+    ['team/green', 'Phi-4'],
+  ]);
+  expect(() => loadConfig({ ...REDIS, GATEWAY_DEPLOYMENTS: 'blue' })).toThrow('each must be NAME=CARD');
+});

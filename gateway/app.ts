@@ -1,11 +1,14 @@
 import express, { type Express } from 'express';
 import { Failure } from '#contract/failure';
 import type { Departure } from './departure.ts';
+import { allowOrigins } from './http/cors.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';
 
 export interface AppDeps extends RouteDeps {
   readonly departure: Departure;
+  /** of pages that may call from a browser */
+  readonly corsOrigins: readonly string[];
 }
 
 /** The public API: middleware in order, then routes, then the one error middleware. */
@@ -13,6 +16,7 @@ export function createApp(deps: AppDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  for (const handler of allowOrigins(deps.corsOrigins)) app.use(handler);
   app.use((req, res, next) => {
     if (deps.departure.stage !== 'serving') res.setHeader('connection', 'close');
     if (deps.departure.refuses(req.socket))

@@ -3,6 +3,7 @@ import type { Head } from '#contract/frame';
 import type { EnginePath, Kind } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Admission, Candidate } from './admission/admission.ts';
+import type { Share } from './admission/reservations.ts';
 import type { WorkerRegistry } from './admission/worker-registry.ts';
 import type { HeldBody } from './held-body.ts';
 import type { Relay } from './relay/relay.ts';
@@ -24,6 +25,8 @@ export interface Question {
   readonly path: EnginePath;
   readonly body: HeldBody;
   readonly keyId: string;
+  /** the caller's part of the engines; absent where there are no keys */
+  readonly share?: Share;
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
   readonly deadlineAt: number;
@@ -259,10 +262,11 @@ class Life {
   }
 
   #candidate(): Candidate {
-    const { model, kind, path, deadlineMs, deadlineAt, keyId, traceparent } = this.#question;
+    const { model, kind, path, deadlineMs, deadlineAt, keyId, share, traceparent } = this.#question;
     const { replica, clock } = this.#deps;
     const traced = traceparent === undefined ? {} : { traceparent };
     const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, keyId, path, ...traced };
-    return { job, body: this.#question.body, leftMs: deadlineAt - clock() };
+    const shared = share === undefined ? {} : { share };
+    return { job, body: this.#question.body, ...shared, leftMs: deadlineAt - clock() };
   }
 }

@@ -54,6 +54,12 @@ const Fields = z.object({
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
   /** hashed keys, written by `penstock keys`; changes count without a restart */
   GATEWAY_KEYS_FILE: z.string().optional(),
+  /** serve `/tokenize`, which counts the tokens of a prompt */
+  GATEWAY_TOKENIZE: setting.flag.default(false),
+  /** how long the answer to a request with an Idempotency-Key can be had again; it rests in Redis for as long */
+  GATEWAY_IDEMPOTENCY_TTL_MS: setting.milliseconds.default(600_000),
+  /** origins whose pages may call from a browser, such as `https://chat.example.com`; `*`: all */
+  GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
   /** this gateway as one deployment: what `azureml-model-deployment` says when no other was chosen */

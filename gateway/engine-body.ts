@@ -1,4 +1,4 @@
-import type { ChatMessage, ChatRequest } from '#contract/chat';
+import type { ChatMessage, ChatRequest, ContentPart } from '#contract/chat';
 import type { EnginePath } from '#contract/job';
 
 /** What the gateway adds to a checked request before an engine sees it. */
@@ -11,8 +11,8 @@ export interface EngineTerms {
 }
 
 /** The engine's route for a request: a bare prompt has one of its own. */
-export function enginePath({ prompts }: ChatRequest): EnginePath {
-  return prompts === undefined ? '/v1/chat/completions' : '/v1/completions';
+export function enginePath({ route, prompts }: ChatRequest): EnginePath {
+  return route ?? (prompts === undefined ? '/v1/chat/completions' : '/v1/completions');
 }
 
 /**
@@ -20,13 +20,14 @@ export function enginePath({ prompts }: ChatRequest): EnginePath {
  * vLLM would otherwise fill the context; the closing usage event is always asked for, as the books need it.
  */
 export function engineBody(request: ChatRequest, terms: EngineTerms): Buffer {
-  const { stream, choices, prompts } = request;
+  if (request.route === '/v1/responses') return responsesBody(request, terms);
+  if (request.route === '/tokenize')
+    return Buffer.from(JSON.stringify({ ...request.sampling, model: terms.model, ...wireInput(request) }));
+  const { stream, choices } = request;
   const body = {
     ...request.sampling,
     model: terms.model,
-    ...(prompts === undefined
-      ? { messages: request.messages.map(wireMessage) }
-      : { prompt: prompts.length === 1 ? prompts[0] : prompts }),
+    ...wireInput(request),
     max_tokens: terms.maxTokens,
     ...(choices === 1 ? {} : { n: choices }),
     cache_salt: terms.cacheSalt,
@@ -34,6 +35,37 @@ export function engineBody(request: ChatRequest, terms: EngineTerms): Buffer {
     ...(stream ? { stream_options: { include_usage: true } } : {}),
   };
   return Buffer.from(JSON.stringify(body));
+}
+
+function wireInput({ messages, prompts }: ChatRequest): object {
+  if (prompts === undefined) return { messages: messages.map(wireMessage) };
+  return { prompt: prompts.length === 1 ? prompts[0] : prompts };
+}
+
+/** No engine of ours keeps answers, and another would be asked the next time: `store` is always false. */
+function responsesBody({ instructions, messages, sampling, stream }: ChatRequest, terms: EngineTerms): Buffer {
+  const body = {
+    ...sampling,
+    model: terms.model,
+    ...(instructions === undefined ? {} : { instructions }),
+    input: messages.map(wireItem),
+    max_output_tokens: terms.maxTokens,
+    cache_salt: terms.cacheSalt,
+    store: false,
+    stream,
+  };
+  return Buffer.from(JSON.stringify(body));
+}
+
+function wireItem({ role, content }: ChatMessage): object {
+  const parts = Array.isArray(content) ? content.map(wirePart) : content;
+  return { type: 'message', role, content: parts };
+}
+
+function wirePart(part: ContentPart): object {
+  if (part.type === 'text') return { type: 'input_text', text: part.text };
+  const { url, detail } = part.image_url;
+  return { type: 'input_image', image_url: url, detail };
 }
 
 function wireMessage({ role, content, extra }: ChatMessage): object {

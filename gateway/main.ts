@@ -11,6 +11,7 @@ import { connectRedis, redisAnswers } from '#runtime/redis';
 import { redisTargets } from '#runtime/redis-target';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
+import { Idempotency } from './admission/idempotency.ts';
 import { Reservations } from './admission/reservations.ts';
 import { checkPools, workersWanted } from './admission/scale.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
@@ -24,6 +25,8 @@ import { azureOpenai, azureOpenaiCompletions } from './dialects/azure-openai.ts'
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
+import { openaiResponses } from './dialects/openai-responses.ts';
+import { openaiTokenize } from './dialects/openai-tokenize.ts';
 import { createAnswer } from './http/answer.ts';
 import { authenticate } from './http/auth.ts';
 import { answerBrokenRequests } from './http/broken-request.ts';
@@ -111,6 +114,8 @@ async function main(): Promise<void> {
     dialects: {
       openai,
       completions: openaiCompletions,
+      responses: openaiResponses,
+      tokenize: config.GATEWAY_TOKENIZE ? openaiTokenize : undefined,
       score: createAzureScore({ deploymentName, errors: config.GATEWAY_SCORE_ERRORS }),
       inference: inference.chat,
       inferenceCompletions: inference.completions,
@@ -128,10 +133,12 @@ async function main(): Promise<void> {
       budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
       sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
     }),
+    idempotency: new Idempotency(bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
     departure,
+    corsOrigins: config.GATEWAY_CORS_ORIGINS,
   });
   const internal = createInternalApp({
     registry: prometheus,

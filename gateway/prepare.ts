@@ -3,6 +3,7 @@ import { Failure } from '#contract/failure';
 import type { EnginePath, Kind } from '#contract/job';
 import type { Catalog, ModelCard } from '#contract/model-card';
 import { compileRules, type CardPolicy, type CardRules } from './admission/card-rules.ts';
+import { costOf } from './admission/cost.ts';
 import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
 import type { Caller } from './keys/caller.ts';
@@ -15,6 +16,8 @@ interface Prepared {
   readonly path: EnginePath;
   readonly body: Buffer;
   readonly images: readonly ImageFacts[];
+  /** what it takes of the engines, in units of 256 tokens */
+  readonly cost: number;
 }
 export type Prepare = (request: ChatRequest, caller: Caller, signal: AbortSignal) => Promise<Prepared>;
 
@@ -39,9 +42,18 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const rule = rules.get(card) ?? compileRules(card, deps.policy);
     const { kind, maxTokens } = rule.checkBeforeImages(request);
     const resolved = kind === 'image' ? await deps.images.resolve(request, signal) : { request, images: [] };
-    rule.checkWithImages(resolved.request, resolved.images);
+    const sizes = rule.checkWithImages(resolved.request, resolved.images);
     const body = engineBody(resolved.request, { model: card.name, maxTokens, cacheSalt: caller.id });
-    return { card, kind, path: enginePath(request), body, images: resolved.images };
+    // Counting tokens takes none of an engine's room for pictures.
+    const queue = request.route === '/tokenize' ? 'text' : kind;
+    return {
+      card,
+      kind: queue,
+      path: enginePath(request),
+      body,
+      images: resolved.images,
+      cost: costOf(resolved.request, sizes, maxTokens),
+    };
   };
 }
 

@@ -6,7 +6,7 @@ import { keys } from '#contract/keys';
 import type { Log } from '#runtime/log';
 import type { HeldBody } from '../held-body.ts';
 import type { AdmissionOutcome } from './outcome.ts';
-import type { Reservations } from './reservations.ts';
+import { FIRST, type Applicant, type Place, type Reservations, type Share } from './reservations.ts';
 
 /** Reply lag above which this replica takes on no more, in milliseconds. */
 const LAG_LIMIT_MS = 1_000;
@@ -14,8 +14,6 @@ const RETRY_AFTER_SECONDS = 2;
 /** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
 const CLEAN_UP_TRIES = 60;
 const CLEAN_UP_PAUSE_MS = 1_000;
-/** One class for all callers; the fair form raises it by what a key has used. Never 0: BullMQ serves that apart. */
-const PRIORITY = 1;
 
 export interface AdmissionDeps {
   /** queue and reservations; fails fast, as a client waits on it */
@@ -33,6 +31,8 @@ export interface AdmissionDeps {
 export interface Candidate {
   readonly job: Omit<JobV1, 'v' | 'epoch' | 'priority'>;
   readonly body: HeldBody;
+  /** the caller's part of the engines; absent where there are no keys */
+  readonly share?: Share;
   /** what is left of the deadline, in milliseconds */
   readonly leftMs: number;
 }
@@ -46,6 +46,8 @@ const SWEEP_COUNT = 10_000;
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #queues = new Map<string, Queue<JobV1>>();
+  /** of waiting requests, by their bodies: a candidate is made anew at each step, its body is one */
+  readonly #places = new WeakMap<HeldBody, Place>();
   readonly #sweeping: NodeJS.Timeout;
   /** Redis takes no requests just now */
   #refusing = false;
@@ -113,9 +115,8 @@ export class Admission {
   }
 
   /** The request was claimed: its place among the waiting is free again. */
-  claimed({ job, body }: Candidate): void {
-    const { length } = body;
-    void this.#quietly(() => this.#deps.reservations.release(job.model, job.requestId, length));
+  claimed(candidate: Candidate): void {
+    this.#release(candidate, this.#places.get(candidate.body)?.tag);
   }
 
   /** The request ended after it was claimed. */
@@ -126,7 +127,7 @@ export class Admission {
   /** The request ended while it waited: job, body and place go. */
   async withdraw(candidate: Candidate, epoch = 1): Promise<void> {
     const { job } = candidate;
-    this.claimed(candidate);
+    this.#release(candidate);
     this.finished(candidate);
     await this.#quietly(() => this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch)));
   }
@@ -146,26 +147,44 @@ export class Admission {
     await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
   }
 
+  #release(candidate: Candidate, tag?: string): void {
+    const applicant = applicantOf(candidate);
+    void this.#quietly(() => this.#deps.reservations.release(applicant, tag));
+  }
+
   async #add({ job, body, leftMs }: Candidate, epoch: number): Promise<void> {
     const bytes = body.bytes;
     if (bytes === undefined) return;
     const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), bytes, 'PX', bodyLifeMs(leftMs));
     // On one connection the body is there before the job; with a second Redis it must be waited for.
     if (this.#deps.bodies !== this.#deps.redis) await stored;
-    const whole: JobV1 = { v: 1, epoch, priority: PRIORITY, ...job };
-    const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority: whole.priority };
+    const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
+    const whole: JobV1 = { v: 1, epoch, priority, ...job };
+    const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
     await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
   }
 
-  async #reserve({ job, body, leftMs }: Candidate): Promise<void> {
+  async #reserve(candidate: Candidate): Promise<void> {
     const refuse = (outcome: AdmissionOutcome, message: string): never => {
       this.#deps.onOutcome(outcome);
       throw new Failure('queue_full', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
     };
     if (this.#deps.lagMs() > LAG_LIMIT_MS) refuse('rejected_reply_lag', 'this gateway is overloaded; try again');
-    const verdict = await this.#deps.reservations.reserve(job.model, job.requestId, body.length, bodyLifeMs(leftMs));
+    const place = await this.#deps.reservations.reserve(applicantOf(candidate), bodyLifeMs(candidate.leftMs));
+    this.#places.set(candidate.body, place);
+    const { verdict } = place;
     if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');
     if (verdict === 'bytes') refuse('rejected_queue_bytes', 'too many bytes of requests are waiting; try again');
+    const { job, share } = candidate;
+    const may = `the key ${job.keyId} may have at most`;
+    if (verdict === 'key_jobs') {
+      const most = String(share?.caps.waiting_jobs);
+      refuse('rejected_key_jobs', `${may} ${most} requests waiting for a model (its cap waiting_jobs); try again`);
+    }
+    if (verdict === 'key_bytes') {
+      const most = String(share?.caps.waiting_bytes);
+      refuse('rejected_key_bytes', `${may} ${most} bytes waiting for a model (its cap waiting_bytes); try again`);
+    }
   }
 
   /** BullMQ removes old jobs when another one finishes: on an idle queue they would stay for ever. */
@@ -202,6 +221,11 @@ export class Admission {
     const message = 'the queue does not take requests just now';
     return new Failure('queue_unavailable', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
+}
+
+function applicantOf({ job, body, share }: Candidate): Applicant {
+  const { model, kind, requestId, keyId } = job;
+  return { model, kind, requestId, keyId, bytes: body.length, ...(share === undefined ? {} : { share }) };
 }
 
 function bodyLifeMs(leftMs: number): number {

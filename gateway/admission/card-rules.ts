@@ -35,9 +35,10 @@ export interface CardRules {
   /**
    * What the pictures' sizes add.
    * @param images the request's pictures in their order
+   * @returns the tokens of all pictures together
    * @throws Failure `invalid_image` for a shape that the engine cannot tile, `context_length_exceeded`
    */
-  checkWithImages(request: ChatRequest, images: readonly ImageShape[]): void;
+  checkWithImages(request: ChatRequest, images: readonly ImageShape[]): number;
 }
 
 /** Compiles a card once, at start. */
@@ -121,7 +122,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     },
     checkWithImages: (request, images) => {
       const formula = card.tokens.image;
-      if (formula === undefined || images.length === 0) return;
+      if (formula === undefined || images.length === 0) return 0;
       let sum = 0;
       for (const { param, width, height } of images) {
         const tokens = imageTokens(formula, width, height);
@@ -129,6 +130,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
         sum += tokens;
       }
       checkContext(request, sum);
+      return sum;
     },
   };
 }
@@ -150,8 +152,8 @@ function imageParams({ messages, messagesParam }: ChatRequest): string[] {
 }
 
 /** UTF-16 units of all texts: the unit in which a card measures its longest token. */
-function textLength({ messages }: ChatRequest): number {
-  let units = 0;
+export function textLength({ messages, instructions }: ChatRequest): number {
+  let units = instructions?.length ?? 0;
   for (const { content } of messages) {
     if (typeof content === 'string') units += content.length;
     else for (const part of content ?? []) if (part.type === 'text') units += part.text.length;

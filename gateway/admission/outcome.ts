@@ -4,6 +4,9 @@ export type AdmissionOutcome =
   /** as many requests, or bytes of them, wait as may */
   | 'rejected_queue_jobs'
   | 'rejected_queue_bytes'
+  /** as many of the caller's key, or bytes of them, wait as its caps allow */
+  | 'rejected_key_jobs'
+  | 'rejected_key_bytes'
   /** this replica reads its replies too late to take on more */
   | 'rejected_reply_lag'
   /** Redis did not take the request */

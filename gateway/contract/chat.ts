@@ -12,7 +12,7 @@ interface TextPart {
 /** `url` is http(s) when parsed and always a `data:` URI once the images were resolved. */
 interface ImagePart {
   readonly type: 'image_url';
-  readonly image_url: { readonly url: string };
+  readonly image_url: { readonly url: string; readonly detail?: string };
 }
 export type ContentPart = TextPart | ImagePart;
 
@@ -30,10 +30,14 @@ export type Prompt = string | readonly number[];
 export type AnswerForm = 'table' | 'list';
 
 export interface ChatRequest {
+  /** the engine's route, where it is not that of a conversation or, with prompts, of a bare prompt */
+  readonly route?: '/v1/responses' | '/tokenize';
   /** the name that the caller used; absent means the only model served */
   readonly model?: string;
   /** empty when there are prompts in their place */
   readonly messages: readonly ChatMessage[];
+  /** what stands before the conversation, where the caller's API keeps it apart */
+  readonly instructions?: string;
   /** bare prompts, each to be continued, without a chat template; several are a batch */
   readonly prompts?: readonly [Prompt, ...Prompt[]];
   readonly stream: boolean;
@@ -45,6 +49,8 @@ export interface ChatRequest {
   readonly maxTokensParam: string;
   /** where the messages are in the caller's body: `messages`, `input_data.input_string`, `prompt` */
   readonly messagesParam: string;
+  /** where a picture's URL is in its part; absent: `image_url.url` */
+  readonly imageParam?: 'image_url';
   /** number of choices asked */
   readonly choices: number;
   /** fields that the engine takes, under the engine's names, validated */

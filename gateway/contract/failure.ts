@@ -24,9 +24,13 @@ export const FAILURES = {
   deployment_not_found: { status: 404, retryable: false, log: 'debug' },
   route_not_found: { status: 404, retryable: false, log: 'debug' },
   method_not_allowed: { status: 405, retryable: false, log: 'debug' },
+  /** A request with the same idempotency key is running; the other two: it has run and its answer is gone, it was another. */
+  idempotency_conflict: { status: 409, retryable: true, log: 'info' },
+  idempotency_spent: { status: 409, retryable: false, log: 'info' },
   body_too_large: { status: 413, retryable: false, log: 'info' },
   image_too_large: { status: 413, retryable: false, log: 'info' },
   unsupported_media_type: { status: 415, retryable: false, log: 'debug' },
+  idempotency_mismatch: { status: 422, retryable: false, log: 'info' },
   header_too_long: { status: 431, retryable: false, log: 'debug' },
   /** The engine's own 4xx; the failure carries its status and message. */
   engine_refused: { status: 400, retryable: false, log: 'info' },

@@ -17,6 +17,12 @@ export const keys = {
   reservations: (model: string): string => `${tag(model)}:reservations`,
   /** bytes of all waiting bodies */
   reservedBytes: (model: string): string => `${tag(model)}:reserved-bytes`,
+  /** sorted set like `reservations`, of one caller's key that has caps */
+  reservationsOf: (model: string, keyId: string): string => `${tag(model)}:reservations:${keyId}`,
+  /** hash: how far each caller's key has used one of a model's queues */
+  shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
+  /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
+  once: (hash: string): string => `${prefix}:once:${hash}`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `${prefix}:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */

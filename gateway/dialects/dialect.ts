@@ -37,8 +37,11 @@ export interface Dialect {
   renderAnswer(engineBody: Buffer, facts: AnswerFacts): Rendered;
   /** Before the first byte: status, headers and body as this dialect's callers expect them. */
   renderFailure(failure: Failure): Rendered;
-  /** After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it. */
-  renderStreamFailure(failure: Failure): string;
+  /**
+   * After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it.
+   * @param eventsBefore events that the client has, where the API numbers them
+   */
+  renderStreamFailure(failure: Failure, eventsBefore?: number): string;
   /** Callers notice a broken stream by its connection, which is cut after the event that tells of it. */
   readonly cutsBrokenStreams?: boolean;
   /** An event without text that keeps a silent stream open, where callers read no comments. Absent: comments do. */

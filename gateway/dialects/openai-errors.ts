@@ -30,6 +30,7 @@ const AFTER_ACCEPTANCE: ReadonlySet<FailureCode> = new Set([
   'engine_failed',
   'engine_silent',
   'deadline_exceeded',
+  'idempotency_spent',
 ]);
 const LONGEST_RETRY_AFTER_SECONDS = 120;
 
@@ -42,5 +43,7 @@ export function retryHeaders(failure: Failure): Record<string, string> {
     const seconds = Math.ceil(failure.options.retryAfterSeconds ?? 1);
     return { 'retry-after': String(Math.min(Math.max(seconds, 1), LONGEST_RETRY_AFTER_SECONDS)) };
   }
+  // OpenAI's SDKs would repeat every 409.
+  if (failure.code === 'idempotency_conflict') return { 'x-should-retry': 'true' };
   return AFTER_ACCEPTANCE.has(failure.code) ? { 'x-should-retry': 'false' } : {};
 }

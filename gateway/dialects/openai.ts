@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { ChatRequest } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
@@ -25,6 +26,28 @@ const REFUSED: Readonly<Record<string, string>> = {
   web_search_options: 'there is no web search',
 };
 
+/** Fields of which one value is what is served anyway; by any other the answer would have to be another one. */
+const NARROW: Readonly<Record<string, { readonly served: z.ZodType; readonly why: string }>> = {
+  modalities: { served: z.array(z.literal('text')), why: 'answers are text' },
+  verbosity: { served: z.literal('medium'), why: 'the model knows no such setting; ask for it in a message' },
+};
+
+/**
+ * Fields of OpenAI's API that reach no engine, and why the answer is the same without them. They are accepted, as many
+ * clients send them unasked, and named in the response header `x-penstock-ignored` like any unknown field.
+ */
+export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+  user: 'whose request it is, is known by its key',
+  safety_identifier: 'whose request it is, is known by its key',
+  metadata: 'labels of a stored answer',
+  // The answer itself is what was asked for; who asks for the stored one later is refused by name.
+  store: 'nothing is stored',
+  prompt_cache_key: 'equal beginnings are found without it, apart for each key',
+  prompt_cache_retention: 'equal beginnings are found without it, apart for each key',
+  service_tier: 'there is one tier',
+  prediction: 'it could only make the same answer faster',
+};
+
 const READ: ReadonlySet<string> = new Set([
   'messages',
   ...ENVELOPE,
@@ -32,6 +55,7 @@ const READ: ReadonlySet<string> = new Set([
   ...TOOL_FIELDS,
   ...Object.keys(SAMPLING),
   ...Object.keys(REFUSED),
+  ...Object.keys(NARROW),
 ]);
 
 /** `/v1/chat/completions`, with the fields that vLLM adds to OpenAI's. */
@@ -40,6 +64,8 @@ export const openai: Dialect = { ...openaiAnswers, parse };
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with messages');
   refuseFields(body, REFUSED);
+  for (const [name, { served, why }] of Object.entries(NARROW))
+    if (!isAbsent(body[name]) && !served.safeParse(body[name]).success) refuseFields({ [name]: true }, { [name]: why });
   const ignored = new IgnoredNames();
   const messages = readMessages(body['messages'], 'messages', ignored);
   const sampling = { ...readSampling(body, Object.keys(SAMPLING), ''), ...readTools(body) };

@@ -14,6 +14,8 @@ const object = (form: string, shape: z.ZodRawShape): Field => field(json.and(z.l
 const text = z.string().min(1).refine(isWellFormed);
 const functionName = z.looseObject({ name: text });
 
+export const EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
+
 /**
  * Every field of a chat completion that shapes the answer and is handed to the engine under its own name.
  * Ranges are those that vLLM 0.32 and 0.33 enforce, so that what they refuse is refused before the queue.
@@ -61,10 +63,7 @@ export const SAMPLING: Readonly<Record<string, Field>> = {
     'an object whose type is text, json_object or json_schema, the last with a named json_schema',
   ),
   structured_outputs: object('an object such as {"json": …}, {"regex": …} or {"choice": […]}', {}),
-  reasoning_effort: field(
-    z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']),
-    'one of none, minimal, low, medium, high, xhigh, max',
-  ),
+  reasoning_effort: field(EFFORT, 'one of none, minimal, low, medium, high, xhigh, max'),
   include_reasoning: flag,
   thinking_token_budget: count,
   repetition_detection: object('an object', {}),

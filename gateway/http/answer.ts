@@ -1,19 +1,22 @@
 import type { Response } from 'express';
 import type { AnswerForm, ChatRequest, StreamIdentity, Usage } from '#contract/chat';
-import { toFailure, type Failure } from '#contract/failure';
+import { toFailure } from '#contract/failure';
+import type { EnginePath } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
 import { HeldBody } from '../held-body.ts';
+import { ANYONE } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
 import { neverContinued } from '../relay/continuation.ts';
 import { EmptyEvents } from '../relay/empty-events.ts';
-import { usageOfAnswer } from '../relay/engine-events.ts';
+import { engineAnswer } from '../relay/engine-answer.ts';
 import { SentBytes } from '../relay/sent-bytes.ts';
 import { countTokensFor } from './count-tokens.ts';
 import { send } from './error-middleware.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
+import { RefusalProbe } from './refusal-probe.ts';
 import { StreamReply, type StreamReplyOptions } from './stream-reply.ts';
 import { WholeReply } from './whole-reply.ts';
 
@@ -58,7 +61,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
       const context = requestContext(res);
       noteRequest(context, request, res);
       const { caller, signal } = context;
-      const { card, kind, path, body, images } = await deps.prepare(request, caller, signal);
+      const { card, kind, path, body, images, cost } = await deps.prepare(request, caller, signal);
       context.model = card.name;
       Object.assign(context.fields, {
         kind,
@@ -72,13 +75,14 @@ export function createAnswer(deps: AnswerDeps): Answer {
           path,
           body: new HeldBody(deps.bodies, body),
           keyId: caller.id,
+          ...(caller === ANYONE ? {} : { share: { cost, weight: caller.weight, caps: caller.caps } }),
           ...deadline,
         },
         stream: request.stream,
         passUsage: request.includeUsage,
         messagesParam: request.messagesParam,
         form: request.answerForm,
-        never: path === '/v1/chat/completions' ? neverContinued(request.sampling, request.choices) : 'not_chat',
+        never: neverGoesOn(path, request),
       };
     },
     deliver: async (res, ready) => {
@@ -94,11 +98,18 @@ export function createAnswer(deps: AnswerDeps): Answer {
   };
 }
 
+/** Why a cut stream can never go on elsewhere; undefined when it can. */
+function neverGoesOn(path: EnginePath, { sampling, choices }: ChatRequest): string | undefined {
+  if (path === '/v1/chat/completions') return neverContinued(sampling, choices);
+  return path === '/v1/responses' ? 'responses' : 'not_chat';
+}
+
 async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam, form }: Ready): Promise<void> {
   const context = requestContext(res);
-  const reply = new WholeReply(messagesParam);
+  const answer = engineAnswer(question.path);
+  const reply = new WholeReply(answer, messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
-  noteUsage(deps, context, usageOfAnswer(reply.body));
+  noteUsage(deps, context, answer.usage(reply.body));
   context.firstByteAt = deps.clock();
   const modelMs = deps.clock() - (context.phases.enqueuedAt ?? context.arrivedAt);
   send(res, context.dialect.renderAnswer(reply.body, { modelMs, ...(form === undefined ? {} : { form }) }));
@@ -108,6 +119,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
   const { clock, keepAliveMs, slowClientBytes } = deps;
   const context = requestContext(res);
   const reply = new StreamReply(res, {
+    answer: engineAnswer(ready.question.path),
     messagesParam: ready.messagesParam,
     passUsage: ready.passUsage,
     model: ready.question.model,
@@ -126,13 +138,14 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
     },
   });
   try {
-    await deps.ask(ready.question, reply, context.phases, context.signal);
+    const asked = ready.question.path === '/v1/responses' ? new RefusalProbe(reply) : reply;
+    await deps.ask(ready.question, asked, context.phases, context.signal);
     res.end();
   } catch (error) {
     if (!res.headersSent) throw error;
     const failure = toFailure(error);
     Object.assign(context.fields, { failure: failure.code, cause: failure.cause ?? failure.message });
-    endBroken(res, context, failure);
+    endBroken(res, context, context.dialect.renderStreamFailure(failure, reply.passed));
   } finally {
     reply.close();
     context.fields['bytes'] = reply.bytes;
@@ -154,8 +167,7 @@ function emptyEvents({ dialect, phases }: RequestContext, { model, path }: Quest
 }
 
 /** The end of a stream that is not whole is told in it, and no `[DONE]` follows. */
-function endBroken(res: Response, context: RequestContext, failure: Failure): void {
-  const event = context.dialect.renderStreamFailure(failure);
+function endBroken(res: Response, context: RequestContext, event: string): void {
   if (context.dialect.cutsBrokenStreams !== true) {
     res.end(event);
     return;

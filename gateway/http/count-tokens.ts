@@ -3,6 +3,7 @@ import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
 import { HeldBody } from '../held-body.ts';
 import type { CountTokens } from '../relay/continuation.ts';
+import { engineAnswer } from '../relay/engine-answer.ts';
 import { WholeReply } from './whole-reply.ts';
 
 /** Source: vLLM's `/tokenize`. */
@@ -14,8 +15,10 @@ const Counted = z.object({ count: z.int().nonnegative() });
  */
 export function countTokensFor(question: Question, ask: Ask, bodies: ByteBudget, signal: AbortSignal): CountTokens {
   return async (body) => {
-    const reply = new WholeReply('messages');
-    const counting: Question = { ...question, kind: 'text', path: '/tokenize', body: new HeldBody(bodies, body) };
+    const reply = new WholeReply(engineAnswer('/tokenize'), 'messages');
+    // Of an accepted request: it goes first, and no cap holds it up.
+    const { share: _, ...rest } = question;
+    const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody(bodies, body) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
       return Counted.parse(JSON.parse(reply.body.toString('utf8'))).count;

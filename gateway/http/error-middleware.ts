@@ -24,11 +24,18 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
     if (failure.cause !== undefined || row.log === 'error')
       log[row.log]({ failure: failure.code, path: req.path, cause: failure.cause }, 'request failed');
     if (res.destroyed || res.headersSent) return;
-    send(res, (context?.dialect ?? fallback).renderFailure(failure));
+    send(res, (context?.dialect ?? fallback).renderFailure(failure), failure);
   };
 }
 
-export function send(res: Response, { status, headers, body }: Rendered): void {
+/** @param failure what the answer tells of, if it is none */
+export function send(res: Response, answer: Rendered, failure?: Failure): void {
+  const settle = contextOf(res)?.beforeAnswer;
+  if (settle === undefined) write(res, answer);
+  else void settle(answer, failure).finally(() => write(res, answer));
+}
+
+function write(res: Response, { status, headers, body }: Rendered): void {
   res.status(status);
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   res.end(body);

@@ -3,7 +3,7 @@ import type { RequestHandler, Response } from 'express';
 import { Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
-import type { Dialect } from '../dialects/dialect.ts';
+import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Phases } from '../ask.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
@@ -31,6 +31,8 @@ export interface RequestContext {
   /** we ended the answer by cutting its connection */
   isCut?: boolean;
   firstByteAt?: number;
+  /** settles something before a whole answer is written; streams pass it by */
+  beforeAnswer?: (answer: Rendered, failure: Failure | undefined) => Promise<void>;
 }
 
 const contexts = new WeakMap<Response, RequestContext>();

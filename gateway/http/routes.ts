@@ -1,14 +1,16 @@
 import { Router, type Request, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
-import type { Catalog } from '#contract/model-card';
+import type { Idempotency } from '../admission/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { scoreOpenApi } from '../dialects/score-openapi.ts';
+import { absentRoutes } from './absent-routes.ts';
 import type { Answer } from './answer.ts';
 import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
 import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
 import { readBody } from './json-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
+import { runOnce } from './run-once.ts';
 import { withContext, type ContextDeps } from './request-context.ts';
 
 /** The paths that need no key. */
@@ -20,6 +22,9 @@ const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '
 interface Dialects {
   readonly openai: Dialect;
   readonly completions: Dialect;
+  readonly responses: Dialect;
+  /** absent: `/tokenize` is switched off */
+  readonly tokenize: Dialect | undefined;
   readonly score: Dialect;
   readonly inference: Dialect;
   readonly inferenceCompletions: Dialect;
@@ -31,6 +36,7 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps {
   readonly authenticate: RequestHandler;
   readonly answer: Answer;
   readonly dialects: Dialects;
+  readonly idempotency: Idempotency;
   readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
   readonly scoreTimeoutMs: number;
@@ -40,7 +46,7 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps {
 export function createRoutes(deps: RouteDeps): Router {
   const { catalog, dialects } = deps;
   const router = Router({ caseSensitive: true });
-  const body = readBody(deps.bodyLimitBytes);
+  const body = [readBody(deps.bodyLimitBytes), runOnce(deps.idempotency)];
   const guarded = (dialect: Dialect): RequestHandler[] => [withContext(dialect, deps), deps.authenticate];
   const openai = guarded(dialects.openai);
   const azureOpenai = guarded(dialects.azureOpenai);
@@ -55,7 +61,10 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/v1/completions').all(guarded(dialects.completions)).post(body, chat).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(catalog)).all(only('GET'));
   router.route('/v1/models/*id').all(openai).get(getModel(catalog)).all(only('GET'));
-  router.use(['/v1/batches', '/v1/files'], openai, noBatch(catalog));
+  for (const path of ['/v1/responses', '/openai/v1/responses', '/openai/responses'])
+    router.route(path).all(guarded(dialects.responses)).post(body, chat).all(only('POST'));
+  if (dialects.tokenize !== undefined)
+    router.route('/tokenize').all(guarded(dialects.tokenize)).post(body, chat).all(only('POST'));
 
   router
     .route('/score')
@@ -108,6 +117,10 @@ export function createRoutes(deps: RouteDeps): Router {
     router.route(`${base}/models`).all(azureOpenai).get(listModels(catalog)).all(only('GET'));
     router.route(`${base}/models/*id`).all(azureOpenai).get(getModel(catalog)).all(only('GET'));
   }
+  for (const { paths, azurePaths, refuse } of absentRoutes(catalog)) {
+    router.use(paths, openai, refuse);
+    if (azurePaths.length > 0) router.use(azurePaths, azureOpenai, refuse);
+  }
   router.use('/openai', azureOpenai, notThere);
 
   router.use(...openai, notThere);
@@ -138,13 +151,5 @@ function only(method: string): RequestHandler {
   return (req, res) => {
     res.setHeader('allow', method);
     throw new Failure('method_not_allowed', `${req.path} takes ${method} only`);
-  };
-}
-
-function noBatch(catalog: Catalog): RequestHandler {
-  return () => {
-    const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
-    const message = `${card ?? 'this gateway'} takes no batches; send each request to /v1/chat/completions`;
-    throw new Failure('batch_not_supported', message, card === undefined ? {} : { card });
   };
 }

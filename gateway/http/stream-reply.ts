@@ -3,7 +3,7 @@ import type { Failure } from '#contract/failure';
 import type { Usage } from '#contract/chat';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
-import { EngineEvents } from '../relay/engine-events.ts';
+import type { EngineAnswer } from '../relay/engine-answer.ts';
 import type { EmptyEvents } from '../relay/empty-events.ts';
 import type { Reply, Resume } from '../ask.ts';
 import {
@@ -15,6 +15,7 @@ import {
   type FirstLife,
 } from '../relay/continuation.ts';
 import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
+import type { EventWatch } from '../relay/event-watch.ts';
 import type { SentBytes } from '../relay/sent-bytes.ts';
 
 /** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
@@ -28,6 +29,7 @@ const STREAM_HEADERS = {
 const SLOW_MS = 250;
 
 export interface StreamReplyOptions {
+  readonly answer: EngineAnswer;
   /** where the caller wrote the messages, for what is said of a prompt that is too long */
   readonly messagesParam: string;
   readonly passUsage: boolean;
@@ -50,7 +52,7 @@ export interface StreamReplyOptions {
 
 /** Writes a streamed answer to its client, event by event. */
 export class StreamReply implements Reply {
-  #events: EngineEvents;
+  #events: EventWatch;
   readonly #res: Response;
   readonly #options: StreamReplyOptions;
   #keepAlive: NodeJS.Timeout;
@@ -66,7 +68,7 @@ export class StreamReply implements Reply {
   constructor(res: Response, options: StreamReplyOptions) {
     this.#res = res;
     this.#options = options;
-    this.#events = new EngineEvents(options.passUsage);
+    this.#events = options.answer.events(options.passUsage);
     this.#lastWriteAt = options.clock();
     this.#keepAlive = setTimeout(() => this.#keepOpen(), options.keepAliveMs);
   }
@@ -109,7 +111,8 @@ export class StreamReply implements Reply {
     this.#errorBody = [];
     this.#status = 0;
     if (!this.#sawData) {
-      this.#events = new EngineEvents(this.#options.passUsage, this.#options.emptyEvents?.join);
+      const { answer, passUsage, emptyEvents } = this.#options;
+      this.#events = answer.events(passUsage, emptyEvents?.join);
       return { kind: 'again' };
     }
     const plan = await this.#plan(original);
@@ -155,11 +158,16 @@ export class StreamReply implements Reply {
   }
 
   #join(first: FirstLife): void {
-    this.#events = new EngineEvents(this.#options.passUsage, (event) => joinEvent(event, first));
+    this.#events = this.#options.answer.events(this.#options.passUsage, (event) => joinEvent(event, first));
   }
 
   get usage(): Usage | undefined {
     return this.#events.usage;
+  }
+
+  /** events that the client has, where the API numbers them */
+  get passed(): number {
+    return this.#events.passed ?? 0;
   }
 
   /** Stops the keep-alive; to be called when the request is over, however it ended. */
@@ -187,7 +195,7 @@ export class StreamReply implements Reply {
     const { emptyEvents } = this.#options;
     if (emptyEvents === undefined) return ': keep-alive\n\n';
     const event = emptyEvents.next();
-    if (!this.#sawData) this.#events.joinBy(emptyEvents.join);
+    if (!this.#sawData) this.#events.joinBy?.(emptyEvents.join);
     return event;
   }
 

@@ -1,17 +1,20 @@
 import type { Failure } from '#contract/failure';
 import type { Head } from '#contract/frame';
 import type { Reply, Resume } from '../ask.ts';
-import { abortedAnswer, engineFailure } from '../relay/engine-failure.ts';
+import type { EngineAnswer } from '../relay/engine-answer.ts';
+import { engineFailure } from '../relay/engine-failure.ts';
 
 /** Gathers a non-streamed answer. */
 export class WholeReply implements Reply {
+  readonly #answer: EngineAnswer;
   readonly #messagesParam: string;
   #chunks: Buffer[] = [];
   #status = 0;
   #body = Buffer.alloc(0);
 
   /** @param messagesParam where the caller wrote the messages, for what is said of a prompt that is too long */
-  constructor(messagesParam: string) {
+  constructor(answer: EngineAnswer, messagesParam: string) {
+    this.#answer = answer;
     this.#messagesParam = messagesParam;
   }
 
@@ -24,7 +27,7 @@ export class WholeReply implements Reply {
   end(): Failure | undefined {
     this.#body = Buffer.concat(this.#chunks);
     if (this.#status !== 200) return engineFailure(this.#status, this.#body, this.#messagesParam);
-    return abortedAnswer(this.#body);
+    return this.#answer.judge(this.#body);
   }
   /** The client has seen nothing of it. */
   resume(): Promise<Resume> {

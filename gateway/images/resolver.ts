@@ -52,7 +52,7 @@ export function createImageResolver(options: FetchLimits & { readonly allow: rea
       const either = AbortSignal.any([signal, stop.signal]);
       const loads = new Map<string, Promise<Loaded>>();
       const urlParam = (message: number, part: number): string =>
-        `${partPath(request.messagesParam, message, part)}.image_url.url`;
+        `${partPath(request.messagesParam, message, part)}.${request.imageParam ?? 'image_url.url'}`;
       for (const [message, { content }] of request.messages.entries()) {
         if (typeof content === 'string' || content === null) continue;
         for (const [index, part] of content.entries()) {
@@ -142,7 +142,7 @@ function withUrls(message: ChatMessage, urlOf: (part: number) => string | undefi
   if (typeof content === 'string' || content === null) return message;
   const withUrl = (part: ContentPart, index: number): ContentPart => {
     const url = urlOf(index);
-    return url === undefined ? part : { type: 'image_url', image_url: { url } };
+    return url === undefined || part.type !== 'image_url' ? part : { ...part, image_url: { ...part.image_url, url } };
   };
   return { ...message, content: content.map(withUrl) };
 }

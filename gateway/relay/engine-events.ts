@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Usage } from '#contract/chat';
+import { EventCutter, joinPieces, type EventWatch } from './event-watch.ts';
 
-const EVENT_END = '\n\n';
 const DATA = 'data: {';
 const DATA_END = '}\n\n';
 /** vLLM sends them while a stream is idle, if told to. */
@@ -14,7 +14,6 @@ const ERROR = 'data: {"error"';
 const NO_CHOICES = '"choices":[]';
 /** The generation was ended by a server that stops. */
 const ABORTED = '"finish_reason":"abort"';
-const TAIL_LIMIT_BYTES = 4 * 1024 * 1024;
 
 const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
 const Closing = z.object({ choices: z.array(z.unknown()).max(0), usage: EngineUsage });
@@ -26,10 +25,10 @@ const Whole = z.object({ usage: EngineUsage });
  * asked for it, and an error event with all that follows, as vLLM ends a broken stream with `[DONE]` too. All other
  * bytes pass untouched; events are never parsed but for those.
  */
-export class EngineEvents {
+export class EngineEvents implements EventWatch {
   readonly #passUsage: boolean;
   #join: ((event: Buffer) => Buffer | undefined) | undefined;
-  #tail: Buffer | undefined;
+  readonly #cutter = new EventCutter();
   #done = false;
   #usage: Usage | undefined;
   #error: string | undefined;
@@ -68,20 +67,15 @@ export class EngineEvents {
 
   /** @returns the bytes to pass on, whole events only; may be empty */
   take(chunk: Buffer): Buffer {
-    if (this.#tail === undefined && this.#join === undefined && isPlain(chunk))
+    if (this.#cutter.isBetween && this.#join === undefined && isPlain(chunk))
       return this.#error === undefined ? chunk : Buffer.alloc(0);
-    const bytes = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
     const passed: Buffer[] = [];
-    let at = 0;
-    for (let end = bytes.indexOf(EVENT_END); end >= 0; end = bytes.indexOf(EVENT_END, at)) {
-      const event = bytes.subarray(at, end + EVENT_END.length);
-      at = end + EVENT_END.length;
+    for (const event of this.#cutter.cut(chunk)) {
       const whole = this.#pass(event);
       if (whole !== undefined) passed.push(whole);
     }
-    this.#tail = at < bytes.length ? bytes.subarray(at) : undefined;
-    if ((this.#tail?.length ?? 0) > TAIL_LIMIT_BYTES) this.#error = 'an event without an end';
-    return passed.length === 1 && passed[0] !== undefined ? passed[0] : Buffer.concat(passed);
+    if (this.#cutter.isEndless) this.#error = 'an event without an end';
+    return joinPieces(passed);
   }
 
   #pass(event: Buffer): Buffer | undefined {

@@ -156,12 +156,41 @@ function missingRows(): BadRequest[] {
   );
 }
 
+/** Parts of OpenAI's API, and of vLLM's, that are refused by name. */
+export const ABSENT = [
+  '/v1/embeddings',
+  '/openai/images/generations',
+  '/openai/v1/moderations',
+  '/v1/audio/speech',
+  '/v1/audio/transcriptions',
+  '/v1/images/generations',
+  '/v1/videos',
+  '/v1/moderations',
+  '/v1/realtime',
+  '/v1/rerank',
+  '/v1/score',
+  '/v1/fine_tuning/jobs',
+  '/v1/evals',
+  '/v1/assistants',
+  '/v1/threads/thread_1/runs',
+  '/v1/conversations',
+  '/v1/vector_stores',
+  '/v1/containers',
+  '/v1/chat/completions/chatcmpl-1',
+  '/v1/messages',
+  '/v1/responses/resp_1',
+  '/v1/responses/resp_1/cancel',
+] as const;
+
 function routeRows(): BadRequest[] {
   const body = (): string => JSON.stringify(chat.withParameters({}));
-  const unknown = ['/v1/chat/completion', '/v1/embeddings', '/v1', '/score/v2', '/nope', '/%ff'];
+  const unknown = ['/v1/chat/completion', '/v1', '/score/v2', '/nope', '/%ff'];
   const others: readonly (readonly [fault: string, Route['shape'], path: string, FailureCode, Partial<BadRequest>?])[] =
     [
       ...unknown.map((path) => [NOT_THERE, 'openai', path, 'route_not_found'] as const),
+      ...ABSENT.map(
+        (path) => [NO_PART, path.startsWith('/v1') ? 'openai' : 'azure_openai', path, 'route_not_found'] as const,
+      ),
       [NOT_THERE, 'azure_inference', '/models/nope', 'route_not_found'],
       [NOT_THERE, 'azure_openai', '/openai/deployments/azureai/nope', 'route_not_found'],
       ['embeddings', 'azure_inference', '/embeddings', 'task_not_supported'],
@@ -182,6 +211,7 @@ function routeRows(): BadRequest[] {
     row(refusedOn(shape, code), { fault, path, ...(more.method === 'GET' ? {} : { body }), ...more }),
   );
 }
+const NO_PART = 'a part of the API that is not here';
 const NOT_THERE = 'a route that is not there';
 const NO_MODEL = 'a model that is not served, by its path';
 const NO_DEPLOYMENT = 'a deployment that is not there, by its path';

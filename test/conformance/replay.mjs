@@ -51,7 +51,8 @@ async function send(capture, places, until) {
   try {
     for await (const chunk of res.body ?? []) body += decoder.decode(chunk, { stream: true });
   } catch (error) {
-    if (until?.aborted !== true) throw error;
+    // curl's 18: the server broke the answer off.
+    if (until?.aborted !== true && capture.curlExit !== 18) throw error;
   }
   const headerNames = [...res.headers.keys()];
   return { status: res.status, contentType: res.headers.get('content-type') ?? '', headerNames, body };

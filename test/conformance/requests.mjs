@@ -39,6 +39,8 @@ export function bodyFor(capture, places) {
 function adapted(name, body) {
   // Room for our model to reach its natural end.
   if (name === 'chat-stop-natural') return body.replace('"max_tokens": 50', '"max_tokens": 500');
+  if (name === 'responses-plain') return body.replace('"max_output_tokens":5', '"max_output_tokens":500');
+  if (name === 'responses-stream') return body.replace('"max_output_tokens":4', '"max_output_tokens":500');
   if (name === 'stop-token-ids') return body.replace('"max_tokens": 5', '"max_tokens": 500');
   // Recorded answers of these were cut by max_tokens.
   if (/^json-(object|schema|schema-strict|schema-stream)$/.test(name))

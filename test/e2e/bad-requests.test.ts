@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { request } from 'undici';
 import { z } from 'zod';
 import { startPictureServer } from '../bad-requests/picture-server.ts';
-import { BAD_REQUESTS, LIMITS, type BadRequest } from '../bad-requests/table.ts';
+import { ABSENT, BAD_REQUESTS, LIMITS, type BadRequest } from '../bad-requests/table.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 /** Error bodies of both dialects have this in common. */
@@ -105,6 +105,15 @@ test.each([
   const [head = '', body = ''] = text.split('\r\n\r\n');
   expect(head).toContain(`HTTP/1.1 ${String(status)} `);
   expect(ErrorBody.safeParse(JSON.parse(body)).success).toBe(true);
+});
+
+test('a part of the API that is not here is told by its name, with what is served in its place', async () => {
+  for (const path of ABSENT) {
+    const { error } = ErrorBody.parse(await (await fetch(stack.url + path)).json());
+    expect(error.message).toMatch(/^\/(openai|v1)\/.* is not served: /);
+    expect(error.message).toContain(path);
+    expect(error.message).toMatch(/\/v1\/chat\/completions|\/score/);
+  }
 });
 
 test('after all of it the engine has seen nothing, and a good request is served', async () => {

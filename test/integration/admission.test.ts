@@ -100,8 +100,11 @@ test('past the bound on waiting bytes: refused; a claimed request gives its byte
 
 test('the places of a dead replica come back when they lapse', async () => {
   const reservations = new Reservations(redis, { jobs: 1, bytes: 1_000 });
-  expect(await reservations.reserve(MODEL, 'dead-1', 10, 1)).toBe('ok');
-  await eventually('a free place', async () => (await reservations.reserve(MODEL, 'g-1', 10, 60_000)) === 'ok');
+  const reserve = async (requestId: string, lifeMs: number) =>
+    (await reservations.reserve({ model: MODEL, kind: 'text', requestId, keyId: 'anonymous', bytes: 10 }, lifeMs))
+      .verdict;
+  expect(await reserve('dead-1', 1)).toBe('ok');
+  await eventually('a free place', async () => (await reserve('g-1', 60_000)) === 'ok');
   expect(await server.client.get('{penstock:m}:reserved-bytes')).toBe('10');
 });
 

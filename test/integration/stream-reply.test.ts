@@ -5,6 +5,7 @@ import express, { type Response as ServerResponse } from 'express';
 import { isFailure, type Failure } from '#contract/failure';
 import { ByteBudget } from '../../gateway/byte-budget.ts';
 import { StreamReply } from '../../gateway/http/stream-reply.ts';
+import { engineAnswer } from '../../gateway/relay/engine-answer.ts';
 import { SentBytes } from '../../gateway/relay/sent-bytes.ts';
 
 const event = (choice: object): string =>
@@ -20,6 +21,7 @@ async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Prom
   const app = express();
   app.get('/', async (_req, res) => {
     const reply = new StreamReply(res, {
+      answer: engineAnswer('/v1/chat/completions'),
       messagesParam: 'messages',
       passUsage: false,
       model: 'm',

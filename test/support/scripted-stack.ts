@@ -34,9 +34,17 @@ export interface ScriptedStack extends AsyncDisposable {
 
 /** @param options.slots text requests that the engine takes at a time */
 export async function startScriptedStack(
-  options: { readonly gatewayEnv?: Readonly<Record<string, string>>; readonly slots?: number } = {},
+  options: {
+    readonly gateways?: number;
+    readonly gatewayEnv?: Readonly<Record<string, string>>;
+    readonly slots?: number;
+  } = {},
 ): Promise<ScriptedStack> {
-  const stack = await startStack({ launchers: 0, gatewayEnv: { ...options.gatewayEnv } });
+  const stack = await startStack({
+    launchers: 0,
+    gateways: options.gateways ?? 1,
+    gatewayEnv: { ...options.gatewayEnv },
+  });
   const engine = await startFakeEngine((res, body) => {
     const { messages, prompt, stream, stream_options: extras } = EngineRequest.parse(body);
     const text = messages?.at(-1)?.content ?? prompt ?? '';

@@ -4,10 +4,11 @@ import { loadConfig } from '../../gateway/config.ts';
 import { FAILURES, Failure } from '../../gateway/contract/failure.ts';
 import type { FailureCode } from '../../gateway/contract/failure.ts';
 import { createAzureScore } from '../../gateway/dialects/azure-score.ts';
-import { openai } from '../../gateway/dialects/openai.ts';
+import { openai, WITHOUT_EFFECT } from '../../gateway/dialects/openai.ts';
 import { phi3Card } from '../support/phi3-card.ts';
 
-const section = readFileSync('README.md', 'utf8').split('\n## Limits and errors\n')[1]?.split('\n## ')[0] ?? '';
+const readme = readFileSync('README.md', 'utf8');
+const section = readme.split('\n## Limits and errors\n')[1]?.split('\n## ')[0] ?? '';
 /** cells of the section's two tables, without heads and rules */
 const [limits, errors] = section
   .split(/\n(?!\|)/)
@@ -89,3 +90,8 @@ function again(retryable: boolean, headers: Readonly<Record<string, string>>): s
   if (headers['retry-after'] !== undefined) return 'yes, `Retry-After`';
   return headers['x-should-retry'] === 'false' ? 'yes, not by itself' : 'yes';
 }
+
+test('every field that is accepted without effect is told', () => {
+  const row = readme.split('\n').find((line) => line.includes('accepted without effect')) ?? '';
+  for (const name of Object.keys(WITHOUT_EFFECT)) expect(row).toContain(`\`${name}\``);
+});

@@ -135,7 +135,8 @@ export class Attempt {
           finish('answered');
         },
         failed: (cause) => {
-          this.#deps.onSuspect(this.#slot.engine);
+          // vLLM breaks off a stream of this route where it refuses the request: no sign against the engine.
+          if (!(this.job.path === '/v1/responses' && last.status === 200)) this.#deps.onSuspect(this.#slot.engine);
           finish(this.#failed('worker_lost', cause.message));
         },
       });

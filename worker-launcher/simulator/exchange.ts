@@ -135,6 +135,12 @@ export class EventStream {
     this.res.socket?.destroy();
   }
 
+  /** Closes the connection after what was written, without the end that HTTP promises. */
+  breakOff(): void {
+    clearInterval(this.keepAlive);
+    this.res.socket?.end();
+  }
+
   private send(text: string): void {
     if (this.res.writableEnded || this.res.socket?.writable !== true) return;
     this.res.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);

@@ -4,6 +4,7 @@ import { handleCompletions } from './completions.ts';
 import { DEV_ROUTES } from './dev-routes.ts';
 import type { Exchange } from './exchange.ts';
 import { modelList } from './models.ts';
+import { handleResponses } from './responses.ts';
 import type { Simulator } from './simulator.ts';
 import { handleDetokenize, handleTokenize } from './tokenize.ts';
 
@@ -28,6 +29,7 @@ export function createRoutes({ settings }: Simulator): RouteTable {
     ['/sim/faults', { GET: showFaults, POST: changeFaults, DELETE: clearFaults }],
     ['/v1/chat/completions', { POST: handleChat }],
     ['/v1/completions', { POST: handleCompletions }],
+    ['/v1/responses', { POST: handleResponses }],
     ['/invocations', { POST: handleChat }],
     ['/tokenize', { POST: handleTokenize }],
     ['/detokenize', { POST: handleDetokenize }],

@@ -7,7 +7,14 @@ import type { Simulator } from './simulator.ts';
 /** Paths below which an API key is asked for; everything else stays open, as in vLLM. */
 const GUARDED = ['/v1', '/v2', '/inference', '/cohere'];
 const CORS_METHODS = 'DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY';
-const TRACKED = new Set(['/v1/chat/completions', '/v1/completions', '/invocations', '/tokenize', '/detokenize']);
+const TRACKED = new Set([
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/responses',
+  '/invocations',
+  '/tokenize',
+  '/detokenize',
+]);
 
 /** The HTTP server in front of a simulator; it does not listen yet. */
 export function createHttpServer(simulator: Simulator): Server {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Failure, toFailure } from '../../../gateway/contract/failure.ts';
-import { openai } from '../../../gateway/dialects/openai.ts';
+import { openai, WITHOUT_EFFECT } from '../../../gateway/dialects/openai.ts';
 
 const hi = { role: 'user', content: 'hi' };
 const parse = (fields: object) => openai.parse({ messages: [hi], ...fields });
@@ -195,6 +195,20 @@ test.each([
 test('fields without effect are accepted and told, with names that fit a header', () => {
   const parsed = parse({ user: 'u', metadata: {}, service_tier: 'auto', 'we\r\nird': 1, store: false });
   expect(parsed.ignored).toEqual(['user', 'metadata', 'service_tier', 'we??ird', 'store']);
+});
+
+test('what OpenAI’s clients send without a bearing on the answer is accepted, and named', () => {
+  const names = Object.keys(WITHOUT_EFFECT);
+  expect(parse(Object.fromEntries(names.map((name) => [name, true]))).ignored).toEqual(names);
+});
+
+test('verbosity and modalities: what is served anyway is accepted, anything else is refused by name', () => {
+  expect(parse({ modalities: ['text'], verbosity: 'medium' })).toEqual(parse({}));
+  for (const fields of [{ verbosity: 'low' }, { modalities: ['text', 'audio'] }, { web_search_options: {} }])
+    expect(refused(fields)).toMatchObject({
+      code: 'unsupported_parameter',
+      options: { param: Object.keys(fields)[0] },
+    });
 });
 
 test('deeply nested JSON is refused and not walked to the end of the stack', () => {

@@ -1,0 +1,128 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Redis, Result } from 'ioredis';
+import { z } from 'zod';
+import { Failure } from '#contract/failure';
+import { keys } from '#contract/keys';
+
+/** A running request holds its key this long, and renews it in time: a replica that died gives it back. In milliseconds. */
+const LEASE_MS = 15_000;
+const RENEW_MS = 5_000;
+const RETRY_AFTER_SECONDS = 2;
+/** Longer answers are not kept. */
+const LIMIT_BYTES = 256 * 1024;
+
+/** KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms. Returns the state, and the answer if it is kept. */
+const BEGIN = `
+local state, digest, answer = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'answer'))
+if state then
+  if digest ~= ARGV[2] then return {'other_body', ''} end
+  return {state, answer or ''}
+end
+redis.call('HSET', KEYS[1], 'state', 'running', 'owner', ARGV[1], 'digest', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {'first', ''}`;
+
+/** KEYS as above. ARGV: owner, new state (empty: forget), answer, life in ms. Does nothing once another holds the key. */
+const CHANGE = `
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[1], 'state', ARGV[2], 'answer', ARGV[3])
+return redis.call('PEXPIRE', KEYS[1], ARGV[4])`;
+
+type State = 'first' | 'running' | 'answered' | 'spent' | 'other_body';
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    penstockOnceBegin(key: string, owner: string, digest: string, lifeMs: number): Result<[State, string], Context>;
+    penstockOnceChange(
+      key: string,
+      owner: string,
+      state: string,
+      answer: string,
+      lifeMs: number,
+    ): Result<number, Context>;
+  }
+}
+
+const Kept = z.object({ status: z.number(), headers: z.record(z.string(), z.string()), body: z.string() });
+/** An answer as it was given. */
+export type KeptAnswer = z.infer<typeof Kept>;
+
+/** How a request under a key stands. */
+export type Begun =
+  | { readonly kind: 'first'; readonly turn: Turn }
+  | { readonly kind: 'answered'; readonly answer: KeptAnswer }
+  | { readonly kind: 'running' | 'spent' | 'other_body' };
+
+/**
+ * Requests that carry an idempotency key run once, whichever replica they reach. The key is known as a hash only; an
+ * answer rests in Redis, in clear, for as long as it can be asked for again.
+ */
+export class Idempotency {
+  readonly #redis: Redis;
+  readonly #ttlMs: number;
+
+  /** @param ttlMs how long an answer can be asked for again */
+  constructor(redis: Redis, ttlMs: number) {
+    redis.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
+    redis.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
+    this.#redis = redis;
+    this.#ttlMs = ttlMs;
+  }
+
+  /**
+   * @param scope whose key it is, on which route, and the key itself
+   * @throws Failure `queue_unavailable`: without Redis nobody knows whether it has run
+   */
+  async begin(scope: readonly [callerId: string, route: string, key: string], body: Buffer): Promise<Begun> {
+    const record = keys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
+    const digest = createHash('sha256').update(body).digest('hex');
+    const owner = randomUUID();
+    try {
+      const [state, answer] = await this.#redis.penstockOnceBegin(record, owner, digest, LEASE_MS);
+      if (state === 'first') return { kind: state, turn: new Turn(this.#redis, record, owner, this.#ttlMs) };
+      return state === 'answered' ? { kind: state, answer: Kept.parse(JSON.parse(answer)) } : { kind: state };
+    } catch (cause) {
+      const message = 'it cannot be told just now whether this request has run; try again';
+      throw new Failure('queue_unavailable', message, { cause, retryAfterSeconds: RETRY_AFTER_SECONDS });
+    }
+  }
+}
+
+/** The one request that runs under its key. */
+export class Turn {
+  readonly #change: (state: string, answer: string, lifeMs: number) => Promise<void>;
+  readonly #ttlMs: number;
+  readonly #renewing: NodeJS.Timeout;
+  #isOver = false;
+
+  constructor(redis: Redis, record: string, owner: string, ttlMs: number) {
+    // What is not written lapses by itself.
+    this.#change = async (...change) => void (await redis.penstockOnceChange(record, owner, ...change).catch(() => 0));
+    this.#ttlMs = ttlMs;
+    this.#renewing = setInterval(() => void this.#change('running', '', LEASE_MS), RENEW_MS).unref();
+  }
+
+  /** Its answer is given again to who asks again; a longer one is only known to have been given. */
+  async keep(answer: KeptAnswer): Promise<void> {
+    const isShort = Buffer.byteLength(answer.body) <= LIMIT_BYTES;
+    await this.#end(isShort ? 'answered' : 'spent', isShort ? JSON.stringify(answer) : '');
+  }
+
+  /** It was answered in a way that cannot be repeated. */
+  async spend(): Promise<void> {
+    await this.#end('spent', '');
+  }
+
+  /** It did not run, or nobody has its answer: it may be sent again. */
+  async release(): Promise<void> {
+    await this.#end('', '');
+  }
+
+  /** The first end counts. */
+  async #end(state: string, answer: string): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#renewing);
+    await this.#change(state, answer, this.#ttlMs);
+  }
+}

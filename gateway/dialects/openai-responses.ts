@@ -1,0 +1,156 @@
+import { z } from 'zod';
+import type { ChatRequest, JsonValue } from '#contract/chat';
+import { Failure } from '#contract/failure';
+import type { Dialect } from './dialect.ts';
+import { IgnoredNames, isAbsent, isObject, isWellFormed, json, readField, shortName, type Field } from './fields.ts';
+import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
+import { errorObject } from './openai-errors.ts';
+import { readInput } from './responses-input.ts';
+import { EFFORT, readSampling } from './sampling.ts';
+
+const STATELESS = 'nothing is stored here; send the whole conversation as input';
+const FROM_CARD = 'the model card decides it';
+
+/** What would need state that no engine keeps, would be lost on its way, or is the operator's to decide. */
+const REFUSED: Readonly<Record<string, string>> = {
+  ...STEERING,
+  previous_response_id: STATELESS,
+  previous_response: STATELESS,
+  previous_input_messages: STATELESS,
+  conversation: STATELESS,
+  prompt: STATELESS,
+  context_management: STATELESS,
+  tools: 'tools are served on /v1/chat/completions, where the model card has them',
+  messages: 'call them input, or send them to /v1/chat/completions',
+  max_tokens: 'call it max_output_tokens',
+  session_id: 'the gateway decides it',
+  mm_processor_kwargs: FROM_CARD,
+  media_io_kwargs: FROM_CARD,
+  chat_template_kwargs: "the model's own template is used",
+};
+
+/** Fields that vLLM takes on this route under the names that it has for chat completions. */
+const SHARED: readonly string[] = [
+  'temperature',
+  'top_p',
+  'top_k',
+  'min_p',
+  'presence_penalty',
+  'frequency_penalty',
+  'repetition_penalty',
+  'seed',
+  'stop',
+  'stop_token_ids',
+  'ignore_eos',
+  'logit_bias',
+  'skip_special_tokens',
+  'include_stop_str_in_output',
+  'structured_outputs',
+];
+
+const text = z.string().refine(isWellFormed);
+const LOGPROBS = 'message.output_text.logprobs';
+
+/** The other fields that are handed to the engine as they are; a value that it would take and not act on is refused. */
+const OWN: Readonly<Record<string, Field>> = {
+  instructions: { schema: text, form: 'a text' },
+  text: {
+    schema: json.and(
+      z.strictObject({
+        verbosity: z.literal('medium').nullish(),
+        format: z
+          .discriminatedUnion('type', [
+            z.strictObject({ type: z.enum(['text', 'json_object']) }),
+            z.looseObject({ type: z.literal('json_schema'), name: text, schema: z.looseObject({}) }),
+          ])
+          .nullish(),
+      }),
+    ),
+    form: 'an object with a format of type text, json_object or json_schema, the last with name and schema; no other verbosity than medium',
+  },
+  reasoning: {
+    schema: json.and(z.strictObject({ effort: EFFORT.nullish(), summary: z.null().optional() })),
+    form: 'an object with an effort; no summaries are made',
+  },
+  include: {
+    schema: z.array(z.literal(LOGPROBS)),
+    form: `a list of ${LOGPROBS}; nothing else can be added to an answer`,
+  },
+  top_logprobs: { schema: z.int().min(0).max(20), form: 'a whole number from 0 to 20' },
+  truncation: { schema: z.literal('disabled'), form: 'disabled: a prompt is never cut in silence' },
+  background: { schema: z.literal(false), form: 'false: an answer goes to who waits for it' },
+  store: { schema: z.literal(false), form: 'false: nothing is stored here' },
+  service_tier: { schema: z.enum(['auto', 'default']), form: 'auto or default: there is one tier' },
+  tool_choice: { schema: z.enum(['auto', 'none']), form: 'auto or none, as no tools are served here' },
+  parallel_tool_calls: { schema: z.boolean(), form: 'true or false' },
+  max_tool_calls: { schema: z.int().min(1), form: 'a whole number, 1 or more' },
+  metadata: { schema: z.record(text, text), form: 'an object of texts' },
+  user: { schema: text, form: 'a text' },
+  safety_identifier: { schema: text, form: 'a text' },
+  prompt_cache_key: { schema: text, form: 'a text' },
+  stream_options: {
+    schema: z.strictObject({ include_obfuscation: z.literal(false).exactOptional() }),
+    form: 'without include_obfuscation: events are not padded',
+  },
+};
+const ENVELOPE = ['model', 'stream', 'max_output_tokens'] as const;
+const READ: ReadonlySet<string> = new Set(['input', ...ENVELOPE, ...SHARED, ...Object.keys(OWN)]);
+/** Said by the gateway itself, or by no means. */
+const NOT_PASSED: ReadonlySet<string> = new Set(['instructions', 'store', 'stream_options']);
+
+/**
+ * `/v1/responses`, without state: each field that a caller sends is in the engine's request, or the request is refused by
+ * its name. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
+ */
+export const openaiResponses: Dialect = {
+  ...openaiAnswers,
+  parse,
+  /** OpenAI's `error` event; its SDKs make an exception of an event that has a member `error`, and of no other. */
+  renderStreamFailure: (failure, eventsBefore = 0) => {
+    const error = errorObject(failure);
+    const { code, message, param } = error;
+    const event = { type: 'error', code, message, param, sequence_number: eventsBefore, error };
+    return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
+  },
+};
+
+function parse(body: unknown): ChatRequest {
+  if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with an input');
+  refuseFields(body, REFUSED);
+  for (const [name, value] of Object.entries(body))
+    if (!READ.has(name) && !(name in REFUSED) && !isAbsent(value)) throw unknown(shortName(name));
+  const own: Record<string, JsonValue> = {};
+  for (const [name, field] of Object.entries(OWN))
+    if (!isAbsent(body[name])) own[name] = readField(field, body[name], name);
+  if (typeof own['top_logprobs'] === 'number' && own['top_logprobs'] > 0 && !isLogged(own['include']))
+    throw new Failure('invalid_request', `top_logprobs needs include to name ${LOGPROBS}`, { param: 'top_logprobs' });
+  const messages = readInput(body['input']);
+  const sampling = {
+    ...readSampling(body, SHARED, ''),
+    ...Object.fromEntries(Object.entries(own).filter(([name]) => !NOT_PASSED.has(name))),
+  };
+  const { model, stream, max_output_tokens } = body;
+  const envelope = readEnvelope({ model, stream, max_output_tokens }, ['max_output_tokens'], sampling, NO_NAMES);
+  return {
+    ...envelope,
+    maxTokensParam: 'max_output_tokens',
+    route: '/v1/responses',
+    messages,
+    messagesParam: 'input',
+    imageParam: 'image_url',
+    ...(typeof own['instructions'] === 'string' ? { instructions: own['instructions'] } : {}),
+    sampling,
+    ignored: [],
+  };
+}
+
+/** Nothing is ignored on this route. */
+const NO_NAMES = new IgnoredNames();
+
+function isLogged(include: JsonValue | undefined): boolean {
+  return Array.isArray(include) && include.includes(LOGPROBS);
+}
+
+function unknown(param: string): Failure {
+  return new Failure('unsupported_parameter', `${param} is not accepted: this route has no such field`, { param });
+}

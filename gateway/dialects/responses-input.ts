@@ -1,0 +1,111 @@
+import type { ChatMessage, ContentPart, Role } from '#contract/chat';
+import { Failure } from '#contract/failure';
+import { got, isAbsent, isObject, isWellFormed, shortName } from './fields.ts';
+
+const IMAGE_FORM = '{"type": "input_image", "image_url": "https://… or data:image/png;base64,…"}';
+const ITEM_FORM = '{"role": "user", "content": …}';
+/** `developer` becomes `system`: an engine writes a role that its template does not know into the prompt as it stands. */
+const ROLES: Readonly<Record<string, Role>> = {
+  system: 'system',
+  developer: 'system',
+  user: 'user',
+  assistant: 'assistant',
+};
+/** Fields of a message; an id means nothing where nothing is stored, and no model here knows phases. */
+const MESSAGE_FIELDS = ['type', 'role', 'content', 'id', 'status'];
+const DETAILS = ['auto', 'low', 'high', 'original'];
+
+/**
+ * The `input` of the Responses API: a text, or a conversation as items, of which messages alone are served here.
+ * @throws Failure `invalid_request`, or `unsupported_parameter` for what would be lost; names the place, never quotes content
+ */
+export function readInput(value: unknown): ChatMessage[] {
+  if (typeof value === 'string') return [{ role: 'user', content: wellFormed(value, 'input') }];
+  if (!Array.isArray(value) || value.length === 0)
+    throw bad('input', `must be a text or a list of messages, at least one${kind(value)}`);
+  const last = value.length - 1;
+  return value.map((item: unknown, index) => readItem(item, `input[${String(index)}]`, index === last));
+}
+
+function readItem(item: unknown, at: string, isLast: boolean): ChatMessage {
+  if (!isObject(item)) throw bad(at, `must be ${ITEM_FORM}${kind(item)}`);
+  const type = item['type'] ?? 'message';
+  if (type !== 'message')
+    throw unsupported(
+      `${at}.type`,
+      `must be message${got(type)}; ${ITEM_FORM} is served, tools and stored items are not`,
+    );
+  onlyFields(item, MESSAGE_FIELDS, at);
+  const name = item['role'];
+  const role = typeof name === 'string' && Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
+  if (role === undefined) throw bad(`${at}.role`, `must be one of system, developer, user, assistant${got(name)}`);
+  // An engine would go on with it in place of a new answer.
+  if (isLast && !isAbsent(item['status']) && item['status'] !== 'completed')
+    throw unsupported(`${at}.status`, 'must be completed: an answer that was cut is not gone on with here');
+  return { role, content: readContent(item['content'], role, `${at}.content`) };
+}
+
+function readContent(value: unknown, role: Role, at: string): string | ContentPart[] {
+  if (typeof value === 'string') return wellFormed(value, at);
+  if (!Array.isArray(value) || value.length === 0) throw bad(at, `must be a text or a list of parts${kind(value)}`);
+  const partAt = (index: number): string => `${at}[${String(index)}]`;
+  if (role !== 'assistant') return value.map((part: unknown, index) => readPart(part, partAt(index)));
+  // One text, as vLLM reads only the first part of an assistant's message.
+  return value.map((part: unknown, index) => readSaid(part, partAt(index))).join('');
+}
+
+function readPart(part: unknown, at: string): ContentPart {
+  if (!isObject(part)) throw bad(at, `must be {"type": "input_text", "text": "…"} or ${IMAGE_FORM}${kind(part)}`);
+  if (part['type'] === 'input_text') {
+    onlyFields(part, ['type', 'text'], at);
+    return { type: 'text', text: textOf(part, at) };
+  }
+  if (part['type'] !== 'input_image')
+    throw bad(`${at}.type`, `must be input_text or input_image${got(part['type'])}; a picture is ${IMAGE_FORM}`);
+  onlyFields(part, ['type', 'image_url', 'detail'], at);
+  const url = part['image_url'];
+  if (typeof url !== 'string' || url === '') throw bad(`${at}.image_url`, `must be as in ${IMAGE_FORM}${kind(url)}`);
+  const detail = part['detail'] ?? 'auto';
+  if (typeof detail !== 'string' || !DETAILS.includes(detail))
+    throw bad(`${at}.detail`, `must be one of ${DETAILS.join(', ')}${got(detail)}`);
+  return { type: 'image_url', image_url: { url, detail } };
+}
+
+/** A part of an earlier answer; its annotations and log probabilities are not part of what was said. */
+function readSaid(part: unknown, at: string): string {
+  const isText = isObject(part) && (part['type'] === 'output_text' || part['type'] === 'input_text');
+  if (!isText) throw bad(at, 'of an assistant must be {"type": "output_text", "text": "…"}');
+  onlyFields(part, ['type', 'text', 'annotations', 'logprobs'], at);
+  return textOf(part, at);
+}
+
+function textOf(part: Readonly<Record<string, unknown>>, at: string): string {
+  const text = part['text'];
+  if (typeof text !== 'string') throw bad(`${at}.text`, `must be a text${kind(text)}`);
+  return wellFormed(text, `${at}.text`);
+}
+
+function onlyFields(value: Readonly<Record<string, unknown>>, known: readonly string[], at: string): void {
+  for (const [name, field] of Object.entries(value))
+    if (!known.includes(name) && !isAbsent(field)) {
+      throw unsupported(`${at}.${shortName(name)}`, 'is not accepted: it would be lost');
+    }
+}
+
+function wellFormed(text: string, at: string): string {
+  if (isWellFormed(text)) return text;
+  throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
+}
+
+/** Says what kind of value stood there, never the value: it may be somebody's prompt. */
+function kind(value: unknown): string {
+  return typeof value === 'string' ? ', got a text' : got(value);
+}
+
+function bad(param: string, problem: string): Failure {
+  return new Failure('invalid_request', `${param} ${problem}`, { param });
+}
+
+function unsupported(param: string, problem: string): Failure {
+  return new Failure('unsupported_parameter', `${param} ${problem}`, { param });
+}

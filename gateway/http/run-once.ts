@@ -1,0 +1,76 @@
+import type { RequestHandler, Response } from 'express';
+import { Failure } from '#contract/failure';
+import type { Idempotency, Turn } from '../admission/idempotency.ts';
+import { send } from './error-middleware.ts';
+import { requestContext } from './request-context.ts';
+
+const HEADER = 'idempotency-key';
+const KEY_LIMIT = 255;
+const IGNORED = 'x-penstock-ignored';
+
+/**
+ * A request that carries `Idempotency-Key` runs once: sent again with the same body by the same caller it gets the answer
+ * that it got. Stands behind the reading of the body; a request without the header passes at once.
+ * @throws Failure `idempotency_conflict` while it runs, `idempotency_spent` when its answer was not kept,
+ * `idempotency_mismatch` for another body, `header_too_long`
+ */
+export function runOnce(idempotency: Idempotency): RequestHandler {
+  return async (req, res, next) => {
+    const key = req.headers[HEADER];
+    if (typeof key !== 'string' || key === '') {
+      next();
+      return;
+    }
+    if (key.length > KEY_LIMIT)
+      throw new Failure('header_too_long', `${HEADER} is longer than ${String(KEY_LIMIT)} characters`, {
+        param: HEADER,
+      });
+    const context = requestContext(res);
+    const bytes: unknown = req.body;
+    const body = Buffer.isBuffer(bytes) ? bytes : Buffer.alloc(0);
+    const begun = await idempotency.begin([context.caller.id, req.path, key], body);
+    switch (begun.kind) {
+      case 'first':
+        watch(res, begun.turn);
+        next();
+        return;
+      case 'answered': {
+        const { status, headers, body: text } = begun.answer;
+        context.fields['replayed'] = true;
+        send(res, { status, headers: { ...headers, 'idempotent-replayed': 'true' }, body: text });
+        return;
+      }
+      case 'running':
+        throw new Failure('idempotency_conflict', `a request with this ${HEADER} is still running; try again`);
+      case 'spent':
+        throw new Failure(
+          'idempotency_spent',
+          `the request with this ${HEADER} was answered already, and its answer (a stream, or a long one) was not kept`,
+        );
+      case 'other_body':
+        throw new Failure(
+          'idempotency_mismatch',
+          `this ${HEADER} was sent before with another body; use a new one for each request`,
+          { param: HEADER },
+        );
+      default:
+        begun satisfies never;
+    }
+  };
+}
+
+/**
+ * Settles the key before the answer goes out, so that whoever has it finds it settled. A refusal before the request ran
+ * gives the key back; what may have run is answered the same again, be it a failure.
+ */
+function watch(res: Response, turn: Turn): void {
+  const context = requestContext(res);
+  context.beforeAnswer = ({ status, headers, body }, failure) => {
+    if (failure !== undefined && (failure.status < 500 || failure.status === 503)) return turn.release();
+    const ignored = res.getHeader(IGNORED);
+    const told = typeof ignored === 'string' ? { [IGNORED]: ignored } : {};
+    return turn.keep({ status, headers: { ...headers, ...told }, body: body.toString() });
+  };
+  // A stream is not announced; whoever left has no answer.
+  res.once('close', () => void (res.writableFinished || context.isCut === true ? turn.spend() : turn.release()));
+}

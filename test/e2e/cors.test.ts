@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { penstock } from '../support/penstock-command.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+
+const PAGE = 'https://chat.example.com';
+const PREFLIGHT = {
+  'access-control-request-method': 'POST',
+  'access-control-request-headers': 'authorization,content-type,x-stainless-lang',
+};
+
+let stack: Stack;
+let key = '';
+const folder = temporaryFolder();
+beforeAll(async () => {
+  const file = join(folder.path, 'keys.yaml');
+  key = (await penstock(['keys', 'create', '--file', file, '--id', 'page'])).stdout.trim();
+  const gatewayEnv = { GATEWAY_KEYS_FILE: file, GATEWAY_CORS_ORIGINS: `${PAGE}, https://other.example.com` };
+  stack = await startStack({ launchers: 0, gatewayEnv });
+}, 60_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const preflight = (origin: string, path = '/v1/chat/completions') =>
+  fetch(stack.url + path, { method: 'OPTIONS', headers: { origin, ...PREFLIGHT } });
+
+test('a listed page is let in without a key at the preflight, and keeps all its headers', async () => {
+  for (const path of ['/v1/chat/completions', '/v1/models', '/score']) {
+    const { status, headers } = await preflight(PAGE, path);
+    expect(status).toBe(204);
+    expect(headers.get('access-control-allow-origin')).toBe(PAGE);
+    expect(headers.get('access-control-allow-headers')).toBe(PREFLIGHT['access-control-request-headers']);
+    expect(headers.get('vary')).toContain('Origin');
+  }
+});
+
+test('another page is not let in', async () => {
+  expect((await preflight('https://evil.example.com')).headers.get('access-control-allow-origin')).toBeNull();
+  expect((await preflight(`${PAGE}.evil.example.com`)).headers.get('access-control-allow-origin')).toBeNull();
+});
+
+test('the request itself needs a key, and a page may read what it is told, refusals as well', async () => {
+  const ask = (headers: Record<string, string>) =>
+    fetch(`${stack.url}/v1/models`, { headers: { origin: PAGE, ...headers } });
+  const refused = await ask({});
+  expect(refused.status).toBe(401);
+  expect(refused.headers.get('access-control-allow-origin')).toBe(PAGE);
+  const served = await ask({ authorization: `Bearer ${key}` });
+  expect(served.status).toBe(200);
+  for (const name of ['x-request-id', 'retry-after', 'x-penstock-ignored'])
+    expect(served.headers.get('access-control-expose-headers')).toContain(name);
+});
+
+test('without the setting nothing of it is there', async () => {
+  await using closed = await startStack({ launchers: 0 });
+  const headers = { origin: PAGE, ...PREFLIGHT };
+  const answer = await fetch(`${closed.url}/v1/chat/completions`, { method: 'OPTIONS', headers });
+  expect(answer.status).toBe(405);
+  expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+});
+
+test('a star lets every page in', async () => {
+  await using open = await startStack({ launchers: 0, gatewayEnv: { GATEWAY_CORS_ORIGINS: '*' } });
+  const answer = await fetch(`${open.url}/v1/models`, { headers: { origin: 'https://any.example.com' } });
+  expect(answer.headers.get('access-control-allow-origin')).toBe('*');
+});

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import { Reservations, type Applicant, type Place } from '../../gateway/admission/reservations.ts';
+import { eventually } from '../support/eventually.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+
+const LIFE_MS = 60_000;
+let server: TestRedis;
+let redis: Redis;
+let reservations: Reservations;
+let count = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url, { maxRetriesPerRequest: null });
+  reservations = new Reservations(redis, { jobs: 10_000, bytes: 1_000_000 });
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(() => server.client.flushall());
+
+interface Given {
+  readonly weight?: number;
+  readonly cost?: number;
+  readonly caps?: { readonly waiting_jobs?: number; readonly waiting_bytes?: number };
+  readonly bytes?: number;
+  readonly lifeMs?: number;
+}
+async function ask(keyId: string, given: Given = {}): Promise<Place & { readonly applicant: Applicant }> {
+  count += 1;
+  const { weight = 1, cost = 1, caps = {}, bytes = 10, lifeMs = LIFE_MS } = given;
+  const share = { cost, weight, caps };
+  const applicant = { model: 'm', kind: 'text', requestId: `g-${String(count)}`, keyId, bytes, share } as const;
+  return { ...(await reservations.reserve(applicant, lifeMs)), applicant };
+}
+const priorities = async (keyId: string, times: number, given?: Given): Promise<number[]> => {
+  const all: number[] = [];
+  for (let i = 0; i < times; i += 1) all.push((await ask(keyId, given)).priority);
+  return all;
+};
+
+test('of a key with eight times the weight eight requests go for one of the other', async () => {
+  expect(await priorities('heavy', 16, { weight: 8 })).toEqual([...Array(7).fill(1), ...Array(8).fill(2), 3]);
+  expect(await priorities('light', 3)).toEqual([2, 3, 4]);
+});
+
+test('a long request costs as many turns as it is long', async () => {
+  expect(await priorities('long', 2, { cost: 20 })).toEqual([21, 41]);
+  expect(await priorities('short', 2)).toEqual([2, 3]);
+});
+
+test('a key with one request is next but for its own cost, whatever waits for another', async () => {
+  const waiting = [];
+  for (let i = 0; i < 500; i += 1) waiting.push(await ask('flood'));
+  for (const { applicant, tag } of waiting.slice(0, 100)) await reservations.release(applicant, tag);
+  expect((await ask('single')).priority).toBe(102);
+});
+
+test('who left while waiting moves nobody; an empty queue begins anew', async () => {
+  const [first, second] = [await ask('a', { cost: 50 }), await ask('a', { cost: 50 })];
+  await reservations.release(second.applicant);
+  expect((await ask('b')).priority).toBe(2);
+  await reservations.release(first.applicant, first.tag);
+  expect((await ask('c')).priority).toBe(52);
+  await server.client.del('{penstock:m}:reservations');
+  expect((await ask('a')).priority).toBe(2);
+});
+
+test('a key at its cap is refused, nothing is written, and others are not; a place that lapsed is free again', async () => {
+  const caps = { waiting_jobs: 2, waiting_bytes: 100 };
+  await ask('small', { caps, lifeMs: 1 });
+  await eventually('it lapsed', async () => (await server.client.exists('{penstock:m}:reservations:small')) === 0);
+  const one = await ask('small', { caps });
+  await ask('small', { caps });
+  const before = await server.client.zrange('{penstock:m}:reservations', '0', '-1');
+  expect((await ask('small', { caps })).verdict).toBe('key_jobs');
+  expect(await server.client.zrange('{penstock:m}:reservations', '0', '-1')).toEqual(before);
+  expect((await ask('other')).verdict).toBe('ok');
+  await reservations.release(one.applicant, one.tag);
+  expect((await ask('small', { caps, bytes: 95 })).verdict).toBe('key_bytes');
+  expect((await ask('small', { caps, bytes: 85 })).verdict).toBe('ok');
+});
+
+test('a full Redis refuses the whole, and what is counted still agrees', async () => {
+  await ask('a', { caps: { waiting_jobs: 5 } });
+  await server.client.config('SET', 'maxmemory', '1');
+  await expect(ask('a', { caps: { waiting_jobs: 5 } })).rejects.toThrow('OOM');
+  await server.client.config('SET', 'maxmemory', '0');
+  expect(await server.client.zcard('{penstock:m}:reservations:a')).toBe(1);
+  expect(await server.client.get('{penstock:m}:reserved-bytes')).toBe('10');
+});
+
+test('numbers that grow too large are lowered in the queue as well, and the order stays', async () => {
+  const queue = new Queue('text', { connection: redis, prefix: '{penstock:m}' });
+  const order: string[] = [];
+  const places: (Place & { readonly applicant: Applicant })[] = [];
+  const add = async (keyId: string): Promise<void> => {
+    const place = await ask(keyId, { cost: 400, weight: 0.001 });
+    places.push(place);
+    order.push(place.applicant.requestId);
+    await queue.add('text', {}, { jobId: place.applicant.requestId, priority: place.priority });
+  };
+  for (let i = 0; i < 3; i += 1) await add('a');
+  for (const { applicant, tag } of places.slice(0, 2)) await reservations.release(applicant, tag);
+  for (const { applicant } of places.slice(0, 2)) await queue.remove(applicant.requestId);
+  await add('a');
+  await add('b');
+  // b's first stands before a's fourth, a's third before both.
+  expect((await queue.getJobs('prioritized', 0, -1, true)).map(({ id }) => id)).toEqual([order[2], order[4], order[3]]);
+  const all = await queue.getJobs('prioritized', 0, -1, true);
+  expect(all.map(({ priority }) => priority)).toEqual([400_001, 400_001, 800_001]);
+  await queue.close();
+});

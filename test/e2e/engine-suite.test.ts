@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import OpenAI from 'openai';
 import type { z } from 'zod';
@@ -8,7 +7,7 @@ import { Answer, post, Refusal, startStream, type Streamed } from '../support/ch
 import { eventually } from '../support/eventually.ts';
 import { dataUri, png } from '../support/pictures.ts';
 import type { Stack } from '../support/stack.ts';
-import { testedEngine } from '../support/tested-engine.ts';
+import { corePid, testedEngine } from '../support/tested-engine.ts';
 
 /**
  * What a user notices of an engine, through the gateway: the same tests for the simulator and for a real vLLM, so that a
@@ -238,11 +237,6 @@ test.each([
 async function enginePid(): Promise<number> {
   return (await stack.status()).workers[0]?.engines[0]?.pid ?? 0;
 }
-function corePid(leader: number): number {
-  const isCore = ({ pid }: { readonly pid: number }): boolean =>
-    readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1').startsWith('VLLM::EngineCore');
-  return groupMembers(leader).find(isCore)?.pid ?? 0;
-}
 const VICTIMS: readonly (readonly [what: string, target: (leader: number) => number])[] = [
   ['the API server', (leader) => leader],
   ['the engine core', corePid],
@@ -298,6 +292,7 @@ test(
     await eventually(
       'each has some text',
       async () => (await stack.engineMetric('vllm:generation_tokens_total')) > before + some,
+      engine.answerWithinMs,
     );
     process.kill(-(await enginePid()), 'SIGKILL');
     const texts = await cut;

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
+import { post } from './chat-client.ts';
 import { startStack, type Stack } from './stack.ts';
 
 const Settings = z.object({
@@ -20,8 +22,13 @@ export interface TestedEngine {
    * it was written with. The simulator writes no other.
    */
   readonly ordinaryWords: object;
-  /** Redis, one gateway and one launcher with one engine; says how long the start took */
-  start(): Promise<Stack>;
+  /**
+   * Redis, one gateway and one launcher with one engine; says how long the start took
+   * @param workerEnv further settings of the launcher
+   */
+  start(workerEnv?: Readonly<Record<string, string>>): Promise<Stack>;
+  /** Its core makes no step from here on, while its API server goes on answering. @param port and leader of its group */
+  freeze(port: number, leader: number): Promise<void>;
 }
 
 /** Few, so that a test fills them; further requests wait in our queue. */
@@ -38,6 +45,13 @@ function wholeWords(weights: string): number[] {
   return words.slice(0, 1_000).map(([, id]) => id);
 }
 
+/** The process that computes; 0 when there is none. @param leader of the engine's group */
+export function corePid(leader: number): number {
+  const isCore = ({ pid }: { readonly pid: number }): boolean =>
+    readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1').startsWith('VLLM::EngineCore');
+  return groupMembers(leader).find(isCore)?.pid ?? 0;
+}
+
 /** The engine that `npm run test:vllm` or `npm test` is about. */
 export function testedEngine(): TestedEngine {
   const { PENSTOCK_TEST_ENGINE: name, PENSTOCK_TEST_WEIGHTS: weights } = Settings.parse(process.env);
@@ -49,7 +63,11 @@ export function testedEngine(): TestedEngine {
     answerWithinMs,
     startWithinMs,
     ordinaryWords: real ? { allowed_token_ids: wholeWords(weights) } : {},
-    start: async () => {
+    freeze: async (port, leader) => {
+      if (real) process.kill(corePid(leader), 'SIGSTOP');
+      else await post(`http://127.0.0.1:${String(port)}/sim/faults`, { 'freeze-core': true });
+    },
+    start: async (workerEnv = {}) => {
       const startedAt = performance.now();
       const stack = await startStack({
         readyWithinMs: startWithinMs,
@@ -58,6 +76,7 @@ export function testedEngine(): TestedEngine {
         gatewayEnv: { GATEWAY_NO_ENGINE_HOLD_MS: String(startWithinMs) },
         workerEnv: {
           ...SLOTS,
+          ...workerEnv,
           WORKER_ENGINE: name,
           ...(real
             ? { WORKER_WEIGHTS: weights, WORKER_ENGINE_ARGS: `--load-format dummy --enforce-eager ${FEW_TILES}` }

@@ -30,7 +30,14 @@ async function main() {
     PENSTOCK_TEST_ENGINE: 'vllm',
     PENSTOCK_TEST_WEIGHTS: weights,
   };
-  const tests = [join(root, 'deploy/local/test.mjs'), 'test/e2e/engine-suite.test.ts', ...process.argv.slice(2)];
+  const tests = [
+    join(root, 'deploy/local/test.mjs'),
+    'test/e2e/engine-suite.test.ts',
+    'test/e2e/engine-frozen.test.ts',
+    // One vLLM at a time.
+    '--runInBand',
+    ...process.argv.slice(2),
+  ];
   const child = spawn(process.execPath, tests, { cwd: root, env, stdio: 'inherit' });
   for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(name, () => child.kill(name));
   return await new Promise((done, fail) => {

@@ -91,9 +91,10 @@ async function main(): Promise<void> {
     onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
     onRepeat: () => metrics.repeats.inc(),
   });
+  const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
   const prepare = createPrepare({
     catalog,
-    policy: { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES },
+    policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
     images: createImageResolver({
       allow: config.GATEWAY_IMAGE_ALLOW,
@@ -110,6 +111,7 @@ async function main(): Promise<void> {
     metrics,
     authenticate: authenticate(keys),
     deploymentName,
+    policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
     dialects: {
       openai,

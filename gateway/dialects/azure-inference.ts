@@ -23,10 +23,11 @@ const SHARED = [
 /** Fields of the API; whatever else a body holds is an extra parameter (source: Azure's specification of ModelClient). */
 const CHAT: ReadonlySet<string> = new Set([...SHARED, 'messages', 'response_format', 'tools', 'tool_choice']);
 const COMPLETIONS: ReadonlySet<string> = new Set([...SHARED, 'prompt']);
+export const INFERENCE_FIELDS = { chat: CHAT, completions: COMPLETIONS } as const;
 /** Those of this API; the engine's own one is none of them. */
 const FORMATS: readonly unknown[] = ['text', 'json_object', 'json_schema'];
 
-const MODES = ['error', 'drop', 'pass-through'] as const;
+export const MODES = ['error', 'drop', 'pass-through'] as const;
 const MODE_HEADER = 'extra-parameters';
 const MODEL_HEADER = 'x-ms-model-mesh-model-name';
 /** Extra parameters that are named in a refusal. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ChatRequest, JsonValue, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, got, isAbsent, isObject, isWellFormed, readField } from './fields.ts';
+import { IgnoredNames, got, isAbsent, isObject, isWellFormed, readField, type Field } from './fields.ts';
 import { ENVELOPE, STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { SAMPLING, readSampling } from './sampling.ts';
 
@@ -35,6 +35,14 @@ const LOGPROBS = { schema: z.int().min(0).max(20), form: 'a whole number from 0 
 const SPECIAL_TOKENS = { schema: z.boolean(), form: 'true or false' };
 /** More answers than are shown, to choose from: engines no longer do that. */
 export const BEST_OF = { schema: z.literal(1), form: '1, as no other answers are made than those asked for with n' };
+
+/** Every field that shapes the answer, with what it must be. */
+export const COMPLETION_FIELDS: Readonly<Record<string, Field>> = {
+  ...Object.fromEntries(Object.entries(SAMPLING).filter(([name]) => SHARED.includes(name))),
+  logprobs: LOGPROBS,
+  add_special_tokens: SPECIAL_TOKENS,
+  best_of: BEST_OF,
+};
 
 const READ: ReadonlySet<string> = new Set([
   'prompt',

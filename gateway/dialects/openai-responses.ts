@@ -6,7 +6,7 @@ import { IgnoredNames, isAbsent, isObject, isWellFormed, json, readField, shortN
 import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { errorObject } from './openai-errors.ts';
 import { readInput } from './responses-input.ts';
-import { EFFORT, readSampling } from './sampling.ts';
+import { EFFORT, SAMPLING, readSampling } from './sampling.ts';
 
 const STATELESS = 'nothing is stored here; send the whole conversation as input';
 const FROM_CARD = 'the model card decides it';
@@ -95,6 +95,11 @@ const OWN: Readonly<Record<string, Field>> = {
 };
 const ENVELOPE = ['model', 'stream', 'max_output_tokens'] as const;
 const READ: ReadonlySet<string> = new Set(['input', ...ENVELOPE, ...SHARED, ...Object.keys(OWN)]);
+/** Every field that shapes the answer, with what it must be. */
+export const RESPONSES_FIELDS: Readonly<Record<string, Field>> = {
+  ...Object.fromEntries(Object.entries(SAMPLING).filter(([name]) => SHARED.includes(name))),
+  ...OWN,
+};
 /** Said by the gateway itself, or by no means. */
 const NOT_PASSED: ReadonlySet<string> = new Set(['instructions', 'store', 'stream_options']);
 

@@ -14,7 +14,12 @@ const REFUSED: Readonly<Record<string, string>> = {
   chat_template: "the model's own template is used",
   chat_template_kwargs: "the model's own template is used",
 };
-const FLAGS = ['add_special_tokens', 'add_generation_prompt', 'continue_final_message', 'return_token_strs'] as const;
+export const FLAGS = [
+  'add_special_tokens',
+  'add_generation_prompt',
+  'continue_final_message',
+  'return_token_strs',
+] as const;
 const FLAG = { schema: z.boolean(), form: 'true or false' };
 const READ: ReadonlySet<string> = new Set(['model', 'prompt', 'messages', 'tools', 'tool_choice', ...FLAGS]);
 

@@ -27,7 +27,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 /** Fields of which one value is what is served anyway; by any other the answer would have to be another one. */
-const NARROW: Readonly<Record<string, { readonly served: z.ZodType; readonly why: string }>> = {
+export const NARROW: Readonly<Record<string, { readonly served: z.ZodType; readonly why: string }>> = {
   modalities: { served: z.array(z.literal('text')), why: 'answers are text' },
   verbosity: { served: z.literal('medium'), why: 'the model knows no such setting; ask for it in a message' },
 };

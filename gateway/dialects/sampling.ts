@@ -84,6 +84,7 @@ const TOOL_CHOICE = field(
   'none, auto, required or {"type": "function", "function": {"name": …}}',
 );
 /** The fields that `readTools` answers for. */
+export const TOOL_SCHEMAS = { tools: TOOLS, tool_choice: TOOL_CHOICE, parallel_tool_calls: flag } as const;
 export const TOOL_FIELDS = ['tools', 'tool_choice', 'parallel_tool_calls'] as const;
 
 /**

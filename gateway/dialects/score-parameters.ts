@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { ChatRequest, JsonValue } from '#contract/chat';
 import { isAbsent, readField } from './fields.ts';
-import type { IgnoredNames } from './fields.ts';
+import type { Field, IgnoredNames } from './fields.ts';
 import { BEST_OF } from './openai-completions.ts';
-import { readChoices, readPositive, readSampling } from './sampling.ts';
+import { SAMPLING, readChoices, readPositive, readSampling } from './sampling.ts';
 
 /** Names for the answer's length; the first that is present counts, as in Azure's container. */
 const MAX_TOKENS = ['max_new_tokens', 'max_gen_len', 'max_tokens'] as const;
 /** Handed to the engine as they are; each is a key of `SAMPLING`. */
-export const PASSED = [
+const PASSED = [
   'temperature',
   'top_p',
   'top_k',
@@ -87,3 +87,14 @@ function readShape(
 const id = z.int().min(0);
 const EOS = { schema: z.union([id, z.array(id)]), form: 'a token id or a list of token ids' };
 const FLAG = { schema: z.boolean(), form: 'true or false' };
+
+/** Every parameter that shapes an answer, of whatever task, with what it must be. */
+export const SCORE_PARAMETERS: Readonly<Record<string, Field>> = {
+  ...Object.fromEntries(
+    Object.entries(SAMPLING).filter(([name]) => [...PASSED, ...Object.values(OWN).flat()].includes(name)),
+  ),
+  best_of: BEST_OF,
+  do_sample: FLAG,
+  eos_token_id: EOS,
+  return_full_text: FLAG,
+};

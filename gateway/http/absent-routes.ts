@@ -38,6 +38,7 @@ interface AbsentRoute {
   readonly paths: string[];
   /** the same where Azure's clients look for it */
   readonly azurePaths: string[];
+  readonly stage: 'absent' | 'noBatch';
   readonly refuse: RequestHandler;
 }
 
@@ -49,6 +50,7 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
   });
   const routes = Object.entries(ABSENT).map(([path, instead]) => ({
     ...under(path),
+    stage: 'absent' as const,
     refuse: refusal((asked) => new Failure('route_not_found', `${asked} is not served: ${instead}`)),
   }));
   const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
@@ -61,8 +63,8 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
     );
   return [
     ...routes,
-    { paths: ['/tokenize', '/detokenize'], azurePaths: [], refuse: refusal(noTokens) },
-    { ...under(...BATCHES), refuse: refusal(noBatch) },
+    { paths: ['/tokenize', '/detokenize'], azurePaths: [], stage: 'absent', refuse: refusal(noTokens) },
+    { ...under(...BATCHES), stage: 'noBatch', refuse: refusal(noBatch) },
   ];
 }
 

@@ -2,12 +2,14 @@ import { Router, type Request, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
 import type { Idempotency } from '../admission/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import { scoreOpenApi } from '../dialects/score-openapi.ts';
+import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes } from './absent-routes.ts';
 import type { Answer } from './answer.ts';
 import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
+import { docsAsset, docsPage } from './docs-page.ts';
 import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
+import { documents } from './documents.ts';
 import { readBody } from './json-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
@@ -31,13 +33,12 @@ interface Dialects {
   readonly azureOpenai: Dialect;
   readonly azureOpenaiCompletions: Dialect;
 }
-export interface RouteDeps extends ContextDeps, DeploymentDeps {
+export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources {
   /** lets the holders of keys pass */
   readonly authenticate: RequestHandler;
   readonly answer: Answer;
   readonly dialects: Dialects;
   readonly idempotency: Idempotency;
-  readonly bodyLimitBytes: number;
   readonly requestTimeoutMs: number;
   readonly scoreTimeoutMs: number;
 }
@@ -55,7 +56,11 @@ export function createRoutes(deps: RouteDeps): Router {
   const byHeader = deploymentByHeader(deps);
   const byPath = deploymentByPath(deps);
   const chat = chatHandler(deps.answer, deps.requestTimeoutMs);
-  const document = scoreOpenApi(catalog);
+  const absent = absentRoutes(catalog);
+  const describe = documents(deps, [
+    ...absent.flatMap(({ paths, stage }) => paths.map((path) => ({ path, stage, dialect: dialects.openai }))),
+    ...EMBEDDINGS.map((path) => ({ path, stage: 'noTask' as const, dialect: dialects.inference })),
+  ]);
 
   router.route('/v1/chat/completions').all(openai).post(body, chat).all(only('POST'));
   router.route('/v1/completions').all(guarded(dialects.completions)).post(body, chat).all(only('POST'));
@@ -76,13 +81,10 @@ export function createRoutes(deps: RouteDeps): Router {
     )
     .options(nothing)
     .all(only('POST'));
-  router
-    .route('/swagger.json')
-    .all(score)
-    .get((_req, res) => {
-      res.json(document);
-    })
-    .all(only('GET'));
+  router.route('/swagger.json').all(score).get(describe.score).all(only('GET'));
+  router.route('/openapi.json').all(openai).get(describe.all).all(only('GET'));
+  router.route('/docs').all(openai).get(docsPage).all(only('GET'));
+  router.route('/docs/:file').all(openai).get(docsAsset).all(only('GET'));
   router.route('/').get(healthy);
 
   // Azure's inference SDKs, with the gateway or its /models as their endpoint.
@@ -117,7 +119,7 @@ export function createRoutes(deps: RouteDeps): Router {
     router.route(`${base}/models`).all(azureOpenai).get(listModels(catalog)).all(only('GET'));
     router.route(`${base}/models/*id`).all(azureOpenai).get(getModel(catalog)).all(only('GET'));
   }
-  for (const { paths, azurePaths, refuse } of absentRoutes(catalog)) {
+  for (const { paths, azurePaths, refuse } of absent) {
     router.use(paths, openai, refuse);
     if (azurePaths.length > 0) router.use(azurePaths, azureOpenai, refuse);
   }

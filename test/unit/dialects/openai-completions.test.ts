@@ -2,8 +2,6 @@ import { expect, test } from '@jest/globals';
 import { toFailure } from '../../../gateway/contract/failure.ts';
 import type { Failure } from '../../../gateway/contract/failure.ts';
 import { openaiCompletions } from '../../../gateway/dialects/openai-completions.ts';
-import { scoreOpenApi } from '../../../gateway/dialects/score-openapi.ts';
-import { phi3Card } from '../../support/phi3-card.ts';
 
 const parse = (fields: object) => openaiCompletions.parse({ prompt: 'def main', ...fields });
 function refused(body: unknown): Failure {
@@ -60,15 +58,4 @@ test('a prompt is never quoted', () => {
   expect(failure).toMatchObject({ code: 'invalid_request', options: { param: 'prompt' } });
   expect(failure.message).not.toContain('river');
   expect(refused({ prompt: ['river', { a: 1 }] }).message).not.toContain('river');
-});
-
-test('the published document knows the parameters that /score reads, in their ranges', () => {
-  const card = phi3Card();
-  const text = JSON.stringify(scoreOpenApi({ cards: [card], find: () => card, deployments: new Map() }));
-  for (const name of ['max_new_tokens', 'do_sample', 'temperature', 'top_p', 'stop', 'stop_token_ids'])
-    expect(text).toContain(`"${name}"`);
-  expect(text).toContain('"temperature":{"type":"number","minimum":0,"maximum":2}');
-  expect(JSON.stringify(scoreOpenApi({ cards: [], find: () => undefined, deployments: new Map() }))).toContain(
-    '"title":"Penstock"',
-  );
 });

@@ -1,0 +1,34 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import type { RequestHandler } from 'express';
+import { Failure } from '#contract/failure';
+
+/** Swagger UI, as its package has it: nothing of the page comes from another host. */
+const FOLDER = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+const FILES: readonly string[] = ['swagger-ui.css', 'swagger-ui-bundle.js'];
+const START = 'start.js';
+const CACHED = { maxAge: '1d' };
+
+/** Its styles are written into elements, its icons into data URIs; everything else is refused by the browser. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'";
+const PAGE = `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Penstock</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/${FILES[0] ?? ''}"></head>
+<body><div id="page"></div><script src="/docs/${FILES[1] ?? ''}"></script><script src="/docs/${START}"></script></body>
+</html>
+`;
+const SCRIPT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#page', docExpansion: 'none', validatorUrl: null });\n`;
+
+/** `GET /docs`: the reference of the API for a browser, rendered from `/openapi.json`. */
+export const docsPage: RequestHandler = (_req, res) => {
+  res.set('content-security-policy', POLICY).type('html').send(PAGE);
+};
+
+/** Its scripts and styles. @throws Failure `route_not_found` */
+export const docsAsset: RequestHandler<{ file: string }> = ({ params: { file } }, res, next) => {
+  if (file === START) res.type('text/javascript').send(SCRIPT);
+  else if (FILES.includes(file))
+    res.sendFile(file, { root: FOLDER, ...CACHED }, (error: unknown) => error !== undefined && next(error));
+  else throw new Failure('route_not_found', `there is no /docs/${file.slice(0, 100)} here`);
+};

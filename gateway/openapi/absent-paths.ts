@@ -1,0 +1,32 @@
+import type { Dialect } from '../dialects/dialect.ts';
+import { failuresOf, type Stage } from './failures.ts';
+import type { Paths } from './operation.ts';
+
+/** A path that is refused by name, and how. */
+export interface AbsentPath {
+  readonly path: string;
+  readonly stage: Stage;
+  readonly dialect: Dialect;
+}
+
+/** What callers of these APIs ask for and is not here; each is refused with what is in its place, whatever its method. */
+export function absentPaths(absent: readonly AbsentPath[]): Paths {
+  return Object.fromEntries(
+    absent.map(({ path, stage, dialect }) => [
+      path.replace(/:(\w+)/, '{$1}'),
+      {
+        post: {
+          operationId: `absent${path.replace(/\W+(\w?)/g, (_match, letter: string) => letter.toUpperCase())}`,
+          tags: ['Not served'],
+          summary: 'Refused, with what is in its place',
+          ...(path.includes(':')
+            ? {
+                parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string', pattern: '^\\w+$' } }],
+              }
+            : {}),
+          responses: failuresOf(dialect, ['guarded', stage]),
+        },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,41 @@
+import type { Catalog, ModelCard } from '#contract/model-card';
+
+/** What the served cards and the operator's settings make of the API: numbers and names of its schemas. */
+export interface ApiFacts {
+  readonly cards: readonly ModelCard[];
+  /** by which a caller may ask for a model */
+  readonly names: readonly string[];
+  /** an unknown name means the only model */
+  readonly takesAnyName: boolean;
+  /** this gateway as one deployment */
+  readonly deploymentName: string;
+  /** largest answer that may be asked for, in tokens; undefined: a larger one is cut to it */
+  readonly mostTokens: number | undefined;
+  readonly mostChoices: number;
+  readonly bodyLimitBytes: number;
+}
+
+export interface FactSources {
+  readonly catalog: Catalog;
+  readonly unknownModel: 'refuse' | 'single';
+  readonly deploymentName: string;
+  readonly policy: { readonly maxTokens: 'refuse' | 'clamp'; readonly maxChoices: number };
+  readonly bodyLimitBytes: number;
+}
+
+/** @param isSeen which models the document may tell of */
+export function apiFacts(sources: FactSources, isSeen: (card: ModelCard) => boolean): ApiFacts {
+  const { catalog, unknownModel, deploymentName, policy, bodyLimitBytes } = sources;
+  const cards = catalog.cards.filter(isSeen);
+  const deployments = [...catalog.deployments].filter(([, card]) => isSeen(card)).map(([name]) => name);
+  const most = Math.max(...cards.map(({ limits }) => limits.max_output_tokens));
+  return {
+    cards,
+    names: [...new Set([...cards.flatMap(({ name, aliases }) => [name, ...aliases]), ...deployments])],
+    takesAnyName: unknownModel === 'single' && catalog.cards.length === 1,
+    deploymentName,
+    mostTokens: policy.maxTokens === 'refuse' && cards.length > 0 ? most : undefined,
+    mostChoices: policy.maxChoices,
+    bodyLimitBytes,
+  };
+}

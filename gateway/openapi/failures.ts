@@ -1,0 +1,141 @@
+import { z } from 'zod';
+import { Failure, type FailureCode } from '#contract/failure';
+import type { Dialect, Rendered } from '../dialects/dialect.ts';
+
+const ErrorBody = z.object({ error: z.object({ code: z.string() }) });
+
+/** Where a failure can come from; a route's operation names the stages that it passes. */
+export const STAGES = {
+  guarded: ['unauthorized', 'forbidden', 'header_too_long', 'internal', 'shutting_down'],
+  /** a model named by path */
+  named: ['model_not_found'],
+  deployment: ['deployment_not_found'],
+  chosen: ['no_model_name'],
+  /** refused by name, with what is in its place */
+  absent: ['route_not_found'],
+  noTask: ['task_not_supported'],
+  noBatch: ['batch_not_supported'],
+  body: [
+    'idempotency_conflict',
+    'idempotency_spent',
+    'idempotency_mismatch',
+    'invalid_json',
+    'invalid_request',
+    'unsupported_parameter',
+    'body_too_large',
+    'unsupported_media_type',
+  ],
+  answered: [
+    'no_model_name',
+    'model_not_found',
+    'too_many_images',
+    'batch_not_supported',
+    'max_tokens_exceeded',
+    'context_length_exceeded',
+    'invalid_image',
+    'image_refused',
+    'image_fetch_failed',
+    'image_too_large',
+    'engine_refused',
+    'queue_full',
+    'engine_failed',
+    'worker_lost',
+    'no_engine',
+    'overloaded',
+    'queue_unavailable',
+    'deadline_exceeded',
+    'engine_silent',
+  ],
+} as const satisfies Record<string, readonly FailureCode[]>;
+export type Stage = keyof typeof STAGES;
+
+/** Of no operation: what another method is answered, and what only the log sees. */
+export const UNDOCUMENTED: readonly FailureCode[] = ['method_not_allowed', 'client_closed'];
+
+type Renders = Pick<Dialect, 'name' | 'renderFailure'>;
+
+/** Responses of one dialect by component name, as the dialect itself renders each failure. */
+export function failureResponses(dialect: Renders): Record<string, object> {
+  const codes = [...new Set(Object.values(STAGES).flat())];
+  return Object.fromEntries(
+    [...byStatus(dialect, codes)]
+      .filter(([status]) => status !== 200)
+      .map(([status, rendered]) => [nameOf(dialect, status), response(dialect, rendered)]),
+  );
+}
+
+/** What an operation answers when it fails: a reference for each status. */
+export function failuresOf(dialect: Renders, stages: readonly Stage[]): Record<string, object> {
+  const codes = stages.flatMap((stage) => [...STAGES[stage]]);
+  const statuses = [...byStatus(dialect, codes).keys()].filter((status) => status !== 200);
+  return Object.fromEntries(
+    statuses.map((status) => [status, { $ref: `#/components/responses/${nameOf(dialect, status)}` }]),
+  );
+}
+
+/** True where the dialect hides failures behind a 200 with an empty object. */
+export function hidesFailures(dialect: Renders): boolean {
+  return dialect.renderFailure(new Failure('engine_failed', '')).status === 200;
+}
+
+function byStatus(dialect: Renders, codes: readonly FailureCode[]): Map<number, Rendered[]> {
+  const statuses = new Map<number, Rendered[]>();
+  for (const failure of codes.flatMap(samples)) {
+    const rendered = dialect.renderFailure(failure);
+    statuses.set(rendered.status, [...(statuses.get(rendered.status) ?? []), rendered]);
+  }
+  return statuses;
+}
+
+function response({ name }: Renders, rendered: readonly Rendered[]): object {
+  const headers = new Set(rendered.flatMap((one) => Object.keys(one.headers)).filter((key) => key !== 'content-type'));
+  const types = new Map<string, string[]>();
+  for (const { headers: sent, body } of rendered) {
+    const type = sent['content-type'] ?? 'text/plain';
+    types.set(type, [...(types.get(type) ?? []), body.toString()]);
+  }
+  const texts = [...(types.get('text/plain') ?? [])].filter((body) => body !== '');
+  const bodies = types.get('application/json') ?? [];
+  const codes = [...new Set(bodies.map((body) => ErrorBody.parse(JSON.parse(body)).error.code))];
+  const said = [...codes.map((code) => `\`${code}\``), ...texts];
+  return {
+    description: said.length === 0 ? 'too many requests are waiting' : said.join(', '),
+    headers: Object.fromEntries([...headers].map((key) => [key, { $ref: `#/components/headers/${key}` }])),
+    content: Object.fromEntries(
+      [...types].map(([type, [first = '']]) => [
+        type,
+        type === 'application/json' ? json(name, codes, first) : { schema: { type: 'string', const: first } },
+      ]),
+    ),
+  };
+}
+
+/** The codes as the dialect writes them, which may differ from ours. */
+function json(name: Dialect['name'], codes: readonly string[], example: string): object {
+  const base = name === 'openai' || name === 'azure_openai' ? 'OpenAIError' : 'AzureError';
+  const code = { properties: { error: { properties: { code: { enum: codes } } } } };
+  const value: unknown = JSON.parse(example);
+  return { schema: { allOf: [{ $ref: `#/components/schemas/${base}` }, code] }, example: value };
+}
+
+/** As the document's reader sees it: `AzureScore424`. */
+function nameOf({ name }: Renders, status: number): string {
+  return name.replace(/(?:^|_)(\w)/g, (_match, letter: string) => letter.toUpperCase()) + String(status);
+}
+
+/** Azure's inference routes have one status for a choice of tools and another for any other field. */
+function samples(code: FailureCode): Failure[] {
+  const message = MESSAGES[code] ?? code.replaceAll('_', ' ');
+  const params = code === 'invalid_request' ? ['temperature', 'tool_choice'] : [undefined];
+  return params.map((param) => new Failure(code, message, param === undefined ? {} : { param }));
+}
+
+/** Of the failures that stand first, and so are the examples. */
+const MESSAGES: Readonly<Partial<Record<FailureCode, string>>> = {
+  unauthorized: 'this request has no key; send it as Authorization: Bearer KEY or as api-key: KEY',
+  forbidden: 'the key team-oslo is not meant for /v1/models',
+  header_too_long: 'x-request-id is longer than 100 characters',
+  invalid_json: 'the body is not valid JSON',
+  invalid_request: 'temperature must be a number from 0 to 2, got 3',
+  no_model_name: 'several models are served here; name one',
+};

@@ -1,0 +1,67 @@
+import { MODES } from '../dialects/azure-inference.ts';
+import type { ApiFacts } from './facts.ts';
+
+const text = { type: 'string' } as const;
+const id = { type: 'string', maxLength: 100 } as const;
+
+/** Headers and query parameters of requests, by the name that refers to them. */
+export function parameters(facts: ApiFacts): Record<Parameter, object> {
+  const header = (name: string, description: string, schema: object): object => ({
+    name,
+    in: 'header',
+    description,
+    schema,
+  });
+  const names = facts.takesAnyName ? text : { enum: [...facts.names, facts.deploymentName] };
+  return {
+    'x-request-id': header('x-request-id', 'told back, and in the log; one is made where it is absent', id),
+    'x-ms-client-request-id': header('x-ms-client-request-id', 'told back', id),
+    'idempotency-key': header('idempotency-key', 'a request that is sent again with it is answered as before', {
+      ...text,
+      maxLength: 255,
+    }),
+    'azureml-model-deployment': header('azureml-model-deployment', "decides before the body's `model`", names),
+    'x-ms-model-mesh-model-name': header('x-ms-model-mesh-model-name', 'the model, where the body names none', text),
+    'extra-parameters': header('extra-parameters', 'what becomes of fields that this API does not know', {
+      enum: MODES,
+      default: MODES[0],
+    }),
+    'api-version': { name: 'api-version', in: 'query', description: 'any will do', schema: text },
+    deployment: path('deployment', names),
+    id: path('id', facts.names.length === 0 ? text : { enum: facts.names }),
+  };
+}
+export type Parameter =
+  | 'x-request-id'
+  | 'x-ms-client-request-id'
+  | 'idempotency-key'
+  | 'azureml-model-deployment'
+  | 'x-ms-model-mesh-model-name'
+  | 'extra-parameters'
+  | 'api-version'
+  | 'deployment'
+  | 'id';
+
+function path(name: string, schema: object): object {
+  return { name, in: 'path', required: true, description: 'a model or deployment by any of its names', schema };
+}
+
+/** Headers of answers, with what they say. */
+const HEADERS: Readonly<Record<string, string>> = {
+  'x-request-id': "the request's id: the caller's, or a new one",
+  'x-ms-request-id': 'the same, where Azure looks for it',
+  'apim-request-id': 'the same, where clients of Azure OpenAI look for it',
+  'azureml-model-deployment': 'the deployment that answered',
+  'azureml-model-session': 'the same',
+  'x-penstock-ignored': 'fields that were accepted and have no effect',
+  'idempotent-replayed': 'the answer of the first request with this key',
+  'x-ms-error-code': "the failure's code",
+  'ms-azureml-model-error-statuscode': "the failure's status, behind 424",
+  'ms-azureml-model-error-reason': 'whose failure it is',
+  'retry-after': 'seconds',
+  'retry-after-ms': 'the same in milliseconds',
+  'x-should-retry': 'an engine may have worked on it: repeating it is left to the caller',
+};
+export const RESPONSE_HEADERS: Readonly<Record<string, object>> = Object.fromEntries(
+  Object.entries(HEADERS).map(([name, description]) => [name, { description, schema: text }]),
+);

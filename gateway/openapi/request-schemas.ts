@@ -1,0 +1,177 @@
+import { z } from 'zod';
+import type { Field } from '../dialects/fields.ts';
+import { INFERENCE_FIELDS } from '../dialects/azure-inference.ts';
+import { COMPLETION_FIELDS } from '../dialects/openai-completions.ts';
+import { FLAGS } from '../dialects/openai-tokenize.ts';
+import { NARROW } from '../dialects/openai.ts';
+import { RESPONSES_FIELDS } from '../dialects/openai-responses.ts';
+import { SAMPLING, TOOL_SCHEMAS } from '../dialects/sampling.ts';
+import { SCORE_PARAMETERS } from '../dialects/score-parameters.ts';
+import type { ApiFacts } from './facts.ts';
+
+/**
+ * The bodies that the routes read, as they read them: every field that may be absent may be null as well, and a field that
+ * is not named here is ignored, or refused with its name. What one field means for another is in the answers' messages.
+ */
+export function requestSchemas(facts: ApiFacts) {
+  const Message = messageSchema(facts);
+  const messages = z.array(Message).min(1).describe('the conversation; `developer` is read as `system`');
+  const chat = {
+    messages,
+    ...envelope(facts, ['max_completion_tokens', 'max_tokens', 'max_new_tokens']),
+    ...optional(SAMPLING),
+    ...optional(TOOL_SCHEMAS),
+    ...Object.fromEntries(
+      Object.entries(NARROW).map(([name, { served, why }]) => [name, served.nullish().describe(why)]),
+    ),
+  };
+  const completion = {
+    prompt: promptSchema(facts),
+    ...envelope(facts, ['max_tokens', 'max_new_tokens']),
+    ...optional(COMPLETION_FIELDS),
+  };
+  return {
+    Message,
+    ChatRequest: z.looseObject(chat),
+    CompletionRequest: z.looseObject(completion),
+    InferenceChatRequest: z.looseObject(only(chat, INFERENCE_FIELDS.chat)).describe(EXTRAS),
+    InferenceCompletionRequest: z.looseObject(only(completion, INFERENCE_FIELDS.completions)).describe(EXTRAS),
+    ScoreRequest: scoreSchema(facts, Message),
+    ResponsesRequest: responsesSchema(facts),
+    TokenizeRequest: tokenizeSchema(facts, messages),
+  };
+}
+
+const EXTRAS = 'Any other field is an extra parameter: the header `extra-parameters` decides what becomes of it.';
+const text = z.string().min(1);
+const tokenIds = z.array(z.int().min(0)).min(1);
+
+function messageSchema({ cards }: ApiFacts): z.ZodType {
+  const url = text.describe('http(s) URL, or data:image/png;base64,…');
+  const words = z.looseObject({ type: z.literal('text'), text: z.string() });
+  const picture = z.looseObject({
+    type: z.literal('image_url'),
+    image_url: z.union([z.looseObject({ url, uuid: z.null().optional() }), url]),
+    uuid: z.null().optional(),
+  });
+  const seesPictures = cards.some(({ modalities }) => modalities.input.includes('image'));
+  const content = z.union([z.string(), z.array(seesPictures ? z.union([words, picture]) : words)]);
+  const rest = {
+    name: z.string().nullish(),
+    tool_calls: z.array(z.looseObject({})).nullish(),
+    tool_call_id: z.string().nullish(),
+  };
+  const pictures = cards.map(
+    ({ name, limits }) => `${name}: ${String(limits.images_per_conversation)} in a conversation`,
+  );
+  return z
+    .union([
+      z.looseObject({ role: z.enum(['user', 'system', 'developer', 'tool']), content, ...rest }),
+      z.looseObject({ role: z.literal('assistant'), content: content.nullish(), ...rest }),
+    ])
+    .describe(`Pictures (PNG, JPEG, WebP, GIF): ${pictures.join('; ')}.`);
+}
+
+/** Unknown fields are refused on this route. */
+function responsesSchema(facts: ApiFacts): z.ZodType {
+  const words = (...types: string[]) =>
+    z.looseObject({ type: z.enum(types), text: z.string() }).describe('no other fields');
+  const picture = z.strictObject({
+    type: z.literal('input_image'),
+    image_url: text,
+    detail: z.enum(['auto', 'low', 'high', 'original']).nullish(),
+  });
+  const item = { type: z.literal('message').nullish(), id: z.unknown().optional(), status: z.unknown().optional() };
+  const parts = z.array(z.union([words('input_text'), picture])).min(1);
+  const said = z.array(words('output_text', 'input_text')).min(1);
+  const items = z.union([
+    z.strictObject({ ...item, role: z.enum(['user', 'system', 'developer']), content: z.union([z.string(), parts]) }),
+    z.strictObject({ ...item, role: z.literal('assistant'), content: z.union([z.string(), said]) }),
+  ]);
+  const { model, stream } = envelope(facts, []);
+  return z.strictObject({
+    input: z.union([z.string(), z.array(items).min(1)]),
+    model,
+    stream,
+    max_output_tokens: tokens(facts).nullish(),
+    ...optional(RESPONSES_FIELDS),
+  });
+}
+
+function tokenizeSchema(facts: ApiFacts, messages: z.ZodType): z.ZodType {
+  const rest = {
+    model: envelope(facts, [])['model'] ?? text,
+    ...optional(TOOL_SCHEMAS),
+    ...Object.fromEntries(FLAGS.map((name) => [name, z.boolean().nullish()])),
+  };
+  return z.union([
+    z.looseObject({ ...rest, messages, prompt: z.null().optional() }),
+    z.looseObject({ ...rest, prompt: z.string(), messages: z.null().optional() }),
+  ]);
+}
+
+function promptSchema({ cards }: ApiFacts): z.ZodType {
+  const several = z.array(z.union([text, tokenIds])).min(1);
+  const list = cards.some(({ limits }) => limits.batch) ? several : several.max(1);
+  return z.union([text, tokenIds, list]).describe('a text, or ids of tokens');
+}
+
+/** @param limits names for the answer's length, of which the first that is present counts */
+function envelope(facts: ApiFacts, limits: readonly string[]): Record<string, z.ZodType> {
+  const stream = z.union([z.boolean(), z.enum(['true', 'false', 'True', 'False'])]);
+  const model = modelName(facts);
+  return {
+    model: facts.cards.length === 1 ? model.nullish() : model,
+    stream: stream.nullish(),
+    stream_options: z
+      .looseObject({ include_usage: z.boolean().nullish() })
+      .nullish()
+      .describe('only where stream is true'),
+    n: z.int().min(1).max(facts.mostChoices).nullish(),
+    ...Object.fromEntries(limits.map((name) => [name, tokens(facts).nullish()])),
+  };
+}
+
+function modelName({ names, takesAnyName }: Pick<ApiFacts, 'names' | 'takesAnyName'>): z.ZodType<string> {
+  return takesAnyName || names.length === 0 ? text : z.enum(names);
+}
+
+function tokens({ mostTokens }: ApiFacts): z.ZodType {
+  const least = z.int().min(1);
+  return mostTokens === undefined ? least : least.max(mostTokens);
+}
+
+function scoreSchema(facts: ApiFacts, Message: z.ZodType): z.ZodType {
+  const parameters = z
+    .looseObject({
+      ...Object.fromEntries(
+        ['max_new_tokens', 'max_gen_len', 'max_tokens'].map((name) => [name, tokens(facts).nullish()]),
+      ),
+      n: z.int().min(1).max(facts.mostChoices).nullish(),
+      ...optional(SCORE_PARAMETERS),
+    })
+    .nullish()
+    .describe('a parameter that is not named here has no effect, and is told in x-penstock-ignored');
+  const prompts = z.array(text).min(1);
+  const conversation = z.looseObject({
+    input_data: z.looseObject({ input_string: z.array(Message).min(1), parameters }),
+  });
+  const several = facts.cards.some(({ limits }) => limits.batch) ? prompts : prompts.max(1);
+  const generation = [
+    z.looseObject({ input_data: z.looseObject({ input_string: several, parameters }) }),
+    z.looseObject({ input_data: several, params: parameters }),
+  ];
+  const tasks = new Set(facts.cards.map(({ task }) => task));
+  if (!tasks.has('text-generation')) return conversation;
+  return z.union(tasks.has('chat-completion') ? [conversation, ...generation] : generation);
+}
+
+function optional(fields: Readonly<Record<string, Field>>): Record<string, z.ZodType> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, { schema, form }]) => [name, schema.nullish().describe(form)]),
+  );
+}
+
+function only(shape: Record<string, z.ZodType>, names: ReadonlySet<string>): Record<string, z.ZodType> {
+  return Object.fromEntries(Object.entries(shape).filter(([name]) => names.has(name)));
+}

@@ -1,0 +1,41 @@
+import { answerSchemas } from './answer-schemas.ts';
+import { jsonSchemas } from './document.ts';
+import type { ApiFacts } from './facts.ts';
+import { requestSchemas } from './request-schemas.ts';
+
+/**
+ * The document behind `GET /swagger.json`, by which Azure's tools find out how `/score` is called (source: Azure ML's
+ * inference servers, which publish one at this path, in OpenAPI 3.0).
+ */
+export function scoreDocument(facts: ApiFacts): object {
+  const { cards } = facts;
+  const only = cards.length === 1 ? cards[0] : undefined;
+  const failed = (description: string) => ({ description, content: json('AzureError') });
+  const { Message, ScoreRequest } = requestSchemas(facts);
+  const { ScoreAnswer, AzureError } = answerSchemas(facts);
+  return {
+    openapi: '3.0.3',
+    info: { title: only?.name ?? 'Penstock', version: only?.version ?? '1', description: 'Chat with pictures.' },
+    paths: {
+      '/': { get: { operationId: 'probe', responses: { 200: { description: 'the gateway serves requests' } } } },
+      '/score': {
+        post: {
+          operationId: 'score',
+          requestBody: { required: true, content: json('ScoreRequest') },
+          responses: {
+            200: { description: 'the answer', content: json('ScoreAnswer') },
+            408: failed('the answer was not complete in time'),
+            424: failed('refused or failed; the header ms-azureml-model-error-statuscode has the status itself'),
+            429: { description: 'too many requests are waiting; see Retry-After' },
+            503: failed('no engine or no queue just now; see Retry-After'),
+          },
+        },
+      },
+    },
+    components: { schemas: jsonSchemas({ Message, ScoreRequest, ScoreAnswer, AzureError }, 'openapi-3.0') },
+  };
+}
+
+function json(name: string): object {
+  return { 'application/json': { schema: { $ref: `#/components/schemas/${name}` } } };
+}

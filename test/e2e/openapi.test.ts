@@ -1,0 +1,95 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { penstock } from '../support/penstock-command.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+
+const Document = z.object({
+  openapi: z.literal('3.1.0'),
+  paths: z.record(z.string(), z.record(z.string(), z.looseObject({ requestBody: z.unknown().optional() }))),
+});
+const Examples = z.object({
+  content: z.object({
+    'application/json': z.object({ examples: z.record(z.string(), z.object({ value: z.unknown() })) }),
+  }),
+});
+const Refused = z.object({ error: z.object({ code: z.string() }) });
+
+const folder = temporaryFolder();
+let stack: Stack;
+let key: string;
+beforeAll(async () => {
+  const file = join(folder.path, 'keys.yaml');
+  const { stdout } = await penstock(['keys', 'create', '--file', file, '--id', 'reader']);
+  key = stdout.trim();
+  stack = await startStack({ gatewayEnv: { GATEWAY_KEYS_FILE: file, GATEWAY_TOKENIZE: 'true' } });
+}, 60_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+function send(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+  const all = { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers };
+  return fetch(stack.url + path, {
+    headers: all,
+    ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+  });
+}
+
+test('every example of the document is a request that is answered', async () => {
+  const { paths } = Document.parse(await (await send('/openapi.json')).json());
+  const seen: (readonly [string, number])[] = [];
+  for (const [path, { post }] of Object.entries(paths)) {
+    const body = Examples.safeParse(post?.requestBody);
+    if (!body.success) continue;
+    for (const [name, { value }] of Object.entries(body.data.content['application/json'].examples)) {
+      const answer = await send(path.replace('{deployment}', 'azureai'), value);
+      await answer.text();
+      seen.push([`${path} ${name}`, answer.status]);
+    }
+  }
+  expect(seen.length).toBeGreaterThan(20);
+  expect(seen.filter(([, status]) => status !== 200)).toEqual([]);
+});
+
+test('the documents and the pages need a key like everything else', async () => {
+  for (const path of ['/openapi.json', '/swagger.json', '/docs', '/docs/swagger-ui.css']) {
+    expect([path, (await fetch(stack.url + path)).status]).toEqual([path, 401]);
+    expect([path, (await send(path)).status]).toEqual([path, 200]);
+  }
+});
+
+test('the page takes nothing from another host, and its parts are there', async () => {
+  const page = await send('/docs');
+  expect(page.headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'");
+  const html = await page.text();
+  expect(html).not.toMatch(/https?:/);
+  const parts = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path = '']) => path);
+  expect(parts).toHaveLength(3);
+  for (const path of parts) {
+    const part = await send(path);
+    expect([path, part.status, (await part.text()).length > 50]).toEqual([path, 200, true]);
+  }
+  for (const path of ['/docs/package.json', '/docs/..%2Fpackage.json'])
+    expect([path, (await send(path)).status]).toEqual([path, 404]);
+});
+
+test('a repeated key is refused by each API in its own words', async () => {
+  const hi = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2, stream: true };
+  const seen = [];
+  for (const path of ['/chat/completions', '/openai/v1/chat/completions']) {
+    const once = { 'idempotency-key': 'k' };
+    expect(await (await send(path, hi, once)).text()).toContain('[DONE]');
+    for (const body of [hi, { ...hi, max_tokens: 3 }]) {
+      const again = await send(path, body, once);
+      seen.push([again.status, Refused.parse(await again.json()).error.code, again.headers.has('x-ms-error-code')]);
+    }
+  }
+  const refusals = [
+    [409, 'idempotency_spent'],
+    [422, 'idempotency_mismatch'],
+  ];
+  expect(seen).toEqual([true, false].flatMap((isAzure) => refusals.map((refusal) => [...refusal, isAzure])));
+});

@@ -1,0 +1,34 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import { expect, test } from '@jest/globals';
+import { Registry } from 'prom-client';
+import { errorMiddleware } from '../../gateway/http/error-middleware.ts';
+import { withContext } from '../../gateway/http/request-context.ts';
+import { createMetrics } from '../../gateway/metrics.ts';
+import { DIALECTS } from '../support/api-document.ts';
+import { silentLog } from '../support/silent-log.ts';
+
+test('a mistake of ours is a 500 of each API, and says nothing of what went wrong', async () => {
+  const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
+  const app = express();
+  for (const [name, dialect] of Object.entries(DIALECTS))
+    app.get(`/${name}`, withContext(dialect, { clock: () => 0, log: silentLog, metrics }), () => {
+      throw new TypeError('secret is not a function');
+    });
+  app.use(errorMiddleware(DIALECTS.openai, metrics, silentLog));
+  const server = createServer(app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    for (const name of Object.keys(DIALECTS)) {
+      const answer = await fetch(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/${name}`);
+      const text = await answer.text();
+      expect([name, answer.status, text.includes('secret')]).toEqual([name, name === 'score' ? 424 : 500, false]);
+      expect(JSON.parse(text)).toMatchObject({ error: { code: 'internal', type: 'server_error' } });
+    }
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});

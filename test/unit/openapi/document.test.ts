@@ -1,0 +1,115 @@
+import { expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { Registry } from 'prom-client';
+import { z } from 'zod';
+import { FAILURES } from '#contract/failure';
+import { parseCatalog } from '#contract/model-card';
+import { Idempotency } from '../../../gateway/admission/idempotency.ts';
+import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
+import { createRoutes } from '../../../gateway/http/routes.ts';
+import { createMetrics } from '../../../gateway/metrics.ts';
+import { openApiDocument } from '../../../gateway/openapi/document.ts';
+import { apiFacts } from '../../../gateway/openapi/facts.ts';
+import { STAGES, UNDOCUMENTED } from '../../../gateway/openapi/failures.ts';
+import { scoreDocument } from '../../../gateway/openapi/score-document.ts';
+import { DIALECTS, documentOf, factSources } from '../../support/api-document.ts';
+import { phi3Card } from '../../support/phi3-card.ts';
+import { silentLog } from '../../support/silent-log.ts';
+
+/** Pages for people, not part of the API. */
+const PAGES = ['/docs', '/docs/{file}'];
+const ref = z.object({ $ref: z.string() });
+const text = (value: unknown): string => JSON.stringify(value);
+
+test('every route of the gateway is in the document, with its method, and none besides', () => {
+  const router = createRoutes({
+    ...factSources(),
+    clock: () => 0,
+    log: silentLog,
+    metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),
+    authenticate: () => {},
+    answer: { ready: () => Promise.reject(new Error('no')), deliver: () => Promise.resolve() },
+    dialects: DIALECTS,
+    idempotency: new Idempotency(new Redis({ lazyConnect: true }), 1),
+    requestTimeoutMs: 1,
+    scoreTimeoutMs: 1,
+  });
+  const routes = router.stack.flatMap(({ route }) =>
+    (route?.stack ?? [])
+      .filter(({ method }) => method === 'get' || method === 'post')
+      .map(({ method }) => `${method} ${(route?.path ?? '').replace(/[*:](\w+)/g, '{$1}')}`),
+  );
+  const documented = Object.entries(documentOf().paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  );
+  const served = [...new Set(routes)].filter((route) => !PAGES.some((page) => route === `get ${page}`));
+  // Refused whatever is sent: no deployment has embeddings.
+  const answered = served.filter((route) => !route.endsWith('/embeddings'));
+  expect(documented.toSorted()).toEqual(answered.toSorted());
+});
+
+test('every way to fail is documented, or is of no operation', () => {
+  const told = new Set([...Object.values(STAGES).flat(), ...UNDOCUMENTED]);
+  expect(Object.keys(FAILURES).filter((code) => ![...told].some((known) => known === code))).toEqual([]);
+});
+
+test('whatever the document refers to is in it', () => {
+  const document = documentOf();
+  for (const [, at = ''] of text(document).matchAll(/"\$ref":"#\/([^"]+)"/g)) {
+    const found = at
+      .split('/')
+      .reduce<unknown>((value, key) => z.record(z.string(), z.unknown()).parse(value)[key], document);
+    expect([at, found]).not.toEqual([at, undefined]);
+  }
+  expect(ref.safeParse(document['paths']).success).toBe(false);
+});
+
+test('it has the names, aliases, deployments and limits of what is served', () => {
+  const card = phi3Card();
+  const catalog = parseCatalog([{ file: 'a.yaml', value: card }], [['prod', card.name]]);
+  const shown = text(documentOf(factSources(catalog)));
+  expect(shown).toContain(text([card.name, ...card.aliases, 'prod']));
+  expect(shown).toContain(`"maximum":${String(card.limits.max_output_tokens)}`);
+  const clamped = { ...factSources(catalog), policy: { maxTokens: 'clamp' as const, maxChoices: 4 } };
+  expect(text(documentOf(clamped))).not.toContain(`"maximum":${String(card.limits.max_output_tokens)}`);
+});
+
+test('who may not use a model does not read its name', () => {
+  const card = phi3Card();
+  const other = { ...card, name: 'Secret', aliases: ['hidden'] };
+  const catalog = parseCatalog([
+    { file: 'a.yaml', value: card },
+    { file: 'b.yaml', value: other },
+  ]);
+  const shown = text(documentOf(factSources(catalog), ({ name }) => name === card.name));
+  expect(shown).toContain(card.name);
+  expect(shown).not.toMatch(/Secret|hidden/);
+  expect(() => documentOf(factSources(catalog), () => false)).not.toThrow();
+});
+
+test('prompts on /score are documented where a card continues them, several where it takes a batch', () => {
+  const card = { ...phi3Card(), task: 'text-generation' as const };
+  const one = text(documentOf(factSources(parseCatalog([{ file: 'a.yaml', value: card }]))));
+  expect(one).toContain('"params"');
+  const batch = { ...card, limits: { ...card.limits, batch: true } };
+  const many = text(documentOf(factSources(parseCatalog([{ file: 'a.yaml', value: batch }]))));
+  expect([one, many].map((shown) => shown.includes('"maxItems":1'))).toEqual([true, false]);
+});
+
+test('strict-compat: an empty 200 is documented in the place of 424', () => {
+  const score = createAzureScore({ deploymentName: 'penstock', errors: 'strict-compat' });
+  const document = openApiDocument(
+    apiFacts(factSources(), () => true),
+    { ...DIALECTS, score },
+    [],
+  );
+  expect(text(document.paths['/score'])).toContain('HiddenScoreAnswer');
+});
+
+test('the document of /score alone knows the parameters that it reads, in their ranges', () => {
+  const shown = text(scoreDocument(apiFacts(factSources(), () => true)));
+  for (const name of ['max_new_tokens', 'do_sample', 'temperature', 'top_p', 'stop', 'stop_token_ids'])
+    expect(shown).toContain(`"${name}"`);
+  expect(shown).toMatch(/"temperature":\{[^}]*"type":"number","minimum":0,"maximum":2/);
+  expect(text(scoreDocument(apiFacts(factSources(), () => false)))).toContain('"title":"Penstock"');
+});

@@ -71,11 +71,17 @@ export class Idempotency {
 
   /**
    * @param scope whose key it is, on which route, and the key itself
+   * @param said what else decides the answer: with other words of these it is another request
    * @throws Failure `queue_unavailable`: without Redis nobody knows whether it has run
    */
-  async begin(scope: readonly [callerId: string, route: string, key: string], body: Buffer): Promise<Begun> {
+  async begin(
+    scope: readonly [callerId: string, route: string, key: string],
+    body: Buffer,
+    said: readonly string[] = [],
+  ): Promise<Begun> {
     const record = keys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
-    const digest = createHash('sha256').update(body).digest('hex');
+    const hash = createHash('sha256').update(body);
+    const digest = (said.length === 0 ? hash : hash.update(JSON.stringify(said))).digest('hex');
     const owner = randomUUID();
     try {
       const [state, answer] = await this.#redis.penstockOnceBegin(record, owner, digest, LEASE_MS);

@@ -6,13 +6,15 @@ import { requestContext } from './request-context.ts';
 
 const HEADER = 'idempotency-key';
 const KEY_LIMIT = 255;
+/** Headers that decide, beside the body, what is asked for. */
+const DECIDING = ['azureml-model-deployment', 'extra-parameters', 'x-ms-model-mesh-model-name'] as const;
 const IGNORED = 'x-penstock-ignored';
 
 /**
  * A request that carries `Idempotency-Key` runs once: sent again with the same body by the same caller it gets the answer
  * that it got. Stands behind the reading of the body; a request without the header passes at once.
  * @throws Failure `idempotency_conflict` while it runs, `idempotency_spent` when its answer was not kept,
- * `idempotency_mismatch` for another body, `header_too_long`
+ * `idempotency_mismatch` for another request, `header_too_long`
  */
 export function runOnce(idempotency: Idempotency): RequestHandler {
   return async (req, res, next) => {
@@ -28,7 +30,10 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
     const context = requestContext(res);
     const bytes: unknown = req.body;
     const body = Buffer.isBuffer(bytes) ? bytes : Buffer.alloc(0);
-    const begun = await idempotency.begin([context.caller.id, req.path, key], body);
+    const said = DECIDING.flatMap((name) =>
+      req.headers[name] === undefined ? [] : [`${name}: ${String(req.headers[name])}`],
+    );
+    const begun = await idempotency.begin([context.caller.id, req.path, key], body, said);
     switch (begun.kind) {
       case 'first':
         watch(res, begun.turn);
@@ -50,7 +55,7 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
       case 'other_body':
         throw new Failure(
           'idempotency_mismatch',
-          `this ${HEADER} was sent before with another body; use a new one for each request`,
+          `this ${HEADER} was sent before with another body or other headers; use a new one for each request`,
           { param: HEADER },
         );
       default:

@@ -117,6 +117,17 @@ test('another body, another caller’s path or no key at all are other requests'
   expect((await records()).length).toBe(stored);
 });
 
+test('the same body under another header that decides what it asks for is another request', async () => {
+  const send = (headers: Record<string, string>) =>
+    call(`${url(0)}/chat/completions`, HI, { 'idempotency-key': 'decided', ...headers }).ended;
+  expect((await send({ 'extra-parameters': 'drop' })).status).toBe(200);
+  expect((await send({ 'extra-parameters': 'drop' })).headers['idempotent-replayed']).toBe('true');
+  for (const headers of [{}, { 'extra-parameters': 'error' }, { 'x-ms-model-mesh-model-name': 'azureai' }]) {
+    const other = await send(headers);
+    expect([other.status, codeOf(other)]).toEqual([422, 'idempotency_mismatch']);
+  }
+});
+
 test('a stream, or a very long answer, is not kept: told so, and not run again', async () => {
   for (const [key, body] of [
     ['d', { ...HI, stream: true }],

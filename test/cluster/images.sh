@@ -11,7 +11,8 @@ ROOT=$(cd "$HERE/../.." && pwd)
 node_image=$(sed -n 's/^ARG NODE_IMAGE=//p' "$ROOT/deploy/gateway.Dockerfile")
 vllm_image=$(sed -n 's/^ARG VLLM_IMAGE=//p' "$ROOT/deploy/worker-launcher.Dockerfile")
 node_version=$(sed 's/.*:\([0-9.]*\).*/\1/' <<<"$node_image")
-present() { buildah --root "$T/images/root" --runroot "$T/images/run" --storage-driver overlay inspect --type image "$1" >/dev/null 2>&1; }
+store() { buildah --root "$T/images/root" --runroot "$T/images/run" --storage-driver overlay "$@"; }
+present() { store inspect --type image "$1" >/dev/null 2>&1; }
 
 if ! present "$node_image"; then
   base=$W/base
@@ -33,6 +34,9 @@ build() { "$HERE/real-node.sh" "$T" "$W" build "$@"; }
 build docker.io/penstock/gateway:0.1.0 "$ROOT" -f "$ROOT/deploy/gateway.Dockerfile"
 build docker.io/penstock/worker-launcher:0.1.0-simulator "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --target simulator \
   --build-arg "VLLM_IMAGE=$node_image"
+# The same under a second tag, to upgrade to.
+store tag docker.io/penstock/gateway:0.1.0 docker.io/penstock/gateway:0.1.1
+store tag docker.io/penstock/worker-launcher:0.1.0-simulator docker.io/penstock/worker-launcher:0.1.1-simulator
 if [ "${ALL:-0}" = 1 ]; then
   build docker.io/penstock/worker-launcher:0.1.0 "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --build-arg "VLLM_IMAGE=$node_image"
   build docker.io/penstock/all-in-one:0.1.0 "$ROOT" -f "$ROOT/deploy/all-in-one.Dockerfile"

@@ -179,8 +179,12 @@ export class Release {
       '--grace-period=1',
       '--wait=false',
     ]);
-    const refused = () => clients.ended.some(({ status, retryAfter }) => status === 503 && retryAfter !== null);
-    await until('new requests get a 503', refused, 60_000);
+    // Those who have asked wait for its return.
+    const isRefused = async () => {
+      const { status, retryAfter } = await this.ask({ limitMs: 5_000 });
+      return status === 503 && retryAfter !== null;
+    };
+    await until('a new request gets a 503 with Retry-After', isRefused, 60_000);
     const notReady = (await this.pods('gateway')).filter((pod) => !isReady(pod));
     check(notReady.length === 0, 'a gateway is not ready while Redis is away');
     await this.cluster.ready(NAMESPACE, 'app.kubernetes.io/component=redis', 1, 120_000);
@@ -225,7 +229,7 @@ async function urlOf(cluster, suffix, port) {
 /** SIGKILL to the first process of a pod's container, found by its cgroup. @param {any} pod */
 async function killContainer({ metadata, status }) {
   const id = status.containerStatuses[0].containerID.replace('containerd://', '');
-  const { stdout } = await run('grep', ['-l', id, '-r', '--include=cgroup', '-s', ...(await cgroups())]);
+  const { stdout } = await run('grep', ['-l', '-s', id, ...(await cgroups())]);
   const pids = stdout
     .split('\n')
     .map((line) => Number(/^\/proc\/(\d+)\//.exec(line)?.[1]))

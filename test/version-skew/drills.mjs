@@ -5,6 +5,9 @@ import { known, sendSignal } from '../drill/processes.mjs';
 
 /** @typedef {import('../drill/drill.mjs').Drill} Drill @typedef {import('../drill/stack.mjs').StackOptions} StackOptions */
 
+/** Long enough for a balancer on a machine that is busy with other things. */
+const gatewayEnv = { GATEWAY_DRAIN_DELAY_MS: '5000' };
+
 /**
  * What happens in the minutes of an upgrade or a rollback, when programs of two versions work together.
  * @param {string} old root of the built older version @param {string} now of this one
@@ -25,13 +28,13 @@ export function skewDrills(old, now) {
     {
       name: 'upgrade under load',
       about: 'two old gateways and two old launchers become new ones, one after another',
-      run: (setup) => rollingRestart(setup, { gatewayRoots: [old, old], launcherRoots: [old, old] }),
+      run: (setup) => rollingRestart(setup, { gatewayEnv, gatewayRoots: [old, old], launcherRoots: [old, old] }),
     },
     {
       name: 'rollback under load',
       about: 'the way back',
       run: (setup) =>
-        rollingRestart(setup, { gatewayRoots: [now, now, old, old], launcherRoots: [now, now, old, old] }),
+        rollingRestart(setup, { gatewayEnv, gatewayRoots: [now, now, old, old], launcherRoots: [now, now, old, old] }),
     },
   ];
 }

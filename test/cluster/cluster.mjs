@@ -134,6 +134,8 @@ export function run(file, args, { input, limitMs = 120_000, ...options } = {}) {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
       resolve({ code, stdout, stderr: error?.killed === true ? `${stderr}\nnot over after ${limitMs} ms` : stderr });
     });
+    // A program that ended without reading is judged by its exit code.
+    child.stdin?.on('error', () => {});
     child.stdin?.end(input ?? '');
   });
 }

@@ -132,7 +132,8 @@ export function run(file, args, { input, limitMs = 120_000, ...options } = {}) {
     const settings = { maxBuffer: 64 * 1024 * 1024, timeout: limitMs, ...options };
     const child = execFile(file, args, settings, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-      resolve({ code, stdout, stderr: error?.killed === true ? `${stderr}\nnot over after ${limitMs} ms` : stderr });
+      const words = error?.killed === true ? `\nnot over after ${limitMs} ms` : '';
+      resolve({ code, stdout, stderr: `${stderr}${words}` });
     });
     // A program that ended without reading is judged by its exit code.
     child.stdin?.on('error', () => {});
@@ -143,7 +144,10 @@ export function run(file, args, { input, limitMs = 120_000, ...options } = {}) {
 /** @param {Promise<Result>} running @throws Error with its last words when it failed */
 export async function insist(running) {
   const result = await running;
-  if (result.code !== 0) throw new Error(`${result.stderr.trim().slice(-1_500)}\n${result.stdout.trim().slice(-500)}`);
+  if (result.code !== 0)
+    throw new Error(
+      `exit code ${result.code}: ${result.stderr.trim().slice(-1_500)}\n${result.stdout.trim().slice(-500)}`,
+    );
   return result;
 }
 

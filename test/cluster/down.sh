@@ -24,5 +24,6 @@ for n in keda-adapter keda-operator dns kube-proxy kwok kubelet containerd kube-
 done
 # containers of the real node outlive containerd: their shims carry our socket path
 for p in $(pgrep -f -- "-address $W/containerd.sock" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done
-[ ! -e /run/netns/penstock ] || "$(dirname "$0")/real-node.sh" "$T" "$W" net-down
+# Another cluster without a real node has no part in its network.
+[ ! -e "$W/run/net" ] || "$(dirname "$0")/real-node.sh" "$T" "$W" net-down
 rm -rf "$W"

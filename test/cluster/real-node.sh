@@ -16,8 +16,9 @@ W=$(cd "$2" && pwd)
 CMD=$3
 shift 3
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-: "${PORT_BASE:=18443}" "${NODE:=real-1}" "${REAL_GPUS:=2}" "${REAL_SKU:=Standard_NC48ads_A100_v4}"
-NS=penstock HOSTIP=10.99.0.1 NODEIP=10.99.0.2 PODNET=10.244.200 DNS=169.254.20.10
+: "${PORT_BASE:=18443}" "${REAL_NODE:=real-1}" "${REAL_GPUS:=2}" "${REAL_SKU:=Standard_NC48ads_A100_v4}"
+# npm has a NODE of its own.
+NODE=$REAL_NODE NS=penstock HOSTIP=10.99.0.1 NODEIP=10.99.0.2 PODNET=10.244.200 DNS=169.254.20.10
 B=$T/bin L=$W/log R=$W/run ROOT=$T/debian
 mkdir -p "$L" "$R"
 export PATH="$ROOT/usr/bin:$ROOT/usr/sbin:$ROOT/sbin:$PATH"
@@ -29,6 +30,7 @@ KC() { "$B/kubectl" --kubeconfig "$W/kubeconfig" "$@"; }
 
 net() {
   [ -e "/run/netns/$NS" ] && return 0
+  touch "$R/net"
   ip netns add $NS
   ip link add psb0 type veth peer name psb1
   ip link set psb1 netns $NS; ip addr add $HOSTIP/30 dev psb0; ip link set psb0 up

@@ -102,22 +102,6 @@ G
   (cd "$SRC/pause" && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$BIN/pause" .)
 }
 
-keda() {
-  local folder=$SRC/keda root
-  mkdir -p "$folder"
-  root=$(module "github.com/kedacore/keda/v2@v$KEDA_VERSION")
-  {
-    echo 'module local/keda'
-    grep -E '^go ' "$root/go.mod"
-    echo "require github.com/kedacore/keda/v2 v$KEDA_VERSION"
-    grep -E '^replace ' "$root/go.mod" || true
-  } >"$folder/go.mod"
-  printf '//go:build tools\n\npackage tools\n\nimport (\n\t_ "github.com/kedacore/keda/v2/cmd/adapter"\n\t_ "github.com/kedacore/keda/v2/cmd/operator"\n)\n' >"$folder/tools.go"
-  (cd "$folder" && go mod tidy && for one in operator adapter; do
-    nice go build -trimpath -ldflags='-s -w' -o "$BIN/keda-$one" "github.com/kedacore/keda/v2/cmd/$one"
-  done)
-}
-
 # containerd and what it needs are unpacked, not installed.
 debian() {
   [ -x "$TOOLS/debian/usr/bin/containerd" ] && return 0
@@ -142,7 +126,6 @@ crds() {
 
 case ${2:-all} in
 api) built "kube-apiserver-$3" "$3" kubernetes "$3" kube-apiserver "kube-apiserver-$3" ;;
-keda) built keda-adapter "$KEDA_VERSION" keda ;;
 all)
   built etcd "$ETCD_VERSION" etcd
   built kwok "$KWOK_VERSION" install kwok "sigs.k8s.io/kwok/cmd/kwok@v$KWOK_VERSION"

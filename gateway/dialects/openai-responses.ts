@@ -2,7 +2,16 @@ import { z } from 'zod';
 import type { ChatRequest, JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, isAbsent, isObject, isWellFormed, json, readField, shortName, type Field } from './fields.ts';
+import {
+  IgnoredNames,
+  isAbsent,
+  isObject,
+  isWellFormed,
+  readField,
+  shortName,
+  strictJson,
+  type Field,
+} from './fields.ts';
 import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { errorObject } from './openai-errors.ts';
 import { readInput } from './responses-input.ts';
@@ -55,7 +64,7 @@ const LOGPROBS = 'message.output_text.logprobs';
 const OWN: Readonly<Record<string, Field>> = {
   instructions: { schema: text, form: 'a text' },
   text: {
-    schema: json.and(
+    schema: strictJson(
       z.strictObject({
         verbosity: z.literal('medium').nullish(),
         format: z
@@ -69,7 +78,7 @@ const OWN: Readonly<Record<string, Field>> = {
     form: 'an object with a format of type text, json_object or json_schema, the last with name and schema; no other verbosity than medium',
   },
   reasoning: {
-    schema: json.and(z.strictObject({ effort: EFFORT.nullish(), summary: z.null().optional() })),
+    schema: strictJson(z.strictObject({ effort: EFFORT.nullish(), summary: z.null().optional() })),
     form: 'an object with an effort; no summaries are made',
   },
   include: {

@@ -88,13 +88,14 @@ const id = z.int().min(0);
 const EOS = { schema: z.union([id, z.array(id)]), form: 'a token id or a list of token ids' };
 const FLAG = { schema: z.boolean(), form: 'true or false' };
 
-/** Every parameter that shapes an answer, of whatever task, with what it must be. */
-export const SCORE_PARAMETERS: Readonly<Record<string, Field>> = {
-  ...Object.fromEntries(
-    Object.entries(SAMPLING).filter(([name]) => [...PASSED, ...Object.values(OWN).flat()].includes(name)),
-  ),
-  best_of: BEST_OF,
-  do_sample: FLAG,
-  eos_token_id: EOS,
-  return_full_text: FLAG,
-};
+/** Every parameter that shapes an answer of this task, with what it must be. */
+export function scoreParameters(task: ScoreTask): Readonly<Record<string, Field>> {
+  const names: readonly string[] = [...PASSED, ...OWN[task]];
+  return {
+    ...Object.fromEntries(Object.entries(SAMPLING).filter(([name]) => names.includes(name))),
+    best_of: BEST_OF,
+    do_sample: FLAG,
+    eos_token_id: EOS,
+    ...(names.includes('return_full_text') ? { return_full_text: FLAG } : {}),
+  };
+}

@@ -13,6 +13,7 @@ export function azureOpenaiPaths(facts: ApiFacts, dialect: Dialect): Paths {
     tag: TAG,
     prefix: 'deployment_',
     parameters: ['deployment', ...VERSION],
+    requests: 'Deployment',
   } as const;
   return {
     ...completionPaths(facts, dialect, byPath, ['deployment']),

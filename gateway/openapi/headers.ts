@@ -12,7 +12,10 @@ export function parameters(facts: ApiFacts): Record<Parameter, object> {
     description,
     schema,
   });
-  const names = facts.takesAnyName ? text : { enum: [...facts.names, facts.deploymentName] };
+  const named = [...facts.names, facts.deploymentName];
+  const names = facts.takesAnyName ? text : { enum: named };
+  // An empty header is as good as none.
+  const orNone = facts.takesAnyName ? text : { enum: [...named, ''] };
   return {
     'x-request-id': header('x-request-id', 'told back, and in the log; one is made where it is absent', id),
     'x-ms-client-request-id': header('x-ms-client-request-id', 'told back', id),
@@ -20,10 +23,10 @@ export function parameters(facts: ApiFacts): Record<Parameter, object> {
       ...text,
       maxLength: 255,
     }),
-    'azureml-model-deployment': header('azureml-model-deployment', "decides before the body's `model`", names),
+    'azureml-model-deployment': header('azureml-model-deployment', "decides before the body's `model`", orNone),
     'x-ms-model-mesh-model-name': header('x-ms-model-mesh-model-name', 'the model, where the body names none', text),
     'extra-parameters': header('extra-parameters', 'what becomes of fields that this API does not know', {
-      enum: MODES,
+      enum: [...MODES, ''],
       default: MODES[0],
     }),
     'api-version': { name: 'api-version', in: 'query', description: 'any will do', schema: text },

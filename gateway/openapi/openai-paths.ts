@@ -15,6 +15,8 @@ export interface Shape {
   /** of operation ids */
   readonly prefix: string;
   readonly parameters?: NonNullable<OperationFacts['parameters']>;
+  /** before the names of the requests' schemas, where they are not OpenAI's own */
+  readonly requests?: string;
 }
 
 /** Completions and models, under whatever path Azure or OpenAI have them. */
@@ -26,7 +28,7 @@ export function openaiShaped(facts: ApiFacts, dialect: Dialect, shape: Shape): P
 export function completionPaths(
   facts: ApiFacts,
   dialect: Dialect,
-  { base, tag, prefix, parameters = [] }: Shape,
+  { base, tag, prefix, parameters = [], requests = '' }: Shape,
   stages: OperationFacts['stages'],
 ): Paths {
   const model = exampleModel(facts);
@@ -42,7 +44,7 @@ export function completionPaths(
         tag,
         summary: 'The answer to a conversation',
         parameters,
-        request: { schema: 'ChatRequest', examples: chat },
+        request: { schema: `${requests}ChatRequest`, examples: chat },
         answer: 'ChatCompletion',
         event: 'ChatCompletionChunk',
         stages,
@@ -54,7 +56,7 @@ export function completionPaths(
         tag,
         summary: 'A bare prompt is continued',
         parameters,
-        request: { schema: 'CompletionRequest', examples: prompt },
+        request: { schema: `${requests}CompletionRequest`, examples: prompt },
         answer: 'Completion',
         event: 'Completion',
         stages,

@@ -6,7 +6,7 @@ import { FLAGS } from '../dialects/openai-tokenize.ts';
 import { NARROW } from '../dialects/openai.ts';
 import { RESPONSES_FIELDS } from '../dialects/openai-responses.ts';
 import { SAMPLING, TOOL_SCHEMAS } from '../dialects/sampling.ts';
-import { SCORE_PARAMETERS } from '../dialects/score-parameters.ts';
+import { scoreParameters, type ScoreTask } from '../dialects/score-parameters.ts';
 import type { ApiFacts } from './facts.ts';
 
 /**
@@ -30,12 +30,19 @@ export function requestSchemas(facts: ApiFacts) {
     ...envelope(facts, ['max_tokens', 'max_new_tokens']),
     ...optional(COMPLETION_FIELDS),
   };
+  const unread = {
+    model: text.nullish().describe(`not read where a deployment is chosen; else one of ${facts.names.join(', ')}`),
+  };
   return {
     Message,
     ChatRequest: z.looseObject(chat),
     CompletionRequest: z.looseObject(completion),
-    InferenceChatRequest: z.looseObject(only(chat, INFERENCE_FIELDS.chat)).describe(EXTRAS),
-    InferenceCompletionRequest: z.looseObject(only(completion, INFERENCE_FIELDS.completions)).describe(EXTRAS),
+    DeploymentChatRequest: z.looseObject({ ...chat, ...unread }),
+    DeploymentCompletionRequest: z.looseObject({ ...completion, ...unread }),
+    InferenceChatRequest: z.looseObject({ ...only(chat, INFERENCE_FIELDS.chat), ...unread }).describe(EXTRAS),
+    InferenceCompletionRequest: z
+      .looseObject({ ...only(completion, INFERENCE_FIELDS.completions), ...unread })
+      .describe(EXTRAS),
     ScoreRequest: scoreSchema(facts, Message),
     ResponsesRequest: responsesSchema(facts),
     TokenizeRequest: tokenizeSchema(facts, messages),
@@ -128,8 +135,25 @@ function envelope(facts: ApiFacts, limits: readonly string[]): Record<string, z.
       .nullish()
       .describe('only where stream is true'),
     n: z.int().min(1).max(facts.mostChoices).nullish(),
-    ...Object.fromEntries(limits.map((name) => [name, tokens(facts).nullish()])),
+    ...lengths(facts, limits),
   };
+}
+
+/** Only what counts is held to the card: a longer one behind it does no harm. */
+function lengths(facts: ApiFacts, names: readonly string[]): Record<string, z.ZodType> {
+  const most = facts.mostTokens === undefined ? '' : `, up to ${String(facts.mostTokens)}`;
+  return Object.fromEntries(
+    names.map((name, index) => [
+      name,
+      index === 0
+        ? tokens(facts).nullish()
+        : z
+            .int()
+            .min(1)
+            .nullish()
+            .describe(`counts where ${names.slice(0, index).join(', ')} is absent${most}`),
+    ]),
+  );
 }
 
 function modelName({ names, takesAnyName }: Pick<ApiFacts, 'names' | 'takesAnyName'>): z.ZodType<string> {
@@ -142,20 +166,24 @@ function tokens({ mostTokens }: ApiFacts): z.ZodType {
 }
 
 function scoreSchema(facts: ApiFacts, Message: z.ZodType): z.ZodType {
-  const parameters = z
-    .looseObject({
-      ...Object.fromEntries(
-        ['max_new_tokens', 'max_gen_len', 'max_tokens'].map((name) => [name, tokens(facts).nullish()]),
-      ),
-      n: z.int().min(1).max(facts.mostChoices).nullish(),
-      ...optional(SCORE_PARAMETERS),
-    })
-    .nullish()
-    .describe('a parameter that is not named here has no effect, and is told in x-penstock-ignored');
+  const parametersOf = (task: ScoreTask) =>
+    z
+      .looseObject({
+        ...lengths(facts, ['max_new_tokens', 'max_gen_len', 'max_tokens']),
+        n: z.int().min(1).max(facts.mostChoices).nullish(),
+        ...optional(scoreParameters(task)),
+      })
+      .nullish()
+      .describe('a parameter that is not named here has no effect, and is told in x-penstock-ignored');
   const prompts = z.array(text).min(1);
+  const sees = facts.cards.some(({ modalities }) => modalities.input.includes('image'));
   const conversation = z.looseObject({
-    input_data: z.looseObject({ input_string: z.array(Message).min(1), parameters }),
+    input_data: z.looseObject({
+      input_string: z.array(Message).min(1),
+      parameters: parametersOf(sees ? 'chat-with-images' : 'chat'),
+    }),
   });
+  const parameters = parametersOf('text-generation');
   const several = facts.cards.some(({ limits }) => limits.batch) ? prompts : prompts.max(1);
   const generation = [
     z.looseObject({ input_data: z.looseObject({ input_string: several, parameters }) }),

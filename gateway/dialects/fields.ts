@@ -88,9 +88,9 @@ export const json = z.custom<JsonValue>((value) => isJson(value));
 
 /** What the schema takes and is JSON. `json.and` would let fields pass that a strict schema forbids: both sides have to. */
 export function strictJson(schema: z.ZodType): z.ZodType<JsonValue> {
-  return schema.transform((value, { addIssue }) => {
+  return schema.transform((value, context) => {
     if (isJson(value)) return value;
-    addIssue('is no JSON');
+    context.addIssue('is no JSON');
     return z.NEVER;
   });
 }

@@ -18,7 +18,8 @@ const execute = promisify(execFile);
 /** @param {...string} args */
 const git = async (...args) => (await execute('git', args, { cwd: ROOT })).stdout.trim();
 
-process.exitCode = await main(process.argv[2]);
+// A drill that broke may leave connections open.
+process.exit(await main(process.argv[2]));
 
 /** @param {string | undefined} asked */
 async function main(asked) {

@@ -6,7 +6,7 @@ import { startBalancer } from './tcp-proxy.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
-const READY_WITHIN_MS = 45_000;
+const READY_WITHIN_MS = 20_000;
 const CLIENTS = { short: 8, full: 32 };
 
 /** @param {Scene} scene */

@@ -23,7 +23,7 @@ const LauncherStatus = z.object({
   ),
 });
 
-const READY_WITHIN_MS = 45_000;
+const READY_WITHIN_MS = 20_000;
 const END_WITHIN_MS = 15_000;
 
 /**

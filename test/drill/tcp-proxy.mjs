@@ -66,7 +66,7 @@ export async function startBalancer(gateways) {
   const look = async () => {
     const answers = await Promise.all(
       gateways().map(async ({ port, internalUrl }) => {
-        const answer = await fetch(`${internalUrl}/readyz`, { signal: AbortSignal.timeout(10_000) }).catch(
+        const answer = await fetch(`${internalUrl}/readyz`, { signal: AbortSignal.timeout(1_000) }).catch(
           () => undefined,
         );
         await answer?.arrayBuffer().catch(() => {});

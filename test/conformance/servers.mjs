@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { createServer as createTcpServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/free-port.mjs';
 import { png } from './requests.mjs';
 
 const ENTRY = fileURLToPath(new URL('../../dist/worker-launcher/simulator/main.js', import.meta.url));
@@ -96,15 +96,6 @@ export async function startPictureServer() {
       await once(server, 'close');
     },
   };
-}
-
-async function freePort() {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const port = portOf(server);
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** @param {import('node:net').Server} server */

@@ -1,7 +1,8 @@
 // @ts-check
 import { z } from 'zod';
 import { png } from '../conformance/requests.mjs';
-import { freePort, startProgram, until } from './processes.mjs';
+import { freePort } from '../support/free-port.mjs';
+import { startProgram, until } from './processes.mjs';
 
 /**
  * One request and how it is put: an OpenAI stream, the same not streamed, or `/score`, which never streams.

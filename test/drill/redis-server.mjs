@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort, startProgram, until } from './processes.mjs';
+import { freePort } from '../support/free-port.mjs';
+import { startProgram, until } from './processes.mjs';
 
 const ANSWERS_WITHIN_MS = 10_000;
 

@@ -3,7 +3,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ROOT, endProgram, freePort, known, lives, sendSignal, startProgram, until } from './processes.mjs';
+import { freePort } from '../support/free-port.mjs';
+import { ROOT, endProgram, known, lives, sendSignal, startProgram, until } from './processes.mjs';
 import { RedisServer } from './redis-server.mjs';
 
 const room = z.object({ text: z.number(), image: z.number() });

@@ -3,8 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { endProgram, freePort, known, sendSignal, startProgram, until } from '../drill/processes.mjs';
+import { endProgram, known, sendSignal, startProgram, until } from '../drill/processes.mjs';
 import { RedisServer } from '../drill/redis-server.mjs';
+import { freePort } from '../support/free-port.mjs';
 
 const END_WITHIN_MS = 50_000;
 const GATEWAY_WITHIN_MS = 30_000;

@@ -4,7 +4,7 @@ import { WorkerReport } from '#contract/registry';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { lives, startLauncher } from '../support/launcher.ts';
-import { freePort } from '../support/ports.ts';
+import { freePort } from '../support/free-port.mjs';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
 let redis: TestRedis;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { WorkerReport } from '#contract/registry';
 import { eventually } from './eventually.ts';
-import { freePort } from './ports.ts';
+import { freePort } from './free-port.mjs';
 import { startRedis, type TestRedis } from './redis.ts';
 
 const Status = z.object({ replica: z.string(), openRequests: z.number(), workers: z.array(WorkerReport) });

@@ -33,7 +33,7 @@ export function describeMachine(engine) {
     kernel: release(),
     engine: engine === 'vllm' ? `vLLM ${ask('vllm', ['--version'])}` : 'the simulator, paced like one H100',
     node: process.version,
-    redis: ask('redis-server', ['--version']).slice(0, 40),
+    redis: / v=(\S+)/.exec(ask('redis-server', ['--version']))?.[1] ?? 'unknown',
     date: new Date().toISOString().slice(0, 10),
   };
 }

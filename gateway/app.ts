@@ -1,12 +1,9 @@
 import express, { type Express } from 'express';
-import { Failure } from '#contract/failure';
-import type { Departure } from './departure.ts';
 import { allowOrigins } from './http/cors.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';
 
 export interface AppDeps extends RouteDeps {
-  readonly departure: Departure;
   /** of pages that may call from a browser */
   readonly corsOrigins: readonly string[];
 }
@@ -17,10 +14,8 @@ export function createApp(deps: AppDeps): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   for (const handler of allowOrigins(deps.corsOrigins)) app.use(handler);
-  app.use((req, res, next) => {
+  app.use((_req, res, next) => {
     if (deps.departure.stage !== 'serving') res.setHeader('connection', 'close');
-    if (deps.departure.refuses(req.socket))
-      throw new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
     next();
   });
   app.use((req, _res, next) => {

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 
 /**
@@ -50,11 +51,13 @@ export class Departure {
   }
 
   /**
-   * Whether a request on this connection goes elsewhere. One that came before `draining` began may carry a stream
-   * whose headers could not say `connection: close` yet: its client knows of nothing and is served once more.
+   * Sends a request elsewhere. A connection that came before `draining` began may carry a stream whose headers could not
+   * say `connection: close` yet: its client knows of nothing and is served once more.
+   * @throws Failure `shutting_down`
    */
-  refuses(socket: object): boolean {
-    return this.#late.has(socket);
+  turnAway(socket: object): void {
+    if (this.#late.has(socket))
+      throw new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
   }
 
   /** Goes through the stages. @returns when no answer is unfinished, or time is up */

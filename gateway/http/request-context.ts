@@ -5,6 +5,7 @@ import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Phases } from '../ask.ts';
+import type { Departure } from '../departure.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 
@@ -48,11 +49,15 @@ export interface ContextDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
 }
 
-/** First stage of every API route: ids in and out, hang-up, metrics and the one log line at the end. */
+/**
+ * First stage of every API route: ids in and out, hang-up, metrics and the one log line at the end.
+ * @throws Failure `header_too_long`, `shutting_down`
+ */
 export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler {
-  const { clock, log, metrics } = deps;
+  const { clock, log, metrics, departure } = deps;
   return (req, res, next) => {
     const arrivedAt = clock();
     const gone = new AbortController();
@@ -103,6 +108,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     echoIds(req.headers, res);
     if (dialect.requestIdHeader !== undefined)
       res.setHeader(dialect.requestIdHeader, String(res.getHeader('x-request-id')));
+    departure.turnAway(req.socket);
     next();
   };
 }

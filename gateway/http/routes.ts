@@ -85,7 +85,7 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/openapi.json').all(openai).get(describe.all).all(only('GET'));
   router.route('/docs').all(openai).get(docsPage).all(only('GET'));
   router.route('/docs/:file').all(openai).get(docsAsset).all(only('GET'));
-  router.route('/').get(healthy);
+  router.route('/').get(healthy(deps));
 
   // Azure's inference SDKs, with the gateway or its /models as their endpoint.
   for (const base of ['', '/models']) {
@@ -130,9 +130,12 @@ export function createRoutes(deps: RouteDeps): Router {
 }
 
 /** What Azure's containers answer to a probe of `/`. */
-const healthy: RequestHandler = (_req, res) => {
-  res.json('healthy');
-};
+function healthy({ departure }: RouteDeps): RequestHandler {
+  return (req, res) => {
+    departure.turnAway(req.socket);
+    res.json('healthy');
+  };
+}
 
 /** What Azure's inference server answers to OPTIONS. */
 const nothing: RequestHandler = (_req, res) => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
+import { Departure } from '../../gateway/departure.ts';
 import { errorMiddleware } from '../../gateway/http/error-middleware.ts';
 import { withContext } from '../../gateway/http/request-context.ts';
 import { createMetrics } from '../../gateway/metrics.ts';
@@ -13,8 +14,9 @@ import { silentLog } from '../support/silent-log.ts';
 test('a mistake of ours is a 500 of each API, and says nothing of what went wrong', async () => {
   const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
   const app = express();
+  const deps = { clock: () => 0, log: silentLog, metrics, departure: new Departure(() => 0) };
   for (const [name, dialect] of Object.entries(DIALECTS))
-    app.get(`/${name}`, withContext(dialect, { clock: () => 0, log: silentLog, metrics }), () => {
+    app.get(`/${name}`, withContext(dialect, deps), () => {
       throw new TypeError('secret is not a function');
     });
   app.use(errorMiddleware(DIALECTS.openai, metrics, silentLog));

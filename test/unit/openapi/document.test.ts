@@ -12,6 +12,7 @@ import { openApiDocument } from '../../../gateway/openapi/document.ts';
 import { apiFacts } from '../../../gateway/openapi/facts.ts';
 import { STAGES, UNDOCUMENTED } from '../../../gateway/openapi/failures.ts';
 import { scoreDocument } from '../../../gateway/openapi/score-document.ts';
+import { Departure } from '../../../gateway/departure.ts';
 import { DIALECTS, documentOf, factSources } from '../../support/api-document.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 import { silentLog } from '../../support/silent-log.ts';
@@ -27,6 +28,7 @@ test('every route of the gateway is in the document, with its method, and none b
     clock: () => 0,
     log: silentLog,
     metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),
+    departure: new Departure(() => 0),
     authenticate: () => {},
     answer: { ready: () => Promise.reject(new Error('no')), deliver: () => Promise.resolve() },
     dialects: DIALECTS,

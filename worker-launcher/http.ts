@@ -38,15 +38,18 @@ export interface InternalDeps {
 
 /**
  * Probes, status and metrics, for the operator's network only.
- * `/livez`: the launcher itself, never an engine. `/startupz`: every engine was ready once. `/readyz`: one engine is
- * ready, a dispatcher pulls for it, and nothing drains.
+ * `/livez`: the launcher itself, never an engine. `/startupz`: every engine was ready once, or failed to be
+ * while another one serves: whoever restarts this process for it would end the answers of the others. `/readyz`: one
+ * engine is ready, a dispatcher pulls for it, and nothing drains.
  * @throws Error in one sentence when the port is taken
  */
 export async function startInternalServer(host: string, port: number, deps: InternalDeps): Promise<InternalServer> {
   const routes: Record<string, (res: ServerResponse) => void | Promise<void>> = {
     '/livez': (res) => send(res, 200, 'alive'),
     '/startupz': (res) => {
-      const started = deps.status().engines.every((engine) => engine.wasReady);
+      const { engines } = deps.status();
+      const isDecided = engines.every(({ wasReady, lastFailure }) => wasReady || lastFailure !== null);
+      const started = isDecided && engines.some(({ wasReady }) => wasReady);
       send(res, started ? 200 : 503, started ? 'started' : 'engines are starting');
     },
     '/readyz': (res) => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 import { png } from './requests.mjs';
 
 const ENTRY = fileURLToPath(new URL('../../dist/worker-launcher/simulator/main.js', import.meta.url));

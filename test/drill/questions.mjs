@@ -1,7 +1,7 @@
 // @ts-check
 import { z } from 'zod';
 import { png } from '../conformance/requests.mjs';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 import { startProgram, until } from './processes.mjs';
 
 /**

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 import { startProgram, until } from './processes.mjs';
 
 const ANSWERS_WITHIN_MS = 10_000;

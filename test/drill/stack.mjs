@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 import { ROOT, endProgram, known, lives, sendSignal, startProgram, until } from './processes.mjs';
 import { RedisServer } from './redis-server.mjs';
 

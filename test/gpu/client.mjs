@@ -28,7 +28,7 @@ import { picture, prompt } from './requests.mjs';
  * @property {number} firstAt
  * @property {number} endedAt
  * @property {number} chunks
- * @property {number} longestGapMs
+ * @property {number} longestGapMs between two events
  * @property {number} tokens as the answer's usage says; 0 without
  * @property {'whole' | 'stopped' | string} outcome anything else says why it failed
  *
@@ -108,9 +108,12 @@ function prepare(order) {
         const at = now();
         const text = String(piece);
         const events = text.split('data: {').length - 1;
-        if (events > 0 && seen.firstAt === 0) seen.firstAt = at;
-        else if (lastAt > 0) seen.longestGapMs = Math.max(seen.longestGapMs, at - lastAt);
-        lastAt = at;
+        // A comment keeps a connection open and tells nothing: whoever reads the answer sees it stand still.
+        if (events > 0) {
+          if (seen.firstAt === 0) seen.firstAt = at;
+          else seen.longestGapMs = Math.max(seen.longestGapMs, at - lastAt);
+          lastAt = at;
+        }
         seen.chunks += events;
         const quarter = Math.floor(at / 250);
         counts.set(quarter, (counts.get(quarter) ?? 0) + events);

@@ -58,7 +58,6 @@ cp package.json package-lock.json .npmrc "$tree/app/"
 (cd "$tree/app" && npm ci --silent --omit=dev --ignore-scripts)
 cp -r dist "$tree/app/dist"
 mkdir -p "$tree/app/test" && cp -r test/gpu test/vllm test/drill test/conformance "$tree/app/test/"
-mkdir -p "$tree/app/test/support" && cp test/support/free-port.mjs "$tree/app/test/support/"
 mkdir -p "$tree/app/deploy" && cp -r deploy/models deploy/local "$tree/app/deploy/"
 find "$tree" -name __pycache__ -prune -exec rm -rf {} +
 

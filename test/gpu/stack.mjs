@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { endProgram, known, sendSignal, startProgram, until } from '../drill/processes.mjs';
 import { RedisServer } from '../drill/redis-server.mjs';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 const END_WITHIN_MS = 50_000;
 const GATEWAY_WITHIN_MS = 30_000;

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from '@jest/globals';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 test('a dispatcher whose launcher dies while Redis is away ends by itself', async () => {
   const env = { ...process.env, WORKER_REDIS_URL: `redis://127.0.0.1:${String(await freePort())}` };

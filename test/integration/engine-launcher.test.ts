@@ -4,7 +4,7 @@ import { WorkerReport } from '#contract/registry';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { lives, startLauncher } from '../support/launcher.ts';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
 let redis: TestRedis;

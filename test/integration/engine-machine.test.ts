@@ -124,6 +124,24 @@ test('two GPUs, two engines; one GPU falls out and only its engine goes, and com
   await ready(launcher, 2);
 });
 
+test('a GPU that is broken from the start: the other engine serves, and the pod is not started over for ever', async () => {
+  const broken = `case "$CUDA_VISIBLE_DEVICES" in *00000001*) export PENSTOCK_SIM_FAULTS=fail-start=out-of-memory;; esac`;
+  using tools = commands({ vllm: `${broken}\n${VLLM}`, 'nvidia-smi': GPUS.join('\n') });
+  await using launcher = await startLauncher(redis.url, {
+    PATH: tools.path,
+    WORKER_ENGINE: 'auto',
+    WORKER_SKU: 'Standard_NC48ads_A100_v4',
+    WORKER_OVERRIDE_SKU: 'true',
+    WORKER_ENGINE_ARGS: '--load-format dummy',
+    WORKER_LOG_LEVEL: 'silent',
+  });
+  expect((await launcher.get('/startupz').catch(() => undefined))?.ok).not.toBe(true);
+  await eventually('the failure', async () => (await launcher.status()).engines[1]?.lastFailure !== null);
+  await ready(launcher, 1);
+  expect((await launcher.get('/startupz')).status).toBe(200);
+  expect((await launcher.get('/readyz')).status).toBe(200);
+});
+
 test('a card that changes to smaller engines on SIGHUP: the GPU that became free gets one more', async () => {
   const half = GPUS.map((line) => line.replace('81920', '40960'));
   using tools = commands({ vllm: VLLM, 'nvidia-smi': half.join('\n') });

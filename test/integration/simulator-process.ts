@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import { eventually } from '../support/eventually.ts';
-import { freePort } from '../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 const ENTRY = join(resolve(import.meta.dirname, '../..'), 'dist/worker-launcher/simulator/main.js');
 const NAME = 'phi';

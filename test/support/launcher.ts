@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { LauncherStatus } from '../../worker-launcher/http.ts';
 import { processFact, signalGroup } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 const MAIN = fileURLToPath(new URL('../../dist/worker-launcher/main.js', import.meta.url));
 const FAKE = fileURLToPath(new URL('./fake-vllm.mjs', import.meta.url));

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from './free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 export interface TestRedis extends AsyncDisposable {
   readonly url: string;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { WorkerReport } from '#contract/registry';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.mjs';
+import { freePort } from '#runtime/free-port';
 import { startRedis, type TestRedis } from './redis.ts';
 
 const Status = z.object({ replica: z.string(), openRequests: z.number(), workers: z.array(WorkerReport) });

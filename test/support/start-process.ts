@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { factsOf } from '../../deploy/local/identity.mjs';
 import { checkPorts } from '../../deploy/local/ports.mjs';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const PENSTOCK = join(ROOT, 'deploy/local/penstock.mjs');

@@ -1,6 +1,6 @@
-import { createServer } from 'node:net';
 import type { EngineReport } from '#contract/registry';
 import { monotonic, type Clock } from '#runtime/clock';
+import { freePort } from '#runtime/free-port';
 import type { Log } from '#runtime/log';
 import type { EngineCommand } from './command.ts';
 import type { EngineLedger } from './ledger.ts';
@@ -322,17 +322,4 @@ export class EngineSupervisor {
 
 function turnPauseMs({ kind }: EngineState): number {
   return kind === 'ready' || kind === 'suspect' || kind === 'warming' ? IN_SERVICE_TURN_MS : CHANGING_TURN_MS;
-}
-
-/** A port of the loopback address that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }

@@ -7,7 +7,7 @@ import { askVmSize } from '../../../worker-launcher/preflight/azure.ts';
 import { askDriver, parseReport, visibleGpus } from '../../../worker-launcher/preflight/nvidia-smi.ts';
 import { askVllmVersion, commandOnPath } from '../../../worker-launcher/preflight/vllm-version.ts';
 import { checkWeights } from '../../../worker-launcher/preflight/weights.ts';
-import { freePort } from '../../support/free-port.mjs';
+import { freePort } from '#runtime/free-port';
 
 let folder: string;
 beforeEach(() => {

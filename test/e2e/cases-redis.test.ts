@@ -57,8 +57,8 @@ async function occupy(count: number, tokens: number): Promise<Call[]> {
 }
 async function queueUp(count: number): Promise<Call[]> {
   const calls = Array.from({ length: count }, (_, n) => ask(n));
-  // Places, not the queue's depth: after an outage that may hold, for a while, jobs of requests that ended in it.
-  await eventually('they wait', async () => (await places()) === count);
+  // A place comes before its job; and after an outage the queue may hold, for a while, jobs of requests that ended in it.
+  await eventually('they wait', async () => (await places()) === count && (await depth()) >= count);
   return calls;
 }
 /** Ends in one of the two ways that a client can tell apart. @returns whether it is whole */

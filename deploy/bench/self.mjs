@@ -6,10 +6,10 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { freePort } from '#runtime/free-port';
 import { Pool } from 'undici';
 
 const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--streams N] [--tokens N]
@@ -40,15 +40,6 @@ const tokens = Number(values.tokens);
 const TICKS_PER_SECOND = 100;
 const PATH = '/v1/chat/completions';
 const messages = [{ role: 'user', content: 'How does a penstock work? '.repeat(8) }];
-
-/** @returns {Promise<number>} a loopback port that was free a moment ago */
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 
 /** CPU seconds, user and system, that a process has used. @param {number} pid */
 const cpuSeconds = (pid) => {

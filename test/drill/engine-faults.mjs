@@ -84,7 +84,7 @@ const frozen = {
 };
 
 /**
- * Faults of the simulator, on one of two engines, each for a few requests.
+ * Faults of the simulator, on one of two engines, each for a few requests, of those that are sent once it is there.
  * @param {string} name @param {string} about @param {readonly Record<string, number | boolean>[]} faults
  * @returns {Drill}
  */
@@ -97,11 +97,14 @@ function upstream(name, about, faults) {
         isFelt: true,
         stack: { engines: 2 },
         fault: async (scene) => {
-          const load = scene.load();
+          const share = Math.ceil(setup.requests / (faults.length + 1));
+          let load = scene.load({ requests: share });
           for (const [index, fault] of faults.entries()) {
-            await load.underWay((setup.requests * (index + 1)) / (faults.length + 2));
+            await load.underWay(share / 2);
             const engine = await busiest(scene);
             await scene.stack.fault(engine, { times: Math.ceil(setup.requests / 20), ...fault });
+            const from = share * (index + 1);
+            load = scene.load({ requests: Math.min(share, setup.requests - from), from });
           }
         },
       }),

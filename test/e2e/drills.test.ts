@@ -41,8 +41,9 @@ test.each(possible.map(({ name, about }) => [name, about]))(
   '%s (%s): each request ends whole or in an error that is told',
   async (name) => {
     const outcome = await outcomes.get(name);
-    expect(outcome).toMatchObject({ failed: [] });
-    expect(outcome !== undefined && isSound(outcome.row)).toBe(true);
+    const isGood = outcome?.failed.length === 0 && isSound(outcome.row);
+    // What the clients saw is only of interest where it is wrong.
+    expect(isGood ? [] : [outcome?.failed, outcome?.row, outcome?.sentences, outcome?.notes]).toEqual([]);
   },
   180_000,
 );

@@ -1,4 +1,6 @@
+import { types } from 'node:util';
 import { pino } from 'pino';
+import { z } from 'zod';
 
 /** What the parts of a process log with: JSON lines, one event each. Prompts and keys never reach it. */
 export interface Log {
@@ -9,6 +11,25 @@ export interface Log {
 }
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
+/** Characters of an error's message, and of a cause that is a text. */
+const LONGEST_MESSAGE = 300;
+const MOST_FRAMES = 10;
+const LONGEST_FRAME = 200;
+const FRAME = /(?<=^ {4})at .*(?::\d+|<anonymous>|native)\)?$/gm;
+/** Errors in one another. */
+const DEEPEST_CAUSE = 4;
+// oxlint-disable-next-line no-control-regex -- these are the characters to find
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g;
+
+/** Unreadable parts count as absent. */
+const Cause = z.object({
+  name: z.string().optional().catch(undefined),
+  code: z.union([z.string(), z.number()]).optional().catch(undefined),
+  message: z.string().optional().catch(undefined),
+  stack: z.string().optional().catch(undefined),
+  cause: z.unknown().optional(),
+});
+
 /** @param program name of the process in every line */
 export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): Log {
   return pino({
@@ -16,26 +37,60 @@ export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): 
     base: { program, pid: process.pid },
     messageKey: 'event',
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-    serializers: { cause: describeCause },
+    formatters: { level: (label) => ({ level: label }), log: withCausesDescribed },
   });
 }
 
-/**
- * What a log line says of an error. ioredis hangs the refused command on its errors, and with it what was to be written: bodies of
- * requests, and the password of a login.
- */
-export function describeCause(cause: unknown): unknown {
-  return cause instanceof Error ? withoutCommand(pino.stdSerializers.errWithCause(cause)) : cause;
+/** Under whatever name an error is given to the log. */
+function withCausesDescribed(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      name === 'cause' || isError(value) ? describeCause(value) : value,
+    ]),
+  );
 }
 
-function withoutCommand(described: object): object {
-  return Object.fromEntries(
-    Object.entries(described)
-      .filter(([name]) => name !== 'command')
-      .map(([name, value]: [string, unknown]) => [
-        name,
-        name === 'cause' && typeof value === 'object' && value !== null ? withoutCommand(value) : value,
-      ]),
-  );
+/**
+ * What a log line says of an error: name, code, message, stack and cause, each cut short. All else stays out, because libraries
+ * hang on their errors what they were working with: ioredis the refused command with its bodies and passwords, HTTP
+ * parsers the peer's bytes, TLS the peer's certificate.
+ */
+export function describeCause(cause: unknown): unknown {
+  return describe(cause, DEEPEST_CAUSE);
+}
+
+function describe(cause: unknown, depth: number): unknown {
+  if (typeof cause === 'string') return short(cause, LONGEST_MESSAGE);
+  if (typeof cause !== 'object' || cause === null) return typeof cause === 'function' ? undefined : cause;
+  const parsed = Cause.safeParse(cause);
+  if (!parsed.success || depth === 0) return undefined;
+  const { name, code, message, stack, cause: inner } = parsed.data;
+  return {
+    name: name === undefined ? undefined : short(name, 80),
+    code: typeof code === 'string' ? short(code, 80) : code,
+    message: message === undefined ? undefined : short(message, LONGEST_MESSAGE),
+    stack: stack === undefined ? undefined : framesOf(stack, message ?? ''),
+    cause: inner === undefined ? undefined : describe(inner, depth - 1),
+  };
+}
+
+/** The places in the code alone: what stands before them is the message again, of whatever length and lines. */
+function framesOf(stack: string, message: string): string {
+  const frames = stack.slice(stack.indexOf(message) + message.length).match(FRAME) ?? [];
+  return frames
+    .slice(0, MOST_FRAMES)
+    .map((frame) => short(frame, LONGEST_FRAME))
+    .join('\n');
+}
+
+function short(text: string, most: number): string {
+  // Cut first: what comes is of any length.
+  const cut = text.length <= most ? text : `${text.slice(0, most)}…`;
+  return cut.replaceAll(UNPRINTABLE, ' ');
+}
+
+/** Across realms as well, where `instanceof` does not hold; a DOMException is no native error. */
+function isError(value: unknown): boolean {
+  return types.isNativeError(value) || value instanceof Error;
 }

@@ -15,7 +15,7 @@ const UNREAD_LIMIT_MS = 600_000;
 
 /** What belongs to one HTTP request: its end, its deadline, and what its log line says. */
 export interface RequestContext {
-  /** fires when the client is gone before its answer was whole */
+  /** fires when the client is gone before its answer was whole; its reason is a Failure `client_closed` */
   readonly signal: AbortSignal;
   /** instant of arrival, ms of this process's clock */
   readonly arrivedAt: number;
@@ -74,7 +74,8 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     });
     res.once('close', () => {
       clearTimeout(unread);
-      if (!res.writableFinished) gone.abort();
+      // A failure, because whatever stage throws the signal's reason ends the request with it.
+      if (!res.writableFinished) gone.abort(new Failure('client_closed', 'the client closed the connection'));
       const isOurs = res.writableFinished || context.isCut === true;
       const endedAt = clock();
       const status = res.headersSent ? res.statusCode : 499;

@@ -42,6 +42,7 @@ export class ReplyReader {
   #sampledAt = 0;
   #judgeFrom = 0;
   #trimmedId = '0-0';
+  #isCreating = false;
   #stopped = false;
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -56,6 +57,8 @@ export class ReplyReader {
     this.#deps.reader.on('ready', () => {
       this.#judgeFrom = this.#deps.clock() + GRACE_MS;
     });
+    // A Redis that keeps nothing has lost the stream if it was started again: the sooner it is there, the less is refused.
+    this.#deps.commands.on('ready', () => void this.#refreshLease().catch(() => {}));
     this.#timers.push(setInterval(() => void this.#refreshLease().catch(() => {}), LEASE_REFRESH_MS));
     this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
     void this.#loop();
@@ -83,25 +86,33 @@ export class ReplyReader {
 
   async #createStream(): Promise<void> {
     const { commands } = this.#deps;
-    const id = await commands.xadd(this.#key, '*', 's', '', 'b', '');
-    await commands.pexpire(this.#key, LEASE_MS);
+    // Together, so that no stream is left without a life span.
+    const results = await commands.multi().xadd(this.#key, '*', 's', '', 'b', '').pexpire(this.#key, LEASE_MS).exec();
+    const [failure, id] = results?.[0] ?? [];
+    if (typeof id !== 'string') throw failure ?? new Error('the reply stream was not created');
     // A real id, never `$`, which would skip what is written between two reads.
-    if (id !== null) this.#lastId = id;
+    this.#lastId = id;
     this.#heard.clear();
   }
 
   async #refreshLease(): Promise<void> {
-    if ((await this.#deps.commands.pexpire(this.#key, LEASE_MS)) === 1 || this.#stopped) return;
-    this.#deps.log.error({}, 'the lease of this replica had lapsed');
-    await this.#createStream();
-    this.#deps.events.leaseLost();
+    if ((await this.#deps.commands.pexpire(this.#key, LEASE_MS)) === 1 || this.#stopped || this.#isCreating) return;
+    this.#isCreating = true;
+    try {
+      this.#deps.log.error({}, 'the lease of this replica had lapsed');
+      await this.#createStream();
+      this.#deps.events.leaseLost();
+    } finally {
+      this.#isCreating = false;
+    }
   }
 
-  /** Trims by what was read, never by count. */
+  /** Trims by what was read, never by count, and to the last entry: an answer is for nobody else to read. The empty stream stays. */
   async #trim(): Promise<void> {
-    if (this.#trimmedId === this.#lastId) return;
-    this.#trimmedId = this.#lastId;
-    await this.#deps.commands.xtrim(this.#key, 'MINID', this.#lastId);
+    const read = this.#lastId;
+    if (this.#trimmedId === read) return;
+    await this.#deps.commands.xtrim(this.#key, 'MINID', nextId(read));
+    this.#trimmedId = read;
   }
 
   async #loop(): Promise<void> {
@@ -152,6 +163,12 @@ export class ReplyReader {
     this.#heard.set(dispatcher, { sequence, atMs: millisecondsOf(id) });
     this.#deps.events.frames(dispatcher, decodeFrames(fields[3] ?? Buffer.alloc(0)));
   }
+}
+
+/** The smallest id after this one: `<ms>-<number within it>`. */
+function nextId(streamId: string): string {
+  const dash = streamId.indexOf('-');
+  return `${streamId.slice(0, dash)}-${String(BigInt(streamId.slice(dash + 1)) + 1n)}`;
 }
 
 function millisecondsOf(streamId: string): number {

@@ -24,11 +24,11 @@ function connect(): Redis {
   return redis;
 }
 
-async function startReader(replica: string) {
+async function startReader(replica: string, commands = connect()) {
   const seen: string[] = [];
   const reader = new ReplyReader({
     reader: connect(),
-    commands: connect(),
+    commands,
     replica,
     clock: monotonic,
     log: silentLog,
@@ -63,16 +63,62 @@ test('chunks arrive whole and in order, those of one turn in one entry', async (
   await reader.stop();
 });
 
-test('what was read is trimmed, and the lease has a life span', async () => {
+test('N12: once it was read nothing of an answer is left, and the empty stream is still the lease', async () => {
+  const key = 'penstock:replies:g-trim';
   const { reader, seen } = await startReader('g-trim');
   const publisher = new Publisher(connect(), 'd-trim', silentLog, NO_EVENTS);
   publisher.send('g-trim', data('a'));
   await eventually('the chunk', () => seen.length === 1);
-  await eventually('trimmed', async () => (await server.client.xlen('penstock:replies:g-trim')) <= 1);
-  expect(await server.client.pttl('penstock:replies:g-trim')).toBeGreaterThan(5_000);
+  await eventually('trimmed', async () => (await server.client.xlen(key)) === 0);
+  expect(await server.client.pttl(key)).toBeGreaterThan(5_000);
+  publisher.send('g-trim', data('canary'));
+  await eventually('the next chunk', () => seen.length === 2);
+  await eventually('trimmed again', async () => (await server.client.xlen(key)) === 0);
+  expect((await server.client.dumpBuffer(key)).includes('canary')).toBe(false);
   await publisher.close();
   await reader.stop();
   expect(await server.client.exists('penstock:replies:g-trim')).toBe(0);
+});
+
+test('N12: an entry of the same millisecond as the last one read is not trimmed before it was read', async () => {
+  const key = 'penstock:replies:g-same';
+  const { reader, seen } = await startReader('g-same');
+  const { encodeFrame } = await import('#contract/frame');
+  const at = Date.now() + 1_000;
+  for (let n = 0; n < 40; n += 1) {
+    const entry = Buffer.concat(encodeFrame(data(String(n))));
+    await server.client.xadd(key, `${String(at)}-${String(n)}`, 's', `d:${String(n + 1)}`, 'b', entry);
+    if (n % 10 === 0) await eventually('trimmed to the last', async () => (await server.client.xlen(key)) === 0);
+  }
+  await eventually('the last', () => seen.includes('39'));
+  expect(seen).toEqual(Array.from({ length: 40 }, (_, n) => String(n)));
+  await reader.stop();
+});
+
+test('N12: a trim that failed is made up for, although nothing new comes', async () => {
+  const key = 'penstock:replies:g-again';
+  const commands = new Redis(server.url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
+  connections.push(commands);
+  await new Promise<void>((resolve) => commands.once('ready', resolve));
+  const { reader, seen } = await startReader('g-again', commands);
+  await eventually('trimmed', async () => (await server.client.xlen(key)) === 0);
+  const xtrim = commands.xtrim.bind(commands);
+  let refused = 0;
+  Object.assign(commands, {
+    xtrim: (...args: Parameters<typeof xtrim>) =>
+      xtrim(...args).catch((cause: unknown) => {
+        refused += 1;
+        throw cause;
+      }),
+  });
+  commands.disconnect();
+  const publisher = new Publisher(connect(), 'd-again', silentLog, NO_EVENTS);
+  publisher.send('g-again', data('canary'));
+  await eventually('read, and not trimmed', () => seen.length === 1 && refused > 0);
+  await commands.connect();
+  await eventually('trimmed', async () => (await server.client.xlen(key)) === 0);
+  await publisher.close();
+  await reader.stop();
 });
 
 test('an entry that was sent twice is taken once; a missing one is noticed', async () => {
@@ -111,6 +157,19 @@ test('a lease that lapsed is noticed, and the stream is there again', async () =
   publisher.send('g-lapse', data('a'));
   await eventually('answers come again', () => seen.includes('a'));
   await publisher.close();
+  await reader.stop();
+});
+
+test('a Redis that was emptied behind a cut connection: the stream is there as soon as the connection is', async () => {
+  const commands = connect();
+  const { reader, seen } = await startReader('g-emptied', commands);
+  let readyAt = Number.NaN;
+  commands.once('ready', () => (readyAt = performance.now()));
+  await server.client.del('penstock:replies:g-emptied');
+  await server.client.call('CLIENT', 'KILL', 'ID', String(await commands.client('ID')));
+  await eventually('noticed', () => seen.includes('lease lost'));
+  // Without it, the next refresh comes within 3 s.
+  expect(performance.now() - readyAt).toBeLessThan(2_000);
   await reader.stop();
 });
 

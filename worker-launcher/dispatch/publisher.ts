@@ -161,10 +161,10 @@ export class Publisher {
     }
   }
 
-  /** The replica trims what it read, but for the last: the entry after it is the first unread. */
+  /** The replica trims what it read: the first entry is the first unread, or, of an older replica, the last read. */
   async #lookBehind(replica: string, channel: Channel): Promise<void> {
-    const entries = await this.#redis.xrange(keys.replies(replica), '-', '+', 'COUNT', 2);
-    const unreadFrom = millisecondsOf(entries[1]?.[0] ?? '');
+    const entries = await this.#redis.xrange(keys.replies(replica), '-', '+', 'COUNT', 1);
+    const unreadFrom = millisecondsOf(entries[0]?.[0] ?? '');
     channel.written = Number.isNaN(unreadFrom) ? [] : channel.written.filter(({ atMs }) => atMs >= unreadFrom);
     const lagMs = (channel.written.at(-1)?.atMs ?? 0) - (channel.written[0]?.atMs ?? 0);
     const unreadBytes = channel.written.reduce((sum, { bytes }) => sum + bytes, 0);

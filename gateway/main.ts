@@ -135,7 +135,7 @@ async function main(): Promise<void> {
       budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
       sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
     }),
-    idempotency: new Idempotency(bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
+    idempotency: new Idempotency(queueRedis, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,

@@ -11,35 +11,29 @@ const RETRY_AFTER_SECONDS = 2;
 /** Longer answers are not kept. */
 const LIMIT_BYTES = 256 * 1024;
 
-/** KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms. Returns the state, and the answer if it is kept. */
+/** KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms. Returns the state, and whose request it is. */
 const BEGIN = `
-local state, digest, answer = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'answer'))
+local state, digest, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'owner'))
 if state then
-  if digest ~= ARGV[2] then return {'other_body', ''} end
-  return {state, answer or ''}
+  if digest ~= ARGV[2] then return {'other_body', owner} end
+  return {state, owner}
 end
 redis.call('HSET', KEYS[1], 'state', 'running', 'owner', ARGV[1], 'digest', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {'first', ''}`;
+return {'first', ARGV[1]}`;
 
-/** KEYS as above. ARGV: owner, new state (empty: forget), answer, life in ms. Does nothing once another holds the key. */
+/** KEYS as above. ARGV: owner, new state (empty: forget), life in ms. Does nothing once another holds the key. */
 const CHANGE = `
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
-redis.call('HSET', KEYS[1], 'state', ARGV[2], 'answer', ARGV[3])
-return redis.call('PEXPIRE', KEYS[1], ARGV[4])`;
+redis.call('HSET', KEYS[1], 'state', ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
 
 type State = 'first' | 'running' | 'answered' | 'spent' | 'other_body';
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     penstockOnceBegin(key: string, owner: string, digest: string, lifeMs: number): Result<[State, string], Context>;
-    penstockOnceChange(
-      key: string,
-      owner: string,
-      state: string,
-      answer: string,
-      lifeMs: number,
-    ): Result<number, Context>;
+    penstockOnceChange(key: string, owner: string, state: string, lifeMs: number): Result<number, Context>;
   }
 }
 
@@ -55,17 +49,20 @@ export type Begun =
 
 /**
  * Requests that carry an idempotency key run once, whichever replica they reach. The key is known as a hash only; an
- * answer rests in Redis, in clear, for as long as it can be asked for again.
+ * answer rests in Redis, in clear, for as long as it can be asked for again. That a request ran stands with the queue, which
+ * is kept over a restart; its answer with the replies, which are not: then the request is spent, and does not run twice.
  */
 export class Idempotency {
-  readonly #redis: Redis;
+  readonly #records: Redis;
+  readonly #answers: Redis;
   readonly #ttlMs: number;
 
   /** @param ttlMs how long an answer can be asked for again */
-  constructor(redis: Redis, ttlMs: number) {
-    redis.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
-    redis.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
-    this.#redis = redis;
+  constructor(records: Redis, answers: Redis, ttlMs: number) {
+    records.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
+    records.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
+    this.#records = records;
+    this.#answers = answers;
     this.#ttlMs = ttlMs;
   }
 
@@ -82,11 +79,14 @@ export class Idempotency {
     const record = keys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
     const hash = createHash('sha256').update(body);
     const digest = (said.length === 0 ? hash : hash.update(JSON.stringify(said))).digest('hex');
-    const owner = randomUUID();
+    const mine = randomUUID();
     try {
-      const [state, answer] = await this.#redis.penstockOnceBegin(record, owner, digest, LEASE_MS);
-      if (state === 'first') return { kind: state, turn: new Turn(this.#redis, record, owner, this.#ttlMs) };
-      return state === 'answered' ? { kind: state, answer: Kept.parse(JSON.parse(answer)) } : { kind: state };
+      const [state, owner] = await this.#records.penstockOnceBegin(record, mine, digest, LEASE_MS);
+      if (state === 'first')
+        return { kind: state, turn: new Turn(this.#records, this.#answers, record, owner, this.#ttlMs) };
+      if (state !== 'answered') return { kind: state };
+      const answer = await this.#answers.get(keys.onceAnswer(owner));
+      return answer === null ? { kind: 'spent' } : { kind: state, answer: Kept.parse(JSON.parse(answer)) };
     } catch (cause) {
       const message = 'it cannot be told just now whether this request has run; try again';
       throw new Failure('queue_unavailable', message, { cause, retryAfterSeconds: RETRY_AFTER_SECONDS });
@@ -96,39 +96,47 @@ export class Idempotency {
 
 /** The one request that runs under its key. */
 export class Turn {
-  readonly #change: (state: string, answer: string, lifeMs: number) => Promise<void>;
+  readonly #store: (answer: string) => Promise<boolean>;
+  readonly #change: (state: string, lifeMs: number) => Promise<void>;
   readonly #ttlMs: number;
   readonly #renewing: NodeJS.Timeout;
   #isOver = false;
 
-  constructor(redis: Redis, record: string, owner: string, ttlMs: number) {
+  constructor(records: Redis, answers: Redis, record: string, owner: string, ttlMs: number) {
+    this.#store = async (answer) =>
+      answers.set(keys.onceAnswer(owner), answer, 'PX', ttlMs).then(
+        () => true,
+        () => false,
+      );
     // What is not written lapses by itself.
-    this.#change = async (...change) => void (await redis.penstockOnceChange(record, owner, ...change).catch(() => 0));
+    this.#change = async (...change) =>
+      void (await records.penstockOnceChange(record, owner, ...change).catch(() => 0));
     this.#ttlMs = ttlMs;
-    this.#renewing = setInterval(() => void this.#change('running', '', LEASE_MS), RENEW_MS).unref();
+    this.#renewing = setInterval(() => void this.#change('running', LEASE_MS), RENEW_MS).unref();
   }
 
   /** Its answer is given again to who asks again; a longer one is only known to have been given. */
   async keep(answer: KeptAnswer): Promise<void> {
-    const isShort = Buffer.byteLength(answer.body) <= LIMIT_BYTES;
-    await this.#end(isShort ? 'answered' : 'spent', isShort ? JSON.stringify(answer) : '');
+    if (!this.#ends()) return;
+    const isKept = Buffer.byteLength(answer.body) <= LIMIT_BYTES && (await this.#store(JSON.stringify(answer)));
+    await this.#change(isKept ? 'answered' : 'spent', this.#ttlMs);
   }
 
   /** It was answered in a way that cannot be repeated. */
   async spend(): Promise<void> {
-    await this.#end('spent', '');
+    if (this.#ends()) await this.#change('spent', this.#ttlMs);
   }
 
   /** It did not run, or nobody has its answer: it may be sent again. */
   async release(): Promise<void> {
-    await this.#end('', '');
+    if (this.#ends()) await this.#change('', 0);
   }
 
   /** The first end counts. */
-  async #end(state: string, answer: string): Promise<void> {
-    if (this.#isOver) return;
+  #ends(): boolean {
+    if (this.#isOver) return false;
     this.#isOver = true;
     clearInterval(this.#renewing);
-    await this.#change(state, answer, this.#ttlMs);
+    return true;
   }
 }

@@ -23,6 +23,8 @@ export const keys = {
   shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
   once: (hash: string): string => `${prefix}:once:${hash}`,
+  /** the answer of such a request, by who ran it; not in the same Redis where there are two */
+  onceAnswer: (owner: string): string => `${prefix}:once-answer:${owner}`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `${prefix}:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */

@@ -50,7 +50,7 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
       case 'spent':
         throw new Failure(
           'idempotency_spent',
-          `the request with this ${HEADER} was answered already, and its answer (a stream, or a long one) was not kept`,
+          `the request with this ${HEADER} was answered already, and its answer (a stream, a long one, or one from before a restart of Redis) is not kept`,
         );
       case 'other_body':
         throw new Failure(

@@ -22,7 +22,7 @@ function shut(): void {
   });
 }
 beforeAll(async () => {
-  scripted = await startScriptedStack({ gateways: 2 });
+  scripted = await startScriptedStack({ gateways: 2, twoRedis: true });
   scripted.script = async (res, { text, isStream }) => {
     await gate;
     runs += 1;
@@ -142,6 +142,34 @@ test('a stream, or a very long answer, is not kept: told so, and not run again',
   }
 });
 
+test('N12: the Redis of the answers comes back empty: told so, and not run again', async () => {
+  const { replyRedis } = scripted.stack;
+  const first = await ask('i').ended;
+  expect((await ask('i').ended).body).toBe(first.body);
+  const before = runs;
+  await replyRedis.client.del(await replyRedis.client.keys('penstock:once-answer:*'));
+  for (const replica of [0, 1]) {
+    const again = await ask('i', HI, replica).ended;
+    expect([again.status, codeOf(again)]).toEqual([409, 'idempotency_spent']);
+  }
+  expect(runs).toBe(before);
+});
+
+test('N12: the Redis of the answers takes none: the answer is given, and is not kept', async () => {
+  const { client } = scripted.stack.replyRedis;
+  shut();
+  const asked = scripted.engine.requests.length;
+  const first = ask('j');
+  await eventually('it runs', () => scripted.engine.requests.length > asked);
+  // Replies are let through, as they are what a client waits for.
+  await client.call('ACL', 'SETUSER', 'default', 'resetkeys', '~*:replies:*', '~*:body:*');
+  open();
+  expect((await first.ended).status).toBe(200);
+  await client.call('ACL', 'SETUSER', 'default', 'allkeys');
+  const again = await ask('j').ended;
+  expect([again.status, codeOf(again)]).toEqual([409, 'idempotency_spent']);
+});
+
 test('a refusal gives the key back; a failure of what ran is told again', async () => {
   const bad = { ...HI, max_tokens: 100_000 };
   for (let i = 0; i < 2; i += 1) expect((await ask('f', bad).ended).status).toBe(400);
@@ -178,4 +206,9 @@ test('what is stored lapses, and names neither key nor prompt', async () => {
     expect(await client.pttl(record)).toBeGreaterThan(0);
     expect(JSON.stringify(await client.hgetall(record))).not.toContain('"hi"');
   }
+  const { client: answers } = scripted.stack.replyRedis;
+  const kept = await answers.keys('penstock:once-answer:*');
+  expect(kept.length).toBeGreaterThan(0);
+  for (const answer of kept) expect(await answers.pttl(answer)).toBeGreaterThan(0);
+  expect(await client.keys('*:once-answer:*')).toEqual([]);
 });

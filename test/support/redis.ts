@@ -14,11 +14,14 @@ export interface TestRedis extends AsyncDisposable {
 }
 
 /** A redis-server of its own for one suite, with the settings that the product asks for; ready when it answers. */
-export async function startRedis(options: { readonly args?: readonly string[] } = {}): Promise<TestRedis> {
+export async function startRedis(
+  options: { readonly args?: readonly string[]; readonly appendonly?: boolean } = {},
+): Promise<TestRedis> {
   const dir = await mkdtemp(join(tmpdir(), 'penstock-redis-'));
   const port = await freePort();
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'yes'];
-  const child = spawn('redis-server', [...args, '--maxmemory-policy', 'noeviction', ...(options.args ?? [])], {
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--maxmemory-policy'];
+  const file = ['--appendonly', options.appendonly === false ? 'no' : 'yes'];
+  const child = spawn('redis-server', [...args, 'noeviction', ...file, ...(options.args ?? [])], {
     stdio: 'ignore',
   });
   const exited = once(child, 'exit');

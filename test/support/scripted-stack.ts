@@ -38,12 +38,15 @@ export async function startScriptedStack(
     readonly gateways?: number;
     readonly gatewayEnv?: Readonly<Record<string, string>>;
     readonly slots?: number;
+    /** as in StackOptions */
+    readonly twoRedis?: boolean;
   } = {},
 ): Promise<ScriptedStack> {
   const stack = await startStack({
     launchers: 0,
     gateways: options.gateways ?? 1,
     gatewayEnv: { ...options.gatewayEnv },
+    twoRedis: options.twoRedis ?? false,
   });
   const engine = await startFakeEngine((res, body) => {
     const { messages, prompt, stream, stream_options: extras } = EngineRequest.parse(body);
@@ -75,7 +78,12 @@ export function scriptedEngine(model: string, { port }: FakeEngine, slots = { te
 export async function startScriptedDispatcher(stack: Stack, engines: readonly EngineEntry[]): Promise<AsyncDisposable> {
   const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
     execArgv: [],
-    env: { PATH: process.env['PATH'] ?? '', WORKER_REDIS_URL: stack.redis.url, WORKER_LOG_LEVEL: 'error' },
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      WORKER_REDIS_URL: stack.redis.url,
+      WORKER_REPLY_REDIS_URL: stack.replyRedis.url,
+      WORKER_LOG_LEVEL: 'error',
+    },
   });
   const exited = once(dispatcher, 'exit');
   const tell = (): void => {

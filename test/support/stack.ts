@@ -20,6 +20,8 @@ export interface StackOptions {
   readonly workerEnv?: Readonly<Record<string, string>>;
   /** what each launcher has besides, in their order */
   readonly launcherEnvs?: readonly Readonly<Record<string, string>>[];
+  /** a second Redis, without a file, for bodies and replies */
+  readonly twoRedis?: boolean;
   /** do not wait for a ready engine */
   readonly waitForEngines?: boolean;
   /** how long engines may take to be ready, and a program to end; real engines need longer than these defaults */
@@ -38,6 +40,8 @@ interface Program {
 
 export interface Stack extends AsyncDisposable {
   readonly redis: TestRedis;
+  /** of bodies and replies: the same one unless there are two */
+  readonly replyRedis: TestRedis;
   readonly gateways: readonly Program[];
   readonly launchers: Program[];
   /** the first gateway's public URL */
@@ -55,6 +59,12 @@ export interface Stack extends AsyncDisposable {
 /** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as a user would. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const redis = await startRedis();
+  const replyRedis = options.twoRedis === true ? await startRedis({ appendonly: false }) : redis;
+  /** @returns the URLs of both as settings of gateways or workers */
+  const redisSettings = (program: string): Record<string, string> => ({
+    [`${program}_REDIS_URL`]: redis.url,
+    ...(replyRedis === redis ? {} : { [`${program}_REPLY_REDIS_URL`]: replyRedis.url }),
+  });
   const folder = await mkdtemp(join(tmpdir(), 'penstock-stack-'));
   const gateways: Program[] = [];
   const launchers: Program[] = [];
@@ -62,7 +72,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   const startGateway = async (more: Readonly<Record<string, string>> = {}): Promise<Program> => {
     const [port, internal] = [await freePort(), await freePort()];
-    const env = { GATEWAY_REDIS_URL: redis.url, GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) };
+    const ports = { GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) };
+    const env = { ...redisSettings('GATEWAY'), ...ports };
     const gateway = start('dist/gateway/main.js', { ...base, ...env, ...options.gatewayEnv, ...more }, port, internal);
     gateways.push(gateway);
     return gateway;
@@ -70,7 +81,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const startLauncher = async (): Promise<Program> => {
     const internal = await freePort();
     const env = {
-      WORKER_REDIS_URL: redis.url,
+      ...redisSettings('WORKER'),
       WORKER_INTERNAL_PORT: String(internal),
       WORKER_ENGINE: 'simulator',
       WORKER_ENGINES: String(options.engines ?? 1),
@@ -93,6 +104,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const expected = (options.engines ?? 1) * launchers.length;
   const stack: Stack = {
     redis,
+    replyRedis,
     gateways,
     launchers,
     url: first.url,
@@ -115,7 +127,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...launchers, ...gateways].map(({ child }) => stop(child, options.stopWithinMs ?? 10_000)));
-      await redis[Symbol.asyncDispose]();
+      for (const server of new Set([redis, replyRedis])) await server[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -32,7 +32,7 @@ test('every route of the gateway is in the document, with its method, and none b
     authenticate: () => {},
     answer: { ready: () => Promise.reject(new Error('no')), deliver: () => Promise.resolve() },
     dialects: DIALECTS,
-    idempotency: new Idempotency(new Redis({ lazyConnect: true }), 1),
+    idempotency: new Idempotency(new Redis({ lazyConnect: true }), new Redis({ lazyConnect: true }), 1),
     requestTimeoutMs: 1,
     scoreTimeoutMs: 1,
   });

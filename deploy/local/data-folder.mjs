@@ -7,10 +7,10 @@ import { Refusal, reasonOf } from './refusal.mjs';
 
 /**
  * @typedef {object} Noted one running process, as pids.json names it
- * @property {string} name `start`, `guard`, `redis`, `gateway-1`, `worker-launcher-1` …
+ * @property {string} name `start`, `guard`, `redis`, `reply-redis`, `gateway-1`, `worker-launcher-1` …
  * @property {number} pid
  * @property {string} born see ProcessFacts
- * @property {string} [url] of the Redis, with its password: the file is for its owner only
+ * @property {string} [url] of a Redis, with its password: the file is for its owner only
  *
  * @typedef {object} DataFolder
  * @property {string} path
@@ -82,7 +82,7 @@ function readNoted(file) {
 /** Programs before the Redis that they need. @param {readonly Noted[]} left */
 async function endAll(left) {
   for (const isRedis of [false, true]) {
-    const group = left.filter(({ name }) => (name === 'redis') === isRedis);
+    const group = left.filter(({ name }) => name.endsWith('redis') === isRedis);
     for (const { pid } of group) signalQuietly(pid, 'SIGTERM');
     for (let tries = 0; tries < 30 && group.some(stillRuns); tries += 1) await after(100);
     for (const one of group) if (stillRuns(one)) signalQuietly(-one.pid, 'SIGKILL');

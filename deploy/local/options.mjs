@@ -32,9 +32,10 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
   --engines N        engine processes of each worker-launcher              (one a GPU)
   --gateways N       gateway processes                                     (1)
   --launchers N      worker-launcher processes                             (1)
-  --redis URL        a Redis that is there already, redis:// or rediss://  (GATEWAY_REDIS_URL, else
-                     redis-server or valkey-server on PATH, else installed when root, else a container)
-  --data-dir DIR     logs, pids.json and the data of Redis                 (.penstock)
+  --redis URL        a Redis that is there already, redis:// or rediss://  (GATEWAY_REDIS_URL, else two
+                     of our own, the second for bodies and replies, without a file: redis-server or
+                     valkey-server on PATH, else installed when root, else containers)
+  --data-dir DIR     logs, pids.json and the queue's file                  (.penstock)
   --models DIR       folder of model cards                                 (those of the package)
   --version          print the version
   --help             print this

@@ -27,12 +27,13 @@ const STOP_MARGIN_MS = 1_000;
  * @param {import('./options.mjs').UpOptions} asked.options
  * @param {import('./ports.mjs').PortPlan} asked.plan
  * @param {string} asked.redisUrl
+ * @param {string | undefined} asked.replyRedisUrl of bodies and replies; undefined: the same Redis
  * @param {string} asked.modelsDir
  * @param {ProgramFiles} asked.files
  * @param {NodeJS.ProcessEnv} asked.env
  * @returns {{ gateways: Program[], launchers: Program[] }}
  */
-export function planPrograms({ options, plan, redisUrl, modelsDir, files, env }) {
+export function planPrograms({ options, plan, redisUrl, replyRedisUrl, modelsDir, files, env }) {
   const hosts = hostsOf(env);
   const timeouts = stopSettings(env);
   return {
@@ -44,6 +45,7 @@ export function planPrograms({ options, plan, redisUrl, modelsDir, files, env })
       apiUrl: urlOf(hosts.public, port),
       settings: {
         GATEWAY_REDIS_URL: redisUrl,
+        ...(replyRedisUrl === undefined ? {} : { GATEWAY_REPLY_REDIS_URL: replyRedisUrl }),
         GATEWAY_MODELS_DIR: modelsDir,
         GATEWAY_PORT: String(port),
         GATEWAY_INTERNAL_PORT: String(internal),
@@ -57,6 +59,7 @@ export function planPrograms({ options, plan, redisUrl, modelsDir, files, env })
       internalUrl: urlOf(hosts.launcherInternal, internal),
       settings: {
         WORKER_REDIS_URL: redisUrl,
+        ...(replyRedisUrl === undefined ? {} : { WORKER_REPLY_REDIS_URL: replyRedisUrl }),
         WORKER_MODELS_DIR: modelsDir,
         WORKER_INTERNAL_PORT: String(internal),
         WORKER_STATE_DIR: join(options.dataDir, numbered('worker', index)),

@@ -10,11 +10,29 @@ import { pingRedis } from './redis-ping.mjs';
 const IMAGE = 'docker.io/library/redis:7-alpine';
 const PING_WITHIN_MS = 5_000;
 
+/** Bodies and replies are small things that go soon; above this, new requests get 503 rather than the machine's last memory. */
+const REPLY_MEMORY = '2gb';
+
 /**
+ * What each of the two is for. The queue outlives a restart. Bodies and replies hold prompts and answers: they reach no file,
+ * and neither the list of slow commands nor a crash report, which would quote them.
+ * @satisfies {Record<string, { name: string, settings: readonly string[] }>}
+ */
+const ROLES = {
+  queue: { name: 'redis', settings: ['appendonly yes', 'appendfsync everysec'] },
+  replies: {
+    name: 'reply-redis',
+    settings: ['appendonly no', `maxmemory ${REPLY_MEMORY}`, 'slowlog-log-slower-than -1', 'crash-log-enabled no'],
+  },
+};
+
+/**
+ * @typedef {keyof typeof ROLES} RedisRole
  * @typedef {object} PrivateRedis
+ * @property {string} name
  * @property {string} url
  * @property {import('./processes.mjs').Kept} kept
- * @property {string} removal command that takes a container away whose client was killed; empty without a container
+ * @property {readonly string[]} removal command that takes a container away whose client was killed; empty without a container
  */
 
 /**
@@ -28,66 +46,61 @@ export async function redisServes(url, signal) {
 }
 
 /**
- * Starts a Redis of our own on a free loopback port, with what BullMQ and the contract ask for: an append-only file and
- * no eviction. Its password keeps other users of the machine away from prompts, and reaches it by standard input.
+ * Starts a Redis of our own on a free loopback port, which evicts nothing. Its password keeps other users of the machine away
+ * from prompts, and reaches it by standard input.
  * @param {import('./redis-source.mjs').RedisSource} source
- * @param {{ folder: import('./data-folder.mjs').DataFolder, guard: import('./guard.mjs').Guard, env: NodeJS.ProcessEnv,
- *   say: (line: string) => void }} deps
+ * @param {RedisRole} role
+ * @param {{ folder: import('./data-folder.mjs').DataFolder, env: NodeJS.ProcessEnv, say: (line: string) => void,
+ *   pidChanged: (name: string, pid: number | undefined, url: string) => void }} deps
  * @returns {Promise<PrivateRedis>} started; `redisServes` tells when it answers
  */
-export async function startPrivateRedis(source, { folder, guard, env, say }) {
+export async function startPrivateRedis(source, role, { folder, env, say, pidChanged }) {
+  const { name } = ROLES[role];
   const port = await freePort();
   const password = randomBytes(24).toString('hex');
   const url = `redis://:${password}@127.0.0.1:${port}`;
-  const dir = folder.inside('redis');
+  const dir = folder.inside(name);
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const inside = source.kind === 'container' ? { port: 6379, bind: '0.0.0.0' } : { port, bind: '127.0.0.1' };
   const settings = [
     `port ${inside.port}`,
     `bind ${inside.bind}`,
     `requirepass ${password}`,
-    'appendonly yes',
-    'appendfsync everysec',
     'save ""',
     'maxmemory-policy noeviction',
     'daemonize no',
+    ...ROLES[role].settings,
   ];
-  const container = source.kind === 'container' ? containerOf(source.runtime, dir, port) : undefined;
+  const container = source.kind === 'container' ? containerOf(source.runtime, name, dir, port) : undefined;
   if (container !== undefined) {
     const [command, ...args] = container.removal;
     spawnSync(command, args, { env, stdio: 'ignore' });
-    guard.tell('container', container.removal.join(' '));
   }
   const kept = keepRunning(
     {
-      name: 'redis',
+      name,
       command: source.kind === 'container' ? source.runtime : source.path,
       args: container?.args ?? ['-'],
       env,
-      logFile: folder.inside('redis.log'),
+      logFile: folder.inside(`${name}.log`),
       ipc: false,
       input: `${settings.join('\n')}\n`,
       cwd: dir,
     },
-    {
-      say,
-      pidChanged: (pid) => {
-        guard.tell('redis', String(pid ?? ''));
-        folder.note('redis', pid, url);
-      },
-    },
+    { say, pidChanged: (pid) => pidChanged(name, pid, url) },
   );
-  return { url, kept, removal: container?.removal.join(' ') ?? '' };
+  return { name, url, kept, removal: container?.removal ?? [] };
 }
 
 /**
  * Named by its folder, so that the next start finds what a killed one left.
  * @param {string} runtime path of docker or podman
+ * @param {string} role name of the Redis
  * @param {string} dir @param {number} port
  * @returns {{ args: string[], removal: [string, ...string[]] }}
  */
-function containerOf(runtime, dir, port) {
-  const name = `penstock-redis-${createHash('sha256').update(dir).digest('hex').slice(0, 12)}`;
+function containerOf(runtime, role, dir, port) {
+  const name = `penstock-${role}-${createHash('sha256').update(dir).digest('hex').slice(0, 12)}`;
   const podman = runtime.endsWith('podman');
   const user = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
   const publish = ['-p', `127.0.0.1:${port}:6379`, '-v', `${dir}:/data${podman ? ':Z' : ''}`, '-w', '/data'];

@@ -12,8 +12,9 @@ import { prepare } from './prepare.mjs';
 import { keepRunning } from './processes.mjs';
 import { hostsOf, planPrograms, stopLimitMs } from './programs.mjs';
 import { answersOk, followEngines, servedModel } from './readiness.mjs';
+import { removalOf, startOurRedis } from './our-redis.mjs';
 import { findRedis } from './redis-source.mjs';
-import { redisServes, startPrivateRedis } from './redis.mjs';
+import { redisServes } from './redis.mjs';
 import { Refusal } from './refusal.mjs';
 
 /**
@@ -39,11 +40,11 @@ export async function up(options, setup) {
   const { env, say, complain } = setup;
   const limitMs = stopLimitMs(env);
   /** @type {Running} */
-  const running = { programs: [], redis: undefined, guard: undefined, folder: undefined };
+  const running = { programs: [], redis: [], guard: undefined, folder: undefined };
   const asked = askedToEnd(env, () => {
     say('ending at once');
-    for (const kept of [...running.programs, running.redis?.kept]) kept?.kill();
-    removeContainer(running, env);
+    for (const kept of [...running.programs, ...running.redis.map((redis) => redis.kept)]) kept.kill();
+    removeContainers(running, env);
     running.folder?.close();
     process.exit(1);
   });
@@ -65,9 +66,9 @@ export async function up(options, setup) {
   }
   await Promise.all(running.programs.map((program) => program.stop(limitMs)));
   if (running.programs.length > 0) say('gateway and worker-launcher have ended');
-  if (running.redis !== undefined) {
-    await running.redis.kept.stop(REDIS_STOP_MS);
-    removeContainer(running, env);
+  if (running.redis.length > 0) {
+    await Promise.all(running.redis.map(({ kept }) => kept.stop(REDIS_STOP_MS)));
+    removeContainers(running, env);
     say('redis has ended');
   }
   running.guard?.dismiss();
@@ -80,7 +81,7 @@ export async function up(options, setup) {
 /**
  * @typedef {object} Running what has been started so far
  * @property {Kept[]} programs
- * @property {import('./redis.mjs').PrivateRedis | undefined} redis
+ * @property {import('./redis.mjs').PrivateRedis[]} redis
  * @property {import('./guard.mjs').Guard | undefined} guard
  * @property {import('./data-folder.mjs').DataFolder | undefined} folder
  *
@@ -104,10 +105,10 @@ async function startAll(options, setup, running, signal) {
   running.folder = folder;
   await checkPorts(plan, hostsOf(env));
   const given = givenRedis(options, env);
-  if (given !== undefined) await untilAborted(redisServes(given, signal), signal);
+  if (given.queue !== undefined) await untilAborted(redisServes(given.queue, signal), signal);
 
   // what may be missing is looked for before minutes are spent on the rest
-  const source = given ?? (await findRedis({ env, root: process.getuid?.() === 0, say, signal }));
+  const source = given.queue ?? (await findRedis({ env, root: process.getuid?.() === 0, say, signal }));
   const foundAt = performance.now();
 
   const { installSeconds, buildSeconds } = await prepare(root, { say, env, signal });
@@ -116,10 +117,13 @@ async function startAll(options, setup, running, signal) {
   running.guard = guard;
   folder.note('guard', guard.pid);
   const deps = { folder, guard, env, say };
-  const redis = typeof source === 'string' ? source : await privateRedis(source, deps, running, signal);
+  const redis =
+    typeof source === 'string'
+      ? { redisUrl: source, replyRedisUrl: given.replies }
+      : await startOurRedis(source, given.replies, { ...deps, running: running.redis }, signal);
   say('redis ready');
 
-  const { gateways, launchers } = planPrograms({ options, plan, redisUrl: redis, modelsDir, files, env });
+  const { gateways, launchers } = planPrograms({ options, plan, ...redis, modelsDir, files, env });
   /** @type {Map<string, number>} */
   const pids = new Map();
   for (const program of [...gateways, ...launchers]) {
@@ -164,34 +168,6 @@ async function startAll(options, setup, running, signal) {
 }
 
 /**
- * @param {import('./redis-source.mjs').RedisSource} source
- * @param {Parameters<typeof startPrivateRedis>[1]} deps
- * @param {Running} running
- * @param {AbortSignal} signal
- * @returns {Promise<string>} its URL, once it answers
- */
-async function privateRedis(source, deps, running, signal) {
-  deps.say(`redis (${source.kind === 'program' ? source.path : `container by ${source.runtime}`}) …`);
-  const redis = await startPrivateRedis(source, deps);
-  running.redis = redis;
-  const serves = async () => {
-    for (;;) {
-      signal.throwIfAborted();
-      try {
-        return await redisServes(redis.url, signal);
-      } catch (error) {
-        // not yet listening; its end is told by `failed`
-        if (!(error instanceof Refusal)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 30));
-      }
-    }
-  };
-  await untilAborted(Promise.race([serves(), redis.kept.failed]), signal);
-  redis.kept.settled();
-  return redis.url;
-}
-
-/**
  * @param {object} started
  * @param {import('./programs.mjs').Program[]} started.gateways
  * @param {import('./programs.mjs').Program[]} started.launchers
@@ -222,16 +198,25 @@ async function waitForEngines({ gateways, launchers, kept }, say, signal) {
   }
 }
 
-/** @param {import('./options.mjs').UpOptions} options @param {NodeJS.ProcessEnv} env */
+/**
+ * Where the queue is, and where bodies and replies are; undefined: not told.
+ * @param {import('./options.mjs').UpOptions} options @param {NodeJS.ProcessEnv} env
+ */
 function givenRedis(options, env) {
-  if (options.redis !== undefined) return options.redis;
-  const name = ['GATEWAY_REDIS_URL', 'WORKER_REDIS_URL'].find((variable) => Boolean(env[variable]));
-  return name === undefined ? undefined : redisUrl(String(env[name]), name);
+  /** @param {readonly string[]} names */
+  const from = (names) => {
+    const name = names.find((variable) => Boolean(env[variable]));
+    return name === undefined ? undefined : redisUrl(String(env[name]), name);
+  };
+  return {
+    queue: options.redis ?? from(['GATEWAY_REDIS_URL', 'WORKER_REDIS_URL']),
+    replies: from(['GATEWAY_REPLY_REDIS_URL', 'WORKER_REPLY_REDIS_URL']),
+  };
 }
 
 /** @param {Running} running @param {NodeJS.ProcessEnv} env */
-function removeContainer({ redis }, env) {
-  const [command, ...args] = redis === undefined || redis.removal === '' ? [] : redis.removal.split(' ');
+function removeContainers({ redis }, env) {
+  const [command, ...args] = removalOf(redis);
   if (command !== undefined) spawnSync(command, args, { env, stdio: 'ignore' });
 }
 

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { eventually } from '../support/eventually.ts';
 import { startRedis } from '../support/redis.ts';
 import {
@@ -76,11 +77,69 @@ test('ready is one line of its own, two curl commands follow, and pids.json name
   await run.says(new RegExp(`^ready http://127\\.0\\.0\\.1:${String(run.port)}$`, 'm'));
   await run.says(/^curl http:\S+\/v1\/chat\/completions .*stand-in-model.*'$/m);
   await run.says(/^curl http:\S+\/score .*input_string.*'$/m);
-  expect(names(run)).toEqual(['start', 'guard', 'redis', 'gateway', 'worker-launcher']);
+  expect(names(run)).toEqual(['start', 'guard', 'redis', 'reply-redis', 'gateway', 'worker-launcher']);
   expect(run.noted().every(({ pid }) => isAlive(pid))).toBe(true);
   expect(readdirSync(join(folder.path, 'data')).sort()).toEqual(
-    expect.arrayContaining(['gateway.log', 'pids.json', 'redis', 'redis.log', 'worker-launcher.log']),
+    expect.arrayContaining([
+      'gateway.log',
+      'pids.json',
+      'redis',
+      'redis.log',
+      'reply-redis.log',
+      'worker-launcher.log',
+    ]),
   );
+});
+
+/** Where the Redis of this name is, and how to log in. */
+function clientOf(run: StartProcess, name: string): Redis {
+  const { url } = run.noted().find((one) => one.name === name) ?? {};
+  return new Redis(url ?? '');
+}
+
+test('N12: two Redis, each with a password of its own that no process list shows; the second keeps no file', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path);
+  await run.says(/^ready /m);
+  const passwords = new Set<string>();
+  for (const [name, kept] of [
+    ['redis', 'yes'],
+    ['reply-redis', 'no'],
+  ] as const) {
+    const client = clientOf(run, name);
+    const { port, password } = client.options;
+    passwords.add(password ?? '');
+    expect(password).toMatch(/^[0-9a-f]{48}$/);
+    expect(await client.config('GET', 'appendonly')).toEqual(['appendonly', kept]);
+    expect(await client.config('GET', 'save')).toEqual(['save', '']);
+    expect(await client.config('GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction']);
+    if (kept === 'no') {
+      // What both keep of commands that were slow, or ran when it crashed, would quote prompts.
+      expect(await client.config('GET', 'slowlog-log-slower-than')).toEqual(['slowlog-log-slower-than', '-1']);
+      expect(await client.config('GET', 'crash-log-enabled')).toEqual(['crash-log-enabled', 'no']);
+      expect(await client.config('GET', 'maxmemory')).toEqual(['maxmemory', String(2 * 1024 ** 3)]);
+    }
+    client.disconnect();
+    const stranger = new Redis(Number(port)).on('error', () => {});
+    await expect(stranger.ping()).rejects.toThrow('NOAUTH');
+    stranger.disconnect();
+    expect(readFileSync(`/proc/${String(pidOf(run, name))}/cmdline`, 'utf8')).not.toContain(password);
+  }
+  expect(passwords.size).toBe(2);
+  expect(statSync(join(folder.path, 'data/pids.json')).mode & 0o777).toBe(0o600);
+});
+
+test('N12: a Redis for bodies and replies that is there already is used, and no other is started for them', async () => {
+  using folder = temporaryFolder();
+  await using redis = await startRedis();
+  await using run = await start(folder.path, { env: { WORKER_REPLY_REDIS_URL: redis.url } });
+  await run.says(/^ready /m);
+  expect(names(run)).toEqual(['start', 'guard', 'redis', 'gateway', 'worker-launcher']);
+  for (const [name, variable] of [
+    ['gateway', 'GATEWAY_REPLY_REDIS_URL'],
+    ['worker-launcher', 'WORKER_REPLY_REDIS_URL'],
+  ] as const)
+    expect(readFileSync(`/proc/${String(pidOf(run, name))}/environ`, 'utf8')).toContain(`${variable}=${redis.url}`);
 });
 
 test('SIGTERM ends everything in order, exits with 0 and leaves no pids.json', async () => {
@@ -89,7 +148,7 @@ test('SIGTERM ends everything in order, exits with 0 and leaves no pids.json', a
   await run.says(/^gateway-2 http:/m);
   await run.says(/^ready /m);
   const pids = run.noted().map(({ pid }) => pid);
-  expect(pids).toHaveLength(7);
+  expect(pids).toHaveLength(8);
   process.kill(run.pid, 'SIGTERM');
   expect(await run.ended).toMatchObject({ code: 0 });
   await allGone(pids);
@@ -139,7 +198,7 @@ test('kill -9 of a program or of Redis: one line says so, and a new one takes it
   using folder = temporaryFolder();
   await using run = await start(folder.path);
   await run.says(/^ready /m);
-  for (const name of ['worker-launcher', 'gateway', 'redis']) {
+  for (const name of ['worker-launcher', 'gateway', 'redis', 'reply-redis']) {
     const before = pidOf(run, name);
     process.kill(before, 'SIGKILL');
     await run.says(new RegExp(`^${name} ended unasked \\(SIGKILL\\); a new one starts`, 'm'));
@@ -151,7 +210,7 @@ test('what a killed start and its killed guard left is ended by the next start i
   using folder = temporaryFolder();
   await using first = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'stubborn' } });
   await first.says(/^ready /m);
-  const left = ['redis', 'gateway'].map((name) => pidOf(first, name));
+  const left = ['redis', 'reply-redis', 'gateway'].map((name) => pidOf(first, name));
   process.kill(pidOf(first, 'guard'), 'SIGKILL');
   process.kill(first.pid, 'SIGKILL');
   await first.ended;
@@ -219,7 +278,7 @@ test('a given Redis is used, and left running at the end', async () => {
   await using redis = await startRedis();
   await using run = await start(folder.path, { redis: redis.url });
   await run.says(/^ready /m);
-  expect(names(run)).not.toContain('redis');
+  expect(names(run)).toEqual(['start', 'guard', 'gateway', 'worker-launcher']);
   process.kill(run.pid, 'SIGTERM');
   await run.ended;
   expect(await redis.client.ping()).toBe('PONG');
@@ -249,8 +308,8 @@ export PATH=/usr/local/bin:/usr/bin:/bin
 echo "$*" >> "\${0%/*}/asked"
 [ "$1" = run ] || exit 0
 port=$(echo "$*" | sed 's/.*-p 127.0.0.1:\\([0-9]*\\):6379.*/\\1/')
-sed -e "s/^port 6379$/port $port/" -e 's/^bind .*/bind 127.0.0.1/' > "\${0%/*}/settings"
-exec redis-server "\${0%/*}/settings"
+sed -e "s/^port 6379$/port $port/" -e 's/^bind .*/bind 127.0.0.1/' > "\${0%/*}/settings-$port"
+exec redis-server "\${0%/*}/settings-$port"
 `;
 
 test('without a server and not able to install one, Redis is a container, which is removed at the end', async () => {
@@ -264,8 +323,8 @@ test('without a server and not able to install one, Redis is a container, which 
   process.kill(run.pid, 'SIGTERM');
   expect(await run.ended).toMatchObject({ code: 0 });
   const asked = readFileSync(join(path, 'asked'), 'utf8').trim().split('\n');
-  expect(asked.map((line) => line.split(' ')[0])).toEqual(['info', 'rm', 'run', 'rm']);
-  expect(asked.at(-1)).toMatch(/^rm -f penstock-redis-[0-9a-f]{12}$/);
+  expect(asked.map((line) => line.split(' ')[0])).toEqual(['info', 'rm', 'run', 'rm', 'run', 'rm']);
+  expect(asked.at(-1)).toMatch(/^rm -f penstock-redis-[0-9a-f]{12} penstock-reply-redis-[0-9a-f]{12}$/);
 });
 
 test('logs of a program hold both of its streams', async () => {

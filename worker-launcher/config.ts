@@ -52,7 +52,7 @@ const Settings = z.object({
   WORKER_GPU_MEMORY_UTILIZATION: z.coerce.number().gt(0).lte(1).optional(),
   /** CPU threads of an engine (`OMP_NUM_THREADS`); default: left to vLLM */
   WORKER_ENGINE_CPUS: setting.count.optional(),
-  /** port of the first engine on loopback, further ones take the next; default: any free one at each start */
+  /** TCP port of the first engine on loopback, further ones take the next; default: none, engines listen on unix sockets in WORKER_STATE_DIR */
   WORKER_ENGINE_PORT: setting.port.optional(),
   /** engine processes; default: one for each group of GPUs, one without GPUs */
   WORKER_ENGINES: setting.count.optional(),
@@ -68,7 +68,7 @@ const Settings = z.object({
   WORKER_NODE: z.string().default(hostname()),
   /** the pool that it belongs to */
   WORKER_POOL: z.string().default('default'),
-  /** where the process groups of running engines are noted, for the sweep of the next start */
+  /** folder for this user alone: the engines' sockets, and notes of their process groups for the sweep of the next start */
   WORKER_STATE_DIR: z.string().default(join(tmpdir(), 'penstock-worker')),
   /** from spawn to ready; an engine that takes longer is killed and started anew */
   WORKER_START_TIMEOUT_MS: setting.milliseconds.default(900_000),

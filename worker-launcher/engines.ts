@@ -1,8 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import type { ModelCard } from '#contract/model-card';
+import { NO_PORT } from '#contract/registry';
 import type { Log } from '#runtime/log';
 import type { WorkerConfig } from './config.ts';
 import type { Dispatchers } from './dispatchers.ts';
+import { engineAddress, type EngineAddress } from './engine/address.ts';
 import { dispensable, engineCommand } from './engine/command.ts';
 import { exportMetrics } from './engine/exported-metrics.ts';
 import type { EngineLedger } from './engine/ledger.ts';
@@ -37,6 +39,8 @@ export interface EnginesDeps {
 /** A new engine that fails this often does not come up by itself. */
 const STARTS_OF_A_CHANGE = 3;
 const LOOK_EVERY_MS = 100;
+/** Where it does not matter. */
+const ANY_ADDRESS: EngineAddress = { port: 1 };
 const PROBES = { healthMs: 5_000, canaryMs: 60_000 } as const;
 const SIMULATOR = fileURLToPath(new URL('./simulator/main.js', import.meta.url));
 
@@ -115,7 +119,7 @@ export class Engines {
 
   /** All that decides how an engine starts, to be compared. */
   #startOf({ gpus }: EnginePlan['engines'][number], serving: Serving): string {
-    const { file, argv } = this.#command(0, gpus, serving);
+    const { file, argv } = this.#command(ANY_ADDRESS, gpus, serving);
     return JSON.stringify([file, argv, gpus, serving.plan.slots]);
   }
 
@@ -160,6 +164,7 @@ export class Engines {
   #supervise({ id, gpus, port }: EnginePlan['engines'][number], serving: Serving): EngineSupervisor {
     const { config, ledger, dispatchers, onRestart, log } = this.#deps;
     const { card, plan } = serving;
+    const address = engineAddress(config.WORKER_STATE_DIR, id, port ?? undefined);
     return new EngineSupervisor({
       id,
       model: card.name,
@@ -169,8 +174,8 @@ export class Engines {
       limits: limitsFrom(config),
       stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpus.length === 0),
       probes: PROBES,
-      port: port ?? undefined,
-      command: (at) => this.#command(at, gpus, serving),
+      address,
+      command: () => this.#command(address, gpus, serving),
       adapt: (lines) => {
         const flags = dispensable(lines).filter((flag) => !this.#without.has(flag));
         for (const flag of flags) this.#without.add(flag);
@@ -182,19 +187,18 @@ export class Engines {
         const { text, image } = dispatchers.inFlight(id);
         return text + image;
       },
-      onChange: ({ model, pid, port: at, state, slots }) => {
-        if (at !== undefined) dispatchers.update({ id, model, pid, port: at, state, slots });
-      },
+      onChange: ({ model, pid, state, slots }) =>
+        dispatchers.update({ id, model, pid, port: NO_PORT, ...address, state, slots }),
       onRestart,
     });
   }
 
-  #command(port: number, gpus: readonly string[], { card, plan }: Serving): ReturnType<typeof engineCommand> {
+  #command(address: EngineAddress, gpus: readonly string[], { card, plan }: Serving): ReturnType<typeof engineCommand> {
     const { config, env } = this.#deps;
     return engineCommand(card, {
       kind: plan.kind,
       simulatorPath: SIMULATOR,
-      port,
+      address,
       slots: plan.slots,
       weights: config.WORKER_WEIGHTS,
       extraArgs: config.WORKER_ENGINE_ARGS.split(/\s+/).filter((arg) => arg !== ''),
@@ -215,7 +219,7 @@ export class Engines {
     if (weights.problem !== null) return;
     const revision = config.WORKER_WEIGHTS === undefined ? card.engine.revision : undefined;
     this.#download = downloadWeights(
-      { name: weights.name, revision, env: this.#command(0, [], this.#serving).env },
+      { name: weights.name, revision, env: this.#command(ANY_ADDRESS, [], this.#serving).env },
       (line) => {
         const stage = stageIn(line);
         if (stage === undefined || stage === this.#downloadStage) return;

@@ -7,8 +7,11 @@ export interface LauncherStatus {
   readonly model: string;
   readonly engine: 'vllm' | 'simulator';
   readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
-  readonly engines: readonly (Omit<EngineReport, 'port'> & {
+  readonly engines: readonly (Omit<EngineReport, 'port' | 'socket'> & {
+    /** on loopback; null: it listens on its socket */
     readonly port: number | null;
+    /** unix socket; null: it listens on its port */
+    readonly socket: string | null;
     /** UUIDs */
     readonly gpus: readonly string[];
     readonly restarts: number;

@@ -8,6 +8,7 @@ import { redisTargets } from '#runtime/redis-target';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './dispatchers.ts';
+import { engineAddress } from './engine/address.ts';
 import { EngineLedger } from './engine/ledger.ts';
 import type { CrashReason } from './engine/state.ts';
 import { planEngines, type EnginePlan } from './engine-plan.ts';
@@ -49,6 +50,8 @@ async function launch(): Promise<void> {
   const readCard = (): ModelCard =>
     chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
   const card = readCard();
+  // At once, in place of a failure of each engine.
+  engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
   await requireRedis(config, log);
   // Before the machine is looked at: what a former launcher left holds its GPUs.
@@ -78,10 +81,11 @@ async function launch(): Promise<void> {
     model: card.name,
     engine: plan.kind,
     dispatchers: dispatchers.processes,
-    engines: engines.views.map((view) => ({
+    engines: engines.views.map(({ address, ...view }) => ({
       ...view,
+      port: 'port' in address ? address.port : null,
+      socket: 'socket' in address ? address.socket : null,
       gpus: engines.gpusOf(view.id),
-      port: view.port ?? null,
       lastFailure: view.lastFailure ?? null,
       lastCause: view.lastCause ?? null,
       stage: view.stage ?? null,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 export const ENGINE_STATES = ['starting', 'warming', 'ready', 'suspect', 'draining', 'backoff', 'stopped'] as const;
+export const NO_PORT = 1;
 const room = z.object({ text: z.number().int().nonnegative(), image: z.number().int().nonnegative() });
 
 export const EngineReport = z.object({
@@ -8,7 +9,10 @@ export const EngineReport = z.object({
   id: z.string(),
   model: z.string(),
   pid: z.number().int().positive().nullable(),
+  /** on loopback; `NO_PORT` for an engine that listens on a socket, as readers of earlier releases want a number */
   port: z.number().int().positive(),
+  /** its unix socket, a path on its node; earlier writers lack it, and so does an engine that listens on its port */
+  socket: z.string().exactOptional(),
   state: z.enum(ENGINE_STATES),
   slots: room,
   inFlight: room,

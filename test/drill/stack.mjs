@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { freePort } from '#runtime/free-port';
 import { ROOT, endProgram, known, lives, sendSignal, startProgram, until } from './processes.mjs';
+import { askEngine, setFaults } from '../support/engine-request.mjs';
 import { RedisServer } from './redis-server.mjs';
 
 const room = z.object({ text: z.number(), image: z.number() });
@@ -18,6 +19,8 @@ const LauncherStatus = z.object({
       id: z.string(),
       pid: z.number().nullable(),
       port: z.number().nullable(),
+      // Launchers of earlier releases have none.
+      socket: z.string().nullable().default(null),
       state: z.string(),
       inFlight: room,
     }),
@@ -155,12 +158,8 @@ export class Stack {
   }
 
   /** Switches faults of an engine on, or all off with `null`. @param {EngineStatus} engine @param {object | null} faults */
-  async fault({ port }, faults) {
-    const body =
-      faults === null ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(faults) };
-    const method = faults === null ? 'DELETE' : 'POST';
-    const answer = await fetch(`http://127.0.0.1:${port}/sim/faults`, { method, ...body });
-    if (!answer.ok) throw new Error(`the simulator refused ${JSON.stringify(faults)}: ${await answer.text()}`);
+  async fault(engine, faults) {
+    await setFaults(engine, faults);
   }
 
   /** What is still held anywhere, in words; empty when all is quiet. @returns {Promise<string>} */
@@ -169,10 +168,11 @@ export class Stack {
       const { openRequests } = GatewayStatus.parse(await (await fetch(`${internalUrl}/status`)).json());
       if (openRequests > 0) return `${openRequests} open requests in a gateway`;
     }
-    for (const { id, inFlight, port, state } of await this.engines()) {
+    for (const engine of await this.engines()) {
+      const { id, inFlight, state } = engine;
       if (inFlight.text + inFlight.image > 0) return `slots of ${id}: ${JSON.stringify(inFlight)}`;
       if (state !== 'ready') continue;
-      const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      const page = await (await askEngine(engine, '/metrics')).text();
       const lines = [...page.matchAll(/^vllm:num_requests_(?:running|waiting)\{.*\} (?!0(?:\.0)?$).*$/gm)];
       if (lines[0] !== undefined) return `${id}: ${lines[0][0]}`;
     }

@@ -16,7 +16,7 @@ test(
   async () => {
     await using stack = await engine.start(GPU_LIMITS);
     const entry = async () => (await stack.status()).workers[0]?.engines[0];
-    const { pid, port } = (await entry()) ?? { pid: null, port: 0 };
+    const { pid = null, ...address } = (await entry()) ?? {};
     if (pid === null) throw new Error('a ready engine has a process');
     const stream = startStream(`${stack.url}/v1/chat/completions`, {
       model: 'Phi-3-vision-128k-instruct',
@@ -28,7 +28,7 @@ test(
       ...engine.ordinaryWords,
     });
     await stream.begun;
-    await engine.freeze(port, pid);
+    await engine.freeze(address, pid);
     const frozenAt = performance.now();
     const seconds = (): string => ((performance.now() - frozenAt) / 1_000).toFixed(1);
     await eventually('out of dispatch', async () => (await entry())?.state !== 'ready', OUT_WITHIN_MS);

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
+import { setFaults } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
 import { png } from '../support/pictures.ts';
 import { postJson } from '../support/post.ts';
@@ -29,10 +30,7 @@ afterAll(async () => {
 });
 
 async function engineFault(faults: object | undefined): Promise<void> {
-  const port = (await stack.status()).workers[0]?.engines[0]?.port;
-  const url = `http://127.0.0.1:${String(port)}/sim/faults`;
-  if (faults === undefined) await fetch(url, { method: 'DELETE' });
-  else await postJson(url, faults);
+  await setFaults((await stack.status()).workers[0]?.engines[0] ?? {}, faults ?? null);
 }
 
 test('OpenAI SDK: a text is answered, as long as was allowed, with usage', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { Answer, Refusal, post } from '../support/chat-client.ts';
+import { askEngine } from '../support/engine-request.mjs';
 import { png } from '../support/pictures.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
@@ -45,8 +46,8 @@ async function finished(): Promise<Record<string, number>> {
   for (const { model, engines } of (await stack.status()).workers.flatMap(({ engines }) =>
     engines.map((engine) => ({ model: engine.model, engines: [engine] })),
   ))
-    for (const { port } of engines) {
-      const page = await (await fetch(`http://127.0.0.1:${String(port)}/metrics`)).text();
+    for (const engine of engines) {
+      const page = await (await askEngine(engine, '/metrics')).text();
       const lines = page.split('\n').filter((line) => line.startsWith('vllm:request_success_total{'));
       const sum = lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
       counts[model] = (counts[model] ?? 0) + sum;

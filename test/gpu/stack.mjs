@@ -96,6 +96,8 @@ export class Stack {
       WORKER_INTERNAL_PORT: String(internal),
       WORKER_ENGINE: this.#options.engine,
       WORKER_ENGINES: String(engines),
+      // The load without Penstock goes to the engines themselves.
+      WORKER_ENGINE_PORT: String(await freePort()),
       WORKER_STATE_DIR: join(this.#folder, 'worker'),
       NODE_ENV: 'production',
       ...this.#options.workerEnv,

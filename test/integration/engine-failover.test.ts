@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
+import { setFaults } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
@@ -26,11 +27,7 @@ test('with its default times: a frozen engine is out of dispatch in 10 s and rep
   const [frozen] = await enginesOf(stack);
   const answers = Promise.all(Array.from({ length: 12 }, (_, n) => ask(stack, n)));
   await eventually('work on both', async () => (await enginesOf(stack)).every(({ inFlight }) => inFlight.text > 0));
-  await fetch(`http://127.0.0.1:${String(frozen?.port)}/sim/faults`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: '{"freeze-core": true}',
-  });
+  await setFaults(frozen ?? {}, { 'freeze-core': true });
   const since = performance.now();
   const now = async () => (await enginesOf(stack)).find(({ id }) => id === frozen?.id);
   await eventually('doubt', async () => (await now())?.state === 'suspect', 15_000);

@@ -50,7 +50,9 @@ test.each([
   );
   const pid = before.pid ?? 0;
   await eventually('a note of its memory', () =>
-    readdirSync(notes).some((name) => readFileSync(join(notes, name), 'utf8').includes(memory.path)),
+    readdirSync(notes).some(
+      (name) => name.endsWith('.json') && readFileSync(join(notes, name), 'utf8').includes(memory.path),
+    ),
   );
   if (state === 'suspect') process.kill(pid, 'SIGSTOP');
   if (state === 'draining') launcher.child.kill('SIGTERM');
@@ -58,6 +60,7 @@ test.each([
   launcher.child.kill('SIGKILL');
   await eventually('the end of its group', () => groupMembers(pid).length === 0);
   await eventually('the end of its memory', () => !existsSync(memory.path));
+  await eventually('the end of its socket', () => readdirSync(notes).every((name) => !name.endsWith('.sock')));
   expect(groupMembers(pid)).toEqual([]);
   rmSync(folder, { recursive: true, force: true });
 });

@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { keys } from '#contract/keys';
 import { WorkerReport } from '#contract/registry';
@@ -6,6 +7,7 @@ import { eventually } from '../support/eventually.ts';
 import { lives, startLauncher } from '../support/launcher.ts';
 import { freePort } from '#runtime/free-port';
 import { startRedis, type TestRedis } from '../support/redis.ts';
+import { temporaryFolder } from '../support/start-process.ts';
 
 let redis: TestRedis;
 beforeAll(async () => {
@@ -85,12 +87,21 @@ test('the process that started the launcher is gone: all is over within eight se
 test('a mistake ends the launcher with one sentence', async () => {
   const taken = String(new URL(redis.url).port);
   const free = await freePort();
+  using open = temporaryFolder();
+  chmodSync(open.path, 0o755);
   const cases: [Record<string, string>, string, string][] = [
     [{ WORKER_ENGINES: 'many', WORKER_NONSENSE: '1' }, redis.url, 'WORKER_NONSENSE: unknown setting'],
     [{ WORKER_MODEL: 'nobody' }, redis.url, 'set WORKER_MODEL to one of the model cards: Phi-3-vision-128k-instruct'],
     [{ WORKER_INTERNAL_PORT: taken }, redis.url, `port ${taken} of 127.0.0.1 (WORKER_INTERNAL_PORT) is in use`],
     [{}, `redis://127.0.0.1:${String(free)}`, `Redis at 127.0.0.1:${String(free)} does not serve us`],
     [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, '/nowhere'],
+    // N13: the folder of the sockets
+    [
+      { WORKER_STATE_DIR: `/tmp/${'x'.repeat(100)}` },
+      redis.url,
+      'Set WORKER_STATE_DIR to a folder with a shorter path',
+    ],
+    [{ WORKER_STATE_DIR: open.path }, redis.url, `other users can enter the folder ${open.path} (WORKER_STATE_DIR)`],
   ];
   for (const [env, url, sentence] of cases) {
     await using launcher = await startLauncher(url, env);

@@ -13,7 +13,7 @@ test('an engine is in service only after it generated a real token', async () =>
   await engine.page('/warm');
   const view = await engine.until('ready');
   expect(view.pid).not.toBeNull();
-  expect(view.port).toBeGreaterThan(0);
+  expect(view.address).toEqual({ socket: engine.socket });
 });
 
 test('a killed engine process: what it leaves behind is cleared away, and a new one takes its place', async () => {
@@ -48,9 +48,9 @@ test('an engine that ends by itself with code 0 has crashed', async () => {
 test('a start that fails is tried again, and its reason is quoted', async () => {
   let tries = 0;
   await using engine = await supervise({
-    command: (port) => {
+    command: (socket) => {
       tries += 1;
-      return fakeVllm(port, tries < 3 ? ['--fail', 'ValueError: the context is too long', '1'] : []);
+      return fakeVllm(socket, tries < 3 ? ['--fail', 'ValueError: the context is too long', '1'] : []);
     },
   });
   const view = await engine.until('ready');

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
+import { askEngine, setFaults } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
 import { either } from '../support/full-length.ts';
 import { supervise, type Supervised } from '../support/supervised.ts';
@@ -15,9 +16,9 @@ const SATURATED_MS = either(600_000, 5 * STALL.hangMs);
 
 function simulated(): Promise<Supervised> {
   return supervise({
-    command: (port) => ({
+    command: (socket) => ({
       file: process.execPath,
-      argv: [SIMULATOR, 'serve', 'm', '--served-model-name', 'some-model', '--port', String(port)],
+      argv: [SIMULATOR, 'serve', 'm', '--served-model-name', 'some-model', '--uds', socket],
       env: { PATH: '/usr/bin:/bin', PENSTOCK_SIM_ITL_MS: '20' },
     }),
     limits: { probes: 3 },
@@ -25,17 +26,14 @@ function simulated(): Promise<Supervised> {
   });
 }
 
-const urlOf = (engine: Supervised): string => `http://127.0.0.1:${String(engine.supervisor.view.port)}`;
-
 async function fault(engine: Supervised, faults: Record<string, boolean | null>): Promise<void> {
-  const body = JSON.stringify(faults);
-  await fetch(`${urlOf(engine)}/sim/faults`, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+  await setFaults(engine, faults);
 }
 
-function ask(engine: Supervised, change: object = {}): Promise<Response> {
+function ask(engine: Supervised, change: object = {}): ReturnType<typeof askEngine> {
   const body = { model: 'some-model', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 10_000, ...change };
   const headers = { 'content-type': 'application/json' };
-  return fetch(`${urlOf(engine)}/v1/chat/completions`, { method: 'POST', headers, body: JSON.stringify(body) });
+  return askEngine(engine, '/v1/chat/completions', { method: 'POST', headers, body: JSON.stringify(body) });
 }
 
 test.each(['freeze-decode', 'freeze-core'])(

@@ -1,4 +1,4 @@
-// An engine for tests of its supervisor: speaks /health and chat, and misbehaves on demand.
+// An engine for tests of its supervisor: speaks /health and chat on --uds SOCKET or --port N, and misbehaves on demand.
 //   --fail TEXT CODE   writes TEXT to stderr and ends with CODE instead of listening
 //   --with-core        starts a child in the same group that ignores SIGTERM, as vLLM's engine core outlives its parent
 //   --ignore-term      does not end on SIGTERM
@@ -37,11 +37,13 @@ if (argv.includes('--fail')) {
     '/core': () => [200, String(core?.pid)],
     '/exit': () => process.exit(0),
   };
-  createServer((req, res) => {
+  const server = createServer((req, res) => {
     req.resume();
     req.on('end', () => {
       const answer = routes[req.url ?? '']?.();
       if (answer !== undefined) res.writeHead(answer[0]).end(answer[1]);
     });
-  }).listen(Number(after('--port', 1)), '127.0.0.1');
+  });
+  if (argv.includes('--uds')) server.listen(after('--uds', 1));
+  else server.listen(Number(after('--port', 1)), '127.0.0.1');
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WorkerReport } from '#contract/registry';
+import { askEngine } from './engine-request.mjs';
 import { eventually } from './eventually.ts';
 import { freePort } from '#runtime/free-port';
 import { startRedis, type TestRedis } from './redis.ts';
@@ -113,8 +114,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     engineMetric: async (name) => {
       let sum = 0;
       for (const worker of (await stack.status()).workers)
-        for (const engine of worker.engines)
-          sum += sumOf(await (await fetch(`http://127.0.0.1:${String(engine.port)}/metrics`)).text(), name);
+        for (const engine of worker.engines) sum += sumOf(await (await askEngine(engine, '/metrics')).text(), name);
       return sum;
     },
     startLauncher,

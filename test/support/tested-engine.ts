@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
-import { post } from './chat-client.ts';
+import { setFaults } from './engine-request.mjs';
 import { startStack, type Stack } from './stack.ts';
 
 const Settings = z.object({
@@ -27,8 +27,8 @@ export interface TestedEngine {
    * @param workerEnv further settings of the launcher
    */
   start(workerEnv?: Readonly<Record<string, string>>): Promise<Stack>;
-  /** Its core makes no step from here on, while its API server goes on answering. @param port and leader of its group */
-  freeze(port: number, leader: number): Promise<void>;
+  /** Its core makes no step from here on, while its API server goes on answering. @param leader of its group */
+  freeze(engine: { readonly socket?: string | undefined }, leader: number): Promise<void>;
 }
 
 /** Few, so that a test fills them; further requests wait in our queue. */
@@ -63,9 +63,9 @@ export function testedEngine(): TestedEngine {
     answerWithinMs,
     startWithinMs,
     ordinaryWords: real ? { allowed_token_ids: wholeWords(weights) } : {},
-    freeze: async (port, leader) => {
+    freeze: async (engine, leader) => {
       if (real) process.kill(corePid(leader), 'SIGSTOP');
-      else await post(`http://127.0.0.1:${String(port)}/sim/faults`, { 'freeze-core': true });
+      else await setFaults(engine, { 'freeze-core': true });
     },
     start: async (workerEnv = {}) => {
       const startedAt = performance.now();

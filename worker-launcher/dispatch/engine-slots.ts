@@ -1,7 +1,8 @@
-import { Pool } from 'undici';
+import type { Pool } from 'undici';
 import type { Kind } from '#contract/job';
 import type { EngineReport } from '#contract/registry';
-import type { EngineEntry } from './link.ts';
+import { connectTo, sameAddress } from '../engine/address.ts';
+import { addressOf, type EngineEntry } from './link.ts';
 
 /** A place on an engine, held by one attempt. */
 export interface Slot {
@@ -32,7 +33,7 @@ export class EngineSlots {
     for (const [id, engine] of this.#engines) if (!kept.has(id)) this.#drop(id, engine);
     for (const entry of entries) {
       const known = this.#engines.get(entry.id);
-      if (known?.entry.pid === entry.pid && known.entry.port === entry.port) {
+      if (known?.entry.pid === entry.pid && sameAddress(addressOf(known.entry), addressOf(entry))) {
         known.entry = entry;
         continue;
       }
@@ -100,7 +101,7 @@ const load1 = (inFlight: number, slots: number): number => (slots === 0 ? 0 : in
 
 /** Idle connections are closed before the engine closes them: vLLM's keep-alive is 5 s unless it was raised. */
 function connect(entry: EngineEntry): Pool {
-  return new Pool(`http://127.0.0.1:${String(entry.port)}`, {
+  return connectTo(addressOf(entry), {
     connections: entry.slots.text + entry.slots.image,
     pipelining: 1,
     keepAliveTimeout: 4_000,

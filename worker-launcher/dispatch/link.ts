@@ -1,11 +1,17 @@
 import { z } from 'zod';
 import { EngineReport } from '#contract/registry';
+import type { EngineAddress } from '../engine/address.ts';
 
 /** The IPC channel between the launcher and its dispatcher processes; both sides parse what arrives. */
 
 /** What the launcher knows of an engine; the dispatcher adds what is in flight. */
 export const EngineEntry = EngineReport.omit({ inFlight: true });
 export type EngineEntry = z.infer<typeof EngineEntry>;
+
+/** Where the engine of an entry listens. */
+export function addressOf({ socket, port }: EngineEntry): EngineAddress {
+  return socket === undefined ? { port } : { socket };
+}
 
 export const ToDispatcher = z.discriminatedUnion('type', [
   /** the engines of this dispatcher, whole, at every change */

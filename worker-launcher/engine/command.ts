@@ -1,4 +1,5 @@
 import type { ModelCard } from '#contract/model-card';
+import type { EngineAddress } from './address.ts';
 
 export type EngineKind = 'vllm' | 'simulator';
 
@@ -12,7 +13,7 @@ export interface CommandOptions {
   readonly kind: EngineKind;
   /** script of the simulator, run by this Node */
   readonly simulatorPath: string;
-  readonly port: number;
+  readonly address: EngineAddress;
   /** what the engine may work on at a time: its own sequence limit, so that waiting happens in our queue */
   readonly slots: { readonly text: number; readonly image: number };
   /** folder or hub name in place of the card's; the card's revision does not belong to it */
@@ -46,7 +47,7 @@ const OPTIONAL = {
 
 /**
  * How one engine is started: vLLM and the simulator get the same arguments (source: `vllm serve`, 0.24 to 0.33, which
- * spell these alike). It listens on loopback only and needs no key.
+ * spell these alike). It needs no key: nobody else can enter the folder of its socket.
  */
 export function engineCommand(card: ModelCard, options: CommandOptions): EngineCommand {
   const serve = [
@@ -55,10 +56,7 @@ export function engineCommand(card: ModelCard, options: CommandOptions): EngineC
     '--served-model-name',
     card.name,
     ...card.aliases,
-    '--host',
-    '127.0.0.1',
-    '--port',
-    String(options.port),
+    ...addressArgs(options.address),
     '--max-model-len',
     String(options.maxModelLen ?? card.limits.context_tokens),
     '--max-num-seqs',
@@ -86,6 +84,10 @@ export function dispensable(lines: readonly string[]): string[] {
     .findLast((found) => found !== undefined);
   const flags = (refused ?? '').split(/\s+/).filter((word) => word.startsWith('--'));
   return flags.every((flag) => flag in OPTIONAL) ? flags : [];
+}
+
+function addressArgs(address: EngineAddress): string[] {
+  return 'socket' in address ? ['--uds', address.socket] : ['--host', '127.0.0.1', '--port', String(address.port)];
 }
 
 function gpuArgs({ tensorParallel = 1, gpuMemoryUtilization }: CommandOptions): string[] {

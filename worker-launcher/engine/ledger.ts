@@ -33,12 +33,18 @@ export class EngineLedger {
   readonly #log: Log;
   readonly #engines = new Map<string, Note['engines'][number]>();
 
-  /** @throws Error in one sentence when the folder cannot be made or belongs to another user */
+  /** @throws Error in one sentence when the folder cannot be made, or others own it or can enter it */
   constructor(folder: string, log: Log) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     // What is read there ends processes: nobody else may write it.
-    if (process.getuid !== undefined && statSync(folder).uid !== process.getuid())
+    const { uid, mode } = statSync(folder);
+    if (process.getuid !== undefined && uid !== process.getuid())
       throw new Error(`the folder ${folder} (WORKER_STATE_DIR) belongs to another user`);
+    // Whoever can enter it can call the engines, without a key.
+    if ((mode & 0o077) !== 0)
+      throw new Error(
+        `other users can enter the folder ${folder} (WORKER_STATE_DIR), where the sockets of the engines are (its mode is ${(mode & 0o777).toString(8)}): run chmod 700 on it, or name a folder that is not there yet`,
+      );
     this.#folder = folder;
     this.#log = log;
     this.#file = join(folder, `engines-${String(process.pid)}.json`);

@@ -3,9 +3,10 @@ import { groupMembers } from './process-group.ts';
 
 /**
  * What a killed vLLM leaves on the machine: segments of shared memory, which fill a small `/dev/shm` until no worker
- * starts, and the rendezvous file of its workers. Other files, such as weights that were put into `/dev/shm`, are not ours.
+ * starts, the rendezvous file of its workers, and its socket. Other files, such as weights that were put into `/dev/shm`, are not ours.
  */
 const SHARED_MEMORY = /^\/dev\/shm\/(?:psm_|nccl-)[^/\s]+$/;
+const SOCKET = /^\/(?:[^/\0\n]+\/)*engine-\d+\.\d+\.sock$/;
 const RENDEZVOUS = /^\/(?:[^/\0\n]+\/)*vllm_dist_[0-9a-f]{8,}$/;
 
 /** Segments of shared memory that the living processes of a group have mapped. Source: proc(5), `maps`. */
@@ -38,12 +39,13 @@ export function clearLeftovers(paths: Iterable<string>): string[] {
 }
 
 function isLeftover(path: string): boolean {
-  return SHARED_MEMORY.test(path) || RENDEZVOUS.test(path);
+  return SHARED_MEMORY.test(path) || RENDEZVOUS.test(path) || SOCKET.test(path);
 }
 
 function isOurs(path: string): boolean {
   const fact = lstatSync(path, { throwIfNoEntry: false });
-  return fact?.isFile() === true && (process.getuid === undefined || fact.uid === process.getuid());
+  const isExpected = SOCKET.test(path) ? fact?.isSocket() : fact?.isFile();
+  return fact !== undefined && isExpected === true && (process.getuid === undefined || fact.uid === process.getuid());
 }
 
 function mappedBy(pid: number): string[] {

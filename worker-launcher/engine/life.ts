@@ -1,4 +1,5 @@
 import type { Log } from '#runtime/log';
+import { clearSocket, type EngineAddress } from './address.ts';
 import type { EngineCommand } from './command.ts';
 import { startGuard, type Guard } from './guard.ts';
 import { clearLeftovers, rendezvousIn, sharedMemoryOf } from './leftovers.ts';
@@ -10,7 +11,7 @@ import { groupGone, signalGroup, signalProcess } from './process-group.ts';
 export interface LifeDeps {
   readonly id: string;
   readonly model: string;
-  readonly port: number;
+  readonly address: EngineAddress;
   readonly command: EngineCommand;
   readonly probes: ProbeTimes;
   readonly ledger: EngineLedger;
@@ -40,9 +41,10 @@ export class EngineLife {
   /** its leading process ended: the number may soon be another's, so nothing is signalled any more */
   ended = false;
 
-  /** Spawns it. @throws what `spawn` throws */
+  /** Spawns it. @throws what `spawn` throws; Error when something else stands where its socket is to be */
   constructor(deps: LifeDeps) {
     this.#deps = deps;
+    clearSocket(deps.address);
     this.#guard = startGuard();
     try {
       this.#process = startProcess(deps.command, (line) => this.#take(line));
@@ -51,7 +53,8 @@ export class EngineLife {
       this.#guard.release();
       throw cause;
     }
-    this.probe = new EngineProbe(deps.port, deps.model, deps.probes);
+    this.probe = new EngineProbe(deps.address, deps.model, deps.probes);
+    if ('socket' in deps.address) this.#remember(deps.address.socket);
     this.note();
   }
 

@@ -1,4 +1,5 @@
-import { Pool } from 'undici';
+import type { Pool } from 'undici';
+import { connectTo, type EngineAddress } from './address.ts';
 import type { EngineEvent } from './state.ts';
 
 /** `event` is absent when the answer says nothing for or against the engine. */
@@ -18,8 +19,8 @@ export class EngineProbe {
   readonly #model: string;
   readonly #times: ProbeTimes;
 
-  constructor(port: number, model: string, times: ProbeTimes) {
-    this.#pool = new Pool(`http://127.0.0.1:${String(port)}`, { connections: 4, keepAliveTimeout: 4_000 });
+  constructor(address: EngineAddress, model: string, times: ProbeTimes) {
+    this.#pool = connectTo(address, { connections: 4, keepAliveTimeout: 4_000 });
     this.#model = model;
     this.#times = times;
   }

@@ -18,6 +18,12 @@ interface Row {
 /** In this order: a cause stands before what it leads to. `$1` is what the line itself says. */
 const ROWS: readonly Row[] = [
   {
+    cause: 'no_unix_sockets',
+    line: /unrecognized arguments:.*--uds/,
+    sentence: 'this vLLM does not listen on unix sockets (--uds)',
+    next: 'install vLLM 0.24 or newer, or set WORKER_ENGINE_PORT; it is not tried again',
+  },
+  {
     cause: 'bad_flag',
     line: /unrecognized arguments: (.+)|error: (argument .+)|(invalid choice: .+|expected one argument.*)/,
     sentence: 'vLLM does not take an argument: $1',
@@ -26,8 +32,8 @@ const ROWS: readonly Row[] = [
   {
     cause: 'port_taken',
     line: /Address already in use|EADDRINUSE/,
-    sentence: 'its port was taken by another program between the choice and the start',
-    next: 'nothing to do: another port is chosen for the next start',
+    sentence: 'another program has its port',
+    next: 'set WORKER_ENGINE_PORT to another port, or leave it out: engines then listen on unix sockets',
   },
   {
     cause: 'driver_too_old',

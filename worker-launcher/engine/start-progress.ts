@@ -13,7 +13,7 @@ const STAGES: readonly (readonly [RegExp, string])[] = [
   [/Capturing CUDA graphs.*?(\d+)%/, 'capturing graphs, $1 %'],
   [/Graph capturing finished/, 'graphs captured'],
   [/init engine .* took/, 'engine core ready'],
-  [/Starting vLLM server on/, 'opening its port'],
+  [/Starting vLLM server on/, 'opening its socket or port'],
   [/Application startup complete/, 'generating a first token'],
 ];
 

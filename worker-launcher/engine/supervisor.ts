@@ -1,7 +1,7 @@
 import type { EngineReport } from '#contract/registry';
 import { monotonic, type Clock } from '#runtime/clock';
-import { freePort } from '#runtime/free-port';
 import type { Log } from '#runtime/log';
+import type { EngineAddress } from './address.ts';
 import type { EngineCommand } from './command.ts';
 import type { EngineLedger } from './ledger.ts';
 import { EngineLife, type LifeEnd } from './life.ts';
@@ -21,9 +21,8 @@ import {
 import { EngineWatch, type StallLimits } from './watch.ts';
 
 /** What others may know of an engine at any time. */
-export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port'> {
-  /** chosen anew for each start; absent before the first */
-  readonly port: number | undefined;
+export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port' | 'socket'> {
+  readonly address: EngineAddress;
   readonly restarts: number;
   /** why it last failed, in a sentence; absent if it never did */
   readonly lastFailure: string | undefined;
@@ -38,9 +37,9 @@ export interface SupervisorDeps {
   readonly id: string;
   readonly model: string;
   readonly slots: EngineReport['slots'];
-  readonly command: (port: number) => EngineCommand;
-  /** the same for each start; absent: any free one */
-  readonly port?: number | undefined;
+  readonly address: EngineAddress;
+  /** for the next start */
+  readonly command: () => EngineCommand;
   /** it ended over its arguments: whether the next command does without what it refused */
   readonly adapt?: (lines: readonly string[]) => boolean;
   readonly limits: Limits;
@@ -78,7 +77,6 @@ export class EngineSupervisor {
   #limits: Limits;
   #state: EngineState = BEFORE_FIRST_START;
   #running: Running | undefined;
-  #port: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #restarts = 0;
   #lastFailure: string | undefined;
@@ -95,14 +93,14 @@ export class EngineSupervisor {
   }
 
   get view(): EngineView {
-    const { id, model, slots } = this.#deps;
+    const { id, model, slots, address } = this.#deps;
     const { kind } = this.#state;
     return {
       id,
       model,
       slots,
       state: kind,
-      port: this.#port,
+      address,
       pid: this.#running?.life.pid ?? null,
       restarts: this.#restarts,
       lastFailure: this.#lastFailure,
@@ -189,7 +187,7 @@ export class EngineSupervisor {
       this.#restarts += 1;
       onRestart(crashReason(before));
     }
-    const fields = { engine: this.#deps.id, state: after.kind, pid: this.view.pid, port: this.#port };
+    const fields = { engine: this.#deps.id, state: after.kind, pid: this.view.pid, ...this.#deps.address };
     if (!failed) log.info(fields, `engine ${after.kind}`);
     else {
       const loud = after.kind === 'stopped' || after.attempt >= LOUD_FROM_ATTEMPT;
@@ -208,8 +206,7 @@ export class EngineSupervisor {
   async #spawn(): Promise<void> {
     let end: EngineEvent = 'exit';
     try {
-      const port = this.#deps.port ?? (await freePort());
-      if (this.#state.kind === 'starting') end = await this.#run(port);
+      end = await this.#run();
     } catch (cause) {
       this.#lastFailure = `could not be started: ${String(cause)}`;
     }
@@ -217,13 +214,12 @@ export class EngineSupervisor {
   }
 
   /** One life of the process, from spawn until nothing of its group is left. */
-  async #run(port: number): Promise<EngineEvent> {
-    const { id, model, log, ledger, probes, command, onChange } = this.#deps;
+  async #run(): Promise<EngineEvent> {
+    const { id, model, log, address, ledger, probes, command, onChange } = this.#deps;
     this.#stage = undefined;
     const onLine = (line: string): void => this.#heard(line);
-    const life = new EngineLife({ id, model, port, command: command(port), probes, ledger, onLine, log });
+    const life = new EngineLife({ id, model, address, command: command(), probes, ledger, onLine, log });
     const watch = this.#watchOver(life);
-    this.#port = port;
     this.#running = { life, watch, probing: false, notedAt: this.#clock() };
     onChange(this.view);
     // With its leader's end it is at once out of dispatch, before the rest is cleared away.

@@ -11,7 +11,7 @@ export interface PlacementWishes {
   readonly text?: number | undefined;
   readonly image?: number | undefined;
   readonly cpus?: number | undefined;
-  /** port of the first engine; further ones take the next */
+  /** TCP port of the first engine; further ones take the next; absent: unix sockets */
   readonly port?: number | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface PlannedEngine {
   readonly id: string;
   /** UUIDs; none: no GPU is assigned */
   readonly gpus: readonly string[];
-  /** null: any free one, chosen at each start */
+  /** null: it listens on a unix socket */
   readonly port: number | null;
 }
 

@@ -45,7 +45,7 @@ function planLines(placement: Preflight['placement'], shape: Preflight['shape'])
   }
   for (const { id, gpus, port } of engines)
     lines.push(
-      `${id}: ${gpus.length === 0 ? 'no GPU' : gpus.join(', ')}, port ${port === null ? 'any free one' : String(port)}`,
+      `${id}: ${gpus.length === 0 ? 'no GPU' : gpus.join(', ')}, ${port === null ? 'unix socket' : `port ${String(port)}`}`,
     );
   return lines;
 }

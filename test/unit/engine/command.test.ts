@@ -7,7 +7,7 @@ const card = phi3Card();
 const options: CommandOptions = {
   kind: 'vllm',
   simulatorPath: '/app/dist/worker-launcher/simulator/main.js',
-  port: 4711,
+  address: { socket: '/run/penstock/engine-0.7.sock' },
   slots: { text: 256, image: 32 },
   extraArgs: [],
   env: {},
@@ -25,8 +25,7 @@ test('vLLM is started from the card: name and aliases, context, images, pinned c
   expect(file).toBe('vllm');
   expect(argv.slice(0, 2)).toEqual(['serve', card.engine.weights]);
   expect(valuesOf(argv, '--served-model-name')).toEqual([card.name, ...card.aliases]);
-  expect(valuesOf(argv, '--host')).toEqual(['127.0.0.1']);
-  expect(valuesOf(argv, '--port')).toEqual(['4711']);
+  expect(valuesOf(argv, '--uds')).toEqual(['/run/penstock/engine-0.7.sock']);
   expect(valuesOf(argv, '--max-model-len')).toEqual(['131072']);
   expect(valuesOf(argv, '--max-num-seqs')).toEqual(['288']);
   expect(valuesOf(argv, '--limit-mm-per-prompt')).toEqual(['{"image":1}']);
@@ -37,6 +36,16 @@ test('vLLM is started from the card: name and aliases, context, images, pinned c
   expect(valuesOf(argv, '--shutdown-timeout')).toEqual(['30']);
   expect(argv).toContain('--enable-prompt-tokens-details');
   expect(argv).toContain('--enable-request-id-headers');
+});
+
+test('N13: an engine has a TCP port only where one is asked for, on loopback', () => {
+  const socket = engineCommand(card, options).argv;
+  expect(socket).not.toContain('--port');
+  expect(socket).not.toContain('--host');
+  const { argv } = engineCommand(card, { ...options, address: { port: 4711 } });
+  expect(argv).not.toContain('--uds');
+  expect(valuesOf(argv, '--host')).toEqual(['127.0.0.1']);
+  expect(valuesOf(argv, '--port')).toEqual(['4711']);
 });
 
 test('the simulator gets the same arguments', () => {

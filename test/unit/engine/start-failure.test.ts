@@ -11,7 +11,7 @@ const LATE = [
 const CAUSES: Record<keyof typeof START_FAILURES, readonly [cause: string, said: RegExp] | undefined> = {
   'model-missing': ['weights_missing', /^the weights are not there, or not complete$/],
   'untrusted-code': ['untrusted_code', /the card does not allow it$/],
-  'port-busy': ['port_taken', /^its port was taken/],
+  'port-busy': ['port_taken', /^another program has its port/],
   'context-over-model': ['context_over_model', /^a context of 999999 tokens is more than the 131072\.0 /],
   'no-cache-memory': ['no_cache_memory', /no memory of the GPU for the KV cache$/],
   'cache-too-small': ['context_over_memory', /^one context of 131072 tokens needs 48\.00 GiB .* 12\.00 GiB are left/],

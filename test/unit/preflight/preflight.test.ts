@@ -143,7 +143,7 @@ test('the command prints table, arithmetic and plan, and its verdict is the exit
   expect(good.passes).toBe(true);
   expect(good.text).toContain('2 replicas, tensor parallel 1, --max-model-len 131072');
   expect(good.text).toContain('72.86 usable of 80 - 7.91 weights (measured) - 2.3 working = 62.65 for the KV cache');
-  expect(good.text).toContain('engine-1: GPU-00000001-a100, port any free one');
+  expect(good.text).toContain('engine-1: GPU-00000001-a100, unix socket');
   const bad = await preflightCommand({ ...asked, facts: `${MACHINES}/nc24ads.json` });
   expect(bad.passes).toBe(false);
   expect(bad.text).toMatch(/MISSING {2}vCPUs +24 +wanted 48/);

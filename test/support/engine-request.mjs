@@ -1,0 +1,28 @@
+// @ts-check
+import { Agent, fetch } from 'undici';
+
+/**
+ * Asks an engine itself, as its dispatcher does: over its unix socket, or on its port where it has no socket.
+ * @param {{ readonly socket?: string | null | undefined, readonly port?: number | null | undefined }} engine
+ * @param {string} path
+ * @param {import('undici').RequestInit} [init]
+ */
+export function askEngine({ socket, port }, path, init = {}) {
+  if (socket === undefined || socket === null) return fetch(`http://127.0.0.1:${String(port)}${path}`, init);
+  // Without keep-alive, so that nothing is to be closed.
+  const dispatcher = new Agent({ connect: { socketPath: socket }, pipelining: 0 });
+  return fetch(`http://localhost${path}`, { ...init, dispatcher });
+}
+
+/**
+ * Changes the faults of a simulator; null: all off.
+ * @param {Parameters<typeof askEngine>[0]} engine
+ * @param {object | null} faults
+ * @throws Error when it refuses them
+ */
+export async function setFaults(engine, faults) {
+  const change = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(faults) };
+  const answer = await askEngine(engine, '/sim/faults', faults === null ? { method: 'DELETE' } : change);
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`the simulator refused ${JSON.stringify(faults)}: ${text}`);
+}

@@ -49,6 +49,13 @@ function callerOf({ id, weight, caps, models, routes }: KeyEntry): Caller {
 }
 
 function isUnder(path: string, route: string): boolean {
-  const [asked, allowed] = [path, route].map((one) => one.replace(/\/+$/, ''));
-  return asked === allowed || (asked ?? '').startsWith(`${allowed ?? ''}/`);
+  const [asked, allowed] = [withoutLastSlashes(path), withoutLastSlashes(route)];
+  return asked === allowed || asked.startsWith(`${allowed}/`);
+}
+
+/** Not by a regular expression: on slashes without end it would take the square of their number. */
+function withoutLastSlashes(path: string): string {
+  let end = path.length;
+  while (path[end - 1] === '/') end -= 1;
+  return path.slice(0, end);
 }

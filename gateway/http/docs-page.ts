@@ -11,7 +11,7 @@ const CACHED = { maxAge: '1d' };
 
 /** Its styles are written into elements, its icons into data URIs; everything else is refused by the browser. */
 const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'";
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 const PAGE = `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Penstock</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/${FILES[0] ?? ''}"></head>
@@ -22,7 +22,7 @@ const SCRIPT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#page', docExpa
 
 /** `GET /docs`: the reference of the API for a browser, rendered from `/openapi.json`. */
 export const docsPage: RequestHandler = (_req, res) => {
-  res.set('content-security-policy', POLICY).type('html').send(PAGE);
+  res.set({ 'content-security-policy': POLICY, 'x-frame-options': 'DENY' }).type('html').send(PAGE);
 };
 
 /** Its scripts and styles. @throws Failure `route_not_found` */

@@ -1,11 +1,14 @@
 import express, { type Express } from 'express';
 import { allowOrigins } from './http/cors.ts';
+import type { Intake } from './http/intake.ts';
+import { withContext } from './http/request-context.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';
 
 export interface AppDeps extends RouteDeps {
   /** of pages that may call from a browser */
   readonly corsOrigins: readonly string[];
+  readonly intake: Intake;
 }
 
 /** The public API: middleware in order, then routes, then the one error middleware. */
@@ -13,6 +16,7 @@ export function createApp(deps: AppDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  for (const handler of deps.intake.handlers(withContext(deps.dialects.openai, deps))) app.use(handler);
   for (const handler of allowOrigins(deps.corsOrigins)) app.use(handler);
   app.use((_req, res, next) => {
     if (deps.departure.stage !== 'serving') res.setHeader('connection', 'close');

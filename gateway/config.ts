@@ -58,6 +58,8 @@ const Fields = z.object({
   GATEWAY_TOKENIZE: setting.flag.default(false),
   /** how long the answer to a request with an Idempotency-Key can be had again; it rests in Redis for as long */
   GATEWAY_IDEMPOTENCY_TTL_MS: setting.milliseconds.default(600_000),
+  /** without keys: further names by which callers reach the gateway, besides `localhost` and loopback addresses */
+  GATEWAY_HOSTS: setting.list.default([]),
   /** origins whose pages may call from a browser, such as `https://chat.example.com`; `*`: all */
   GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */
@@ -71,6 +73,14 @@ const Fields = z.object({
     .default([]),
   /** failures on /score: as the endpoint says them, or 200 `{}` where Azure's container hid them */
   GATEWAY_SCORE_ERRORS: z.enum(['endpoint', 'strict-compat']).default('endpoint'),
+  /** from the first byte of a request to the end of its headers; above it 408 */
+  GATEWAY_HEAD_TIMEOUT_MS: setting.milliseconds.default(15_000),
+  /** from the first byte of a request to the last one of its body; above it 408 */
+  GATEWAY_BODY_TIMEOUT_MS: setting.milliseconds.default(60_000),
+  /** open connections; above it the longest incomplete one is closed, then the longest idle one */
+  GATEWAY_CONNECTIONS: setting.count.default(10_000),
+  /** of these, connections of one address (IPv6: one /64) that have not sent a whole request; above it the oldest is closed */
+  GATEWAY_CONNECTIONS_PER_ADDRESS: setting.count.default(1_000),
   /** largest request body; a larger one is 413 */
   GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
   /** waiting requests of one model, in all replicas together; above it 429 */
@@ -117,7 +127,10 @@ const Fields = z.object({
   /** largest image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
 });
-const Settings = Fields.refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
+const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
+  path: ['GATEWAY_BODY_TIMEOUT_MS'],
+  error: 'covers the head too, and so cannot be shorter than GATEWAY_HEAD_TIMEOUT_MS',
+}).refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
   path: ['GATEWAY_HOST'],
   error: 'an address that others can reach needs keys: name a file of them in GATEWAY_KEYS_FILE',
 });

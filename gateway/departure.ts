@@ -11,14 +11,20 @@ export type Stage = 'serving' | 'leaving' | 'draining';
 
 /** A client that got its answer over an old connection may be sending the next request just now. */
 const QUIET_MS = 1_000;
+/** A client that had begun to send when the gateway began to drain has this long for the rest. */
+const UPLOAD_MS = 2_000;
 /** An answer that was ended for want of time has this long to reach its client. */
 const LAST_BYTES_MS = 2_000;
+
+const LEAVING = 'this gateway is shutting down; try again';
 
 export interface DepartureTimes {
   /** length of `leaving`, in milliseconds; 0 where no balancer looks */
   readonly delayMs: number;
   /** longest `draining`, in milliseconds */
   readonly limitMs: number;
+  /** requests that are not whole */
+  readonly uploads: { refuseOlderThan(ageMs: number, failure: Failure): void };
 }
 
 /** How a gateway stops serving without failing a request: in stages, and connection by connection. */
@@ -56,20 +62,22 @@ export class Departure {
    * @throws Failure `shutting_down`
    */
   turnAway(socket: object): void {
-    if (this.#late.has(socket))
-      throw new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
+    if (this.#late.has(socket)) throw new Failure('shutting_down', LEAVING, { retryAfterSeconds: 1 });
   }
 
   /** Goes through the stages. @returns when no answer is unfinished, or time is up */
-  async run({ delayMs, limitMs }: DepartureTimes): Promise<void> {
+  async run({ delayMs, limitMs, uploads }: DepartureTimes): Promise<void> {
     this.#stage = 'leaving';
     await pause(delayMs);
     this.#stage = 'draining';
-    const until = this.#clock() + limitMs;
+    const drainsAt = this.#clock();
+    const until = drainsAt + limitMs;
     const quietMs = Math.min(QUIET_MS, delayMs);
     let quietSince = this.#clock();
     while (this.#clock() < until && (this.#unfinished > 0 || this.#clock() - quietSince < quietMs)) {
       await pause(50);
+      if (this.#clock() - drainsAt >= UPLOAD_MS)
+        uploads.refuseOlderThan(UPLOAD_MS, new Failure('shutting_down', LEAVING, { retryAfterSeconds: 1 }));
       if (this.#unfinished > 0) quietSince = this.#clock();
     }
   }

@@ -1,4 +1,3 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { Failure } from '#contract/failure';
 import { useKeyPrefix } from '#contract/keys';
@@ -29,8 +28,10 @@ import { openaiResponses } from './dialects/openai-responses.ts';
 import { openaiTokenize } from './dialects/openai-tokenize.ts';
 import { createAnswer } from './http/answer.ts';
 import { authenticate } from './http/auth.ts';
-import { answerBrokenRequests } from './http/broken-request.ts';
+import { errorMiddleware } from './http/error-middleware.ts';
+import { Intake } from './http/intake.ts';
 import { createInternalApp } from './http/internal.ts';
+import { withContext } from './http/request-context.ts';
 import { createImageResolver } from './images/resolver.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -80,6 +81,21 @@ async function main(): Promise<void> {
   });
 
   const departure = new Departure(clock);
+  const newIntake = (): Intake =>
+    new Intake({
+      dialect: openai,
+      clock,
+      log,
+      metrics,
+      limits: {
+        all: config.GATEWAY_CONNECTIONS,
+        incompletePerAddress: config.GATEWAY_CONNECTIONS_PER_ADDRESS,
+        headMs: config.GATEWAY_HEAD_TIMEOUT_MS,
+        bodyMs: config.GATEWAY_BODY_TIMEOUT_MS,
+      },
+      trusted: keys === undefined ? { hosts: config.GATEWAY_HOSTS, origins: config.GATEWAY_CORS_ORIGINS } : undefined,
+    });
+  const [intake, internalIntake] = [newIntake(), newIntake()];
   const ask = createAsk({
     admission,
     relay,
@@ -141,8 +157,13 @@ async function main(): Promise<void> {
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
     departure,
     corsOrigins: config.GATEWAY_CORS_ORIGINS,
+    intake,
+    begunAt: intake.begunAt,
   });
+  const { begunAt } = internalIntake;
   const internal = createInternalApp({
+    first: internalIntake.handlers(withContext(openai, { clock, log, metrics, departure, begunAt })),
+    last: errorMiddleware(openai, metrics, log),
     registry: prometheus,
     // Redis answered before anything listened here. If it goes away, all replicas would be taken out at once, and clients see
     // refused connections in place of a 503 that says when to try again.
@@ -161,10 +182,13 @@ async function main(): Promise<void> {
   await relay.start();
   registry.start();
   await Promise.all(models.map((model) => admission.open(model)));
-  const internalServer = await listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
-  const publicServer = await listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
+  const internalServer = await internalIntake.listen(
+    internal,
+    config.GATEWAY_INTERNAL_HOST,
+    config.GATEWAY_INTERNAL_PORT,
+  );
+  const publicServer = await intake.listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
   departure.watch(publicServer);
-  answerBrokenRequests(publicServer, openai);
   if (keys === undefined)
     log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
   log.info({ replica, port: config.GATEWAY_PORT, models }, 'listening');
@@ -178,6 +202,7 @@ async function main(): Promise<void> {
           await departure.run({
             delayMs: config.GATEWAY_DRAIN_DELAY_MS,
             limitMs: config.GATEWAY_DRAIN_TIMEOUT_MS,
+            uploads: intake.uploads,
           });
           relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete'));
           await closeServer(publicServer);
@@ -199,18 +224,6 @@ async function main(): Promise<void> {
     config.GATEWAY_DRAIN_DELAY_MS + config.GATEWAY_DRAIN_TIMEOUT_MS + 5_000,
     log,
   );
-}
-
-/** @throws Error in one sentence when the port is taken */
-function listen(app: RequestListener, host: string, port: number): Promise<Server> {
-  // No time limit of node's own: the deadline of a request is ours, and a body may come slowly within it.
-  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(new Error(`cannot listen on ${host}:${String(port)}: ${cause.message}`, { cause })),
-    );
-    server.listen(port, host, () => resolve(server));
-  });
 }
 
 main().catch((error: unknown) => {

@@ -24,6 +24,8 @@ export const FAILURES = {
   deployment_not_found: { status: 404, retryable: false, log: 'debug' },
   route_not_found: { status: 404, retryable: false, log: 'debug' },
   method_not_allowed: { status: 405, retryable: false, log: 'debug' },
+  /** The head or the body of a request did not come in time. */
+  request_timeout: { status: 408, retryable: true, log: 'info' },
   /** A request with the same idempotency key is running; the other two: it has run and its answer is gone, it was another. */
   idempotency_conflict: { status: 409, retryable: true, log: 'info' },
   idempotency_spent: { status: 409, retryable: false, log: 'info' },

@@ -16,7 +16,7 @@ const BodyError = z.object({
 /** The one place where what went wrong before the first byte becomes an answer, in the caller's dialect. */
 export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
-    const failure = isFailure(error) ? error : (bodyFailure(error) ?? pathFailure(error) ?? toFailure(error));
+    const failure = isFailure(error) ? error : (pathFailure(error) ?? bodyFailure(error) ?? toFailure(error));
     const context = contextOf(res);
     const row = FAILURES[failure.code];
     if (context !== undefined) Object.assign(context.fields, { failure: failure.code, rule: failure.options.param });

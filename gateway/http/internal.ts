@@ -1,8 +1,12 @@
-import express, { type Express } from 'express';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
+import { Failure } from '#contract/failure';
 import type { WorkerReport } from '#contract/registry';
 
 export interface InternalDeps {
+  /** stand before the routes */
+  readonly first: readonly RequestHandler[];
+  readonly last: ErrorRequestHandler;
   readonly registry: Registry;
   /** this replica can take requests */
   readonly ready: () => boolean;
@@ -16,6 +20,7 @@ export interface InternalDeps {
 export function createInternalApp(deps: InternalDeps): Express {
   const app = express();
   app.disable('x-powered-by');
+  for (const handler of deps.first) app.use(handler);
   app.get(['/livez', '/startupz'], (_req, res) => {
     res.json({ status: 'ok' });
   });
@@ -43,5 +48,9 @@ export function createInternalApp(deps: InternalDeps): Express {
     res.setHeader('content-type', deps.registry.contentType);
     res.send(await deps.registry.metrics());
   });
+  app.use(({ method, path }) => {
+    throw new Failure('route_not_found', `there is no ${method} ${path.slice(0, 200)} here`);
+  });
+  app.use(deps.last);
   return app;
 }

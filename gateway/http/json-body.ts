@@ -1,10 +1,15 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
 import { Failure, isFailure } from '#contract/failure';
+import { wantBody } from './expected-continue.ts';
 
 /** Reads the bytes of a body, whatever its type says; a larger one is refused before it is read. */
 export function readBody(limitBytes: number): RequestHandler {
-  return express.raw({ type: () => true, limit: limitBytes });
+  const read = express.raw({ type: () => true, limit: limitBytes });
+  return (req, res, next) => {
+    if (Number(req.headers['content-length'] ?? 0) <= limitBytes) wantBody(res);
+    read(req, res, next);
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { RequestHandler, Response } from 'express';
+import type { Socket } from 'node:net';
+import type { Request, RequestHandler, Response } from 'express';
 import { Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
@@ -10,6 +11,8 @@ import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 
 const ID_LIMIT = 100;
+/** What a log line holds of a path that no route has, and of the name of a field. */
+const LOGGED_CHARACTERS = 100;
 /** What is left of an ended answer may take this long to be read, in milliseconds: as long as the SDKs wait. */
 const UNREAD_LIMIT_MS = 600_000;
 
@@ -17,7 +20,7 @@ const UNREAD_LIMIT_MS = 600_000;
 export interface RequestContext {
   /** fires when the client is gone before its answer was whole; its reason is a Failure `client_closed` */
   readonly signal: AbortSignal;
-  /** instant of arrival, ms of this process's clock */
+  /** instant of its first byte, to a second, ms of this process's clock */
   readonly arrivedAt: number;
   readonly dialect: Dialect;
   readonly phases: Phases;
@@ -50,6 +53,8 @@ export interface ContextDeps {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
+  /** when the request on a connection began, where that was seen before its head was whole */
+  readonly begunAt: (socket: Socket) => number | undefined;
 }
 
 /**
@@ -57,9 +62,9 @@ export interface ContextDeps {
  * @throws Failure `header_too_long`, `shutting_down`
  */
 export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler {
-  const { clock, log, metrics, departure } = deps;
+  const { clock, log, metrics, departure, begunAt } = deps;
   return (req, res, next) => {
-    const arrivedAt = clock();
+    const arrivedAt = begunAt(req.socket) ?? clock();
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
     const phases: Phases = { requestId: '', repeats: 0 };
@@ -88,7 +93,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
         {
           dialect: dialect.name,
           method: req.method,
-          path: req.path,
+          path: loggedPath(req),
           status,
           outcome: isOurs ? (fields['failure'] ?? 'answered') : 'client_closed',
           requestId: phases.requestId,
@@ -112,6 +117,13 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     departure.turnAway(req.socket);
     next();
   };
+}
+
+/** The route's pattern: what a caller writes into a path may be a name, or a whole prompt. */
+function loggedPath(req: Request): string {
+  const route: unknown = req.route;
+  const pattern = typeof route === 'object' && route !== null && 'path' in route ? route.path : undefined;
+  return typeof pattern === 'string' ? pattern : req.path.slice(0, LOGGED_CHARACTERS);
 }
 
 /**

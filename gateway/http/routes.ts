@@ -85,7 +85,7 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/openapi.json').all(openai).get(describe.all).all(only('GET'));
   router.route('/docs').all(openai).get(docsPage).all(only('GET'));
   router.route('/docs/:file').all(openai).get(docsAsset).all(only('GET'));
-  router.route('/').get(healthy(deps));
+  router.route('/').get(healthy(deps)).options(anything);
 
   // Azure's inference SDKs, with the gateway or its /models as their endpoint.
   for (const base of ['', '/models']) {
@@ -141,6 +141,12 @@ function healthy({ departure }: RouteDeps): RequestHandler {
 const nothing: RequestHandler = (_req, res) => {
   res.setHeader('allow', 'POST, OPTIONS');
   res.status(200).end();
+};
+
+/** `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7). */
+const anything: RequestHandler = (_req, res) => {
+  res.setHeader('allow', 'GET, HEAD, POST, OPTIONS');
+  res.status(204).end();
 };
 
 const notThere: RequestHandler = (req: Request) => {

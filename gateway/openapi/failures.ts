@@ -22,6 +22,7 @@ export const STAGES = {
     'invalid_json',
     'invalid_request',
     'unsupported_parameter',
+    'request_timeout',
     'body_too_large',
     'unsupported_media_type',
   ],
@@ -137,5 +138,6 @@ const MESSAGES: Readonly<Partial<Record<FailureCode, string>>> = {
   header_too_long: 'x-request-id is longer than 100 characters',
   invalid_json: 'the body is not valid JSON',
   invalid_request: 'temperature must be a number from 0 to 2, got 3',
+  request_timeout: 'the body of the request did not come in time',
   no_model_name: 'several models are served here; name one',
 };

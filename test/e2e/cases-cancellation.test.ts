@@ -209,7 +209,7 @@ async function openUnread(body: object): Promise<Socket> {
   socket.pause();
   socket.on('error', () => {});
   const text = JSON.stringify(body);
-  const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n`;
+  const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`;
   await new Promise((resolve) => socket.write(`${head}content-length: ${String(text.length)}\r\n\r\n${text}`, resolve));
   return socket;
 }

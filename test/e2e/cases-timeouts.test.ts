@@ -21,6 +21,7 @@ beforeAll(async () => {
       GATEWAY_REQUEST_TIMEOUT_MS: String(scaled(600_000)),
       GATEWAY_SCORE_TIMEOUT_MS: String(scaled(180_000)),
       GATEWAY_IDLE_TIMEOUT_MS: String(scaled(400_000)),
+      GATEWAY_BODY_TIMEOUT_MS: String(either(400_000, 60_000)),
     },
   });
   // The request says after how long, in milliseconds, its answer comes.

@@ -58,7 +58,7 @@ test('without the setting nothing of it is there', async () => {
   await using closed = await startStack({ launchers: 0 });
   const headers = { origin: PAGE, ...PREFLIGHT };
   const answer = await fetch(`${closed.url}/v1/chat/completions`, { method: 'OPTIONS', headers });
-  expect(answer.status).toBe(405);
+  expect(answer.status).toBe(403);
   expect(answer.headers.get('access-control-allow-origin')).toBeNull();
 });
 

@@ -14,7 +14,7 @@ import { silentLog } from '../support/silent-log.ts';
 test('a mistake of ours is a 500 of each API, and says nothing of what went wrong', async () => {
   const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
   const app = express();
-  const deps = { clock: () => 0, log: silentLog, metrics, departure: new Departure(() => 0) };
+  const deps = { clock: () => 0, log: silentLog, metrics, departure: new Departure(() => 0), begunAt: () => undefined };
   for (const [name, dialect] of Object.entries(DIALECTS))
     app.get(`/${name}`, withContext(dialect, deps), () => {
       throw new TypeError('secret is not a function');

@@ -29,6 +29,7 @@ test('every route of the gateway is in the document, with its method, and none b
     log: silentLog,
     metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),
     departure: new Departure(() => 0),
+    begunAt: () => undefined,
     authenticate: () => {},
     answer: { ready: () => Promise.reject(new Error('no')), deliver: () => Promise.resolve() },
     dialects: DIALECTS,

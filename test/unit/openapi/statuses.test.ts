@@ -11,6 +11,7 @@ const CONFORMANCE = 'test/azure-conformance/expected/score-answers.yaml';
 const KEYS = `${E2E}/keys.test.ts`;
 const ONCE = [`${E2E}/openapi.test.ts`, 'a repeated key is refused by each API in its own words'] as const;
 const OURS = ['test/integration/error-middleware.test.ts', 'a mistake of ours is a 500 of each API'] as const;
+const LATE = [`${E2E}/connections.test.ts`, 'B1: a body that stalls is 408 in the words of each API'] as const;
 const BY_OPENAI = [
   KEYS,
   '401 and 403 as OpenAI’s clients read them; the official SDK has its own class for each',
@@ -22,6 +23,7 @@ const BY_AZURE = [KEYS, '401 and 403 as Azure’s other APIs say them'] as const
 const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   Openai401: BY_OPENAI,
   Openai403: BY_OPENAI,
+  Openai408: LATE,
   Openai409: [`${E2E}/idempotency.test.ts`, 'a stream, or a very long answer, is not kept: told so, and not run again'],
   Openai422: [`${E2E}/idempotency.test.ts`, 'another body, another caller’s path or no key at all are other requests'],
   Openai429: SDKS,
@@ -39,6 +41,7 @@ const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   ],
   AzureInference401: BY_AZURE,
   AzureInference403: BY_AZURE,
+  AzureInference408: LATE,
   AzureInference409: ONCE,
   AzureInference429: SDKS,
   AzureInference500: OURS,
@@ -47,6 +50,7 @@ const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   AzureInference504: SDKS,
   AzureOpenai401: BY_AZURE,
   AzureOpenai403: BY_AZURE,
+  AzureOpenai408: LATE,
   AzureOpenai409: ONCE,
   AzureOpenai422: ONCE,
   AzureOpenai429: SDKS,

@@ -1,9 +1,14 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { LOG_LEVELS } from '#runtime/log';
 import { loadSettings, setting } from '#runtime/settings';
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
+const isNameServer = (item: string): boolean => {
+  const [, bracketed, plain] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?$/.exec(item) ?? [];
+  return isIP(bracketed ?? plain ?? item) !== 0;
+};
 const pair = (item: string): readonly [string, string] => {
   const [name = '', card = ''] = item.split('=');
   return [name.trim(), card.trim()];
@@ -120,10 +125,21 @@ const Fields = z.object({
   GATEWAY_MAX_CHOICES: setting.count.max(128).default(1),
   /** an unknown `model` or deployment: 404, or the only model served */
   GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
-  /** hosts, addresses or ranges (CIDR) from which images may come although they are not public */
+  /** hosts, addresses or ranges (CIDR) from which images may come although they are not public, on any port */
   GATEWAY_IMAGE_ALLOW: setting.list.default([]),
-  /** for fetching one image, redirects included */
+  /** for fetching one image, the wait for its turn and redirects included */
   GATEWAY_IMAGE_TIMEOUT_MS: setting.milliseconds.default(10_000),
+  /** images fetched at a time in one replica; above it they wait, those of the key with the fewest first */
+  GATEWAY_IMAGE_LIMIT_FETCHES: setting.count.default(256),
+  /** the same for one key */
+  GATEWAY_IMAGE_LIMIT_KEY_FETCHES: setting.count.default(64),
+  /** addresses of the name servers for hosts of images, with a port or without, in place of the machine's */
+  GATEWAY_IMAGE_NAME_SERVERS: setting.list
+    .refine(
+      (items) => items.every(isNameServer),
+      'each must be an IP address, with a port or without: 10.0.0.10 or [fd00::10]:53',
+    )
+    .default([]),
   /** largest image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
 });

@@ -116,6 +116,9 @@ async function main(): Promise<void> {
       allow: config.GATEWAY_IMAGE_ALLOW,
       timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,
       limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
+      fetchesPerKey: config.GATEWAY_IMAGE_LIMIT_KEY_FETCHES,
+      fetchesPerReplica: config.GATEWAY_IMAGE_LIMIT_FETCHES,
+      names: { servers: config.GATEWAY_IMAGE_NAME_SERVERS },
     }),
   });
   const deploymentName = config.GATEWAY_DEPLOYMENT_NAME;

@@ -41,7 +41,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const card = findCard(deps, request.model, caller);
     const rule = rules.get(card) ?? compileRules(card, deps.policy);
     const { kind, maxTokens } = rule.checkBeforeImages(request);
-    const resolved = kind === 'image' ? await deps.images.resolve(request, signal) : { request, images: [] };
+    const resolved = kind === 'image' ? await deps.images.resolve(request, signal, caller.id) : { request, images: [] };
     const sizes = rule.checkWithImages(resolved.request, resolved.images);
     const body = engineBody(resolved.request, { model: card.name, maxTokens, cacheSalt: caller.id });
     // Counting tokens takes none of an engine's room for pictures.

@@ -1,24 +1,15 @@
-import { lookup as dnsLookup } from 'node:dns';
-import type { LookupAddress, LookupOptions } from 'node:dns';
+import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
-import { Failure } from '#contract/failure';
 
-type LookupCallback = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 /** Decides where the gateway may connect to on behalf of a caller. */
 export interface AddressGuard {
   /**
-   * Checks a host before it is connected to; for a literal address this is the only check, as none is looked up.
-   * @param host a URL's host name, IPv6 in brackets
-   * @throws Failure `image_refused`
+   * Whether a picture may be fetched from there. One refused address among several refuses the name.
+   * @param addresses all that the host resolves to, or the one that it is
    */
-  checkHost(host: string, param: string): void;
-  /**
-   * Stands in for `dns.lookup` of one connection: the addresses that it hands on are those that were checked, so a name
-   * cannot answer differently afterwards. One refused address among several refuses the name.
-   */
-  lookupFor(param: string): (host: string, options: LookupOptions, callback: LookupCallback) => void;
+  permits(url: URL, addresses: readonly string[]): boolean;
 }
 
 /** Public by its number, and yet every Azure machine's own host agent, with secrets of the machine. */
@@ -27,39 +18,35 @@ const AZURE_HOST_AGENT = '168.63.129.16';
 const GLOBAL_IPV6 = ipaddr.parseCIDR('2000::/3');
 
 /**
- * Refuses everything but public unicast addresses: private, loopback, link-local with the clouds' metadata services,
- * shared, multicast, reserved, and the IPv6 forms that carry an IPv4 address inside.
- * @param allow host names, addresses and ranges (CIDR) that may be used all the same
+ * Refuses everything but the web's ports of public unicast addresses: private, loopback, link-local with the clouds' metadata
+ * services, shared, multicast, reserved, and the IPv6 forms that carry an IPv4 address inside.
+ * @param allow host names, addresses and ranges (CIDR) that may be used all the same, on any port
  * @throws Error for a range that is none
  */
 export function createAddressGuard(allow: readonly string[]): AddressGuard {
   const hosts = new Set<string>();
   const ranges: [Address, number][] = [];
   for (const entry of allow) {
-    const literal = entry.replace(/^\[|\]$/g, '');
+    const literal = withoutBrackets(entry);
     if (ipaddr.isValid(literal)) {
       const address = ipaddr.parse(literal);
       ranges.push([address, address.kind() === 'ipv4' ? 32 : 128]);
     } else if (literal.includes('/')) ranges.push(ipaddr.parseCIDR(literal));
-    else hosts.add(literal.toLowerCase());
+    else hosts.add(nameOf(domainToASCII(literal)));
   }
-  const allowed = (address: Address): boolean =>
-    isPublic(address) || ranges.some((range) => range[0].kind() === address.kind() && address.match(range));
-  const refused = (host: string, param: string): Failure =>
-    new Failure('image_refused', `${param} points to ${shortHost(host)}, which is not a public address`, { param });
+  const isAllowed = (address: Address): boolean =>
+    ranges.some((range) => range[0].kind() === address.kind() && address.match(range));
 
   return {
-    checkHost: (host, param) => {
-      const literal = host.replace(/^\[|\]$/g, '');
-      if (ipaddr.isValid(literal) && !allowed(ipaddr.parse(literal))) throw refused(host, param);
-    },
-    lookupFor: (param) => (host, options, callback) => {
-      dnsLookup(host, { ...options, all: true }, (error, addresses) => {
-        const [first] = addresses ?? [];
-        if (error !== null || first === undefined) return callback(error ?? new Error('no address'), []);
-        const fine = hosts.has(host.toLowerCase()) || addresses.every(({ address }) => allowed(ipaddr.parse(address)));
-        if (!fine) return callback(refused(host, param), []);
-        return options.all === true ? callback(null, addresses) : callback(null, first.address, first.family);
+    permits: ({ hostname, port }, addresses) => {
+      if (addresses.length === 0) return false;
+      if (hosts.has(nameOf(hostname))) return true;
+      // A URL's own port (80 for http, 443 for https) is the empty one.
+      const isWebPort = port === '' || port === '80' || port === '443';
+      return addresses.every((text) => {
+        if (!ipaddr.isValid(text)) return false;
+        const address = ipaddr.parse(text);
+        return isAllowed(address) || (isWebPort && isPublic(address));
       });
     },
   };
@@ -70,7 +57,12 @@ function isPublic(address: Address): boolean {
   return address.kind() === 'ipv4' || address.match(GLOBAL_IPV6);
 }
 
-/** A host for messages: the one part of a picture's URL that they may show. */
-export function shortHost(host: string): string {
-  return host.length <= 80 ? host : `${host.slice(0, 80)}…`;
+/** An IPv6 address as it stands outside of URLs. */
+export function withoutBrackets(host: string): string {
+  return host.replace(/^\[|\]$/g, '');
+}
+
+/** One form of a host name: the dot at its end says only that it is whole. */
+function nameOf(host: string): string {
+  return host.toLowerCase().replace(/\.$/, '');
 }

@@ -1,114 +1,150 @@
-import { Agent, request } from 'undici';
-import type { Dispatcher } from 'undici';
+import type { IncomingMessage } from 'node:http';
 import { Failure, isFailure } from '#contract/failure';
-import { shortHost } from './address-guard.ts';
-import type { AddressGuard } from './address-guard.ts';
+import { createAddressGuard } from './address-guard.ts';
+import { contentCodings, undoCodings } from './content-coding.ts';
+import { FetchPlaces } from './fetch-places.ts';
+import { createNameLookup } from './name-lookup.ts';
+import type { NameLookupOptions } from './name-lookup.ts';
+import { MOST_REDIRECTS, reachPicture } from './picture-host.ts';
+import type { Progress } from './picture-host.ts';
+import { readPictureUrl } from './picture-url.ts';
 
-export interface FetchLimits {
-  /** for the whole of it, redirects included, in milliseconds */
+export interface FetchOptions {
+  /** hosts, addresses and ranges (CIDR) that may be fetched from although they are not public, on any port */
+  readonly allow: readonly string[];
+  /** for the whole of it, the wait for a place and redirects included, in milliseconds */
   readonly timeoutMs: number;
   readonly limitBytes: number;
+  /** fetches at a time, for one key and for this replica; absent means no limit */
+  readonly fetchesPerKey?: number;
+  readonly fetchesPerReplica?: number;
+  /** where names come from; absent means this machine's files and name servers */
+  readonly names?: NameLookupOptions;
 }
 
-const MOST_REDIRECTS = 3;
-const LONGEST_URL = 8_192;
-const HEADERS = {
-  accept: 'image/png, image/jpeg, image/webp, image/gif',
-  'accept-encoding': 'identity',
-  'user-agent': 'penstock',
-};
-
+/** One picture to fetch. */
+interface Wanted {
+  /** where the URL stands in the caller's body */
+  readonly param: string;
+  /** whose fetch it is */
+  readonly keyId: string;
+  /** Asks for the memory of so many bytes more, before they are kept. @returns false when there is none */
+  readonly take: (bytes: number) => boolean;
+  /** fires when the caller gave up */
+  readonly signal: AbortSignal;
+}
 /**
- * Fetches a picture by http(s). Every host, also behind a redirect, passes the guard, and the address that it checked is
- * the one connected to. Nothing of the URL but its host gets into a message.
- * @param param where the URL stands in the caller's body
- * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`
+ * Fetches a picture by http(s).
+ * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`
  * @throws `signal.reason`, unchanged, when the caller gave up first
  */
-export async function fetchImage(
-  url: string,
-  param: string,
-  guard: AddressGuard,
-  limits: FetchLimits,
-  signal: AbortSignal,
-): Promise<Buffer> {
-  let target = parseUrl(url, undefined, param);
-  // One agent a picture: no connection, and no name once resolved, outlives the request that it was checked for.
-  // Its own time limits are off: one clock runs over all hops.
-  const agent = new Agent({
-    connect: { lookup: guard.lookupFor(param), timeout: 0 },
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
-  const timeout = AbortSignal.timeout(limits.timeoutMs);
-  try {
-    for (let hop = 0; hop <= MOST_REDIRECTS; hop += 1) {
-      guard.checkHost(target.hostname, param);
-      const options = { dispatcher: agent, headers: HEADERS, signal: AbortSignal.any([signal, timeout]) };
-      const response = await request(target, options);
-      const location = redirectOf(response);
-      if (location === undefined) return await readBody(response, target, param, limits.limitBytes);
-      response.body.on('error', () => undefined).destroy();
-      target = parseUrl(location, target.href, param);
+export type FetchImage = (url: string, wanted: Wanted) => Promise<Buffer>;
+
+const RETRY_SECONDS = 2;
+const CODE = /^[A-Z][A-Z0-9_]{1,60}$/;
+
+/** @throws Error for an entry of `allow` that is no range */
+export function createImageFetch(options: FetchOptions): FetchImage {
+  const { timeoutMs, fetchesPerKey = Infinity, fetchesPerReplica = Infinity } = options;
+  const network = { guard: createAddressGuard(options.allow), lookup: createNameLookup(options.names) };
+  const places = new FetchPlaces({ perKey: fetchesPerKey, perReplica: fetchesPerReplica });
+  return async (text, wanted) => {
+    const { param, keyId, signal } = wanted;
+    const url = readPictureUrl(text, param);
+    const clock = AbortSignal.timeout(timeoutMs);
+    const either = AbortSignal.any([signal, clock]);
+    const leave = await places.enter(keyId, either).catch(() => {
+      signal.throwIfAborted();
+      throw new Failure(
+        'overloaded',
+        `${param} was not fetched: for ${String(timeoutMs)} ms as many pictures were being fetched as this gateway allows; try again`,
+        { param, retryAfterSeconds: RETRY_SECONDS },
+      );
+    });
+    const progress: Progress = { redirects: 0, stage: 'name' };
+    let answer: IncomingMessage | undefined;
+    try {
+      answer = await reachPicture(url, network, progress, either);
+      return await readPicture(answer, options.limitBytes, wanted);
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (answer === undefined) throw unreachable(url, param, timeoutMs, detailOf(cause, progress, clock));
+      if (isFailure(cause)) throw cause;
+      throw broken(param, clock.aborted ? timeoutMs : undefined, codeOf(cause));
+    } finally {
+      answer?.destroy();
+      leave();
     }
-    throw failed(`was redirected more than ${String(MOST_REDIRECTS)} times`, target, param);
-  } catch (cause) {
-    signal.throwIfAborted();
-    if (isFailure(cause)) throw cause;
-    if (timeout.aborted) throw failed(`did not arrive within ${String(limits.timeoutMs)} ms`, target, param);
-    throw failed(reasonOf(cause), target, param, cause);
-  } finally {
-    await agent.destroy();
-  }
+  };
 }
 
-/** @throws Failure for what is no URL, for schemes other than http and https, and for URLs that carry a password */
-function parseUrl(text: string, base: string | undefined, param: string): URL {
-  const url = text.length <= LONGEST_URL && URL.canParse(text, base) ? new URL(text, base) : undefined;
-  if (url === undefined) throw new Failure('invalid_image', `${param} leads to something that is no URL`, { param });
-  if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw new Failure('image_refused', `${param} leads to a scheme other than http and https`, { param });
-  if (url.username !== '' || url.password !== '')
-    throw new Failure('image_refused', `${param} leads to a URL with a user name or password in it`, { param });
-  return url;
-}
-
-function redirectOf({ statusCode, headers }: Dispatcher.ResponseData): string | undefined {
-  const { location } = headers;
-  return [301, 302, 303, 307, 308].includes(statusCode) && typeof location === 'string' ? location : undefined;
-}
-
-async function readBody(
-  { statusCode, headers, body }: Dispatcher.ResponseData,
-  target: URL,
-  param: string,
-  limitBytes: number,
-): Promise<Buffer> {
-  body.on('error', () => undefined);
-  if (statusCode !== 200) throw failed(`was answered with status ${String(statusCode)}`, target, param);
+/** The body of an answer of success. @throws Failure, or an error of the connection or of a coding */
+async function readPicture(answer: IncomingMessage, limitBytes: number, { param, take }: Wanted): Promise<Buffer> {
   const tooLarge = new Failure('image_too_large', `${param} is larger than ${String(limitBytes)} bytes`, {
     param,
     allowed: limitBytes,
   });
-  if (Number(headers['content-length'] ?? 0) > limitBytes) throw tooLarge;
+  const codings = contentCodings(answer.headers['content-encoding'], param);
+  const announced = Number(answer.headers['content-length'] ?? 0);
+  if (announced > limitBytes) throw tooLarge;
+  let taken = 0;
+  const takeUpTo = (bytes: number): void => {
+    if (bytes > limitBytes) throw tooLarge;
+    if (bytes <= taken) return;
+    if (!take(bytes - taken))
+      throw new Failure('overloaded', `this gateway has no memory left for ${param}; try again`, {
+        param,
+        retryAfterSeconds: RETRY_SECONDS,
+      });
+    taken = bytes;
+  };
+  // What is packed says nothing of what it will be.
+  if (codings.length === 0) takeUpTo(announced);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  const body: AsyncIterable<Buffer> = await undoCodings(answer, codings, limitBytes, tooLarge);
+  for await (const chunk of body) {
     bytes += chunk.length;
-    if (bytes > limitBytes) throw tooLarge;
+    takeUpTo(bytes);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, bytes);
 }
 
-function reasonOf(cause: unknown): string {
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'has a host name without an address';
-  if (code === 'ECONNREFUSED') return 'was refused a connection';
-  return 'could not be fetched';
+/**
+ * One failure for everything before an answer of success, whatever it was: a caller must not learn from it what is behind a name, an
+ * address or a port that only the gateway can reach. The log tells what it was.
+ */
+function unreachable(url: URL, param: string, timeoutMs: number, detail: string): Failure {
+  const message =
+    `${param} could not be fetched. Pictures are fetched from public addresses, on port 80 or 443, ` +
+    `if the host answers with status 200 within ${String(timeoutMs)} ms, after at most ${String(MOST_REDIRECTS)} redirects`;
+  const host = url.hostname.slice(0, 80);
+  return new Failure('image_fetch_failed', message, { param, cause: { message: `${host}: ${detail}` } });
 }
 
-function failed(reason: string, target: URL, param: string, cause?: unknown): Failure {
-  const message = `${param} at ${shortHost(target.hostname)} ${reason}`;
-  return new Failure('image_fetch_failed', message, { param, cause });
+/** Nothing of what the host sent: the messages of libraries quote it, such as the names in a certificate. */
+function detailOf(cause: unknown, { redirects, stage }: Progress, clock: AbortSignal): string {
+  const reason = isFailure(cause) ? cause.message : codeOf(cause);
+  const where = redirects === 0 ? stage : `${stage}, after ${String(redirects)} redirects`;
+  return `${clock.aborted ? 'too late' : reason} (${where})`;
+}
+
+/** The host's answer began well and did not end well. */
+function broken(param: string, lateMs: number | undefined, code: string): Failure {
+  if (lateMs !== undefined)
+    return new Failure('image_fetch_failed', `${param} did not arrive whole within ${String(lateMs)} ms`, { param });
+  const cause = { code };
+  // Of zlib, and of node.js about brotli.
+  if (/^(Z_|ERR_)/.test(code))
+    return new Failure('invalid_image', `${param} is damaged or cut short: its content coding cannot be undone`, {
+      param,
+      cause,
+    });
+  return new Failure('image_fetch_failed', `${param} is cut short: its host ended the answer early`, { param, cause });
+}
+
+function codeOf(cause: unknown): string {
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
+  return typeof code === 'string' && CODE.test(code) ? code : 'unknown';
 }

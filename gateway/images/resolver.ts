@@ -1,12 +1,10 @@
 import { partPath } from '#contract/chat';
 import type { ChatMessage, ChatRequest, ContentPart } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { createAddressGuard } from './address-guard.ts';
-import type { AddressGuard } from './address-guard.ts';
 import { DATA_URI_FORM, decodeHead, isDataUri, parseDataUri } from './data-uri.ts';
-import { fetchImage } from './fetch-image.ts';
+import { createImageFetch } from './fetch-image.ts';
 import type { Base64Image } from './data-uri.ts';
-import type { FetchLimits } from './fetch-image.ts';
+import type { FetchImage, FetchOptions } from './fetch-image.ts';
 import { HEADER_BYTES, sniffImage } from './sniff.ts';
 import type { ImageType } from './sniff.ts';
 import { isTruncated } from './truncation.ts';
@@ -31,23 +29,21 @@ interface Resolved {
 export interface ImageResolver {
   /**
    * Fetches what has to be fetched and looks at every picture's first bytes.
-   * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, naming the part
+   * @param keyId whose picture it is; each key's fetches are limited
+   * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`, naming the part
    * @throws `signal.reason`, unchanged, when the caller gave up first
    */
-  resolve(request: ChatRequest, signal: AbortSignal): Promise<Resolved>;
+  resolve(request: ChatRequest, signal: AbortSignal, keyId?: string): Promise<Resolved>;
 }
 
 /** vLLM's VLLM_MAX_IMAGE_PIXELS: it answers 500 to a larger picture, for a fault that is the caller's. */
 const MOST_PIXELS = 178_956_970;
 
-/**
- * @param options.allow hosts, addresses and ranges (CIDR) that may be fetched from although they are not public
- * @throws Error for an entry of `allow` that is no range
- */
-export function createImageResolver(options: FetchLimits & { readonly allow: readonly string[] }): ImageResolver {
-  const guard = createAddressGuard(options.allow);
+/** @throws Error for an entry of `allow` that is no range */
+export function createImageResolver(options: FetchOptions): ImageResolver {
+  const fetchImage = createImageFetch(options);
   return {
-    resolve: async (request, signal) => {
+    resolve: async (request, signal, keyId = 'anonymous') => {
       const stop = new AbortController();
       const either = AbortSignal.any([signal, stop.signal]);
       const loads = new Map<string, Promise<Loaded>>();
@@ -58,7 +54,7 @@ export function createImageResolver(options: FetchLimits & { readonly allow: rea
         for (const [index, part] of content.entries()) {
           if (part.type !== 'image_url') continue;
           const param = urlParam(message, index);
-          loads.set(param, load(part.image_url.url, param, guard, options, either));
+          loads.set(param, load(part.image_url.url, param, keyId, fetchImage, options.limitBytes, either));
         }
       }
       if (loads.size === 0) return { request, images: [] };
@@ -87,22 +83,23 @@ interface Loaded {
 async function load(
   url: string,
   param: string,
-  guard: AddressGuard,
-  limits: FetchLimits,
+  keyId: string,
+  fetchImage: FetchImage,
+  limitBytes: number,
   signal: AbortSignal,
 ): Promise<Loaded> {
   if (isDataUri(url)) {
     const { base64, bytes } = await parseDataUri(url, param, signal);
-    return inspect({ head: decodeHead(base64, HEADER_BYTES), base64, bytes }, param, limits.limitBytes, signal);
+    return inspect({ head: decodeHead(base64, HEADER_BYTES), base64, bytes }, param, limitBytes, signal);
   }
   // Base64 alone has no colon; it must never be taken for the name of a host.
   if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33))) {
     const text = `${param} is neither an http(s) URL nor ${DATA_URI_FORM}`;
     throw new Failure('invalid_image', text, { param });
   }
-  const picture = await fetchImage(url, param, guard, limits, signal);
+  const picture = await fetchImage(url, { param, keyId, take: () => true, signal });
   const whole = { head: picture.subarray(0, HEADER_BYTES), base64: picture.toString('base64'), bytes: picture.length };
-  return inspect(whole, param, limits.limitBytes, signal);
+  return inspect(whole, param, limitBytes, signal);
 }
 
 interface Picture extends Base64Image {

@@ -119,7 +119,7 @@ test('a second picture anywhere in the input, or one from an address that is not
   const inside = [{ ...picture, image_url: 'http://169.254.169.254/metadata' }];
   await expect(openai.responses.create({ ...HI, input: [{ role: 'user', content: inside }] })).rejects.toMatchObject({
     status: 400,
-    code: 'image_refused',
+    code: 'image_fetch_failed',
     param: 'input[0].content[0].image_url',
   });
   await expect(openai.responses.create({ ...HI, max_output_tokens: 5_000 })).rejects.toMatchObject({

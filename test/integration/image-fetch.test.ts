@@ -59,8 +59,8 @@ test('addresses that are not public are refused without a connection, by number 
   await using server = await startServer((_req, res) => res.end(png(1, 1)));
   for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']) {
     const failure = strict.resolve(withUrl(server.at('/secret-path?sig=CANARY', host)), never);
-    await expect(failure).rejects.toMatchObject({ code: 'image_refused', status: 400, options: { param: PARAM } });
-    await expect(failure).rejects.toThrow('not a public address');
+    await expect(failure).rejects.toMatchObject({ code: 'image_fetch_failed', status: 400, options: { param: PARAM } });
+    await expect(failure).rejects.toThrow('Pictures are fetched from public addresses');
     await expect(failure).rejects.not.toThrow('CANARY');
   }
   expect(server.hits()).toBe(0);
@@ -83,18 +83,18 @@ test('a redirect is followed, but not to an address that is refused', async () =
   const get = (path: string) => local.resolve(withUrl(server.at(path)), never);
   expect((await get('/moved')).images[0]?.width).toBe(2);
   for (const path of ['/metadata', '/inside', '/file', '/data'])
-    await expect(get(path)).rejects.toMatchObject({ code: 'image_refused' });
+    await expect(get(path)).rejects.toMatchObject({ code: 'image_fetch_failed' });
   const before = server.hits();
   await expect(get('/loop')).rejects.toMatchObject({ code: 'image_fetch_failed' });
-  expect(server.hits() - before).toBe(4);
+  expect(server.hits() - before).toBe(21);
 });
 
-test('a host that answers with an error is named with its status, and nothing else of the URL', async () => {
+test('N11: an answer with an error is told without its status, and without the URL', async () => {
   await using server = await startServer((_req, res) => res.writeHead(404).end('no'));
   const failure = local.resolve(withUrl(server.at('/private/CANARY.png')), never);
   await expect(failure).rejects.toMatchObject({
     code: 'image_fetch_failed',
-    message: `${PARAM} at 127.0.0.1 was answered with status 404`,
+    message: expect.not.stringMatching(/404|CANARY|127/),
   });
 });
 
@@ -126,7 +126,7 @@ test('a host that keeps still, before or within its answer, is given up in time'
   for (const path of ['/never', '/half']) {
     const failure = hasty.resolve(withUrl(server.at(path)), never);
     await expect(failure).rejects.toMatchObject({ code: 'image_fetch_failed' });
-    await expect(failure).rejects.toThrow('did not arrive within 150 ms');
+    await expect(failure).rejects.toThrow('within 150 ms');
   }
 });
 

@@ -1,0 +1,296 @@
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { expect, test } from '@jest/globals';
+import { fetching, PARAM } from '../support/fetching.ts';
+import { png } from '../support/pictures.ts';
+import { startRawHost } from '../support/raw-host.ts';
+
+const picture = png(40, 30);
+const get = fetching();
+const LENGTH = `content-length: ${String(picture.length)}\r\n`;
+
+/** What a host answers to `/`, whole. */
+const answer = (head: string, body: Buffer = picture): Buffer =>
+  Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), body]);
+/** In chunks of 1, 10, 100, … bytes. */
+function chunked(body: Buffer, extension = '', trailers = ''): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0, size = 1; at < body.length; at += size, size *= 10) {
+    const piece = body.subarray(at, at + size);
+    parts.push(Buffer.from(`${piece.length.toString(16)}${extension}\r\n`), piece, Buffer.from('\r\n'));
+  }
+  return Buffer.concat([...parts, Buffer.from(`0\r\n${trailers}\r\n`)]);
+}
+const coded = (coding: string, body: Buffer): Buffer =>
+  answer(`HTTP/1.1 200 OK\r\ncontent-encoding: ${coding}\r\ncontent-length: ${String(body.length)}\r\n`, body);
+
+test.each<readonly [string, Buffer]>([
+  ['with its length', answer(`HTTP/1.1 200 OK\r\n${LENGTH}`)],
+  ['without its length, to the end of the connection', answer('HTTP/1.1 200 OK\r\n')],
+  ['of HTTP/1.0', answer('HTTP/1.0 200 OK\r\n')],
+  ['of HTTP/1.0 that offers to stay', answer(`HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n${LENGTH}`)],
+  ['without a reason', answer(`HTTP/1.1 200 \r\n${LENGTH}`)],
+  ['without a reason and its space', answer(`HTTP/1.1 200\r\n${LENGTH}`)],
+  [
+    'with odd letters',
+    answer(`HTTP/1.1 200 oK\r\ncOnTeNt-LeNgTh:${String(picture.length)}\r\nCONTENT-TYPE:\tText/HTML\r\n`),
+  ],
+  ['without a type', answer(`HTTP/1.1 200 OK\r\n${LENGTH}`)],
+  ['in chunks', answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', chunked(picture))],
+  ['in Chunks', answer('HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n', chunked(picture))],
+  [
+    'in chunks with extensions',
+    answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', chunked(picture, ';a=b;c="d e"')),
+  ],
+  [
+    'in chunks with spaces after their size',
+    answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', chunked(picture, '  ')),
+  ],
+  [
+    'in chunks, with trailers',
+    answer(
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x\r\n',
+      chunked(picture, '', 'x: y\r\netag: "z"\r\n'),
+    ),
+  ],
+  ['after 100 Continue', answer(`HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n${LENGTH}`)],
+  [
+    'after early hints',
+    answer(`HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n`.repeat(5) + `HTTP/1.1 200 OK\r\n${LENGTH}`),
+  ],
+  [
+    'after 102 and 199',
+    answer(`HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 What\r\na: b\r\n\r\nHTTP/1.1 200 OK\r\n${LENGTH}`),
+  ],
+  ['with bytes beyond ASCII in its head', answer(`HTTP/1.1 200 \u00d6K\r\nx-by: \u00fc\u00ff\r\n${LENGTH}`)],
+  ['with lines that end in LF alone', answer(`HTTP/1.1 200 OK\n${LENGTH.replace('\r', '')}`.replace(/\n$/, '\n'))],
+  ['with a folded header', answer(`HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\n${LENGTH}`)],
+  ['with 20 kB of headers', answer(`HTTP/1.1 200 OK\r\n${`x-policy: ${'a'.repeat(1_000)}\r\n`.repeat(20)}${LENGTH}`)],
+  [
+    'with cookies and much else',
+    answer(`HTTP/1.1 200 OK\r\nset-cookie: a=b\r\nset-cookie: c=d\r\nvary: *\r\nage: 5\r\n${LENGTH}`),
+  ],
+  ['with its type twice', answer(`HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-type: text/html\r\n${LENGTH}`)],
+  ['with status 201', answer(`HTTP/1.1 201 Created\r\n${LENGTH}`)],
+  ['with status 203', answer(`HTTP/1.1 203 Non-Authoritative Information\r\n${LENGTH}`)],
+  [
+    'with status 206',
+    answer(`HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-${String(picture.length - 1)}/*\r\n${LENGTH}`),
+  ],
+  ['with status 226', answer(`HTTP/1.1 226 IM Used\r\n${LENGTH}`)],
+  ['with more bytes than announced', Buffer.concat([answer(`HTTP/1.1 200 OK\r\n${LENGTH}`), Buffer.from('more')])],
+])('D3: an answer %s is read', async (_how, bytes) => {
+  await using host = await startRawHost((socket) => socket.end(bytes));
+  expect(await get(host.at('/'))).toEqual(picture);
+});
+
+test('D3: an answer that comes byte by byte is read', async () => {
+  const bytes = answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', chunked(picture));
+  await using host = await startRawHost((socket) => {
+    socket.setNoDelay(true);
+    const next = (at: number): void => {
+      if (at === bytes.length) socket.end();
+      else socket.write(bytes.subarray(at, at + 1), () => setImmediate(next, at + 1));
+    };
+    next(0);
+  });
+  expect(await get(host.at('/'))).toEqual(picture);
+});
+
+test.each<readonly [string, (host: string) => string, string]>([
+  ['an absolute URL', (host) => `${host}/b.png`, '/b.png'],
+  ['an absolute URL in capitals', (host) => `${host.replace('http', 'HTTP')}/b.png`, '/b.png'],
+  ['a URL without a scheme', (host) => `${host.replace('http:', '')}/b.png`, '/b.png'],
+  ['an absolute path', () => '/b.png?x=1&y=%20', '/b.png?x=1&y=%20'],
+  ['a relative path', () => 'b.png', '/folder/b.png'],
+  ['a path upwards', () => '../b.png', '/b.png'],
+  ['a query alone', () => '?next', '/folder/a?next'],
+  ['a fragment', () => '/b.png#part', '/b.png'],
+  ['a URL with spaces around it', () => ' \t/b.png  ', '/b.png'],
+  ['a URL with a space in it', () => '/b c.png', '/b%20c.png'],
+  ['a URL with braces and pipes', () => '/b{1}|2.png', '/b%7B1%7D|2.png'],
+  ['a path in UTF-8', () => Buffer.from('/bücher/日本.png').toString('latin1'), '/b%C3%BCcher/%E6%97%A5%E6%9C%AC.png'],
+  ['a path in Latin-1', () => '/b\u00fccher.png', '/b%FCcher.png'],
+  ['a path with backslashes', () => '\\b\\c.png', '/b/c.png'],
+  ['a long query', () => `/b.png?${'s'.repeat(6_000)}`, `/b.png?${'s'.repeat(6_000)}`],
+])('D3: redirects to %s are followed', async (_to, location, path) => {
+  for (const status of [301, 302, 303, 307, 308]) {
+    await using host = await startRawHost((socket, asked) => {
+      const moved = `HTTP/1.1 ${String(status)} \r\nLocation: ${location(host.at(''))}\r\ncontent-length: 5\r\n`;
+      socket.end(asked === '/folder/a' ? answer(moved, Buffer.from('moved')) : answer(`HTTP/1.1 200 OK\r\n${LENGTH}`));
+    });
+    expect(await get(host.at('/folder/a'))).toEqual(picture);
+    expect(host.asked).toEqual(['/folder/a', path]);
+  }
+});
+
+test.each<readonly [string, string]>([
+  ['twice, the same', 'location: /b.png\r\nlocation: /b.png\r\n'],
+  ['twice, different: the first counts, as for aiohttp', 'location: /b.png\r\nlocation: /c.png\r\n'],
+  ['under its old name', 'uri: /b.png\r\n'],
+  ['without a space', 'LOCATION:/b.png\r\n'],
+  ['with a body that never ends', 'location: /b.png\r\ncontent-length: 99999999\r\n'],
+])('D3: a location that is told %s is followed', async (_how, headers) => {
+  await using host = await startRawHost((socket, path) => {
+    if (path === '/a') socket.write(answer(`HTTP/1.1 302 Found\r\n${headers}`, Buffer.from('moved')));
+    else socket.end(answer(`HTTP/1.1 200 OK\r\n${LENGTH}`));
+  });
+  expect(await get(host.at('/a'))).toEqual(picture);
+  expect(host.asked).toEqual(['/a', '/b.png']);
+});
+
+test('D3: 20 redirects are followed, as browsers do, and not one more', async () => {
+  await using host = await startRawHost((socket, path) => {
+    const left = Number(path.slice(1));
+    if (left === 0) socket.end(answer(`HTTP/1.1 200 OK\r\n${LENGTH}`));
+    else socket.end(`HTTP/1.1 302 Found\r\nlocation: /${String(left - 1)}\r\ncontent-length: 0\r\n\r\n`);
+  });
+  expect(await get(host.at('/20'))).toEqual(picture);
+  await expect(get(host.at('/21'))).rejects.toMatchObject({ code: 'image_fetch_failed' });
+});
+
+const big = png(3_000, 3_000);
+test.each<readonly [string, Buffer]>([
+  ['gzip', gzipSync(picture)],
+  ['GZip', gzipSync(picture)],
+  ['x-gzip', gzipSync(picture)],
+  ['gzip', Buffer.concat([gzipSync(picture.subarray(0, 20)), gzipSync(picture.subarray(20))])],
+  ['deflate', deflateSync(picture)],
+  ['deflate', deflateSync(picture, { level: 0 })],
+  ['deflate', deflateRawSync(picture)],
+  ['deflate', deflateRawSync(picture, { level: 0 })],
+  ['br', brotliCompressSync(picture)],
+  ['identity', picture],
+  ['', picture],
+  ['identity, gzip', gzipSync(picture)],
+  ['gzip, gzip', gzipSync(gzipSync(picture))],
+  ['deflate,  br ,gzip', gzipSync(brotliCompressSync(deflateRawSync(picture)))],
+  ['gzip\r\nContent-Encoding: deflate', deflateRawSync(gzipSync(picture))],
+])('D2: content-encoding %j is undone', async (coding, body) => {
+  await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
+  expect(await get(host.at('/'))).toEqual(picture);
+});
+
+test('D2: a coded picture of many pieces is undone, also in chunks and to the end of the connection', async () => {
+  const roomy = fetching({ limitBytes: 15_000_000 });
+  const body = gzipSync(big, { level: 0 });
+  for (const bytes of [
+    answer('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n', chunked(body)),
+    answer('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n', body),
+  ]) {
+    await using host = await startRawHost((socket) => socket.end(bytes));
+    expect((await roomy(host.at('/'))).equals(big)).toBe(true);
+  }
+});
+
+test.each(['zstd', 'compress', 'exi', 'aes128gcm', 'gzip, zstd', 'gzip;q=1', '__proto__', 'constructor'])(
+  'D2: content-encoding %j, which is not read, is told as that',
+  async (coding) => {
+    await using host = await startRawHost((socket) => socket.end(coded(coding, picture)));
+    await expect(get(host.at('/'))).rejects.toMatchObject({
+      code: 'invalid_image',
+      status: 400,
+      options: { param: PARAM },
+      message: expect.stringMatching(/content coding .*read are gzip, deflate and br/),
+    });
+  },
+);
+
+test('D2: no more than three codings are undone', async () => {
+  const body = gzipSync(gzipSync(gzipSync(gzipSync(picture))));
+  await using host = await startRawHost((socket) => socket.end(coded('gzip, gzip, gzip, gzip', body)));
+  await expect(get(host.at('/'))).rejects.toMatchObject({
+    code: 'invalid_image',
+    message: expect.stringMatching(/4 content codings/),
+  });
+});
+
+const zeros = Buffer.alloc(200_000_000);
+test.each<readonly [string, Buffer]>([
+  ['gzip', gzipSync(zeros)],
+  ['deflate', deflateRawSync(zeros)],
+  ['br', brotliCompressSync(Buffer.alloc(20_000_000))],
+  ['gzip, gzip', gzipSync(gzipSync(zeros))],
+  ['deflate, gzip, gzip', gzipSync(gzipSync(deflateSync(zeros)))],
+  // Empty members alone: nothing comes out at the end, and yet there is no end.
+  ['gzip, gzip', gzipSync(Buffer.concat(new Array(2_000_000).fill(gzipSync(''))))],
+])('D2: a bomb of %s is not unpacked past the limit', async (coding, body) => {
+  await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
+  let taken = 0;
+  const take = (bytes: number): boolean => {
+    taken += bytes;
+    return true;
+  };
+  await expect(get(host.at('/'), { take })).rejects.toMatchObject({ code: 'image_too_large', status: 413 });
+  expect(taken).toBeLessThanOrEqual(100_000);
+});
+
+test.each<readonly [string, Buffer]>([
+  ['gzip', gzipSync(picture).subarray(0, -10)],
+  ['gzip', picture],
+  ['deflate', deflateSync(picture).subarray(0, -5)],
+  ['deflate', Buffer.concat([Buffer.from([0xff]), picture])],
+  ['br', brotliCompressSync(picture).subarray(0, -3)],
+  ['br', picture],
+  ['gzip, br', brotliCompressSync(picture)],
+])('D2: %s that is damaged or cut short is told as that', async (coding, body) => {
+  await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
+  await expect(get(host.at('/'))).rejects.toMatchObject({
+    code: 'invalid_image',
+    message: expect.stringMatching(/coding cannot be undone/),
+  });
+});
+
+test.each<readonly [string, Buffer]>([
+  ['by its length', answer('HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n')],
+  ['in its chunks', answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', chunked(picture).subarray(0, -20))],
+  ['within a coding', coded('gzip', gzipSync(picture)).subarray(0, -10)],
+  [
+    'within deflate, before its first byte',
+    answer('HTTP/1.1 200 OK\r\ncontent-encoding: deflate\r\ncontent-length: 50\r\n', Buffer.alloc(0)),
+  ],
+  [
+    'by broken chunks',
+    answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', Buffer.from('5\r\nabcdeXXXX\r\nzz\r\n')),
+  ],
+])('a picture that is cut short %s is told as that', async (_how, bytes) => {
+  await using host = await startRawHost((socket) => socket.end(bytes));
+  await expect(get(host.at('/'))).rejects.toMatchObject({
+    code: 'image_fetch_failed',
+    message: expect.stringMatching(/is cut short/),
+  });
+});
+
+test('memory is asked for before bytes are kept: what is announced, then what comes', async () => {
+  const asks: number[] = [];
+  const upTo = (most: number) => (bytes: number) => {
+    asks.push(bytes);
+    return asks.reduce((sum, one) => sum + one, 0) <= most;
+  };
+  await using host = await startRawHost((socket, path) =>
+    path === '/announced'
+      ? socket.end(answer(`HTTP/1.1 200 OK\r\n${LENGTH}`))
+      : socket.end(coded('gzip', gzipSync(picture))),
+  );
+  await get(host.at('/announced'), { take: upTo(picture.length) });
+  expect(asks).toEqual([picture.length]);
+  asks.length = 0;
+  await get(host.at('/packed'), { take: upTo(picture.length) });
+  expect(asks.reduce((sum, one) => sum + one, 0)).toBe(picture.length);
+  for (const path of ['/announced', '/packed']) {
+    asks.length = 0;
+    await expect(get(host.at(path), { take: upTo(picture.length - 1) })).rejects.toMatchObject({
+      code: 'overloaded',
+      status: 503,
+      options: { param: PARAM, retryAfterSeconds: 2 },
+    });
+  }
+});
+
+test('D4: a URL that is too long is refused with its length and the limit', async () => {
+  const url = `http://127.0.0.1/${'a'.repeat(9_000)}`;
+  await expect(get(url)).rejects.toMatchObject({
+    code: 'invalid_image',
+    message: expect.stringMatching(/9017 characters; at most 8192/),
+    options: { param: PARAM, asked: 9_017, allowed: 8_192 },
+  });
+});

@@ -4,6 +4,7 @@ import { Failure, FAILURES, isFailure, toFailure } from '#contract/failure';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Metrics } from '../metrics.ts';
+import { LOGGED_CHARACTERS, loggedPath } from './logged-path.ts';
 import { requestContext } from './request-context.ts';
 
 /** Errors of express's body reader (source: the package http-errors; what a decompressor throws has no `type`). */
@@ -19,10 +20,11 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
     const failure = isFailure(error) ? error : (pathFailure(error) ?? bodyFailure(error) ?? toFailure(error));
     const context = contextOf(res);
     const row = FAILURES[failure.code];
-    if (context !== undefined) Object.assign(context.fields, { failure: failure.code, rule: failure.options.param });
+    const rule = failure.options.param?.slice(0, LOGGED_CHARACTERS);
+    if (context !== undefined) Object.assign(context.fields, { failure: failure.code, rule });
     if (context?.phases.requestId === '' || context === undefined) metrics.refusals.inc({ rule: failure.code });
     if (failure.cause !== undefined || row.log === 'error')
-      log[row.log]({ failure: failure.code, path: req.path, cause: failure.cause }, 'request failed');
+      log[row.log]({ failure: failure.code, path: loggedPath(req), cause: failure.cause }, 'request failed');
     if (res.destroyed || res.headersSent) return;
     send(res, (context?.dialect ?? fallback).renderFailure(failure), failure);
   };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { Request, RequestHandler, Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import { Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
@@ -9,10 +9,9 @@ import type { Phases } from '../ask.ts';
 import type { Departure } from '../departure.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
+import { loggedPath } from './logged-path.ts';
 
 const ID_LIMIT = 100;
-/** What a log line holds of a path that no route has, and of the name of a field. */
-const LOGGED_CHARACTERS = 100;
 /** What is left of an ended answer may take this long to be read, in milliseconds: as long as the SDKs wait. */
 const UNREAD_LIMIT_MS = 600_000;
 
@@ -117,13 +116,6 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     departure.turnAway(req.socket);
     next();
   };
-}
-
-/** The route's pattern: what a caller writes into a path may be a name, or a whole prompt. */
-function loggedPath(req: Request): string {
-  const route: unknown = req.route;
-  const pattern = typeof route === 'object' && route !== null && 'path' in route ? route.path : undefined;
-  return typeof pattern === 'string' ? pattern : req.path.slice(0, LOGGED_CHARACTERS);
 }
 
 /**

@@ -161,6 +161,6 @@ const noEmbeddings: RequestHandler = () => {
 function only(method: string): RequestHandler {
   return (req, res) => {
     res.setHeader('allow', method);
-    throw new Failure('method_not_allowed', `${req.path} takes ${method} only`);
+    throw new Failure('method_not_allowed', `${req.path.slice(0, 200)} takes ${method} only`);
   };
 }

@@ -144,7 +144,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
   } catch (error) {
     if (!res.headersSent) throw error;
     const failure = toFailure(error);
-    Object.assign(context.fields, { failure: failure.code, cause: failure.cause ?? failure.message });
+    Object.assign(context.fields, { failure: failure.code, cause: failure.cause });
     endBroken(res, context, context.dialect.renderStreamFailure(failure, reply.passed));
   } finally {
     reply.close();

@@ -2,10 +2,13 @@ import { z } from 'zod';
 import { saysEngineGone } from '#contract/engine-gone';
 import { Failure } from '#contract/failure';
 import { MALFORMED } from './engine-events.ts';
+import { isAboutGrammar, knownSentence } from './engine-words.ts';
 
 const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param: z.string().nullish() }) });
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
 const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
+
+const UNFINISHED = 'the model process did not finish its answer';
 
 /** Answers of the engine's routes: to a request for text, and of `/tokenize`. */
 const Answered = z.union([
@@ -13,26 +16,32 @@ const Answered = z.union([
   z.object({ count: z.number() }).transform(() => ({ choices: [] })),
 ]);
 
+/** An engine names fields of its own API; anything else could be the caller's text. */
+const FIELD = /^[\w.[\]-]{1,64}$/;
+const GRAMMAR = 'the engine cannot build the grammar, regular expression or schema of this request';
+
 /**
- * What the client is told when the engine answered with an error status: a 4xx keeps status and message, anything else
- * is our fault. `worker_lost` where another engine may do better; an engine's 500 by itself is no such sign, as a
- * request can cause it.
+ * What the client is told when the engine answered with an error status: a 4xx keeps its status, anything else is our
+ * fault, unless it tells of the caller's grammar. The engine's own sentence may quote the prompt: it is told where its
+ * shape is known, and logged nowhere. `worker_lost` where another engine may do better; an engine's 500 by itself is no
+ * such sign, as a request can cause it.
  * @param messagesParam where the caller wrote the messages
  */
 export function engineFailure(status: number, body: Buffer, messagesParam: string): Failure {
   const parsed = EngineErrorBody.safeParse(parseJson(body));
   const message = parsed.success ? parsed.data.error.message : '';
-  const param = parsed.success ? (parsed.data.error.param ?? undefined) : undefined;
-  if (status < 400 || status >= 500) {
-    const lost = status === 503 || saysEngineGone(message);
-    return new Failure(lost ? 'worker_lost' : 'engine_failed', 'the model process failed on this request', {
-      cause: `engine answered ${String(status)}: ${message.slice(0, 500)}`,
-    });
-  }
+  const param = parsed.data?.error.param ?? undefined;
+  if (status < 400 || status >= 500) return faultOf(status, message, 'the model process failed on this request');
+  const told = knownSentence(message);
   if (param !== undefined && TOO_LONG.has(param))
-    return new Failure('context_length_exceeded', message, { param: messagesParam });
-  const told = message === '' ? 'the model process refused this request' : message;
-  return new Failure('engine_refused', told, { status, ...(param === undefined ? {} : { param }) });
+    return new Failure('context_length_exceeded', told ?? 'the prompt is longer than the context of the model', {
+      param: messagesParam,
+    });
+  const instead = isAboutGrammar(message) ? GRAMMAR : 'the model process refused this request';
+  return new Failure('engine_refused', told ?? instead, {
+    status,
+    ...(param !== undefined && FIELD.test(param) ? { param } : {}),
+  });
 }
 
 /**
@@ -40,17 +49,24 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
  * @param said the engine's error event, if one came
  */
 export function brokenStream(said: string | undefined): Failure {
-  const lost = said === undefined || said === MALFORMED || saysEngineGone(said);
-  return new Failure(lost ? 'worker_lost' : 'engine_failed', 'the model process did not finish its answer', {
-    cause: said ?? 'the stream ended without [DONE]',
-  });
+  if (said !== undefined && said !== MALFORMED) return faultOf(undefined, said, UNFINISHED);
+  return new Failure('worker_lost', UNFINISHED, { cause: said ?? 'the stream ended without [DONE]' });
+}
+
+function faultOf(status: number | undefined, message: string, told: string): Failure {
+  const isGone = saysEngineGone(message);
+  if (isGone || status === 503)
+    return new Failure('worker_lost', told, { cause: isGone ? 'the engine says that it ends' : 'engine answered 503' });
+  if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
+  const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${String(status)}`;
+  return new Failure('engine_failed', told, { cause: `${what}, in ${String(message.length)} characters` });
 }
 
 /** A 200 whose generation was ended by a stopping server (`finish_reason: abort`), or that is no answer at all. */
 export function abortedAnswer(body: Buffer): Failure | undefined {
   const parsed = Answered.safeParse(parseJson(body));
   if (parsed.success && !parsed.data.choices.some((choice) => choice.finish_reason === 'abort')) return undefined;
-  return new Failure('worker_lost', 'the model process did not finish its answer', {
+  return new Failure('worker_lost', UNFINISHED, {
     cause: parsed.success ? 'finish_reason abort' : 'a 200 that holds no answer',
   });
 }

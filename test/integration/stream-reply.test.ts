@@ -71,10 +71,13 @@ test('a stream that is sent on to an engine that is just dying goes on at a thir
   expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
 });
 
+const OUT_OF_VOCABULARY =
+  'token_id(s) [99999] in logit_bias contain out-of-vocab token ids. Vocabulary size: 32064 (parameter=logit_bias, value=[99999])';
+
 test('a request that the engine refuses after its stream began: its own status and sentence, no byte sent', async () => {
   const text = await toClient((reply, res) => {
-    const refused = life(reply, failed(400, 'no such token'), 'data: [DONE]\n\n');
-    expect(refused).toMatchObject({ code: 'engine_refused', status: 400, message: 'no such token' });
+    const refused = life(reply, failed(400, OUT_OF_VOCABULARY), 'data: [DONE]\n\n');
+    expect(refused).toMatchObject({ code: 'engine_refused', status: 400, message: OUT_OF_VOCABULARY });
     expect(res.headersSent).toBe(false);
   });
   expect(text).toBe('');

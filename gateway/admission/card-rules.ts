@@ -1,13 +1,10 @@
-import { partPath } from '#contract/chat';
+import { LARGEST_BATCH, partPath } from '#contract/chat';
 import type { ChatRequest, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Kind } from '#contract/job';
 import type { ModelCard } from '#contract/model-card';
 import { LEAST_IMAGE_TOKENS, imageTokens, largestRatio } from './image-tokens.ts';
 import type { ImageShape } from './image-tokens.ts';
-
-/** Prompts in one request to a model whose card allows batches: one engine works on all of them at once. */
-const LARGEST_BATCH = 128;
 
 /** What the operator decides where the card leaves room. */
 export interface CardPolicy {

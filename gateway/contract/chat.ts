@@ -26,6 +26,9 @@ export interface ChatMessage {
 /** A bare prompt: a text, or ids of the model's tokens. */
 export type Prompt = string | readonly number[];
 
+/** Prompts in one request to a model whose card allows batches: one engine works on all of them at once. */
+export const LARGEST_BATCH = 128;
+
 /** The forms in which Azure's container writes the answers to bare prompts. */
 export type AnswerForm = 'table' | 'list';
 

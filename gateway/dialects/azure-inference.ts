@@ -2,7 +2,8 @@ import type { ChatRequest, StreamIdentity } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import { azureErrorBody } from './azure-errors.ts';
 import type { Dialect, Said } from './dialect.ts';
-import { got, isAbsent, isObject, isSet, shortName, shortValue } from './fields.ts';
+import { fieldsOf, got, isAbsent, isObject, isSet, shortName, shortValue } from './fields.ts';
+import { BODY } from './limits.ts';
 import { openaiCompletions } from './openai-completions.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
 import { openai } from './openai.ts';
@@ -86,11 +87,12 @@ function statusOf({ code, status, options: { param } }: Failure): number {
 /** The body as OpenAI's dialect is to read it: a model from the header, and extra parameters as was asked. */
 function parse(body: unknown, said: Said | undefined, known: ReadonlySet<string>, inner: Dialect): ChatRequest {
   if (!isObject(body)) return inner.parse(body);
+  const fields = fieldsOf(body, BODY);
   const mode = readMode(said?.headers[MODE_HEADER]);
   const model = said?.headers[MODEL_HEADER];
   const named = isAbsent(body['model']) && typeof model === 'string' && model !== '' ? { ...body, model } : body;
   if (known.has('response_format')) readFormat(body['response_format']);
-  const extras = Object.keys(body).filter((name) => !known.has(name) && isSet(body[name]));
+  const extras = fields.filter(([name, value]) => !known.has(name) && isSet(value)).map(([name]) => name);
   if (extras.length === 0 || mode === 'pass-through') return inner.parse(named);
   if (mode === 'error') throw refusal(body, extras);
   const request = inner.parse(Object.fromEntries(Object.entries(named).filter(([name]) => known.has(name))));

@@ -3,7 +3,8 @@ import type { AnswerForm, ChatRequest, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { ModelCard } from '#contract/model-card';
 import type { AnswerFacts, Dialect } from './dialect.ts';
-import { IgnoredNames, isAbsent, isObject, kind } from './fields.ts';
+import { IgnoredNames, fieldsOf, isAbsent, isObject, kind } from './fields.ts';
+import { BODY, LIMITS, checkBatch, checkLimit } from './limits.ts';
 import { readMessages } from './messages.ts';
 import { isPrompt } from './openai-completions.ts';
 import { renderScoreFailure, type ScoreErrors } from './score-failure.ts';
@@ -74,6 +75,7 @@ function parsePrompts(body: unknown): ChatRequest {
 /** Finds the object that holds everything; the other published shapes belong to other tasks or servers. */
 function readInputData(body: unknown, ignored: IgnoredNames, expected: string): Readonly<Record<string, unknown>> {
   if (!isObject(body)) throw shape('the body', 'an object', expected);
+  checkLimit(LIMITS.fields, Object.keys(body).length, BODY);
   const { input_data: inputData, ...outer } = body;
   if (isAbsent(inputData)) {
     const instead = ['inputs', 'messages'].find((name) => name in outer);
@@ -107,7 +109,7 @@ function ignoreBut(
   prefix: string,
   ignored: IgnoredNames,
 ): void {
-  for (const [name, value] of Object.entries(object))
+  for (const [name, value] of fieldsOf(object, prefix === '' ? BODY : prefix.slice(0, -1)))
     if (!known.includes(name) && !isAbsent(value)) ignored.add(prefix + name);
 }
 
@@ -129,6 +131,7 @@ function refuseLists(input: readonly unknown[], card: string | undefined): void 
 
 function readPrompts(value: unknown, at: string): readonly [Prompt, ...Prompt[]] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [];
+  checkBatch(list.length, at);
   const wrong = list.findIndex((item) => typeof item !== 'string' || !isPrompt(item));
   const [first, ...more] = list.filter(isPrompt);
   if (first !== undefined && wrong === -1) return [first, ...more];

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { ShortValue } from '#contract/failure';
+import { faultIn } from './limited.ts';
+import { LIMITS, checkLimit, overLimit } from './limits.ts';
 
 /** A value's schema, and what it must be in words that a caller understands. */
 export interface Field {
@@ -18,17 +20,33 @@ export interface Field {
 export function readField(field: Field, value: unknown, param: string): JsonValue {
   const parsed = field.schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const inside = parsed.error.issues[0]?.path ?? [];
-  const at = inside.reduce<string>(
-    (path, key) => (typeof key === 'number' ? `${path}[${String(key)}]` : `${path}.${shortName(String(key))}`),
-    param,
-  );
-  const fault = at === param ? got(value) : `; the fault is at ${at}`;
+  const { issues } = parsed.error;
+  const fault = faultIn(issues);
+  if (fault !== undefined) {
+    const at = pathOf(param, fault.path);
+    if ('limit' in fault) throw overLimit(fault.limit, fault.seen, at);
+    throw new Failure('invalid_request', `${at} ${fault.problem}`, { param: at });
+  }
+  const [issue] = issues;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+  const at = pathOf(param, [...(issue?.path ?? []), ...unknown]);
+  const where = unknown.length > 0 ? `; ${at} is no part of it` : at === param ? got(value) : `; the fault is at ${at}`;
   const input = at === param ? shortValue(value) : undefined;
   const options = { param: at, ...(input === undefined ? {} : { input }) };
-  throw new Failure('invalid_request', `${param} must be ${field.form}${fault}`, options);
+  throw new Failure('invalid_request', `${param} must be ${field.form}${where}`, options);
 }
 
+/** A place inside a field as a caller would write it, cut where it is very deep. */
+function pathOf(param: string, inside: readonly PropertyKey[]): string {
+  return inside
+    .slice(0, DEEPEST_NAMED)
+    .reduce<string>(
+      (path, key) => (typeof key === 'number' ? `${path}[${String(key)}]` : `${path}.${shortName(String(key))}`),
+      param,
+    );
+}
+
+const DEEPEST_NAMED = 8;
 const LONGEST_QUOTED = 32;
 
 /** A scalar that may be quoted to its sender; undefined for anything longer. */
@@ -70,29 +88,35 @@ export function isSet(value: unknown): boolean {
 
 const MAX_DEPTH = 64;
 
-/** False for a text with half of a surrogate pair, as a cut emoji leaves: an engine answers 500 to it. */
-export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
-}
-
 /** True for what JSON.parse gives and nests at most 64 deep, so that no later walk runs out of stack; its texts are well formed. */
 export function isJson(value: unknown, depth = MAX_DEPTH): value is JsonValue {
-  if (typeof value === 'string') return isWellFormed(value);
+  if (typeof value === 'string') return value.isWellFormed();
   if (value === null || typeof value === 'boolean') return true;
   if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value !== 'object' || depth === 0) return false;
   return Object.values(value).every((item) => isJson(item, depth - 1));
 }
 
-export const json = z.custom<JsonValue>((value) => isJson(value));
-
-/** What the schema takes and is JSON. `json.and` would let fields pass that a strict schema forbids: both sides have to. */
+/** What the schema takes and is JSON; without the fields that are null, which mean the same to a caller as absent ones. */
 export function strictJson(schema: z.ZodType): z.ZodType<JsonValue> {
   return schema.transform((value, context) => {
-    if (isJson(value)) return value;
+    if (isJson(value)) return isObject(value) ? withoutNulls(value) : value;
     context.addIssue('is no JSON');
     return z.NEVER;
   });
+}
+
+function withoutNulls(value: Readonly<Record<string, JsonValue>>): JsonValue {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+}
+
+/**
+ * The fields of an object of the caller's, counted before they are walked.
+ * @throws Failure `invalid_request` when there are more than any API has
+ */
+export function fieldsOf(value: Readonly<Record<string, unknown>>, at: string): [name: string, value: unknown][] {
+  checkLimit(LIMITS.fields, Object.keys(value).length, at);
+  return Object.entries(value);
 }
 
 /** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header. */

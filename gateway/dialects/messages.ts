@@ -1,13 +1,20 @@
 import { ROLES } from '#contract/chat';
 import type { ChatMessage, ContentPart, JsonValue, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { got, isAbsent, isJson, isObject, isWellFormed, kind } from './fields.ts';
+import { fieldsOf, got, isAbsent, isJson, isObject, kind } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
+import { LIMITS, checkLimit, type Limit } from './limits.ts';
 
 const IMAGE_FORM = '{"type": "image_url", "image_url": {"url": "https://… or data:image/png;base64,…"}}';
 const TEXT_FORM = '{"type": "text", "text": "…"}';
 /** Fields of a message that the engine's chat template reads besides role and content. */
-const EXTRAS = ['name', 'tool_calls', 'tool_call_id'] as const;
+const EXTRAS = {
+  name: LIMITS.name,
+  tool_calls: LIMITS.toolCalls,
+  tool_call_id: LIMITS.id,
+} as const satisfies Record<string, Limit>;
+const EXTRA_NAMES = ['name', 'tool_calls', 'tool_call_id'] as const;
+const READ: ReadonlySet<string> = new Set(['role', 'content', ...EXTRA_NAMES]);
 
 /**
  * Reads a conversation; every dialect's messages have OpenAI's form. `developer` becomes `system`: an engine writes a
@@ -18,25 +25,36 @@ const EXTRAS = ['name', 'tool_calls', 'tool_call_id'] as const;
 export function readMessages(value: unknown, at: string, ignored: IgnoredNames): ChatMessage[] {
   if (!Array.isArray(value) || value.length === 0)
     throw bad(at, `must be a list of messages, at least one${Array.isArray(value) ? ', got none' : kind(value)}`);
+  checkConversation(value, at);
   return value.map((message: unknown, index) => readMessage(message, `${at}[${String(index)}]`, ignored));
+}
+
+/** Counts messages and their parts before any is read. */
+export function checkConversation(messages: readonly unknown[], at: string): void {
+  checkLimit(LIMITS.messages, messages.length, at);
+  let parts = 0;
+  for (const message of messages)
+    if (isObject(message) && Array.isArray(message['content'])) parts += message['content'].length;
+  checkLimit(LIMITS.parts, parts, at);
 }
 
 function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMessage {
   if (!isObject(value)) throw bad(at, `must be {"role": …, "content": …}${kind(value)}`);
+  const fields = fieldsOf(value, at);
   const { role: givenRole, content: givenContent, ...rest } = value;
   const role = readRole(givenRole, `${at}.role`);
   const content = readContent(givenContent, role, `${at}.content`, ignored);
   const extra: Record<string, JsonValue> = {};
-  for (const name of EXTRAS) {
+  for (const name of EXTRA_NAMES) {
     const field = rest[name];
     if (isAbsent(field) || (Array.isArray(field) && field.length === 0)) continue;
+    if (typeof field === 'string' || Array.isArray(field)) checkLimit(EXTRAS[name], field.length, `${at}.${name}`);
     const fits = name === 'tool_calls' ? Array.isArray(field) && field.every(isObject) : typeof field === 'string';
     if (!fits || !isJson(field))
       throw bad(`${at}.${name}`, `must be ${name === 'tool_calls' ? 'a list of calls' : 'a text'}${kind(field)}`);
     extra[name] = field;
   }
-  for (const [name, field] of Object.entries(rest))
-    if (!isAbsent(field) && !EXTRAS.some((known) => known === name)) ignored.add(`messages.${name}`);
+  for (const [name, field] of fields) if (!isAbsent(field) && !READ.has(name)) ignored.add(`messages.${name}`);
   return Object.keys(extra).length === 0 ? { role, content } : { role, content, extra };
 }
 
@@ -57,7 +75,7 @@ function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNam
 function readPart(value: unknown, at: string, ignored: IgnoredNames): ContentPart {
   if (!isObject(value)) throw bad(at, `must be ${TEXT_FORM} or ${IMAGE_FORM}${kind(value)}`);
   refuseUuid(value, at);
-  for (const [name, field] of Object.entries(value))
+  for (const [name, field] of fieldsOf(value, at))
     if (!isAbsent(field) && !['type', 'text', 'image_url'].includes(name)) ignored.add(`content.${name}`);
   if (value['type'] === 'text') {
     const text = value['text'];
@@ -73,7 +91,7 @@ function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {
   if (typeof value === 'string' && value !== '') return value;
   if (!isObject(value)) throw bad(at, `must be {"url": "https://… or data:image/png;base64,…"}${kind(value)}`);
   refuseUuid(value, at);
-  for (const [name, field] of Object.entries(value))
+  for (const [name, field] of fieldsOf(value, at))
     if (!isAbsent(field) && name !== 'url') ignored.add(`image_url.${name}`);
   const url = value['url'];
   if (typeof url === 'string' && url !== '') return url;
@@ -89,7 +107,7 @@ function refuseUuid(value: Readonly<Record<string, unknown>>, at: string): void 
 }
 
 function wellFormed(text: string, at: string): string {
-  if (isWellFormed(text)) return text;
+  if (text.isWellFormed()) return text;
   throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
 }
 

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { ChatRequest, JsonValue, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, got, isAbsent, isObject, isWellFormed, readField, type Field } from './fields.ts';
-import { ENVELOPE, STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
+import { IgnoredNames, fieldsOf, got, isAbsent, isObject, readField, type Field } from './fields.ts';
+import { BODY, checkBatch } from './limits.ts';
+import { ENVELOPE, STEERING, checkLabels, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { SAMPLING, readSampling } from './sampling.ts';
 
 /** Length of an answer when the caller says nothing: part of this API (source: OpenAI's reference; vLLM does the same). */
@@ -60,12 +61,14 @@ export const openaiCompletions: Dialect = { ...openaiAnswers, parse };
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with a prompt');
+  const fields = fieldsOf(body, BODY);
   refuseFields(body, REFUSED);
+  checkLabels(body);
   const ignored = new IgnoredNames();
   const prompts = readPrompts(body['prompt']);
   const sampling = { ...readSampling(body, SHARED, ''), ...readOwn(body) };
   const envelope = readEnvelope(body, MAX_TOKENS, sampling, ignored);
-  for (const [name, value] of Object.entries(body)) if (!READ.has(name) && !isAbsent(value)) ignored.add(name);
+  for (const [name, value] of fields) if (!READ.has(name) && !isAbsent(value)) ignored.add(name);
   return {
     maxTokens: DEFAULT_TOKENS,
     ...envelope,
@@ -90,6 +93,7 @@ function readOwn(body: Readonly<Record<string, unknown>>): Record<string, JsonVa
 function readPrompts(value: unknown): readonly [Prompt, ...Prompt[]] {
   if (isPrompt(value)) return [value];
   const list: unknown[] = Array.isArray(value) ? value : [];
+  if (typeof list[0] !== 'number') checkBatch(list.length, 'prompt');
   const wrong = list.findIndex((item) => !isPrompt(item));
   const at = list.length > 0 && wrong !== -1 ? `prompt[${String(wrong)}]` : 'prompt';
   const [first, ...more] = list.filter(isPrompt);
@@ -100,6 +104,6 @@ function readPrompts(value: unknown): readonly [Prompt, ...Prompt[]] {
 }
 
 export function isPrompt(value: unknown): value is Prompt {
-  if (typeof value === 'string') return value !== '' && isWellFormed(value);
+  if (typeof value === 'string') return value !== '' && value.isWellFormed();
   return Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && id >= 0);
 }

@@ -1,8 +1,9 @@
 import type { ChatRequest } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { got, isAbsent, isObject, isSet } from './fields.ts';
+import { fieldsOf, got, isAbsent, isObject, isSet, shortName } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
+import { LIMITS, checkLimit } from './limits.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
 import { readChoices, readPositive } from './sampling.ts';
 
@@ -18,6 +19,12 @@ export const STEERING: Readonly<Record<string, string>> = {
   kv_transfer_params: 'the gateway decides it',
   ec_transfer_params: 'the gateway decides it',
   vllm_xargs: 'the gateway decides it',
+  ...Object.fromEntries(
+    ['json', 'regex', 'choice', 'grammar', 'json_object', 'whitespace_pattern', 'decoding_backend'].map((name) => [
+      `guided_${name}`,
+      'vLLM no longer reads it; use structured_outputs or response_format',
+    ]),
+  ),
 };
 
 /** Names of the fields that `readEnvelope` answers for. */
@@ -55,6 +62,23 @@ export function refuseFields(body: Readonly<Record<string, unknown>>, refused: R
   }
 }
 
+/**
+ * Holds labels that reach no engine to their limits, whatever else they are.
+ * @throws Failure `invalid_request` naming the field
+ */
+export function checkLabels(body: Readonly<Record<string, unknown>>): void {
+  for (const name of ['user', 'safety_identifier', 'prompt_cache_key'])
+    if (typeof body[name] === 'string') checkLimit(LIMITS.label, body[name].length, name);
+  const { metadata } = body;
+  if (!isObject(metadata)) return;
+  checkLimit(LIMITS.metadata, Object.keys(metadata).length, 'metadata');
+  for (const [key, value] of Object.entries(metadata)) {
+    const at = `metadata.${shortName(key)}`;
+    checkLimit(LIMITS.metadataKey, key.length, at);
+    if (typeof value === 'string') checkLimit(LIMITS.metadataValue, value.length, at);
+  }
+}
+
 /** Answers, failures and the end of a broken stream, as OpenAI's clients read them. */
 export const openaiAnswers: Pick<Dialect, 'name' | 'renderAnswer' | 'renderFailure' | 'renderStreamFailure'> = {
   name: 'openai',
@@ -69,7 +93,10 @@ export const openaiAnswers: Pick<Dialect, 'name' | 'renderAnswer' | 'renderFailu
 
 function readModel(value: unknown): string | undefined {
   if (isAbsent(value)) return undefined;
-  if (typeof value === 'string' && value !== '') return value;
+  if (typeof value === 'string' && value !== '') {
+    checkLimit(LIMITS.model, value.length, 'model');
+    return value;
+  }
   throw new Failure('invalid_request', `model must be the name of a model${got(value)}`, { param: 'model' });
 }
 
@@ -77,7 +104,7 @@ function readModel(value: unknown): string | undefined {
 function readStream(value: unknown): boolean {
   if (isAbsent(value)) return false;
   if (typeof value === 'boolean') return value;
-  const word = typeof value === 'string' ? value.toLowerCase() : '';
+  const word = typeof value === 'string' && value.length <= 5 ? value.toLowerCase() : '';
   if (word === 'true' || word === 'false') return word === 'true';
   throw new Failure('invalid_request', `stream must be true or false${got(value)}`, { param: 'stream' });
 }
@@ -87,11 +114,12 @@ function readStreamOptions(value: unknown, stream: boolean, ignored: IgnoredName
   if (isAbsent(value)) return false;
   if (!isObject(value))
     throw new Failure('invalid_request', `stream_options must be an object${got(value)}`, { param: 'stream_options' });
-  if (!stream && Object.keys(value).length > 0)
+  const fields = fieldsOf(value, 'stream_options');
+  if (!stream && fields.length > 0)
     throw new Failure('invalid_request', 'stream_options may only be given when stream is true', {
       param: 'stream_options',
     });
-  for (const [name, option] of Object.entries(value))
+  for (const [name, option] of fields)
     if (name !== 'include_usage' && !isAbsent(option)) ignored.add(`stream_options.${name}`);
   const wanted = value['include_usage'] ?? false;
   if (typeof wanted === 'boolean') return wanted;

@@ -1,17 +1,11 @@
 import { z } from 'zod';
 import type { ChatRequest, JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
+import { TEXT_FORMAT } from './answer-format.ts';
 import type { Dialect } from './dialect.ts';
-import {
-  IgnoredNames,
-  isAbsent,
-  isObject,
-  isWellFormed,
-  readField,
-  shortName,
-  strictJson,
-  type Field,
-} from './fields.ts';
+import { IgnoredNames, fieldsOf, isAbsent, isObject, readField, shortName, strictJson, type Field } from './fields.ts';
+import { listOf, objectOf, textOf } from './limited.ts';
+import { BODY, LIMITS } from './limits.ts';
 import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { errorObject } from './openai-errors.ts';
 import { readInput } from './responses-input.ts';
@@ -57,7 +51,8 @@ const SHARED: readonly string[] = [
   'structured_outputs',
 ];
 
-const text = z.string().refine(isWellFormed);
+const text = z.string().refine((value) => value.isWellFormed());
+const label = { schema: textOf(LIMITS.label, 0), form: 'a text' };
 const LOGPROBS = 'message.output_text.logprobs';
 
 /** The other fields that are handed to the engine as they are; a value that it would take and not act on is refused. */
@@ -65,24 +60,16 @@ const OWN: Readonly<Record<string, Field>> = {
   instructions: { schema: text, form: 'a text' },
   text: {
     schema: strictJson(
-      z.strictObject({
-        verbosity: z.literal('medium').nullish(),
-        format: z
-          .discriminatedUnion('type', [
-            z.strictObject({ type: z.enum(['text', 'json_object']) }),
-            z.looseObject({ type: z.literal('json_schema'), name: text, schema: z.looseObject({}) }),
-          ])
-          .nullish(),
-      }),
+      objectOf(z.strictObject({ verbosity: z.literal('medium').nullish(), format: objectOf(TEXT_FORMAT).nullish() })),
     ),
     form: 'an object with a format of type text, json_object or json_schema, the last with name and schema; no other verbosity than medium',
   },
   reasoning: {
-    schema: strictJson(z.strictObject({ effort: EFFORT.nullish(), summary: z.null().optional() })),
+    schema: strictJson(objectOf(z.strictObject({ effort: EFFORT.nullish(), summary: z.null().optional() }))),
     form: 'an object with an effort; no summaries are made',
   },
   include: {
-    schema: z.array(z.literal(LOGPROBS)),
+    schema: listOf(LIMITS.include, z.literal(LOGPROBS)),
     form: `a list of ${LOGPROBS}; nothing else can be added to an answer`,
   },
   top_logprobs: { schema: z.int().min(0).max(20), form: 'a whole number from 0 to 20' },
@@ -93,12 +80,20 @@ const OWN: Readonly<Record<string, Field>> = {
   tool_choice: { schema: z.enum(['auto', 'none']), form: 'auto or none, as no tools are served here' },
   parallel_tool_calls: { schema: z.boolean(), form: 'true or false' },
   max_tool_calls: { schema: z.int().min(1), form: 'a whole number, 1 or more' },
-  metadata: { schema: z.record(text, text), form: 'an object of texts' },
-  user: { schema: text, form: 'a text' },
-  safety_identifier: { schema: text, form: 'a text' },
-  prompt_cache_key: { schema: text, form: 'a text' },
+  metadata: {
+    schema: objectOf(
+      z
+        .record(textOf(LIMITS.metadataKey, 0), textOf(LIMITS.metadataValue, 0))
+        .meta({ maxProperties: LIMITS.metadata.most }),
+      LIMITS.metadata,
+    ),
+    form: 'an object of texts',
+  },
+  user: label,
+  safety_identifier: label,
+  prompt_cache_key: label,
   stream_options: {
-    schema: z.strictObject({ include_obfuscation: z.literal(false).exactOptional() }),
+    schema: objectOf(z.strictObject({ include_obfuscation: z.literal(false).exactOptional() })),
     form: 'without include_obfuscation: events are not padded',
   },
 };
@@ -130,8 +125,9 @@ export const openaiResponses: Dialect = {
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with an input');
+  const fields = fieldsOf(body, BODY);
   refuseFields(body, REFUSED);
-  for (const [name, value] of Object.entries(body))
+  for (const [name, value] of fields)
     if (!READ.has(name) && !(name in REFUSED) && !isAbsent(value)) throw unknown(shortName(name));
   const own: Record<string, JsonValue> = {};
   for (const [name, field] of Object.entries(OWN))

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { ChatRequest, JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, isAbsent, isObject, isWellFormed, readField } from './fields.ts';
+import { IgnoredNames, fieldsOf, isAbsent, isObject, readField } from './fields.ts';
+import { BODY } from './limits.ts';
 import { readMessages } from './messages.ts';
 import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { readTools } from './sampling.ts';
@@ -28,6 +29,7 @@ export const openaiTokenize: Dialect = { ...openaiAnswers, parse };
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with a prompt or messages');
+  const fields = fieldsOf(body, BODY);
   refuseFields(body, REFUSED);
   const ignored = new IgnoredNames();
   const { prompt, messages } = body;
@@ -35,7 +37,7 @@ function parse(body: unknown): ChatRequest {
     throw bad('prompt', `must be given, or messages in its place${isAbsent(prompt) ? '' : ', not both'}`);
   const sampling: Record<string, JsonValue> = { ...readTools(body) };
   for (const name of FLAGS) if (!isAbsent(body[name])) sampling[name] = readField(FLAG, body[name], name);
-  for (const [name, value] of Object.entries(body)) if (!READ.has(name) && !isAbsent(value)) ignored.add(name);
+  for (const [name, value] of fields) if (!READ.has(name) && !isAbsent(value)) ignored.add(name);
   const asked = isAbsent(prompt)
     ? { messages: readMessages(messages, 'messages', ignored), messagesParam: 'messages' }
     : { messages: [], prompts: [readText(prompt)] as const, messagesParam: 'prompt' };
@@ -44,7 +46,7 @@ function parse(body: unknown): ChatRequest {
 }
 
 function readText(value: unknown): string {
-  if (typeof value === 'string' && isWellFormed(value)) return value;
+  if (typeof value === 'string' && value.isWellFormed()) return value;
   throw bad('prompt', 'must be a text, whole in all its characters');
 }
 

@@ -2,9 +2,11 @@ import { z } from 'zod';
 import type { ChatRequest } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, isAbsent, isObject } from './fields.ts';
+import { IgnoredNames, fieldsOf, isAbsent, isObject } from './fields.ts';
+import { listOf } from './limited.ts';
+import { BODY, LIMITS } from './limits.ts';
 import { readMessages } from './messages.ts';
-import { ENVELOPE, STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
+import { ENVELOPE, STEERING, checkLabels, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { SAMPLING, TOOL_FIELDS, readSampling, readTools } from './sampling.ts';
 
 const MAX_TOKENS = ['max_completion_tokens', 'max_tokens', 'max_new_tokens'] as const;
@@ -28,7 +30,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 /** Fields of which one value is what is served anyway; by any other the answer would have to be another one. */
 export const NARROW: Readonly<Record<string, { readonly served: z.ZodType; readonly why: string }>> = {
-  modalities: { served: z.array(z.literal('text')), why: 'answers are text' },
+  modalities: { served: listOf(LIMITS.include, z.literal('text')), why: 'answers are text' },
   verbosity: { served: z.literal('medium'), why: 'the model knows no such setting; ask for it in a message' },
 };
 
@@ -63,13 +65,15 @@ export const openai: Dialect = { ...openaiAnswers, parse };
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with messages');
+  const fields = fieldsOf(body, BODY);
   refuseFields(body, REFUSED);
+  checkLabels(body);
   for (const [name, { served, why }] of Object.entries(NARROW))
     if (!isAbsent(body[name]) && !served.safeParse(body[name]).success) refuseFields({ [name]: true }, { [name]: why });
   const ignored = new IgnoredNames();
   const messages = readMessages(body['messages'], 'messages', ignored);
   const sampling = { ...readSampling(body, Object.keys(SAMPLING), ''), ...readTools(body) };
   const envelope = readEnvelope(body, MAX_TOKENS, sampling, ignored);
-  for (const [name, value] of Object.entries(body)) if (!READ.has(name) && !isAbsent(value)) ignored.add(name);
+  for (const [name, value] of fields) if (!READ.has(name) && !isAbsent(value)) ignored.add(name);
   return { ...envelope, messages, messagesParam: 'messages', sampling, ignored: ignored.list() };
 }

@@ -1,6 +1,8 @@
 import type { ChatMessage, ContentPart, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { got, isAbsent, isObject, isWellFormed, shortName } from './fields.ts';
+import { fieldsOf, got, isAbsent, isObject, shortName } from './fields.ts';
+import { LIMITS, checkLimit } from './limits.ts';
+import { checkConversation } from './messages.ts';
 
 const IMAGE_FORM = '{"type": "input_image", "image_url": "https://… or data:image/png;base64,…"}';
 const ITEM_FORM = '{"role": "user", "content": …}';
@@ -23,6 +25,7 @@ export function readInput(value: unknown): ChatMessage[] {
   if (typeof value === 'string') return [{ role: 'user', content: wellFormed(value, 'input') }];
   if (!Array.isArray(value) || value.length === 0)
     throw bad('input', `must be a text or a list of messages, at least one${kind(value)}`);
+  checkConversation(value, 'input');
   const last = value.length - 1;
   return value.map((item: unknown, index) => readItem(item, `input[${String(index)}]`, index === last));
 }
@@ -36,6 +39,7 @@ function readItem(item: unknown, at: string, isLast: boolean): ChatMessage {
       `must be message${got(type)}; ${ITEM_FORM} is served, tools and stored items are not`,
     );
   onlyFields(item, MESSAGE_FIELDS, at);
+  if (typeof item['id'] === 'string') checkLimit(LIMITS.id, item['id'].length, `${at}.id`);
   const name = item['role'];
   const role = typeof name === 'string' && Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
   if (role === undefined) throw bad(`${at}.role`, `must be one of system, developer, user, assistant${got(name)}`);
@@ -86,14 +90,14 @@ function textOf(part: Readonly<Record<string, unknown>>, at: string): string {
 }
 
 function onlyFields(value: Readonly<Record<string, unknown>>, known: readonly string[], at: string): void {
-  for (const [name, field] of Object.entries(value))
+  for (const [name, field] of fieldsOf(value, at))
     if (!known.includes(name) && !isAbsent(field)) {
       throw unsupported(`${at}.${shortName(name)}`, 'is not accepted: it would be lost');
     }
 }
 
 function wellFormed(text: string, at: string): string {
-  if (isWellFormed(text)) return text;
+  if (text.isWellFormed()) return text;
   throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
 }
 

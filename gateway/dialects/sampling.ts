@@ -1,18 +1,23 @@
 import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { isAbsent, isWellFormed, json, readField } from './fields.ts';
+import { RESPONSE_FORMAT, STRUCTURED_OUTPUTS } from './answer-format.ts';
+import { isAbsent, isJson, readField, strictJson } from './fields.ts';
 import type { Field } from './fields.ts';
+import { schemaFault } from './json-schema.ts';
+import { checked, listOf, objectOf, textOf } from './limited.ts';
+import { LIMITS } from './limits.ts';
 
 const field = (schema: z.ZodType<JsonValue>, form: string): Field => ({ schema, form });
 const number = (low: number, high: number): Field =>
   field(z.number().min(low).max(high), `a number from ${String(low)} to ${String(high)}`);
 const flag = field(z.boolean(), 'true or false');
-const count = field(z.int().min(0), 'a whole number, 0 or more');
-const tokenIds = field(z.array(z.int().min(0)), 'a list of token ids');
-const object = (form: string, shape: z.ZodRawShape): Field => field(json.and(z.looseObject(shape)), form);
-const text = z.string().min(1).refine(isWellFormed);
-const functionName = z.looseObject({ name: text });
+const count = field(z.int32().min(0), 'a whole number, 0 or more');
+/** A model's vocabulary is smaller: what lies in it, its card says. */
+export const TOKEN_ID = z.int32().min(0);
+/** As a key of `logit_bias`; no longer than the largest id. */
+const TOKEN_KEY = /^\d{1,10}$/;
+const windowed = z.int().min(0).max(LIMITS.window.most).optional();
 
 export const EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
@@ -23,7 +28,7 @@ export const EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh
 export const SAMPLING: Readonly<Record<string, Field>> = {
   temperature: number(0, 2),
   top_p: field(z.number().gt(0).max(1), 'a number above 0 and up to 1'),
-  top_k: field(z.int().min(-1), 'a whole number, -1 or more'),
+  top_k: field(z.int32().min(-1), 'a whole number, -1 or more'),
   min_p: number(0, 1),
   presence_penalty: number(-2, 2),
   frequency_penalty: number(-2, 2),
@@ -31,21 +36,29 @@ export const SAMPLING: Readonly<Record<string, Field>> = {
   length_penalty: field(z.number(), 'a number'),
   use_beam_search: flag,
   seed: field(z.int(), 'a whole number of at most 53 bits'),
-  stop: field(z.union([text, z.array(text)]), 'a text or a list of texts, none of them empty'),
-  stop_token_ids: tokenIds,
+  stop: field(
+    z.union([textOf(LIMITS.stopText), listOf(LIMITS.stop, textOf(LIMITS.stopText))]),
+    'a text or a list of texts, none of them empty',
+  ),
+  stop_token_ids: field(listOf(LIMITS.stopTokenIds, TOKEN_ID), 'a list of token ids'),
   include_stop_str_in_output: flag,
   ignore_eos: flag,
   min_tokens: count,
-  bad_words: field(z.array(text), 'a list of texts, none of them empty'),
-  allowed_token_ids: tokenIds,
+  bad_words: field(listOf(LIMITS.badWords, textOf(LIMITS.badWord)), 'a list of texts, none of them empty'),
+  allowed_token_ids: field(listOf(LIMITS.allowedTokenIds, TOKEN_ID), 'a list of token ids'),
   logit_bias: field(
-    z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)),
+    objectOf(
+      z
+        .record(z.string().regex(TOKEN_KEY), z.number().min(-100).max(100))
+        .meta({ maxProperties: LIMITS.logitBias.most }),
+      LIMITS.logitBias,
+    ),
     'an object of token ids, each with a number from -100 to 100',
   ),
   logprobs: flag,
   top_logprobs: field(z.int().min(0).max(20), 'a whole number from 0 to 20'),
   prompt_logprobs: field(z.int().min(0).max(20), 'a whole number from 0 to 20'),
-  logprob_token_ids: field(z.array(z.int().min(0)).min(1), 'a list of token ids, not empty'),
+  logprob_token_ids: field(listOf(LIMITS.logprobTokenIds, TOKEN_ID, 1), 'a list of token ids, not empty'),
   return_tokens_as_token_ids: flag,
   return_token_ids: flag,
   skip_special_tokens: flag,
@@ -53,32 +66,39 @@ export const SAMPLING: Readonly<Record<string, Field>> = {
   echo: flag,
   add_generation_prompt: flag,
   continue_final_message: flag,
-  response_format: field(
-    json.and(
-      z.discriminatedUnion('type', [
-        z.looseObject({ type: z.enum(['text', 'json_object', 'structural_tag']) }),
-        z.looseObject({ type: z.literal('json_schema'), json_schema: functionName }),
-      ]),
-    ),
-    'an object whose type is text, json_object or json_schema, the last with a named json_schema',
-  ),
-  structured_outputs: object('an object such as {"json": …}, {"regex": …} or {"choice": […]}', {}),
+  response_format: RESPONSE_FORMAT,
+  structured_outputs: STRUCTURED_OUTPUTS,
   reasoning_effort: field(EFFORT, 'one of none, minimal, low, medium, high, xhigh, max'),
   include_reasoning: flag,
   thinking_token_budget: count,
-  repetition_detection: object('an object', {}),
-  stream_interval: field(z.int().min(1), 'a whole number, 1 or more'),
+  repetition_detection: field(
+    strictJson(
+      objectOf(z.strictObject({ max_pattern_size: windowed, min_pattern_size: windowed, min_count: windowed })),
+    ),
+    `an object of max_pattern_size, min_pattern_size and min_count, each a whole number from 0 to ${String(LIMITS.window.most)}`,
+  ),
+  stream_interval: field(z.int32().min(1), 'a whole number, 1 or more'),
 };
 
-const TOOLS = field(
-  json.and(z.array(z.looseObject({ type: z.literal('function'), function: functionName }))),
-  'a list of {"type": "function", "function": {"name": …}}',
+const functionNamed = objectOf(z.looseObject({ name: textOf(LIMITS.name) }));
+const TOOL = checked(
+  objectOf(
+    z.looseObject({
+      type: z.literal('function'),
+      function: objectOf(z.looseObject({ name: textOf(LIMITS.name), parameters: z.unknown().optional() })),
+    }),
+  ),
+  ({ function: { parameters } }) => {
+    const fault = isJson(parameters ?? null) ? schemaFault(parameters) : undefined;
+    return fault === undefined ? undefined : { ...fault, at: ['function', 'parameters', ...fault.at] };
+  },
 );
+const TOOLS = field(strictJson(listOf(LIMITS.tools, TOOL)), 'a list of {"type": "function", "function": {"name": …}}');
 const TOOL_CHOICE = field(
-  json.and(
+  strictJson(
     z.union([
       z.enum(['none', 'auto', 'required']),
-      z.looseObject({ type: z.literal('function'), function: functionName }),
+      objectOf(z.looseObject({ type: z.literal('function'), function: functionNamed })),
     ]),
   ),
   'none, auto, required or {"type": "function", "function": {"name": …}}',

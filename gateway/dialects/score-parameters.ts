@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { ChatRequest, JsonValue } from '#contract/chat';
-import { isAbsent, readField } from './fields.ts';
+import { fieldsOf, isAbsent, readField } from './fields.ts';
 import type { Field, IgnoredNames } from './fields.ts';
+import { listOf } from './limited.ts';
+import { LIMITS } from './limits.ts';
 import { BEST_OF } from './openai-completions.ts';
-import { SAMPLING, readChoices, readPositive, readSampling } from './sampling.ts';
+import { SAMPLING, TOKEN_ID, readChoices, readPositive, readSampling } from './sampling.ts';
 
 /** Names for the answer's length; the first that is present counts, as in Azure's container. */
 const MAX_TOKENS = ['max_new_tokens', 'max_gen_len', 'max_tokens'] as const;
@@ -46,7 +48,7 @@ export function readParameters(
   ignored: IgnoredNames,
 ): Parameters {
   const own = OWN[task];
-  for (const [name, value] of Object.entries(parameters))
+  for (const [name, value] of fieldsOf(parameters, at))
     if (!READ.some((known) => known === name) && !own.includes(name) && !isAbsent(value))
       ignored.add(`parameters.${name}`);
   const limits = MAX_TOKENS.map((name) => {
@@ -84,8 +86,10 @@ function readShape(
   return sampling;
 }
 
-const id = z.int().min(0);
-const EOS = { schema: z.union([id, z.array(id)]), form: 'a token id or a list of token ids' };
+const EOS = {
+  schema: z.union([TOKEN_ID, listOf(LIMITS.stopTokenIds, TOKEN_ID)]),
+  form: 'a token id or a list of token ids',
+};
 const FLAG = { schema: z.boolean(), form: 'true or false' };
 
 /** Every parameter that shapes an answer of this task, with what it must be. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Dialect } from '../dialects/dialect.ts';
+import { LIMITS } from '../dialects/limits.ts';
 import { absentPaths, type AbsentPath } from './absent-paths.ts';
 import { answerSchemas } from './answer-schemas.ts';
 import { azureInferencePaths } from './azure-inference-paths.ts';
@@ -106,5 +107,7 @@ function describe({ cards, bodyLimitBytes }: ApiFacts): string {
     const numbers = [`${String(images)} image(s)`, `${String(context)} tokens`, `${String(most)} of an answer`];
     return `- ${name} (${task}): ${numbers.join(', ')}; ${tools ? 'tools' : 'no tools'}, ${batch ? 'batches' : 'no batches'}`;
   });
-  return `Models of the Azure catalog behind the APIs that people already call.\n\n${rows.join('\n')}\n\nA body has at most ${String(bodyLimitBytes)} bytes.`;
+  const most = Object.values(LIMITS).map((one) => `- ${one.of}: ${String(one.most)}`);
+  const body = `A body has at most ${String(bodyLimitBytes)} bytes. The most of each:`;
+  return `Models of the Azure catalog behind the APIs that people already call.\n\n${rows.join('\n')}\n\n${body}\n\n${most.join('\n')}`;
 }

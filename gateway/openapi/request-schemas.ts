@@ -1,11 +1,13 @@
 import { z } from 'zod';
+import { LARGEST_BATCH } from '#contract/chat';
 import type { Field } from '../dialects/fields.ts';
 import { INFERENCE_FIELDS } from '../dialects/azure-inference.ts';
 import { COMPLETION_FIELDS } from '../dialects/openai-completions.ts';
 import { FLAGS } from '../dialects/openai-tokenize.ts';
 import { NARROW } from '../dialects/openai.ts';
 import { RESPONSES_FIELDS } from '../dialects/openai-responses.ts';
-import { SAMPLING, TOOL_SCHEMAS } from '../dialects/sampling.ts';
+import { LIMITS } from '../dialects/limits.ts';
+import { SAMPLING, TOKEN_ID, TOOL_SCHEMAS } from '../dialects/sampling.ts';
 import { scoreParameters, type ScoreTask } from '../dialects/score-parameters.ts';
 import type { ApiFacts } from './facts.ts';
 
@@ -15,7 +17,11 @@ import type { ApiFacts } from './facts.ts';
  */
 export function requestSchemas(facts: ApiFacts) {
   const Message = messageSchema(facts);
-  const messages = z.array(Message).min(1).describe('the conversation; `developer` is read as `system`');
+  const messages = z
+    .array(Message)
+    .min(1)
+    .max(LIMITS.messages.most)
+    .describe('the conversation; `developer` is read as `system`');
   const chat = {
     messages,
     ...envelope(facts, ['max_completion_tokens', 'max_tokens', 'max_new_tokens']),
@@ -51,7 +57,7 @@ export function requestSchemas(facts: ApiFacts) {
 
 const EXTRAS = 'Any other field is an extra parameter: the header `extra-parameters` decides what becomes of it.';
 const text = z.string().min(1);
-const tokenIds = z.array(z.int().min(0)).min(1);
+const tokenIds = z.array(TOKEN_ID).min(1);
 
 function messageSchema({ cards }: ApiFacts): z.ZodType {
   const url = text.describe('http(s) URL, or data:image/png;base64,…');
@@ -62,11 +68,14 @@ function messageSchema({ cards }: ApiFacts): z.ZodType {
     uuid: z.null().optional(),
   });
   const seesPictures = cards.some(({ modalities }) => modalities.input.includes('image'));
-  const content = z.union([z.string(), z.array(seesPictures ? z.union([words, picture]) : words)]);
+  const content = z.union([
+    z.string(),
+    z.array(seesPictures ? z.union([words, picture]) : words).max(LIMITS.parts.most),
+  ]);
   const rest = {
-    name: z.string().nullish(),
-    tool_calls: z.array(z.looseObject({})).nullish(),
-    tool_call_id: z.string().nullish(),
+    name: z.string().max(LIMITS.name.most).nullish(),
+    tool_calls: z.array(z.looseObject({})).max(LIMITS.toolCalls.most).nullish(),
+    tool_call_id: z.string().max(LIMITS.id.most).nullish(),
   };
   const pictures = cards.map(
     ({ name, limits }) => `${name}: ${String(limits.images_per_conversation)} in a conversation`,
@@ -89,15 +98,18 @@ function responsesSchema(facts: ApiFacts): z.ZodType {
     detail: z.enum(['auto', 'low', 'high', 'original']).nullish(),
   });
   const item = { type: z.literal('message').nullish(), id: z.unknown().optional(), status: z.unknown().optional() };
-  const parts = z.array(z.union([words('input_text'), picture])).min(1);
-  const said = z.array(words('output_text', 'input_text')).min(1);
+  const parts = z
+    .array(z.union([words('input_text'), picture]))
+    .min(1)
+    .max(LIMITS.parts.most);
+  const said = z.array(words('output_text', 'input_text')).min(1).max(LIMITS.parts.most);
   const items = z.union([
     z.strictObject({ ...item, role: z.enum(['user', 'system', 'developer']), content: z.union([z.string(), parts]) }),
     z.strictObject({ ...item, role: z.literal('assistant'), content: z.union([z.string(), said]) }),
   ]);
   const { model, stream } = envelope(facts, []);
   return z.strictObject({
-    input: z.union([z.string(), z.array(items).min(1)]),
+    input: z.union([z.string(), z.array(items).min(1).max(LIMITS.messages.most)]),
     model,
     stream,
     max_output_tokens: tokens(facts).nullish(),
@@ -119,7 +131,7 @@ function tokenizeSchema(facts: ApiFacts, messages: z.ZodType): z.ZodType {
 
 function promptSchema({ cards }: ApiFacts): z.ZodType {
   const several = z.array(z.union([text, tokenIds])).min(1);
-  const list = cards.some(({ limits }) => limits.batch) ? several : several.max(1);
+  const list = cards.some(({ limits }) => limits.batch) ? several.max(LARGEST_BATCH) : several.max(1);
   return z.union([text, tokenIds, list]).describe('a text, or ids of tokens');
 }
 
@@ -179,12 +191,12 @@ function scoreSchema(facts: ApiFacts, Message: z.ZodType): z.ZodType {
   const sees = facts.cards.some(({ modalities }) => modalities.input.includes('image'));
   const conversation = z.looseObject({
     input_data: z.looseObject({
-      input_string: z.array(Message).min(1),
+      input_string: z.array(Message).min(1).max(LIMITS.messages.most),
       parameters: parametersOf(sees ? 'chat-with-images' : 'chat'),
     }),
   });
   const parameters = parametersOf('text-generation');
-  const several = facts.cards.some(({ limits }) => limits.batch) ? prompts : prompts.max(1);
+  const several = facts.cards.some(({ limits }) => limits.batch) ? prompts.max(LARGEST_BATCH) : prompts.max(1);
   const generation = [
     z.looseObject({ input_data: z.looseObject({ input_string: several, parameters }) }),
     z.looseObject({ input_data: several, params: parameters }),

@@ -4,7 +4,10 @@ import { loadConfig } from '../../gateway/config.ts';
 import { FAILURES, Failure } from '../../gateway/contract/failure.ts';
 import type { FailureCode } from '../../gateway/contract/failure.ts';
 import { createAzureScore } from '../../gateway/dialects/azure-score.ts';
+import { LARGEST_BATCH } from '../../gateway/contract/chat.ts';
+import { LIMITS } from '../../gateway/dialects/limits.ts';
 import { openai, WITHOUT_EFFECT } from '../../gateway/dialects/openai.ts';
+import { documentOf } from '../support/api-document.ts';
 import { phi3Card } from '../support/phi3-card.ts';
 
 const readme = readFileSync('README.md', 'utf8');
@@ -41,6 +44,17 @@ test('the table of limits gives the defaults that the gateway has', () => {
   const limiting = Object.keys(config).filter((name) => /LIMIT|MAX_|_TIMEOUT_|HOLD|MEMORY|UNKNOWN|SLOW/.test(name));
   const told = new Set(named.map(([name]) => name));
   expect(limiting.filter((name) => !told.has(name) && name !== 'GATEWAY_DRAIN_TIMEOUT_MS')).toEqual([]);
+});
+
+test('N3: the table of limits has every limit of lists and texts, and the document of the API too', () => {
+  const rows = (limits ?? []).filter(([, where]) => where === 'fixed');
+  const shown = JSON.stringify(documentOf());
+  for (const { of, most } of Object.values(LIMITS)) {
+    expect(rows).toContainEqual([of, 'fixed', most.toLocaleString('en-US'), '`invalid_request`']);
+    expect(shown).toContain(JSON.stringify(`- ${of}: ${String(most)}`).slice(1, -1));
+  }
+  const batch = rows.find(([name = '']) => name.startsWith('prompts in a request'));
+  expect(batch?.[2]).toBe(String(LARGEST_BATCH));
 });
 
 test("the table of limits gives the shipped card's numbers", () => {

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { LIMITS, type Limit } from './limits.ts';
+import type { Fault } from './pattern.ts';
+
+/**
+ * The schema for a value that is counted first. `.max()` alone would look at each of a million entries before it counted them.
+ */
+function capped<Schema extends z.ZodType>(
+  limit: Limit,
+  schema: Schema,
+  count: (value: unknown) => number,
+): z.ZodPreprocess<Schema> {
+  return z.preprocess((value, context) => {
+    const seen = count(value);
+    if (seen <= limit.most) return value;
+    addFault(context, { at: [], limit, seen });
+    return z.NEVER;
+  }, schema);
+}
+
+/** An object with a limit of fields. */
+export function objectOf<Schema extends z.ZodType>(
+  schema: Schema,
+  limit: Limit = LIMITS.fields,
+): z.ZodPreprocess<Schema> {
+  return capped(limit, schema, (value) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value).length : 0,
+  );
+}
+
+/** A list with a limit, which the document of the API shows as well. */
+export function listOf<Item extends z.ZodType>(limit: Limit, item: Item, least = 0): z.ZodPreprocess<z.ZodArray<Item>> {
+  const list = z.array(item).max(limit.most);
+  return capped(limit, least === 0 ? list : list.min(least), (value) => (Array.isArray(value) ? value.length : 0));
+}
+
+/** A text with a limit, whole in all its characters. */
+export function textOf(limit: Limit, least = 1): z.ZodPreprocess<z.ZodString> {
+  const text = z.string().max(limit.most);
+  const whole = (least === 0 ? text : text.min(least)).refine((value) => value.isWellFormed());
+  return capped(limit, whole, (value) => (typeof value === 'string' ? value.length : 0));
+}
+
+/** The schema, and behind it what `find` says is wrong with a value that it took. */
+export function checked<Schema extends z.ZodType>(
+  schema: Schema,
+  find: (value: z.output<Schema>) => Fault | undefined,
+): Schema {
+  return schema.superRefine((value, context) => {
+    const fault = find(value);
+    if (fault !== undefined) addFault(context, fault);
+  });
+}
+
+const Told = z.object({
+  fault: z.union([
+    z.object({ limit: z.object({ most: z.number(), of: z.string(), unit: z.string() }), seen: z.number() }),
+    z.object({ problem: z.string() }),
+  ]),
+});
+
+/** The first fault among a schema's issues that was found by one of the above; in a union it may stand inside. */
+export function faultIn(issues: readonly z.core.$ZodIssue[], at: readonly PropertyKey[] = []): FoundFault | undefined {
+  for (const issue of issues) {
+    const path = [...at, ...issue.path];
+    if (issue.code === 'invalid_union') {
+      const inside = faultIn(issue.errors.flat(), path);
+      if (inside !== undefined) return inside;
+    }
+    const told = issue.code === 'custom' ? Told.safeParse(issue.params) : undefined;
+    if (told?.success === true) return { path, ...told.data.fault };
+  }
+  return undefined;
+}
+type FoundFault = { readonly path: readonly PropertyKey[] } & (
+  { readonly limit: Limit; readonly seen: number } | { readonly problem: string }
+);
+
+function addFault(context: z.core.$RefinementCtx, fault: Fault): void {
+  context.addIssue({ code: 'custom', path: [...fault.at], params: { fault } });
+}

@@ -1,0 +1,115 @@
+import { LIMITS, type Limit } from './limits.ts';
+
+/** What is wrong with a value, and where inside it: too much of something, or something else. */
+export type Fault =
+  | { readonly at: readonly (string | number)[]; readonly limit: Limit; readonly seen: number }
+  | { readonly at: readonly (string | number)[]; readonly problem: string };
+
+/** `{2}`, `{2,}` or `{2,9}` */
+const COUNTED = /\{(\d{1,12})?(?:,(\d{0,12}))?\}/y;
+/** The beginning of a rule, of the two syntaxes that engines read: `rule ::= …`, and Lark's `rule: …`. */
+const RULE = /::=|^[ \t]*[?!]*\w+[ \t]*:/gm;
+
+/** What of a regular expression or a grammar costs an engine time, counted. */
+interface Pieces {
+  /** groups inside each other */
+  nesting: number;
+  /** pieces that may be absent or are counted */
+  quantifiers: number;
+  /** largest number in a quantifier */
+  repetitions: number;
+  isBalanced: boolean;
+}
+
+/**
+ * Counts in one pass, without building anything.
+ * @param hasTexts texts in quotes and comments are no part of the pattern: the text is a grammar
+ */
+function countPieces(text: string, hasTexts: boolean): Pieces {
+  const pieces: Pieces = { nesting: 0, quantifiers: 0, repetitions: 0, isBalanced: true };
+  let depth = 0;
+  /** the last piece: nothing yet in this alternative, a quantifier, or anything else */
+  let last: 'none' | 'quantifier' | 'piece' = 'none';
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charAt(at);
+    if (char === '\\') {
+      at += 1;
+      last = 'piece';
+    } else if (char === '[') {
+      at = endOf(text, at, ']');
+      pieces.isBalanced &&= at < text.length;
+      last = 'piece';
+    } else if (hasTexts && (char === '"' || char === "'")) {
+      at = endOf(text, at, char);
+      last = 'piece';
+    } else if (hasTexts && char === '#') {
+      const end = text.indexOf('\n', at);
+      at = end === -1 ? text.length : end;
+    } else if (char === '(') {
+      depth += 1;
+      pieces.nesting = Math.max(pieces.nesting, depth);
+      // `(?:` and its kind are no quantifiers.
+      if (!hasTexts && text.charAt(at + 1) === '?') at += 1;
+      last = 'none';
+    } else if (char === '|' || char === ')') {
+      if (last === 'none') pieces.quantifiers += 1;
+      if (char === ')') depth -= 1;
+      pieces.isBalanced &&= depth >= 0;
+      last = char === ')' ? 'piece' : 'none';
+    } else if (char === '?' || char === '*') {
+      // Behind another quantifier it only makes that one lazy.
+      if (last !== 'quantifier') pieces.quantifiers += 1;
+      last = 'quantifier';
+    } else if (char === '{') {
+      COUNTED.lastIndex = at;
+      const counted = COUNTED.exec(text);
+      last = 'piece';
+      if (counted === null) continue;
+      pieces.quantifiers += 1;
+      pieces.repetitions = Math.max(pieces.repetitions, Number(counted[1] ?? 0), Number(counted[2] ?? 0));
+      at += counted[0].length - 1;
+      last = 'quantifier';
+    } else if (!/\s/.test(char) || !hasTexts) last = char === '+' ? 'quantifier' : 'piece';
+  }
+  pieces.isBalanced &&= depth === 0;
+  return pieces;
+}
+
+/** @returns where the text or set that begins at `from` ends; the length of `text` when it does not */
+function endOf(text: string, from: number, end: string): number {
+  for (let at = from + 1; at < text.length; at += 1) {
+    const char = text.charAt(at);
+    if (char === '\\') at += 1;
+    else if (char === end) return at;
+  }
+  return text.length;
+}
+
+/** Adds up the quantifiers of all regular expressions that stand in one schema. */
+export class Quantifiers {
+  #seen = 0;
+  /** @returns what is wrong with one more of them; whether an engine can read it, that one says */
+  faultOf(regex: string, at: readonly (string | number)[]): Fault | undefined {
+    if (regex.length > LIMITS.regex.most) return { at, limit: LIMITS.regex, seen: regex.length };
+    const pieces = countPieces(regex, false);
+    this.#seen += pieces.quantifiers;
+    if (!pieces.isBalanced || regex.includes('\0'))
+      return { at, problem: 'is not a regular expression: a bracket is open or closed without its other half' };
+    return costOf({ ...pieces, quantifiers: this.#seen }, at);
+  }
+}
+
+/** @returns what is wrong with a grammar, in the syntax of EBNF or Lark; whether an engine can read it, that one says */
+export function grammarFault(grammar: string, at: readonly (string | number)[] = []): Fault | undefined {
+  if (grammar.length > LIMITS.grammar.most) return { at, limit: LIMITS.grammar, seen: grammar.length };
+  if (grammar.trim() === '') return { at, problem: 'is an empty grammar' };
+  const rules = grammar.match(RULE)?.length ?? 0;
+  if (rules > LIMITS.grammarRules.most) return { at, limit: LIMITS.grammarRules, seen: rules };
+  return costOf(countPieces(grammar, true), at);
+}
+
+function costOf(pieces: Pieces, at: readonly (string | number)[]): Fault | undefined {
+  for (const name of ['nesting', 'quantifiers', 'repetitions'] as const)
+    if (pieces[name] > LIMITS[name].most) return { at, limit: LIMITS[name], seen: pieces[name] };
+  return undefined;
+}

@@ -142,6 +142,8 @@ const Fields = z.object({
     .default([]),
   /** largest image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
+  /** most pixels of one image */
+  GATEWAY_IMAGE_LIMIT_PIXELS: setting.count.default(25_000_000),
 });
 const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
   path: ['GATEWAY_BODY_TIMEOUT_MS'],

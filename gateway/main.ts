@@ -116,6 +116,7 @@ async function main(): Promise<void> {
       allow: config.GATEWAY_IMAGE_ALLOW,
       timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,
       limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
+      limitPixels: config.GATEWAY_IMAGE_LIMIT_PIXELS,
       fetchesPerKey: config.GATEWAY_IMAGE_LIMIT_KEY_FETCHES,
       fetchesPerReplica: config.GATEWAY_IMAGE_LIMIT_FETCHES,
       names: { servers: config.GATEWAY_IMAGE_NAME_SERVERS },

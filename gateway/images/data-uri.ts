@@ -35,21 +35,19 @@ export async function parseDataUri(url: string, param: string, signal: AbortSign
   for (let at = 0; at < end; at += SLICE) {
     if (at > 0) await nextTurn();
     signal.throwIfAborted();
-    const wrong = /[^A-Za-z0-9+/]/.exec(base64.slice(at, Math.min(at + SLICE, end)))?.[0];
-    if (wrong !== undefined) throw malformed(problemOf(wrong), param);
+    const wrong = /[^A-Za-z0-9+/]/.exec(base64.slice(at, Math.min(at + SLICE, end)));
+    if (wrong !== null) throw malformed(problemOf(base64.slice(at + wrong.index, at + wrong.index + 3)), param);
   }
   if (base64.length % 4 !== 0 || end === 0) throw malformed('has base64 that is cut short or not padded', param);
   return { base64, bytes: (base64.length / 4) * 3 - padding };
 }
 
-/** Decodes the first bytes only. @param bytes how many at most; rounded down to whole groups of three */
-export function decodeHead(base64: string, bytes: number): Buffer {
-  return Buffer.from(base64.slice(0, Math.floor(bytes / 3) * 4), 'base64');
-}
-
+/** @param wrong the first character that is none of base64's, and two more: padding may stand before white space */
 function problemOf(wrong: string): string {
-  if (/\s/.test(wrong)) return 'has white space in its base64';
-  if (wrong === '-' || wrong === '_') return 'has base64 in the URL-safe alphabet';
+  const space = /^={0,2}(\s)/.exec(wrong)?.[1];
+  if (space === '\n' || space === '\r') return 'has white space in its base64: a line break';
+  if (space !== undefined) return 'has white space in its base64';
+  if (/^[-_]/.test(wrong)) return 'has base64 in the URL-safe alphabet';
   return 'has base64 with a character that does not belong there';
 }
 

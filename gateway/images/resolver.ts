@@ -1,13 +1,13 @@
 import { partPath } from '#contract/chat';
 import type { ChatMessage, ChatRequest, ContentPart } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { DATA_URI_FORM, decodeHead, isDataUri, parseDataUri } from './data-uri.ts';
+import { Base64Bytes } from './base64-bytes.ts';
+import { DATA_URI_FORM, isDataUri, parseDataUri } from './data-uri.ts';
 import { createImageFetch } from './fetch-image.ts';
 import type { Base64Image } from './data-uri.ts';
 import type { FetchImage, FetchOptions } from './fetch-image.ts';
-import { HEADER_BYTES, sniffImage } from './sniff.ts';
-import type { ImageType } from './sniff.ts';
-import { isTruncated } from './truncation.ts';
+import { measurePicture } from './measure.ts';
+import type { ImageType } from './measure.ts';
 
 export interface ImageFacts {
   /** where the URL stands in the caller's body, such as `messages[0].content[1].image_url.url` */
@@ -28,7 +28,7 @@ interface Resolved {
 
 export interface ImageResolver {
   /**
-   * Fetches what has to be fetched and looks at every picture's first bytes.
+   * Fetches what has to be fetched and measures every picture.
    * @param keyId whose picture it is; each key's fetches are limited
    * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`, naming the part
    * @throws `signal.reason`, unchanged, when the caller gave up first
@@ -36,11 +36,15 @@ export interface ImageResolver {
   resolve(request: ChatRequest, signal: AbortSignal, keyId?: string): Promise<Resolved>;
 }
 
-/** vLLM's VLLM_MAX_IMAGE_PIXELS: it answers 500 to a larger picture, for a fault that is the caller's. */
-const MOST_PIXELS = 178_956_970;
+/** of one picture */
+interface Limits {
+  readonly limitBytes: number;
+  /** vLLM has a limit of its own, VLLM_MAX_IMAGE_PIXELS, beyond which it answers 500 */
+  readonly limitPixels: number;
+}
 
 /** @throws Error for an entry of `allow` that is no range */
-export function createImageResolver(options: FetchOptions): ImageResolver {
+export function createImageResolver(options: FetchOptions & Limits): ImageResolver {
   const fetchImage = createImageFetch(options);
   return {
     resolve: async (request, signal, keyId = 'anonymous') => {
@@ -54,7 +58,7 @@ export function createImageResolver(options: FetchOptions): ImageResolver {
         for (const [index, part] of content.entries()) {
           if (part.type !== 'image_url') continue;
           const param = urlParam(message, index);
-          loads.set(param, load(part.image_url.url, param, keyId, fetchImage, options.limitBytes, either));
+          loads.set(param, load(part.image_url.url, param, keyId, fetchImage, options, either));
         }
       }
       if (loads.size === 0) return { request, images: [] };
@@ -85,12 +89,12 @@ async function load(
   param: string,
   keyId: string,
   fetchImage: FetchImage,
-  limitBytes: number,
+  limits: Limits,
   signal: AbortSignal,
 ): Promise<Loaded> {
   if (isDataUri(url)) {
     const { base64, bytes } = await parseDataUri(url, param, signal);
-    return inspect({ head: decodeHead(base64, HEADER_BYTES), base64, bytes }, param, limitBytes, signal);
+    return inspect({ base64, bytes }, param, limits, signal);
   }
   // Base64 alone has no colon; it must never be taken for the name of a host.
   if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33))) {
@@ -98,39 +102,27 @@ async function load(
     throw new Failure('invalid_image', text, { param });
   }
   const picture = await fetchImage(url, { param, keyId, take: () => true, signal });
-  const whole = { head: picture.subarray(0, HEADER_BYTES), base64: picture.toString('base64'), bytes: picture.length };
-  return inspect(whole, param, limitBytes, signal);
-}
-
-interface Picture extends Base64Image {
-  /** the first bytes, at most `HEADER_BYTES` */
-  readonly head: Buffer;
+  return inspect({ base64: picture.toString('base64'), bytes: picture.length }, param, limits, signal);
 }
 
 async function inspect(
-  { head, base64, bytes }: Picture,
+  { base64, bytes }: Base64Image,
   param: string,
-  limitBytes: number,
+  { limitBytes, limitPixels }: Limits,
   signal: AbortSignal,
 ): Promise<Loaded> {
   if (bytes > limitBytes) {
     const message = `${param} has ${String(bytes)} bytes; at most ${String(limitBytes)} are taken`;
     throw new Failure('image_too_large', message, { param, asked: bytes, allowed: limitBytes });
   }
-  const sniffed = sniffImage(head);
-  if (sniffed === undefined) {
-    const like = head.subarray(0, 64).toString('latin1').trimStart().startsWith('<')
-      ? ' (it begins like SVG or HTML)'
-      : '';
-    throw new Failure('invalid_image', `${param} is not a whole PNG, JPEG, WebP or GIF picture${like}`, { param });
+  const picture = new Base64Bytes(Buffer.from(base64, 'latin1'), bytes, signal);
+  const { type, width, height } = await measurePicture(picture, param);
+  const pixels = width * height;
+  if (pixels > limitPixels) {
+    const size = `${String(width)} by ${String(height)}, ${String(pixels)} pixels`;
+    const message = `${param} has ${size}; at most ${String(limitPixels)} are taken: send it smaller`;
+    throw new Failure('image_too_large', message, { param, asked: pixels, allowed: limitPixels });
   }
-  const { type, width, height } = sniffed;
-  if (width * height > MOST_PIXELS) {
-    const message = `${param} has ${String(width)} by ${String(height)} pixels; at most ${String(MOST_PIXELS)} are taken`;
-    throw new Failure('image_too_large', message, { param, asked: width * height, allowed: MOST_PIXELS });
-  }
-  if (await isTruncated(type, base64, bytes, signal))
-    throw new Failure('invalid_image', `${param} is a ${type.toUpperCase()} picture that is cut short`, { param });
   return { url: `data:image/${type};base64,${base64}`, facts: { param, type, width, height, bytes } };
 }
 

@@ -39,7 +39,7 @@ function withUrl(url: string): ChatRequest {
     ignored: [],
   };
 }
-const limits = { timeoutMs: 5_000, limitBytes: 100_000 };
+const limits = { timeoutMs: 5_000, limitBytes: 100_000, limitPixels: 25_000_000 };
 const local = createImageResolver({ ...limits, allow: ['127.0.0.1'] });
 const strict = createImageResolver({ ...limits, allow: [] });
 
@@ -119,7 +119,12 @@ test('a picture over the limit is cut off, announced or not', async () => {
 });
 
 test('a host that keeps still, before or within its answer, is given up in time', async () => {
-  const hasty = createImageResolver({ allow: ['127.0.0.1'], timeoutMs: 150, limitBytes: 100_000 });
+  const hasty = createImageResolver({
+    allow: ['127.0.0.1'],
+    timeoutMs: 150,
+    limitBytes: 100_000,
+    limitPixels: 25_000_000,
+  });
   await using server = await startServer((req, res) => {
     if (req.url === '/half') res.write(png(1, 1).subarray(0, 10));
   });

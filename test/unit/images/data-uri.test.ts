@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../../gateway/contract/chat.ts';
 import { createImageResolver } from '../../../gateway/images/resolver.ts';
-import { dataUri, gif, jpeg, png, webp } from '../../support/pictures.ts';
+import { dataUri, gif, jpeg, png, pngHead, webp } from '../../support/pictures.ts';
 
 const PARAM = 'messages[0].content[1].image_url.url';
-const resolver = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 15_000_000 });
+const resolver = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 15_000_000, limitPixels: 25_000_000 });
 const never = new AbortController().signal;
 
 function withPicture(...urls: string[]): ChatRequest {
@@ -49,6 +49,9 @@ const whole = png(40, 40).toString('base64');
 test.each([
   ['line breaks', `data:image/png;base64,${whole.replace(/.{76}/g, '$&\n')}`, 'white space'],
   ['the URL-safe alphabet', `data:image/png;base64,${whole.slice(0, -8)}-_-_-_-_`, 'URL-safe'],
+  ['D4: a line feed at its end', `data:image/png;base64,${whole}\n`, 'white space in its base64: a line break'],
+  ['D4: a line feed behind padding', `data:image/png;base64,${png(40, 41).toString('base64')}\n`, 'a line break'],
+  ['D4: a blank at its end', `data:image/png;base64,${whole} `, 'white space in its base64;'],
   ['a wrong character', `data:image/png;base64,${whole.slice(0, -8)}@@@@@@@@`, 'does not belong'],
   ['no padding', `data:image/png;base64,${png(40, 41).toString('base64').replace(/=*$/, '')}A`, 'cut short'],
   ['nothing after the comma', 'data:image/png;base64,', 'cut short'],
@@ -66,26 +69,35 @@ test.each([
 test.each([
   ['SVG', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), 'SVG or HTML'],
   ['HTML', Buffer.from('\n<!doctype html><html></html>'), 'SVG or HTML'],
-  ['a cut PNG header', png(9, 9).subarray(0, 20), 'not a whole'],
-  ['a JPEG without a frame', jpeg(9, 9).subarray(0, 12), 'not a whole'],
-  ['a BMP', Buffer.from('BM6\0\0\0\0\0\0\x006\0\0\0(\0\0\0\x01\0\0\0\x01\0\0\0', 'latin1'), 'not a whole'],
-  ['a PNG without extent', Buffer.concat([png(1, 1).subarray(0, 16), Buffer.alloc(40)]), 'not a whole'],
-  ['a text', Buffer.from('hello, this is not a picture'), 'not a whole'],
+  ['a cut PNG header', png(9, 9).subarray(0, 20), 'is a PNG picture that is cut short'],
+  ['a JPEG without a frame', jpeg(9, 9).subarray(0, 12), 'is a JPEG picture that is cut short'],
+  ['a BMP', Buffer.from('BM6\0\0\0\0\0\0\x006\0\0\0(\0\0\0\x01\0\0\0\x01\0\0\0', 'latin1'), 'is not a PNG, JPEG,'],
+  ['a PNG without extent', png(0, 9), 'is a PNG picture of 0 by 9 pixels'],
+  ['a text', Buffer.from('hello, this is not a picture'), 'is not a PNG, JPEG, WebP or GIF picture'],
 ])('%s is no picture for this model', async (_name, bytes, words) => {
   const failure = resolve(dataUri(bytes));
   await expect(failure).rejects.toMatchObject({ code: 'invalid_image', options: { param: PARAM } });
   await expect(failure).rejects.toThrow(words);
 });
 
-test('a picture over the limit of bytes or of pixels is too large, not a server’s fault', async () => {
-  const small = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 60 });
+test('N7: a picture over the limit of bytes or of pixels is too large, not a server’s fault', async () => {
+  const small = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 60, limitPixels: 99 });
   await expect(small.resolve(withPicture(dataUri(png(50, 50))), never)).rejects.toMatchObject({
     code: 'image_too_large',
     status: 413,
     options: { param: PARAM, allowed: 60 },
   });
-  await expect(resolve(dataUri(gif(60_000, 60_000)))).rejects.toMatchObject({ code: 'image_too_large' });
+  const message = `${PARAM} has 5001 by 5000, 25005000 pixels; at most 25000000 are taken: send it smaller`;
+  const options = { param: PARAM, asked: 25_005_000, allowed: 25_000_000 };
+  for (const picture of [gif(5_001, 5_000), jpeg(5_001, 5_000), webp(5_001, 5_000), pngHeader(5_001, 5_000)])
+    await expect(resolve(dataUri(picture))).rejects.toMatchObject({ code: 'image_too_large', message, options });
+  expect((await resolve(dataUri(jpeg(5_000, 5_000)))).images[0]).toMatchObject({ width: 5_000, height: 5_000 });
 });
+
+/** of so many pixels, whose data are those of a small one: some hundred bytes */
+function pngHeader(width: number, height: number): Buffer {
+  return Buffer.concat([png(1, 1).subarray(0, 8), pngHead(width, height), png(9, 9).subarray(33)]);
+}
 
 test('several pictures keep their places', async () => {
   const { images } = await resolver.resolve(withPicture(dataUri(png(1, 2)), dataUri(gif(3, 4))), never);

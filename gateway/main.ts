@@ -165,8 +165,10 @@ async function main(): Promise<void> {
     begunAt: intake.begunAt,
   });
   const { begunAt } = internalIntake;
+  const context = withContext(openai, { clock, log, metrics, departure, begunAt });
   const internal = createInternalApp({
-    first: internalIntake.handlers(withContext(openai, { clock, log, metrics, departure, begunAt })),
+    first: internalIntake.handlers(context),
+    context,
     last: errorMiddleware(openai, metrics, log),
     registry: prometheus,
     // Redis answered before anything listened here. If it goes away, all replicas would be taken out at once, and clients see

@@ -30,6 +30,8 @@ const Settings = z.object({
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** their port */
   WORKER_INTERNAL_PORT: setting.port.default(8082),
+  /** further names by which they are reached, besides `localhost` and addresses */
+  WORKER_HOSTS: setting.list.default([]),
   /** folder of model cards, the same as the gateways' */
   WORKER_MODELS_DIR: z.string().default('deploy/models'),
   /** name of the card to serve; needed when the folder holds several */

@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { EngineReport } from '#contract/registry';
+import { whyForeign } from '#runtime/foreign-request';
 
 /** What `/status` answers. */
 export interface LauncherStatus {
@@ -37,7 +38,12 @@ export interface InternalDeps {
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
   /** a chosen part of the engines' own metrics, in the same form */
   readonly engineMetrics: () => string;
+  /** names by which this port is reached, besides loopback's and the address that it is reached at */
+  readonly hosts: readonly string[];
 }
+
+/** For a whole request, in milliseconds: these have no body. */
+const REQUEST_MS = 15_000;
 
 /**
  * Probes, status and metrics, for the operator's network only.
@@ -65,9 +71,13 @@ export async function startInternalServer(host: string, port: number, deps: Inte
       send(res, 200, page, deps.metrics.contentType);
     },
   };
-  const server = createServer((req, res) => {
-    const route = routes[(req.url ?? '/').split('?')[0] ?? '/'];
-    if (route === undefined) send(res, 404, 'no such page');
+  const server = createServer({ headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS }, (req, res) => {
+    const path = (req.url ?? '/').split('?')[0] ?? '/';
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    const foreign = whyForeign(req.headers, req.socket.localAddress, { hosts: deps.hosts, origins: [] });
+    if (foreign !== undefined)
+      send(res, 403, JSON.stringify({ error: { code: 'forbidden', message: foreign } }), 'application/json');
+    else if (route === undefined) send(res, 404, 'no such page');
     else if (req.method !== 'GET' && req.method !== 'HEAD') send(res, 405, 'only GET');
     else void Promise.resolve(route(res)).catch(() => res.destroy());
   });
@@ -97,5 +107,10 @@ function notReady({ launcher, engines, dispatchers }: LauncherStatus): string | 
 }
 
 function send(res: ServerResponse, status: number, body: string, type = 'text/plain'): void {
-  res.writeHead(status, { 'content-type': type.includes('charset') ? type : `${type}; charset=utf-8` }).end(body);
+  const headers = {
+    'content-type': type.includes('charset') ? type : `${type}; charset=utf-8`,
+    'content-length': Buffer.byteLength(body),
+    'x-content-type-options': 'nosniff',
+  };
+  res.writeHead(status, headers).end(body);
 }

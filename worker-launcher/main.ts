@@ -96,6 +96,7 @@ async function launch(): Promise<void> {
     status,
     metrics: registry,
     engineMetrics: () => engines.metrics(),
+    hosts: config.WORKER_HOSTS,
   });
 
   let orphaned = false;

@@ -6,6 +6,8 @@ import type { WorkerReport } from '#contract/registry';
 export interface InternalDeps {
   /** stand before the routes */
   readonly first: readonly RequestHandler[];
+  /** gives what no route answers its ids and its log line */
+  readonly context: RequestHandler;
   readonly last: ErrorRequestHandler;
   readonly registry: Registry;
   /** this replica can take requests */
@@ -48,7 +50,7 @@ export function createInternalApp(deps: InternalDeps): Express {
     res.setHeader('content-type', deps.registry.contentType);
     res.send(await deps.registry.metrics());
   });
-  app.use(({ method, path }) => {
+  app.use(deps.context, ({ method, path }) => {
     throw new Failure('route_not_found', `there is no ${method} ${path.slice(0, 200)} here`);
   });
   app.use(deps.last);

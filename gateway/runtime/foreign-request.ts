@@ -16,8 +16,8 @@ const SEEN_LIMIT = 100;
 
 /** The name or address of a Host header, in small letters, without port and brackets. @returns undefined: it is neither */
 export function hostName(host: string): string | undefined {
-  const name = HOST.exec(host)?.[1]?.toLowerCase();
-  return name?.startsWith('[') === true ? name.slice(1, -1) : name?.replace(/\.$/, '');
+  const name = HOST.exec(host)?.[1]?.toLowerCase().replace(/\.$/, '');
+  return name?.startsWith('[') === true ? name.slice(1, -1) : name;
 }
 
 /**
@@ -36,7 +36,8 @@ export function whyForeign(
   const name = hostName(host) ?? '';
   const isOurs = isIP(name) !== 0 && name === localAddress?.replace(/^::ffff:/, '');
   // HTTP/1.0 has no Host, and no browser that speaks it.
-  if (headers.host !== undefined && !LOOPBACK.test(name) && !isOurs && !hosts.includes(name))
+  const isListed = hosts.some((known) => hostName(known) === name);
+  if (headers.host !== undefined && !LOOPBACK.test(name) && !isOurs && !isListed)
     return `this port serves this machine alone, and not the host ${host.slice(0, SEEN_LIMIT)}; configure keys, or list that name`;
   if (origins.includes('*')) return undefined;
   const { origin } = headers;

@@ -11,7 +11,6 @@ import type { Relay } from './relay/relay.ts';
 const HOLD_CHECK_MS = 250;
 const RECONCILE_MS = 5_000;
 const NO_ENGINE_RETRY_SECONDS = 10;
-const OVERLOADED_RETRY_SECONDS = 2;
 /** Further lives of a request whose engine or worker was lost. */
 const REPEATS = 2;
 /** Lives that end together do not come back together. */
@@ -122,10 +121,6 @@ class Life {
     const { admission, relay } = this.#deps;
     const candidate = this.#candidate();
     const { requestId } = candidate.job;
-    if (!candidate.body.charge())
-      throw new Failure('overloaded', 'this gateway holds as many waiting requests as its memory allows; try again', {
-        retryAfterSeconds: OVERLOADED_RETRY_SECONDS,
-      });
     const settled = new Promise<void>((resolve, reject) => {
       this.#settle = (failure) => (failure === undefined ? resolve() : reject(failure));
     });
@@ -178,7 +173,7 @@ class Life {
 
   async #resume(failure: Failure): Promise<void> {
     const { body } = this.#question;
-    const original = body.bytes ?? (await this.#deps.admission.readBody(this.#candidate()));
+    const original = body.bytes() ?? (await this.#deps.admission.readBody(this.#candidate()));
     const resume = original === undefined ? undefined : await this.#reply.resume(original);
     if (original === undefined || resume === undefined || resume.kind === 'impossible' || !this.#mayRepeat(failure))
       this.#settle(failure);

@@ -92,8 +92,20 @@ const Fields = z.object({
   GATEWAY_QUEUE_LIMIT_JOBS: setting.count.default(2_000),
   /** bytes of their bodies */
   GATEWAY_QUEUE_LIMIT_BYTES: setting.bytes.default(512 * 1024 * 1024),
-  /** bytes of requests that wait, kept in the memory of one replica; above it 503 */
+  /** bytes of a body outside its pictures; above it 413 */
+  GATEWAY_BODY_LIMIT_TEXT_BYTES: setting.bytes.default(4 * 1024 * 1024),
+  /** lists and objects of a body inside each other */
+  GATEWAY_BODY_LIMIT_DEPTH: setting.count.default(100),
+  /** elements of all lists and objects of a body together; token ids are most of them */
+  GATEWAY_BODY_LIMIT_VALUES: setting.count.default(262_144),
+  /** texts of a body, names of fields included */
+  GATEWAY_BODY_LIMIT_TEXTS: setting.count.default(32_768),
+  /** time in which a body must have come whole; else 408 */
+  GATEWAY_BODY_TIMEOUT_MS: setting.milliseconds.default(60_000),
+  /** bytes of bodies and pictures, read or waiting, in the memory of one replica; above it 503 */
   GATEWAY_BODY_MEMORY_BYTES: setting.bytes.default(256 * 1024 * 1024),
+  /** most of it for the requests of one key */
+  GATEWAY_BODY_MEMORY_KEY_BYTES: setting.bytes.default(128 * 1024 * 1024),
   /** from arrival to the end of the answer */
   GATEWAY_REQUEST_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** the same for /score, where Azure's longest is 180 s */

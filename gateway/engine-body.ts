@@ -1,5 +1,6 @@
 import type { ChatMessage, ChatRequest, ContentPart } from '#contract/chat';
 import type { EnginePath } from '#contract/job';
+import type { PictureBytes } from './intake/picture-bytes.ts';
 
 /** What the gateway adds to a checked request before an engine sees it. */
 export interface EngineTerms {
@@ -16,15 +17,20 @@ export function enginePath({ route, prompts }: ChatRequest): EnginePath {
 }
 
 /**
- * The engine's request: fields that were checked, nothing else the caller wrote. The answer's length is always said, as
- * vLLM would otherwise fill the context; the closing usage event is always asked for, as the books need it.
+ * The engine's request, in pieces: fields that were checked, nothing else the caller wrote. The answer's length is always
+ * said, as vLLM would otherwise fill the context; the closing usage event is always asked for, as the books need it.
+ * @param pictures those for which markers stand in the request
+ * @throws Failure `invalid_request` where a picture stands in a field that takes none
  */
-export function engineBody(request: ChatRequest, terms: EngineTerms): Buffer {
+export function engineBody(request: ChatRequest, pictures: PictureBytes, terms: EngineTerms): readonly Buffer[] {
+  return pictures.join(JSON.stringify(wireBody(request, terms)));
+}
+
+function wireBody(request: ChatRequest, terms: EngineTerms): object {
   if (request.route === '/v1/responses') return responsesBody(request, terms);
-  if (request.route === '/tokenize')
-    return Buffer.from(JSON.stringify({ ...request.sampling, model: terms.model, ...wireInput(request) }));
+  if (request.route === '/tokenize') return { ...request.sampling, model: terms.model, ...wireInput(request) };
   const { stream, choices } = request;
-  const body = {
+  return {
     ...request.sampling,
     model: terms.model,
     ...wireInput(request),
@@ -34,7 +40,6 @@ export function engineBody(request: ChatRequest, terms: EngineTerms): Buffer {
     stream,
     ...(stream ? { stream_options: { include_usage: true } } : {}),
   };
-  return Buffer.from(JSON.stringify(body));
 }
 
 function wireInput({ messages, prompts }: ChatRequest): object {
@@ -43,8 +48,8 @@ function wireInput({ messages, prompts }: ChatRequest): object {
 }
 
 /** No engine of ours keeps answers, and another would be asked the next time: `store` is always false. */
-function responsesBody({ instructions, messages, sampling, stream }: ChatRequest, terms: EngineTerms): Buffer {
-  const body = {
+function responsesBody({ instructions, messages, sampling, stream }: ChatRequest, terms: EngineTerms): object {
+  return {
     ...sampling,
     model: terms.model,
     ...(instructions === undefined ? {} : { instructions }),
@@ -54,7 +59,6 @@ function responsesBody({ instructions, messages, sampling, stream }: ChatRequest
     store: false,
     stream,
   };
-  return Buffer.from(JSON.stringify(body));
 }
 
 function wireItem({ role, content }: ChatMessage): object {

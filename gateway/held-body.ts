@@ -1,41 +1,34 @@
-import type { ByteBudget } from './byte-budget.ts';
+import { UNCOUNTED, type Allowance } from './intake/body-memory.ts';
 
 /**
- * The engine's request of a request that waits. It is kept here until an attempt was let go, so that a queue that loses
- * it gets it again; afterwards Redis holds it alone, as the pictures of all running requests would fill the memory.
+ * The engine's request of a request that waits, in pieces. It is kept here until an attempt was let go, so that a queue
+ * that loses it gets it again; afterwards Redis holds it alone, as the pictures of all running requests would fill the memory.
  */
 export class HeldBody {
-  readonly #budget: ByteBudget;
+  readonly #memory: Allowance;
   /** of the request as it was first enqueued */
   readonly length: number;
-  #bytes: Buffer | undefined;
-  #charged = 0;
+  #pieces: readonly Buffer[] | undefined;
 
-  constructor(budget: ByteBudget, bytes: Buffer) {
-    this.#budget = budget;
-    this.#bytes = bytes;
-    this.length = bytes.length;
+  /** @param memory what was taken for the request that it is made of; given back with it */
+  constructor(pieces: readonly Buffer[], memory: Allowance = UNCOUNTED) {
+    this.#memory = memory;
+    this.#pieces = pieces;
+    this.length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   }
 
-  /** Counts it against the budget. @returns false when there is no room for it */
-  charge(): boolean {
-    if (!this.#budget.take(this.length)) return false;
-    this.#charged = this.length;
-    return true;
-  }
-
-  get bytes(): Buffer | undefined {
-    return this.#bytes;
+  /** @returns a copy in one piece; undefined once it was let go */
+  bytes(): Buffer | undefined {
+    return this.#pieces === undefined ? undefined : Buffer.concat(this.#pieces);
   }
 
   /** Takes the request of a further life, which was accepted once and is not refused for want of memory. */
   hold(bytes: Buffer): void {
-    this.#bytes = bytes;
+    this.#pieces = [bytes];
   }
 
   letGo(): void {
-    this.#bytes = undefined;
-    this.#budget.giveBack(this.#charged);
-    this.#charged = 0;
+    this.#pieces = undefined;
+    this.#memory.release();
   }
 }

@@ -32,6 +32,7 @@ import { errorMiddleware } from './http/error-middleware.ts';
 import { Intake } from './http/intake.ts';
 import { createInternalApp } from './http/internal.ts';
 import { withContext } from './http/request-context.ts';
+import { BodyMemory } from './intake/body-memory.ts';
 import { createImageResolver } from './images/resolver.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -151,12 +152,21 @@ async function main(): Promise<void> {
       clock,
       keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
       slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
-      bodies: new ByteBudget(config.GATEWAY_BODY_MEMORY_BYTES),
       budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
       sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
     }),
     idempotency: new Idempotency(queueRedis, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
-    bodyLimitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
+    body: {
+      limitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
+      timeoutMs: config.GATEWAY_BODY_TIMEOUT_MS,
+      memory: new BodyMemory(config.GATEWAY_BODY_MEMORY_BYTES, config.GATEWAY_BODY_MEMORY_KEY_BYTES),
+    },
+    structure: {
+      bytes: config.GATEWAY_BODY_LIMIT_TEXT_BYTES,
+      depth: config.GATEWAY_BODY_LIMIT_DEPTH,
+      values: config.GATEWAY_BODY_LIMIT_VALUES,
+      texts: config.GATEWAY_BODY_LIMIT_TEXTS,
+    },
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
     departure,

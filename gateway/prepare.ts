@@ -6,6 +6,7 @@ import { compileRules, type CardPolicy, type CardRules } from './admission/card-
 import { costOf } from './admission/cost.ts';
 import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
+import type { PictureBytes } from './intake/picture-bytes.ts';
 import type { Caller } from './keys/caller.ts';
 
 /** A request that passed the card, with its pictures inside. */
@@ -14,12 +15,18 @@ interface Prepared {
   readonly kind: Kind;
   /** the engine's route, and its request */
   readonly path: EnginePath;
-  readonly body: Buffer;
+  readonly body: readonly Buffer[];
   readonly images: readonly ImageFacts[];
   /** what it takes of the engines, in units of 256 tokens */
   readonly cost: number;
 }
-export type Prepare = (request: ChatRequest, caller: Caller, signal: AbortSignal) => Promise<Prepared>;
+/** @param pictures what the request's body held back of its pictures */
+export type Prepare = (
+  request: ChatRequest,
+  pictures: PictureBytes,
+  caller: Caller,
+  signal: AbortSignal,
+) => Promise<Prepared>;
 
 export interface PrepareDeps {
   readonly catalog: Catalog;
@@ -37,13 +44,14 @@ export function createPrepare(deps: PrepareDeps): Prepare {
   const rules = new Map<ModelCard, CardRules>(
     deps.catalog.cards.map((card) => [card, compileRules(card, deps.policy)]),
   );
-  return async (request, caller, signal) => {
+  return async (request, pictures, caller, signal) => {
     const card = findCard(deps, request.model, caller);
     const rule = rules.get(card) ?? compileRules(card, deps.policy);
     const { kind, maxTokens } = rule.checkBeforeImages(request);
-    const resolved = kind === 'image' ? await deps.images.resolve(request, signal, caller.id) : { request, images: [] };
+    const resolved =
+      kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
     const sizes = rule.checkWithImages(resolved.request, resolved.images);
-    const body = engineBody(resolved.request, { model: card.name, maxTokens, cacheSalt: caller.id });
+    const body = engineBody(resolved.request, pictures, { model: card.name, maxTokens, cacheSalt: caller.id });
     // Counting tokens takes none of an engine's room for pictures.
     const queue = request.route === '/tokenize' ? 'text' : kind;
     return {

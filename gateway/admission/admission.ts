@@ -153,7 +153,7 @@ export class Admission {
   }
 
   async #add({ job, body, leftMs }: Candidate, epoch: number): Promise<void> {
-    const bytes = body.bytes;
+    const bytes = body.bytes();
     if (bytes === undefined) return;
     const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), bytes, 'PX', bodyLifeMs(leftMs));
     // On one connection the body is there before the job; with a second Redis it must be waited for.

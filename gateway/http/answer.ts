@@ -6,6 +6,7 @@ import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
 import { HeldBody } from '../held-body.ts';
+import type { PictureBytes } from '../intake/picture-bytes.ts';
 import { ANYONE } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepare } from '../prepare.ts';
@@ -27,8 +28,6 @@ export interface AnswerDeps {
   readonly clock: Clock;
   readonly keepAliveMs: number;
   readonly slowClientBytes: number;
-  /** what the requests that wait may keep together */
-  readonly bodies: ByteBudget;
   /** what all streams together, and one stream, may keep for a continuation */
   readonly budget: ByteBudget;
   readonly sentLimitBytes: number;
@@ -45,8 +44,11 @@ interface Ready {
 }
 
 export interface Answer {
-  /** @throws Failure of the card, of a picture, of the body */
-  ready(res: Response, request: ChatRequest, timeoutMs: number): Promise<Ready>;
+  /**
+   * @param pictures what the request's body held back of its pictures
+   * @throws Failure of the card, of a picture, of the body
+   */
+  ready(res: Response, request: ChatRequest, pictures: PictureBytes, timeoutMs: number): Promise<Ready>;
   /** Takes it to the end of its answer. @throws Failure for whatever happened before the first byte */
   deliver(res: Response, ready: Ready): Promise<void>;
 }
@@ -57,11 +59,11 @@ const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
 
 export function createAnswer(deps: AnswerDeps): Answer {
   return {
-    ready: async (res, request, timeoutMs) => {
+    ready: async (res, request, pictures, timeoutMs) => {
       const context = requestContext(res);
       noteRequest(context, request, res);
       const { caller, signal } = context;
-      const { card, kind, path, body, images, cost } = await deps.prepare(request, caller, signal);
+      const { card, kind, path, body, images, cost } = await deps.prepare(request, pictures, caller, signal);
       context.model = card.name;
       Object.assign(context.fields, {
         kind,
@@ -73,7 +75,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
           model: card.name,
           kind,
           path,
-          body: new HeldBody(deps.bodies, body),
+          body: new HeldBody(body, context.memory),
           keyId: caller.id,
           ...(caller === ANYONE ? {} : { share: { cost, weight: caller.weight, caps: caller.caps } }),
           ...deadline,
@@ -128,7 +130,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
       context.fields['continuation'] = outcome;
       deps.metrics.continuations.inc({ outcome });
     },
-    countTokens: countTokensFor(ready.question, deps.ask, deps.bodies, context.signal),
+    countTokens: countTokensFor(ready.question, deps.ask, context.signal),
     keepAliveMs,
     ...emptyEvents(context, ready.question),
     slowClientBytes,

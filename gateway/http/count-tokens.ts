@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { Ask, Question } from '../ask.ts';
-import type { ByteBudget } from '../byte-budget.ts';
 import { HeldBody } from '../held-body.ts';
 import type { CountTokens } from '../relay/continuation.ts';
 import { engineAnswer } from '../relay/engine-answer.ts';
@@ -13,12 +12,12 @@ const Counted = z.object({ count: z.int().nonnegative() });
  * Lets an engine count, for a request that is under way: through the queue like any other, within its deadline and for
  * its caller.
  */
-export function countTokensFor(question: Question, ask: Ask, bodies: ByteBudget, signal: AbortSignal): CountTokens {
+export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal): CountTokens {
   return async (body) => {
     const reply = new WholeReply(engineAnswer('/tokenize'), 'messages');
     // Of an accepted request: it goes first, and no cap holds it up.
     const { share: _, ...rest } = question;
-    const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody(bodies, body) };
+    const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
       return Counted.parse(JSON.parse(reply.body.toString('utf8'))).count;

@@ -7,6 +7,7 @@ import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Phases } from '../ask.ts';
 import type { Departure } from '../departure.ts';
+import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import { loggedPath } from './logged-path.ts';
@@ -27,6 +28,8 @@ export interface RequestContext {
   readonly fields: Record<string, unknown>;
   /** who asks, once a key has been found valid */
   caller: Caller;
+  /** what its body and its pictures take of this replica's memory */
+  memory: Allowance;
   /** name of the card, once it is known */
   model: string;
   /** the deployment that path or header named: its card, or whichever the caller has; decides before the body */
@@ -67,7 +70,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
     const phases: Phases = { requestId: '', repeats: 0 };
-    const known = { caller: NOBODY, model: 'unknown' };
+    const known = { caller: NOBODY, memory: UNCOUNTED, model: 'unknown' };
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });

@@ -2,6 +2,7 @@ import { Router, type Request, type RequestHandler } from 'express';
 import { Failure } from '#contract/failure';
 import type { Idempotency } from '../admission/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
+import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes } from './absent-routes.ts';
 import type { Answer } from './answer.ts';
@@ -10,7 +11,7 @@ import { chatHandler } from './chat-completions.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
 import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
 import { documents } from './documents.ts';
-import { readBody } from './json-body.ts';
+import { readBody, type BodyLimits } from './read-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
 import { withContext, type ContextDeps } from './request-context.ts';
@@ -39,6 +40,8 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources {
   readonly answer: Answer;
   readonly dialects: Dialects;
   readonly idempotency: Idempotency;
+  readonly body: BodyLimits;
+  readonly structure: StructureLimits;
   readonly requestTimeoutMs: number;
   readonly scoreTimeoutMs: number;
 }
@@ -47,7 +50,7 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources {
 export function createRoutes(deps: RouteDeps): Router {
   const { catalog, dialects } = deps;
   const router = Router({ caseSensitive: true });
-  const body = [readBody(deps.bodyLimitBytes), runOnce(deps.idempotency)];
+  const body = [readBody(deps.body), runOnce(deps.idempotency)];
   const guarded = (dialect: Dialect): RequestHandler[] => [withContext(dialect, deps), deps.authenticate];
   const openai = guarded(dialects.openai);
   const azureOpenai = guarded(dialects.azureOpenai);
@@ -55,7 +58,7 @@ export function createRoutes(deps: RouteDeps): Router {
   const score = guarded(dialects.score);
   const byHeader = deploymentByHeader(deps);
   const byPath = deploymentByPath(deps);
-  const chat = chatHandler(deps.answer, deps.requestTimeoutMs);
+  const chat = chatHandler(deps.answer, deps.structure, deps.requestTimeoutMs);
   const absent = absentRoutes(catalog);
   const describe = documents(deps, [
     ...absent.flatMap(({ paths, stage }) => paths.map((path) => ({ path, stage, dialect: dialects.openai }))),
@@ -77,7 +80,7 @@ export function createRoutes(deps: RouteDeps): Router {
     .post(
       byHeader,
       body,
-      chatHandler(deps.answer, deps.scoreTimeoutMs, (res) => cardOfRoute(deps, res)),
+      chatHandler(deps.answer, deps.structure, deps.scoreTimeoutMs, (res) => cardOfRoute(deps, res)),
     )
     .options(nothing)
     .all(only('POST'));

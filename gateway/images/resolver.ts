@@ -2,12 +2,13 @@ import { partPath } from '#contract/chat';
 import type { ChatMessage, ChatRequest, ContentPart } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import { Base64Bytes } from './base64-bytes.ts';
-import { DATA_URI_FORM, isDataUri, parseDataUri } from './data-uri.ts';
+import { DATA_URI_FORM, base64Length, encodeBase64, parseDataUri } from './data-uri.ts';
 import { createImageFetch } from './fetch-image.ts';
-import type { Base64Image } from './data-uri.ts';
+import type { Base64Text } from './data-uri.ts';
 import type { FetchImage, FetchOptions } from './fetch-image.ts';
+import type { PictureBytes } from '../intake/picture-bytes.ts';
 import { measurePicture } from './measure.ts';
-import type { ImageType } from './measure.ts';
+import type { ImageType, Measured } from './measure.ts';
 
 export interface ImageFacts {
   /** where the URL stands in the caller's body, such as `messages[0].content[1].image_url.url` */
@@ -20,7 +21,7 @@ export interface ImageFacts {
 }
 
 interface Resolved {
-  /** the same conversation, every picture a `data:` URI whose media type is that of its bytes */
+  /** the same conversation, every picture a `data:` URI whose media type is that of its bytes; a marker stands for these */
   readonly request: ChatRequest;
   /** in the order of the conversation */
   readonly images: readonly ImageFacts[];
@@ -29,11 +30,12 @@ interface Resolved {
 export interface ImageResolver {
   /**
    * Fetches what has to be fetched and measures every picture.
+   * @param pictures what the request's body held back; the resolved pictures are held there
    * @param keyId whose picture it is; each key's fetches are limited
    * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`, naming the part
    * @throws `signal.reason`, unchanged, when the caller gave up first
    */
-  resolve(request: ChatRequest, signal: AbortSignal, keyId?: string): Promise<Resolved>;
+  resolve(request: ChatRequest, pictures: PictureBytes, signal: AbortSignal, keyId?: string): Promise<Resolved>;
 }
 
 /** of one picture */
@@ -47,7 +49,7 @@ interface Limits {
 export function createImageResolver(options: FetchOptions & Limits): ImageResolver {
   const fetchImage = createImageFetch(options);
   return {
-    resolve: async (request, signal, keyId = 'anonymous') => {
+    resolve: async (request, pictures, signal, keyId = 'anonymous') => {
       const stop = new AbortController();
       const either = AbortSignal.any([signal, stop.signal]);
       const loads = new Map<string, Promise<Loaded>>();
@@ -58,7 +60,7 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
         for (const [index, part] of content.entries()) {
           if (part.type !== 'image_url') continue;
           const param = urlParam(message, index);
-          loads.set(param, load(part.image_url.url, param, keyId, fetchImage, options, either));
+          loads.set(param, load(part.image_url.url, { param, keyId, pictures, signal: either }, fetchImage, options));
         }
       }
       if (loads.size === 0) return { request, images: [] };
@@ -84,46 +86,53 @@ interface Loaded {
   readonly facts: ImageFacts;
 }
 
-async function load(
-  url: string,
-  param: string,
-  keyId: string,
-  fetchImage: FetchImage,
-  limits: Limits,
-  signal: AbortSignal,
-): Promise<Loaded> {
-  if (isDataUri(url)) {
-    const { base64, bytes } = await parseDataUri(url, param, signal);
-    return inspect({ base64, bytes }, param, limits, signal);
-  }
-  // Base64 alone has no colon; it must never be taken for the name of a host.
-  if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33))) {
-    const text = `${param} is neither an http(s) URL nor ${DATA_URI_FORM}`;
-    throw new Failure('invalid_image', text, { param });
-  }
-  const picture = await fetchImage(url, { param, keyId, take: () => true, signal });
-  return inspect({ base64: picture.toString('base64'), bytes: picture.length }, param, limits, signal);
+/** One picture of a request. */
+interface Wanted {
+  readonly param: string;
+  readonly keyId: string;
+  readonly pictures: PictureBytes;
+  readonly signal: AbortSignal;
 }
 
+async function load(url: string, wanted: Wanted, fetchImage: FetchImage, limits: Limits): Promise<Loaded> {
+  const { param, pictures, signal } = wanted;
+  const text = await readPicture(url, wanted, fetchImage);
+  const facts = { param, ...(await inspect(text, param, limits, signal)), bytes: text.bytes };
+  return { url: `data:image/${facts.type};base64,${pictures.hold(text.base64, true)}`, facts };
+}
+
+async function readPicture(url: string, wanted: Wanted, fetchImage: FetchImage): Promise<Base64Text> {
+  const { param, keyId, pictures, signal } = wanted;
+  // Short pictures, and those in fields of other names, come as they are.
+  if (/^data:/i.test(url.slice(0, 5)))
+    return parseDataUri(pictures.find(url) ?? Buffer.from(url.slice('data:'.length)), param, signal);
+  // Base64 alone has no colon; it must never be taken for the name of a host.
+  if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33)))
+    throw new Failure('invalid_image', `${param} is neither an http(s) URL nor ${DATA_URI_FORM}`, { param });
+  const take = (bytes: number): boolean => pictures.memory.take(base64Length(bytes));
+  return encodeBase64(await fetchImage(url, { param, keyId, take, signal }));
+}
+
+/** @throws Failure `invalid_image`, `image_too_large` */
 async function inspect(
-  { base64, bytes }: Base64Image,
+  { base64, bytes }: Base64Text,
   param: string,
   { limitBytes, limitPixels }: Limits,
   signal: AbortSignal,
-): Promise<Loaded> {
+): Promise<Measured> {
   if (bytes > limitBytes) {
     const message = `${param} has ${String(bytes)} bytes; at most ${String(limitBytes)} are taken`;
     throw new Failure('image_too_large', message, { param, asked: bytes, allowed: limitBytes });
   }
-  const picture = new Base64Bytes(Buffer.from(base64, 'latin1'), bytes, signal);
-  const { type, width, height } = await measurePicture(picture, param);
+  const measured = await measurePicture(new Base64Bytes(base64, bytes, signal), param);
+  const { width, height } = measured;
   const pixels = width * height;
   if (pixels > limitPixels) {
     const size = `${String(width)} by ${String(height)}, ${String(pixels)} pixels`;
     const message = `${param} has ${size}; at most ${String(limitPixels)} are taken: send it smaller`;
     throw new Failure('image_too_large', message, { param, asked: pixels, allowed: limitPixels });
   }
-  return { url: `data:image/${type};base64,${base64}`, facts: { param, type, width, height, bytes } };
+  return measured;
 }
 
 function withUrls(message: ChatMessage, urlOf: (part: number) => string | undefined): ChatMessage {

@@ -12,7 +12,16 @@ export interface ApiFacts {
   /** largest answer that may be asked for, in tokens; undefined: a larger one is cut to it */
   readonly mostTokens: number | undefined;
   readonly mostChoices: number;
-  readonly bodyLimitBytes: number;
+  readonly body: BodyFacts;
+}
+
+/** What a body may be, with its pictures and without. */
+interface BodyFacts {
+  readonly limitBytes: number;
+  readonly textBytes: number;
+  readonly depth: number;
+  readonly values: number;
+  readonly texts: number;
 }
 
 export interface FactSources {
@@ -20,12 +29,13 @@ export interface FactSources {
   readonly unknownModel: 'refuse' | 'single';
   readonly deploymentName: string;
   readonly policy: { readonly maxTokens: 'refuse' | 'clamp'; readonly maxChoices: number };
-  readonly bodyLimitBytes: number;
+  readonly body: { readonly limitBytes: number };
+  readonly structure: Omit<BodyFacts, 'limitBytes' | 'textBytes'> & { readonly bytes: number };
 }
 
 /** @param isSeen which models the document may tell of */
 export function apiFacts(sources: FactSources, isSeen: (card: ModelCard) => boolean): ApiFacts {
-  const { catalog, unknownModel, deploymentName, policy, bodyLimitBytes } = sources;
+  const { catalog, unknownModel, deploymentName, policy, structure } = sources;
   const cards = catalog.cards.filter(isSeen);
   const deployments = [...catalog.deployments].filter(([, card]) => isSeen(card)).map(([name]) => name);
   const most = Math.max(...cards.map(({ limits }) => limits.max_output_tokens));
@@ -36,6 +46,6 @@ export function apiFacts(sources: FactSources, isSeen: (card: ModelCard) => bool
     deploymentName,
     mostTokens: policy.maxTokens === 'refuse' && cards.length > 0 ? most : undefined,
     mostChoices: policy.maxChoices,
-    bodyLimitBytes,
+    body: { ...structure, limitBytes: sources.body.limitBytes, textBytes: structure.bytes },
   };
 }

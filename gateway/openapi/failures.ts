@@ -25,6 +25,8 @@ export const STAGES = {
     'request_timeout',
     'body_too_large',
     'unsupported_media_type',
+    'request_timeout',
+    'overloaded',
   ],
   answered: [
     'no_model_name',

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { AdmissionOutcome } from '../../gateway/admission/outcome.ts';
 import { Admission, type Candidate } from '../../gateway/admission/admission.ts';
-import { ByteBudget } from '../../gateway/byte-budget.ts';
 import { HeldBody } from '../../gateway/held-body.ts';
 import { Reservations } from '../../gateway/admission/reservations.ts';
 import { eventually } from '../support/eventually.ts';
@@ -40,7 +39,7 @@ function candidate(id: string, bytes = 10, leftMs = 60_000): Candidate {
   } as const;
   return {
     job: { ...job, path: '/v1/chat/completions' },
-    body: new HeldBody(new ByteBudget(1_000), Buffer.alloc(bytes, 'p')),
+    body: new HeldBody([Buffer.alloc(bytes, 'p')]),
     leftMs,
   };
 }

@@ -6,6 +6,7 @@ import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../gateway/contract/chat.ts';
 import { createImageResolver } from '../../gateway/images/resolver.ts';
 import { dataUri, png } from '../support/pictures.ts';
+import { resolvePictures } from '../support/resolved.ts';
 
 const PARAM = 'input_data.input_string[0].content[0].image_url.url';
 const never = new AbortController().signal;
@@ -48,17 +49,17 @@ test('a picture behind a URL arrives as a data URI, its type taken from its byte
   await using server = await startServer((_req, res) => {
     res.writeHead(200, { 'content-type': 'text/html' }).end(picture);
   });
-  const { request, images } = await local.resolve(withUrl(server.at('/a.jpg')), never);
+  const { request, images } = await resolvePictures(local, withUrl(server.at('/a.jpg')), never);
   expect(images).toEqual([{ param: PARAM, type: 'png', width: 8, height: 6, bytes: picture.length }]);
   expect(request).toEqual(withUrl(dataUri(picture)));
   const byName = createImageResolver({ ...limits, allow: ['localhost'] });
-  expect(await byName.resolve(withUrl(server.at('/a.jpg', 'localhost')), never)).toEqual({ request, images });
+  expect(await resolvePictures(byName, withUrl(server.at('/a.jpg', 'localhost')), never)).toEqual({ request, images });
 });
 
 test('addresses that are not public are refused without a connection, by number and by name', async () => {
   await using server = await startServer((_req, res) => res.end(png(1, 1)));
   for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']) {
-    const failure = strict.resolve(withUrl(server.at('/secret-path?sig=CANARY', host)), never);
+    const failure = resolvePictures(strict, withUrl(server.at('/secret-path?sig=CANARY', host)), never);
     await expect(failure).rejects.toMatchObject({ code: 'image_fetch_failed', status: 400, options: { param: PARAM } });
     await expect(failure).rejects.toThrow('Pictures are fetched from public addresses');
     await expect(failure).rejects.not.toThrow('CANARY');
@@ -80,7 +81,7 @@ test('a redirect is followed, but not to an address that is refused', async () =
     if (location === undefined) res.end(png(2, 2));
     else res.writeHead(302, { location }).end('moved');
   });
-  const get = (path: string) => local.resolve(withUrl(server.at(path)), never);
+  const get = (path: string) => resolvePictures(local, withUrl(server.at(path)), never);
   expect((await get('/moved')).images[0]?.width).toBe(2);
   for (const path of ['/metadata', '/inside', '/file', '/data'])
     await expect(get(path)).rejects.toMatchObject({ code: 'image_fetch_failed' });
@@ -91,7 +92,7 @@ test('a redirect is followed, but not to an address that is refused', async () =
 
 test('N11: an answer with an error is told without its status, and without the URL', async () => {
   await using server = await startServer((_req, res) => res.writeHead(404).end('no'));
-  const failure = local.resolve(withUrl(server.at('/private/CANARY.png')), never);
+  const failure = resolvePictures(local, withUrl(server.at('/private/CANARY.png')), never);
   await expect(failure).rejects.toMatchObject({
     code: 'image_fetch_failed',
     message: expect.not.stringMatching(/404|CANARY|127/),
@@ -102,7 +103,9 @@ test('a page where a picture should be is an invalid image', async () => {
   await using server = await startServer((_req, res) => {
     res.writeHead(200, { 'content-type': 'image/png' }).end('<!doctype html>');
   });
-  await expect(local.resolve(withUrl(server.at('/a.png')), never)).rejects.toMatchObject({ code: 'invalid_image' });
+  await expect(resolvePictures(local, withUrl(server.at('/a.png')), never)).rejects.toMatchObject({
+    code: 'invalid_image',
+  });
 });
 
 test('a picture over the limit is cut off, announced or not', async () => {
@@ -112,7 +115,7 @@ test('a picture over the limit is cut off, announced or not', async () => {
     else res.write(big);
   });
   for (const path of ['/announced', '/endless'])
-    await expect(local.resolve(withUrl(server.at(path)), never)).rejects.toMatchObject({
+    await expect(resolvePictures(local, withUrl(server.at(path)), never)).rejects.toMatchObject({
       code: 'image_too_large',
       status: 413,
     });
@@ -129,7 +132,7 @@ test('a host that keeps still, before or within its answer, is given up in time'
     if (req.url === '/half') res.write(png(1, 1).subarray(0, 10));
   });
   for (const path of ['/never', '/half']) {
-    const failure = hasty.resolve(withUrl(server.at(path)), never);
+    const failure = resolvePictures(hasty, withUrl(server.at(path)), never);
     await expect(failure).rejects.toMatchObject({ code: 'image_fetch_failed' });
     await expect(failure).rejects.toThrow('within 150 ms');
   }
@@ -139,9 +142,9 @@ test('a refused or broken connection is the pictureâ€™s fault, not the gatewayâ€
   const closed = await startServer((_req, res) => res.end());
   const url = closed.at('/a.png');
   await closed[Symbol.asyncDispose]();
-  await expect(local.resolve(withUrl(url), never)).rejects.toMatchObject({ code: 'image_fetch_failed' });
+  await expect(resolvePictures(local, withUrl(url), never)).rejects.toMatchObject({ code: 'image_fetch_failed' });
   await using server = await startServer((_req, res) => res.socket?.destroy());
-  await expect(local.resolve(withUrl(server.at('/a.png')), never)).rejects.toMatchObject({
+  await expect(resolvePictures(local, withUrl(server.at('/a.png')), never)).rejects.toMatchObject({
     code: 'image_fetch_failed',
   });
 });
@@ -155,14 +158,14 @@ test('a caller who leaves ends the fetch at once, and the host sees it', async (
     res.on('close', () => host.emit('close'));
     caller.abort(gone);
   });
-  await expect(local.resolve(withUrl(server.at('/slow')), caller.signal)).rejects.toBe(gone);
+  await expect(resolvePictures(local, withUrl(server.at('/slow')), caller.signal)).rejects.toBe(gone);
   await hostSeesIt;
 });
 
 test.each(['file:///etc/passwd', 'ftp://example.org/a.png', 'http://user:CANARY@127.0.0.1/a.png'])(
   '%s is refused',
   async (url) => {
-    const failure = local.resolve(withUrl(url), never);
+    const failure = resolvePictures(local, withUrl(url), never);
     await expect(failure).rejects.toMatchObject({ code: 'image_refused', options: { param: PARAM } });
     await expect(failure).rejects.not.toThrow('CANARY');
   },
@@ -182,5 +185,5 @@ test('of two pictures the bad one decides, and the other is not waited for', asy
       },
     ],
   };
-  await expect(local.resolve(two, never)).rejects.toMatchObject({ code: 'invalid_image' });
+  await expect(resolvePictures(local, two, never)).rejects.toMatchObject({ code: 'invalid_image' });
 });

@@ -33,7 +33,8 @@ export function factSources(catalog: Catalog = parseCatalog(readYamlFolder('depl
     unknownModel: 'refuse',
     deploymentName,
     policy: { maxTokens: 'refuse', maxChoices: 1 },
-    bodyLimitBytes: 20_000_000,
+    body: { limitBytes: 20_000_000 },
+    structure: { bytes: 4_194_304, depth: 100, values: 262_144, texts: 32_768 },
   };
 }
 

@@ -1,11 +1,26 @@
+import { randomBytes } from 'node:crypto';
 import { crc32, deflateSync } from 'node:zlib';
 
 /** A whole, valid PNG: one grey pixel repeated, 8 bits deep. */
 export function png(width: number, height: number): Buffer {
-  const rows = Buffer.alloc((width + 1) * height, 127);
+  return greyPng(width, height, 127, 6);
+}
+
+/** The same of random pixels, which nothing makes smaller: some `width` × `height` bytes. */
+export function noisePng(width: number, height: number): Buffer {
+  return greyPng(width, height, randomBytes((width + 1) * height), 0);
+}
+
+function greyPng(width: number, height: number, pixels: number | Buffer, level: number): Buffer {
+  const rows = Buffer.alloc((width + 1) * height, pixels);
   for (let row = 0; row < height; row += 1) rows[row * (width + 1)] = 0;
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  return Buffer.concat([signature, pngHead(width, height), pngChunk('IDAT', deflateSync(rows)), pngChunk('IEND')]);
+  return Buffer.concat([
+    signature,
+    pngHead(width, height),
+    pngChunk('IDAT', deflateSync(rows, { level })),
+    pngChunk('IEND'),
+  ]);
 }
 
 export function pngHead(width: number, height: number): Buffer {

@@ -2,10 +2,11 @@ import { expect, test } from '@jest/globals';
 import { toFailure, type Failure } from '../../../gateway/contract/failure.ts';
 import { openaiResponses } from '../../../gateway/dialects/openai-responses.ts';
 import { engineBody } from '../../../gateway/engine-body.ts';
+import { PictureBytes } from '../../../gateway/intake/picture-bytes.ts';
 
 const parse = (fields: object) => openaiResponses.parse({ input: 'hi', ...fields });
 const toEngine = (fields: object): unknown =>
-  JSON.parse(engineBody(parse(fields), { model: 'm', maxTokens: 9, cacheSalt: 'oslo' }).toString());
+  JSON.parse(engineBody(parse(fields), new PictureBytes(), { model: 'm', maxTokens: 9, cacheSalt: 'oslo' }).join(''));
 function refused(fields: object): Failure {
   try {
     parse(fields);

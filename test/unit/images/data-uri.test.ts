@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../../gateway/contract/chat.ts';
 import { createImageResolver } from '../../../gateway/images/resolver.ts';
 import { dataUri, gif, jpeg, png, pngHead, webp } from '../../support/pictures.ts';
+import { resolvePictures } from '../../support/resolved.ts';
 
 const PARAM = 'messages[0].content[1].image_url.url';
 const resolver = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 15_000_000, limitPixels: 25_000_000 });
@@ -20,7 +21,7 @@ function withPicture(...urls: string[]): ChatRequest {
     ignored: [],
   };
 }
-const resolve = (url: string) => resolver.resolve(withPicture(url), never);
+const resolve = (url: string) => resolvePictures(resolver, withPicture(url), never);
 
 test.each([
   ['png', png(30, 20)],
@@ -82,7 +83,7 @@ test.each([
 
 test('N7: a picture over the limit of bytes or of pixels is too large, not a server’s fault', async () => {
   const small = createImageResolver({ allow: [], timeoutMs: 1_000, limitBytes: 60, limitPixels: 99 });
-  await expect(small.resolve(withPicture(dataUri(png(50, 50))), never)).rejects.toMatchObject({
+  await expect(resolvePictures(small, withPicture(dataUri(png(50, 50))), never)).rejects.toMatchObject({
     code: 'image_too_large',
     status: 413,
     options: { param: PARAM, allowed: 60 },
@@ -100,7 +101,7 @@ function pngHeader(width: number, height: number): Buffer {
 }
 
 test('several pictures keep their places', async () => {
-  const { images } = await resolver.resolve(withPicture(dataUri(png(1, 2)), dataUri(gif(3, 4))), never);
+  const { images } = await resolvePictures(resolver, withPicture(dataUri(png(1, 2)), dataUri(gif(3, 4))), never);
   expect(images.map(({ param, width }) => [param, width])).toEqual([
     ['messages[0].content[1].image_url.url', 1],
     ['messages[0].content[2].image_url.url', 3],
@@ -109,7 +110,7 @@ test('several pictures keep their places', async () => {
 
 test('a conversation without pictures comes back as it is', async () => {
   const request = withPicture();
-  expect(await resolver.resolve(request, never)).toEqual({ request, images: [] });
+  expect(await resolvePictures(resolver, request, never)).toEqual({ request, images: [] });
 });
 
 test('20 MB of base64 are checked in turns that let others go on', async () => {
@@ -130,5 +131,5 @@ test('20 MB of base64 are checked in turns that let others go on', async () => {
 
 test('a caller who left ends the check with their reason', async () => {
   const gone = new Error('gone');
-  await expect(resolver.resolve(withPicture(dataUri(png(1, 1))), AbortSignal.abort(gone))).rejects.toBe(gone);
+  await expect(resolvePictures(resolver, withPicture(dataUri(png(1, 1))), AbortSignal.abort(gone))).rejects.toBe(gone);
 });

@@ -7,6 +7,7 @@ import { parseCatalog } from '#contract/model-card';
 import { Idempotency } from '../../../gateway/admission/idempotency.ts';
 import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
 import { createRoutes } from '../../../gateway/http/routes.ts';
+import { BodyMemory } from '../../../gateway/intake/body-memory.ts';
 import { createMetrics } from '../../../gateway/metrics.ts';
 import { openApiDocument } from '../../../gateway/openapi/document.ts';
 import { apiFacts } from '../../../gateway/openapi/facts.ts';
@@ -25,6 +26,7 @@ const text = (value: unknown): string => JSON.stringify(value);
 test('every route of the gateway is in the document, with its method, and none besides', () => {
   const router = createRoutes({
     ...factSources(),
+    body: { limitBytes: 1, timeoutMs: 1, memory: new BodyMemory(1, 1) },
     clock: () => 0,
     log: silentLog,
     metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),

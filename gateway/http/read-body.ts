@@ -1,0 +1,123 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { RequestHandler } from 'express';
+import { Failure } from '#contract/failure';
+import type { Allowance, BodyMemory } from '../intake/body-memory.ts';
+import { wantBody } from './expected-continue.ts';
+import { requestContext } from './request-context.ts';
+
+export interface BodyLimits {
+  /** largest body, as it came and unpacked */
+  readonly limitBytes: number;
+  /** for the whole of it, in milliseconds */
+  readonly timeoutMs: number;
+  readonly memory: BodyMemory;
+}
+
+const DECODERS = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createInflate, br: createBrotliDecompress };
+const MEMORY_RETRY_SECONDS = 2;
+
+/**
+ * Reads the bytes of a body into one buffer, whatever its type says. Its memory is taken first: the announced length at
+ * the header, of all else each piece as it comes. It is given back when the request waits no longer.
+ * @throws Failure `body_too_large`, `unsupported_media_type`, `overloaded`, `request_timeout`, `invalid_json`,
+ * `client_closed`
+ */
+export function readBody(limits: BodyLimits): RequestHandler {
+  return async (req, res, next) => {
+    const context = requestContext(res);
+    context.memory = limits.memory.open(context.caller.id);
+    res.once('close', () => context.memory.release());
+    req.body = await receive(req, () => wantBody(res), context.memory, limits);
+    next();
+  };
+}
+
+async function receive(
+  req: IncomingMessage,
+  begin: () => void,
+  memory: Allowance,
+  limits: BodyLimits,
+): Promise<Buffer> {
+  const announced = req.headers['content-length'] === undefined ? 0 : Number(req.headers['content-length']);
+  if (announced > limits.limitBytes) throw tooLarge(limits.limitBytes);
+  const unpacked = unpack(req);
+  if (!memory.take(announced)) throw noMemory();
+  const collected = new Collected(unpacked === req ? announced : 0, memory, limits.limitBytes);
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Failure('request_timeout', `the body was not complete within ${String(limits.timeoutMs)} ms`));
+    }, limits.timeoutMs);
+    const stop = (failure?: Failure): void => {
+      clearTimeout(timer);
+      unpacked.off('data', take);
+      req.unpipe().pause();
+      if (unpacked !== req) unpacked.destroy();
+      if (failure === undefined) resolve();
+      else reject(failure);
+    };
+    const take = (piece: Buffer): void => {
+      const failure = collected.add(piece);
+      if (failure !== undefined) stop(failure);
+    };
+    begin();
+    unpacked.on('data', take).once('end', () => stop());
+    unpacked.once('error', () => stop(new Failure('invalid_json', 'the body is not what its content-encoding says')));
+    // A decoder may be at work when the last byte has come and the request closes.
+    req.once('close', () => {
+      if (!req.complete) stop(new Failure('client_closed', 'the client closed the connection'));
+    });
+  });
+  return collected.bytes();
+}
+
+/** @throws Failure `unsupported_media_type` */
+function unpack(req: IncomingMessage): Readable {
+  const coding = (req.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
+  if (coding === 'identity' || coding === '') return req;
+  const decoder = Object.entries(DECODERS).find(([name]) => name === coding)?.[1];
+  if (decoder !== undefined) return req.pipe(decoder());
+  const known = Object.keys(DECODERS).join(', ');
+  const message = `the content-encoding ${JSON.stringify(coding.slice(0, 40))} is not read here; ${known} and identity are`;
+  throw new Failure('unsupported_media_type', message);
+}
+
+/** The pieces of a body: in one buffer where its length was announced, else end to end when all are there. */
+class Collected {
+  readonly #memory: Allowance;
+  readonly #limitBytes: number;
+  readonly #whole: Buffer | undefined;
+  readonly #pieces: Buffer[] = [];
+  #length = 0;
+
+  constructor(announced: number, memory: Allowance, limitBytes: number) {
+    // Memory of its own: it costs nothing until its bytes have come.
+    this.#whole = announced > 0 ? Buffer.allocUnsafeSlow(announced) : undefined;
+    this.#memory = memory;
+    this.#limitBytes = limitBytes;
+  }
+
+  add(piece: Buffer): Failure | undefined {
+    if (this.#whole !== undefined) piece.copy(this.#whole, this.#length);
+    this.#length += piece.length;
+    if (this.#whole !== undefined) return undefined;
+    if (this.#length > this.#limitBytes) return tooLarge(this.#limitBytes);
+    if (!this.#memory.take(piece.length)) return noMemory();
+    this.#pieces.push(piece);
+    return undefined;
+  }
+
+  bytes(): Buffer {
+    return this.#whole ?? Buffer.concat(this.#pieces);
+  }
+}
+
+function tooLarge(allowed: number): Failure {
+  return new Failure('body_too_large', `the body is larger than ${String(allowed)} bytes`, { allowed });
+}
+
+function noMemory(): Failure {
+  const message = 'the requests of this key, or of all keys, fill the memory of this gateway; try again';
+  return new Failure('overloaded', message, { retryAfterSeconds: MEMORY_RETRY_SECONDS });
+}

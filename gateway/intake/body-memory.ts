@@ -1,0 +1,56 @@
+/**
+ * The memory that the bodies and pictures of all open requests of a replica may take, taken before their bytes are kept.
+ * No caller gets more than a share of it, so that one cannot take what all others need.
+ */
+export class BodyMemory {
+  readonly #limitBytes: number;
+  readonly #shareBytes: number;
+  readonly #used = new Map<string, number>();
+  #usedBytes = 0;
+
+  /** @param shareBytes most of it for one caller */
+  constructor(limitBytes: number, shareBytes: number) {
+    this.#limitBytes = limitBytes;
+    this.#shareBytes = shareBytes;
+  }
+
+  /** bytes that are taken at this moment */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** @param owner id of the caller's key */
+  open(owner: string): Allowance {
+    let taken = 0;
+    return {
+      take: (bytes) => {
+        const used = this.#used.get(owner) ?? 0;
+        if (used + bytes > this.#shareBytes || this.#usedBytes + bytes > this.#limitBytes) return false;
+        taken += bytes;
+        this.#set(owner, used + bytes, bytes);
+        return true;
+      },
+      release: () => {
+        this.#set(owner, (this.#used.get(owner) ?? 0) - taken, -taken);
+        taken = 0;
+      },
+    };
+  }
+
+  #set(owner: string, used: number, change: number): void {
+    this.#usedBytes += change;
+    if (used > 0) this.#used.set(owner, used);
+    else this.#used.delete(owner);
+  }
+}
+
+/** One request's part of the memory. */
+export interface Allowance {
+  /** @returns false, and takes nothing, when the replica or the caller has no room for that much */
+  take(bytes: number): boolean;
+  /** Gives back all of it; may be called again. */
+  release(): void;
+}
+
+/** For what the gateway itself asks of an engine: a few hundred bytes. */
+export const UNCOUNTED: Allowance = { take: () => true, release: () => {} };

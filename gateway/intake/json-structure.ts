@@ -1,0 +1,169 @@
+import { isUtf8 } from 'node:buffer';
+import { Failure } from '#contract/failure';
+import type { PictureBytes } from './picture-bytes.ts';
+
+/** What a JSON body may hold besides its pictures. Beyond these numbers to parse it would hold up all other callers. */
+export interface StructureLimits {
+  /** bytes outside pictures */
+  readonly bytes: number;
+  /** lists and objects inside each other */
+  readonly depth: number;
+  /** elements of all lists and objects together */
+  readonly values: number;
+  /** texts together, names of fields included */
+  readonly texts: number;
+}
+
+const [QUOTE, COMMA, COLON, BACKSLASH, SLASH, LETTER_U] = [0x22, 0x2c, 0x3a, 0x5c, 0x2f, 0x75];
+const [LIST, LIST_END, OBJECT, OBJECT_END] = [0x5b, 0x5d, 0x7b, 0x7d];
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
+/** Shorter ones are cheap as texts. */
+const LEAST_PICTURE_BYTES = 4_096;
+const SCHEME = 'data:';
+/** Names of the fields in which the APIs carry a picture. */
+const PICTURE_FIELDS = ['url', 'image_url'].map((name) => Buffer.from(name));
+
+/**
+ * Parses a JSON body after one pass over its bytes that finds its depth, its elements and its pictures: the `data:` URIs
+ * of 4 kB and more in fields named `url` or `image_url`. What comes after `data:` in them is held back as bytes.
+ * @throws Failure `invalid_json`; `body_too_large` where the bytes outside pictures are too many
+ */
+export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: PictureBytes): unknown {
+  const start = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
+  const spans = findPictures(bytes, start, limits);
+  let text = '';
+  let from = start;
+  for (const span of spans) {
+    text += textOf(bytes.subarray(from, span.from)) + pictures.hold(bytes.subarray(span.from, span.to), false);
+    from = span.end;
+  }
+  text += textOf(bytes.subarray(from));
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    // The parser's own message quotes the body; it must not travel.
+    throw new Failure('invalid_json', 'the body is not valid JSON');
+  }
+}
+
+/** Bytes from `from` up to `to`; the text that they stand in ends at `end`. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly end: number;
+}
+
+function findPictures(bytes: Buffer, start: number, limits: StructureLimits): readonly Span[] {
+  const spans: Span[] = [];
+  let [depth, values, texts] = [0, 0, 0];
+  /** where the bytes outside pictures become too many */
+  let most = start + limits.bytes;
+  let [nameFrom, nameTo, isNamed] = [0, 0, false];
+  for (let at = start; at < bytes.length; at += 1) {
+    if (at >= most) throw tooLarge(limits.bytes);
+    switch (bytes[at]) {
+      case QUOTE: {
+        texts += 1;
+        if (texts > limits.texts) throw tooMany('texts, names of fields included', limits.texts);
+        const from = at + 1;
+        const span = isNamed && isPictureField(bytes.subarray(nameFrom, nameTo)) ? pictureAt(bytes, from) : undefined;
+        if (span !== undefined) {
+          spans.push(span);
+          most += span.end - from;
+        }
+        at = span?.end ?? endOfText(bytes, from, most);
+        [nameFrom, nameTo, isNamed] = [from, at, false];
+        break;
+      }
+      case COLON:
+        isNamed = true;
+        break;
+      case LIST:
+      case OBJECT:
+        depth += 1;
+        if (depth > limits.depth)
+          throw new Failure('invalid_json', `the body nests deeper than ${String(limits.depth)} levels`);
+        values += 1;
+        isNamed = false;
+        break;
+      case COMMA:
+        values += 1;
+        if (values > limits.values) throw tooMany('values', limits.values);
+        isNamed = false;
+        break;
+      case LIST_END:
+      case OBJECT_END:
+        depth -= 1;
+        break;
+      default:
+    }
+  }
+  if (bytes.length > most) throw tooLarge(limits.bytes);
+  return spans;
+}
+
+function isPictureField(name: Buffer): boolean {
+  return PICTURE_FIELDS.some((field) => field.equals(name));
+}
+
+/** @returns what follows the scheme of a `data:` URI that begins at `from`; undefined for a short or any other text */
+function pictureAt(bytes: Buffer, from: number): Span | undefined {
+  const start = from + SCHEME.length;
+  if (bytes.toString('latin1', from, start).toLowerCase() !== SCHEME) return undefined;
+  const quote = bytes.indexOf(QUOTE, start);
+  if (quote < 0) return undefined;
+  const isEscaped = bytes.subarray(start, quote).includes(BACKSLASH);
+  const end = isEscaped ? endOfText(bytes, start, bytes.length) : quote;
+  if (end - from < LEAST_PICTURE_BYTES) return undefined;
+  return { from: start, to: isEscaped ? unescape(bytes, start, end) : end, end };
+}
+
+/** @returns the place of the quote that ends a text, or one that is not before `most` */
+function endOfText(bytes: Buffer, from: number, most: number): number {
+  let at = from;
+  for (; at < most; at += 1) {
+    const byte = bytes[at];
+    if (byte === QUOTE || byte === undefined) break;
+    if (byte === BACKSLASH) at += 1;
+  }
+  return at;
+}
+
+/**
+ * Undoes in place what writers of JSON do to base64: PHP writes `\/` for a slash, .NET and Gson `\u002B` and `\u003d`.
+ * All other escapes stay, and are found not to be base64. @returns the new end
+ */
+function unescape(bytes: Buffer, from: number, end: number): number {
+  let to = from;
+  for (let at = from; at < end; at += 1) {
+    let byte = bytes[at] ?? 0;
+    if (byte === BACKSLASH && bytes[at + 1] === SLASH) {
+      byte = SLASH;
+      at += 1;
+    } else if (byte === BACKSLASH && bytes[at + 1] === LETTER_U) {
+      const code = Number.parseInt(bytes.toString('latin1', at + 2, at + 6), 16);
+      if (code < 0x80) {
+        byte = code;
+        at += 5;
+      }
+    }
+    bytes[to] = byte;
+    to += 1;
+  }
+  return to;
+}
+
+/** @throws Failure `invalid_json` */
+function textOf(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new Failure('invalid_json', 'the body is not UTF-8 text');
+  return bytes.toString('utf8');
+}
+
+function tooMany(what: string, allowed: number): Failure {
+  return new Failure('invalid_json', `the body holds more than ${String(allowed)} ${what}`, { allowed });
+}
+
+function tooLarge(allowed: number): Failure {
+  const message = `the body has more than ${String(allowed)} bytes outside its pictures`;
+  return new Failure('body_too_large', message, { allowed });
+}

@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto';
+import { Failure } from '#contract/failure';
+import { UNCOUNTED, type Allowance } from './body-memory.ts';
+
+const INDEX_DIGITS = 6;
+
+/**
+ * The pictures of one request, as bytes of base64. JSON holds a marker in the place of each, until the engine's request
+ * is put together: no picture ever becomes a JavaScript string. Markers hold a random id, so that no caller can write one.
+ */
+export class PictureBytes {
+  /** what they may take of the replica's memory */
+  readonly memory: Allowance;
+  readonly #id = randomUUID();
+  readonly #held: { readonly bytes: Buffer; readonly isChecked: boolean }[] = [];
+
+  constructor(memory: Allowance = UNCOUNTED) {
+    this.memory = memory;
+  }
+
+  /**
+   * @param bytes part of a JSON string, as it is written there
+   * @param isChecked they are base64, and an engine may have them
+   * @returns the marker that stands for it: 42 characters that JSON writes as they are
+   */
+  hold(bytes: Buffer, isChecked: boolean): string {
+    this.#held.push({ bytes, isChecked });
+    return this.#id + String(this.#held.length - 1).padStart(INDEX_DIGITS, '0');
+  }
+
+  /** @returns what the marker at the end of a text stands for; undefined where there is none */
+  find(text: string): Buffer | undefined {
+    const at = text.length - this.#id.length - INDEX_DIGITS;
+    return at >= 0 && text.startsWith(this.#id, at) ? this.#held[Number(text.slice(-INDEX_DIGITS))]?.bytes : undefined;
+  }
+
+  /**
+   * @returns JSON in pieces, end to end, its pictures in their places and not copied
+   * @throws Failure `invalid_request` where a picture stands in a field that takes none
+   */
+  join(json: string): readonly Buffer[] {
+    const text = Buffer.from(json);
+    const pieces: Buffer[] = [];
+    let from = 0;
+    while (this.#held.length > 0) {
+      const at = text.indexOf(this.#id, from);
+      if (at < 0) break;
+      const end = at + this.#id.length + INDEX_DIGITS;
+      const held = this.#held[Number(text.toString('latin1', end - INDEX_DIGITS, end))];
+      if (held?.isChecked !== true)
+        throw new Failure('invalid_request', 'the body has a data: URI where no picture is read');
+      pieces.push(text.subarray(from, at), held.bytes);
+      from = end;
+    }
+    pieces.push(text.subarray(from));
+    return pieces;
+  }
+}

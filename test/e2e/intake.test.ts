@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { call } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { penstock } from '../support/penstock-command.ts';
+import { dataUri, noisePng } from '../support/pictures.ts';
+import { postHead, rawHttp, type RawHttp } from '../support/raw-http.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+
+const PATH = '/v1/chat/completions';
+const BODY_TIMEOUT_MS = 2_500;
+/** memory limit of the chart's gateway */
+const POD_BYTES = 1024 * 1024 * 1024;
+const ROUTES = [PATH, '/v1/completions', '/v1/responses', '/score', '/chat/completions', '/openai/v1/chat/completions'];
+const Refusal = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
+
+const folder = temporaryFolder();
+const keys = new Map<string, string>();
+let stack: Stack;
+beforeAll(async () => {
+  const file = join(folder.path, 'keys.yaml');
+  for (const id of ['hostile', 'honest'])
+    keys.set(id, (await penstock(['keys', 'create', '--file', file, '--id', id])).stdout.trim());
+  const gatewayEnv = { GATEWAY_KEYS_FILE: file, GATEWAY_BODY_TIMEOUT_MS: String(BODY_TIMEOUT_MS) };
+  stack = await startStack({ gatewayEnv, engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '20' } });
+}, 60_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const keyOf = (id: string): string => `authorization: Bearer ${keys.get(id) ?? ''}`;
+const send = (path: string, body: string | Buffer, ...headers: string[]): RawHttp =>
+  rawHttp(stack.url, Buffer.concat([Buffer.from(postHead(path, keyOf('hostile'), ...headers)), Buffer.from(body)]));
+const ask = (body: object, id = 'honest') =>
+  call(stack.url + PATH, body, { authorization: `Bearer ${keys.get(id) ?? ''}` }).ended;
+const question = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 4 };
+const refusalOf = (answer: RawHttp) => Refusal.parse(JSON.parse(answer.received().split('\r\n\r\n').at(-1) ?? ''));
+const bytesUsed = (): number => {
+  const { pid } = stack.gateways[0]?.child ?? {};
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))?.[1]) * 1_024;
+};
+
+test.each(ROUTES)('B3: an announced body over the limit is refused at its header: %s', async (path) => {
+  const answer = send(path, '', 'content-length: 30000000');
+  expect([413, 424]).toContain(await answer.status);
+  answer.socket.destroy();
+});
+
+test('B3: a body over the limit that announces nothing is refused at the limit', async () => {
+  const piece = Buffer.alloc(1_000_000, ' ');
+  const answer = send(PATH, '', 'transfer-encoding: chunked');
+  let sent = 0;
+  const more = setInterval(() => {
+    if (answer.socket.destroyed || sent >= 60) return;
+    sent += 1;
+    answer.socket.write(`f4240\r\n`);
+    answer.socket.write(piece);
+    answer.socket.write('\r\n');
+  }, 5);
+  expect(await answer.status).toBe(413);
+  clearInterval(more);
+  expect(sent).toBeLessThan(60);
+  answer.socket.destroy();
+});
+
+test.each([
+  ['gzip', gzipSync],
+  ['x-gzip', gzipSync],
+  ['deflate', deflateSync],
+  ['br', brotliCompressSync],
+  ['GZIP', gzipSync],
+] as const)('a body in %s is unpacked, up to the limit', async (coding, pack) => {
+  const packed = (body: object): RawHttp => {
+    const bytes = pack(JSON.stringify(body));
+    return send(PATH, bytes, `content-encoding: ${coding}`, `content-length: ${String(bytes.length)}`);
+  };
+  const served = packed(question);
+  const bomb = packed({ ...question, padding: ' '.repeat(21_000_000) });
+  expect([await served.status, await bomb.status]).toEqual([200, 413]);
+  for (const { socket } of [served, bomb]) socket.destroy();
+});
+
+test('a content-encoding that is not read, or is not what it says, is told by its name', async () => {
+  const unknown = send(PATH, 'x', 'content-encoding: zstd', 'content-length: 1');
+  expect(await unknown.status).toBe(415);
+  const told = refusalOf(unknown).error.message;
+  for (const word of ['zstd', 'gzip', 'deflate', 'br']) expect(told).toContain(word);
+  const wrong = send(PATH, '{"a":1}', 'content-encoding: gzip', 'content-length: 7');
+  expect(await wrong.status).toBe(400);
+  expect(refusalOf(wrong).error.code).toBe('invalid_json');
+});
+
+test.each([
+  ['nothing', ''],
+  ['half of it', JSON.stringify(question).slice(0, 20)],
+])('B1: a body of which %s comes is answered 408', async (_name, part) => {
+  const startedAt = performance.now();
+  const answer = send(PATH, part, 'content-length: 5000');
+  expect(await answer.status).toBe(408);
+  expect(refusalOf(answer).error.code).toBe('request_timeout');
+
+  expect(performance.now() - startedAt).toBeGreaterThan(BODY_TIMEOUT_MS - 500);
+});
+
+test('B1: a body that never comes is 408 as each API says it', async () => {
+  const answers = ROUTES.map((path) => send(path, '', 'content-length: 5'));
+  expect(await Promise.all(answers.map(({ status }) => status))).toEqual(ROUTES.map(() => 408));
+  for (const { socket } of answers) socket.destroy();
+});
+
+test('B1: a body that comes a byte at a time has no more time than others', async () => {
+  const answer = send(PATH, '{', 'content-length: 5000');
+  const drip = setInterval(() => answer.socket.write(' '), 100);
+  expect(await answer.status).toBe(408);
+  clearInterval(drip);
+  answer.socket.destroy();
+});
+
+test('N4: 200 unfinished uploads of 20 MB fill no pod, and 20 streams of another key stay whole', async () => {
+  const streams = Array.from({ length: 20 }, () => ask({ ...question, stream: true, max_tokens: 400 }));
+  const started = await stack.metric('penstock_jobs_added_total');
+  await eventually(
+    'streams run',
+    async () => (await stack.metric('penstock_jobs_added_total')) >= Math.min(20, started),
+  );
+  const most = Buffer.alloc(19_000_000, ' ');
+  let peak = 0;
+  const watch = setInterval(() => {
+    peak = Math.max(peak, bytesUsed());
+  }, 20);
+  const uploads = Array.from({ length: 200 }, (_, index) =>
+    index % 2 === 0
+      ? send(PATH, most, 'content-length: 20000000')
+      : send(PATH, `121eac0\r\n${most.toString('latin1')}`, 'transfer-encoding: chunked'),
+  );
+  const meanwhile = await Promise.all([ask(question), ask({ ...question, messages: withPicture() }), ask(question)]);
+  const statuses = await Promise.all(uploads.map(({ status }) => status));
+  clearInterval(watch);
+  for (const { socket } of uploads) socket.destroy();
+  expect(meanwhile.map(({ status }) => status)).toEqual([200, 200, 200]);
+  expect(peak).toBeLessThan(POD_BYTES);
+  // Refused for want of memory, or given up; a client that is still sending may see its connection end instead.
+  expect(statuses.filter((status) => ![0, 503, 408].includes(status))).toEqual([]);
+  expect(statuses).toContain(503);
+  for (const { status, isWhole, body } of await Promise.all(streams))
+    expect([status, isWhole, body.endsWith('data: [DONE]\n\n')]).toEqual([200, true, true]);
+  // What they held can be had again.
+  await eventually('the hostile key is served', async () => (await ask(question, 'hostile')).status === 200);
+}, 90_000);
+
+function withPicture(): object[] {
+  const url = dataUri(noisePng(500, 500));
+  return [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }];
+}

@@ -1,0 +1,11 @@
+import type { ChatRequest } from '../../gateway/contract/chat.ts';
+import type { ImageResolver } from '../../gateway/images/resolver.ts';
+import { PictureBytes } from '../../gateway/intake/picture-bytes.ts';
+
+/** Resolves the pictures of a request, and puts them into their places as an engine's request has them. */
+export async function resolvePictures(resolver: ImageResolver, asked: ChatRequest, signal: AbortSignal) {
+  const pictures = new PictureBytes();
+  const { request, images } = await resolver.resolve(asked, pictures, signal);
+  const joined: unknown = JSON.parse(Buffer.concat(pictures.join(JSON.stringify(request))).toString());
+  return { request: joined, images };
+}

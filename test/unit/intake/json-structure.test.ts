@@ -1,0 +1,143 @@
+import { expect, test } from '@jest/globals';
+import { toFailure, type Failure } from '../../../gateway/contract/failure.ts';
+import { parseBody, type StructureLimits } from '../../../gateway/intake/json-structure.ts';
+import { PictureBytes } from '../../../gateway/intake/picture-bytes.ts';
+import { dataUri, noisePng } from '../../support/pictures.ts';
+
+const LIMITS: StructureLimits = { bytes: 50_000, depth: 10, values: 100, texts: 50 };
+const picture = dataUri(noisePng(120, 100));
+const message = (url: unknown) => ({ messages: [{ content: [{ type: 'image_url', image_url: { url } }] }] });
+
+function parse(text: string | Buffer, limits = LIMITS) {
+  const pictures = new PictureBytes();
+  return { value: parseBody(Buffer.from(text), limits, pictures), pictures };
+}
+function refused(text: string | Buffer, limits = LIMITS): Failure {
+  try {
+    parse(text, limits);
+  } catch (error) {
+    return toFailure(error);
+  }
+  throw new Error('was accepted');
+}
+/** The held picture whose marker stands in the parsed body. */
+const heldIn = ({ value, pictures }: ReturnType<typeof parse>): string => {
+  const [marker = ''] = /data:[0-9a-f-]{36}\d{6}/i.exec(JSON.stringify(value)) ?? [];
+  return `data:${pictures.find(marker)?.toString() ?? ''}`;
+};
+
+test.each([
+  ['a plain body', '{"a": [1, "b\\"c", null], "é": {}}'],
+  ['white space and a byte order mark', '\uFEFF \n{"a":\t1}\r\n'],
+  ['a text in place of an object', '"data:image/png;base64,AAAA"'],
+  ['short data: URIs', JSON.stringify(message('data:image/png;base64,AAAA'))],
+  ['a data: URI in a field of another name', JSON.stringify({ text: picture })],
+])('%s is what JSON.parse makes of it', (_name, text) => {
+  expect(parse(text).value).toEqual(JSON.parse(text.replace('\uFEFF', '')));
+});
+
+test.each([
+  ['as OpenAI writes it', JSON.stringify(message(picture))],
+  ['as a bare image_url', JSON.stringify({ input: [{ type: 'input_image', image_url: picture }] })],
+  ['with spaces around the colon', `{"url"  : ${JSON.stringify(picture)}}`],
+  ['with slashes as PHP escapes them', JSON.stringify(message(picture)).replaceAll('/', '\\/')],
+  [
+    'with what .NET and Gson escape',
+    JSON.stringify(message(picture)).replaceAll('+', '\\u002B').replaceAll('=', '\\u003d'),
+  ],
+  ['in capitals', JSON.stringify(message(picture.replace('data:', 'DATA:')))],
+])('a picture is held back as bytes, %s', (_name, text) => {
+  const parsed = parse(text);
+  expect(JSON.stringify(parsed.value).length).toBeLessThan(300);
+  // Not compared by the matcher, which would print both.
+  expect(heldIn(parsed) === picture).toBe(true);
+});
+
+test('two pictures keep their places, and the bytes are those of the body', () => {
+  const body = Buffer.from(JSON.stringify([message(picture), 'between', message(`${picture}AAAA`)]));
+  const pictures = new PictureBytes();
+  const value = parseBody(body, LIMITS, pictures);
+  const texts = JSON.stringify(value).match(/data:[^"]+/g) ?? [];
+  const held = texts.map((text) => `data:${pictures.find(text)?.toString() ?? ''}`);
+  expect([held[0] === picture, held[1] === `${picture}AAAA`, held.length]).toEqual([true, true, 2]);
+  expect(pictures.find(texts[0] ?? '')?.buffer).toBe(body.buffer);
+});
+
+test.each([
+  ['deep nesting', '['.repeat(11) + ']'.repeat(11), '10 levels'],
+  ['nesting without an end', '[{"a":'.repeat(9_000), '10 levels'],
+  ['many elements', `[${Array(200).fill(0).join(',')}]`, '100 values'],
+  ['many lists', `[${'[],'.repeat(70)}0]`, '100 values'],
+  ['many commas', ','.repeat(40_000), '100 values'],
+  [
+    'many names of fields',
+    JSON.stringify(Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`k${String(i)}`, 0]))),
+    '50 texts',
+  ],
+  ['no JSON', '{"a": nope}', 'not valid JSON'],
+  ['a text without an end', '{"a": "b', 'not valid JSON'],
+  ['a picture without an end', JSON.stringify(message(picture)).slice(0, -20), 'not valid JSON'],
+  ['half of a character', Buffer.from([0x22, 0xc3, 0x22]), 'not UTF-8'],
+])('N2: %s is refused before it is parsed', (_name, text, words) => {
+  expect(refused(text)).toMatchObject({ code: 'invalid_json', status: 400 });
+  expect(refused(text).message).toContain(words);
+});
+
+test.each([
+  ['a long text', JSON.stringify('x'.repeat(50_000))],
+  ['a long text of escapes', `"${'\\"'.repeat(25_000)}"`],
+  ['white space', ' '.repeat(60_000)],
+  ['a number', '9'.repeat(60_000)],
+  ['a name', `{"${'n'.repeat(60_000)}":1}`],
+  ['a data: URI in a field of another name', JSON.stringify({ text: `data:image/png;base64,${'A'.repeat(50_000)}` })],
+])('N2: %s beyond the bytes outside pictures is 413', (_name, text) => {
+  expect(refused(text)).toMatchObject({ code: 'body_too_large', status: 413, options: { allowed: 50_000 } });
+});
+
+test('a picture counts for nothing, what stands beside it does', () => {
+  const large = `data:image/png;base64,${'A'.repeat(200_000)}`;
+  expect(heldIn(parse(JSON.stringify(message(large)))) === large).toBe(true);
+  expect(refused(JSON.stringify([message(large), 'x'.repeat(50_000)])).code).toBe('body_too_large');
+});
+
+test('N2: no body of 20 MB takes more than 50 ms of CPU, whatever its bytes are', () => {
+  const limits = { bytes: 4 * 1024 * 1024, depth: 100, values: 262_144, texts: 32_768 };
+  const fill = (unit: string): Buffer =>
+    Buffer.from(unit.repeat(Math.ceil(20_000_000 / unit.length)).slice(0, 20_000_000));
+  const names = Array.from({ length: 32_000 }, (_, index) => `"n${String(index)}":${String(index)}`);
+  const bodies: Record<string, Buffer> = {
+    lists: fill('['),
+    objects: fill('{"a":'),
+    commas: fill(','),
+    quotes: fill('""'),
+    escapes: fill('\\"'),
+    'escapes in a picture': Buffer.concat([Buffer.from('{"url":"data:'), fill('\\/')]),
+    'pictures without an end': fill('"url":"data:'),
+    'short pictures': fill('"url":"data:AAAA",'),
+    'long pictures': fill(`"url":"data:${'A'.repeat(4_100)}",`),
+    'white space': fill(' '),
+    digits: fill('9'),
+    zeros: fill('\0'),
+    'token ids': Buffer.from(`[${Array.from({ length: 262_000 }, (_, index) => String(index)).join(',')}]`),
+    names: Buffer.from(`{${names.join(',')}}`),
+    'objects of one name each': Buffer.from(`[${names.map((name) => `{${name}}`).join(',')}]`),
+    'one text': Buffer.from(JSON.stringify('é'.repeat(2_090_000))),
+    'one text of escapes': Buffer.from(`"${'\\u00e9'.repeat(690_000)}"`),
+  };
+  const slow: string[] = [];
+  for (const [name, body] of Object.entries(bodies)) {
+    // The least of three: what other processes take of the caches is not the body's.
+    const used = [0, 1, 2].map(() => {
+      const before = process.cpuUsage();
+      try {
+        parse(body, limits);
+      } catch {
+        // refused, which is as good
+      }
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1_000;
+    });
+    if (Math.min(...used) > 50) slow.push(`${name}: ${Math.min(...used).toFixed(0)} ms`);
+  }
+  expect(slow).toEqual([]);
+});

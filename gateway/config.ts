@@ -100,8 +100,6 @@ const Fields = z.object({
   GATEWAY_BODY_LIMIT_VALUES: setting.count.default(262_144),
   /** texts of a body, names of fields included */
   GATEWAY_BODY_LIMIT_TEXTS: setting.count.default(32_768),
-  /** time in which a body must have come whole; else 408 */
-  GATEWAY_BODY_TIMEOUT_MS: setting.milliseconds.default(60_000),
   /** bytes of bodies and pictures, read or waiting, in the memory of one replica; above it 503 */
   GATEWAY_BODY_MEMORY_BYTES: setting.bytes.default(256 * 1024 * 1024),
   /** most of it for the requests of one key */

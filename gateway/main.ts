@@ -158,7 +158,6 @@ async function main(): Promise<void> {
     idempotency: new Idempotency(queueRedis, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     body: {
       limitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
-      timeoutMs: config.GATEWAY_BODY_TIMEOUT_MS,
       memory: new BodyMemory(config.GATEWAY_BODY_MEMORY_BYTES, config.GATEWAY_BODY_MEMORY_KEY_BYTES),
     },
     structure: {

@@ -10,8 +10,6 @@ import { requestContext } from './request-context.ts';
 export interface BodyLimits {
   /** largest body, as it came and unpacked */
   readonly limitBytes: number;
-  /** for the whole of it, in milliseconds */
-  readonly timeoutMs: number;
   readonly memory: BodyMemory;
 }
 
@@ -21,8 +19,7 @@ const MEMORY_RETRY_SECONDS = 2;
 /**
  * Reads the bytes of a body into one buffer, whatever its type says. Its memory is taken first: the announced length at
  * the header, of all else each piece as it comes. It is given back when the request waits no longer.
- * @throws Failure `body_too_large`, `unsupported_media_type`, `overloaded`, `request_timeout`, `invalid_json`,
- * `client_closed`
+ * @throws Failure `body_too_large`, `unsupported_media_type`, `overloaded`, `invalid_json`, `client_closed`
  */
 export function readBody(limits: BodyLimits): RequestHandler {
   return async (req, res, next) => {
@@ -30,7 +27,8 @@ export function readBody(limits: BodyLimits): RequestHandler {
     context.memory = limits.memory.open(context.caller.id);
     res.once('close', () => context.memory.release());
     req.body = await receive(req, () => wantBody(res), context.memory, limits);
-    next();
+    // Answered meanwhile: it had come too late, or the gateway leaves.
+    if (!res.writableEnded) next();
   };
 }
 
@@ -46,11 +44,7 @@ async function receive(
   if (!memory.take(announced)) throw noMemory();
   const collected = new Collected(unpacked === req ? announced : 0, memory, limits.limitBytes);
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Failure('request_timeout', `the body was not complete within ${String(limits.timeoutMs)} ms`));
-    }, limits.timeoutMs);
     const stop = (failure?: Failure): void => {
-      clearTimeout(timer);
       unpacked.off('data', take);
       req.unpipe().pause();
       if (unpacked !== req) unpacked.destroy();

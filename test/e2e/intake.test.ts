@@ -25,7 +25,11 @@ beforeAll(async () => {
   const file = join(folder.path, 'keys.yaml');
   for (const id of ['hostile', 'honest'])
     keys.set(id, (await penstock(['keys', 'create', '--file', file, '--id', id])).stdout.trim());
-  const gatewayEnv = { GATEWAY_KEYS_FILE: file, GATEWAY_BODY_TIMEOUT_MS: String(BODY_TIMEOUT_MS) };
+  const gatewayEnv = {
+    GATEWAY_KEYS_FILE: file,
+    GATEWAY_BODY_TIMEOUT_MS: String(BODY_TIMEOUT_MS),
+    GATEWAY_HEAD_TIMEOUT_MS: '1000',
+  };
   stack = await startStack({ gatewayEnv, engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '20' } });
 }, 60_000);
 afterAll(async () => {
@@ -104,13 +108,8 @@ test.each([
   expect(await answer.status).toBe(408);
   expect(refusalOf(answer).error.code).toBe('request_timeout');
 
+  await answer.closed;
   expect(performance.now() - startedAt).toBeGreaterThan(BODY_TIMEOUT_MS - 500);
-});
-
-test('B1: a body that never comes is 408 as each API says it', async () => {
-  const answers = ROUTES.map((path) => send(path, '', 'content-length: 5'));
-  expect(await Promise.all(answers.map(({ status }) => status))).toEqual(ROUTES.map(() => 408));
-  for (const { socket } of answers) socket.destroy();
 });
 
 test('B1: a body that comes a byte at a time has no more time than others', async () => {

@@ -26,7 +26,7 @@ const text = (value: unknown): string => JSON.stringify(value);
 test('every route of the gateway is in the document, with its method, and none besides', () => {
   const router = createRoutes({
     ...factSources(),
-    body: { limitBytes: 1, timeoutMs: 1, memory: new BodyMemory(1, 1) },
+    body: { limitBytes: 1, memory: new BodyMemory(1, 1) },
     clock: () => 0,
     log: silentLog,
     metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),

@@ -1,5 +1,4 @@
 import type { ErrorRequestHandler, Response } from 'express';
-import { z } from 'zod';
 import { Failure, FAILURES, isFailure, toFailure } from '#contract/failure';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
@@ -7,17 +6,10 @@ import type { Metrics } from '../metrics.ts';
 import { LOGGED_CHARACTERS, loggedPath } from './logged-path.ts';
 import { requestContext } from './request-context.ts';
 
-/** Errors of express's body reader (source: the package http-errors; what a decompressor throws has no `type`). */
-const BodyError = z.object({
-  type: z.string().optional(),
-  status: z.number().min(400).max(499),
-  limit: z.number().optional(),
-});
-
 /** The one place where what went wrong before the first byte becomes an answer, in the caller's dialect. */
 export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
-    const failure = isFailure(error) ? error : (pathFailure(error) ?? bodyFailure(error) ?? toFailure(error));
+    const failure = isFailure(error) ? error : (pathFailure(error) ?? toFailure(error));
     const context = contextOf(res);
     const row = FAILURES[failure.code];
     const rule = failure.options.param?.slice(0, LOGGED_CHARACTERS);
@@ -49,20 +41,6 @@ function contextOf(res: Response) {
   } catch {
     return undefined;
   }
-}
-
-function bodyFailure(error: unknown): Failure | undefined {
-  const parsed = BodyError.safeParse(error);
-  if (!parsed.success) return undefined;
-  const { type, limit, status } = parsed.data;
-  if (type === 'entity.too.large')
-    return new Failure('body_too_large', `the body is larger than ${String(limit)} bytes`, {
-      allowed: limit ?? 0,
-    });
-  if (status === 415)
-    return new Failure('unsupported_media_type', 'this content-encoding is not read here; send the JSON as it is');
-  if (type === 'request.aborted') return new Failure('client_closed', 'the client closed the connection');
-  return new Failure('invalid_json', 'the body could not be read; is it what its content-encoding says?');
 }
 
 /** express throws it on a path such as `/%ff`. */

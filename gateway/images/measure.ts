@@ -9,7 +9,7 @@ import { measureWebp } from './webp.ts';
 
 export type ImageType = 'png' | 'jpeg' | 'webp' | 'gif';
 
-interface Measured {
+export interface Measured {
   readonly type: ImageType;
   /** in pixels, as the engine has it: of its first frame, turned as its metadata says */
   readonly width: number;

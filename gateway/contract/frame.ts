@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /**
  * What a dispatcher writes back to the replica that holds the client. One stream entry carries all frames of one
  * event-loop turn: field `s` is `<dispatcher incarnation>:<sequence>`, field `b` is the frames end to end.
@@ -33,8 +35,8 @@ export function encodeFrame(frame: Frame): [header: Buffer, payload: Buffer] {
 }
 
 /**
- * Splits an entry's bytes into frames; payloads are views of `bytes`.
- * @throws Error when the bytes end inside a frame or a type is unknown
+ * Splits an entry's bytes into frames; payloads are views of `bytes`. A type that a newer dispatcher knows is passed over.
+ * @throws Error when the bytes end inside a frame
  */
 export function decodeFrames(bytes: Buffer): Frame[] {
   const frames: Frame[] = [];
@@ -44,34 +46,38 @@ export function decodeFrames(bytes: Buffer): Frame[] {
     const type = FRAME_TYPES[bytes.readUInt8(at)];
     const idEnd = at + HEADER_BYTES + bytes.readUInt8(at + 1);
     const end = idEnd + bytes.readUInt32BE(at + 6);
-    if (type === undefined || end > bytes.length) throw new Error('reply entry holds a malformed frame');
-    frames.push({
-      type,
-      requestId: bytes.toString('latin1', at + HEADER_BYTES, idEnd),
-      epoch: bytes.readUInt16BE(at + 2),
-      attempt: bytes.readUInt16BE(at + 4),
-      payload: bytes.subarray(idEnd, end),
-    });
+    if (end > bytes.length) throw new Error('reply entry ends inside a frame');
+    if (type !== undefined)
+      frames.push({
+        type,
+        requestId: bytes.toString('latin1', at + HEADER_BYTES, idEnd),
+        epoch: bytes.readUInt16BE(at + 2),
+        attempt: bytes.readUInt16BE(at + 4),
+        payload: bytes.subarray(idEnd, end),
+      });
     at = end;
   }
   return frames;
 }
 
 /** Payload of `claimed`. `waits`: the pickup is a repeat and starts only after `go`. */
-export interface Claimed {
-  readonly engine: string;
-  readonly waits: boolean;
-}
+export const Claimed = z.object({ engine: z.string(), waits: z.boolean() });
+export type Claimed = Readonly<z.infer<typeof Claimed>>;
 /** Payload of `head`: what the engine answered before its body. */
-export interface Head {
-  readonly status: number;
-  readonly contentType: string;
-}
+export const Head = z.object({ status: z.int(), contentType: z.string() });
+export type Head = Readonly<z.infer<typeof Head>>;
 /**
  * Payload of `error`: why an attempt ended without the engine's own answer.
- * `expired` deadline passed; `body_lost` no body under its key; `worker_lost` the engine went away.
+ * `expired` deadline passed; `body_lost` no body under its key; `worker_lost` the engine went away, or a reason that only
+ * newer programs know.
  */
-export interface AttemptError {
-  readonly reason: 'expired' | 'body_lost' | 'worker_lost';
-  readonly message: string;
+export const AttemptError = z.object({
+  reason: z.enum(['expired', 'body_lost', 'worker_lost']).catch('worker_lost'),
+  message: z.string(),
+});
+export type AttemptError = Readonly<z.infer<typeof AttemptError>>;
+
+/** @throws Error when it is not what this type of frame carries */
+export function parsePayload<T>(schema: z.ZodType<T>, payload: Buffer): T {
+  return schema.parse(JSON.parse(payload.toString('utf8')));
 }

@@ -30,6 +30,8 @@ export const JobV1 = z.object({
   path: z.enum(ENGINE_PATHS),
 });
 export type JobV1 = z.infer<typeof JobV1>;
+/** A job as a newer gateway writes it: for a newer worker. */
+export const LaterJob = z.object({ v: z.int().min(2) });
 
 /** The id that BullMQ deduplicates by. */
 export function jobId(requestId: string, epoch: number): string {

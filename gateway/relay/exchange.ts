@@ -1,4 +1,4 @@
-import type { AttemptError, Claimed, Frame, Head } from '#contract/frame';
+import { AttemptError, Claimed, Head, parsePayload, type Frame } from '#contract/frame';
 import { sameToken, type Token } from '#contract/job';
 import { Failure } from '#contract/failure';
 
@@ -70,6 +70,10 @@ export class Exchange {
     return this.#epoch;
   }
 
+  /**
+   * @throws ZodError or SyntaxError for a payload that is not what its frame carries, and what the request's own handlers
+   * throw: this attempt is worthless then, and this one alone
+   */
   take(dispatcher: string, frame: Frame, now: number): Reaction {
     const token = { epoch: frame.epoch, attempt: frame.attempt };
     if (frame.type === 'claimed') return this.#claimed(dispatcher, token, frame);
@@ -77,7 +81,7 @@ export class Exchange {
       return frame.type === 'end' || frame.type === 'error' ? NONE : { kind: 'cancel', token, dispatcher };
     switch (frame.type) {
       case 'head':
-        this.#head = JSON.parse(frame.payload.toString()) as Head;
+        this.#head = parsePayload(Head, frame.payload);
         return NONE;
       case 'data':
         this.#bind();
@@ -89,7 +93,7 @@ export class Exchange {
         this.end(undefined);
         return NONE;
       case 'error':
-        this.end(failureOf(JSON.parse(frame.payload.toString()) as AttemptError));
+        this.end(failureOf(parsePayload(AttemptError, frame.payload)));
         return NONE;
       case 'heartbeat':
         return NONE;
@@ -108,10 +112,10 @@ export class Exchange {
     const before = this.#accepted;
     // A superseded life, or a repeat of what is already being answered, must not run.
     if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
+    const { waits } = parsePayload(Claimed, frame.payload);
     this.#accepted = { token, dispatcher };
     this.#head = undefined;
     if (before === undefined) this.request.onClaimed();
-    const { waits } = JSON.parse(frame.payload.toString()) as Claimed;
     return waits ? { kind: 'go', token } : NONE;
   }
 }

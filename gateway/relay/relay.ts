@@ -5,7 +5,7 @@ import type { Frame } from '#contract/frame';
 import { keys } from '#contract/keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
-import { Exchange, type OpenRequest } from './exchange.ts';
+import { Exchange, type OpenRequest, type Reaction } from './exchange.ts';
 import { ReplyReader } from './reply-reader.ts';
 
 const TICK_MS = 250;
@@ -114,11 +114,26 @@ export class Relay {
       return;
     }
     const before = exchange.accepted;
-    const reaction = exchange.take(dispatcher, frame, this.#deps.clock());
+    const reaction = this.#react(exchange, dispatcher, frame);
     if (reaction.kind === 'cancel') this.#stop(dispatcher, { requestId, ...reaction.token });
     else if (reaction.kind === 'go') {
       if (before !== undefined) this.#tell(before.dispatcher, { type: 'cancel', requestId, ...before.token });
       this.#tell(dispatcher, { type: 'go', requestId, ...reaction.token });
+    }
+  }
+
+  /** Whatever one request's frame brings about stays with that request. */
+  #react(exchange: Exchange, dispatcher: string, frame: Frame): Reaction {
+    const { requestId, type, epoch, attempt } = frame;
+    try {
+      return exchange.take(dispatcher, frame, this.#deps.clock());
+    } catch (cause) {
+      this.#deps.log.error({ cause, requestId, type }, 'a frame that could not be taken');
+      this.#fail(
+        exchange,
+        new Failure('worker_lost', 'a part of the answer could not be read', { cause: `frame ${type}` }),
+      );
+      return { kind: 'cancel', token: { epoch, attempt }, dispatcher };
     }
   }
 

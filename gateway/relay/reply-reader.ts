@@ -151,18 +151,41 @@ export class ReplyReader {
 
   #take(id: string, fields: readonly Buffer[]): void {
     this.#lastId = id;
-    const stamp = fields[1]?.toString('latin1') ?? '';
-    const colon = stamp.indexOf(':');
+    const stamp = fieldOf(fields, 's')?.toString('latin1') ?? '';
+    const colon = stamp.lastIndexOf(':');
     if (colon < 0) return;
     const dispatcher = stamp.slice(0, colon);
     const sequence = Number(stamp.slice(colon + 1));
+    if (!Number.isSafeInteger(sequence)) {
+      this.#deps.events.gap(dispatcher);
+      return;
+    }
     const heard = this.#heard.get(dispatcher);
     // ioredis sends a command again after a reconnect: the same entry may stand here twice.
     if (heard !== undefined && sequence <= heard.sequence) return;
-    if (heard !== undefined && sequence > heard.sequence + 1) this.#deps.events.gap(dispatcher);
+    const frames = this.#decode(dispatcher, fieldOf(fields, 'b'));
+    if (frames === undefined || (heard !== undefined && sequence > heard.sequence + 1))
+      this.#deps.events.gap(dispatcher);
     this.#heard.set(dispatcher, { sequence, atMs: millisecondsOf(id) });
-    this.#deps.events.frames(dispatcher, decodeFrames(fields[3] ?? Buffer.alloc(0)));
+    if (frames !== undefined) this.#deps.events.frames(dispatcher, frames);
   }
+
+  /** @returns undefined for what cannot be read, which is as good as lost */
+  #decode(dispatcher: string, bytes: Buffer | undefined): readonly Frame[] | undefined {
+    try {
+      if (bytes === undefined) throw new Error('reply entry holds no frames');
+      return decodeFrames(bytes);
+    } catch (cause) {
+      this.#deps.log.error({ cause, dispatcher }, 'an entry of answers that cannot be read');
+      return undefined;
+    }
+  }
+}
+
+/** An entry holds names and values by turns; a newer dispatcher may add some. */
+function fieldOf(fields: readonly Buffer[], name: string): Buffer | undefined {
+  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i]?.toString('latin1') === name) return fields[i + 1];
+  return undefined;
 }
 
 /** The smallest id after this one: `<ms>-<number within it>`. */

@@ -240,3 +240,17 @@ test.each(FAULTS)('%s: an engine that tells of its own end is out of dispatch, o
   await frame(await add(1), 'end');
   expect(suspects).toEqual(suspected ? ['engine-0'] : []);
 });
+
+test('H2: a job of a newer version goes back to the queue for a newer worker; one of no version fails', async () => {
+  await using engine = await startFakeEngine((res) => void res.end('{}'));
+  const { add, queue, frame } = await start([engine]);
+  await queue.add('text', { v: 2, what: 'is new' }, { ...JOB_OPTIONS, priority: 1, jobId: 'newer-1' });
+  await queue.add('text', { v: 1, what: 'is missing' }, { ...JOB_OPTIONS, priority: 1, jobId: 'broken-1' });
+  await eventually('picked up and handed back twice', async () => {
+    const job = await queue.getJob('newer-1');
+    return (job?.attemptsStarted ?? 0) >= 2 && (await job?.getState()) === 'delayed';
+  });
+  await eventually('failed', async () => (await (await queue.getJob('broken-1'))?.getState()) === 'failed');
+  expect(engine.requests).toEqual([]);
+  await frame(await add(1), 'end');
+});

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import type { Frame } from '#contract/frame';
+import { encodeFrame, type Frame } from '#contract/frame';
+import { keys } from '#contract/keys';
 import { monotonic } from '#runtime/clock';
+import { Relay } from '../../gateway/relay/relay.ts';
 import { ReplyReader } from '../../gateway/relay/reply-reader.ts';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
 import { eventually } from '../support/eventually.ts';
@@ -83,7 +85,6 @@ test('N12: once it was read nothing of an answer is left, and the empty stream i
 test('N12: an entry of the same millisecond as the last one read is not trimmed before it was read', async () => {
   const key = 'penstock:replies:g-same';
   const { reader, seen } = await startReader('g-same');
-  const { encodeFrame } = await import('#contract/frame');
   const at = Date.now() + 1_000;
   for (let n = 0; n < 40; n += 1) {
     const entry = Buffer.concat(encodeFrame(data(String(n))));
@@ -124,7 +125,6 @@ test('N12: a trim that failed is made up for, although nothing new comes', async
 test('an entry that was sent twice is taken once; a missing one is noticed', async () => {
   const { reader, seen } = await startReader('g-seq');
   const key = 'penstock:replies:g-seq';
-  const { encodeFrame } = await import('#contract/frame');
   const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
@@ -133,6 +133,98 @@ test('an entry that was sent twice is taken once; a missing one is noticed', asy
   await eventually('the last entry', () => seen.includes('d'));
   expect(seen).toEqual(['a', 'b', 'gap d', 'd']);
   await reader.stop();
+});
+
+/** A frame of a type that only newer dispatchers know. */
+function unknownFrame(): Buffer {
+  const bytes = Buffer.concat(encodeFrame(data('what no one knows')));
+  bytes.writeUInt8(99, 0);
+  return bytes;
+}
+
+test('H2: an unknown type takes no byte of what stands beside it; an entry that cannot be read is a gap', async () => {
+  const { reader, seen } = await startReader('g-types');
+  const key = 'penstock:replies:g-types';
+  const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
+  await server.client.xadd(key, '*', 's', 'd:1', 'b', Buffer.concat([entry('a'), unknownFrame(), entry('b')]));
+  await server.client.xadd(key, '*', 's', 'd:2', 'b', unknownFrame());
+  await server.client.xadd(key, '*', 'later', 'x', 's', 'd:3', 'b', entry('c'));
+  await server.client.xadd(key, '*', 's', 'd:4', 'b', Buffer.concat([entry('lost'), entry('cut').subarray(0, -1)]));
+  await server.client.xadd(key, '*', 's', 'd:5', 'b', entry('d'));
+  await server.client.xadd(key, '*', 's', 'd:x', 'b', entry('lost'));
+  await server.client.xadd(key, '*', 's', 'd:6', 'b', entry('e'));
+  await server.client.xadd(key, '*', 's', 'd:7', 'c', entry('lost'));
+  await server.client.xadd(key, '*', 's', 'd:8', 'b', entry('f'));
+  await eventually('the last entry', () => seen.includes('f'));
+  expect(seen).toEqual(['a', 'b', 'c', 'gap d', 'd', 'gap d', 'e', 'gap d', 'f']);
+  await reader.stop();
+});
+
+test('H2: what one request’s frames bring about stays with that request, in one entry and behind it', async () => {
+  const relay = new Relay({
+    reader: connect(),
+    commands: connect(),
+    control: connect(),
+    replica: 'g-alone',
+    clock: monotonic,
+    log: silentLog,
+  });
+  await relay.start();
+  const seen = new Map<string, string>();
+  const note = (id: string, text: string): void => void seen.set(id, (seen.get(id) ?? '') + text);
+  const ids = ['well', 'claimed', 'head', 'error', 'throws', 'also-well'];
+  for (const requestId of ids)
+    relay.open({
+      requestId,
+      idleMs: 60_000,
+      deadlineAt: monotonic() + 60_000,
+      onClaimed: () => {},
+      onHead: () => {},
+      onData: (chunk) => {
+        if (requestId === 'throws') throw new Error('bytes that nobody thought of');
+        note(requestId, chunk.toString());
+      },
+      onOver: (failure) => note(requestId, failure === undefined ? '.' : ` ${failure.code}`),
+    });
+  const frames = (...list: [id: string, type: Frame['type'], payload: string][]): Buffer =>
+    Buffer.concat(
+      list.flatMap(([requestId, type, payload]) =>
+        encodeFrame({ type, requestId, epoch: 1, attempt: 1, payload: Buffer.from(payload) }),
+      ),
+    );
+  const each = (type: Frame['type'], payload: string, bad: string): [string, Frame['type'], string][] =>
+    ids.map((id) => [id, type, id === type ? bad : payload]);
+  const key = keys.replies('g-alone');
+  await server.client.xadd(
+    key,
+    '*',
+    's',
+    'd:1',
+    'b',
+    frames(...each('claimed', '{"engine":"e","waits":false}', '{"engine":')),
+  );
+  await server.client.xadd(
+    key,
+    '*',
+    's',
+    'd:2',
+    'b',
+    Buffer.concat([
+      frames(...each('head', '{"status":200,"contentType":"x"}', 'null'), ...each('data', 'a', 'a')),
+      frames(['error', 'error', '{'], ...each('data', 'b', 'b')),
+    ]),
+  );
+  await server.client.xadd(key, '*', 's', 'd:3', 'b', frames(...each('end', '', '')));
+  await eventually('all are over', () => ids.every((id) => /[.]$| worker_lost$/.test(seen.get(id) ?? '')));
+  expect(Object.fromEntries(seen)).toEqual({
+    well: 'ab.',
+    'also-well': 'ab.',
+    claimed: ' worker_lost',
+    head: ' worker_lost',
+    error: 'a worker_lost',
+    throws: ' worker_lost',
+  });
+  await relay.stop();
 });
 
 test('a dead replica: the dispatcher is told, and its stream does not come back', async () => {

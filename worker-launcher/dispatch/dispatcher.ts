@@ -1,7 +1,7 @@
 import { DelayedError, Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
-import { JobV1, KINDS, WORKER_OPTIONS, type Kind } from '#contract/job';
+import { JobV1, KINDS, LaterJob, WORKER_OPTIONS, type Kind } from '#contract/job';
 import { keys } from '#contract/keys';
 import { within } from '#runtime/lifecycle';
 import type { Log } from '#runtime/log';
@@ -10,6 +10,9 @@ import type { EngineSlots } from './engine-slots.ts';
 
 /** A job that found no room is looked at again after this long, in milliseconds; at 0 it would be pulled in a spin. */
 const NO_ROOM_DELAY_MS = 200;
+/** A job for newer workers goes back for so long, in milliseconds, and so often: then no request is that old. */
+const NEWER_JOB_DELAY_MS = 1_000;
+const NEWER_JOB_PICKUPS = 3_600;
 
 export interface DispatcherDeps extends AttemptDeps {
   readonly redis: Redis;
@@ -123,7 +126,11 @@ export class Dispatcher {
   async #process(bullJob: Job, lockToken: string): Promise<void> {
     const { slots, log } = this.#deps;
     const parsed = JobV1.safeParse(bullJob.data);
-    if (!parsed.success) throw new Error(`a job this worker cannot read: ${parsed.error.message}`);
+    if (!parsed.success) {
+      const isNewer = LaterJob.safeParse(bullJob.data).success && bullJob.attemptsStarted < NEWER_JOB_PICKUPS;
+      if (isNewer) return this.#handBack(bullJob, lockToken, NEWER_JOB_DELAY_MS);
+      throw new Error(`a job this worker cannot read: ${parsed.error.message}`);
+    }
     const job = parsed.data;
     const slot = this.#draining ? undefined : slots.take(job.model, job.kind);
     if (slot === undefined) return this.#handBack(bullJob, lockToken);
@@ -142,8 +149,8 @@ export class Dispatcher {
   }
 
   /** `moveToDelayed` wakes a Worker; `moveToWait` of a job with a priority wakes nobody for seconds. */
-  async #handBack(bullJob: Job, lockToken: string): Promise<never> {
-    await bullJob.moveToDelayed(Date.now() + NO_ROOM_DELAY_MS, lockToken);
+  async #handBack(bullJob: Job, lockToken: string, delayMs = NO_ROOM_DELAY_MS): Promise<never> {
+    await bullJob.moveToDelayed(Date.now() + delayMs, lockToken);
     throw new DelayedError();
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { decodeFrames, encodeFrame, type Frame } from '#contract/frame';
+import type { z } from 'zod';
+import { AttemptError, Claimed, Head, decodeFrames, encodeFrame, parsePayload, type Frame } from '#contract/frame';
 
 const frame = (type: Frame['type'], payload: string): Frame => ({
   type,
@@ -25,8 +26,25 @@ test.each([1, 9, 15, 31])('an entry cut after %i bytes is an error, not a short 
   expect(() => decodeFrames(entry.subarray(0, length))).toThrow();
 });
 
-test('an unknown frame type is an error', () => {
-  const entry = Buffer.concat(encodeFrame(frame('data', 'abc')));
-  entry.writeUInt8(99, 0);
-  expect(() => decodeFrames(entry)).toThrow('malformed');
+test('H2: a type that only newer programs know is passed over, and not a byte beside it', () => {
+  const unknown = Buffer.concat(encodeFrame(frame('data', 'what no one knows')));
+  unknown.writeUInt8(99, 0);
+  const [one, two] = [frame('data', 'one'), frame('data', 'two')];
+  const entry = Buffer.concat([unknown, ...encodeFrame(one), unknown, ...encodeFrame(two), unknown]);
+  expect(decodeFrames(entry)).toEqual([one, two]);
+});
+
+test.each<[type: string, schema: z.ZodType, payload: string]>([
+  ['claimed', Claimed, 'half of it {'],
+  ['claimed', Claimed, '{"engine":"e"}'],
+  ['head', Head, '{"status":"200","contentType":"x"}'],
+  ['head', Head, 'null'],
+  ['error', AttemptError, ''],
+])('H2: a payload of %s that is no such thing is an error', (_type, schema, payload) => {
+  expect(() => parsePayload(schema, Buffer.from(payload))).toThrow();
+});
+
+test('H2: a reason that only newer dispatchers know means that the attempt is lost; what they add is passed over', () => {
+  const payload = Buffer.from('{"reason":"engine_blamed","message":"m","later":1}');
+  expect(parsePayload(AttemptError, payload)).toEqual({ reason: 'worker_lost', message: 'm' });
 });

@@ -39,6 +39,8 @@ export interface Reply {
   data(chunk: Buffer): Failure | undefined;
   /** The engine's last byte was given. @returns what is wrong with the answer; undefined when it is whole */
   end(): Failure | undefined;
+  /** the client has all of it, its end included: no failure can come any more */
+  readonly isWhole?: boolean;
   /**
    * The attempt was lost: how the answer can still become whole. It forgets what no client has seen.
    * @param original the engine's request of the attempt
@@ -140,7 +142,7 @@ class Life {
         const broken = this.#reply.data(chunk);
         if (broken !== undefined) relay.fail(requestId, broken);
       },
-      onOver: (failure) => this.#over(failure ?? this.#reply.end()),
+      onOver: (failure) => this.#over(failure),
     });
     this.#phases.enqueuedAt = this.#waitingSince;
     this.#follow(admission.enqueue(candidate));
@@ -166,9 +168,16 @@ class Life {
   }
 
   /** The attempt of this epoch is over. */
-  #over(failure: Failure | undefined): void {
-    if (failure === undefined || !this.#mayRepeat(failure)) this.#settle(failure);
-    else this.#resume(failure).catch(() => this.#settle(failure));
+  #over(said: Failure | undefined): void {
+    try {
+      const failure = said ?? this.#reply.end();
+      if (failure === undefined || this.#reply.isWhole === true) this.#settle();
+      else if (!this.#mayRepeat(failure)) this.#settle(failure);
+      else this.#resume(failure).catch(() => this.#settle(failure));
+    } catch (cause) {
+      // Nobody else would end it.
+      this.#settle(toFailure(cause));
+    }
   }
 
   async #resume(failure: Failure): Promise<void> {

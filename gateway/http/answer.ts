@@ -37,6 +37,8 @@ interface Ready {
   readonly question: Question;
   readonly stream: boolean;
   readonly passUsage: boolean;
+  /** number of choices that make the answer: each prompt has its own */
+  readonly choices: number;
   readonly messagesParam: string;
   readonly form: AnswerForm | undefined;
   /** why a cut stream of it could never go on elsewhere */
@@ -82,6 +84,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
         },
         stream: request.stream,
         passUsage: request.includeUsage,
+        choices: request.choices * (request.prompts?.length ?? 1),
         messagesParam: request.messagesParam,
         form: request.answerForm,
         never: neverGoesOn(path, request),
@@ -106,9 +109,10 @@ function neverGoesOn(path: EnginePath, { sampling, choices }: ChatRequest): stri
   return path === '/v1/responses' ? 'responses' : 'not_chat';
 }
 
-async function answerWhole(deps: AnswerDeps, res: Response, { question, messagesParam, form }: Ready): Promise<void> {
+async function answerWhole(deps: AnswerDeps, res: Response, ready: Ready): Promise<void> {
+  const { question, choices, messagesParam, form } = ready;
   const context = requestContext(res);
-  const answer = engineAnswer(question.path);
+  const answer = engineAnswer(question.path, choices);
   const reply = new WholeReply(answer, messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
   noteUsage(deps, context, answer.usage(reply.body));
@@ -121,7 +125,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
   const { clock, keepAliveMs, slowClientBytes } = deps;
   const context = requestContext(res);
   const reply = new StreamReply(res, {
-    answer: engineAnswer(ready.question.path),
+    answer: engineAnswer(ready.question.path, ready.choices),
     messagesParam: ready.messagesParam,
     passUsage: ready.passUsage,
     model: ready.question.model,

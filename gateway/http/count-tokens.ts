@@ -14,7 +14,7 @@ const Counted = z.object({ count: z.int().nonnegative() });
  */
 export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal): CountTokens {
   return async (body) => {
-    const reply = new WholeReply(engineAnswer('/tokenize'), 'messages');
+    const reply = new WholeReply(engineAnswer('/tokenize', 1), 'messages');
     // Of an accepted request: it goes first, and no cap holds it up.
     const { share: _, ...rest } = question;
     const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };

@@ -1,7 +1,7 @@
 import type { Failure } from '#contract/failure';
 import type { Head } from '#contract/frame';
 import type { Reply, Resume } from '../ask.ts';
-import { brokenStream } from '../relay/engine-failure.ts';
+import { unfinished } from '../relay/engine-failure.ts';
 
 /** One token, not streamed, of the same request. */
 const PLAIN = { stream: false, max_output_tokens: 1 } as const;
@@ -31,7 +31,11 @@ export class RefusalProbe implements Reply {
   }
 
   end(): Failure | undefined {
-    return this.#hasNone ? brokenStream(undefined) : this.#stream.end();
+    return this.#hasNone ? unfinished('the stream broke off, and nothing was refused') : this.#stream.end();
+  }
+
+  get isWhole(): boolean {
+    return this.#stream.isWhole === true;
   }
 
   async resume(original: Buffer): Promise<Resume> {

@@ -14,7 +14,7 @@ import {
   type CountTokens,
   type FirstLife,
 } from '../relay/continuation.ts';
-import { brokenStream, engineFailure } from '../relay/engine-failure.ts';
+import { engineFailure, unfinished } from '../relay/engine-failure.ts';
 import type { EventWatch } from '../relay/event-watch.ts';
 import type { SentBytes } from '../relay/sent-bytes.ts';
 
@@ -24,6 +24,10 @@ const STREAM_HEADERS = {
   'cache-control': 'no-cache',
   'x-accel-buffering': 'no',
 } as const;
+
+const DONE = 'data: [DONE]\n\n';
+/** An engine's refusal is a sentence; what is longer is not read on. */
+const REFUSAL_LIMIT_BYTES = 1024 * 1024;
 
 /** How long a client may be over the limit, in milliseconds. */
 const SLOW_MS = 250;
@@ -59,6 +63,7 @@ export class StreamReply implements Reply {
   #lastWriteAt: number;
   #status = 0;
   #errorBody: Buffer[] = [];
+  #errorBytes = 0;
   #bytes = 0;
   #sawData = false;
   #slow: NodeJS.Timeout | undefined;
@@ -79,7 +84,8 @@ export class StreamReply implements Reply {
 
   data(chunk: Buffer): Failure | undefined {
     if (this.#status !== 200) {
-      this.#errorBody.push(chunk);
+      this.#errorBytes += chunk.length;
+      if (this.#errorBytes <= REFUSAL_LIMIT_BYTES) this.#errorBody.push(chunk);
       return undefined;
     }
     const bytes = this.#events.take(chunk);
@@ -98,17 +104,23 @@ export class StreamReply implements Reply {
   end(): Failure | undefined {
     if (this.#status !== 200)
       return engineFailure(this.#status, Buffer.concat(this.#errorBody), this.#options.messagesParam);
-    return this.#saidBroken() ?? (this.#events.done ? undefined : brokenStream(undefined));
+    return this.#saidBroken() ?? (this.#events.done ? undefined : unfinished('the stream ended without its end mark'));
+  }
+
+  /** The client has the end mark: whatever becomes of the engine now. */
+  get isWhole(): boolean {
+    return this.#events.done;
   }
 
   #saidBroken(): Failure | undefined {
-    const { refusal, error } = this.#events;
+    const { refusal, failure } = this.#events;
     if (refusal !== undefined) return engineFailure(refusal.status, refusal.body, this.#options.messagesParam);
-    return error === undefined ? undefined : brokenStream(error);
+    return failure;
   }
 
   async resume(original: Buffer): Promise<Resume> {
     this.#errorBody = [];
+    this.#errorBytes = 0;
     this.#status = 0;
     if (!this.#sawData) {
       const { answer, passUsage, emptyEvents } = this.#options;
@@ -123,7 +135,8 @@ export class StreamReply implements Reply {
   }
 
   async #plan(original: Buffer): Promise<Resume> {
-    const { sent, model, passUsage, countTokens } = this.#options;
+    const { sent, model, countTokens } = this.#options;
+    if (this.#events.isFinished) return this.#close(DONE);
     if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
     const bytes = sent.read();
     if (bytes === undefined) return { kind: 'impossible', reason: 'too_long' };
@@ -134,16 +147,13 @@ export class StreamReply implements Reply {
       return { kind: 'again' };
     }
     const delivered = readDelivered(bytes);
-    if (delivered === undefined) return { kind: 'impossible', reason: 'too_long' };
+    if (delivered === undefined) return { kind: 'impossible', reason: 'unreadable' };
     const plan = await planContinuation(original, delivered, countTokens);
     switch (plan.kind) {
       case 'refused':
         return { kind: 'impossible', reason: plan.reason };
       case 'close':
-        // How long the prompt was is known to the lost engine alone.
-        if (passUsage) return { kind: 'impossible', reason: 'usage_unknown' };
-        this.#write((delivered.finished ? '' : closingEvent(delivered, model)) + 'data: [DONE]\n\n');
-        return { kind: 'whole' };
+        return this.#close(closingEvent(delivered, model) + DONE);
       case 'again':
         this.#joined = { first: { ...delivered, tokens: 0 }, at: bytes.length };
         break;
@@ -155,6 +165,14 @@ export class StreamReply implements Reply {
     }
     this.#join(this.#joined.first);
     return plan;
+  }
+
+  /** Nothing but the end is missing. How long the prompt was is known to the lost engine alone. */
+  #close(ending: string): Resume {
+    if (this.#options.passUsage && this.#events.usage === undefined)
+      return { kind: 'impossible', reason: 'usage_unknown' };
+    this.#write(ending);
+    return { kind: 'whole' };
   }
 
   #join(first: FirstLife): void {

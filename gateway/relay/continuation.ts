@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
+import type { Members } from './event-watch.ts';
+import { parseJson } from './json.ts';
 
 /**
  * A plain-text answer whose engine was lost goes on at another engine: the conversation is sent again with the text
@@ -38,7 +40,7 @@ const Event = z.looseObject({
   id: z.string(),
   created: z.number(),
   model: z.string(),
-  choices: z.array(z.looseObject({ index: z.number(), delta: Delta, finish_reason: z.string().nullish() })),
+  choices: z.array(z.looseObject({ delta: Delta })),
 });
 
 /** What a client has of a stream: the identity of its first event, the text, how many tokens. */
@@ -48,7 +50,6 @@ export interface Delivered {
   readonly text: string;
   /** choice events after the role event: one a token, but for those that a busy engine put into one event */
   readonly events: number;
-  readonly finished: boolean;
   /** something other than text came: tool calls, reasoning */
   readonly other: boolean;
 }
@@ -68,25 +69,29 @@ function isSet(name: string, value: JsonValue | undefined): boolean {
   return true;
 }
 
-/** Reads back what was sent: whole SSE events, end to end. @returns undefined when no event carries a choice yet */
+/**
+ * Reads back what was sent: whole SSE events, end to end.
+ * @returns undefined when one of them cannot be read, or none carries a choice yet
+ */
 export function readDelivered(sent: Buffer): Delivered | undefined {
   let first: z.infer<typeof Event> | undefined;
   let text = '';
   let events = 0;
-  let finished = false;
   let other = false;
   for (const block of sent.toString('utf8').split('\n\n')) {
-    const event = block.startsWith('data: {') ? Event.safeParse(JSON.parse(block.slice(6))) : undefined;
-    const choice = event?.data?.choices[0];
-    if (event?.data === undefined || choice === undefined) continue;
-    first ??= event.data;
+    if (block === '') continue;
+    const event = Event.safeParse(parseJson(Buffer.from(block.slice('data: '.length)))).data;
+    // What it holds would be missing from the beginning that the rest is asked for.
+    if (event === undefined) return undefined;
+    const choice = event.choices[0];
+    if (choice === undefined) continue;
+    first ??= event;
     const { role, content, tool_calls: calls, reasoning } = choice.delta;
     if (role === undefined) events += 1;
     text += content ?? '';
     other ||= (calls ?? []).length > 0 || (reasoning ?? '') !== '';
-    finished ||= typeof choice.finish_reason === 'string';
   }
-  return first === undefined ? undefined : { id: first.id, created: first.created, text, events, finished, other };
+  return first === undefined ? undefined : { id: first.id, created: first.created, text, events, other };
 }
 
 export type Continuation =
@@ -114,7 +119,6 @@ export async function planContinuation(
   countTokens: CountTokens,
 ): Promise<Continuation> {
   if (delivered.other) return { kind: 'refused', reason: 'not_text' };
-  if (delivered.finished) return { kind: 'close' };
   // The decoder of an engine that ends inside a character would answer with the prompt.
   const prefix = delivered.text.replace(/\uFFFD+$/, '');
   if (CONTROL_TOKEN.test(prefix)) return { kind: 'refused', reason: 'control_tokens' };
@@ -194,18 +198,17 @@ export type FirstLife = Pick<Delivered, 'id' | 'created'> & {
  * the whole answer.
  * @returns undefined for the role event, which the client has already
  */
-export function joinEvent(event: Buffer, first: FirstLife): Buffer | undefined {
-  const parsed = Rewritten.safeParse(JSON.parse(event.toString('utf8', 6)));
+export function joinEvent(event: Members, first: FirstLife): Members | undefined {
+  const parsed = Rewritten.safeParse(event);
   if (!parsed.success) return event;
   if (parsed.data.choices[0]?.delta?.['role'] !== undefined) return undefined;
   const { usage } = parsed.data;
-  const whole = {
+  return {
     ...parsed.data,
     id: first.id,
     created: first.created,
     ...(usage === undefined || usage === null ? {} : { usage: joinUsage(usage, first.tokens) }),
   };
-  return Buffer.from(`data: ${JSON.stringify(whole)}\n\n`);
 }
 
 /** The second life's prompt holds the delivered tokens: they belong to the answer. */

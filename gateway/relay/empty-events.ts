@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { StreamIdentity } from '#contract/chat';
+import type { Join } from './event-watch.ts';
+import { parseJson } from './json.ts';
 
 const Identity = z.object({ id: z.string(), created: z.number(), model: z.string() });
 
@@ -34,21 +36,12 @@ export class EmptyEvents {
   }
 
   /** Makes the engine's events follow one of ours; undefined while none went before them. */
-  get join(): ((event: Buffer) => Buffer) | undefined {
+  get join(): Join | undefined {
     const own = this.#own;
-    return own === undefined ? undefined : (event) => withIdentity(event, own);
+    return own === undefined ? undefined : (event) => ({ ...event, id: own.id, created: own.created });
   }
 }
 
 function identityOf(event: Buffer): StreamIdentity | undefined {
-  return event.toString('latin1', 0, 7) === 'data: {' ? Identity.safeParse(jsonOf(event)).data : undefined;
-}
-
-function withIdentity(event: Buffer, { id, created }: StreamIdentity): Buffer {
-  const members = z.looseObject({}).parse(jsonOf(event));
-  return Buffer.from(`data: ${JSON.stringify({ ...members, id, created })}\n\n`);
-}
-
-function jsonOf(event: Buffer): unknown {
-  return JSON.parse(event.toString('utf8', 'data: '.length));
+  return Identity.safeParse(parseJson(event.subarray('data: '.length))).data;
 }

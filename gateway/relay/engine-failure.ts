@@ -1,20 +1,14 @@
 import { z } from 'zod';
 import { saysEngineGone } from '#contract/engine-gone';
 import { Failure } from '#contract/failure';
-import { MALFORMED } from './engine-events.ts';
 import { isAboutGrammar, knownSentence } from './engine-words.ts';
+import { parseJson } from './json.ts';
 
 const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param: z.string().nullish() }) });
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
 const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
 
 const UNFINISHED = 'the model process did not finish its answer';
-
-/** Answers of the engine's routes: to a request for text, and of `/tokenize`. */
-const Answered = z.union([
-  z.object({ choices: z.array(z.object({ finish_reason: z.string().nullish() })) }),
-  z.object({ count: z.number() }).transform(() => ({ choices: [] })),
-]);
 
 /** An engine names fields of its own API; anything else could be the caller's text. */
 const FIELD = /^[\w.[\]-]{1,64}$/;
@@ -45,12 +39,19 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
 }
 
 /**
- * A stream that did not end as a whole one does.
- * @param said the engine's error event, if one came
+ * A stream that the engine broke off with an error event.
+ * @param said the engine's words
  */
-export function brokenStream(said: string | undefined): Failure {
-  if (said !== undefined && said !== MALFORMED) return faultOf(undefined, said, UNFINISHED);
-  return new Failure('worker_lost', UNFINISHED, { cause: said ?? 'the stream ended without [DONE]' });
+export function brokenStream(said: string): Failure {
+  return faultOf(undefined, said, UNFINISHED);
+}
+
+/**
+ * An answer that is not whole, without a word of the engine about it: another engine may do better.
+ * @param cause what is missing or wrong, in words of ours
+ */
+export function unfinished(cause: string): Failure {
+  return new Failure('worker_lost', UNFINISHED, { cause });
 }
 
 function faultOf(status: number | undefined, message: string, told: string): Failure {
@@ -60,21 +61,4 @@ function faultOf(status: number | undefined, message: string, told: string): Fai
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
   const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${String(status)}`;
   return new Failure('engine_failed', told, { cause: `${what}, in ${String(message.length)} characters` });
-}
-
-/** A 200 whose generation was ended by a stopping server (`finish_reason: abort`), or that is no answer at all. */
-export function abortedAnswer(body: Buffer): Failure | undefined {
-  const parsed = Answered.safeParse(parseJson(body));
-  if (parsed.success && !parsed.data.choices.some((choice) => choice.finish_reason === 'abort')) return undefined;
-  return new Failure('worker_lost', UNFINISHED, {
-    cause: parsed.success ? 'finish_reason abort' : 'a 200 that holds no answer',
-  });
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
 }

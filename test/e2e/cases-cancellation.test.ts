@@ -11,6 +11,7 @@ import {
   chunk,
   DONE,
   EVENT_STREAM,
+  LAST,
   startScriptedStack,
   wholeAnswer,
   type Script,
@@ -139,7 +140,7 @@ const echo: Script = async (res, { text, isStream }) => {
     await lasts(10);
     if (isStream) res.write(chunk(n === 5 ? text : ''));
   }
-  res.end(isStream ? DONE : wholeAnswer(text));
+  res.end(isStream ? LAST + DONE : wholeAnswer(text));
 };
 const AGAIN = either(200, 48);
 test.each(KINDS)(
@@ -230,7 +231,7 @@ async function pour(res: ServerResponse, count: number, everyMs = 0): Promise<vo
   for (let n = 0; n < count && !gone.signal.aborted; n += 1)
     if (!res.write(PIECE)) await once(res, 'drain', { signal: gone.signal }).catch(() => {});
     else if (everyMs > 0) await lasts(everyMs);
-  res.end(DONE);
+  res.end(LAST + DONE);
 }
 /** Longest gaps between tokens of normal clients: the 99th of a hundred, in milliseconds. */
 async function gapsBeside(clients: number): Promise<number> {
@@ -257,7 +258,7 @@ test('clients that never read are given up, and neither memory nor the others fe
       res.write(chunk('y'));
       await lasts(20);
     }
-    res.end(DONE);
+    res.end(LAST + DONE);
   };
   const alone = await gapsBeside(10);
   const pid = stack.gateways[0]?.child.pid ?? 0;

@@ -9,6 +9,7 @@ import {
   chunk,
   DONE,
   EVENT_STREAM,
+  LAST,
   startScriptedStack,
   usageEvent,
   wholeAnswer,
@@ -112,13 +113,13 @@ test.each(ROUTES)(
   async (path, request) => {
     const silenceMs = scaled(90_000);
     await using balancer = await startBalancer(scaled(60_000));
-    const half = chunk('one event').length / 2;
+    const only = chunk('one event', 'stop');
     scripted.script = async (res, { text }) => {
       // vLLM sends its headers before the first token.
       res.writeHead(200, EVENT_STREAM).flushHeaders();
-      if (text === 'silent inside an event') res.write(chunk('one event').slice(0, half));
+      if (text === 'silent inside an event') res.write(only.slice(0, only.length / 2));
       await lasts(silenceMs);
-      res.write(text === 'silent inside an event' ? chunk('one event').slice(half) : chunk('one event'));
+      res.write(text === 'silent inside an event' ? only.slice(only.length / 2) : only);
       res.end(DONE);
     };
     const asked = ['silent before the first event', 'silent inside an event'].map((text) =>
@@ -143,7 +144,7 @@ test.each([14_900, 15_000, 15_100])(
       res.writeHead(200, EVENT_STREAM).flushHeaders();
       await lasts(scaled(firstMs));
       for (let n = 0; n < 5; n += 1) res.write(chunk(`${text}-${String(n)} `));
-      res.end(DONE);
+      res.end(LAST + DONE);
     };
     const asked = Array.from({ length: STREAMS_EACH }, (_, n) =>
       post('/v1/chat/completions', {
@@ -272,7 +273,7 @@ test.each(SPLITS.flatMap(([how, pieces]) => [true, false].map((asked) => [how, a
     const TEXT = 'as in "choices":[] or {"choices":[],"usage":{}}';
     scripted.script = async (res) => {
       res.writeHead(200, EVENT_STREAM);
-      res.write(chunk(TEXT));
+      res.write(chunk(TEXT, 'stop'));
       for (const piece of pieces) {
         await lasts(50);
         res.write(piece);
@@ -282,7 +283,7 @@ test.each(SPLITS.flatMap(([how, pieces]) => [true, false].map((asked) => [how, a
     const before = await stack.metric('gen_ai_client_token_usage_sum');
     const body = { messages: [{ role: 'user', content: 'x' }], stream: true, stream_options: { include_usage: asked } };
     const outcome = await post('/v1/chat/completions', body);
-    expect(outcome.body).toBe(chunk(TEXT) + (asked ? USAGE : '') + DONE);
+    expect(outcome.body).toBe(chunk(TEXT, 'stop') + (asked ? USAGE : '') + DONE);
     expect((await stack.metric('gen_ai_client_token_usage_sum')) - before).toBe(1_234 + 567);
   },
 );

@@ -12,6 +12,7 @@ const event = (choice: object): string =>
   `data: ${JSON.stringify({ id: 'c', created: 1, model: 'm', choices: [{ index: 0, ...choice }] })}\n\n`;
 const ROLE = event({ delta: { role: 'assistant', content: '' }, finish_reason: null });
 const token = (text: string): string => event({ delta: { content: text }, finish_reason: null });
+const LAST = event({ delta: {}, finish_reason: 'stop' });
 const failed = (code: number, message: string): string => `data: ${JSON.stringify({ error: { message, code } })}\n\n`;
 const DYING = failed(500, 'EngineCore encountered an issue. See stack trace (above) for the root cause.');
 const REQUEST = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hi' }], max_tokens: 9 }));
@@ -21,7 +22,7 @@ async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Prom
   const app = express();
   app.get('/', async (_req, res) => {
     const reply = new StreamReply(res, {
-      answer: engineAnswer('/v1/chat/completions'),
+      answer: engineAnswer('/v1/chat/completions', 1),
       messagesParam: 'messages',
       passUsage: false,
       model: 'm',
@@ -62,7 +63,7 @@ test('a stream that is sent on to an engine that is just dying goes on at a thir
       const resume = await reply.resume(before);
       bodies.push(resume.kind === 'continue' ? resume.body : before);
     }
-    expect(life(reply, ROLE, token(' two'), 'data: [DONE]\n\n')).toBeUndefined();
+    expect(life(reply, ROLE, token(' two'), LAST, 'data: [DONE]\n\n')).toBeUndefined();
   });
   const asked = bodies.map((body) => JSON.parse(body.toString()) as { messages: unknown[]; max_tokens: number });
   expect(asked[1]).toMatchObject({ messages: [{}, { role: 'assistant', content: 'one' }], max_tokens: 8 });

@@ -141,3 +141,5 @@ const HEAD = { id: 'chatcmpl-scripted', object: 'chat.completion.chunk', created
 function event(members: object): string {
   return `data: ${JSON.stringify({ ...HEAD, ...members })}\n\n`;
 }
+/** The event that finishes an answer; `DONE` alone would not end it. */
+export const LAST = chunk('', 'stop');

@@ -1,0 +1,98 @@
+/** One event of a server-sent stream. */
+export interface ServerEvent {
+  /** of its `event:` line; empty where it has none */
+  readonly name: string;
+  /** its `data:` lines, joined by line feeds; may be a view of what was read */
+  readonly data: Buffer;
+}
+
+const CR = 13;
+const LF = 10;
+const COLON = 58;
+const SPACE = 32;
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
+const LINE_FEED = Buffer.from('\n');
+const LONGEST_FIELD = 'retry'.length;
+const LIMIT_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Reads events from bytes as they come (source: WHATWG HTML, "Server-sent events"): lines end in CR, LF or CRLF; a byte
+ * order mark may stand first; comments, `id:`, `retry:` and unknown fields are passed over, and so is an event that the
+ * end of the stream cuts off.
+ */
+export class EventReader {
+  /** of a line whose end has not come */
+  #line: Buffer[] = [];
+  #data: Buffer[] = [];
+  #name = '';
+  #pendingBytes = 0;
+  #isFirstLine = true;
+  /** the last byte was a CR, to which a first LF belongs */
+  #mayBeLineFeed = false;
+
+  /** no event has begun that is not whole */
+  get isBetween(): boolean {
+    return this.#line.length === 0 && this.#data.length === 0 && this.#name === '';
+  }
+  /** an event has no end within reason */
+  get isEndless(): boolean {
+    return this.#pendingBytes > LIMIT_BYTES;
+  }
+
+  read(chunk: Buffer): ServerEvent[] {
+    const events: ServerEvent[] = [];
+    let at = this.#mayBeLineFeed && chunk[0] === LF ? 1 : 0;
+    if (chunk.length > 0) this.#mayBeLineFeed = false;
+    let cr = chunk.indexOf(CR, at);
+    let lf = chunk.indexOf(LF, at);
+    while (at < chunk.length) {
+      if (cr >= 0 && cr < at) cr = chunk.indexOf(CR, at);
+      if (lf >= 0 && lf < at) lf = chunk.indexOf(LF, at);
+      const end = cr >= 0 && (lf < 0 || cr < lf) ? cr : lf;
+      if (end < 0) {
+        this.#line.push(chunk.subarray(at));
+        this.#pendingBytes += chunk.length - at;
+        break;
+      }
+      const event = this.#endLine(chunk.subarray(at, end));
+      if (event !== undefined) events.push(event);
+      at = end + 1;
+      if (end !== cr) continue;
+      if (at === chunk.length) this.#mayBeLineFeed = true;
+      else if (chunk[at] === LF) at += 1;
+    }
+    return events;
+  }
+
+  #endLine(rest: Buffer): ServerEvent | undefined {
+    let line = this.#line.length === 0 ? rest : Buffer.concat([...this.#line, rest]);
+    this.#line = [];
+    if (this.#isFirstLine) {
+      this.#isFirstLine = false;
+      if (line.indexOf(BYTE_ORDER_MARK) === 0) line = line.subarray(BYTE_ORDER_MARK.length);
+    }
+    if (line.length === 0) return this.#dispatch();
+    this.#pendingBytes += rest.length;
+    const colon = line.indexOf(COLON);
+    const fieldEnd = colon < 0 ? line.length : colon;
+    const field = fieldEnd > LONGEST_FIELD ? '' : line.toString('latin1', 0, fieldEnd);
+    const value = line.subarray(line[fieldEnd + 1] === SPACE ? fieldEnd + 2 : fieldEnd + 1);
+    if (field === 'data') this.#data.push(value);
+    else if (field === 'event') this.#name = value.toString('utf8');
+    return undefined;
+  }
+
+  #dispatch(): ServerEvent | undefined {
+    const data = this.#data;
+    const name = this.#name;
+    this.#data = [];
+    this.#name = '';
+    this.#pendingBytes = 0;
+    const [first, ...more] = data;
+    if (first === undefined) return undefined;
+    return {
+      name,
+      data: more.length === 0 ? first : Buffer.concat([first, ...more.flatMap((one) => [LINE_FEED, one])]),
+    };
+  }
+}

@@ -15,49 +15,68 @@ export interface NameLookupOptions extends Partial<NameFilePaths> {
   readonly servers?: readonly string[];
 }
 
-/** A question is repeated after so many milliseconds, to the next server where there is one; each round waits twice as long. */
-const PATIENCE = { timeout: 1_000, tries: 4 };
+/**
+ * A question is repeated after so many milliseconds, to the next server where there is one; each round waits twice as long.
+ * node.js looks for what is late in intervals of the same length, so the first takes up to twice as long.
+ */
+const PATIENCE = { timeout: 500, tries: 5 };
 /** Once there are IPv4 addresses, an IPv6 answer is waited for so long: some name servers never answer that question. */
 const LATE_IPV6_MS = 100;
 /** Nobody answers: the next search domain would not be answered either. */
 const HOPELESS = new Set(['ETIMEOUT', 'ECANCELLED']);
+/** The server cannot say: glibc asks the next one then, and node.js' c-ares does not. Source: res_send.c, next_ns. */
+const NOT_TOLD = new Set(['ESERVFAIL', 'EREFUSED', 'ENOTIMP', 'EFORMERR', 'EBADRESP']);
+/** Source: glibc, MAXNS. */
+const MOST_SERVERS = 3;
 
 /**
  * Resolves names as getaddrinfo does (hosts file, search domains, DNS), but without its threads: there are four of those for the
  * whole process, and a name server that does not answer holds each of them for as long as it likes.
  * Other sources of names (nsswitch.conf: mDNS, LDAP) are not asked.
+ * @throws Error for a server that is no address
  */
 export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
   const { hosts = '/etc/hosts', resolvConf = '/etc/resolv.conf', servers = [] } = options;
   const files = createNameFiles({ hosts, resolvConf });
+  if (servers.length > 0) new dns.Resolver().setServers(servers);
   return async (host, signal) => {
     signal.throwIfAborted();
     const known = files.addressesOf(host);
     if (known.length > 0) return ipv4First(known);
     // Source: RFC 6761 section 6.3: never a question for DNS.
     if (/^(.+\.)?localhost\.?$/i.test(host)) return ipv4First(['127.0.0.1', '::1']);
-    // One resolver a name, as to cancel is to cancel all of a resolver's questions. It reads resolv.conf anew.
+    let last: unknown;
+    for (const name of files.candidates(host)) {
+      try {
+        return ipv4First(await askServers(name, servers, signal));
+      } catch (cause) {
+        signal.throwIfAborted();
+        last = cause;
+        if (HOPELESS.has(codeOf(cause))) break;
+      }
+    }
+    throw last ?? Object.assign(new Error('no name'), { code: 'EBADNAME' });
+  };
+}
+
+async function askServers(name: string, told: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+  for (let first = 0; ; first += 1) {
+    // Its own resolver, because to cancel is to cancel all of a resolver's questions. It reads resolv.conf anew.
     const resolver = new dns.Resolver(PATIENCE);
-    if (servers.length > 0) resolver.setServers(servers);
+    const servers = told.length > 0 ? told : resolver.getServers();
+    if (told.length > 0 || first > 0) resolver.setServers([...servers.slice(first), ...servers.slice(0, first)]);
     const cancel = (): void => resolver.cancel();
     signal.addEventListener('abort', cancel, { once: true });
     try {
-      let last: unknown;
-      for (const name of files.candidates(host)) {
-        try {
-          return ipv4First(await ask(resolver, name));
-        } catch (cause) {
-          signal.throwIfAborted();
-          last = cause;
-          if (HOPELESS.has(codeOf(cause))) break;
-        }
-      }
-      throw last ?? Object.assign(new Error('no name'), { code: 'EBADNAME' });
+      return await ask(resolver, name);
+    } catch (cause) {
+      if (signal.aborted || !NOT_TOLD.has(codeOf(cause)) || first + 1 >= Math.min(servers.length, MOST_SERVERS))
+        throw cause;
     } finally {
       signal.removeEventListener('abort', cancel);
       resolver.cancel();
     }
-  };
+  }
 }
 
 async function ask(resolver: dns.Resolver, name: string): Promise<readonly string[]> {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { call, WAYS_TO_LEAVE } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
+import { startNameServer, type NameServer } from '../support/name-server.ts';
 import { portOf } from '../support/port-of.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
@@ -14,16 +15,25 @@ const Line = z.looseObject({ level: z.string(), event: z.string(), outcome: z.st
 let stack: Stack;
 /** answers nothing, and tells who came */
 let host: Server;
+/** the same for names */
+let names: NameServer;
 beforeAll(async () => {
+  names = await startNameServer(() => 'silence');
   host = createServer(() => undefined).listen(0, '127.0.0.1');
   await once(host, 'listening');
   stack = await startStack({
     launchers: 0,
-    gatewayEnv: { GATEWAY_LOG_LEVEL: 'debug', GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
+    gatewayEnv: {
+      GATEWAY_LOG_LEVEL: 'debug',
+      GATEWAY_IMAGE_ALLOW: '127.0.0.1',
+      GATEWAY_IMAGE_LIMIT_KEY_FETCHES: '1',
+      GATEWAY_IMAGE_NAME_SERVERS: names.address,
+    },
   });
 }, 60_000);
 afterAll(async () => {
   await stack[Symbol.asyncDispose]();
+  await names[Symbol.asyncDispose]();
   host.closeAllConnections();
   host.close();
 });
@@ -63,15 +73,42 @@ const expectClientClosed = (told: z.infer<typeof Line>[]): void => {
   expect(JSON.stringify(told)).not.toContain('internal');
 };
 
+const about = (url: string): object => ({
+  messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],
+});
+const held = (): string => `http://127.0.0.1:${String(portOf(host))}/a.png`;
+
+// One fetch at a time is allowed here: each of these tests also shows that the one before it left nothing behind.
 test.each(WAYS_TO_LEAVE)('N16: who leaves by %s while a picture is fetched is logged as client_closed', async (how) => {
-  const picture = { type: 'image_url', image_url: { url: `http://127.0.0.1:${String(portOf(host))}/a.png` } };
   const told = await toldOf(async () => {
     const asked = once(host, 'request');
-    const sent = call(stack.url + CHAT, { messages: [{ role: 'user', content: [picture] }] });
+    const sent = call(stack.url + CHAT, about(held()));
     await asked;
     sent.leave(how);
   });
   expectClientClosed(told);
+});
+
+test.each(WAYS_TO_LEAVE)('N16: … while the name of its host is resolved (%s)', async (how) => {
+  const told = await toldOf(async () => {
+    const sent = call(stack.url + CHAT, about(`http://mute-${how}.test/a.png`));
+    await eventually('it is being resolved', () => names.asked.includes(`A mute-${how}.test`));
+    sent.leave(how);
+  });
+  expectClientClosed(told);
+});
+
+test.each(WAYS_TO_LEAVE)('N16: … while its fetch waits for its turn (%s)', async (how) => {
+  const asked = once(host, 'request');
+  const before = call(stack.url + CHAT, about(held()));
+  await asked;
+  const told = await toldOf(async () => {
+    const sent = call(stack.url + CHAT, about(held()));
+    await eventually('it is there', async () => (await stack.metric('penstock_requests_in_flight')) > 1);
+    sent.leave(how);
+  });
+  expectClientClosed(told);
+  expectClientClosed(await toldOf(() => Promise.resolve(void before.leave(how))));
 });
 
 test.each(WAYS_TO_LEAVE)('N16: … while the request waits in the queue (%s)', async (how) => {
@@ -90,7 +127,7 @@ test.each(WAYS_TO_LEAVE)('N16: … while the body is being sent (%s)', async (ho
     socket.on('error', () => undefined);
     await once(socket, 'connect');
     socket.write(
-      `POST ${CHAT} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{"m`,
+      `POST ${CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{"m`,
     );
     await eventually('it has begun', async () => (await stack.metric('penstock_requests_in_flight')) > 0);
     if (how === 'half-close') socket.end();

@@ -15,7 +15,8 @@ export interface RawHost extends AsyncDisposable {
   at(path: string): string;
 }
 
-export async function startRawHost(script: RawScript): Promise<RawHost> {
+/** @param where else than on a free port of 127.0.0.1 */
+export async function startRawHost(script: RawScript, where = { address: '127.0.0.1', port: 0 }): Promise<RawHost> {
   const asked: string[] = [];
   const open = new Set<Socket>();
   const server = createServer((socket) => {
@@ -32,14 +33,14 @@ export async function startRawHost(script: RawScript): Promise<RawHost> {
       script(socket, path);
     });
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(where.port, where.address);
   await once(server, 'listening');
   const port = portOf(server);
   return {
     port,
     asked,
     open,
-    at: (path) => `http://127.0.0.1:${String(port)}${path}`,
+    at: (path) => `http://${where.address}:${String(port)}${path}`,
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy();
       server.close();

@@ -189,7 +189,7 @@ async function judgeKeys(scene) {
   const ids = [...requestIds(scene)].filter(([name]) => name.startsWith('hang-')).map(([, id]) => id);
   let left = 0;
   const areGone = async () => {
-    const keys = await scene.stack.redis.client.keys('*');
+    const keys = await scene.stack.keys();
     left = keys.filter((key) => ids.some((id) => key.includes(`:${id}-`) || key.endsWith(`:${id}`))).length;
     return left === 0;
   };

@@ -17,12 +17,16 @@ const DISK_BYTES = 48 * 1024 * 1024;
 /** New requests come all through the fault and after it, however few they are. @param {number} requests */
 const over4s = (requests) => ({ everyMs: Math.max(30, 4_000 / requests) });
 
+/** The harder case: everything is in the Redis that fails. */
+const ONE = { oneRedis: true };
+
 /** @type {Drill} */
 const killed = {
   name: 'redis-killed',
   about: `kill -9 of Redis, started again after ${DOWN_MS / 1_000} s on the same append-only file (everysec)`,
   run: (setup) =>
     runDrill(setup, {
+      stack: ONE,
       load: over4s(setup.requests),
       fault: async (scene) => {
         const load = scene.load();
@@ -47,7 +51,7 @@ const failedOver = {
       const inStep = async () => (await replica.client.info('replication')).includes('master_link_status:up');
       await until('the replica follows', inStep, 15_000);
       return await runDrill(setup, {
-        stack: { redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
+        stack: { ...ONE, redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
         load: over4s(setup.requests),
         fault: async (scene) => {
           const load = scene.load();
@@ -72,6 +76,7 @@ const connectionsKilled = {
   about: `all connections to Redis killed ${KILLS} times within a second`,
   run: (setup) =>
     runDrill(setup, {
+      stack: ONE,
       load: over4s(setup.requests),
       fault: async (scene) => {
         const load = scene.load();
@@ -92,6 +97,7 @@ const full = {
   run: (setup) =>
     runDrill(setup, {
       isFelt: true,
+      stack: ONE,
       load: over4s(setup.requests),
       fault: async (scene) => {
         const load = scene.load();
@@ -100,6 +106,30 @@ const full = {
         await client.config('SET', 'maxmemory', '1');
         await pause(FULL_MS);
         await client.config('SET', 'maxmemory', '0');
+      },
+    }),
+};
+
+/** @type {Drill} */
+const repliesRestarted = {
+  name: 'reply-redis-restarts',
+  about: `kill -9 of the Redis of bodies and replies, which comes back empty after ${DOWN_MS / 1_000} s`,
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      // Fewer places than requests: some wait, and their bodies are lost.
+      stack: { workerEnv: { WORKER_MAX_IN_FLIGHT_TEXT: '24', WORKER_MAX_IN_FLIGHT_IMAGE: '8' } },
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        const { replyRedis } = scene.stack;
+        const stored = (await replyRedis.client.keys('*:body:*')).length;
+        await replyRedis.kill();
+        await pause(DOWN_MS);
+        await replyRedis.restart();
+        scene.check(stored > 0, 'no body was lost');
+        scene.note(`bodies lost: ${stored}`);
       },
     }),
 };
@@ -144,7 +174,7 @@ const diskFull = {
       const redis = await RedisServer.start({ folder: disk });
       return await runDrill(setup, {
         isFelt: true,
-        stack: { redis },
+        stack: { ...ONE, redis },
         load: over4s(setup.requests),
         fault: async (scene) => {
           const load = scene.load();
@@ -163,4 +193,4 @@ const diskFull = {
   },
 };
 
-export const REDIS_DRILLS = [killed, failedOver, connectionsKilled, full, diskFull];
+export const REDIS_DRILLS = [killed, failedOver, connectionsKilled, full, diskFull, repliesRestarted];

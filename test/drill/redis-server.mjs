@@ -35,14 +35,15 @@ export class RedisServer {
 
   /**
    * With the settings that the product asks for: append-only file, once a second, nothing evicted.
-   * @param {{ folder?: string, args?: readonly string[] }} [options] `folder`: not to be removed at the end
+   * @param {{ folder?: string, args?: readonly string[], appendonly?: boolean }} [options] `folder`: not to be removed at the
+   * end; `appendonly: false`: it keeps no file, as the one of bodies and replies
    */
-  static async start({ folder, args = [] } = {}) {
+  static async start({ folder, args = [], appendonly = true } = {}) {
     const port = await freePort();
     const own = folder === undefined ? await mkdtemp(join(tmpdir(), 'penstock-drill-redis-')) : undefined;
     const base = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder ?? own ?? '', '--save', ''];
-    const policy = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction'];
-    const server = new RedisServer(port, [...base, ...policy, ...args], own);
+    const file = appendonly ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : ['--appendonly', 'no'];
+    const server = new RedisServer(port, [...base, ...file, '--maxmemory-policy', 'noeviction', ...args], own);
     await server.restart();
     return server;
   }

@@ -41,12 +41,13 @@ const END_WITHIN_MS = 15_000;
  * @property {Record<string, string>} [gatewayEnv]
  * @property {Record<string, string>} [workerEnv]
  * @property {RedisServer} [redis] in place of an own one; ends with the stack
+ * @property {boolean} [oneRedis] bodies and replies are in the queue's Redis, too
  * @property {string} [redisUrl] where the programs look for it, if not there
  * @property {readonly string[]} [gatewayRoots] checkouts that the first gateways are of, in the order of their start; the others are of this one
  * @property {readonly string[]} [launcherRoots] the same for launchers
  */
 
-/** Redis, gateways and launchers with simulator engines, as real processes on ports and in folders of their own. */
+/** Two Redis, gateways and launchers with simulator engines, as real processes on ports and in folders of their own. */
 export class Stack {
   /** @type {Gateway[]} */
   gateways = [];
@@ -58,9 +59,11 @@ export class Stack {
   /** @type {StackOptions} */
   #options;
 
-  /** @param {RedisServer} redis @param {string} folder @param {StackOptions} options */
-  constructor(redis, folder, options) {
+  /** @param {RedisServer} redis @param {RedisServer} replyRedis @param {string} folder @param {StackOptions} options */
+  constructor(redis, replyRedis, folder, options) {
     this.redis = redis;
+    /** of bodies and replies */
+    this.replyRedis = replyRedis;
     this.folder = folder;
     this.#options = options;
   }
@@ -68,7 +71,9 @@ export class Stack {
   /** Ready when each gateway sees each engine. @param {StackOptions} [options] */
   static async start(options = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'penstock-drill-'));
-    const stack = new Stack(options.redis ?? (await RedisServer.start()), folder, options);
+    const redis = options.redis ?? (await RedisServer.start());
+    const replyRedis = options.oneRedis === true ? redis : await RedisServer.start({ appendonly: false });
+    const stack = new Stack(redis, replyRedis, folder, options);
     try {
       for (let i = 0; i < (options.gateways ?? 1); i += 1) await stack.startGateway();
       for (let i = 0; i < (options.launchers ?? 1); i += 1) await stack.startLauncher();
@@ -121,7 +126,12 @@ export class Stack {
   /** @param {'GATEWAY' | 'WORKER'} who @returns {NodeJS.ProcessEnv} */
   #base(who) {
     const url = this.#options.redisUrl ?? this.redis.url;
-    return { PATH: process.env['PATH'], HOME: process.env['HOME'], [`${who}_REDIS_URL`]: url };
+    const second = this.#servers.length > 1 ? { [`${who}_REPLY_REDIS_URL`]: this.replyRedis.url } : {};
+    return { PATH: process.env['PATH'], HOME: process.env['HOME'], [`${who}_REDIS_URL`]: url, ...second };
+  }
+
+  get #servers() {
+    return [...new Set([this.redis, this.replyRedis])];
   }
 
   /** Waits until each running gateway sees at least this many engines. @param {number} engines */
@@ -203,10 +213,14 @@ export class Stack {
     return sum;
   }
 
+  /** Of both Redis. @returns {Promise<string[]>} */
+  async keys() {
+    return (await Promise.all(this.#servers.map(({ client }) => client.keys('*')))).flat();
+  }
+
   /** Keys of requests that are over: bodies and places among the waiting. */
   async keysLeft() {
-    const [bodies, places] = await Promise.all(['*:body:*', '*:reserv*'].map((like) => this.redis.client.keys(like)));
-    return [...(bodies ?? []), ...(places ?? [])];
+    return (await this.keys()).filter((key) => key.includes(':body:') || key.includes(':reserv'));
   }
 
   /** A command `vllm` that runs `script` of the shell, for launchers with `WORKER_ENGINE=vllm`. @param {string} script @returns {Promise<string>} the PATH to give them */
@@ -225,7 +239,7 @@ export class Stack {
     await until('the launchers took their processes along', gone, END_WITHIN_MS).catch(() => {});
     const left = [...this.#seen.values()].filter(lives);
     for (const process of left) sendSignal(process, 'SIGKILL');
-    await this.redis.stop();
+    for (const server of this.#servers) await server.stop();
     await rm(this.folder, { recursive: true, force: true });
     return left.length;
   }

@@ -11,6 +11,7 @@ import { Clients, complete } from './load.mjs';
 const GATEWAY = 'docker.io/penstock/gateway';
 const WORKER = 'docker.io/penstock/worker-launcher';
 const NAMESPACE = 'penstock';
+const REDIS = ['redis', 'reply-redis'];
 const READY_WITHIN_MS = 240_000;
 const here = { nodeSelector: { 'test/real': 'true' }, tolerations: [{ key: 'test/real', operator: 'Exists' }] };
 const small = { requests: { cpu: '20m', memory: '64Mi', 'ephemeral-storage': '16Mi' }, limits: { memory: '512Mi' } };
@@ -30,6 +31,7 @@ function values(tag, note = {}) {
     },
     workerPools: { try: { replicas: 2, models: { 'Phi-3-vision-128k-instruct': { engines: 1 } } } },
     redis: { bundled: { ...here, resources: { ...small, limits: { memory: '256Mi' } } } },
+    replyRedis: { bundled: { resources: { ...small, limits: { memory: '256Mi' } } } },
     tests: { existingSecret: 'penstock-test-key' },
   };
 }
@@ -74,7 +76,8 @@ export class Release {
 
   /** Everything runs, and both workers are known to the gateways. */
   async ready() {
-    await this.cluster.ready(NAMESPACE, 'app.kubernetes.io/component=redis', 1, READY_WITHIN_MS);
+    for (const name of REDIS)
+      await this.cluster.ready(NAMESPACE, `app.kubernetes.io/component=${name}`, 1, READY_WITHIN_MS);
     await this.cluster.ready(NAMESPACE, 'app.kubernetes.io/component=gateway', 2, READY_WITHIN_MS);
     await this.cluster.ready(NAMESPACE, 'app.kubernetes.io/component=worker', 2, READY_WITHIN_MS);
     const isServed = async () => (await this.ask()).how === 'complete';
@@ -166,14 +169,21 @@ export class Release {
     return `${clients.ended.length} requests, each answered once`;
   }
 
-  /** Redis is killed under load: 503 with Retry-After meanwhile, then everything as before. */
+  /** Each Redis is killed under load, one after the other. */
   async redisKilled() {
+    const said = [];
+    for (const name of REDIS) said.push(`${name}: ${await this.#killed(name)}`);
+    return said.join('; ');
+  }
+
+  /** 503 with Retry-After meanwhile, then everything as before. @param {string} name of a Redis */
+  async #killed(name) {
     const clients = new Clients(this.url, this.key, { count: 6, tokens: 10, pauseMs: 100 });
     await until('answers come', () => clients.count('complete') >= 6, 60_000);
     await this.cluster.kubectl([
       'delete',
       'pod',
-      'r-penstock-redis-0',
+      `r-penstock-${name}-0`,
       '-n',
       NAMESPACE,
       '--grace-period=1',
@@ -187,7 +197,7 @@ export class Release {
     await until('a new request gets a 503 with Retry-After', isRefused, 60_000);
     const notReady = (await this.pods('gateway')).filter((pod) => !isReady(pod));
     check(notReady.length === 0, 'a gateway is not ready while Redis is away');
-    await this.cluster.ready(NAMESPACE, 'app.kubernetes.io/component=redis', 1, 120_000);
+    await this.cluster.ready(NAMESPACE, `app.kubernetes.io/component=${name}`, 1, 120_000);
     const before = clients.count('complete');
     await until('answers come again', () => clients.count('complete') >= before + 6, 90_000);
     await clients.stop();

@@ -9,6 +9,8 @@ const GIVEN = {
   workerPools: { try: { models: { 'Phi-3-vision-128k-instruct': { engines: 1 } } } },
 };
 
+const LEFT = 'persistentvolumeclaim/data-r-penstock-redis-0 secret/r-penstock-redis secret/r-penstock-reply-redis';
+
 /** Secrets, claims and selectors, as far as an upgrade must not touch them. @param {Cluster} cluster @param {string} namespace */
 async function kept(cluster, namespace) {
   /** @param {string} kind @returns {Promise<any[]>} */
@@ -40,7 +42,7 @@ export async function upgradeKeeps(cluster) {
   }
 }
 
-/** `helm uninstall` leaves the kept Secret and the claim, and nothing else. @param {Cluster} cluster */
+/** `helm uninstall` leaves the kept Secrets and the claim, and nothing else. @param {Cluster} cluster */
 export async function uninstallLeaves(cluster) {
   const namespace = await cluster.namespace('t17');
   try {
@@ -54,15 +56,12 @@ export async function uninstallLeaves(cluster) {
       left = left
         .split('\n')
         .filter((name) => !/^$|kube-root-ca|serviceaccount\/default|events/.test(name))
+        .toSorted()
         .join(' ');
-      if (/^\S+ \S+$/.test(left)) break;
+      if (left === LEFT) break;
       await pause(500);
     }
-    check(
-      /^secret\/r-penstock-redis persistentvolumeclaim\/data-r-penstock-redis-0$/.test(left) ||
-        /^persistentvolumeclaim\/data-r-penstock-redis-0 secret\/r-penstock-redis$/.test(left),
-      `left: ${left}`,
-    );
+    check(left === LEFT, `left: ${left}`);
     return left;
   } finally {
     await cluster.removeNamespace(namespace);

@@ -120,10 +120,10 @@ export async function isAdmitted(cluster) {
     }
     const pools = { a: { sku: NC48 }, b: { sku: NC96 }, c: { sku: ND96 } };
     await cluster.helm(4, ['install', 'r', CHART, '-n', namespace, '-f', await cluster.values('t8', values(pools))]);
-    await cluster.ready(namespace, 'app.kubernetes.io/instance=r', 6, 60_000);
+    await cluster.ready(namespace, 'app.kubernetes.io/instance=r', 7, 60_000);
     const { items } = await cluster.get('events', '-n', namespace, '--field-selector', 'reason=FailedCreate');
     check(items.length === 0, `refused: ${items[0]?.message}`);
-    return `${all.length} files without a warning; gateways, Redis and three pools run`;
+    return `${all.length} files without a warning; gateways, both Redis and three pools run`;
   } finally {
     await cluster.tryHelm(4, ['uninstall', 'r', '-n', namespace]);
     await cluster.removeNamespace(namespace);

@@ -20,20 +20,27 @@
 {{- end -}}
 
 {{- define "penstock.redisEgress" -}}
-{{- if .Values.redis.bundled.enabled -}}
-- to:
-    - podSelector:
-        matchLabels:
-          {{- include "penstock.selector" (dict "ctx" . "component" "redis") | nindent 10 }}
-  ports:
-    - {port: 6379, protocol: TCP}
-{{- else -}}
-{{- $url := include "penstock.redisUrl" . | urlParse -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- $ours := list -}}
+{{- range (include "penstock.redisTargets" . | fromJson).targets }}
+{{- if .bundled }}{{ $ours = append $ours .component }}
+{{- else }}
 - ports:
-    - {port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default "6379" }}, protocol: TCP}
-  {{- with .Values.networkPolicy.redisTo }}
+    - {port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" (urlParse .url).host) | default "6379" }}, protocol: TCP}
+  {{- with $policy.redisTo }}
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-{{- end -}}
+{{- end }}
+{{- end }}
+{{- if $ours }}
+- to:
+    {{- range $ours }}
+    - podSelector:
+        matchLabels:
+          {{- include "penstock.selector" (dict "ctx" $ "component" .) | nindent 10 }}
+    {{- end }}
+  ports:
+    - {port: 6379, protocol: TCP}
+{{- end }}
 {{- end -}}

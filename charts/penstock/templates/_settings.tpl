@@ -1,37 +1,48 @@
 {{/* The programs' settings as maps of environment variables, for their pods and for the check that nobody sets them twice. */}}
 
-{{- define "penstock.redisUrl" -}}
-{{- $external := .Values.redis.external -}}
-{{- if .Values.redis.bundled.enabled -}}
-redis://{{ include "penstock.object" (dict "ctx" . "suffix" "redis") }}:6379
-{{- else if $external.url -}}
-{{ $external.url }}
+{{/*
+One of the two Redis, as JSON: component, bundled (its values; none where it is the operator's own), url, secret and key of its
+password, username, ca and caKey of the authorities. `{}` where there is no second. Context: ctx, which (redis or replyRedis).
+*/}}
+{{- define "penstock.redisTarget" -}}
+{{- $redis := get .ctx.Values .which -}}
+{{- $first := .ctx.Values.redis.bundled -}}
+{{- $component := ternary "redis" "reply-redis" (eq .which "redis") -}}
+{{- $external := $redis.external -}}
+{{- if not (dig "enabled" true $redis) -}}
+{}
+{{- else if $redis.bundled.enabled -}}
+{{- $values := omit $first "config" "persistence" -}}
+{{- range $key, $value := $redis.bundled }}{{ $_ := set $values $key $value }}{{ end -}}
+{{- $name := include "penstock.object" (dict "ctx" .ctx "suffix" $component) -}}
+{{- $own := $redis.bundled.existingSecret -}}
+{{- $named := $own | default $first.existingSecret -}}
+{{- $key := ternary $first.secretKey $values.secretKey (and (empty $own) (not (empty $named))) -}}
+{{- dict "which" .which "component" $component "bundled" $values "url" (printf "redis://%s:6379" $name) "secret" (default $name $named) "generated" (empty $named) "key" $key | toJson -}}
 {{- else -}}
 {{- $host := ternary (printf "[%s]" $external.host) $external.host (contains ":" $external.host) -}}
-{{ ternary "rediss" "redis" $external.tls }}://{{ $host }}:{{ int $external.port }}/{{ int $external.database }}
+{{- $url := default (printf "%s://%s:%d/%d" (ternary "rediss" "redis" $external.tls) $host (int $external.port) (int $external.database)) $external.url -}}
+{{- dict "which" .which "component" $component "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "ca" $external.caSecret "caKey" $external.caSecretKey | toJson -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Secret and key of the Redis password; empty without one. As JSON. */}}
-{{- define "penstock.redisSecret" -}}
-{{- if .Values.redis.bundled.enabled -}}
-{{- dict "name" (default (include "penstock.object" (dict "ctx" . "suffix" "redis")) .Values.redis.bundled.existingSecret) "key" .Values.redis.bundled.secretKey | toJson -}}
-{{- else -}}
-{{- dict "name" .Values.redis.external.existingSecret "key" .Values.redis.external.secretKey | toJson -}}
-{{- end -}}
+{{/* All that there are, as JSON in `targets`. */}}
+{{- define "penstock.redisTargets" -}}
+{{- $targets := list (include "penstock.redisTarget" (dict "ctx" . "which" "redis") | fromJson) -}}
+{{- with include "penstock.redisTarget" (dict "ctx" . "which" "replyRedis") | fromJson }}{{ $targets = append $targets . }}{{ end -}}
+{{- dict "targets" $targets | toJson -}}
 {{- end -}}
 
 {{/* Context: ctx, prefix (GATEWAY or WORKER). As YAML. */}}
 {{- define "penstock.redisSettings" -}}
-{{- $external := .ctx.Values.redis.external -}}
-{{- $env := dict (printf "%s_REDIS_URL" .prefix) (include "penstock.redisUrl" .ctx) -}}
-{{- $_ := set $env (printf "%s_REDIS_PREFIX" .prefix) .ctx.Values.redis.prefix -}}
-{{- if (include "penstock.redisSecret" .ctx | fromJson).name -}}
-{{- $_ := set $env (printf "%s_REDIS_PASSWORD_FILE" .prefix) "/etc/penstock/redis/password" -}}
-{{- end -}}
-{{- if not .ctx.Values.redis.bundled.enabled -}}
-{{- $_ := set $env (printf "%s_REDIS_USERNAME" .prefix) ($external.username | default "") -}}
-{{- if $external.caSecret }}{{ $_ := set $env (printf "%s_REDIS_CA_FILE" .prefix) "/etc/penstock/redis/ca.crt" }}{{ end -}}
+{{- $env := dict (printf "%s_REDIS_PREFIX" .prefix) .ctx.Values.redis.prefix -}}
+{{- $prefix := .prefix -}}
+{{- range (include "penstock.redisTargets" .ctx | fromJson).targets -}}
+{{- $name := printf "%s_%s" $prefix (ternary "REDIS" "REPLY_REDIS" (eq .which "redis")) -}}
+{{- $_ := set $env (printf "%s_URL" $name) .url -}}
+{{- $_ := set $env (printf "%s_USERNAME" $name) (.username | default "") -}}
+{{- if .secret }}{{ $_ := set $env (printf "%s_PASSWORD_FILE" $name) (printf "/etc/penstock/%s/password" .component) }}{{ end -}}
+{{- if .ca }}{{ $_ := set $env (printf "%s_CA_FILE" $name) (printf "/etc/penstock/%s/ca.crt" .component) }}{{ end -}}
 {{- end -}}
 {{- toYaml $env -}}
 {{- end -}}
@@ -117,20 +128,27 @@ TRITON_CACHE_DIR: /models/triton
 CUDA_CACHE_PATH: /models/cuda
 {{- end -}}
 
-{{/* The volume `redis-auth` with the password and the authorities; nothing without either. */}}
-{{- define "penstock.redisVolume" -}}
-{{- $secret := include "penstock.redisSecret" . | fromJson -}}
-{{- $external := .Values.redis.external -}}
-{{- $ca := and (not .Values.redis.bundled.enabled) $external.caSecret -}}
-{{- if or $secret.name $ca -}}
-- name: redis-auth
+{{/* The volumes `redis-auth` and `reply-redis-auth` with passwords and authorities; none without either. */}}
+{{- define "penstock.redisVolumes" -}}
+{{- range (include "penstock.redisTargets" . | fromJson).targets }}
+{{- if or .secret .ca }}
+- name: {{ .component }}-auth
   projected:
     sources:
-      {{- if $secret.name }}
-      - secret: {name: {{ $secret.name }}, items: [{key: {{ $secret.key | quote }}, path: password}]}
+      {{- if .secret }}
+      - secret: {name: {{ .secret }}, items: [{key: {{ .key | quote }}, path: password}]}
       {{- end }}
-      {{- if $ca }}
-      - secret: {name: {{ $external.caSecret }}, items: [{key: {{ $external.caSecretKey | quote }}, path: ca.crt}]}
+      {{- if .ca }}
+      - secret: {name: {{ .ca }}, items: [{key: {{ .caKey | quote }}, path: ca.crt}]}
       {{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
+
+{{- define "penstock.redisMounts" -}}
+{{- range (include "penstock.redisTargets" . | fromJson).targets }}
+{{- if or .secret .ca }}
+- {name: {{ .component }}-auth, mountPath: /etc/penstock/{{ .component }}, readOnly: true}
+{{- end }}
+{{- end }}
 {{- end -}}

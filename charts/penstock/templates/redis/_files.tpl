@@ -1,13 +1,22 @@
-{{/* What the bundled Redis is started with. */}}
+{{/* What a bundled Redis is started with. Context: one of redisTargets. */}}
 {{- define "penstock.redisFiles" -}}
-{{- $redis := .Values.redis.bundled -}}
+{{- $redis := .bundled -}}
 {{- $memory := include "penstock.bytes" (dig "limits" "memory" "2Gi" $redis.resources) | int64 -}}
 redis.conf: |
+  {{- if eq .which "redis" }}
   dir /data
   appendonly yes
   appendfsync everysec
   # The append-only file is the state; snapshots would only cost memory.
   save ""
+  {{- else }}
+  # Prompts and answers reach no file, and neither the list of slow commands nor a crash report, which would quote them.
+  dir /tmp
+  appendonly no
+  save ""
+  slowlog-log-slower-than -1
+  crash-log-enabled no
+  {{- end }}
   maxmemory {{ div (mul $memory 3) 4 }}
   maxmemory-policy noeviction
   {{- range $key, $value := $redis.config }}

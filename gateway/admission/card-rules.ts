@@ -26,7 +26,7 @@ export interface CardRules {
   /**
    * Everything that can be said before a picture is fetched.
    * @throws Failure `too_many_images`, `batch_not_supported`, `unsupported_parameter` for tools, `max_tokens_exceeded`,
-   * `invalid_request` for a least answer above the largest, `context_length_exceeded`
+   * `invalid_request` for a token outside the vocabulary or a least answer above the largest, `context_length_exceeded`
    */
   checkBeforeImages(request: ChatRequest): Verdict;
   /**
@@ -82,6 +82,19 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
       card: card.name,
     });
   };
+  const checkIds = (request: ChatRequest): void => {
+    const { vocabulary } = card.tokens;
+    if (vocabulary === undefined) return;
+    for (const { ids, param } of namedIds(request)) {
+      const at = ids.findIndex((id) => Number(id) >= vocabulary);
+      const id = ids[at];
+      if (id === undefined) continue;
+      const inside = typeof id === 'number' ? `${param}[${String(at)}]` : `${param}.${id}`;
+      const message = `${card.name} has tokens from 0 to ${String(vocabulary - 1)}; ${inside} names the token ${String(id)}`;
+      const numbers = { asked: Number(id), allowed: vocabulary - 1 };
+      throw new Failure('invalid_request', message, { param: inside, ...numbers, card: card.name });
+    }
+  };
   const answerTokens = ({ maxTokens, maxTokensParam }: ChatRequest): number => {
     const allowed = limits.max_output_tokens;
     if (maxTokens === undefined) return limits.default_output_tokens;
@@ -112,6 +125,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
       checkBatch(request);
       checkChoices(request);
       checkTools(request);
+      checkIds(request);
       const maxTokens = answerTokens(request);
       checkLeast(request, maxTokens);
       checkContext(request, images * LEAST_IMAGE_TOKENS);
@@ -161,6 +175,24 @@ export function textLength({ messages, instructions }: ChatRequest): number {
 /** Ids are tokens; a text has at least as many as pieces of the longest kind cover it. */
 function leastTokens(prompt: Prompt, longest: number): number {
   return typeof prompt === 'string' ? Math.ceil(prompt.length / longest) : prompt.length;
+}
+
+/** Fields whose texts or lists name tokens by id. */
+const TOKEN_FIELDS = ['stop_token_ids', 'allowed_token_ids', 'logprob_token_ids', 'logit_bias'] as const;
+
+/** Every list of token ids of a request, as numbers or as the keys of an object, and where the caller wrote it. */
+function namedIds(request: ChatRequest): { readonly ids: readonly (number | string)[]; readonly param: string }[] {
+  const { prompts = [], messagesParam, maxTokensParam, sampling } = request;
+  const ofPrompts = prompts.map((ids, index) => ({
+    ids: typeof ids === 'string' ? [] : ids,
+    param: prompts.length === 1 ? messagesParam : `${messagesParam}[${String(index)}]`,
+  }));
+  const ofFields = TOKEN_FIELDS.map((name) => {
+    const value = sampling[name] ?? [];
+    const ids = Array.isArray(value) ? value.filter((id) => typeof id === 'number') : Object.keys(value);
+    return { ids, param: beside(maxTokensParam, name) };
+  });
+  return [...ofPrompts, ...ofFields];
 }
 
 /** A field that stands beside another in the caller's body. */

@@ -76,6 +76,9 @@ export function draftCard(facts: SpecFacts): Draft {
     modalities: { input, output: ['text' as const] },
     limits,
     tokens: {
+      ...(family === undefined
+        ? {}
+        : { vocabulary: note('tokens.vocabulary', 'guessed', ofFamily, family.vocabulary) }),
       longest_token_characters: note(
         'tokens.longest_token_characters',
         'guessed',

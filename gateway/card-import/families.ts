@@ -3,6 +3,8 @@ export interface Family {
   /** hub name of the weights */
   readonly weights: string;
   readonly trustRemoteCode: boolean;
+  /** number of ids of the model */
+  readonly vocabulary: number;
   /** UTF-16 units of the vocabulary's longest piece */
   readonly longestToken: number;
   readonly images?: { readonly perConversation: number; readonly numCrops: number; readonly why: string };
@@ -15,6 +17,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
     {
       weights: 'microsoft/Phi-3-vision-128k-instruct',
       trustRemoteCode: true,
+      vocabulary: 32_064,
       longestToken: 17,
       images: { perConversation: 1, numCrops: 16, why: "the catalog's card: one image per conversation" },
     },
@@ -24,6 +27,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
     {
       weights: 'microsoft/Phi-3.5-vision-instruct',
       trustRemoteCode: true,
+      vocabulary: 32_064,
       longestToken: 17,
       images: {
         perConversation: 8,
@@ -32,7 +36,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
       },
     },
   ],
-  [/^phi-4$/, { weights: 'microsoft/phi-4', trustRemoteCode: false, longestToken: 128 }],
+  [/^phi-4$/, { weights: 'microsoft/phi-4', trustRemoteCode: false, vocabulary: 100_352, longestToken: 128 }],
 ];
 
 /** @returns undefined for a model of which nothing is known but its spec file */

@@ -31,6 +31,8 @@ export const ModelCard = z.strictObject({
     tools: z.boolean().default(false),
   }),
   tokens: z.strictObject({
+    /** number of ids that the model knows (`vocab_size` of its config.json); absent: ids are not held to it */
+    vocabulary: tokens.optional(),
     /** characters of the vocabulary's longest piece: characters / this = a lower bound of a prompt's tokens */
     longest_token_characters: z.number().int().positive(),
     /** how an image's size becomes tokens; absent for a text model */

@@ -209,3 +209,37 @@ test('a least answer above the largest is refused, also above the largest that n
     options: { allowed: 4_096 },
   });
 });
+
+const ids = (fields: Partial<ChatRequest>): ChatRequest => conversation(['hi'], fields);
+
+test.each([
+  ['an id of stop_token_ids', ids({ sampling: { stop_token_ids: [0, 32_064] } }), 'stop_token_ids[1]'],
+  ['an id of allowed_token_ids', ids({ sampling: { allowed_token_ids: [32_064] } }), 'allowed_token_ids[0]'],
+  ['an id of logprob_token_ids', ids({ sampling: { logprob_token_ids: [32_064] } }), 'logprob_token_ids[0]'],
+  ['a key of logit_bias', ids({ sampling: { logit_bias: { '5': 1, '32064': 1 } } }), 'logit_bias.32064'],
+  [
+    'an id on /score',
+    ids({ maxTokensParam: 'input_data.parameters.max_new_tokens', sampling: { stop_token_ids: [32_064] } }),
+    'input_data.parameters.stop_token_ids[0]',
+  ],
+  ['an id of a prompt', ids({ messages: [], messagesParam: 'prompt', prompts: [[1, 32_064]] }), 'prompt[1]'],
+])('N3: %s beyond the vocabulary is refused, the last one of it is not', (_what, request, param) => {
+  const known: unknown = JSON.parse(JSON.stringify(request).replaceAll('32064', '32063'));
+  expect(() => rules.checkBeforeImages(known as ChatRequest)).not.toThrow();
+  expect(before(request)).toMatchObject({
+    code: 'invalid_request',
+    message: `${NAME} has tokens from 0 to 32063; ${param} names the token 32064`,
+    options: { param, asked: 32_064, allowed: 32_063, card: NAME },
+  });
+  const silent = { ...card, tokens: { ...card.tokens, vocabulary: undefined } };
+  expect(() => compileRules(silent, { maxTokens: 'refuse', maxChoices: 1 }).checkBeforeImages(request)).not.toThrow();
+});
+
+test('N3: several prompts: the one with an unknown token is named', () => {
+  const batch = compileRules(
+    { ...card, limits: { ...card.limits, batch: true } },
+    { maxTokens: 'refuse', maxChoices: 1 },
+  );
+  const request = ids({ messages: [], messagesParam: 'prompt', prompts: [[1], [2, 40_000]] });
+  expect(before(request, batch).options.param).toBe('prompt[1][1]');
+});

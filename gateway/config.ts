@@ -59,6 +59,10 @@ const Fields = z.object({
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
   /** hashed keys, written by `penstock keys`; changes count without a restart */
   GATEWAY_KEYS_FILE: z.string().optional(),
+  /** secret in the salts that keep callers' prefixes apart in the engines' caches; absent: the replicas share one in Redis */
+  GATEWAY_CACHE_SALT_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
+  /** file with the secret, in place of the above */
+  GATEWAY_CACHE_SALT_SECRET_FILE: z.string().optional(),
   /** serve `/tokenize`, which counts the tokens of a prompt */
   GATEWAY_TOKENIZE: setting.flag.default(false),
   /** how long the answer to a request with an Idempotency-Key can be had again; it rests in Redis for as long */

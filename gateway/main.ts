@@ -13,6 +13,7 @@ import { Admission } from './admission/admission.ts';
 import { Idempotency } from './admission/idempotency.ts';
 import { Reservations } from './admission/reservations.ts';
 import { checkPools, workersWanted } from './admission/scale.ts';
+import { sharedSecret } from './admission/shared-secret.ts';
 import { WorkerRegistry } from './admission/worker-registry.ts';
 import { createApp } from './app.ts';
 import { createAsk } from './ask.ts';
@@ -34,6 +35,7 @@ import { createInternalApp } from './http/internal.ts';
 import { withContext } from './http/request-context.ts';
 import { BodyMemory } from './intake/body-memory.ts';
 import { createImageResolver } from './images/resolver.ts';
+import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createPrepare } from './prepare.ts';
@@ -113,6 +115,7 @@ async function main(): Promise<void> {
     catalog,
     policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    cacheSalt: createCacheSalt(givenSecret(config) ?? (await sharedSecret(queueRedis))),
     images: createImageResolver({
       allow: config.GATEWAY_IMAGE_ALLOW,
       timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,

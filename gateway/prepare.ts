@@ -7,6 +7,7 @@ import { costOf } from './admission/cost.ts';
 import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
 import type { PictureBytes } from './intake/picture-bytes.ts';
+import type { CacheSalt } from './keys/cache-salt.ts';
 import type { Caller } from './keys/caller.ts';
 
 /** A request that passed the card, with its pictures inside. */
@@ -34,6 +35,7 @@ export interface PrepareDeps {
   /** what an unknown `model` means */
   readonly unknownModel: 'refuse' | 'single';
   readonly images: ImageResolver;
+  readonly cacheSalt: CacheSalt;
 }
 
 /**
@@ -51,7 +53,8 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const resolved =
       kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
     const sizes = rule.checkWithImages(resolved.request, resolved.images);
-    const body = engineBody(resolved.request, pictures, { model: card.name, maxTokens, cacheSalt: caller.id });
+    const terms = { model: card.name, maxTokens, cacheSalt: deps.cacheSalt(caller) };
+    const body = engineBody(resolved.request, pictures, terms);
     // Counting tokens takes none of an engine's room for pictures.
     const queue = request.route === '/tokenize' ? 'text' : kind;
     return {

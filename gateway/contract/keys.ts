@@ -31,6 +31,8 @@ export const keys = {
   workers: (): string => `${prefix}:workers`,
   /** registry: what one dispatcher reports, as JSON */
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
+  /** the secret in the engines' cache salts, where no setting gives one */
+  cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
   /** Pub/Sub channel to one dispatcher */
   control: (incarnation: string): string => `${prefix}:control:${incarnation}`,
 } as const;

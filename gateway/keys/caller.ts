@@ -10,8 +10,10 @@ interface KeyCaps {
 
 /** Who sends a request, and what that one may do. */
 export interface Caller {
-  /** of the key; goes into the job, the log line and the engine's cache salt */
+  /** of the key; goes into the job and the log line */
   readonly id: string;
+  /** tells this key from another one of the same id, before or beside it; goes into the cache salt alone */
+  readonly fingerprint: string;
   /** share of the engines, against the weights of the other keys */
   readonly weight: number;
   readonly caps: KeyCaps;
@@ -23,6 +25,7 @@ export interface Caller {
 /** Everybody, where no keys are configured: only this machine can connect then. */
 export const ANYONE: Caller = {
   id: 'anonymous',
+  fingerprint: '',
   weight: 1,
   caps: {},
   mayCall: () => true,
@@ -30,4 +33,11 @@ export const ANYONE: Caller = {
 };
 
 /** Who has shown no valid key. */
-export const NOBODY: Caller = { id: 'none', weight: 1, caps: {}, mayCall: () => false, mayUse: () => false };
+export const NOBODY: Caller = {
+  id: 'none',
+  fingerprint: '',
+  weight: 1,
+  caps: {},
+  mayCall: () => false,
+  mayUse: () => false,
+};

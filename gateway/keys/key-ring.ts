@@ -12,12 +12,11 @@ export class KeyRing {
   readonly #keys: readonly { readonly hash: Buffer; readonly caller: Caller }[];
 
   constructor(entries: readonly KeyEntry[]) {
-    this.#keys = entries.flatMap((entry) => {
-      const caller = callerOf(entry);
-      return [entry.primary, entry.secondary].flatMap((hex) =>
-        hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller }],
-      );
-    });
+    this.#keys = entries.flatMap((entry) =>
+      [entry.primary, entry.secondary].flatMap((hex) =>
+        hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller: callerOf(entry, hex) }],
+      ),
+    );
   }
 
   get size(): number {
@@ -38,9 +37,10 @@ export class KeyRing {
   }
 }
 
-function callerOf({ id, weight, caps, models, routes }: KeyEntry): Caller {
+function callerOf({ id, weight, caps, models, routes }: KeyEntry, fingerprint: string): Caller {
   return {
     id,
+    fingerprint,
     weight,
     caps,
     mayCall: (path) => routes === undefined || routes.some((route) => isUnder(path, route)),

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readSecretFile, readSettingFile } from './setting-file.ts';
 
 /** Where a Redis is and how to log in there. */
 export interface RedisTarget {
@@ -44,18 +44,9 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   if (given('PASSWORD') !== undefined && passwordFile !== undefined)
     refuse('PASSWORD: given a second time by _PASSWORD_FILE; leave one out');
   if (caFile !== undefined && url.protocol !== 'rediss:') refuse('CA_FILE: needs a URL that begins with rediss://');
-  const read = (part: string, path: string): string => {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch (cause) {
-      const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unreadable';
-      return refuse(`${part}: ${path} cannot be read (${code})`);
-    }
-  };
-  const ca = caFile === undefined ? {} : { ca: read('CA_FILE', caFile) };
-  // Whoever writes a file with an editor or echo leaves a line end.
+  const ca = caFile === undefined ? {} : { ca: readSettingFile(`${name}_CA_FILE`, caFile) };
   const password =
-    passwordFile === undefined ? given('PASSWORD') : read('PASSWORD_FILE', passwordFile).replace(/\r?\n$/, '');
+    passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
     if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password beside it');
     return { url: address, ...ca };

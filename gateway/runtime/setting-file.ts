@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+
+/**
+ * The text of a file that a setting names, such as a password.
+ * @throws Error in one sentence that names the setting and the file, and never what is in it
+ */
+export function readSettingFile(setting: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unreadable';
+    throw new Error(`bad configuration\n  ${setting}: ${path} cannot be read (${code})`, { cause });
+  }
+}
+
+/** The same, without the line end that an editor or `echo` leaves. */
+export function readSecretFile(setting: string, path: string): string {
+  return readSettingFile(setting, path).replace(/\r?\n$/, '');
+}

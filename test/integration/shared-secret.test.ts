@@ -1,0 +1,14 @@
+import { expect, test } from '@jest/globals';
+import { keys } from '#contract/keys';
+import { sharedSecret } from '../../gateway/admission/shared-secret.ts';
+import { startRedis } from '../support/redis.ts';
+
+test('N14: replicas that start together, and those that start later, have the same secret', async () => {
+  await using redis = await startRedis();
+  const secrets = await Promise.all(Array.from({ length: 8 }, () => sharedSecret(redis.client)));
+  const later = await sharedSecret(redis.client);
+  expect(new Set([...secrets, later]).size).toBe(1);
+  expect(later).toMatch(/^[\w-]{43}$/);
+  await redis.client.del(keys.cacheSaltSecret());
+  expect(await sharedSecret(redis.client)).not.toBe(later);
+});

@@ -6,6 +6,7 @@ import type { Size } from './size.ts';
 
 /** Frames that libjpeg-turbo decodes: baseline, extended, progressive, lossless; the latter three, but lossless, arithmetic. */
 const FRAMES = new Set([0xc0, 0xc1, 0xc2, 0xc3, 0xc9, 0xca]);
+const LOSSLESS = 0xc3;
 const [START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, QUANTISATION, APP1] = [0xd8, 0xd9, 0xda, 0xdb, 0xe1];
 /** libjpeg's JPEG_MAX_DIMENSION */
 const LONGEST_SIDE = 65_500;
@@ -20,6 +21,7 @@ const CUT = 'is a JPEG picture that is cut short';
  */
 export async function measureJpeg(bytes: Base64Bytes): Promise<Size> {
   let frame: Frame | undefined;
+  let hasTables = false;
   const exif: Buffer[] = [];
   let xmp: Buffer | undefined;
   let at = 2;
@@ -44,15 +46,20 @@ export async function measureJpeg(bytes: Base64Bytes): Promise<Size> {
     if (FRAMES.has(marker)) {
       if (frame !== undefined)
         throw new PictureProblem('is a JPEG picture with two frame headers; only one can be true');
-      frame = frameAt(bytes, start, end);
+      frame = frameAt(bytes, marker, start, end);
     } else if (marker === START_OF_SCAN) {
       if (frame === undefined) throw new PictureProblem('is a JPEG picture without a frame header before its data');
       checkScan(bytes, start, end, frame);
+      if (!hasTables && !frame.isLossless)
+        throw new PictureProblem('is a JPEG picture without the tables (DQT) that its data need');
       break;
     } else if (marker === APP1 && bytes.text(start, 6) === 'Exif\0\0') {
       exif.push(bytes.slice(exif.length === 0 ? start : start + 6, end));
     } else if (marker === APP1 && bytes.text(start, XMP.length) === XMP) xmp = bytes.slice(start + XMP.length, end);
-    else checkKnown(bytes, marker, start, end);
+    else {
+      checkKnown(bytes, marker, start, end);
+      hasTables ||= marker === QUANTISATION;
+    }
   }
   if (!(await endsAfter(bytes, at))) throw new PictureProblem(CUT);
   return { width: frame.width, height: frame.height, orientation: orientationOf({ exif: Buffer.concat(exif), xmp }) };
@@ -110,9 +117,10 @@ interface Frame {
   readonly width: number;
   readonly height: number;
   readonly components: number;
+  readonly isLossless: boolean;
 }
 
-function frameAt(bytes: Base64Bytes, start: number, end: number): Frame {
+function frameAt(bytes: Base64Bytes, marker: number, start: number, end: number): Frame {
   const bits = bytes.byte(start);
   if (bits !== 8) throw new PictureProblem(`is a JPEG picture with ${String(bits)} bits a sample; 8 are decoded`);
   const height = bytes.uint16(start + 1);
@@ -130,7 +138,7 @@ function frameAt(bytes: Base64Bytes, start: number, end: number): Frame {
     throw new PictureProblem(
       `is a JPEG picture of ${String(width)} by ${String(height)} pixels; a side can have 1 to ${String(LONGEST_SIDE)}`,
     );
-  return { width, height, components };
+  return { width, height, components, isLossless: marker === LOSSLESS };
 }
 
 function checkScan(bytes: Base64Bytes, start: number, end: number, { components }: Frame): void {

@@ -48,7 +48,8 @@ export function jpeg(width: number, height: number, before: number | Buffer = 14
       parts.push(jpegSegment(0xe2, Buffer.alloc(Math.min(left, 60_000))));
   const frame = jpegFrame(width, height);
   const scan = Buffer.from([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0x55, 0x55]);
-  return Buffer.concat([...parts, frame, scan, Buffer.from([0xff, 0xd9])]);
+  const table = jpegSegment(0xdb, Buffer.alloc(65, 1).fill(0, 0, 1));
+  return Buffer.concat([...parts, table, frame, scan, Buffer.from([0xff, 0xd9])]);
 }
 
 export function jpegFrame(width: number, height: number, marker = 0xc0): Buffer {

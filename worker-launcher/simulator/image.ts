@@ -15,7 +15,8 @@ const TILE = 336;
 const READABLE = new Set(['png', 'jpg', 'webp', 'gif', 'bmp', 'tiff']);
 
 /**
- * Reads type and size from the first bytes; what the sender declared plays no part (as in vLLM).
+ * Reads type and size from the first bytes; what the sender declared plays no part, and JPEGs are turned as their EXIF
+ * says (as in vLLM).
  * @param maxPixels VLLM_MAX_IMAGE_PIXELS
  * @throws ApiError 400 for bytes that are no readable picture, 500 for too many pixels (vLLM's status for it)
  */
@@ -34,8 +35,9 @@ export function readPicture(bytes: Uint8Array, maxPixels: number): Picture {
 
 function header(bytes: Uint8Array): { width: number; height: number; type: string } {
   try {
-    const { width, height, type } = imageSize(bytes);
-    if (type !== undefined && READABLE.has(type) && width > 0 && height > 0) return { width, height, type };
+    const { width, height, type, orientation = 1 } = imageSize(bytes);
+    if (type !== undefined && READABLE.has(type) && width > 0 && height > 0)
+      return orientation >= 5 && orientation <= 8 ? { width: height, height: width, type } : { width, height, type };
   } catch {
     // The library throws for anything that it does not know.
   }

@@ -72,7 +72,8 @@ test.each<[string, Buffer, string]>([
   ['two frame headers', jpeg(4, 3, jpegFrame(400, 300)), 'two frame headers'],
   ['no height', jpeg(4, 0), 'JPEG picture of 4 by 0 pixels'],
   ['a frame of a kind that is not decoded', jpeg(4, 3, jpegFrame(4, 3, 0xc5)), 'frame FFC5'],
-  ['12 bits a sample', Buffer.from(jpeg(4, 3)).fill(12, 24, 25), '12 bits a sample'],
+  ['12 bits a sample', edited(jpeg(4, 3), '\xff\xc0', 4, 12), '12 bits a sample'],
+  ['no tables', edited(jpeg(4, 3), '\xff\xdb', 1, 0xfe), 'without the tables (DQT)'],
   ['a canvas that is not its frame’s size', Buffer.from(webp(40, 30)).fill(99, 24, 25), 'contradict each other'],
   ['a container larger than the file', Buffer.from(webp(40, 30)).fill(99, 4, 5), 'WebP picture that is cut short'],
   ['a header with a wrong checksum', Buffer.from(png(4, 3)).fill(9, 16, 20), 'IHDR chunk: its checksum'],
@@ -144,6 +145,11 @@ function repeated(times: number, bytes: Buffer): Buffer {
 }
 function insertedAt(bytes: Buffer, at: number, more: Buffer): Buffer {
   return Buffer.concat([bytes.subarray(0, at), more, bytes.subarray(at)]);
+}
+/** @param by how far behind the start of `mark` the byte is that gets `value` */
+function edited(bytes: Buffer, mark: string, by: number, value: number): Buffer {
+  bytes[bytes.indexOf(mark, 0, 'latin1') + by] = value;
+  return bytes;
 }
 function tornApart(): Buffer {
   return Buffer.concat([pngChunk('tEXt', Buffer.from('a\0b')), pngChunk('IDAT', Buffer.from('more'))]);

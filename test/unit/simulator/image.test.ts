@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { imageTokens, readPicture } from '../../../worker-launcher/simulator/image.ts';
-import { png } from '../../support/pictures.ts';
+import { jpeg, jpegSegment, png } from '../../support/pictures.ts';
 
 /** Counted by a real vLLM, or from its processor's formula. */
 test.each([
@@ -26,6 +26,12 @@ test('type and size come from the bytes', () => {
     height: 20,
     description: 'PNG picture of 30 x 20 pixels',
   });
+});
+
+test('a JPEG is turned as its EXIF says', () => {
+  const exif = 'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0';
+  const turned = jpeg(30, 20, jpegSegment(0xe1, Buffer.from(exif, 'latin1')));
+  expect(readPicture(turned, 1000)).toMatchObject({ width: 20, height: 30 });
 });
 
 test('bytes that are no picture, a truncated one, one with too many pixels: vLLM’s status and words', () => {

@@ -12,7 +12,7 @@ interface KeyCaps {
 export interface Caller {
   /** of the key; goes into the job and the log line */
   readonly id: string;
-  /** tells this key from another one of the same id, before or beside it; goes into the cache salt alone */
+  /** tells the keys of this id from those that it had before; goes into the cache salt alone */
   readonly fingerprint: string;
   /** share of the engines, against the weights of the other keys */
   readonly weight: number;

@@ -12,11 +12,12 @@ export class KeyRing {
   readonly #keys: readonly { readonly hash: Buffer; readonly caller: Caller }[];
 
   constructor(entries: readonly KeyEntry[]) {
-    this.#keys = entries.flatMap((entry) =>
-      [entry.primary, entry.secondary].flatMap((hex) =>
-        hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller: callerOf(entry, hex) }],
-      ),
-    );
+    this.#keys = entries.flatMap((entry) => {
+      const caller = callerOf(entry);
+      return [entry.primary, entry.secondary].flatMap((hex) =>
+        hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller }],
+      );
+    });
   }
 
   get size(): number {
@@ -37,10 +38,10 @@ export class KeyRing {
   }
 }
 
-function callerOf({ id, weight, caps, models, routes }: KeyEntry, fingerprint: string): Caller {
+function callerOf({ id, primary, secondary, weight, caps, models, routes }: KeyEntry): Caller {
   return {
     id,
-    fingerprint,
+    fingerprint: `${primary ?? ''} ${secondary ?? ''}`,
     weight,
     caps,
     mayCall: (path) => routes === undefined || routes.some((route) => isUnder(path, route)),

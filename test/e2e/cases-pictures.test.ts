@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { imageTokens } from '../../gateway/admission/image-tokens.ts';
 import { WITH_MESSAGES, chat, refusedOn, type Route } from '../bad-requests/route.ts';
 import { phi3Card } from '../support/phi3-card.ts';
-import { dataUri, png } from '../support/pictures.ts';
+import { dataUri, gif, jpeg, jpegSegment, png, pngHead } from '../support/pictures.ts';
 import { postJson } from '../support/post.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
@@ -43,6 +43,39 @@ test.each<readonly [string, object]>([
     expect(text).toContain('64 x 48');
   }
 });
+
+test('D1: a JPEG with a colour profile of 557 kB before its frame is seen by the model, on every route', async () => {
+  const piece = jpegSegment(0xe2, Buffer.alloc(55_700, 'ICC_PROFILE\0\x01\x0a', 'latin1'));
+  const photo = jpeg(64, 48, Buffer.concat(Array.from({ length: 10 }, () => piece)));
+  for (const route of WITH_MESSAGES) {
+    const { status, text } = await ask(route, imageUrl(dataUri(photo, 'image/jpeg')));
+    expect(status).toBe(200);
+    expect(text).toContain('JPEG picture of 64 x 48');
+  }
+});
+
+test.each([
+  ['a PNG of 100 bytes with a header of 179 megapixels', replaced(png(1, 1), pngHead(13_378, 13_377))],
+  ['a GIF whose frame is larger than its screen', gifFrame(gif(10, 10), 5_001, 5_000)],
+  ['a PNG whose second header counts', replaced(png(1, 1), Buffer.concat([pngHead(1, 1), pngHead(5_001, 5_000)]))],
+])('N7: %s is too large by its true size, on every route, and makes no job', async (_what, bytes) => {
+  for (const route of WITH_MESSAGES) {
+    const { status, text, jobs } = await ask(route, imageUrl(dataUri(bytes)));
+    expect([status, jobs]).toEqual([refusedOn(route.shape, 'image_too_large').status, 0]);
+    expect(text).toMatch(/13378 by 13377, 178957506 pixels|5001 by 5000, 25005000 pixels/);
+    expect(text).toContain('at most 25000000');
+  }
+});
+
+/** with `head` in place of its header */
+function replaced(bytes: Buffer, head: Buffer): Buffer {
+  return Buffer.concat([bytes.subarray(0, 8), head, bytes.subarray(33)]);
+}
+function gifFrame(bytes: Buffer, width: number, height: number): Buffer {
+  bytes.writeUInt16LE(width, 30);
+  bytes.writeUInt16LE(height, 32);
+  return bytes;
+}
 
 test.each<readonly [string, object, string]>([
   ["in the model author's form", { type: 'image', image: `data:image;base64,${base64}` }, '.type'],

@@ -4,6 +4,7 @@ import type { EnginePath, Kind } from '#contract/job';
 import type { Catalog, ModelCard } from '#contract/model-card';
 import { compileRules, type CardPolicy, type CardRules } from './admission/card-rules.ts';
 import { costOf } from './admission/cost.ts';
+import { guardSpecialTokens } from './admission/special-tokens.ts';
 import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './images/resolver.ts';
 import type { PictureBytes } from './intake/picture-bytes.ts';
@@ -46,10 +47,12 @@ export function createPrepare(deps: PrepareDeps): Prepare {
   const rules = new Map<ModelCard, CardRules>(
     deps.catalog.cards.map((card) => [card, compileRules(card, deps.policy)]),
   );
-  return async (request, pictures, caller, signal) => {
-    const card = findCard(deps, request.model, caller);
+  const guards = new Map(deps.catalog.cards.map((card) => [card, guardSpecialTokens(card)]));
+  return async (asked, pictures, caller, signal) => {
+    const card = findCard(deps, asked.model, caller);
     const rule = rules.get(card) ?? compileRules(card, deps.policy);
-    const { kind, maxTokens } = rule.checkBeforeImages(request);
+    const { kind, maxTokens } = rule.checkBeforeImages(asked);
+    const request = guards.get(card)?.(asked) ?? asked;
     const resolved =
       kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
     const sizes = rule.checkWithImages(resolved.request, resolved.images);

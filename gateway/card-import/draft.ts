@@ -85,6 +85,9 @@ export function draftCard(facts: SpecFacts): Draft {
         ofFamily,
         family?.longestToken ?? UNKNOWN_LONGEST_TOKEN,
       ),
+      ...(family?.special === undefined
+        ? {}
+        : { special: note('tokens.special', 'guessed', ofFamily, family.special) }),
       ...(kwargs === undefined ? {} : { image: { formula: 'phi3_v' as const, ...kwargs } }),
     },
     hardware: {

@@ -1,3 +1,6 @@
+import type { z } from 'zod';
+import type { ModelCard } from '#contract/model-card';
+
 /** What is known of a model's architecture and of no spec file, as these hold no engine arguments. */
 export interface Family {
   /** hub name of the weights */
@@ -7,8 +10,20 @@ export interface Family {
   readonly vocabulary: number;
   /** UTF-16 units of the vocabulary's longest piece */
   readonly longestToken: number;
+  /** source: the tokenizers' files on the hub, and the processor of the pictures, which knows `<|image_1|>` */
+  readonly special: z.input<typeof ModelCard>['tokens']['special'];
   readonly images?: { readonly perConversation: number; readonly numCrops: number; readonly why: string };
 }
+
+const PHI_3 = {
+  texts: ['<unk>', '<s>', '</s>', '<|{name}|>'],
+  ids: [
+    [0, 2],
+    [32_000, 32_063],
+  ],
+  begin: 1,
+} satisfies Family['special'];
+const PHI_4 = { texts: ['<|{name}|>'], ids: [[100_256, 100_351]], begin: 100_257 } satisfies Family['special'];
 
 /** By the catalog's name, in small letters. */
 const FAMILIES: readonly (readonly [RegExp, Family])[] = [
@@ -19,6 +34,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
       trustRemoteCode: true,
       vocabulary: 32_064,
       longestToken: 17,
+      special: PHI_3,
       images: { perConversation: 1, numCrops: 16, why: "the catalog's card: one image per conversation" },
     },
   ],
@@ -29,6 +45,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
       trustRemoteCode: true,
       vocabulary: 32_064,
       longestToken: 17,
+      special: PHI_3,
       images: {
         perConversation: 8,
         numCrops: 4,
@@ -36,7 +53,10 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
       },
     },
   ],
-  [/^phi-4$/, { weights: 'microsoft/phi-4', trustRemoteCode: false, vocabulary: 100_352, longestToken: 128 }],
+  [
+    /^phi-4$/,
+    { weights: 'microsoft/phi-4', trustRemoteCode: false, vocabulary: 100_352, longestToken: 128, special: PHI_4 },
+  ],
 ];
 
 /** @returns undefined for a model of which nothing is known but its spec file */

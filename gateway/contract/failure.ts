@@ -12,6 +12,8 @@ export const FAILURES = {
   task_not_supported: { status: 400, retryable: false, log: 'debug' },
   too_many_images: { status: 400, retryable: false, log: 'debug' },
   batch_not_supported: { status: 400, retryable: false, log: 'debug' },
+  /** The card refuses special tokens in texts, or their ids came. */
+  special_token: { status: 400, retryable: false, log: 'debug' },
   max_tokens_exceeded: { status: 400, retryable: false, log: 'debug' },
   context_length_exceeded: { status: 400, retryable: false, log: 'debug' },
   invalid_image: { status: 400, retryable: false, log: 'debug' },

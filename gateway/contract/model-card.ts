@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { USUAL_SPECIAL_TOKENS } from './special-tokens.ts';
 
 const tokens = z.number().int().positive();
+const id = z.number().int().nonnegative();
 
 /** One served model: what it may be asked, where it may run, how its engine is started. One YAML file each. */
 export const ModelCard = z.strictObject({
@@ -16,6 +18,11 @@ export const ModelCard = z.strictObject({
     input: z.array(z.enum(['text', 'image'])).min(1),
     output: z.array(z.literal('text')).min(1),
   }),
+  /**
+   * special tokens of the model in what callers write: read as ordinary letters, refused, or left to be what they are,
+   * so that a text can write the system's turn
+   */
+  special_tokens: z.enum(['neutralise', 'refuse', 'pass']).default('neutralise'),
   limits: z.strictObject({
     /** images in a whole conversation, earlier turns included */
     images_per_conversation: z.number().int().nonnegative(),
@@ -35,6 +42,20 @@ export const ModelCard = z.strictObject({
     vocabulary: tokens.optional(),
     /** characters of the vocabulary's longest piece: characters / this = a lower bound of a prompt's tokens */
     longest_token_characters: z.number().int().positive(),
+    /** what the tokenizer and the picture's processor take for more than letters; a card that says nothing has the usual ones */
+    special: z
+      .strictObject({
+        /** as they are written; `{name}` stands for any name */
+        texts: z
+          .array(z.string().min(2))
+          .min(1)
+          .default([...USUAL_SPECIAL_TOKENS]),
+        /** first and last id of each row of them */
+        ids: z.array(z.tuple([id, id])).default([]),
+        /** the one with which a prompt may begin */
+        begin: id.optional(),
+      })
+      .prefault({}),
     /** how an image's size becomes tokens; absent for a text model */
     image: z
       .discriminatedUnion('formula', [

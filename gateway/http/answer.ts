@@ -2,6 +2,7 @@ import type { Response } from 'express';
 import type { AnswerForm, ChatRequest, StreamIdentity, Usage } from '#contract/chat';
 import { toFailure } from '#contract/failure';
 import type { EnginePath } from '#contract/job';
+import { specialTokenPattern } from '#contract/special-tokens';
 import type { Clock } from '#runtime/clock';
 import type { Ask, Question } from '../ask.ts';
 import type { ByteBudget } from '../byte-budget.ts';
@@ -41,6 +42,8 @@ interface Ready {
   readonly choices: number;
   readonly messagesParam: string;
   readonly form: AnswerForm | undefined;
+  /** of the model */
+  readonly specialTokens: RegExp;
   /** why a cut stream of it could never go on elsewhere */
   readonly never: string | undefined;
 }
@@ -87,6 +90,7 @@ export function createAnswer(deps: AnswerDeps): Answer {
         choices: request.choices * (request.prompts?.length ?? 1),
         messagesParam: request.messagesParam,
         form: request.answerForm,
+        specialTokens: specialTokenPattern(card.tokens.special.texts),
         never: neverGoesOn(path, request),
       };
     },
@@ -134,6 +138,7 @@ async function answerStream(deps: AnswerDeps, res: Response, ready: Ready): Prom
       context.fields['continuation'] = outcome;
       deps.metrics.continuations.inc({ outcome });
     },
+    specialTokens: ready.specialTokens,
     countTokens: countTokensFor(ready.question, deps.ask, context.signal),
     keepAliveMs,
     ...emptyEvents(context, ready.question),

@@ -44,6 +44,8 @@ export interface StreamReplyOptions {
   /** how a stream whose engine was lost went on: `continued`, `closed`, or the reason why not */
   readonly onContinuation: (outcome: string) => void;
   readonly countTokens: CountTokens;
+  /** what the model's engine reads as control tokens */
+  readonly specialTokens: RegExp;
   /** in place of comments */
   readonly emptyEvents?: EmptyEvents;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
@@ -135,7 +137,7 @@ export class StreamReply implements Reply {
   }
 
   async #plan(original: Buffer): Promise<Resume> {
-    const { sent, model, countTokens } = this.#options;
+    const { sent, model, countTokens, specialTokens } = this.#options;
     if (this.#events.isFinished) return this.#close(DONE);
     if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
     const bytes = sent.read();
@@ -148,7 +150,7 @@ export class StreamReply implements Reply {
     }
     const delivered = readDelivered(bytes);
     if (delivered === undefined) return { kind: 'impossible', reason: 'unreadable' };
-    const plan = await planContinuation(original, delivered, countTokens);
+    const plan = await planContinuation(original, delivered, countTokens, specialTokens);
     switch (plan.kind) {
       case 'refused':
         return { kind: 'impossible', reason: plan.reason };

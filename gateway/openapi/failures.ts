@@ -33,6 +33,7 @@ export const STAGES = {
     'model_not_found',
     'too_many_images',
     'batch_not_supported',
+    'special_token',
     'max_tokens_exceeded',
     'context_length_exceeded',
     'invalid_image',

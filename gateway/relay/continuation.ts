@@ -19,9 +19,6 @@ const REFUSED_FIELDS: readonly (readonly [reason: string, fields: readonly strin
     ['prompt_logprobs', 'echo', 'return_token_ids', 'use_beam_search', 'include_stop_str_in_output', 'stream_interval'],
   ],
 ];
-/** Texts that an engine reads as real control tokens. */
-const CONTROL_TOKEN = /<\|[^|\s]*\|>|<\/?s>/;
-
 const Body = z.looseObject({
   model: z.string(),
   messages: z.array(z.looseObject({ role: z.string(), content: z.unknown() })),
@@ -112,16 +109,17 @@ export type CountTokens = (body: Buffer) => Promise<number | undefined>;
  * The engine's request for the rest, less the tokens that are there. These an engine counts, as one event of a busy one
  * holds several; where it does not, events are counted.
  * @param original the engine's request of the first life
+ * @param specialTokens what the model's engine reads as control tokens, which the prefix must not hold
  */
 export async function planContinuation(
   original: Buffer,
   delivered: Delivered,
   countTokens: CountTokens,
+  specialTokens: RegExp,
 ): Promise<Continuation> {
   if (delivered.other) return { kind: 'refused', reason: 'not_text' };
   // The decoder of an engine that ends inside a character would answer with the prompt.
   const prefix = delivered.text.replace(/\uFFFD+$/, '');
-  if (CONTROL_TOKEN.test(prefix)) return { kind: 'refused', reason: 'control_tokens' };
   if (prefix.trim() === '') return { kind: 'again' };
   const body = Body.parse(JSON.parse(original.toString('utf8')));
   const { messages } = body;
@@ -131,6 +129,8 @@ export async function planContinuation(
     body.continue_final_message === true && last?.role === 'assistant' && typeof last.content === 'string'
       ? last.content
       : undefined;
+  // Also one whose two halves are the caller's and the model's.
+  if (((begun ?? '') + prefix).search(specialTokens) !== -1) return { kind: 'refused', reason: 'control_tokens' };
   const tokens = (await countDelivered(body.model, begun, prefix, countTokens)) ?? delivered.events;
   const left = body.max_tokens - tokens;
   if (left <= 0) return { kind: 'close' };

@@ -29,6 +29,7 @@ async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Prom
       sent: new SentBytes(new ByteBudget(1_000_000), 100_000),
       onContinuation: () => {},
       countTokens: () => Promise.resolve(undefined),
+      specialTokens: /<\|/gu,
       keepAliveMs: 60_000,
       slowClientBytes: 1_000_000,
       clock: () => performance.now(),

@@ -12,7 +12,7 @@ const MODEL = 'Phi-3-vision-128k-instruct';
 /** What the gateway makes of a request, as far as scripts look at it. */
 const EngineRequest = z.object({
   messages: z.array(z.object({ content: z.string() })).optional(),
-  prompt: z.string().optional(),
+  prompt: z.union([z.string(), z.array(z.unknown())]).optional(),
   stream: z.boolean().optional(),
   stream_options: z.object({ include_usage: z.boolean() }).optional(),
 });
@@ -50,7 +50,7 @@ export async function startScriptedStack(
   });
   const engine = await startFakeEngine((res, body) => {
     const { messages, prompt, stream, stream_options: extras } = EngineRequest.parse(body);
-    const text = messages?.at(-1)?.content ?? prompt ?? '';
+    const text = messages?.at(-1)?.content ?? (typeof prompt === 'string' ? prompt : '');
     // A client that left took the connection with it; what is still written is for nobody.
     res.on('error', () => {});
     void scripted.script(res, { text, isStream: stream ?? false, asksUsage: extras?.include_usage ?? false });

@@ -75,7 +75,9 @@ function limited(limitBytes: number, tooLarge: Failure): Transform {
  * told by its lower half. Browsers and aiohttp take both.
  */
 async function inflate(body: Readable): Promise<Transform> {
-  await once(body, 'readable');
+  // It may have broken off before anybody listened.
+  if (body.errored !== null) throw body.errored;
+  await Promise.race([once(body, 'readable'), once(body, 'end')]);
   const head: unknown = body.read();
   if (!Buffer.isBuffer(head)) return createInflate();
   body.unshift(head);

@@ -1,12 +1,12 @@
-import type { IncomingMessage } from 'node:http';
 import { Failure, isFailure } from '#contract/failure';
 import { createAddressGuard } from './address-guard.ts';
 import { contentCodings, undoCodings } from './content-coding.ts';
 import { FetchPlaces } from './fetch-places.ts';
 import { createNameLookup } from './name-lookup.ts';
 import type { NameLookupOptions } from './name-lookup.ts';
+import { Pace } from './paced-connection.ts';
 import { MOST_REDIRECTS, reachPicture } from './picture-host.ts';
-import type { Progress } from './picture-host.ts';
+import type { Network, PictureAnswer, Progress } from './picture-host.ts';
 import { readPictureUrl } from './picture-url.ts';
 
 export interface FetchOptions {
@@ -46,7 +46,11 @@ const CODE = /^[A-Z][A-Z0-9_]{1,60}$/;
 /** @throws Error for an entry of `allow` that is no range */
 export function createImageFetch(options: FetchOptions): FetchImage {
   const { timeoutMs, fetchesPerKey = Infinity, fetchesPerReplica = Infinity } = options;
-  const network = { guard: createAddressGuard(options.allow), lookup: createNameLookup(options.names) };
+  const network: Network = {
+    guard: createAddressGuard(options.allow),
+    lookup: createNameLookup(options.names),
+    pace: new Pace(),
+  };
   const places = new FetchPlaces({ perKey: fetchesPerKey, perReplica: fetchesPerReplica });
   return async (text, wanted) => {
     const { param, keyId, signal } = wanted;
@@ -62,7 +66,7 @@ export function createImageFetch(options: FetchOptions): FetchImage {
       );
     });
     const progress: Progress = { redirects: 0, stage: 'name' };
-    let answer: IncomingMessage | undefined;
+    let answer: PictureAnswer | undefined;
     try {
       answer = await reachPicture(url, network, progress, either);
       return await readPicture(answer, options.limitBytes, wanted);
@@ -70,22 +74,26 @@ export function createImageFetch(options: FetchOptions): FetchImage {
       signal.throwIfAborted();
       if (answer === undefined) throw unreachable(url, param, timeoutMs, detailOf(cause, progress, clock));
       if (isFailure(cause)) throw cause;
-      throw broken(param, clock.aborted ? timeoutMs : undefined, codeOf(cause));
+      throw broken(param, clock.aborted ? timeoutMs : undefined, codeOf(answer.brokenBy() ?? cause));
     } finally {
-      answer?.destroy();
+      answer?.close();
       leave();
     }
   };
 }
 
 /** The body of an answer of success. @throws Failure, or an error of the connection or of a coding */
-async function readPicture(answer: IncomingMessage, limitBytes: number, { param, take }: Wanted): Promise<Buffer> {
+async function readPicture(
+  { headers, body }: PictureAnswer,
+  limitBytes: number,
+  { param, take }: Wanted,
+): Promise<Buffer> {
   const tooLarge = new Failure('image_too_large', `${param} is larger than ${String(limitBytes)} bytes`, {
     param,
     allowed: limitBytes,
   });
-  const codings = contentCodings(answer.headers['content-encoding'], param);
-  const announced = Number(answer.headers['content-length'] ?? 0);
+  const codings = contentCodings(headers['content-encoding'], param);
+  const announced = Number(headers['content-length'] ?? 0);
   if (announced > limitBytes) throw tooLarge;
   let taken = 0;
   const takeUpTo = (bytes: number): void => {
@@ -102,8 +110,8 @@ async function readPicture(answer: IncomingMessage, limitBytes: number, { param,
   if (codings.length === 0) takeUpTo(announced);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const body: AsyncIterable<Buffer> = await undoCodings(answer, codings, limitBytes, tooLarge);
-  for await (const chunk of body) {
+  const undone: AsyncIterable<Buffer> = await undoCodings(body, codings, limitBytes, tooLarge);
+  for await (const chunk of undone) {
     bytes += chunk.length;
     takeUpTo(bytes);
     chunks.push(chunk);
@@ -135,6 +143,11 @@ function broken(param: string, lateMs: number | undefined, code: string): Failur
   if (lateMs !== undefined)
     return new Failure('image_fetch_failed', `${param} did not arrive whole within ${String(lateMs)} ms`, { param });
   const cause = { code };
+  if (code === 'TOO_MUCH_OVERHEAD')
+    return new Failure('image_fetch_failed', `${param} comes in pieces too small, or with too much beside it`, {
+      param,
+      cause,
+    });
   // Of zlib, and of node.js about brotli.
   if (/^(Z_|ERR_)/.test(code))
     return new Failure('invalid_image', `${param} is damaged or cut short: its content coding cannot be undone`, {

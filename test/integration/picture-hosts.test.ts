@@ -1,5 +1,6 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
+import { eventually } from '../support/eventually.ts';
 import { fetching, PARAM } from '../support/fetching.ts';
 import { png } from '../support/pictures.ts';
 import { startRawHost } from '../support/raw-host.ts';
@@ -252,12 +253,71 @@ test.each<readonly [string, Buffer]>([
     'by broken chunks',
     answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', Buffer.from('5\r\nabcdeXXXX\r\nzz\r\n')),
   ],
+  ['in the middle of a chunk size', answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', Buffer.from('5'))],
 ])('a picture that is cut short %s is told as that', async (_how, bytes) => {
   await using host = await startRawHost((socket) => socket.end(bytes));
   await expect(get(host.at('/'))).rejects.toMatchObject({
     code: 'image_fetch_failed',
     message: expect.stringMatching(/is cut short/),
   });
+});
+
+test.each(['deflate', 'gzip', 'br', 'deflate, gzip'])(
+  'D2: an empty body, or broken framing, of %s comes to an end',
+  async (coding) => {
+    const head = `HTTP/1.1 200 OK\r\ncontent-encoding: ${coding}\r\n`;
+    for (const bytes of [
+      answer(`${head}content-length: 0\r\n`, Buffer.alloc(0)),
+      answer(head, Buffer.alloc(0)),
+      answer(`${head}transfer-encoding: chunked\r\n`, Buffer.from('0\r\n\r\n')),
+      answer(`${head}transfer-encoding: chunked\r\n`, Buffer.from('zz\r\n')),
+      answer(`${head}transfer-encoding: chunked\r\n`, Buffer.from('5\r\nabcdeXX')),
+    ]) {
+      await using host = await startRawHost((socket) => socket.end(bytes));
+      const [ended] = await Promise.allSettled([get(host.at('/'))]);
+      if (ended.status === 'rejected') expect(ended.reason).toMatchObject({ status: 400 });
+      else expect(ended.value).toHaveLength(0);
+    }
+  },
+);
+
+test('N1: a body of many tiny chunks is read while the framing is in proportion, and then given up', async () => {
+  const large = png(1_000, 1_000);
+  const pieces = (body: Buffer, size: number): Buffer => {
+    const parts: Buffer[] = [];
+    for (let at = 0; at < body.length; at += size) {
+      const piece = body.subarray(at, at + size);
+      parts.push(Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n'));
+    }
+    return Buffer.concat([...parts, Buffer.from('0\r\n\r\n')]);
+  };
+  const roomy = fetching({ limitBytes: 1_000_000 });
+  await using host = await startRawHost((socket, path) => {
+    const body = path === '/noise' ? Buffer.alloc(200_000, 1) : large;
+    const [size, text] = path === '/small' ? [16, body] : [1, body];
+    socket.end(answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', pieces(text, size)));
+  });
+  expect((await roomy(host.at('/small'))).equals(large)).toBe(true);
+  expect((await roomy(host.at('/tiny'))).equals(large)).toBe(true);
+  await expect(roomy(host.at('/noise'))).rejects.toMatchObject({
+    code: 'image_fetch_failed',
+    message: expect.stringMatching(/pieces too small/),
+  });
+});
+
+test('a picture that ends with its connection is not taken for whole when it is ended here', async () => {
+  await using host = await startRawHost((socket) => void socket.write(answer('HTTP/1.1 200 OK\r\n')));
+  const hasty = fetching({ timeoutMs: 200 });
+  await expect(hasty(host.at('/stays'))).rejects.toMatchObject({
+    code: 'image_fetch_failed',
+    message: expect.stringContaining('did not arrive whole within 200 ms'),
+  });
+  const caller = new AbortController();
+  const gone = new Error('gone');
+  const fetched = get(host.at('/stays'), { signal: caller.signal }).catch((reason: unknown) => reason);
+  await eventually('it is under way', () => host.asked.length === 2);
+  caller.abort(gone);
+  expect(await fetched).toBe(gone);
 });
 
 test('memory is asked for before bytes are kept: what is announced, then what comes', async () => {

@@ -22,7 +22,7 @@ const CUT_SHORT: ReadonlySet<string> = new Set(['abort', 'error', 'in_progress',
 /** Why a response may be shorter than the model would have made it. */
 const SHORTENED: ReadonlySet<string> = new Set(['max_output_tokens', 'content_filter']);
 
-const Choice = z.object({ index: z.int().nonnegative(), finish_reason: z.unknown() });
+const Choice = z.object({ index: z.int().nonnegative(), finish_reason: z.unknown().optional() });
 const Choices = z.object({ choices: z.array(z.unknown()) });
 /** What a choice of a whole answer has, by the route. */
 const PIECES = {

@@ -56,6 +56,12 @@ serve(
         const { model, output_text: text } = await client.responses.create(body);
         return { model, text };
       }
+      case 'responseStream': {
+        let text = '';
+        const stream = await client.responses.create({ ...body, stream: true });
+        for await (const { type, delta } of stream) text += type === 'response.output_text.delta' ? delta : '';
+        return { text };
+      }
       default:
         throw new Error(`this SDK has no ${command.call}`);
     }

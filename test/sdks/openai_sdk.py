@@ -49,6 +49,9 @@ def perform(command):
     if call == "response":
         answer = client.responses.create(**body)
         return {"model": answer.model, "text": answer.output_text}
+    if call == "responseStream":
+        stream = client.responses.create(**body, stream=True)
+        return {"text": "".join(event.delta for event in stream if event.type == "response.output_text.delta")}
     raise NotImplementedError(call)
 
 

@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline';
  * One call that a driver is asked to make: a line of JSON on standard input.
  * @typedef {object} Command
  * @property {number} id
- * @property {string} call what to do: chat, stream, leave, completion, completionStream, models, model, info, response
+ * @property {string} call what to do: chat, stream, leave, completion, completionStream, models, model, info,
+ *   response, responseStream
  * @property {string} surface which class and base URL
  * @property {string} url of the gateway
  * @property {string} key

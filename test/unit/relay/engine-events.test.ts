@@ -135,6 +135,14 @@ test('A1: finished without [DONE] is not whole, but nothing else is missing', ()
   expect(run(false, token('a'), last('b')).events).toMatchObject({ done: false, isFinished: true, failure: undefined });
 });
 
+test('A1: an engine may leave finish_reason out while a choice goes on', () => {
+  const shorter = token('a').replace(',"finish_reason":null', '');
+  expect(run(false, shorter, last('b'), DONE)).toMatchObject({
+    events: { done: true },
+    passed: shorter + last('b') + DONE,
+  });
+});
+
 test('A1: two choices, finished in any order and in one event', () => {
   const both =
     'data: {"id":"c","choices":[{"index":1,"finish_reason":"stop"},{"index":0,"finish_reason":"length"}]}\n\n';

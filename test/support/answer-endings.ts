@@ -1,0 +1,210 @@
+import type { ServerResponse } from 'node:http';
+
+/** What the engine answers, in its pieces; any other text that a client takes for whole is a truncated or doubled one. */
+export const PIECES = [' one', ' two', ' three', ' four'] as const;
+export const FULL = PIECES.join('');
+
+/** How a route of the engine spells answers. */
+export interface Voice {
+  /** a stream's event with a piece of a choice */
+  readonly piece: (text: string, finish?: unknown, index?: number) => string;
+  /** a whole answer: one text, or one and its end, for each choice */
+  readonly whole: (...choices: readonly (readonly [text: string, finish?: unknown])[]) => string;
+}
+const HEAD = { id: 'x-scripted', created: 1_795_422_691, model: 'Phi-3-vision-128k-instruct' };
+const data = (members: object): string => `data: ${JSON.stringify(members)}\n\n`;
+const USAGE = { prompt_tokens: 7, total_tokens: 11, completion_tokens: 4 };
+const DONE = 'data: [DONE]\n\n';
+const ERROR = data({ error: { message: 'it broke', type: 'x', param: null, code: 500 } });
+const DYING = data({ error: { message: 'EngineCore encountered an issue.', type: 'x', param: null, code: 500 } });
+
+const choiceVoice = (object: string, ofPiece: (text: string) => object, ofWhole: (text: string) => object): Voice => ({
+  piece: (text, finish = null, index = 0) =>
+    data({ ...HEAD, object, choices: [{ index, ...ofPiece(text), logprobs: null, finish_reason: finish }] }),
+  whole: (...choices) =>
+    JSON.stringify({
+      ...HEAD,
+      object,
+      choices: choices.map(([text, finish], index) => ({
+        index,
+        ...ofWhole(text),
+        logprobs: null,
+        finish_reason: finish,
+      })),
+      usage: USAGE,
+    }),
+});
+export const CHAT = choiceVoice(
+  'chat.completion.chunk',
+  (content) => ({ delta: { content } }),
+  (content) => ({ message: { role: 'assistant', content } }),
+);
+export const TEXT = choiceVoice(
+  'text_completion',
+  (text) => ({ text }),
+  (text) => ({ text }),
+);
+
+/** What an engine sends, and how its connection ends then: in order, by a reset, or short of what it announced. */
+export interface Ending {
+  readonly bytes: readonly (string | Buffer)[];
+  readonly closes?: 'reset' | 'short';
+  readonly type?: string;
+}
+export interface EndingRow {
+  /** the whole answer is in it; else the attempt was lost, or the engine says that the request failed */
+  readonly is: 'whole' | 'lost' | 'failed';
+  readonly of: (voice: Voice, pieces: readonly string[]) => Ending;
+}
+
+export function play(res: ServerResponse, { bytes, closes, type = 'text/event-stream; charset=utf-8' }: Ending): void {
+  const length = bytes.reduce((sum, one) => sum + Buffer.byteLength(one), 0);
+  res.writeHead(200, { 'content-type': type, ...(closes === 'short' ? { 'content-length': length + 10 } : {}) });
+  for (const one of bytes) res.write(one);
+  if (closes === undefined) res.end();
+  else res.write('', () => setTimeout(() => res.socket?.resetAndDestroy(), 20));
+}
+
+/** The whole stream of an engine that is well, from some piece on. */
+export function wholeStream(voice: Voice, pieces: readonly string[]): Ending {
+  return { bytes: [...whole(voice, pieces), DONE] };
+}
+function whole({ piece }: Voice, pieces: readonly string[]): string[] {
+  return pieces.map((text, n) => piece(text, n === pieces.length - 1 ? 'stop' : null));
+}
+const usage = (): string => data({ ...HEAD, object: 'chat.completion.chunk', choices: [], usage: USAGE });
+const half = ({ piece }: Voice, pieces: readonly string[]): string[] => pieces.slice(0, 2).map((text) => piece(text));
+const lost = (of: (voice: Voice, begun: readonly string[]) => Ending): EndingRow => ({
+  is: 'lost',
+  of: (voice, pieces) => of(voice, half(voice, pieces)),
+});
+const isWhole = (of: (events: readonly string[], voice: Voice) => Ending): EndingRow => ({
+  is: 'whole',
+  of: (voice, pieces) => of(whole(voice, pieces), voice),
+});
+const spelled = (change: (text: string) => string): EndingRow =>
+  isWhole((events) => ({ bytes: [change([...events, DONE].join(''))] }));
+const BAD_UTF8 = Buffer.from([0xc3, 0x28]);
+const splice = (text: string, bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(text.slice(0, 60)), bytes, Buffer.from(text.slice(60))]);
+
+/** Ends of streams; half of the text is there where an attempt is lost. */
+export const STREAM_ENDINGS: Readonly<Record<string, EndingRow>> = {
+  'as it should': isWhole((events) => ({ bytes: [...events, DONE] })),
+  'with usage': isWhole((events) => ({ bytes: [...events, usage(), DONE] })),
+  '[DONE] without finish_reason': lost((_, begun) => ({ bytes: [...begun, DONE] })),
+  '[DONE] alone': lost(() => ({ bytes: [DONE] })),
+  '[DONE] behind the role': lost(({ piece }) => ({ bytes: [piece(''), DONE] })),
+  '[DONE] behind usage without finish_reason': lost((_, begun) => ({ bytes: [...begun, usage(), DONE] })),
+  'finish_reason without [DONE]': isWhole((events) => ({ bytes: events })),
+  'finish_reason, then a reset': isWhole((events) => ({ bytes: events, closes: 'reset' })),
+  '[DONE] twice': isWhole((events) => ({ bytes: [...events, DONE, DONE] })),
+  'text behind [DONE]': isWhole((events, { piece }) => ({ bytes: [...events, DONE, piece(' five'), DONE] })),
+  'an error behind [DONE]': isWhole((events) => ({ bytes: [...events, DONE, ERROR] })),
+  'a reset behind [DONE]': isWhole((events) => ({ bytes: [...events, DONE], closes: 'reset' })),
+  'text behind finish_reason': {
+    is: 'whole',
+    of: ({ piece }, pieces) => ({
+      bytes: [...pieces.slice(0, -1).map((text) => piece(text, 'stop')), piece(pieces.at(-1) ?? ''), DONE],
+    }),
+  },
+  'finish_reason abort': lost(({ piece }, begun) => ({ bytes: [...begun, piece('', 'abort'), DONE] })),
+  'finish_reason error': lost(({ piece }, begun) => ({ bytes: [...begun, piece('', 'error'), DONE] })),
+  'finish_reason of no known kind': lost(({ piece }, begun) => ({ bytes: [...begun, piece('', 'tired'), DONE] })),
+  'finish_reason that is a number': lost(({ piece }, begun) => ({ bytes: [...begun, piece('', 1), DONE] })),
+  'half an event': lost(({ piece }, begun) => ({ bytes: [...begun, piece(' three').slice(0, 90)] })),
+  'half of [DONE]': isWhole((events) => ({ bytes: [...events, 'data: [DO'] })),
+  'a reset inside an event': lost(({ piece }, begun) => ({
+    bytes: [...begun, piece(' three').slice(0, 90)],
+    closes: 'reset',
+  })),
+  'a reset between events': lost((_, begun) => ({ bytes: begun, closes: 'reset' })),
+  'less than was announced': lost((_, begun) => ({ bytes: begun, closes: 'short' })),
+  nothing: lost(() => ({ bytes: [] })),
+  'a comment': lost(() => ({ bytes: [': hi\n\n'] })),
+  'an error event': { is: 'failed', of: (voice, pieces) => ({ bytes: [...half(voice, pieces), ERROR, DONE] }) },
+  'an error event by its name': {
+    is: 'failed',
+    of: (voice, pieces) => ({
+      bytes: [...half(voice, pieces), 'event: error\ndata: {"message":"it broke"}\n\n', DONE],
+    }),
+  },
+  'an error event of a dying engine': lost((_, begun) => ({ bytes: [...begun, DYING, DONE] })),
+  'an event without an end': lost((_, begun) => ({ bytes: [...begun, `data: {"id":"${'x'.repeat(5 * 2 ** 20)}`] })),
+  'a malformed event': lost(({ piece }, begun) => ({
+    bytes: [...begun, 'data: {"id":"x","choices":[{\n\n', piece('', 'stop'), DONE],
+  })),
+  'an event that is no JSON': lost(({ piece }, begun) => ({
+    bytes: [...begun, 'data: sorry\n\n', piece('', 'stop'), DONE],
+  })),
+  NaN: lost(({ piece }, begun) => ({
+    bytes: [...begun, piece(' three').replace('"logprobs":null', '"logprobs":NaN'), piece('', 'stop'), DONE],
+  })),
+  'bytes that are no UTF-8': lost(({ piece }, begun) => ({
+    bytes: [...begun, splice(piece(' three'), BAD_UTF8), piece('', 'stop'), DONE],
+  })),
+  'a whole answer in place of a stream': lost((voice) => ({
+    bytes: [voice.whole([FULL, 'stop'])],
+    type: 'application/json',
+  })),
+  'a page': lost(() => ({ bytes: ['<html>busy</html>'], type: 'text/html' })),
+  'lines end in CR': spelled((text) => text.replaceAll('\n', '\r')),
+  'lines end in CRLF, with id and retry lines': spelled((text) =>
+    text.replaceAll('data:', 'id: 1\nretry: 9\nevent: message\ndata:').replaceAll('\n', '\r\n'),
+  ),
+  'a byte order mark, comments, no spaces': spelled((text) => `\uFEFF: hi\n${text.replaceAll('data: ', ':\ndata:')}`),
+};
+
+const json = (text: string | Buffer, closes?: Ending['closes']): Ending => ({
+  bytes: [text],
+  type: 'application/json',
+  ...(closes === undefined ? {} : { closes }),
+});
+const lostWhole = (of: (voice: Voice) => Ending): EndingRow => ({ is: 'lost', of });
+/** Ends of answers that are not streamed. */
+export const WHOLE_ENDINGS: Readonly<Record<string, EndingRow>> = {
+  'as it should': { is: 'whole', of: ({ whole }) => json(whole([FULL, 'stop'])) },
+  'as long as was allowed': { is: 'whole', of: ({ whole }) => json(whole([FULL, 'length'])) },
+  'finish_reason null': lostWhole(({ whole }) => json(whole([' one', null]))),
+  'no finish_reason': lostWhole(({ whole }) => json(whole([' one']))),
+  'finish_reason abort': lostWhole(({ whole }) => json(whole([' one', 'abort']))),
+  'finish_reason error': lostWhole(({ whole }) => json(whole([' one', 'error']))),
+  'finish_reason of no known kind': lostWhole(({ whole }) => json(whole([' one', 'tired']))),
+  'no choice': lostWhole(({ whole }) => json(whole())),
+  'no choices': lostWhole(() => json('{}')),
+  'no text': lostWhole(() => json(JSON.stringify({ ...HEAD, choices: [{ index: 0, finish_reason: 'stop' }] }))),
+  half: lostWhole(({ whole }) => json(whole([FULL, 'stop']).slice(0, -20))),
+  nothing: lostWhole(() => json('')),
+  NaN: lostWhole(({ whole }) => json(whole([FULL, 'stop']).replace('"logprobs":null', '"logprobs":NaN'))),
+  'bytes that are no UTF-8': lostWhole(({ whole }) => json(splice(whole([FULL, 'stop']), BAD_UTF8))),
+  'a stream': lostWhole((voice) => wholeStream(voice, PIECES)),
+  'an error with status 200': lostWhole(() => json('{"error":{"message":"it broke"}}')),
+  'a page': lostWhole(() => json('<html>busy</html>')),
+  'a reset': lostWhole(({ whole }) => json(whole([FULL, 'stop']).slice(0, -20), 'reset')),
+  'less than was announced': lostWhole(({ whole }) => json(whole([FULL, 'stop']), 'short')),
+};
+
+/** Ends of an answer that has two choices. */
+export const TWO_CHOICES: {
+  readonly stream: Readonly<Record<string, EndingRow>>;
+  readonly whole: Readonly<Record<string, EndingRow>>;
+} = {
+  stream: {
+    'both finished': {
+      is: 'whole',
+      of: ({ piece }) => ({
+        bytes: [piece(FULL), piece(FULL, null, 1), piece('', 'stop', 1), piece('', 'length'), DONE],
+      }),
+    },
+    'the second unfinished': lost(({ piece }) => ({ bytes: [piece(FULL, null, 1), piece(FULL, 'stop'), DONE] })),
+    'the second absent': lost(({ piece }) => ({ bytes: [piece(FULL, 'stop'), DONE] })),
+    'the second aborted': lost(({ piece }) => ({ bytes: [piece(FULL, 'stop'), piece('', 'abort', 1), DONE] })),
+    'the first twice': lost(({ piece }) => ({ bytes: [piece(FULL, 'stop'), piece('', 'stop'), DONE] })),
+  },
+  whole: {
+    'both finished': { is: 'whole', of: ({ whole }) => json(whole([FULL, 'stop'], [FULL, 'length'])) },
+    'the second unfinished': lostWhole(({ whole }) => json(whole([FULL, 'stop'], [' one', null]))),
+    'the second absent': lostWhole(({ whole }) => json(whole([FULL, 'stop']))),
+    'the second aborted': lostWhole(({ whole }) => json(whole([FULL, 'stop'], [' one', 'abort']))),
+  },
+};

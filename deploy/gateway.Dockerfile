@@ -15,8 +15,8 @@ FROM ${NODE_IMAGE}
 LABEL org.opencontainers.image.title="penstock gateway" \
       org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production
-# Where a file of keys is mounted, or made by `penstock keys`.
-RUN install -d -o 10001 -g 10001 /etc/penstock/keys
+# Where a file of keys is mounted, or made by `penstock keys`; and passwords of Redis.
+RUN install -d -o 10001 -g 10001 /etc/penstock/keys /etc/penstock/redis
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY deploy/local deploy/local

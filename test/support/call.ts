@@ -18,6 +18,8 @@ export type WayToLeave = (typeof WAYS_TO_LEAVE)[number];
 export interface Call {
   /** resolves, never rejects */
   readonly ended: Promise<Outcome>;
+  /** the first piece of the body came, or it ended without any */
+  readonly begun: Promise<void>;
   /** Leaves: by closing, by sending FIN alone, or by RST. @returns the instant (`performance.now()`) */
   leave(how: WayToLeave): number;
 }
@@ -36,6 +38,10 @@ export function call(url: string, body: unknown, headers: Readonly<Record<string
     agent: false,
     headers: { 'content-type': 'application/json', ...headers },
   });
+  let begin = (): void => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   const ended = new Promise<Outcome>((resolve) => {
     const end = (): void => {
       const text = pieces.map((piece) => piece.text).join('');
@@ -45,7 +51,10 @@ export function call(url: string, body: unknown, headers: Readonly<Record<string
       seen.status = res.statusCode ?? 0;
       seen.headers = res.headers;
       res.setEncoding('utf8');
-      res.on('data', (text: string) => pieces.push({ atMs: performance.now() - startedAt, text }));
+      res.on('data', (text: string) => {
+        pieces.push({ atMs: performance.now() - startedAt, text });
+        begin();
+      });
       res.on('error', () => {});
       res.on('close', () => {
         seen.isWhole = res.complete;
@@ -54,9 +63,11 @@ export function call(url: string, body: unknown, headers: Readonly<Record<string
     });
     sent.on('error', end);
   });
+  void ended.then(begin);
   sent.end(JSON.stringify(body));
   return {
     ended,
+    begun,
     leave: (how) => {
       const { socket } = sent;
       const at = performance.now();

@@ -1,0 +1,173 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { z } from 'zod';
+import { call, type Outcome } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { noisePng } from '../support/pictures.ts';
+import {
+  cleanEnv,
+  freePorts,
+  PENSTOCK,
+  runStart,
+  temporaryFolder,
+  type StartProcess,
+} from '../support/start-process.ts';
+
+/** In every prompt. */
+const CANARY = 'zanzibarcanary';
+const picture = noisePng(40, 40);
+/** Words of prompts, parts of pictures in each form in which they travel, and what only answers hold. */
+const TRACES: readonly (readonly [what: string, bytes: Buffer])[] = [
+  ['a prompt', Buffer.from(CANARY)],
+  ['a picture', picture.subarray(400, 440)],
+  ['a picture in base64', Buffer.from(picture.toString('base64').slice(600, 640))],
+  ['an answer', Buffer.from('chat.completion')],
+  ['the end of an answer', Buffer.from('data: [DONE]')],
+];
+/** of every request; a body outlives it by a minute where its gateway died */
+const DEADLINE_MS = 30_000;
+const BODY_GRACE_MS = 60_000;
+const Engines = z.object({ engines: z.array(z.object({ pid: z.number().nullable(), state: z.string() })) });
+const Replica = z.object({ replica: z.string() });
+const text = [{ role: 'user', content: `Say much of the ${CANARY}.` }];
+const image = [
+  {
+    role: 'user',
+    content: [
+      { type: 'image_url', image_url: { url: `data:image/png;base64,${picture.toString('base64')}` } },
+      { type: 'text', text: `What does the ${CANARY} show?` },
+    ],
+  },
+];
+
+const folder = temporaryFolder();
+const dataDir = join(folder.path, 'data');
+let run: StartProcess;
+let port: number;
+beforeAll(async () => {
+  port = await freePorts(3);
+  const args = ['up', '--port', String(port), '--data-dir', dataDir, '--engine', 'simulator'];
+  const env = {
+    GATEWAY_LOG_LEVEL: 'debug',
+    WORKER_LOG_LEVEL: 'debug',
+    PENSTOCK_SIM_ITL_MS: '20',
+    GATEWAY_REQUEST_TIMEOUT_MS: String(DEADLINE_MS),
+  };
+  run = runStart([process.execPath, PENSTOCK, ...args], dataDir, cleanEnv(env));
+  await run.says(/^ready /m, 60_000);
+}, 90_000);
+afterAll(async () => {
+  await run[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const ask = (body: object, headers: Record<string, string> = {}) =>
+  call(`http://127.0.0.1:${String(port)}/v1/chat/completions`, body, headers);
+async function whole(body: object, headers?: Record<string, string>): Promise<Outcome> {
+  const outcome = await ask(body, headers).ended;
+  expect(outcome.status).toBe(200);
+  return outcome;
+}
+const pidOf = (name: string): number => run.noted().find((one) => one.name === name)?.pid ?? 0;
+const engines = async () =>
+  Engines.parse(await (await fetch(`http://127.0.0.1:${String(port + 2)}/status`)).json()).engines;
+async function answersAgain(): Promise<void> {
+  await eventually(
+    'requests are answered again',
+    async () => (await ask({ messages: text, max_tokens: 2 }).ended).status === 200,
+    60_000,
+  );
+}
+
+/** Which traces stand in the files of the data folder. */
+function onDisk(): string[] {
+  const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return files.flatMap((entry) => {
+    const path = join(entry.parentPath, entry.name);
+    const bytes = readFileSync(path);
+    return TRACES.filter(([, trace]) => bytes.includes(trace)).map(([what]) => `${what} in ${entry.name}`);
+  });
+}
+
+/**
+ * Which traces the two Redis hold, in whichever key, and in what they keep of commands.
+ * @param dead a replica that was killed: its bodies are left to lapse
+ */
+async function inRedis(dead = ''): Promise<string[]> {
+  const found: string[] = [];
+  for (const { name, url } of run.noted()) {
+    if (url === undefined) continue;
+    const redis = new Redis(url);
+    const held: [string, Buffer][] = [['slowlog', Buffer.from(JSON.stringify(await redis.slowlog('GET', 128)))]];
+    for (const key of await redis.keys('*')) {
+      const type = await redis.type(key);
+      if (type === 'none') continue;
+      if (dead !== '' && key.includes(`:body:${dead}-`) && (await redis.pttl(key)) <= DEADLINE_MS + BODY_GRACE_MS)
+        continue;
+      // DUMP packs what it can, so that texts are read as they are; a stream's has what was trimmed, if its node stays.
+      if (type === 'string') held.push([key, (await redis.getBuffer(key)) ?? Buffer.alloc(0)]);
+      else if (type === 'hash') held.push([key, Buffer.from(JSON.stringify(await redis.hgetall(key)))]);
+      held.push([key, (await redis.dumpBuffer(key)) ?? Buffer.alloc(0)]);
+    }
+    redis.disconnect();
+    for (const [key, bytes] of held)
+      for (const [what, trace] of TRACES) if (bytes.includes(trace)) found.push(`${what} in ${key} of ${name}`);
+  }
+  return [...new Set(found)];
+}
+
+test('N12: prompts, pictures and answers are in no file and, once their requests are over, in no Redis, whatever died meanwhile', async () => {
+  for (const messages of [text, image])
+    for (const stream of [false, true]) await whole({ messages, max_tokens: 30, stream });
+
+  // a client that leaves while it is answered
+  const left = ask({ messages: image, max_tokens: 2_000, ignore_eos: true, stream: true });
+  await left.begun;
+  left.leave('close');
+  await left.ended;
+
+  // an engine that dies under two requests
+  const before = await engines();
+  const killed = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
+  await Promise.all(killed.map(({ begun }) => begun));
+  process.kill(before[0]?.pid ?? 0, 'SIGKILL');
+  await Promise.all(killed.map(({ ended }) => ended));
+  await answersAgain();
+
+  // a gateway that dies under two requests, and whose stream and bodies nobody takes away
+  const cut = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
+  await Promise.all(cut.map(({ begun }) => begun));
+  const gateway = pidOf('gateway');
+  const { replica } = Replica.parse(await (await fetch(`http://127.0.0.1:${String(port + 1)}/status`)).json());
+  process.kill(gateway, 'SIGKILL');
+  await Promise.all(cut.map(({ ended }) => ended));
+  await eventually('another gateway', () => ![0, gateway].includes(pidOf('gateway')));
+  await answersAgain();
+
+  // a second Redis that dies under two requests
+  const lost = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
+  await Promise.all(lost.map(({ begun }) => begun));
+  const replies = pidOf('reply-redis');
+  process.kill(replies, 'SIGKILL');
+  await Promise.all(lost.map(({ ended }) => ended));
+  await answersAgain();
+
+  expect(onDisk()).toEqual([]);
+  // The stream of the dead gateway lapses 15 s after its last refresh.
+  await eventually('nothing is left', async () => (await inRedis(replica)).length === 0, 40_000).catch(() => {});
+  expect(await inRedis(replica)).toEqual([]);
+
+  await whole({ messages: text, max_tokens: 30 }, { 'idempotency-key': 'asked for' });
+  // The one thing that is kept, where it was asked for: in memory, for as long as it can be asked for again.
+  const others = async () => (await inRedis(replica)).filter((found) => !/once-answer:\S+ of reply-redis$/.test(found));
+  await eventually('only it is left', async () => (await others()).length === 0).catch(() => {});
+  expect(await others()).toEqual([]);
+  expect(await inRedis(replica)).toContainEqual(expect.stringMatching(/^an answer in penstock:once-answer:/));
+
+  expect(onDisk()).toEqual([]);
+  process.kill(run.pid, 'SIGTERM');
+  await run.ended;
+  expect(onDisk()).toEqual([]);
+}, 240_000);

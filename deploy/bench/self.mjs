@@ -12,12 +12,13 @@ import { parseArgs } from 'node:util';
 import { freePort } from '#runtime/free-port';
 import { Pool } from 'undici';
 
-const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--streams N] [--tokens N]
+const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--streams N] [--tokens N] [--one-redis]
 
   --requests N      non-streamed requests to measure (default 4000)
   --concurrency N   of them at a time (default 128)
   --streams N       concurrent streams (default 200)
   --tokens N        tokens a stream, one every 20 ms (default 200)
+  --one-redis       bodies and replies in the queue's Redis, and not in a second one without a file
   --help            this text`;
 
 const { values } = parseArgs({
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     concurrency: { type: 'string', default: '128' },
     streams: { type: 'string', default: '200' },
     tokens: { type: 'string', default: '200' },
+    'one-redis': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -120,7 +122,7 @@ if (process.platform !== 'linux') {
 }
 
 /**
- * Starts Redis, gateway and launcher with one simulator engine, runs `work`, ends all of it. @template T
+ * Starts both Redis, gateway and launcher with one simulator engine, runs `work`, ends all of it. @template T
  * @param {Record<string, string>} engine settings of the simulator
  * @param {(pool: Pool, pids: Map<string, number>) => Promise<T>} work
  */
@@ -144,12 +146,26 @@ const withStack = async (engine, work) => {
       await freePort(),
     ];
     const url = `redis://127.0.0.1:${redisPort}`;
-    const redisArgs = ['--port', String(redisPort), '--bind', '127.0.0.1', '--dir', folder, '--save', ''];
-    const redis = start('redis-server', [...redisArgs, '--appendonly', 'yes', '--appendfsync', 'everysec'], {}, false);
-    const gatewayEnv = { GATEWAY_REDIS_URL: url, GATEWAY_PORT: String(port), GATEWAY_INTERNAL_PORT: String(internal) };
+    const redisArgs = ['--bind', '127.0.0.1', '--dir', folder, '--save', ''];
+    const file = ['--appendonly', 'yes', '--appendfsync', 'everysec'];
+    const redis = start('redis-server', [...redisArgs, '--port', String(redisPort), ...file], {}, false);
+    const replyPort = await freePort();
+    const replyRedis = values['one-redis']
+      ? undefined
+      : start('redis-server', [...redisArgs, '--port', String(replyPort), '--appendonly', 'no'], {}, false);
+    /** @param {'GATEWAY' | 'WORKER'} who @returns {Record<string, string>} */
+    const second = (who) =>
+      replyRedis === undefined ? {} : { [`${who}_REPLY_REDIS_URL`]: `redis://127.0.0.1:${replyPort}` };
+    const gatewayEnv = {
+      GATEWAY_REDIS_URL: url,
+      ...second('GATEWAY'),
+      GATEWAY_PORT: String(port),
+      GATEWAY_INTERNAL_PORT: String(internal),
+    };
     const gateway = start(process.execPath, ['dist/gateway/main.js'], gatewayEnv, true);
     const workerEnv = {
       WORKER_REDIS_URL: url,
+      ...second('WORKER'),
       WORKER_INTERNAL_PORT: String(launcher),
       WORKER_ENGINE: 'simulator',
       WORKER_ENGINES: '1',
@@ -166,6 +182,7 @@ const withStack = async (engine, work) => {
       ['launcher', supervisor],
       ['redis', redis],
     ]);
+    if (replyRedis !== undefined) pids.set('reply-redis', replyRedis);
     const pool = new Pool(`http://127.0.0.1:${port}`, { connections: Math.max(concurrency, streams) });
     await plain(pool, 500, concurrency);
     const result = await work(pool, pids);

@@ -16,6 +16,10 @@ const REPEATS = 2;
 /** Lives that end together do not come back together. */
 const REPEAT_SPREAD_MS = 200;
 
+/** An engine that said that its answer is whole may keep its connection, client and place so long, in milliseconds. */
+const CLOSE_MS = 1_000;
+const STILL_OPEN = new Failure('worker_lost', 'the model process did not close its answer');
+
 /** One checked request, ready for an engine. */
 export interface Question {
   readonly model: string;
@@ -108,6 +112,8 @@ class Life {
   #waitingSince: number;
   /** the epoch whose job was once found finished without a claim */
   #finishedSeen = 0;
+  /** runs once the client has the end mark */
+  #closing: NodeJS.Timeout | undefined;
   #settle: (failure?: Failure) => void = () => {};
 
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
@@ -141,6 +147,8 @@ class Life {
       onData: (chunk) => {
         const broken = this.#reply.data(chunk);
         if (broken !== undefined) relay.fail(requestId, broken);
+        else if (this.#reply.isWhole === true)
+          this.#closing ??= setTimeout(() => relay.fail(requestId, STILL_OPEN), CLOSE_MS);
       },
       onOver: (failure) => this.#over(failure),
     });
@@ -151,6 +159,7 @@ class Life {
     } finally {
       clearInterval(holding);
       clearInterval(reconciling);
+      clearTimeout(this.#closing);
       this.#signal.removeEventListener('abort', hangUp);
       relay.close(requestId);
       candidate.body.letGo();

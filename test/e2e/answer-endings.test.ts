@@ -114,6 +114,8 @@ const Refusal = z.object({ error: z.object({ code: z.enum(['worker_lost', 'engin
 
 /** Reads as a client that believes what it is told. */
 function judge(outcome: Outcome, choices = 1): Verdict {
+  // Far below the silence at which an engine is given up.
+  if (outcome.tookMs > 20_000) return `TRUNCATED: after ${String(outcome.tookMs)} ms`;
   if (outcome.status !== 200) {
     const isTold = Refusal.safeParse(JSON.parse(outcome.body)).success;
     return isTold ? 'error' : `TRUNCATED: ${String(outcome.status)} ${outcome.body}`;

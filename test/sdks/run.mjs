@@ -33,7 +33,8 @@ function check() {
   try {
     const python = values.node ? {} : { PENSTOCK_SDKS_PYTHON: pythonWithSdks(join(root, '.cache/sdks')) };
     printVersions();
-    const test = [join(root, 'deploy/local/test.mjs'), 'test/e2e/sdks.test.ts'];
+    const files = ['test/e2e/sdks.test.ts', 'test/e2e/answer-endings.test.ts'];
+    const test = [join(root, 'deploy/local/test.mjs'), ...files];
     const env = { ...process.env, ...python, PENSTOCK_SDKS_FILE: file };
     /** @type {import('node:child_process').StdioOptions} */
     const stdio = ['ignore', 'pipe', 'inherit'];

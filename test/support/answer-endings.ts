@@ -45,10 +45,10 @@ export const TEXT = choiceVoice(
   (text) => ({ text }),
 );
 
-/** What an engine sends, and how its connection ends then: in order, by a reset, or short of what it announced. */
+/** What an engine sends, and how its connection ends then: in order, by a reset, short of what it announced, or never. */
 export interface Ending {
   readonly bytes: readonly (string | Buffer)[];
-  readonly closes?: 'reset' | 'short';
+  readonly closes?: 'reset' | 'short' | 'never';
   readonly type?: string;
 }
 export interface EndingRow {
@@ -62,7 +62,7 @@ export function play(res: ServerResponse, { bytes, closes, type = 'text/event-st
   res.writeHead(200, { 'content-type': type, ...(closes === 'short' ? { 'content-length': length + 10 } : {}) });
   for (const one of bytes) res.write(one);
   if (closes === undefined) res.end();
-  else res.write('', () => setTimeout(() => res.socket?.resetAndDestroy(), 20));
+  else if (closes !== 'never') res.write('', () => setTimeout(() => res.socket?.resetAndDestroy(), 20));
 }
 
 /** The whole stream of an engine that is well, from some piece on. */
@@ -102,6 +102,7 @@ export const STREAM_ENDINGS: Readonly<Record<string, EndingRow>> = {
   'text behind [DONE]': isWhole((events, { piece }) => ({ bytes: [...events, DONE, piece(' five'), DONE] })),
   'an error behind [DONE]': isWhole((events) => ({ bytes: [...events, DONE, ERROR] })),
   'a reset behind [DONE]': isWhole((events) => ({ bytes: [...events, DONE], closes: 'reset' })),
+  'a connection that stays open behind [DONE]': isWhole((events) => ({ bytes: [...events, DONE], closes: 'never' })),
   'text behind finish_reason': {
     is: 'whole',
     of: ({ piece }, pieces) => ({

@@ -83,6 +83,7 @@ export const RESPONSE_STREAMS: Readonly<Record<string, ResponseEnding>> = {
   },
   'an error behind the end': whole(...ALL, COMPLETED, 'event: error\ndata: {"type":"error","message":"it broke"}\n\n'),
   'the end twice': whole(...ALL, COMPLETED, COMPLETED),
+  'a connection that stays open behind the end': { is: 'whole', of: { bytes: [...ALL, COMPLETED], closes: 'never' } },
   'a reset behind the end': { is: 'whole', of: { bytes: [...ALL, COMPLETED], closes: 'reset' } },
   'lines end in CR, no names': whole(
     [...ALL, COMPLETED]

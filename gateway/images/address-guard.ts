@@ -21,7 +21,7 @@ const GLOBAL_IPV6 = ipaddr.parseCIDR('2000::/3');
  * Refuses everything but the web's ports of public unicast addresses: private, loopback, link-local with the clouds' metadata
  * services, shared, multicast, reserved, and the IPv6 forms that carry an IPv4 address inside.
  * @param allow host names, addresses and ranges (CIDR) that may be used all the same, on any port
- * @throws Error for a range that is none
+ * @throws Error for an entry that is none of these
  */
 export function createAddressGuard(allow: readonly string[]): AddressGuard {
   const hosts = new Set<string>();
@@ -32,7 +32,11 @@ export function createAddressGuard(allow: readonly string[]): AddressGuard {
       const address = ipaddr.parse(literal);
       ranges.push([address, address.kind() === 'ipv4' ? 32 : 128]);
     } else if (literal.includes('/')) ranges.push(ipaddr.parseCIDR(literal));
-    else hosts.add(nameOf(domainToASCII(literal)));
+    else {
+      const name = nameOf(domainToASCII(literal));
+      if (name === '') throw new Error(`${entry} is no host name, address or range (CIDR), without a port`);
+      hosts.add(name);
+    }
   }
   const isAllowed = (address: Address): boolean =>
     ranges.some((range) => range[0].kind() === address.kind() && address.match(range));

@@ -1,42 +1,62 @@
 import { once } from 'node:events';
 import { pipeline, Transform, type Readable } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from 'node:zlib';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from 'node:zlib';
 import { Failure } from '#contract/failure';
 
+/** An end that is missing is passed over, as browsers do: whether a picture is whole can be seen of the picture. */
+const LENIENT = { finishFlush: constants.Z_SYNC_FLUSH };
+const LENIENT_BROTLI = { finishFlush: constants.BROTLI_OPERATION_FLUSH };
 const DECODERS: Readonly<Record<string, (body: Readable) => Transform | Promise<Transform>>> = {
-  gzip: () => createGunzip(),
-  'x-gzip': () => createGunzip(),
-  br: () => createBrotliDecompress(),
+  gzip: () => createGunzip(LENIENT),
+  'x-gzip': () => createGunzip(LENIENT),
+  br: () => createBrotliDecompress(LENIENT_BROTLI),
   deflate: inflate,
 };
 const MOST_CODINGS = 3;
+/** Of PNG, JPEG, GIF and WebP. */
+const BEGINNING = /^(\x89PNG|\xff\xd8\xff|GIF8|RIFF)/;
+
+export interface ContentCodings {
+  /** those that can be undone, in the order in which they were applied */
+  readonly known: readonly string[];
+  /** the last applied one beneath them that cannot */
+  readonly unknown?: string;
+}
 
 /**
  * @param header of the answer
- * @returns the codings in the order in which they were applied
- * @throws Failure `invalid_image` for one that is not read here, or too many
+ * @throws Failure `invalid_image` for too many
  */
-export function contentCodings(header: string | undefined, param: string): readonly string[] {
+export function contentCodings(header: string | undefined, param: string): ContentCodings {
   const codings = (header ?? '')
     .split(',')
     .map((coding) => coding.trim().toLowerCase())
     .filter((coding) => coding !== '' && coding !== 'identity');
-  const unknown = codings.find((coding) => !Object.hasOwn(DECODERS, coding));
-  if (unknown !== undefined) {
-    const named = /^[\w.-]{1,32}$/.test(unknown) ? unknown : 'one without a proper name';
+  const at = codings.findLastIndex((coding) => !Object.hasOwn(DECODERS, coding));
+  const known = codings.slice(at + 1);
+  if (known.length > MOST_CODINGS)
     throw new Failure(
       'invalid_image',
-      `${param} leads to a picture with the content coding ${named}, which is not read here; read are gzip, deflate and br`,
+      `${param} leads to a picture with ${String(known.length)} content codings; at most ${String(MOST_CODINGS)} are undone`,
       { param },
     );
-  }
-  if (codings.length > MOST_CODINGS)
-    throw new Failure(
-      'invalid_image',
-      `${param} leads to a picture with ${String(codings.length)} content codings; at most ${String(MOST_CODINGS)} are undone`,
-      { param },
-    );
-  return codings;
+  const unknown = codings[at];
+  return unknown === undefined ? { known } : { known, unknown };
+}
+
+/**
+ * Storage services pass on whatever was once said of a file (`none`, `utf-8`, `aws-chunked`); browsers and aiohttp take such a
+ * body as it is, and so it is taken here if it begins like a picture.
+ * @throws Failure `invalid_image` when the coding seems to be there
+ */
+export function checkUnknownCoding(coding: string, head: Buffer, param: string): void {
+  if (BEGINNING.test(head.toString('latin1', 0, 8))) return;
+  const named = /^[\w.-]{1,32}$/.test(coding) ? coding : 'of no proper name';
+  throw new Failure(
+    'invalid_image',
+    `${param} leads to a picture with the content coding ${named}, which is not read here; read are gzip, deflate and br`,
+    { param },
+  );
 }
 
 /**
@@ -79,7 +99,7 @@ async function inflate(body: Readable): Promise<Transform> {
   if (body.errored !== null) throw body.errored;
   await Promise.race([once(body, 'readable'), once(body, 'end')]);
   const head: unknown = body.read();
-  if (!Buffer.isBuffer(head)) return createInflate();
+  if (!Buffer.isBuffer(head)) return createInflate(LENIENT);
   body.unshift(head);
-  return ((head[0] ?? 0) & 0x0f) === 8 ? createInflate() : createInflateRaw();
+  return ((head[0] ?? 0) & 0x0f) === 8 ? createInflate(LENIENT) : createInflateRaw(LENIENT);
 }

@@ -1,6 +1,6 @@
 import { Failure, isFailure } from '#contract/failure';
 import { createAddressGuard } from './address-guard.ts';
-import { contentCodings, undoCodings } from './content-coding.ts';
+import { checkUnknownCoding, contentCodings, undoCodings } from './content-coding.ts';
 import { FetchPlaces } from './fetch-places.ts';
 import { createNameLookup } from './name-lookup.ts';
 import type { NameLookupOptions } from './name-lookup.ts';
@@ -92,7 +92,7 @@ async function readPicture(
     param,
     allowed: limitBytes,
   });
-  const codings = contentCodings(headers['content-encoding'], param);
+  const { known, unknown } = contentCodings(headers['content-encoding'], param);
   const announced = Number(headers['content-length'] ?? 0);
   if (announced > limitBytes) throw tooLarge;
   let taken = 0;
@@ -107,16 +107,18 @@ async function readPicture(
     taken = bytes;
   };
   // What is packed says nothing of what it will be.
-  if (codings.length === 0) takeUpTo(announced);
+  if (known.length === 0) takeUpTo(announced);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const undone: AsyncIterable<Buffer> = await undoCodings(body, codings, limitBytes, tooLarge);
+  const undone: AsyncIterable<Buffer> = await undoCodings(body, known, limitBytes, tooLarge);
   for await (const chunk of undone) {
     bytes += chunk.length;
     takeUpTo(bytes);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, bytes);
+  const picture = Buffer.concat(chunks, bytes);
+  if (unknown !== undefined) checkUnknownCoding(unknown, picture, param);
+  return picture;
 }
 
 /**
@@ -150,7 +152,7 @@ function broken(param: string, lateMs: number | undefined, code: string): Failur
     });
   // Of zlib, and of node.js about brotli.
   if (/^(Z_|ERR_)/.test(code))
-    return new Failure('invalid_image', `${param} is damaged or cut short: its content coding cannot be undone`, {
+    return new Failure('invalid_image', `${param} is damaged: its content coding cannot be undone`, {
       param,
       cause,
     });

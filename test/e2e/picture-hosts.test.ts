@@ -130,17 +130,20 @@ test('N1: no host holds its connection, or the gateway, longer than the limit', 
   const paths = Object.keys({ ...BEFORE_SUCCESS, ...AFTER_SUCCESS }).filter((path) => /endless|slow|silen/.test(path));
   await Promise.all(paths.map((path) => ask(host.at(path))));
   // A machine that does many things at once may take this much longer.
-  expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 3_000);
+  expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 6_000);
   await eventually('no connection is left', () => host.open.size === 0);
 }, 60_000);
 
 test('N1: 40 host names that are never resolved delay 20 honest fetches by at most a second', async () => {
+  const patienceMs = 6_000;
+  // Its own, whose limit leaves time for all 40 to be under way at once on a busy machine as well.
+  const { url: gateway } = await stack.startGateway({ GATEWAY_IMAGE_TIMEOUT_MS: String(patienceMs) });
   const slowest = async (): Promise<number> => {
     const took = await Promise.all(
       Array.from({ length: 20 }, async (_, n) => {
         const startedAt = performance.now();
         const url = `http://${n % 2 === 0 ? 'well.test' : 'localhost'}:${String(host.port)}/picture.png`;
-        const { status } = await ask(url);
+        const { status } = await postJson(`${gateway}/v1/chat/completions`, body(url));
         expect(status).toBe(200);
         return performance.now() - startedAt;
       }),
@@ -151,17 +154,17 @@ test('N1: 40 host names that are never resolved delay 20 honest fetches by at mo
   const alone = await slowest();
   const before = names.asked.length;
   const mute = Array.from({ length: 40 }, (_, n) =>
-    call(`${stack.url}/v1/chat/completions`, body(`http://mute-${String(n)}.test/a.png`)),
+    call(`${gateway}/v1/chat/completions`, body(`http://mute-${String(n)}.test/a.png`)),
   );
   const muteAsked = (): number =>
     new Set(names.asked.slice(before).filter((question) => question.startsWith('A mute-'))).size;
-  await eventually('all 40 are being resolved', () => muteAsked() === 40, TIMEOUT_MS);
+  await eventually('all 40 are being resolved', () => muteAsked() === 40, patienceMs);
   const beside = await slowest();
   expect(beside - alone).toBeLessThan(1_000);
   for (const { ended } of mute) {
     const { status, tookMs } = await ended;
     expect(status).toBe(400);
-    expect(tookMs).toBeLessThan(TIMEOUT_MS + 3_000);
+    expect(tookMs).toBeLessThan(patienceMs + 6_000);
   }
   process.stdout.write(
     `slowest of 20 fetches: ${alone.toFixed(0)} ms alone, ${beside.toFixed(0)} ms beside 40 mute names\n`,

@@ -60,6 +60,7 @@ test('addresses and ranges that the operator allows may be used, their neighbour
 
 test('a range that is none is told at start', () => {
   expect(() => createAddressGuard(['10.0.0.0/99'])).toThrow();
+  expect(() => createAddressGuard(['pictures.example:9000'])).toThrow('pictures.example:9000');
 });
 
 test.each<readonly [string[], string[], boolean]>([

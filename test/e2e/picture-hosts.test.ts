@@ -8,6 +8,7 @@ import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { startNameServer, type NameServer } from '../support/name-server.ts';
 import { png } from '../support/pictures.ts';
+import { penstock } from '../support/penstock-command.ts';
 import { postJson } from '../support/post.ts';
 import { startRawHost, type RawHost } from '../support/raw-host.ts';
 import { startStack, type Stack } from '../support/stack.ts';
@@ -169,4 +170,32 @@ test('N1: 40 host names that are never resolved delay 20 honest fetches by at mo
   process.stdout.write(
     `slowest of 20 fetches: ${alone.toFixed(0)} ms alone, ${beside.toFixed(0)} ms beside 40 mute names\n`,
   );
+}, 60_000);
+
+test('N1: the limits of keys are their own: one that has all its fetches under way delays no other', async () => {
+  const file = join(folder, 'keys.yaml');
+  const headersOf = async (id: string) => {
+    const { stdout } = await penstock(['keys', 'create', '--file', file, '--id', id]);
+    return { authorization: `Bearer ${stdout.trim()}` };
+  };
+  const [hostile, honest] = [await headersOf('hostile'), await headersOf('honest')];
+  const { url } = await stack.startGateway({
+    GATEWAY_KEYS_FILE: file,
+    GATEWAY_IMAGE_LIMIT_KEY_FETCHES: '3',
+    GATEWAY_IMAGE_TIMEOUT_MS: '20000',
+  });
+  const fetching = (name: string, headers: Record<string, string>) =>
+    call(`${url}/v1/chat/completions`, body(`http://${name}.test:${String(host.port)}/picture.png`), headers);
+  const mutes = new Set<string>();
+  const muteAsked = (): Set<string> => {
+    for (const question of names.asked) if (question.startsWith('A mute-key')) mutes.add(question);
+    return mutes;
+  };
+  const held = Array.from({ length: 6 }, (_, n) => fetching(`mute-key-${String(n)}`, hostile));
+  await eventually('three are under way', () => muteAsked().size === 3);
+  const behind = fetching('well', hostile);
+  expect(await fetching('well', honest).ended).toMatchObject({ status: 200 });
+  expect(muteAsked().size).toBe(3);
+  for (const one of held) one.leave('close');
+  expect(await behind.ended).toMatchObject({ status: 200 });
 }, 60_000);

@@ -3,7 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { AFTER_SUCCESS, BEFORE_SUCCESS, CANARY, hostile, startStrangeTls } from '../support/hostile-hosts.ts';
+import {
+  AFTER_SUCCESS,
+  BEFORE_SUCCESS,
+  CANARY,
+  hostile,
+  startStrangeTls,
+  startTlsHost,
+  type TlsHost,
+} from '../support/hostile-hosts.ts';
 import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { startNameServer, type NameServer } from '../support/name-server.ts';
@@ -21,7 +29,7 @@ const Refused = z.object({ error: z.object({ code: z.string(), message: z.string
 let folder: string;
 let host: RawHost;
 let names: NameServer;
-let strangeTls: Awaited<ReturnType<typeof startStrangeTls>>;
+let strangeTls: TlsHost;
 let stack: Stack;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penstock-hosts-'));
@@ -198,4 +206,20 @@ test('N1: the limits of keys are their own: one that has all its fetches under w
   expect(muteAsked().size).toBe(3);
   for (const one of held) one.leave('close');
   expect(await behind.ended).toMatchObject({ status: 200 });
+}, 60_000);
+
+test('a picture comes over TLS from a host that is who it says it is, by name and by address', async () => {
+  const answer = Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\n\r\n'), PICTURE]);
+  await using tls = await startTlsHost(folder, '/CN=well', 'DNS:well.test,IP:127.0.0.1', answer);
+  const { url } = await stack.startGateway({ NODE_EXTRA_CA_CERTS: tls.certificate });
+  for (const [name, status] of [
+    ['well.test', 200],
+    ['well.test.', 200],
+    ['127.0.0.1', 200],
+    ['localhost', 400],
+  ] as const) {
+    const answered = await postJson(`${url}/v1/chat/completions`, body(`https://${name}:${String(tls.port)}/a.png`));
+    expect([name, answered.status]).toEqual([name, status]);
+  }
+  expect(tls.names.slice(0, 3)).toEqual(['well.test', 'well.test', '']);
 }, 60_000);

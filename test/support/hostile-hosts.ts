@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
@@ -127,18 +128,41 @@ export const hostile: RawScript = (socket, path) =>
   (BEFORE_SUCCESS[path.replace(/\?.*/, '')] ?? AFTER_SUCCESS[path] ?? ((other) => void other.destroy()))(socket, path);
 
 /** A TLS host whose certificate nobody vouches for, with the canary in every name. */
-export async function startStrangeTls(folder: string): Promise<AsyncDisposable & { readonly port: number }> {
-  const [key, cert] = [join(folder, 'strange.key'), join(folder, 'strange.crt')];
-  const names = `/CN=${CANARY}/O=${CANARY}/OU=${CANARY}`;
+export function startStrangeTls(folder: string): Promise<TlsHost> {
+  return startTlsHost(folder, `/CN=${CANARY}/O=${CANARY}/OU=${CANARY}`, `DNS:${CANARY}.example`, CANARY);
+}
+
+export interface TlsHost extends AsyncDisposable {
+  readonly port: number;
+  /** path of the certificate, which vouches for itself */
+  readonly certificate: string;
+  /** names that clients asked for (SNI) */
+  readonly names: string[];
+}
+
+/** @param altName such as `DNS:a.example,IP:127.0.0.1`; @param answer to each connection, whatever it asks */
+export async function startTlsHost(
+  folder: string,
+  subject: string,
+  altName: string,
+  answer: string | Buffer,
+): Promise<TlsHost> {
+  const [key, certificate] = [join(folder, `${randomUUID()}.key`), join(folder, `${randomUUID()}.crt`)];
   const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  const files = ['-keyout', key, '-out', cert, '-subj', names, '-addext', `subjectAltName=DNS:${CANARY}.example`];
+  const files = ['-keyout', key, '-out', certificate, '-subj', subject, '-addext', `subjectAltName=${altName}`];
   execFileSync('openssl', [...request, ...files], { stdio: 'ignore' });
-  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (socket) => socket.end(CANARY));
+  const names: string[] = [];
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (socket) => {
+    names.push(typeof socket.servername === 'string' ? socket.servername : '');
+    socket.on('error', () => undefined).once('data', () => socket.end(answer));
+  });
   server.on('tlsClientError', () => undefined);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     port: portOf(server),
+    certificate,
+    names,
     async [Symbol.asyncDispose]() {
       server.close();
       await once(server, 'close');

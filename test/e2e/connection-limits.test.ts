@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
+import { lasts } from '../support/full-length.ts';
 import { bodyOf, rawConnection, type RawConnection } from '../support/raw-connection.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
@@ -66,4 +67,21 @@ test('N5: when there is no room at all an idle connection goes first, and the ne
   await eventually('the oldest idle one is gone', () => idle[0]?.isClosed());
   expect(idle.at(-1)?.isClosed()).toBe(false);
   leave(idle);
+});
+
+test('B1: the time of a request runs from its first byte', async () => {
+  const begin = `GET /v1/models HTTP/1.1\r\nhost: localhost\r\nx-request-id: slow-head\r\n`;
+  const connection = await rawConnection(stack.url, begin);
+  // Longer than the time after which a connection is looked at.
+  await lasts(2_500);
+  connection.socket.write('\r\n');
+  await eventually('the answer', () => connection.status() === 200);
+  connection.socket.destroy();
+  const line = await eventually('the log line', () =>
+    stack.gateways[0]
+      ?.output()
+      .split('\n')
+      .find((one) => one.includes('"callerRequestId":"slow-head"')),
+  );
+  expect((JSON.parse(line) as { totalMs: number }).totalMs).toBeGreaterThan(1_000);
 });

@@ -12,8 +12,7 @@ const LATE_MS = 6_000;
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({
-    launchers: 0,
-    waitForEngines: false,
+    workerEnv: { PENSTOCK_SIM_ITL_MS: '50' },
     gatewayEnv: { GATEWAY_HEAD_TIMEOUT_MS: String(HEAD_MS), GATEWAY_BODY_TIMEOUT_MS: String(BODY_MS) },
   });
 }, 60_000);
@@ -99,4 +98,13 @@ test('B1: a body that stalls is 408 in the words of each API, with ids and a lin
     );
     expect(JSON.parse(line)).toMatchObject({ status: 408, outcome: 'request_timeout' });
   }
+});
+
+test('N5: half of a second request closes the connection after the answer to the first, which is whole', async () => {
+  const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 80, stream: true });
+  const first = `${HEAD}content-length: ${String(body.length)}\r\n\r\n${body}`;
+  const connection = await rawConnection(stack.url, `${first}GET / HTTP/1.1\r\nhost: loc`);
+  await lifeOf(connection);
+  expect(connection.status()).toBe(200);
+  expect(connection.text()).toContain('data: [DONE]');
 });

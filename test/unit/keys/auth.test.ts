@@ -2,6 +2,8 @@ import { expect, test } from '@jest/globals';
 import { Router, type RequestHandler } from 'express';
 import { loadConfig } from '../../../gateway/config.ts';
 import { authenticate, presentedKeys, requireKeys } from '../../../gateway/http/auth.ts';
+import { parseKeyFile } from '../../../gateway/keys/key-file.ts';
+import { hashOfKey, KeyRing } from '../../../gateway/keys/key-ring.ts';
 
 test.each([
   [{}, []],
@@ -47,4 +49,20 @@ test('a gateway with a route that asks for no key does not start; only the liste
   expect(() => requireKeys(router, [], guard)).toThrow('/ asks for no key');
   router.route('/v1/secret').all(context).get(answer).all(guard);
   expect(() => requireKeys(router, ['/'], guard)).toThrow('/v1/secret asks for no key');
+});
+
+test('N17: slashes without end cost a key with routes no time', () => {
+  const secret = 'secret';
+  const ring = new KeyRing(
+    parseKeyFile(
+      `keys:\n  - id: one\n    primary: ${hashOfKey(secret).toString('hex')}\n    routes: [/v1/chat/completions/]\n`,
+    ),
+  );
+  const caller = ring.find([secret]);
+  const slashes = '/'.repeat(300_000);
+  const startedAt = performance.now();
+  for (const path of [`${slashes}x`, `/v1/chat/completions${slashes}x`, slashes]) caller?.mayCall(path);
+  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  expect(caller?.mayCall(`/v1/chat/completions${slashes}`)).toBe(true);
+  expect(caller?.mayCall(`${slashes}x`)).toBe(false);
 });

@@ -3,7 +3,7 @@
 # Without vLLM, for the simulator, a hundredth of its size:
 #   docker build -f deploy/worker-launcher.Dockerfile --target simulator -t penstock/worker-launcher:0.1.0-simulator .
 ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
-ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.24.0
+ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.33.0
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app

@@ -165,6 +165,8 @@ export class Engines {
     const { config, ledger, dispatchers, onRestart, log } = this.#deps;
     const { card, plan } = serving;
     const address = engineAddress(config.WORKER_STATE_DIR, id, port ?? undefined);
+    /** what its last start did without: another engine may have found out more since */
+    let without: ReadonlySet<string> = new Set();
     return new EngineSupervisor({
       id,
       model: card.name,
@@ -175,13 +177,17 @@ export class Engines {
       stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpus.length === 0),
       probes: PROBES,
       address,
-      command: () => this.#command(address, gpus, serving),
+      command: () => {
+        without = new Set(this.#without);
+        return this.#command(address, gpus, serving);
+      },
       adapt: (lines) => {
-        const flags = dispensable(lines).filter((flag) => !this.#without.has(flag));
-        for (const flag of flags) this.#without.add(flag);
-        if (flags.length > 0)
-          log.warn({ flags, vllm: this.#deps.facts.vllm }, 'this vLLM does not take these: left out');
-        return flags.length > 0;
+        const flags = dispensable(lines);
+        const news = flags.filter((flag) => !this.#without.has(flag));
+        for (const flag of news) this.#without.add(flag);
+        if (news.length > 0)
+          log.warn({ flags: news, vllm: this.#deps.facts.vllm }, 'this vLLM does not take these: left out');
+        return flags.some((flag) => !without.has(flag));
       },
       inFlight: () => {
         const { text, image } = dispatchers.inFlight(id);

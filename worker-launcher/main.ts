@@ -62,6 +62,7 @@ async function launch(): Promise<void> {
   const planFor = (of: ModelCard): EnginePlan => planEngines(config, of, { facts, vllmOnPath, env: process.env });
   const plan = planFor(card);
   if (plan.warnings.length > 0) log.warn({ missing: plan.warnings }, 'this machine does not pass the preflight');
+  if (plan.kind === 'vllm') for (const warning of plan.preflight.warnings) log.warn({ vllm: facts.vllm }, warning);
   log.info({ facts, plan: plan.preflight.placement }, 'planned');
 
   let draining = false;

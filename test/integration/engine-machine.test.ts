@@ -129,6 +129,16 @@ test('two GPUs, two engines; one GPU falls out and only its engine goes, and com
   await ready(launcher, 2);
 });
 
+test('N9: vLLM 0.24 starts, without an argument that it does not know, and the launcher warns of its age', async () => {
+  const old = `[ "$1" = --version ] && echo 0.24.0 && exit
+case "$*" in *--enable-request-id-headers*) echo 'vllm: error: unrecognized arguments: --enable-request-id-headers' >&2; exit 2;; esac
+${VLLM}`;
+  using tools = commands({ vllm: old, 'nvidia-smi': GPUS.join('\n') });
+  await using launcher = await startLauncher(redis.url, { PATH: tools.path, ...TWO_GPUS });
+  await ready(launcher, 2);
+  expect(launcher.log()).toContain('vLLM 0.24.0 is older than 0.33.0');
+});
+
 test('a GPU that is broken from the start: the other engine serves, and the pod is not started over for ever', async () => {
   const broken = `case "$CUDA_VISIBLE_DEVICES" in *00000001*) export PENSTOCK_SIM_FAULTS=fail-start=out-of-memory;; esac`;
   using tools = commands({ vllm: `${broken}\n${VLLM}`, 'nvidia-smi': GPUS.join('\n') });

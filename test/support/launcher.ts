@@ -14,8 +14,9 @@ const FAKE = fileURLToPath(new URL('./fake-vllm.mjs', import.meta.url));
 export interface TestLauncher extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
-  /** what it wrote to standard error so far */
+  /** what it wrote to standard error so far, and its log, which is standard output */
   stderr(): string;
+  log(): string;
   get(path: string): Promise<Response>;
   status(): Promise<LauncherStatus>;
   /** waits until it serves; then every process that it answers for, itself included */
@@ -37,7 +38,7 @@ export async function startLauncher(
   const port = env['WORKER_INTERNAL_PORT'] ?? String(await freePort());
   const child = fork(MAIN, [], {
     execArgv: [],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: {
       PATH: `${folder}:/usr/bin:/bin`,
       WORKER_REDIS_URL: redisUrl,
@@ -49,6 +50,8 @@ export async function startLauncher(
     },
   });
   let stderr = '';
+  let log = '';
+  child.stdout?.on('data', (chunk: Buffer) => (log += String(chunk)));
   child.stderr?.on('data', (chunk: Buffer) => (stderr += String(chunk)));
   // Not `close`, which Node does not emit after a `disconnect` of the parent.
   const read = new Promise((resolve) => child.stderr?.once('end', resolve));
@@ -62,6 +65,7 @@ export async function startLauncher(
     child,
     ended,
     stderr: () => stderr,
+    log: () => log,
     get,
     status,
     pids: async () => {

@@ -22,6 +22,8 @@ export interface TestedEngine {
    * it was written with. The simulator writes no other.
    */
   readonly ordinaryWords: object;
+  /** texts of its tokenizer's special tokens, with their ids; of the simulator, which has none, empty */
+  readonly specialTokens: readonly { readonly id: number; readonly content: string }[];
   /**
    * Redis, one gateway and one launcher with one engine; says how long the start took
    * @param workerEnv further settings of the launcher
@@ -36,11 +38,17 @@ const SLOTS = { WORKER_MAX_IN_FLIGHT_TEXT: '4', WORKER_MAX_IN_FLIGHT_IMAGE: '2' 
 /** A picture in the fewest tiles, two of 17: a CPU without wide vectors needs many seconds for each. */
 const FEW_TILES = '--mm-processor-kwargs {"num_crops":1}';
 
-const Tokenizer = z.object({ model: z.object({ vocab: z.record(z.string(), z.number()) }) });
+const Tokenizer = z.object({
+  model: z.object({ vocab: z.record(z.string(), z.number()) }),
+  added_tokens: z.array(z.object({ id: z.number(), content: z.string(), special: z.boolean() })),
+});
+
+const tokenizerOf = (weights: string): z.infer<typeof Tokenizer> =>
+  Tokenizer.parse(JSON.parse(readFileSync(join(weights, 'tokenizer.json'), 'utf8')));
 
 /** Tokens that are a word with its leading blank. @param weights folder of the model */
 function wholeWords(weights: string): number[] {
-  const { vocab } = Tokenizer.parse(JSON.parse(readFileSync(join(weights, 'tokenizer.json'), 'utf8'))).model;
+  const { vocab } = tokenizerOf(weights).model;
   const words = Object.entries(vocab).filter(([piece]) => /^▁[a-z]{4,8}$/.test(piece));
   return words.slice(0, 1_000).map(([, id]) => id);
 }
@@ -62,6 +70,7 @@ export function testedEngine(): TestedEngine {
     name,
     answerWithinMs,
     startWithinMs,
+    specialTokens: real ? tokenizerOf(weights).added_tokens.filter(({ special }) => special) : [],
     ordinaryWords: real ? { allowed_token_ids: wholeWords(weights) } : {},
     freeze: async (engine, leader) => {
       if (real) process.kill(corePid(leader), 'SIGSTOP');
@@ -73,7 +82,7 @@ export function testedEngine(): TestedEngine {
         readyWithinMs: startWithinMs,
         stopWithinMs: real ? 60_000 : 10_000,
         // A request that lost its engine waits for the next one.
-        gatewayEnv: { GATEWAY_NO_ENGINE_HOLD_MS: String(startWithinMs) },
+        gatewayEnv: { GATEWAY_NO_ENGINE_HOLD_MS: String(startWithinMs), GATEWAY_TOKENIZE: 'true' },
         workerEnv: {
           ...SLOTS,
           ...workerEnv,

@@ -34,6 +34,7 @@ async function main() {
     join(root, 'deploy/local/test.mjs'),
     'test/e2e/engine-suite.test.ts',
     'test/e2e/engine-frozen.test.ts',
+    'test/e2e/engine-special-tokens.test.ts',
     // One vLLM at a time.
     '--runInBand',
     ...process.argv.slice(2),

@@ -5,6 +5,7 @@ import type { MachineFacts } from './facts.ts';
 import { modelShape, type ModelShape } from './model-shape.ts';
 import { placeEngines, type Placement } from './placement.ts';
 import { freeGib } from './read-facts.ts';
+import { olderVllm } from './vllm-version.ts';
 import { checkWeights, hubCache, type WeightsReport } from './weights.ts';
 
 /** What a machine is for a card, and how its engines would be placed. Its JSON is the output of `penstock preflight --json`. */
@@ -13,6 +14,8 @@ export interface Preflight {
   /** every check passes and the plan works */
   readonly passes: boolean;
   readonly checks: readonly Check[];
+  /** what to know of this machine, though nothing is missing; a sentence each */
+  readonly warnings: readonly string[];
   readonly weights: WeightsReport | null;
   readonly shape: ModelShape | null;
   readonly placement: Placement;
@@ -52,6 +55,7 @@ export function preflight(
     model: card.name,
     passes: sound && placement.problems.length === 0,
     checks,
+    warnings: [olderVllm(facts.vllm)].filter((warning) => warning !== undefined),
     weights,
     shape: shape ?? null,
     placement,

@@ -2,7 +2,7 @@ import type { Preflight } from './preflight.ts';
 
 /** A preflight as people read it: the table, the plan with its arithmetic, the verdict. */
 export function renderPreflight(result: Preflight): string {
-  const { checks, weights, placement, shape } = result;
+  const { checks, warnings, weights, placement, shape } = result;
   const rows = checks.map(({ what, wanted, found, passes }) => [
     passes ? 'ok' : 'MISSING',
     what,
@@ -19,6 +19,7 @@ export function renderPreflight(result: Preflight): string {
     `Preflight of ${result.model}`,
     '',
     ...table(rows),
+    ...warnings.map((warning) => `  WARNING ${warning}`),
     '',
     'Plan',
     ...planLines(placement, shape).map((line) => `  ${line}`),

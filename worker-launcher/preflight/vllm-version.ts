@@ -7,6 +7,24 @@ const METADATA_WITHIN_MS = 10_000;
 const COMMAND_WITHIN_MS = 60_000;
 const FROM_METADATA = 'import importlib.metadata as m; print(m.version("vllm"))';
 
+/** The release that the images pin and that the card's flags are written for. */
+const PINNED = '0.33.0';
+
+/**
+ * @param version such as `0.24.0`; null: not known
+ * @returns what to know of an older vLLM than the pinned one, in a sentence; it is started all the same
+ */
+export function olderVllm(version: string | null): string | undefined {
+  if (version === null || !isOlder(version, PINNED)) return undefined;
+  return `vLLM ${version} is older than ${PINNED}, which Penstock's images pin: arguments that it lacks are left out, and requests that ${PINNED} refuses may end its engines; install vllm==${PINNED}`;
+}
+
+function isOlder(version: string, than: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
+  const [pinnedMajor = 0, pinnedMinor = 0, pinnedPatch = 0] = than.split('.').map(Number);
+  return (major - pinnedMajor || minor - pinnedMinor || patch - pinnedPatch) < 0;
+}
+
 /** @returns where the command stands, or undefined when it is not on PATH */
 export function commandOnPath(command: string, path: string | undefined): string | undefined {
   return (path ?? '')

@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { loadConfig } from '../../../worker-launcher/config.ts';
 import { preflightCommand } from '../../../worker-launcher/preflight/command.ts';
 import { readFactsFile } from '../../../worker-launcher/preflight/facts.ts';
 import { missing, preflight, type Preflight } from '../../../worker-launcher/preflight/preflight.ts';
+import { renderPreflight } from '../../../worker-launcher/preflight/report.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 
 const MACHINES = resolve(import.meta.dirname, '../../fixtures/machines');
@@ -137,6 +139,24 @@ test('a driver that is older than this vLLM needs is missing too', () => {
 });
 
 const asked = { json: false, overrideSku: false, modelsDir: 'deploy/models', env: {} };
+
+test('N9: the images pin vLLM 0.33.0; an older one passes, with a warning', () => {
+  const dockerfile = readFileSync('deploy/worker-launcher.Dockerfile', 'utf8');
+  expect(dockerfile).toContain('VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.33.0\n');
+  const config = loadConfig({ WORKER_REDIS_URL: 'redis://localhost' });
+  const facts = readFactsFile(`${MACHINES}/nd96amsr.json`);
+  const of = (vllm: string | null): Preflight =>
+    preflight(config, card, { ...facts, vllm }, { env: {}, elsewhere: true });
+  for (const vllm of ['0.33.0', '0.33.1', '0.40.0', '1.0.0', null]) expect(of(vllm).warnings).toEqual([]);
+  for (const vllm of ['0.24.0', '0.32.0', '0.9.2']) {
+    const old = of(vllm);
+    expect([old.passes, old.warnings]).toEqual([
+      of('0.33.0').passes,
+      [expect.stringContaining(`vLLM ${vllm} is older than 0.33.0`)],
+    ]);
+    expect(renderPreflight(old)).toContain(`WARNING vLLM ${vllm}`);
+  }
+});
 
 test('the command prints table, arithmetic and plan, and its verdict is the exit code', async () => {
   const good = await preflightCommand({ ...asked, facts: `${MACHINES}/nc48ads.json` });

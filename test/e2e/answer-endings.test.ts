@@ -172,7 +172,8 @@ async function misjudged(cases: readonly Case[]): Promise<string[]> {
   const queue = [...cases];
   const work = async (): Promise<void> => {
     for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
-      const verdict = await one.run();
+      // What this client cannot read, no other can.
+      const verdict = await one.run().catch((cause: unknown): Verdict => `TRUNCATED: ${String(cause)}`);
       if (!one.expected.includes(verdict)) wrong.push(`${one.name}: ${verdict.slice(0, 600)}`);
     }
   };

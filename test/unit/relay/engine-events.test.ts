@@ -231,6 +231,61 @@ test('A3: other spellings inside the JSON are read as well', () => {
   expect(run(false, spaced(event('a', 'abort')), DONE).events).toMatchObject(LOST);
 });
 
+/** Always the same numbers. */
+function createRandom(): (below: number) => number {
+  let seed = 1;
+  return (below) => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+}
+
+test('however a stream is cut, the same is passed and the same is said of it', () => {
+  const random = createRandom();
+  const parts = [
+    token('a'),
+    token('ä"b\\'),
+    token('c', 1),
+    last('d'),
+    last('e', 1),
+    event('f', 'abort'),
+    USAGE,
+    DONE,
+    ERROR,
+  ];
+  const all = [
+    ...parts,
+    token('a'),
+    token('a'),
+    token('a'),
+    ROLE,
+    ': hi\n\n',
+    '\n',
+    'event: x\n',
+    'data: x\n\n',
+    'data: {',
+    '\r',
+  ];
+  const seen = new Set<unknown>();
+  for (let n = 0; n < 2_000; n += 1) {
+    const text = Array.from({ length: 1 + random(9) }, () => all[random(all.length)]).join('');
+    const bytes = Buffer.from(text);
+    const verdicts = [bytes.length, 1 + random(300), 1 + random(20), 1].map((size) => {
+      const { events, passed } = runFor(2, false, ...cut(bytes, size));
+      return {
+        passed,
+        done: events.done,
+        usage: events.usage,
+        cause: events.failure?.cause,
+        isFinished: events.isFinished,
+      };
+    });
+    for (const verdict of verdicts) expect([text, verdict]).toEqual([text, verdicts[0]]);
+    seen.add(verdicts[0]?.cause ?? verdicts[0]?.done);
+  }
+  expect(seen.size).toBeGreaterThan(5);
+});
+
 test('a second life is joined, and malformed events of it fail like those of the first', () => {
   const join = (members: Readonly<Record<string, unknown>>) => ({ ...members, id: 'first' });
   const events = new EngineEvents({ passUsage: false, choices: 1, join });

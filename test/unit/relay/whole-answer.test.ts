@@ -86,19 +86,20 @@ interface Recorded {
   readonly choices: number;
   readonly body: string;
 }
-const FOLDER = 'test/fixtures/vllm';
+const FOLDERS = ['test/fixtures/vllm', 'test/fixtures/vllm/v0.33'] as const;
 /** Timelines, files of several answers, and a refusal that is a stream broken off. */
 const OTHERS = /^(fail-|auth-|disconnect|stream-keep-alive|uuid-collision|responses-badschema-stream)/;
 /** Whole answers that a real vLLM gave, by the names of their files. */
 function recorded(isStream: boolean): [name: string, answer: Recorded][] {
-  const names = readdirSync(FOLDER).filter((name) => name.endsWith('.http') && !OTHERS.test(name));
-  return names.flatMap((name): [string, Recorded][] => {
-    const [head = '', ...rest] = readFileSync(`${FOLDER}/${name}`, 'utf8').replaceAll('\r\n', '\n').split('\n\n');
+  const files = FOLDERS.flatMap((folder) => readdirSync(folder).map((name) => ({ name, file: `${folder}/${name}` })));
+  const answers = files.filter(({ name }) => name.endsWith('.http') && !OTHERS.test(name));
+  return answers.flatMap(({ file }): [string, Recorded][] => {
+    const [head = '', ...rest] = readFileSync(file, 'utf8').replaceAll('\r\n', '\n').split('\n\n');
     const path = PATHS.find((one) => head.startsWith(`# POST ${one} `));
     const isEvents = head.includes('\ncontent-type: text/event-stream');
     if (path === undefined || !head.includes('HTTP/1.1 200') || isEvents !== isStream) return [];
     const choices = Number(/"n": ?(\d+)/.exec(head)?.[1] ?? 1);
-    return [[name, { path, choices, body: rest.join('\n\n') }]];
+    return [[file, { path, choices, body: rest.join('\n\n') }]];
   });
 }
 

@@ -40,7 +40,7 @@ const Fields = z.object({
   GATEWAY_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
   /** how long a start waits for Redis to answer */
   GATEWAY_REDIS_WAIT_MS: setting.milliseconds.default(5_000),
-  /** a second Redis for bodies and reply streams, which need no append-only file */
+  /** a second Redis for prompts, pictures and answers, which need no file */
   GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
   /** how to log in there, as above */
   GATEWAY_REPLY_REDIS_USERNAME: z.string().optional(),

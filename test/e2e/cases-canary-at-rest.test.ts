@@ -166,8 +166,11 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   expect(await others()).toEqual([]);
   expect(await inRedis(replica)).toContainEqual(expect.stringMatching(/^an answer in penstock:once-answer:/));
 
-  expect(onDisk()).toEqual([]);
+  // and a stop while requests run
+  const stopped = [text, image].map((messages) => ask({ messages, max_tokens: 2_000, ignore_eos: true, stream: true }));
+  await Promise.all(stopped.map(({ begun }) => begun));
   process.kill(run.pid, 'SIGTERM');
   await run.ended;
+  await Promise.all(stopped.map(({ ended }) => ended));
   expect(onDisk()).toEqual([]);
 }, 240_000);

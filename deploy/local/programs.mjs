@@ -62,7 +62,8 @@ export function planPrograms({ options, plan, redisUrl, replyRedisUrl, modelsDir
         ...(replyRedisUrl === undefined ? {} : { WORKER_REPLY_REDIS_URL: replyRedisUrl }),
         WORKER_MODELS_DIR: modelsDir,
         WORKER_INTERNAL_PORT: String(internal),
-        WORKER_STATE_DIR: join(options.dataDir, numbered('worker', index)),
+        // Sockets need a short path, which that of a data folder deep in the tree is not; launchers may share one.
+        WORKER_STATE_DIR: env['WORKER_STATE_DIR'] || join(options.dataDir, numbered('worker', index)),
         WORKER_DRAIN_TIMEOUT_MS: timeouts.WORKER_DRAIN_TIMEOUT_MS,
         WORKER_ENGINE_STOP_TIMEOUT_MS: timeouts.WORKER_ENGINE_STOP_TIMEOUT_MS,
         ...(options.engine === undefined ? {} : { WORKER_ENGINE: options.engine }),

@@ -142,6 +142,19 @@ test('N12: a Redis for bodies and replies that is there already is used, and no 
     expect(readFileSync(`/proc/${String(pidOf(run, name))}/environ`, 'utf8')).toContain(`${variable}=${redis.url}`);
 });
 
+test('N13: sockets stand in the data folder, or where WORKER_STATE_DIR says, as their path must be short', async () => {
+  using folder = temporaryFolder();
+  for (const [env, expected] of [
+    [{}, join(folder.path, 'data/worker')],
+    [{ WORKER_STATE_DIR: '/tmp/s' }, '/tmp/s'],
+  ] as const) {
+    await using run = await start(folder.path, { env });
+    await run.says(/^ready /m);
+    const environment = readFileSync(`/proc/${String(pidOf(run, 'worker-launcher'))}/environ`, 'utf8').split('\0');
+    expect(environment).toContain(`WORKER_STATE_DIR=${expected}`);
+  }
+});
+
 test('SIGTERM ends everything in order, exits with 0 and leaves no pids.json', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path, { gateways: 2, launchers: 2 });

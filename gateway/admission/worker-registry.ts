@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { keys } from '#contract/keys';
+import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
@@ -63,9 +64,9 @@ export class WorkerRegistry {
     const gone: string[] = [];
     names.forEach((name, index) => {
       const value = values[index] ?? null;
-      const parsed = value === null ? undefined : WorkerReport.safeParse(JSON.parse(value));
+      const report = value === null ? undefined : readJson(WorkerReport, value);
       if (value === null) gone.push(name);
-      if (parsed?.success === true) workers.push(parsed.data);
+      if (report !== undefined) workers.push(report);
     });
     const before = new Set(this.#workers.flatMap((worker) => worker.engines.map(({ model }) => model)));
     const readyBefore = new Set([...before].filter((model) => this.readyEngines(model) > 0));

@@ -1,5 +1,6 @@
 import { Control } from '#contract/control';
 import { keys, useKeyPrefix } from '#contract/keys';
+import { readJson } from '#contract/read-json';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
@@ -82,8 +83,8 @@ const unreport = (): Promise<unknown> =>
 const reporting = setInterval(() => void report().catch(() => {}), WORKER_REPORT_EVERY_MS);
 
 controlRedis.on('message', (_channel, text) => {
-  const message = Control.safeParse(JSON.parse(text));
-  if (message.success) dispatcher.control(message.data);
+  const message = readJson(Control, text);
+  if (message !== undefined) dispatcher.control(message);
 });
 
 let adjusting: Promise<void> = Promise.resolve();

@@ -1,0 +1,33 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { keys } from '#contract/keys';
+import { call } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { startScriptedStack, wholeAnswer, type ScriptedStack } from '../support/scripted-stack.ts';
+
+let scripted: ScriptedStack;
+beforeAll(async () => {
+  scripted = await startScriptedStack();
+  scripted.script = (res) => void res.end(wholeAnswer('hi'));
+}, 60_000);
+afterAll(async () => {
+  await scripted[Symbol.asyncDispose]();
+});
+const UNREADABLE = ['{', '', 'null', '[]', '{"type":"later","requestId":"r","epoch":1}', '{"type":"go"}'];
+
+test('H2: what a dispatcher hears and cannot read, and reports that nobody can read, do no harm to others', async () => {
+  const { stack } = scripted;
+  const { client } = stack.redis;
+  const [worker] = (await stack.status()).workers;
+  const name = worker?.incarnation ?? '';
+  for (const [n, text] of UNREADABLE.entries()) {
+    expect(await client.publish(keys.control(name), text)).toBe(1);
+    await client.set(keys.worker(`unreadable-${String(n)}`), text);
+    await client.zadd(keys.workers(), Date.now(), `unreadable-${String(n)}`);
+  }
+  const answer = await call(`${stack.url}/v1/chat/completions`, { messages: [{ role: 'user', content: 'x' }] }).ended;
+  expect(answer).toMatchObject({ status: 200, body: wholeAnswer('hi') });
+  // Written each second, and gone after five: it is read beside the others, and its dispatcher lives.
+  const before = await client.zscore(keys.workers(), name);
+  await eventually('the dispatcher reports again', async () => (await client.zscore(keys.workers(), name)) !== before);
+  expect((await stack.status()).workers.map(({ incarnation }) => incarnation)).toEqual([name]);
+});

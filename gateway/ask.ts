@@ -7,6 +7,7 @@ import type { Share } from './admission/reservations.ts';
 import type { WorkerRegistry } from './admission/worker-registry.ts';
 import type { HeldBody } from './held-body.ts';
 import type { Relay } from './relay/relay.ts';
+import { Suspect, type Suspects } from './suspects.ts';
 
 const HOLD_CHECK_MS = 250;
 const RECONCILE_MS = 5_000;
@@ -80,6 +81,7 @@ export interface AskDeps {
   readonly holdMs: number;
   readonly onEvicted: () => void;
   readonly onRepeat: () => void;
+  readonly suspects: Suspects;
 }
 export type Ask = (question: Question, reply: Reply, phases: Phases, signal: AbortSignal) => Promise<void>;
 
@@ -100,6 +102,7 @@ export function createAsk(deps: AskDeps): Ask {
 /** One request between admission and its end. */
 class Life {
   readonly #deps: AskDeps;
+  readonly #suspect: Suspect;
   readonly #question: Question;
   readonly #reply: Reply;
   readonly #phases: Phases;
@@ -118,6 +121,7 @@ class Life {
 
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
     this.#deps = deps;
+    this.#suspect = new Suspect(deps.suspects, question);
     this.#question = question;
     this.#reply = reply;
     this.#phases = phases;
@@ -129,6 +133,7 @@ class Life {
     const { admission, relay } = this.#deps;
     const candidate = this.#candidate();
     const { requestId } = candidate.job;
+    this.#deps.suspects.quarantine.check(candidate.body);
     const settled = new Promise<void>((resolve, reject) => {
       this.#settle = (failure) => (failure === undefined ? resolve() : reject(failure));
     });
@@ -143,6 +148,7 @@ class Life {
       idleMs: this.#deps.idleMs,
       deadlineAt: this.#question.deadlineAt,
       onClaimed: () => this.#onClaimed(candidate),
+      onTaken: (engine) => this.#suspect.taken(engine),
       onHead: (head) => this.#reply.head(head),
       onData: (chunk) => {
         const broken = this.#reply.data(chunk);
@@ -156,6 +162,7 @@ class Life {
     this.#follow(admission.enqueue(candidate));
     try {
       await settled;
+      this.#suspect.answered();
     } finally {
       clearInterval(holding);
       clearInterval(reconciling);
@@ -163,6 +170,7 @@ class Life {
       this.#signal.removeEventListener('abort', hangUp);
       relay.close(requestId);
       candidate.body.letGo();
+      this.#suspect.leave();
       // An `add` may still be under way; what it adds after the end must go as well.
       if (this.#claimed) admission.finished(candidate);
       else
@@ -181,17 +189,24 @@ class Life {
     try {
       const failure = said ?? this.#reply.end();
       if (failure === undefined || this.#reply.isWhole === true) this.#settle();
-      else if (!this.#mayRepeat(failure)) this.#settle(failure);
-      else this.#resume(failure).catch(() => this.#settle(failure));
+      else this.#lost(failure).catch(() => this.#settle(failure));
     } catch (cause) {
       // Nobody else would end it.
       this.#settle(toFailure(cause));
     }
   }
 
-  async #resume(failure: Failure): Promise<void> {
+  async #lost(failure: Failure): Promise<void> {
+    const mayRepeat = this.#mayRepeat(failure);
+    if (!mayRepeat && failure.options.engineDied !== true) return this.#settle(failure);
+    const original = this.#question.body.bytes() ?? (await this.#deps.admission.readBody(this.#candidate()));
+    const verdict = await this.#suspect.lost(failure, original);
+    if (verdict === undefined && mayRepeat) await this.#resume(failure, original);
+    else this.#settle(verdict ?? failure);
+  }
+
+  async #resume(failure: Failure, original: Buffer | undefined): Promise<void> {
     const { body } = this.#question;
-    const original = body.bytes() ?? (await this.#deps.admission.readBody(this.#candidate()));
     const resume = original === undefined ? undefined : await this.#reply.resume(original);
     if (original === undefined || resume === undefined || resume.kind === 'impossible' || !this.#mayRepeat(failure))
       this.#settle(failure);

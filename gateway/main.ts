@@ -11,6 +11,7 @@ import { redisTargets } from '#runtime/redis-target';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
 import { Idempotency } from './admission/idempotency.ts';
+import { Quarantine } from './admission/quarantine.ts';
 import { Reservations } from './admission/reservations.ts';
 import { checkPools, workersWanted } from './admission/scale.ts';
 import { sharedSecret } from './admission/shared-secret.ts';
@@ -40,6 +41,7 @@ import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createPrepare } from './prepare.ts';
 import { Relay } from './relay/relay.ts';
+import { Suspects } from './suspects.ts';
 
 const FAREWELL_MS = 1_000;
 
@@ -99,6 +101,7 @@ async function main(): Promise<void> {
       trusted: keys === undefined ? { hosts: config.GATEWAY_HOSTS, origins: config.GATEWAY_CORS_ORIGINS } : undefined,
     });
   const [intake, internalIntake] = [newIntake(), newIntake()];
+  const quarantine = new Quarantine(queueRedis, log);
   const ask = createAsk({
     admission,
     relay,
@@ -109,6 +112,7 @@ async function main(): Promise<void> {
     holdMs: config.GATEWAY_NO_ENGINE_HOLD_MS,
     onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
     onRepeat: () => metrics.repeats.inc(),
+    suspects: new Suspects(quarantine, (key) => metrics.engineDeaths.inc({ key })),
   });
   const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
   const prepare = createPrepare({
@@ -199,6 +203,7 @@ async function main(): Promise<void> {
 
   await relay.start();
   registry.start();
+  quarantine.start();
   await Promise.all(models.map((model) => admission.open(model)));
   const internalServer = await internalIntake.listen(
     internal,
@@ -231,6 +236,7 @@ async function main(): Promise<void> {
         because: 'dispatchers see that nobody reads here any more',
         run: async () => {
           registry.stop();
+          quarantine.stop();
           keys?.close();
           // Redis may be gone as well: what is left there lapses by itself.
           await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));

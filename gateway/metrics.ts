@@ -89,6 +89,12 @@ export function createMetrics(registry: Registry, sources: Sources) {
       help: 'requests that ran again after their engine or worker was lost',
       registers,
     }),
+    engineDeaths: new Counter({
+      name: 'penstock_engine_deaths_total',
+      help: 'requests whose engine died while it worked on them, by the key that sent them',
+      labelNames: ['key'] as const,
+      registers,
+    }),
     continuations: new Counter({
       name: 'penstock_continuations_total',
       help: 'streams whose engine was lost after bytes were sent, by how they went on',

@@ -8,6 +8,13 @@ const SENTENCES = [
   'The server had an error while processing your request',
 ] as const;
 
+const STOPPING: (typeof SENTENCES)[number] = 'cannot schedule new futures after shutdown';
+
+/** Whether it tells of an end that nobody asked for. */
+export function saysEngineDied(message: string): boolean {
+  return saysEngineGone(message) && !message.includes(STOPPING);
+}
+
 /** Whether an engine's error tells of its own end, and not of the request. */
 export function saysEngineGone(message: string): boolean {
   return SENTENCES.some((sentence) => message.includes(sentence));

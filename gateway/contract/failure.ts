@@ -42,6 +42,8 @@ export const FAILURES = {
   client_closed: { status: 499, retryable: false, log: 'info' },
   internal: { status: 500, retryable: false, log: 'error' },
   engine_failed: { status: 502, retryable: true, log: 'warn' },
+  /** Two engines died of it: it is refused for a while. */
+  request_quarantined: { status: 502, retryable: false, log: 'warn' },
   worker_lost: { status: 502, retryable: true, log: 'warn' },
   no_engine: { status: 503, retryable: true, log: 'warn' },
   overloaded: { status: 503, retryable: true, log: 'warn' },
@@ -69,6 +71,8 @@ export interface FailureOptions extends ErrorOptions {
   /** what a limit was asked and allows, in the unit that the message names */
   readonly asked?: number;
   readonly allowed?: number;
+  /** the engine's process ended by itself while it worked on the request */
+  readonly engineDied?: boolean;
   /** name of the model card whose rule refused */
   readonly card?: string;
 }

@@ -74,6 +74,8 @@ export type Head = Readonly<z.infer<typeof Head>>;
 export const AttemptError = z.object({
   reason: z.enum(['expired', 'body_lost', 'worker_lost']).catch('worker_lost'),
   message: z.string(),
+  /** the engine had the request when its connection broke; older dispatchers do not say */
+  died: z.boolean().exactOptional(),
 });
 export type AttemptError = Readonly<z.infer<typeof AttemptError>>;
 

@@ -33,6 +33,10 @@ export const keys = {
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
   /** the secret in the engines' cache salts, where no setting gives one */
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
+  /** how many engines died of a request, by its hash */
+  deaths: (hash: string): string => `${prefix}:deaths:${hash}`,
+  /** sorted set: hashes of requests that are refused, as engines died of them */
+  quarantine: (): string => `${prefix}:quarantine`,
   /** Pub/Sub channel to one dispatcher */
   control: (incarnation: string): string => `${prefix}:control:${incarnation}`,
 } as const;

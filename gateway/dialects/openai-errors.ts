@@ -27,6 +27,7 @@ function errorType(status: number): string {
 /** Failures of requests that an engine may have worked on: a client that repeats them by itself multiplies the work. */
 const AFTER_ACCEPTANCE: ReadonlySet<FailureCode> = new Set([
   'worker_lost',
+  'request_quarantined',
   'engine_failed',
   'engine_silent',
   'deadline_exceeded',

@@ -21,41 +21,53 @@ interface Pieces {
   isBalanced: boolean;
 }
 
-/**
- * Counts in one pass, without building anything.
- * @param hasTexts texts in quotes and comments are no part of the pattern: the text is a grammar
- */
-function countPieces(text: string, hasTexts: boolean): Pieces {
+type Syntax = 'regex' | 'ebnf' | 'lark';
+
+/** Counts in one pass, without building anything. Texts in quotes and comments of a grammar are no part of it. */
+function countPieces(text: string, syntax: Syntax): Pieces {
   const pieces: Pieces = { nesting: 0, quantifiers: 0, repetitions: 0, isBalanced: true };
   let depth = 0;
   /** the last piece: nothing yet in this alternative, a quantifier, or anything else */
   let last: 'none' | 'quantifier' | 'piece' = 'none';
+  /** between the slashes of a regular expression in Lark, or all of it */
+  let isRegex = syntax === 'regex';
+  const open = (): void => {
+    depth += 1;
+    pieces.nesting = Math.max(pieces.nesting, depth);
+    last = 'none';
+  };
   for (let at = 0; at < text.length; at += 1) {
     const char = text.charAt(at);
     if (char === '\\') {
       at += 1;
       last = 'piece';
+    } else if (!isRegex && char === '"') {
+      at = endOf(text, at, '"');
+      last = 'piece';
+    } else if (!isRegex && (char === '#' || text.startsWith('//', at))) {
+      at = endOf(text, at, '\n') - 1;
+    } else if (syntax === 'lark' && (char === '/' || (isRegex && char === '\n'))) {
+      isRegex = char === '/' && !isRegex;
+      last = 'piece';
+    } else if (char === '[' && syntax === 'lark' && !isRegex) {
+      pieces.quantifiers += 1;
+      open();
     } else if (char === '[') {
       at = endOf(text, at, ']');
       pieces.isBalanced &&= at < text.length;
       last = 'piece';
-    } else if (hasTexts && (char === '"' || char === "'")) {
-      at = endOf(text, at, char);
-      last = 'piece';
-    } else if (hasTexts && char === '#') {
-      const end = text.indexOf('\n', at);
-      at = end === -1 ? text.length : end;
     } else if (char === '(') {
-      depth += 1;
-      pieces.nesting = Math.max(pieces.nesting, depth);
       // `(?:` and its kind are no quantifiers.
-      if (!hasTexts && text.charAt(at + 1) === '?') at += 1;
-      last = 'none';
-    } else if (char === '|' || char === ')') {
+      if (isRegex && text.charAt(at + 1) === '?') at += 1;
+      open();
+    } else if (char === ')' || (char === ']' && syntax === 'lark')) {
       if (last === 'none') pieces.quantifiers += 1;
-      if (char === ')') depth -= 1;
+      depth -= 1;
       pieces.isBalanced &&= depth >= 0;
-      last = char === ')' ? 'piece' : 'none';
+      last = 'piece';
+    } else if (char === '|') {
+      if (last === 'none') pieces.quantifiers += 1;
+      last = 'none';
     } else if (char === '?' || char === '*') {
       // Behind another quantifier it only makes that one lazy.
       if (last !== 'quantifier') pieces.quantifiers += 1;
@@ -69,20 +81,25 @@ function countPieces(text: string, hasTexts: boolean): Pieces {
       pieces.repetitions = Math.max(pieces.repetitions, Number(counted[1] ?? 0), Number(counted[2] ?? 0));
       at += counted[0].length - 1;
       last = 'quantifier';
-    } else if (!/\s/.test(char) || !hasTexts) last = char === '+' ? 'quantifier' : 'piece';
+    } else if (isRegex || !/\s/.test(char)) last = char === '+' ? 'quantifier' : 'piece';
   }
   pieces.isBalanced &&= depth === 0;
   return pieces;
 }
 
-/** @returns where the text or set that begins at `from` ends; the length of `text` when it does not */
+/** @returns where the text, set or comment that begins at `from` ends; the length of `text` when it does not */
 function endOf(text: string, from: number, end: string): number {
   for (let at = from + 1; at < text.length; at += 1) {
     const char = text.charAt(at);
-    if (char === '\\') at += 1;
-    else if (char === end) return at;
+    if (char === end || (char === '\n' && end === '"')) return at;
+    if (char === '\\' && end !== '\n') at += 1;
   }
   return text.length;
+}
+
+/** As vLLM tells the two syntaxes of grammars apart. */
+function syntaxOf(grammar: string): Syntax {
+  return grammar.split('\n').some((line) => line.replace(/(?:#|\/\/).*$/, '').includes('::=')) ? 'ebnf' : 'lark';
 }
 
 /** Adds up the quantifiers of all regular expressions that stand in one schema. */
@@ -91,7 +108,7 @@ export class Quantifiers {
   /** @returns what is wrong with one more of them; whether an engine can read it, that one says */
   faultOf(regex: string, at: readonly (string | number)[]): Fault | undefined {
     if (regex.length > LIMITS.regex.most) return { at, limit: LIMITS.regex, seen: regex.length };
-    const pieces = countPieces(regex, false);
+    const pieces = countPieces(regex, 'regex');
     this.#seen += pieces.quantifiers;
     if (!pieces.isBalanced || regex.includes('\0'))
       return { at, problem: 'is not a regular expression: a bracket is open or closed without its other half' };
@@ -105,7 +122,7 @@ export function grammarFault(grammar: string, at: readonly (string | number)[] =
   if (grammar.trim() === '') return { at, problem: 'is an empty grammar' };
   const rules = grammar.match(RULE)?.length ?? 0;
   if (rules > LIMITS.grammarRules.most) return { at, limit: LIMITS.grammarRules, seen: rules };
-  return costOf(countPieces(grammar, true), at);
+  return costOf(countPieces(grammar, syntaxOf(grammar)), at);
 }
 
 function costOf(pieces: Pieces, at: readonly (string | number)[]): Fault | undefined {

@@ -44,6 +44,7 @@ export const STAGES = {
     'queue_full',
     'engine_failed',
     'worker_lost',
+    'request_quarantined',
     'no_engine',
     'overloaded',
     'queue_unavailable',

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { saysEngineGone } from '#contract/engine-gone';
+import { saysEngineDied, saysEngineGone } from '#contract/engine-gone';
 import { Failure } from '#contract/failure';
 import { isAboutGrammar, knownSentence } from './engine-words.ts';
 import { parseJson } from './json.ts';
@@ -57,7 +57,10 @@ export function unfinished(cause: string): Failure {
 function faultOf(status: number | undefined, message: string, told: string): Failure {
   const isGone = saysEngineGone(message);
   if (isGone || status === 503)
-    return new Failure('worker_lost', told, { cause: isGone ? 'the engine says that it ends' : 'engine answered 503' });
+    return new Failure('worker_lost', told, {
+      cause: isGone ? 'the engine says that it ends' : 'engine answered 503',
+      engineDied: saysEngineDied(message),
+    });
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
   const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${String(status)}`;
   return new Failure('engine_failed', told, { cause: `${what}, in ${String(message.length)} characters` });

@@ -11,6 +11,8 @@ export interface OpenRequest {
   readonly deadlineAt: number;
   /** an attempt was let go: the request waits no longer */
   readonly onClaimed: () => void;
+  /** an engine has it, by a name that no other one has; a repeated pickup names another */
+  readonly onTaken: (engine: string) => void;
   /** the first bytes of the accepted attempt are about to come */
   readonly onHead: (head: Head) => void;
   readonly onData: (chunk: Buffer) => void;
@@ -112,9 +114,10 @@ export class Exchange {
     const before = this.#accepted;
     // A superseded life, or a repeat of what is already being answered, must not run.
     if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
-    const { waits } = parsePayload(Claimed, frame.payload);
+    const { engine, waits } = parsePayload(Claimed, frame.payload);
     this.#accepted = { token, dispatcher };
     this.#head = undefined;
+    this.request.onTaken(`${dispatcher}/${engine}`);
     if (before === undefined) this.request.onClaimed();
     return waits ? { kind: 'go', token } : NONE;
   }
@@ -129,7 +132,10 @@ function failureOf(error: AttemptError): Failure {
         cause: error.message,
       });
     case 'worker_lost':
-      return new Failure('worker_lost', 'the model process did not finish its answer', { cause: error.message });
+      return new Failure('worker_lost', 'the model process did not finish its answer', {
+        cause: error.message,
+        engineDied: error.died === true,
+      });
     default:
       return error.reason satisfies never;
   }

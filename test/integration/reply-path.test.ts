@@ -179,6 +179,7 @@ test('H2: what one request’s frames bring about stays with that request, in on
       idleMs: 60_000,
       deadlineAt: monotonic() + 60_000,
       onClaimed: () => {},
+      onTaken: () => {},
       onHead: () => {},
       onData: (chunk) => {
         if (requestId === 'throws') throw new Error('bytes that nobody thought of');

@@ -134,10 +134,11 @@ export class Attempt {
           this.#send('end', Buffer.alloc(0));
           finish('answered');
         },
-        failed: (cause) => {
+        failed: (cause, hadIt) => {
           // vLLM breaks off a stream of this route where it refuses the request: no sign against the engine.
-          if (!(this.job.path === '/v1/responses' && last.status === 200)) this.#deps.onSuspect(this.#slot.engine);
-          finish(this.#failed('worker_lost', cause.message));
+          const refuses = this.job.path === '/v1/responses' && last.status === 200;
+          if (!refuses) this.#deps.onSuspect(this.#slot.engine);
+          finish(this.#failed('worker_lost', cause.message, hadIt && !refuses));
         },
       });
       this.#onCancel = () => {
@@ -153,8 +154,8 @@ export class Attempt {
     return `${String(this.token.epoch)}-${String(this.token.attempt)}`;
   }
 
-  #failed(reason: AttemptError['reason'], message: string): 'failed' {
-    this.#sendJson('error', { reason, message } satisfies AttemptError);
+  #failed(reason: AttemptError['reason'], message: string, died = false): 'failed' {
+    this.#sendJson('error', { reason, message, ...(died ? { died } : {}) } satisfies AttemptError);
     return 'failed';
   }
 

@@ -6,8 +6,11 @@ export interface EngineSink {
   /** bytes as they came; a piece may hold half an SSE event */
   data(chunk: Buffer): void;
   end(): void;
-  /** the connection was refused, reset or ended early */
-  failed(cause: Error): void;
+  /**
+   * The connection was refused, reset or ended early.
+   * @param hadIt the engine had the request before: it may have ended because of it
+   */
+  failed(cause: Error, hadIt: boolean): void;
 }
 
 export interface EngineRequest {
@@ -64,7 +67,8 @@ export function streamFromEngine(pool: Pool, request: EngineRequest, sink: Engin
             return;
           }
           over = true;
-          sink.failed(cause);
+          // A second try that is refused: the engine ended after the first.
+          sink.failed(cause, !mayRepeat || !wasRefused(cause));
         },
       },
     );
@@ -83,4 +87,9 @@ export function streamFromEngine(pool: Pool, request: EngineRequest, sink: Engin
 function wasReset(cause: Error): boolean {
   const code = 'code' in cause ? cause.code : undefined;
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET';
+}
+
+function wasRefused(cause: Error): boolean {
+  const code = 'code' in cause ? cause.code : undefined;
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'UND_ERR_CONNECT_TIMEOUT';
 }

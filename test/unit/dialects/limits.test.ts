@@ -232,6 +232,20 @@ const FIELDS: readonly Limited[] = [
   },
   {
     field: 'structured_outputs',
+    limit: LIMITS.quantifiers,
+    value: (n) => ({ grammar: `// it's "one"\nstart: A # "\nA: /[^"]"${'b?'.repeat(n)}\\/"/` }),
+    routes: [RESPONSES],
+    inside: '.grammar',
+  },
+  {
+    field: 'structured_outputs',
+    limit: LIMITS.quantifiers,
+    value: (n) => ({ grammar: `start: ${'["a"] '.repeat(n)}` }),
+    routes: [RESPONSES],
+    inside: '.grammar',
+  },
+  {
+    field: 'structured_outputs',
     limit: LIMITS.schemaEnums,
     value: (n) => ({ json: JSON.stringify({ enum: times(n, String) }) }),
     routes: SAMPLED,

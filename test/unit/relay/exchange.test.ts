@@ -9,6 +9,7 @@ function open() {
     idleMs: 1_000,
     deadlineAt: 10_000,
     onClaimed: () => seen.push('claimed'),
+    onTaken: () => {},
     onHead: (head) => seen.push(`head ${String(head.status)}`),
     onData: (chunk) => seen.push(chunk.toString()),
     onOver: (failure) => seen.push(failure?.code ?? 'end'),

@@ -1,0 +1,214 @@
+import type { ServerResponse } from 'node:http';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { keys } from '#contract/keys';
+import { eventually } from '../support/eventually.ts';
+import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
+import { postJson } from '../support/post.ts';
+import { chunk, scriptedEngine, startScriptedDispatcher } from '../support/scripted-stack.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+
+/** Four engines, of which each dies of what holds this word; another one is in its place at once. */
+const POISON = 'belladonna';
+const ENGINES = 4;
+const TEN_MINUTES_MS = 600_000;
+const GONE = {
+  error: {
+    message: 'EngineCore encountered an issue. See stack trace (above) for the root cause.',
+    type: 'InternalServerError',
+    param: null,
+    code: 500,
+  },
+};
+
+interface Playing {
+  readonly engine: FakeEngine;
+  readonly open: Set<ServerResponse>;
+}
+let playing: Playing[];
+let stack: Stack;
+let dispatcher: AsyncDisposable;
+/** engines that died, by what they died of */
+let deaths: string[];
+/** how an engine dies of a request */
+let die: (res: ServerResponse) => void;
+/** how long an engine works on the other requests: until this is called, where it is set */
+let holding: (() => void)[] | undefined;
+
+const cut = (res: ServerResponse): void => void res.destroy();
+const says = (res: ServerResponse): void => {
+  if (!res.headersSent) res.writeHead(500, { 'content-type': 'application/json' });
+  res.end(JSON.stringify(GONE));
+};
+
+async function startEngine(): Promise<Playing> {
+  const open = new Set<ServerResponse>();
+  const engine = await startFakeEngine((res, body) => {
+    const text = JSON.stringify(body);
+    res.on('error', () => {});
+    res.on('close', () => open.delete(res));
+    open.add(res);
+    if (text.includes(POISON)) {
+      deaths.push(text);
+      for (const one of open) if (one !== res) one.destroy();
+      die(res);
+    } else if (holding === undefined) answer(res, text.includes('"stream":true'));
+    else holding.push(() => answer(res, text.includes('"stream":true')));
+  });
+  return { engine, open };
+}
+
+function answer(res: ServerResponse, isStream: boolean): void {
+  if (res.destroyed) return;
+  if (isStream) {
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    res.end(`${chunk('Well.', 'stop')}data: [DONE]\n\n`);
+    return;
+  }
+  const choice = { index: 0, message: { role: 'assistant', content: 'Well.' }, finish_reason: 'stop' };
+  res.writeHead(200, { 'content-type': 'application/json' });
+  res.end(JSON.stringify({ choices: [choice], usage: { prompt_tokens: 1, total_tokens: 2, completion_tokens: 1 } }));
+}
+
+beforeAll(async () => {
+  stack = await startStack({ launchers: 0, gateways: 2 });
+  playing = await Promise.all(Array.from({ length: ENGINES }, startEngine));
+  const entries = playing.map(({ engine }, index) => ({
+    ...scriptedEngine('Phi-3-vision-128k-instruct', engine),
+    id: `engine-${String(index)}`,
+  }));
+  dispatcher = await startScriptedDispatcher(stack, entries);
+}, 60_000);
+afterAll(async () => {
+  await dispatcher[Symbol.asyncDispose]();
+  await stack[Symbol.asyncDispose]();
+  await Promise.all(playing.map(({ engine }) => engine[Symbol.asyncDispose]()));
+});
+beforeEach(() => {
+  deaths = [];
+  die = cut;
+  holding = undefined;
+});
+
+const ask = (content: string, replica = 0, stream = false) =>
+  postJson(`${stack.gateways[replica]?.url ?? ''}/v1/chat/completions`, {
+    stream,
+    messages: [{ role: 'user', content }],
+  });
+const Told = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
+const codeOf = (text: string): string => Told.parse(JSON.parse(text)).error.code;
+const redis = () => stack.redis.client;
+
+test.each([
+  ['breaks its connections', cut],
+  ['says so and ends', says],
+])(
+  'N9: an engine that dies of a request %s: it is repeated once, then refused at once by all replicas',
+  async (how, way) => {
+    die = way;
+    const content = `${POISON}, ${how}`;
+    const first = await ask(content);
+    expect([first.status, codeOf(first.text), first.headers.get('x-should-retry')]).toEqual([
+      502,
+      'request_quarantined',
+      'false',
+    ]);
+    // A connection that is reset before any byte of the answer is tried once more by the dispatcher, at the same engine.
+    const died = deaths.length;
+    expect(died).toBe(way === cut ? 4 : 2);
+    expect(codeOf((await ask(content)).text)).toBe('request_quarantined');
+    expect(deaths).toHaveLength(died);
+    // It reads the list four times a second; whatever comes before that is refused after one engine more.
+    expect(codeOf((await ask(content, 1)).text)).toBe('request_quarantined');
+    const late = deaths.length;
+    expect(late).toBeLessThanOrEqual(died + died / 2);
+    expect(codeOf((await ask(content, 1)).text)).toBe('request_quarantined');
+    expect(deaths).toHaveLength(late);
+    expect((await ask(`well, ${how}`)).status).toBe(200);
+    const [hash = '', until = ''] = await redis().zrange(keys.quarantine(), '-1', '-1', 'WITHSCORES');
+    const [seconds = 0] = await redis().time();
+    expect(hash).not.toContain(POISON);
+    expect(Number(until) / 1_000 - seconds).toBeLessThanOrEqual(TEN_MINUTES_MS / 1_000 + 1);
+    expect(await redis().pttl(keys.quarantine())).toBeGreaterThan(TEN_MINUTES_MS - 60_000);
+  },
+  60_000,
+);
+
+test('N9: deaths are counted by key, and the log tells of the quarantine without a word of the request', async () => {
+  const content = `${POISON}, counted`;
+  await ask(content);
+  const output = stack.gateways[0]?.output() ?? '';
+  expect(output).toContain('refused from here on');
+  expect(output).not.toContain(POISON);
+  const metrics = await (await fetch(`${stack.gateways[0]?.internalUrl ?? ''}/metrics`)).text();
+  expect(metrics).toMatch(/penstock_engine_deaths_total\{key="anonymous"\} [1-9]/);
+});
+
+test('N9: streams that were on the engines that died go on elsewhere; none of them is refused', async () => {
+  holding = [];
+  const others = Array.from({ length: 24 }, (_, index) => ask(`honest ${String(index)}`, 0, true));
+  await eventually('all are on engines', () => holding?.length === 24);
+  const poison = await ask(`${POISON}, among others`);
+  expect(codeOf(poison.text)).toBe('request_quarantined');
+  const goOn = holding;
+  holding = undefined;
+  for (const one of goOn) one();
+  const answers = await Promise.all(others);
+  expect(answers.filter(({ text }) => !text.endsWith('data: [DONE]\n\n'))).toEqual([]);
+}, 60_000);
+
+test('N9: an answer clears the suspicion: two deaths far apart are no reason', async () => {
+  const content = `${POISON}, at times`;
+  for (let turn = 0; turn < 3; turn += 1) {
+    // The dispatcher tries once more at the same engine, then another engine answers.
+    let left = 2;
+    die = (res) => {
+      left -= 1;
+      if (left < 0) answer(res, false);
+      else cut(res);
+    };
+    expect((await ask(content)).status).toBe(200);
+  }
+});
+
+test('N9: who leaves after the first death and asks again does not begin anew', async () => {
+  const content = `${POISON}, and away`;
+  let left = 2;
+  die = (res) => {
+    left -= 1;
+    if (left >= 0) cut(res);
+  };
+  const leaving = new AbortController();
+  const messages = [{ role: 'user', content }];
+  const first = fetch(`${stack.gateways[0]?.url ?? ''}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ messages }),
+    signal: leaving.signal,
+  });
+  await eventually('it runs again', () => left < 0);
+  leaving.abort();
+  await expect(first).rejects.toThrow();
+  die = cut;
+  const before = deaths.length;
+  expect(codeOf((await ask(content)).text)).toBe('request_quarantined');
+  expect(deaths.length - before).toBe(2);
+});
+
+test('N9: a dispatcher that is lost is not a death of its engines', async () => {
+  holding = [];
+  const waiting = ask('on a lost node', 0, true);
+  await eventually('it is on an engine', () => holding?.length === 1);
+  const before = await redis().keys(keys.deaths('*'));
+  await dispatcher[Symbol.asyncDispose]();
+  holding = undefined;
+  dispatcher = await startScriptedDispatcher(
+    stack,
+    playing.map(({ engine }, index) => ({
+      ...scriptedEngine('Phi-3-vision-128k-instruct', engine),
+      id: `engine-${String(index)}`,
+    })),
+  );
+  expect((await waiting).text.endsWith('data: [DONE]\n\n')).toBe(true);
+  expect(await redis().keys(keys.deaths('*'))).toEqual(before);
+}, 60_000);

@@ -11,10 +11,13 @@ import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import { loggedPath } from './logged-path.ts';
+import { cutUnread } from './unread-answer.ts';
 
 const ID_LIMIT = 100;
 /** What is left of an ended answer may take this long to be read, in milliseconds: as long as the SDKs wait. */
 const UNREAD_LIMIT_MS = 600_000;
+/** The same for who has shown no key. */
+export const UNREAD_BY_NOBODY_MS = 30_000;
 
 /** What belongs to one HTTP request: its end, its deadline, and what its log line says. */
 export interface RequestContext {
@@ -74,13 +77,8 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });
-    // An ended answer whose client reads no more would stay here, with its connection, for ever.
-    let unread: NodeJS.Timeout | undefined;
-    res.once('prefinish', () => {
-      unread = setTimeout(() => res.destroy(), UNREAD_LIMIT_MS).unref();
-    });
+    cutUnread(res, () => (context.caller === NOBODY ? UNREAD_BY_NOBODY_MS : UNREAD_LIMIT_MS));
     res.once('close', () => {
-      clearTimeout(unread);
       // A failure, because whatever stage throws the signal's reason ends the request with it.
       if (!res.writableFinished) gone.abort(new Failure('client_closed', 'the client closed the connection'));
       const isOurs = res.writableFinished || context.isCut === true;

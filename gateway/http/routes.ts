@@ -14,7 +14,8 @@ import { documents } from './documents.ts';
 import { readBody, type BodyLimits } from './read-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
-import { withContext, type ContextDeps } from './request-context.ts';
+import { UNREAD_BY_NOBODY_MS, withContext, type ContextDeps } from './request-context.ts';
+import { cutUnread } from './unread-answer.ts';
 
 /** The paths that need no key. */
 const OPEN_PATHS = ['/'];
@@ -136,6 +137,7 @@ export function createRoutes(deps: RouteDeps): Router {
 function healthy({ departure }: RouteDeps): RequestHandler {
   return (req, res) => {
     departure.turnAway(req.socket);
+    cutUnread(res, () => UNREAD_BY_NOBODY_MS);
     res.json('healthy');
   };
 }

@@ -62,7 +62,7 @@ export async function startRecordingEngine(): Promise<RecordingEngine> {
 
 async function answerAs(answer: EngineAnswer, res: ServerResponse, asked: Asked): Promise<void> {
   if (answer === 'silent') return;
-  if (answer === 'refuses') refuse(res, 400, 'BadRequestError', 'the stop words are too long');
+  if (answer === 'refuses') refuse(res, 400, 'BadRequestError', 'stop cannot contain an empty string.');
   else if (answer === 'fails') refuse(res, 500, 'InternalServerError', 'EngineCore encountered an issue.');
   else if (asked.stream) await stream(answer, res, asked);
   else {

@@ -1,0 +1,41 @@
+// @ts-check
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
+import { ROOT, until } from '../drill/processes.mjs';
+
+const Seen = z.object({
+  /** longest delay of the event loop, and most CPU time that one turn of it took */
+  delayMs: z.number(),
+  blockMs: z.number(),
+  /** bytes, after garbage was collected */
+  rss: z.number(),
+  heap: z.number(),
+});
+const TOLD_WITHIN_MS = 20_000;
+
+/** Watches a process's event loop and memory from inside it. */
+export class WatchedLoop {
+  #file;
+
+  /** @param {string} folder for the file in which it tells */
+  constructor(folder) {
+    this.#file = join(folder, 'loop.json');
+  }
+
+  /** settings of the process that is to be watched @returns {Record<string, string>} */
+  get env() {
+    const url = pathToFileURL(join(ROOT, 'test/support/loop-watch.mjs'));
+    url.searchParams.set('file', this.#file);
+    return { NODE_OPTIONS: `--import=${url.href}` };
+  }
+
+  /** What was seen since the last call. @param {number} pid of the watched process */
+  async seen(pid) {
+    rmSync(this.#file, { force: true });
+    process.kill(pid, 'SIGUSR2');
+    const told = await until('the watched process tells', () => readFileSync(this.#file, 'utf8'), TOLD_WITHIN_MS);
+    return Seen.parse(JSON.parse(told));
+  }
+}

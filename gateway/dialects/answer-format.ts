@@ -12,7 +12,7 @@ import { grammarFault, Quantifiers, type Fault } from './pattern.ts';
  */
 
 const flag = z.boolean().nullish();
-const words = z.string().nullish();
+const words = textOf(LIMITS.description, 0).nullish();
 
 /** A JSON schema as an object, with its limits. */
 const JSON_SCHEMA = checked(objectOf(z.looseObject({})), schemaFault);

@@ -65,7 +65,7 @@ class Walk {
   }
 
   #keyword(key: string, value: unknown, at: Path): Fault | undefined {
-    if (WORDS.has(key)) return undefined;
+    if (WORDS.has(key)) return wordsFault(value, at);
     if (VALUES.has(key)) return this.#values(key, value, at);
     if (NAMED.has(key) && isObject(value)) return this.#named(key, value, at);
     if (key === 'pattern' && typeof value === 'string') return this.#quantifiers.faultOf(value, at);
@@ -112,4 +112,9 @@ function numberFault(value: unknown, at: Path): Fault | undefined {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0)
     return { at, problem: 'must be a whole number, 0 or more' };
   return value > LIMITS.repetitions.most ? { at, limit: LIMITS.repetitions, seen: value } : undefined;
+}
+
+function wordsFault(value: unknown, at: Path): Fault | undefined {
+  const seen = typeof value === 'string' ? value.length : 0;
+  return seen > LIMITS.description.most ? { at, limit: LIMITS.description, seen } : undefined;
 }

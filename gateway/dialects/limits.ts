@@ -26,6 +26,8 @@ export const LIMITS = {
   /** OpenAI's */
   tools: limit(128, 'tools', 'tools'),
   toolCalls: limit(128, 'calls', 'tool calls of a message'),
+  toolArguments: limit(262_144, 'characters', 'characters of the arguments of a tool call'),
+  description: limit(16_384, 'characters', 'characters of a description or title of a tool or schema'),
   /** OpenAI allows 4; callers of vLLM send more. An engine looks for each of them after each token. */
   stop: limit(16, 'entries', 'entries of `stop`'),
   stopText: limit(1_024, 'characters', 'characters of an entry of `stop`'),

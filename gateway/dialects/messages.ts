@@ -49,6 +49,7 @@ function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMes
     const field = rest[name];
     if (isAbsent(field) || (Array.isArray(field) && field.length === 0)) continue;
     if (typeof field === 'string' || Array.isArray(field)) checkLimit(EXTRAS[name], field.length, `${at}.${name}`);
+    if (name === 'tool_calls' && Array.isArray(field)) checkArguments(field, `${at}.tool_calls`);
     const fits = name === 'tool_calls' ? Array.isArray(field) && field.every(isObject) : typeof field === 'string';
     if (!fits || !isJson(field))
       throw bad(`${at}.${name}`, `must be ${name === 'tool_calls' ? 'a list of calls' : 'a text'}${kind(field)}`);
@@ -56,6 +57,14 @@ function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMes
   }
   for (const [name, field] of fields) if (!isAbsent(field) && !READ.has(name)) ignored.add(`messages.${name}`);
   return Object.keys(extra).length === 0 ? { role, content } : { role, content, extra };
+}
+
+function checkArguments(calls: readonly unknown[], at: string): void {
+  for (const [index, call] of calls.entries()) {
+    const said = isObject(call) && isObject(call['function']) ? call['function']['arguments'] : undefined;
+    const inside = `${at}[${String(index)}].function.arguments`;
+    if (typeof said === 'string') checkLimit(LIMITS.toolArguments, said.length, inside);
+  }
 }
 
 function readRole(value: unknown, at: string): Role {

@@ -85,7 +85,13 @@ const TOOL = checked(
   objectOf(
     z.looseObject({
       type: z.literal('function'),
-      function: objectOf(z.looseObject({ name: textOf(LIMITS.name), parameters: z.unknown().optional() })),
+      function: objectOf(
+        z.looseObject({
+          name: textOf(LIMITS.name),
+          description: textOf(LIMITS.description, 0).nullish(),
+          parameters: z.unknown().optional(),
+        }),
+      ),
     }),
   ),
   ({ function: { parameters } }) => {

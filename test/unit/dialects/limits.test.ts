@@ -134,6 +134,20 @@ const FIELDS: readonly Limited[] = [
     inside: '[0].function.parameters',
   },
   {
+    field: 'tools',
+    limit: LIMITS.description,
+    value: (n) => [{ type: 'function', function: { name: 'f', description: 'd'.repeat(n) } }],
+    routes: [...CHATS, TOKENIZE],
+    inside: '[0].function.description',
+  },
+  {
+    field: 'response_format',
+    limit: LIMITS.description,
+    value: (n) => schema({ properties: { a: { title: 't'.repeat(n) } } }),
+    routes: OPENAI,
+    inside: '.json_schema.schema.properties.a.title',
+  },
+  {
     field: 'response_format',
     limit: LIMITS.schemaProperties,
     value: (n) => schema({ properties: members(n, 'p', {}) }),
@@ -273,6 +287,11 @@ const conversations: readonly (readonly [Limit, (count: number) => unknown[], st
   [LIMITS.messages, (n) => times(n, () => ({ role: 'user', content: '' })), ''],
   [LIMITS.parts, (n) => [{ role: 'user', content: times(n, () => ({ type: 'text', text: '' })) }], ''],
   [LIMITS.toolCalls, (n) => [{ role: 'assistant', content: '', tool_calls: times(n, () => ({})) }], '[0].tool_calls'],
+  [
+    LIMITS.toolArguments,
+    (n) => [{ role: 'assistant', content: '', tool_calls: [{ function: { name: 'f', arguments: '1'.repeat(n) } }] }],
+    '[0].tool_calls[0].function.arguments',
+  ],
   [LIMITS.name, (n) => [{ role: 'user', content: '', name: 'n'.repeat(n) }], '[0].name'],
   [LIMITS.id, (n) => [{ role: 'tool', content: '', tool_call_id: 'c'.repeat(n) }], '[0].tool_call_id'],
   [LIMITS.fields, (n) => [{ role: 'user', content: '', ...members(n - 2, 'f', 1) }], '[0]'],

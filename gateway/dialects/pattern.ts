@@ -99,7 +99,11 @@ function endOf(text: string, from: number, end: string): number {
 
 /** As vLLM tells the two syntaxes of grammars apart. */
 function syntaxOf(grammar: string): Syntax {
-  return grammar.split('\n').some((line) => line.replace(/(?:#|\/\/).*$/, '').includes('::=')) ? 'ebnf' : 'lark';
+  const isRule = (line: string): boolean => {
+    const [rule = ''] = line.split(/#|\/\//, 1);
+    return rule.includes('::=');
+  };
+  return grammar.split('\n').some(isRule) ? 'ebnf' : 'lark';
 }
 
 /** Adds up the quantifiers of all regular expressions that stand in one schema. */

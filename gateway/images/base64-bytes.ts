@@ -10,6 +10,8 @@ const TURN_BYTES = 8 * LARGEST_WINDOW;
 const TURN_PARTS = 4_000;
 /** Chunks, segments and blocks of one picture. A GIF of 15 MB has some 60,000; the time for one walk stays below 0.1 s. */
 const MOST_PARTS = 200_000;
+/** Unpacked texts of one picture; Pillow's MAX_TEXT_MEMORY. */
+const MOST_UNPACKED_BYTES = 64 * 1024 * 1024;
 
 /** Reads single bytes of a picture that stays base64: a window of it is decoded at a time. */
 export class Base64Bytes {
@@ -19,6 +21,7 @@ export class Base64Bytes {
   #window: Buffer = Buffer.alloc(0);
   #start = 0;
   #decoded = 0;
+  #unpacked = 0;
   #parts = 0;
   /** parts at the last rest */
   #rested = 0;
@@ -86,6 +89,15 @@ export class Base64Bytes {
     this.#parts += 1;
     if (this.#parts > MOST_PARTS)
       throw new PictureProblem(`is made of more than ${String(MOST_PARTS)} parts; save it again with an image program`);
+  }
+  /** To be called for bytes that were unpacked. @throws PictureProblem beyond the most of them that decoders take */
+  countUnpacked(bytes: number): void {
+    this.#decoded += bytes;
+    this.#unpacked += bytes;
+    if (this.#unpacked > MOST_UNPACKED_BYTES)
+      throw new PictureProblem(
+        `has more than ${String(MOST_UNPACKED_BYTES)} bytes of text; save it again without metadata`,
+      );
   }
   /** much was decoded since the last rest: to be asked in every loop */
   get isTired(): boolean {

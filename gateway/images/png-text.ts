@@ -18,7 +18,7 @@ export interface PngText {
  * @param name of the chunk: tEXt, zTXt or iTXt
  * @param start of its data
  * @returns undefined for any other text, which is not looked at, and for one that is damaged
- * @throws PictureProblem for a text of more than 1 MB, which no decoder takes
+ * @throws PictureProblem for a text of more than 1 MB, or texts of more than 64 MB, which no decoder takes
  */
 export function readPngText(bytes: Base64Bytes, name: string, start: number, end: number): PngText | undefined {
   const head = bytes.text(start, Math.min(LONGEST_KEY + 1, end - start));
@@ -27,21 +27,25 @@ export function readPngText(bytes: Base64Bytes, name: string, start: number, end
   if (end - start > MOST_BYTES) throw tooLong(key);
   const data = bytes.slice(start + key.length + 1, end);
   if (name === 'tEXt') return { key, value: data };
-  if (name === 'zTXt') return { key, value: unpacked(data.subarray(1), key) ?? Buffer.alloc(0) };
+  if (name === 'zTXt') return { key, value: unpacked(bytes, data.subarray(1), key) ?? Buffer.alloc(0) };
   const language = data.indexOf(0, 2);
   const text = data.indexOf(0, language + 1) + 1;
   if (data.length < 2 || language === -1 || text === 0) return undefined;
-  const value = data[0] === 0 ? data.subarray(text) : data[1] === 0 ? unpacked(data.subarray(text), key) : undefined;
+  const value =
+    data[0] === 0 ? data.subarray(text) : data[1] === 0 ? unpacked(bytes, data.subarray(text), key) : undefined;
   return value === undefined ? undefined : { key, value };
 }
 
-function unpacked(data: Buffer, key: string): Buffer | undefined {
+function unpacked(bytes: Base64Bytes, data: Buffer, key: string): Buffer | undefined {
+  let text: Buffer | undefined;
   try {
-    return inflateSync(data, { maxOutputLength: MOST_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
+    text = inflateSync(data, { maxOutputLength: MOST_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
   } catch (cause) {
     if (cause instanceof RangeError) throw tooLong(key);
-    return undefined;
   }
+  // How much came before the damage is not told; it may have been as much as is taken.
+  bytes.countUnpacked(text?.length ?? MOST_BYTES);
+  return text;
 }
 
 function tooLong(key: string): PictureProblem {

@@ -425,6 +425,7 @@ const HOSTILE: Readonly<Record<string, unknown>> = {
   tools: times(MANY / 5, () => ({ type: 'function', function: { name: 'f' } })),
   'a regex': { regex: '(a|b?)'.repeat(600_000) },
   'a grammar': { grammar: 'root ::= "a" (b c)?\n'.repeat(200_000) },
+  'a comment of a grammar': { grammar: `${'#'.repeat(65_535)}\r` },
   choices: { choice: times(MANY, String) },
 };
 const ANY_FIELD =

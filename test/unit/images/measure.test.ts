@@ -1,3 +1,4 @@
+import { deflateSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { Base64Bytes } from '../../../gateway/images/base64-bytes.ts';
 import { measurePicture } from '../../../gateway/images/measure.ts';
@@ -31,6 +32,13 @@ test.each(WHOLE)('N7: a %s that is cut anywhere is told to be cut short', async 
   for (let length = from; length < bytes.length - (SPARE_BYTES[type] ?? 0); length += 1)
     await expect(measure(bytes.subarray(0, length))).rejects.toThrow(/that is cut short$|is not a PNG/);
 });
+
+/** A text of 1 MB of which the file holds a kilobyte. @param damage added to its last byte, which is its checksum's */
+function bomb(damage: number): Buffer {
+  const packed = deflateSync(Buffer.alloc(1024 * 1024));
+  packed.writeUInt8(((packed.at(-1) ?? 0) + damage) % 256, packed.length - 1);
+  return pngChunk('zTXt', Buffer.concat([Buffer.from('exif\0\0'), packed]));
+}
 
 const profile = Buffer.alloc(60_000, 'ICC_PROFILE\0\x01\x0a', 'latin1');
 const D1 = {
@@ -108,6 +116,18 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 0])(
 
 test.each<[string, number, string, Buffer]>([
   ['a PNG of tiny chunks', 15_000_000, 'more than 200000 parts', Buffer.concat([png(9, 9).subarray(0, 33), tiny()])],
+  [
+    'a PNG of texts that unpack to 1 MB each',
+    1_100_000,
+    'more than 67108864 bytes of text',
+    Buffer.concat([png(9, 9).subarray(0, 33), ...Array<Buffer>(1_000).fill(bomb(0))]),
+  ],
+  [
+    'a PNG of texts that unpack to 1 MB each and are damaged',
+    1_100_000,
+    'more than 67108864 bytes of text',
+    Buffer.concat([png(9, 9).subarray(0, 33), ...Array<Buffer>(1_000).fill(bomb(1))]),
+  ],
   ['a JPEG without an end', 15_000_000, 'cut short', Buffer.concat([jpeg(9, 9).subarray(0, -2), Buffer.alloc(15e6)])],
   [
     'a JPEG of fill bytes',

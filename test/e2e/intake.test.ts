@@ -120,6 +120,18 @@ test('B1: a body that comes a byte at a time has no more time than others', asyn
   answer.socket.destroy();
 });
 
+test.each([
+  ['1,000 pieces of a byte are a body like any other', 1_000, 200],
+  ['beyond 100,000 pieces a body is refused, however small they are', 100_001, 400],
+])('N4: %s', async (_name, pieces, status) => {
+  const body = JSON.stringify(question);
+  const chunks = `1\r\n \r\n`.repeat(pieces) + `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  const answer = send(PATH, chunks, 'transfer-encoding: chunked');
+  expect(await answer.status).toBe(status);
+  if (status !== 200) expect(refusalOf(answer).error.code).toBe('invalid_request');
+  answer.socket.destroy();
+});
+
 test('N4: 200 unfinished uploads of 20 MB fill no pod, and 20 streams of another key stay whole', async () => {
   const before = await stack.metric('penstock_jobs_added_total');
   const streams = Array.from({ length: 20 }, () => ask({ ...question, stream: true, max_tokens: 400 }));

@@ -65,8 +65,11 @@ const said = (content: unknown): object => ({ messages: [{ role: 'user', content
 test('N13: the engine answers on its socket, and on no TCP port', async () => {
   const { socket, pid } = await entry();
   expect(socket).toMatch(/\/engine-0\.\d+\.sock$/);
-  for (const path of ['/health', '/metrics', '/v1/models'])
-    expect([path, (await askEngine({ socket }, path)).status]).toEqual([path, 200]);
+  for (const path of ['/health', '/metrics', '/v1/models']) {
+    const answer = await askEngine({ socket }, path);
+    await answer.text();
+    expect([path, answer.status]).toEqual([path, 200]);
+  }
   // Its processes may talk to each other over ports, but none of these speaks HTTP.
   const ports = listeningPorts(pid ?? 0);
   const answers = await Promise.all(ports.map(async (port) => ({ port, said: await calledOn(port) })));

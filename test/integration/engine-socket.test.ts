@@ -43,8 +43,11 @@ test('N13: an engine answers on its socket, in a folder that others cannot enter
   expect(engine?.port).toBeNull();
   expect(statSync(socket).isSocket()).toBe(true);
   expect(statSync(dirname(socket)).mode & 0o777).toBe(0o700);
-  for (const path of ['/health', '/metrics', '/v1/models', '/sim/faults'])
-    expect((await askEngine({ socket }, path)).status).toBe(200);
+  for (const path of ['/health', '/metrics', '/v1/models', '/sim/faults']) {
+    const answer = await askEngine({ socket }, path);
+    await answer.text();
+    expect([path, answer.status]).toEqual([path, 200]);
+  }
   expect(listeningPorts(engine?.pid ?? 0)).toEqual([]);
   // The folder above lets others through, so that it is this one that refuses.
   chmodSync(dirname(dirname(socket)), 0o755);

@@ -9,8 +9,8 @@ import { Agent, fetch } from 'undici';
  */
 export function askEngine({ socket, port }, path, init = {}) {
   if (socket === undefined || socket === null) return fetch(`http://127.0.0.1:${String(port)}${path}`, init);
-  // Without keep-alive, so that nothing is to be closed.
-  const dispatcher = new Agent({ connect: { socketPath: socket }, pipelining: 0 });
+  // Its idle connection keeps no process alive, and closes by itself.
+  const dispatcher = new Agent({ connect: { socketPath: socket }, keepAliveTimeout: 100 });
   return fetch(`http://localhost${path}`, { ...init, dispatcher });
 }
 

@@ -3,6 +3,7 @@ import type { ChatMessage, ChatRequest, ContentPart } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import { Base64Bytes } from './base64-bytes.ts';
 import { DATA_URI_FORM, base64Length, encodeBase64, parseDataUri } from './data-uri.ts';
+import { withoutEscapes } from './escaped-base64.ts';
 import { createImageFetch } from './fetch-image.ts';
 import type { Base64Text } from './data-uri.ts';
 import type { FetchImage, FetchOptions } from './fetch-image.ts';
@@ -104,8 +105,11 @@ async function load(url: string, wanted: Wanted, fetchImage: FetchImage, limits:
 async function readPicture(url: string, wanted: Wanted, fetchImage: FetchImage): Promise<Base64Text> {
   const { param, keyId, pictures, signal } = wanted;
   // Short pictures, and those in fields of other names, come as they are.
-  if (/^data:/i.test(url.slice(0, 5)))
-    return parseDataUri(pictures.find(url) ?? Buffer.from(url.slice('data:'.length)), param, signal);
+  if (/^data:/i.test(url.slice(0, 5))) {
+    const held = pictures.find(url);
+    const uri = held === undefined ? Buffer.from(url.slice('data:'.length)) : await withoutEscapes(held, signal);
+    return parseDataUri(uri, param, signal);
+  }
   // Base64 alone has no colon; it must never be taken for the name of a host.
   if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33)))
     throw new Failure('invalid_image', `${param} is neither an http(s) URL nor ${DATA_URI_FORM}`, { param });

@@ -14,12 +14,14 @@ export interface StructureLimits {
   readonly texts: number;
 }
 
-const [QUOTE, COMMA, COLON, BACKSLASH, SLASH, LETTER_U] = [0x22, 0x2c, 0x3a, 0x5c, 0x2f, 0x75];
+const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
 const [LIST, LIST_END, OBJECT, OBJECT_END] = [0x5b, 0x5d, 0x7b, 0x7d];
 const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 /** Shorter ones are cheap as texts. */
 const LEAST_PICTURE_BYTES = 4_096;
 const SCHEME = 'data:';
+/** Up to here a data: URI may have a parameter in quotes. */
+const LONGEST_HEAD = 256;
 /** Names of the fields in which the APIs carry a picture. */
 const PICTURE_FIELDS = ['url', 'image_url'].map((name) => Buffer.from(name));
 
@@ -34,7 +36,7 @@ export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: Pict
   let text = '';
   let from = start;
   for (const span of spans) {
-    text += textOf(bytes.subarray(from, span.from)) + pictures.hold(bytes.subarray(span.from, span.to), false);
+    text += textOf(bytes.subarray(from, span.from)) + pictures.hold(bytes.subarray(span.from, span.end), false);
     from = span.end;
   }
   text += textOf(bytes.subarray(from));
@@ -46,10 +48,9 @@ export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: Pict
   }
 }
 
-/** Bytes from `from` up to `to`; the text that they stand in ends at `end`. */
+/** Bytes from `from` up to the quote at `end`. */
 interface Span {
   readonly from: number;
-  readonly to: number;
   readonly end: number;
 }
 
@@ -110,12 +111,18 @@ function isPictureField(name: Buffer): boolean {
 function pictureAt(bytes: Buffer, from: number): Span | undefined {
   const start = from + SCHEME.length;
   if (bytes.toString('latin1', from, start).toLowerCase() !== SCHEME) return undefined;
-  const quote = bytes.indexOf(QUOTE, start);
-  if (quote < 0) return undefined;
-  const isEscaped = bytes.subarray(start, quote).includes(BACKSLASH);
-  const end = isEscaped ? endOfText(bytes, start, bytes.length) : quote;
-  if (end - from < LEAST_PICTURE_BYTES) return undefined;
-  return { from: start, to: isEscaped ? unescape(bytes, start, end) : end, end };
+  const end = endOfUri(bytes, start);
+  return end - from < LEAST_PICTURE_BYTES ? undefined : { from: start, end };
+}
+
+/** @returns the place of the quote that ends a `data:` URI; -1 where it has none, or an escaped one that no picture has */
+function endOfUri(bytes: Buffer, start: number): number {
+  let quote = bytes.indexOf(QUOTE, start);
+  while (quote !== -1 && bytes[quote - 1] === BACKSLASH) {
+    if (quote > start + LONGEST_HEAD || bytes[quote - 2] === BACKSLASH) return -1;
+    quote = bytes.indexOf(QUOTE, quote + 1);
+  }
+  return quote;
 }
 
 /** @returns the place of the quote that ends a text, or one that is not before `most` */
@@ -127,30 +134,6 @@ function endOfText(bytes: Buffer, from: number, most: number): number {
     if (byte === BACKSLASH) at += 1;
   }
   return at;
-}
-
-/**
- * Undoes in place what writers of JSON do to base64: PHP writes `\/` for a slash, .NET and Gson `\u002B` and `\u003d`.
- * All other escapes stay, and are found not to be base64. @returns the new end
- */
-function unescape(bytes: Buffer, from: number, end: number): number {
-  let to = from;
-  for (let at = from; at < end; at += 1) {
-    let byte = bytes[at] ?? 0;
-    if (byte === BACKSLASH && bytes[at + 1] === SLASH) {
-      byte = SLASH;
-      at += 1;
-    } else if (byte === BACKSLASH && bytes[at + 1] === LETTER_U) {
-      const code = Number.parseInt(bytes.toString('latin1', at + 2, at + 6), 16);
-      if (code < 0x80) {
-        byte = code;
-        at += 5;
-      }
-    }
-    bytes[to] = byte;
-    to += 1;
-  }
-  return to;
 }
 
 /** @throws Failure `invalid_json` */

@@ -89,6 +89,15 @@ test.each([
   for (const { socket } of [served, bomb]) socket.destroy();
 });
 
+test.each([
+  ['PHP escapes it', (json: string) => json.replaceAll('/', '\\/')],
+  ['.NET and Gson escape it', (json: string) => json.replaceAll('+', '\\u002B').replaceAll('=', '\\u003d')],
+])('a picture is served as %s', async (_name, escape) => {
+  const answer = send(PATH, ...withLength(escape(JSON.stringify({ ...question, messages: withPicture() }))));
+  expect([await answer.status, answer.received()]).toEqual([200, expect.any(String)]);
+  answer.socket.destroy();
+});
+
 test('a content-encoding that is not read, or is not what it says, is told by its name', async () => {
   const unknown = send(PATH, 'x', 'content-encoding: zstd', 'content-length: 1');
   expect(await unknown.status).toBe(415);
@@ -163,6 +172,10 @@ test('N4: 200 unfinished uploads of 20 MB fill no pod, and 20 streams of another
   // What they held can be had again.
   await eventually('the hostile key is served', async () => (await ask(question, 'hostile')).status === 200);
 }, 90_000);
+
+function withLength(body: string): [string, string] {
+  return [body, `content-length: ${String(body.length)}`];
+}
 
 function withPicture(): object[] {
   const url = dataUri(noisePng(500, 500));

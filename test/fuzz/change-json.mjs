@@ -2,6 +2,7 @@
 /** @typedef {null | boolean | number | string | Json[] | { [name: string]: Json }} Json */
 /** A place in a tree, and how to change what is there. @typedef {{ get: () => Json, set: (value: Json) => void, remove: () => void }} Place */
 
+const MOST_LETTERS = 2_000_000;
 /** Values that are cheap to send and that programs stumble over. @type {readonly Json[]} */
 export const ODD_VALUES = [
   null,
@@ -114,15 +115,20 @@ export function changeJson(root, where, how, value, name, count) {
   else if (how === 'name' && isObject)
     Object.defineProperty(old, name, { value: own, enumerable: true, configurable: true, writable: true });
   else if (how === 'name') place.set({ [name]: old });
-  else if (how === 'nest') {
+  else if (how === 'nest' && isSmall(old, 120)) {
     let deep = old;
     for (let i = 0; i < count % 120; i += 1) deep = i % 2 === 0 ? [deep] : { [name]: deep };
     place.set(deep);
-  } else if (Array.isArray(old))
+  } else if (!isSmall(old, count)) place.remove();
+  else if (Array.isArray(old))
     place.set(Array.from({ length: count }, (_, i) => old[i % Math.max(1, old.length)] ?? null));
-  else if (typeof old === 'string')
-    place.set(old.repeat(Math.min(count, Math.ceil(200_000 / Math.max(1, old.length)))));
+  else if (typeof old === 'string') place.set(old.repeat(count));
   else place.set(Array.from({ length: count }, () => old));
+}
+
+/** What grew once may not grow by as much again. @param {Json} value @param {number} times */
+function isSmall(value, times) {
+  return JSON.stringify(value).length * times < MOST_LETTERS;
 }
 
 /** @type {readonly string[]} */

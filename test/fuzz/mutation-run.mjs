@@ -29,7 +29,7 @@ export async function runMutations({ folder, count, seed, passes: passCount, lim
   const keys = join(folder, 'keys.yaml');
   const create = ['deploy/local/penstock.mjs', 'keys', 'create', '--file', keys, '--id', 'mutant'];
   const key = spawnSync(process.execPath, create, { cwd: ROOT, encoding: 'utf8' }).stdout.trim();
-  const loop = new WatchedLoop(folder);
+  const loop = new WatchedLoop(folder, { collects: true });
   const picture = createServer((_req, res) => res.setHeader('content-type', 'image/png').end(TINY_PICTURES[0]));
   picture.listen(0, '127.0.0.1');
   await once(picture, 'listening');

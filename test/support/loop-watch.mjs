@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * To be loaded into a process with `--import`. At SIGUSR2 it collects garbage, writes what it saw since the last time into
- * the file that its own URL's parameter `file` names, and begins anew.
+ * To be loaded into a process with `--import`. At SIGUSR2 it writes what it saw since the last time into the file that its
+ * own URL's parameter `file` names, and begins anew. With the parameter `collect` it collects garbage first.
  */
 import { openSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -9,7 +9,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 const RESOLUTION_MS = 10;
-const file = new URL(import.meta.url).searchParams.get('file') ?? '';
+const { searchParams } = new URL(import.meta.url);
+const file = searchParams.get('file') ?? '';
 const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 const stat = openSync('/proc/self/schedstat', 'r');
 const bytes = Buffer.alloc(64);
@@ -35,7 +36,7 @@ const begin = () => {
 };
 process.on('SIGUSR2', () => {
   const seen = { delayMs: Math.max(0, delays.max / 1e6 - RESOLUTION_MS), blockMs: longest / 1e6 };
-  collect();
+  if (searchParams.has('collect')) collect();
   const { rss, heapUsed, external } = process.memoryUsage();
   writeFileSync(`${file}.part`, JSON.stringify({ ...seen, rss, heap: heapUsed + external }));
   renameSync(`${file}.part`, file);

@@ -9,7 +9,7 @@ const Seen = z.object({
   /** longest delay of the event loop, and most CPU time that one turn of it took */
   delayMs: z.number(),
   blockMs: z.number(),
-  /** bytes, after garbage was collected */
+  /** bytes */
   rss: z.number(),
   heap: z.number(),
 });
@@ -18,16 +18,19 @@ const TOLD_WITHIN_MS = 20_000;
 /** Watches a process's event loop and memory from inside it. */
 export class WatchedLoop {
   #file;
+  #collects;
 
-  /** @param {string} folder for the file in which it tells */
-  constructor(folder) {
+  /** @param {string} folder for the file in which it tells @param {{ collects?: boolean }} [options] whether garbage is collected first */
+  constructor(folder, { collects = false } = {}) {
     this.#file = join(folder, 'loop.json');
+    this.#collects = collects;
   }
 
   /** settings of the process that is to be watched @returns {Record<string, string>} */
   get env() {
     const url = pathToFileURL(join(ROOT, 'test/support/loop-watch.mjs'));
     url.searchParams.set('file', this.#file);
+    if (this.#collects) url.searchParams.set('collect', '1');
     return { NODE_OPTIONS: `--import=${url.href}` };
   }
 

@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * `npm run bench:self`: CPU time of each process of Penstock, and of Redis, per non-streamed request and per streamed
- * chunk, against the simulator as a fast local engine. Timings of a busy machine are only ratios; CPU time is steadier.
+ * chunk, or per picture, against the simulator as a fast local engine. Timings of a busy machine are only ratios; CPU time
+ * is steadier.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -11,14 +12,18 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { freePort } from '#runtime/free-port';
 import { Pool } from 'undici';
+import { measurePictures } from './picture.mjs';
 
-const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--streams N] [--tokens N] [--one-redis]
+const HELP = `usage: npm run bench:self -- [--requests N] [--concurrency N] [--streams N] [--tokens N]
 
   --requests N      non-streamed requests to measure (default 4000)
   --concurrency N   of them at a time (default 128)
   --streams N       concurrent streams (default 200)
   --tokens N        tokens a stream, one every 20 ms (default 200)
-  --one-redis       bodies and replies in the queue's Redis, and not in a second one without a file
+  --picture         one data: URI of 1.5 MB a request instead, and the gateway's longest block of its event loop for it
+  --compare FOLDER  with --picture: another built checkout, measured in turns with this one
+  --one-redis       bodies and replies in the queue's Redis, and not in a second one without a file; with --compare in the
+                    other checkout alone
   --help            this text`;
 
 const { values } = parseArgs({
@@ -27,6 +32,8 @@ const { values } = parseArgs({
     concurrency: { type: 'string', default: '128' },
     streams: { type: 'string', default: '200' },
     tokens: { type: 'string', default: '200' },
+    picture: { type: 'boolean', default: false },
+    compare: { type: 'string' },
     'one-redis': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -65,12 +72,13 @@ const until = async (url, is) => {
 };
 
 /**
- * Sends one request and reads all of it. @param {Pool} pool @param {object} body
+ * Sends one request and reads all of it. @param {Pool} pool @param {object | Buffer} body
  * @returns {Promise<{ chunks: number, whole: boolean }>}
  */
 const ask = async (pool, body) => {
   const headers = { 'content-type': 'application/json' };
-  const res = await pool.request({ path: PATH, method: 'POST', headers, body: JSON.stringify(body) });
+  const bytes = Buffer.isBuffer(body) ? body : JSON.stringify(body);
+  const res = await pool.request({ path: PATH, method: 'POST', headers, body: bytes });
   let chunks = 0;
   let tail = '';
   for await (const piece of res.body) {
@@ -94,10 +102,10 @@ const measured = async (pids, work) => {
   return { result, used, wallSeconds };
 };
 
-/** @param {Pool} pool @param {number} count @param {number} atATime */
-const plain = async (pool, count, atATime) => {
+const PLAIN = { messages, max_tokens: 16 };
+/** @param {Pool} pool @param {number} count @param {number} atATime @param {object | Buffer} body */
+const plain = async (pool, count, atATime, body = PLAIN) => {
   let left = count;
-  const body = { messages, max_tokens: 16 };
   const worker = async () => {
     while (left > 0) {
       left -= 1;
@@ -122,11 +130,19 @@ if (process.platform !== 'linux') {
 }
 
 /**
- * Starts both Redis, gateway and launcher with one simulator engine, runs `work`, ends all of it. @template T
- * @param {Record<string, string>} engine settings of the simulator
- * @param {(pool: Pool, pids: Map<string, number>) => Promise<T>} work
+ * @typedef {object} Stack
+ * @property {Pool} pool of connections to the gateway
+ * @property {Map<string, number>} pids
+ * @property {() => Promise<void>} end
  */
-const withStack = async (engine, work) => {
+
+/**
+ * Redis, gateway and launcher with one simulator engine.
+ * @param {Record<string, string>} engine settings of the simulator
+ * @param {{ root?: string, oneRedis?: boolean, gatewayFlags?: string[] }} [options] of another checkout than this one
+ * @returns {Promise<Stack>}
+ */
+const startStack = async (engine, { root = '.', oneRedis = false, gatewayFlags = [] } = {}) => {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-bench-'));
   /** @type {import('node:child_process').ChildProcess[]} */
   const children = [];
@@ -134,38 +150,42 @@ const withStack = async (engine, work) => {
   const start = (file, args, env, ours) => {
     /** @type {import('node:child_process').StdioOptions} */
     const stdio = ours ? ['ignore', 'ignore', 'inherit', 'ipc'] : ['ignore', 'ignore', 'inherit'];
-    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio });
+    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio, cwd: ours ? root : folder });
     children.push(child);
     return child.pid ?? 0;
   };
+  /** @param {string[]} args */
+  const startRedis = async (args) => {
+    const port = await freePort();
+    const pid = start(
+      'redis-server',
+      ['--port', String(port), '--bind', '127.0.0.1', '--save', '', ...args],
+      {},
+      false,
+    );
+    return { pid, url: `redis://127.0.0.1:${port}` };
+  };
+  const end = async () => {
+    for (const child of children.reverse()) {
+      child.kill('SIGTERM');
+      if (child.exitCode === null) await new Promise((done) => child.once('exit', done));
+    }
+    await rm(folder, { recursive: true, force: true });
+  };
   try {
-    const [redisPort, port, internal, launcher] = [
-      await freePort(),
-      await freePort(),
-      await freePort(),
-      await freePort(),
-    ];
-    const url = `redis://127.0.0.1:${redisPort}`;
-    const redisArgs = ['--bind', '127.0.0.1', '--dir', folder, '--save', ''];
-    const file = ['--appendonly', 'yes', '--appendfsync', 'everysec'];
-    const redis = start('redis-server', [...redisArgs, '--port', String(redisPort), ...file], {}, false);
-    const replyPort = await freePort();
-    const replyRedis = values['one-redis']
-      ? undefined
-      : start('redis-server', [...redisArgs, '--port', String(replyPort), '--appendonly', 'no'], {}, false);
-    /** @param {'GATEWAY' | 'WORKER'} who @returns {Record<string, string>} */
-    const second = (who) =>
-      replyRedis === undefined ? {} : { [`${who}_REPLY_REDIS_URL`]: `redis://127.0.0.1:${replyPort}` };
+    const redis = await startRedis(['--appendonly', 'yes', '--appendfsync', 'everysec']);
+    const replies = oneRedis ? redis : await startRedis(['--appendonly', 'no']);
+    const [port, internal, launcher] = [await freePort(), await freePort(), await freePort()];
     const gatewayEnv = {
-      GATEWAY_REDIS_URL: url,
-      ...second('GATEWAY'),
+      GATEWAY_REDIS_URL: redis.url,
+      GATEWAY_REPLY_REDIS_URL: replies.url,
       GATEWAY_PORT: String(port),
       GATEWAY_INTERNAL_PORT: String(internal),
     };
-    const gateway = start(process.execPath, ['dist/gateway/main.js'], gatewayEnv, true);
+    const gateway = start(process.execPath, [...gatewayFlags, 'dist/gateway/main.js'], gatewayEnv, true);
     const workerEnv = {
-      WORKER_REDIS_URL: url,
-      ...second('WORKER'),
+      WORKER_REDIS_URL: redis.url,
+      WORKER_REPLY_REDIS_URL: replies.url,
       WORKER_INTERNAL_PORT: String(launcher),
       WORKER_ENGINE: 'simulator',
       WORKER_ENGINES: '1',
@@ -175,34 +195,50 @@ const withStack = async (engine, work) => {
     const supervisor = start(process.execPath, ['dist/worker-launcher/main.js'], workerEnv, true);
     await until(`http://127.0.0.1:${internal}/readyz?workers=1`, (body) => body.status === 'ok');
     const { workers } = await until(`http://127.0.0.1:${internal}/status`, (body) => body.workers.length > 0);
-    const dispatcher = Number(workers[0].pid);
     const pids = new Map([
       ['gateway', gateway],
-      ['dispatcher', dispatcher],
+      ['dispatcher', Number(workers[0].pid)],
       ['launcher', supervisor],
-      ['redis', redis],
+      ['Redis', redis.pid],
+      ...(oneRedis ? [] : [/** @type {const} */ (['Redis of bodies and replies', replies.pid])]),
     ]);
-    if (replyRedis !== undefined) pids.set('reply-redis', replyRedis);
     const pool = new Pool(`http://127.0.0.1:${port}`, { connections: Math.max(concurrency, streams) });
     await plain(pool, 500, concurrency);
-    const result = await work(pool, pids);
-    await pool.close();
-    return result;
-  } finally {
-    for (const child of children.reverse()) {
-      child.kill('SIGTERM');
-      if (child.exitCode === null) await new Promise((done) => child.once('exit', done));
-    }
-    await rm(folder, { recursive: true, force: true });
+    return {
+      pool,
+      pids,
+      end: async () => {
+        await pool.close();
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
   }
 };
 
+/** @template T @param {Record<string, string>} engine @param {(stack: Stack) => Promise<T>} work */
+const withStack = async (engine, work) => {
+  const stack = await startStack(engine, { oneRedis: values['one-redis'] });
+  try {
+    return await work(stack);
+  } finally {
+    await stack.end();
+  }
+};
+
+if (values.picture) {
+  await measurePictures(startStack, { ask: plain, measured, compare: values.compare, oneRedis: values['one-redis'] });
+  process.exit(0);
+}
+
 console.log(`${requests} non-streamed requests, ${concurrency} at a time …`);
-const whole = await withStack({ PENSTOCK_SIM_ITL_MS: '0' }, (pool, pids) =>
+const whole = await withStack({ PENSTOCK_SIM_ITL_MS: '0' }, ({ pool, pids }) =>
   measured(pids, () => plain(pool, requests, concurrency)),
 );
 console.log(`${streams} streams of ${tokens} tokens, one every 20 ms …`);
-const chunks = await withStack({ PENSTOCK_SIM_ITL_MS: '20' }, (pool, pids) =>
+const chunks = await withStack({ PENSTOCK_SIM_ITL_MS: '20' }, ({ pool, pids }) =>
   measured(pids, () => streamed(pool, streams, tokens)),
 );
 

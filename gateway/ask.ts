@@ -199,7 +199,9 @@ class Life {
   async #lost(failure: Failure): Promise<void> {
     const mayRepeat = this.#mayRepeat(failure);
     if (!mayRepeat && failure.options.engineDied !== true) return this.#settle(failure);
-    const original = this.#question.body.bytes() ?? (await this.#deps.admission.readBody(this.#candidate()));
+    const { pieces } = this.#question.body;
+    const original =
+      pieces === undefined ? await this.#deps.admission.readBody(this.#candidate()) : Buffer.concat(pieces);
     const verdict = await this.#suspect.lost(failure, original);
     if (verdict === undefined && mayRepeat) await this.#resume(failure, original);
     else this.#settle(verdict ?? failure);

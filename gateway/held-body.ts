@@ -17,9 +17,9 @@ export class HeldBody {
     this.length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   }
 
-  /** @returns a copy in one piece; undefined once it was let go */
-  bytes(): Buffer | undefined {
-    return this.#pieces === undefined ? undefined : Buffer.concat(this.#pieces);
+  /** end to end; undefined once it was let go */
+  get pieces(): readonly Buffer[] | undefined {
+    return this.#pieces;
   }
 
   /** Takes the request of a further life, which was accepted once and is not refused for want of memory. */

@@ -3,6 +3,7 @@ import { Failure } from '#contract/failure';
 import { useKeyPrefix } from '#contract/keys';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
+import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { createLog } from '#runtime/log';
@@ -47,6 +48,7 @@ const FAREWELL_MS = 1_000;
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
 async function main(): Promise<void> {
+  collectLessOften();
   const config = loadConfig(process.env);
   useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);

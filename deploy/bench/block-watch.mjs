@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * To be loaded into a process with `--import`: the most CPU time (ms, main thread) that one turn of its event loop took.
- * At SIGUSR2 it writes that into the file of its own URL's parameter `file`, and begins anew.
+ * To be loaded into a process with `--import`: the CPU time (ms, main thread) of each turn of its event loop above 1 ms. At
+ * SIGUSR2 it writes them as JSON into the file of its own URL's parameter `file`, and begins anew.
  */
 import { openSync, readSync, writeFileSync } from 'node:fs';
 
@@ -12,14 +12,15 @@ const bytes = Buffer.alloc(64);
 const used = () => Number.parseInt(bytes.toString('latin1', 0, readSync(stat, bytes, 0, 64, 0)), 10);
 
 let last = used();
-let longest = 0;
+/** @type {number[]} */
+let turns = [];
 process.on('SIGUSR2', () => {
-  writeFileSync(file, String(longest / 1e6));
-  longest = 0;
+  writeFileSync(file, JSON.stringify(turns));
+  turns = [];
 });
 const turn = () => {
   const now = used();
-  longest = Math.max(longest, now - last);
+  if (now - last > 1e6) turns.push((now - last) / 1e6);
   last = now;
   setImmediate(turn).unref();
 };

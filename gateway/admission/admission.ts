@@ -4,6 +4,7 @@ import { Failure, isFailure } from '#contract/failure';
 import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
 import { keys } from '#contract/keys';
 import type { Log } from '#runtime/log';
+import { setPieces } from '#runtime/redis-set-pieces';
 import type { HeldBody } from '../held-body.ts';
 import type { AdmissionOutcome } from './outcome.ts';
 import { FIRST, type Applicant, type Place, type Reservations, type Share } from './reservations.ts';
@@ -153,9 +154,9 @@ export class Admission {
   }
 
   async #add({ job, body, leftMs }: Candidate, epoch: number): Promise<void> {
-    const bytes = body.bytes();
-    if (bytes === undefined) return;
-    const stored = this.#deps.bodies.set(keys.body(job.model, job.requestId), bytes, 'PX', bodyLifeMs(leftMs));
+    const { pieces } = body;
+    if (pieces === undefined) return;
+    const stored = setPieces(this.#deps.bodies, keys.body(job.model, job.requestId), pieces, bodyLifeMs(leftMs));
     // On one connection the body is there before the job; with a second Redis it must be waited for.
     if (this.#deps.bodies !== this.#deps.redis) await stored;
     const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);

@@ -49,7 +49,7 @@ declare module 'ioredis' {
 /** A request as it waits: its length is known without a copy. */
 interface Waiting {
   readonly length: number;
-  bytes(): Buffer | undefined;
+  readonly pieces: readonly Buffer[] | undefined;
 }
 
 /**
@@ -83,8 +83,8 @@ export class Quarantine {
   /** @throws Failure `request_quarantined` */
   check(waiting: Waiting): void {
     if (!this.#lengths.has(waiting.length)) return;
-    const body = waiting.bytes();
-    if (body !== undefined && this.#listed.has(hashOf(body))) throw quarantined();
+    const { pieces } = waiting;
+    if (pieces !== undefined && this.#listed.has(hashOf(Buffer.concat(pieces)))) throw quarantined();
   }
 
   /**

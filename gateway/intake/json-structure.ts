@@ -44,7 +44,7 @@ export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: Pict
     return JSON.parse(text) as unknown;
   } catch {
     // The parser's own message quotes the body; it must not travel.
-    throw new Failure('invalid_json', 'the body is not valid JSON');
+    throw notJson();
   }
 }
 
@@ -115,9 +115,13 @@ function pictureAt(bytes: Buffer, from: number): Span | undefined {
   return end - from < LEAST_PICTURE_BYTES ? undefined : { from: start, end };
 }
 
-/** @returns the place of the quote that ends a `data:` URI; -1 where it has none, or an escaped one that no picture has */
+/**
+ * @returns the place of the quote that ends a `data:` URI; -1 where that is an escaped one, which no picture has
+ * @throws Failure `invalid_json` where the body has none
+ */
 function endOfUri(bytes: Buffer, start: number): number {
   let quote = bytes.indexOf(QUOTE, start);
+  if (quote === -1) throw notJson();
   while (quote !== -1 && bytes[quote - 1] === BACKSLASH) {
     if (quote > start + LONGEST_HEAD || bytes[quote - 2] === BACKSLASH) return -1;
     quote = bytes.indexOf(QUOTE, quote + 1);
@@ -140,6 +144,10 @@ function endOfText(bytes: Buffer, from: number, most: number): number {
 function textOf(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw new Failure('invalid_json', 'the body is not UTF-8 text');
   return bytes.toString('utf8');
+}
+
+function notJson(): Failure {
+  return new Failure('invalid_json', 'the body is not valid JSON');
 }
 
 function tooMany(what: string, allowed: number): Failure {

@@ -2,12 +2,14 @@ import { Control } from '#contract/control';
 import { keys, useKeyPrefix } from '#contract/keys';
 import { readJson } from '#contract/read-json';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
+import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { createLog } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { redisTargets } from '#runtime/redis-target';
 import { loadConfig } from '../config.ts';
+import { BulkReader } from './bulk-reader.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
 import { ToDispatcher, type FromDispatcher } from './link.ts';
@@ -15,10 +17,13 @@ import { Publisher } from './publisher.ts';
 
 /** What a stopping dispatcher still says to Redis, which may be gone, takes no longer than this. */
 const FAREWELL_MS = 1_000;
+/** Longest silence of Redis while a picture is read, in milliseconds. */
+const PICTURE_SILENCE_MS = 3_000;
 /** An orphan is gone after this, whatever it was doing. */
 const ORPHAN_LIMIT_MS = 8_000;
 
 /** Composition root of a dispatcher process: a child of the launcher, which tells it of the engines over IPC. */
+collectLessOften();
 const config = loadConfig(process.env);
 const log = createLog('dispatcher', config.WORKER_LOG_LEVEL);
 const incarnation = newIncarnation('d');
@@ -31,6 +36,7 @@ const { queue, replies } = redisTargets('WORKER', config);
 const redis = connectRedis(queue, 'patient', 'dispatcher', log);
 const controlRedis = connectRedis(queue, 'patient', 'dispatcher-control', log);
 const replyRedis = connectRedis(replies, 'patient', 'dispatcher-replies', log);
+const pictures = new BulkReader(replies, PICTURE_SILENCE_MS);
 
 let loadTimer: NodeJS.Timeout | undefined;
 const slots = new EngineSlots(() => {
@@ -50,7 +56,10 @@ const dispatcher = new Dispatcher({
   publisher,
   readBody: async (job) => {
     const key = keys.body(job.model, job.requestId);
-    const [bytes, ttlMs] = await Promise.all([replyRedis.getBuffer(key), replyRedis.pttl(key)]);
+    // The other connection waits for a Redis that is away, and follows it.
+    const reading =
+      job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
+    const [bytes, ttlMs] = await Promise.all([reading, replyRedis.pttl(key)]);
     return { bytes, ttlMs };
   },
   leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,

@@ -1,0 +1,130 @@
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { RedisTarget } from '#runtime/redis-target';
+
+const READ_BYTES = 256 * 1024;
+/** Larger than any request that a gateway takes. */
+const LARGEST_BYTES = 512 * 1024 * 1024;
+const [LINE_FEED, BULK, ERROR] = [0x0a, 0x24, 0x2d];
+
+interface Waiting {
+  resolve(value: Buffer | null): void;
+  reject(cause: Error): void;
+}
+
+/**
+ * Reads large values: one buffer takes what the socket brings, and a value is copied once, into memory of its own. A
+ * general client makes a buffer of every read and joins them, whose garbage collection costs more than all else. One
+ * connection, made at the first read, and anew after it was lost.
+ */
+export class BulkReader {
+  readonly #target: RedisTarget;
+  readonly #timeoutMs: number;
+  #connection: Connection | undefined;
+
+  /** @param timeoutMs longest silence while a value is awaited */
+  constructor(target: RedisTarget, timeoutMs: number) {
+    this.#target = target;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** @returns null where there is no such key @throws Error when the connection or the command fails */
+  get(key: string): Promise<Buffer | null> {
+    if (this.#connection?.isOver !== false) this.#connection = new Connection(this.#target, this.#timeoutMs);
+    return this.#connection.send('GET', key);
+  }
+
+  close(): void {
+    this.#connection?.end(new Error('closed'));
+  }
+}
+
+class Connection {
+  readonly #socket: Socket;
+  /** commands without an answer, in their order */
+  readonly #waiting: Waiting[] = [];
+  #line = '';
+  #value: Buffer | undefined;
+  #filled = 0;
+  isOver = false;
+
+  constructor({ url, username, password, ca }: RedisTarget, timeoutMs: number) {
+    const { protocol, hostname, port, pathname, username: user, password: secret } = new URL(url);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    const onread = {
+      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+      callback: (bytes: number, buffer: Uint8Array) => this.#take(Buffer.from(buffer.buffer, buffer.byteOffset, bytes)),
+    };
+    const options = { host, port: Number(port === '' ? 6379 : port), onread };
+    this.#socket =
+      protocol === 'rediss:'
+        ? connectTls({ ...options, servername: host, ...(ca === undefined ? {} : { ca }) })
+        : connect(options);
+    this.#socket.setTimeout(timeoutMs).on('timeout', () => {
+      if (this.#waiting.length > 0) this.end(new Error('Redis does not answer'));
+    });
+    this.#socket.on('error', (cause) => this.end(cause));
+    this.#socket.once('close', () => this.end(new Error('the connection to Redis was closed')));
+    const login = password ?? decodeURIComponent(secret);
+    const name = username ?? decodeURIComponent(user);
+    if (login !== '') this.#prepare('AUTH', ...(name === '' ? [login] : [name, login]));
+    const database = pathname.slice(1);
+    if (database !== '') this.#prepare('SELECT', database);
+  }
+
+  send(...command: string[]): Promise<Buffer | null> {
+    const words = command.map((word) => `$${String(Buffer.byteLength(word))}\r\n${word}\r\n`);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#socket.write(`*${String(command.length)}\r\n${words.join('')}`);
+    });
+  }
+
+  end(cause: Error): void {
+    this.isOver = true;
+    this.#socket.destroy();
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(cause);
+  }
+
+  #prepare(...command: string[]): void {
+    this.send(...command).catch((cause: unknown) => {
+      this.end(cause instanceof Error ? cause : new Error('Redis refuses the connection'));
+    });
+  }
+
+  /** RESP2: lines, and after one that announces it a value and its line end (source: Redis serialization protocol). */
+  #take(bytes: Buffer): boolean {
+    let at = 0;
+    while (at < bytes.length && !this.isOver)
+      at = this.#value === undefined ? this.#takeLine(bytes, at) : this.#fill(bytes, at);
+    return true;
+  }
+
+  #takeLine(bytes: Buffer, from: number): number {
+    const end = bytes.indexOf(LINE_FEED, from);
+    this.#line += bytes.toString('latin1', from, end < 0 ? bytes.length : end + 1);
+    if (end < 0) return bytes.length;
+    const line = this.#line;
+    this.#line = '';
+    const length = Number(line.slice(1, -2));
+    if (line.charCodeAt(0) === ERROR) this.#waiting.shift()?.reject(new Error(line.slice(1, -2)));
+    else if (line.charCodeAt(0) !== BULK || length < 0) this.#waiting.shift()?.resolve(null);
+    else if (length <= LARGEST_BYTES) {
+      this.#value = Buffer.allocUnsafeSlow(length + 2);
+      this.#filled = 0;
+    } else this.end(new Error('Redis answers what it was not asked'));
+    return end + 1;
+  }
+
+  #fill(bytes: Buffer, from: number): number {
+    const value = this.#value;
+    if (value === undefined) return from;
+    const copied = bytes.copy(value, this.#filled, from);
+    this.#filled += copied;
+    if (this.#filled === value.length) {
+      this.#value = undefined;
+      this.#waiting.shift()?.resolve(value.subarray(0, -2));
+    }
+    return from + copied;
+  }
+}

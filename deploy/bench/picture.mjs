@@ -53,7 +53,7 @@ export const question = () => {
  * @param {object} bench
  * @param {(pool: import('undici').Pool, count: number, atATime: number, body: Buffer) => Promise<number>} bench.ask
  * @param {(pids: Map<string, number>, work: () => Promise<number>) => Promise<{ used: Map<string, number> }>} bench.measured
- * @param {string} [bench.compare] @param {boolean} bench.oneRedis
+ * @param {string | undefined} bench.compare @param {boolean} bench.oneRedis
  */
 export async function measurePictures(startStack, { ask, measured, compare, oneRedis }) {
   const engine = { PENSTOCK_SIM_ITL_MS: '0', PENSTOCK_SIM_TTFT_MS: '0' };

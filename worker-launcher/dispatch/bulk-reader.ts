@@ -46,6 +46,8 @@ class Connection {
   #line = '';
   #value: Buffer | undefined;
   #filled = 0;
+  /** commands that log in and choose the database */
+  #ungranted = 0;
   isOver = false;
 
   constructor({ url, username, password, ca }: RedisTarget, timeoutMs: number) {
@@ -86,9 +88,11 @@ class Connection {
     for (const waiting of this.#waiting.splice(0)) waiting.reject(cause);
   }
 
+  /** What must be granted before anything is read: as another user, or in another database, the answer would be a wrong one. */
   #prepare(...command: string[]): void {
-    this.send(...command).catch((cause: unknown) => {
-      this.end(cause instanceof Error ? cause : new Error('Redis refuses the connection'));
+    this.#ungranted += 1;
+    this.send(...command).catch(() => {
+      // Whoever waits for a value is told.
     });
   }
 
@@ -107,13 +111,24 @@ class Connection {
     const line = this.#line;
     this.#line = '';
     const length = Number(line.slice(1, -2));
-    if (line.charCodeAt(0) === ERROR) this.#waiting.shift()?.reject(new Error(line.slice(1, -2)));
-    else if (line.charCodeAt(0) !== BULK || length < 0) this.#waiting.shift()?.resolve(null);
+    if (line.charCodeAt(0) === ERROR) this.#refused(new Error(line.slice(1, -2)));
+    else if (line.charCodeAt(0) !== BULK || length < 0) this.#granted();
     else if (length <= LARGEST_BYTES) {
       this.#value = Buffer.allocUnsafeSlow(length + 2);
       this.#filled = 0;
     } else this.end(new Error('Redis answers what it was not asked'));
     return end + 1;
+  }
+
+  #refused(cause: Error): void {
+    if (this.#ungranted > 0) this.end(cause);
+    else this.#waiting.shift()?.reject(cause);
+  }
+
+  /** There is no value, or none was asked for. */
+  #granted(): void {
+    this.#ungranted = Math.max(0, this.#ungranted - 1);
+    this.#waiting.shift()?.resolve(null);
   }
 
   #fill(bytes: Buffer, from: number): number {

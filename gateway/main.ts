@@ -1,14 +1,16 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { Failure } from '#contract/failure';
-import { useKeyPrefix } from '#contract/keys';
+import { keys as redisKeys, useKeyPrefix } from '#contract/keys';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
 import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
-import { createLog } from '#runtime/log';
-import { connectRedis, redisAnswers } from '#runtime/redis';
+import { captureConsole, createLog } from '#runtime/log';
+import { connectRedis } from '#runtime/redis';
+import { requireRedis } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
+import { RedisWatch } from '#runtime/redis-watch';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './admission/admission.ts';
 import { Idempotency } from './admission/idempotency.ts';
@@ -52,6 +54,7 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
+  captureConsole(log);
   const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR), config.GATEWAY_DEPLOYMENTS);
   const models = catalog.cards.map(({ name }) => name);
   checkPools(config.GATEWAY_POOLS, models);
@@ -63,12 +66,18 @@ async function main(): Promise<void> {
   const bodies = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'gateway-bodies', log);
   const reader = connectRedis(replies, 'patient', 'gateway-replies', log);
   const connections = new Set([queueRedis, bodies, reader]);
-  await Promise.all([...connections].map((redis) => redisAnswers(redis, config.GATEWAY_REDIS_WAIT_MS)));
+  const probed = {
+    unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
+    channel: redisKeys.control('check'),
+  };
+  await Promise.all([...connections].map((redis) => requireRedis(redis, config.GATEWAY_REDIS_WAIT_MS, probed)));
+  const watch = new RedisWatch({ queue: queueRedis, replies: bodies }, log);
 
   const registry = new WorkerRegistry(queueRedis, clock, log);
   const relay = new Relay({ reader, commands: bodies, control: queueRedis, replica, clock, log });
   const prometheus = new Registry();
   collectDefaultMetrics({ register: prometheus });
+  watch.registerMetrics(prometheus);
   const admission: Admission = new Admission({
     redis: queueRedis,
     bodies,
@@ -200,7 +209,13 @@ async function main(): Promise<void> {
         workers: () => registry.workers,
         waiting: (model, kind) => admission.depth(model, kind),
       }),
-    status: () => ({ replica, stage: departure.stage, openRequests: relay.openCount, workers: registry.workers }),
+    status: () => ({
+      replica,
+      stage: departure.stage,
+      openRequests: relay.openCount,
+      redis: watch.views,
+      workers: registry.workers,
+    }),
   });
 
   await relay.start();
@@ -239,6 +254,7 @@ async function main(): Promise<void> {
         run: async () => {
           registry.stop();
           quarantine.stop();
+          watch.stop();
           keys?.close();
           // Redis may be gone as well: what is left there lapses by itself.
           await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));

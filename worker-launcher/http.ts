@@ -1,12 +1,15 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { EngineReport } from '#contract/registry';
 import { whyForeign } from '#runtime/foreign-request';
+import type { RedisView } from '#runtime/redis-watch';
 
 /** What `/status` answers. */
 export interface LauncherStatus {
   readonly launcher: { readonly pid: number; readonly node: string; readonly pool: string; readonly draining: boolean };
   readonly model: string;
   readonly engine: 'vllm' | 'simulator';
+  /** by what it is for */
+  readonly redis: Readonly<Record<string, RedisView>>;
   readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
   readonly engines: readonly (Omit<EngineReport, 'port' | 'socket'> & {
     /** on loopback; null: it listens on its socket */
@@ -49,7 +52,7 @@ const REQUEST_MS = 15_000;
  * Probes, status and metrics, for the operator's network only.
  * `/livez`: the launcher itself, never an engine. `/startupz`: every engine was ready once, or failed to be
  * while another one serves: whoever restarts this process for it would end the answers of the others. `/readyz`: one
- * engine is ready, a dispatcher pulls for it, and nothing drains.
+ * engine is ready, a dispatcher pulls for it, Redis answers, and nothing drains.
  * @throws Error in one sentence when the port is taken
  */
 export async function startInternalServer(host: string, port: number, deps: InternalDeps): Promise<InternalServer> {
@@ -100,8 +103,10 @@ export async function startInternalServer(host: string, port: number, deps: Inte
   };
 }
 
-function notReady({ launcher, engines, dispatchers }: LauncherStatus): string | undefined {
+function notReady({ launcher, engines, dispatchers, redis }: LauncherStatus): string | undefined {
   if (launcher.draining) return 'draining';
+  for (const [name, { state }] of Object.entries(redis))
+    if (state === 'away' || state === 'silent') return `the Redis of ${name} does not answer`;
   if (!dispatchers.some(({ incarnation }) => incarnation !== null)) return 'no dispatcher is ready';
   return engines.some(({ state }) => state === 'ready') ? undefined : 'no engine is ready';
 }

@@ -1,10 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
+import { keys, useKeyPrefix } from '#contract/keys';
 import { parseCatalog, type ModelCard } from '#contract/model-card';
 import { endWith } from '#runtime/lifecycle';
-import { createLog, type Log } from '#runtime/log';
-import { connectRedis, redisAnswers } from '#runtime/redis';
+import { captureConsole, createLog, type Log } from '#runtime/log';
+import { connectRedis } from '#runtime/redis';
+import { requireRedis } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
+import { RedisWatch } from '#runtime/redis-watch';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './dispatchers.ts';
@@ -34,26 +37,33 @@ async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<Mach
   return sku === undefined ? facts : { ...facts, sku };
 }
 
-async function requireRedis(config: WorkerConfig, log: Log): Promise<void> {
-  const redis = connectRedis(redisTargets('WORKER', config).queue, 'patient', 'launcher-check', log);
-  try {
-    await redisAnswers(redis, config.WORKER_REDIS_WAIT_MS);
-  } finally {
-    redis.disconnect();
-  }
+/** Both are asked over connections of the launcher's own, so that it knows of an outage whatever its dispatchers do. */
+async function watchRedis(config: WorkerConfig, log: Log): Promise<RedisWatch> {
+  const { queue, replies } = redisTargets('WORKER', config);
+  const queueRedis = connectRedis(queue, 'fail_fast', 'launcher', log);
+  const replyRedis = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'launcher-replies', log);
+  useKeyPrefix(config.WORKER_REDIS_PREFIX);
+  const probed = { unused: [keys.replies('check'), keys.body('check', 'check')], channel: keys.control('check') };
+  await Promise.all(
+    [...new Set([queueRedis, replyRedis])].map((redis) =>
+      requireRedis(redis, config.WORKER_REDIS_WAIT_MS, { ...probed, subscribes: redis === queueRedis }),
+    ),
+  );
+  return new RedisWatch({ queue: queueRedis, replies: replyRedis }, log);
 }
 
 async function launch(): Promise<void> {
   const startedByParent = process.connected === true;
   const config = loadConfig(process.env);
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
+  captureConsole(log);
   const readCard = (): ModelCard =>
     chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
   const card = readCard();
   // At once, in place of a failure of each engine.
   engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
-  await requireRedis(config, log);
+  const redis = await watchRedis(config, log);
   // Before the machine is looked at: what a former launcher left holds its GPUs.
   const swept = await ledger.sweep();
   if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
@@ -74,6 +84,7 @@ async function launch(): Promise<void> {
     log,
   });
   const registry = new Registry();
+  redis.registerMetrics(registry);
   const metrics = createMetrics(registry, () => status().engines);
   const onRestart = (reason: CrashReason): void => metrics.countRestart(reason);
   const engines = new Engines({ config, card, plan, facts, ledger, dispatchers, onRestart, env: process.env, log });
@@ -81,6 +92,7 @@ async function launch(): Promise<void> {
     launcher: { pid: process.pid, node: config.WORKER_NODE, pool: config.WORKER_POOL, draining },
     model: card.name,
     engine: plan.kind,
+    redis: redis.views,
     dispatchers: dispatchers.processes,
     engines: engines.views.map(({ address, ...view }) => ({
       ...view,

@@ -52,7 +52,8 @@ export const WORKER_OPTIONS = {
   lockDuration: 10_000,
   stalledInterval: 5_000,
   maxStalledCount: 1,
-  drainDelay: 5,
+  /** seconds; a connection that is silent for longer than the limit of `runtime/redis.ts` counts as dead */
+  drainDelay: 2,
 } as const;
 
 /** A body lives this much longer than the deadline: a dispatcher reads what is left as PTTL minus this, in ms. */

@@ -2,6 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import type { Registry } from 'prom-client';
 import { Failure } from '#contract/failure';
 import type { WorkerReport } from '#contract/registry';
+import type { RedisView } from '#runtime/redis-watch';
 
 export interface InternalDeps {
   /** stand before the routes */
@@ -15,7 +16,14 @@ export interface InternalDeps {
   readonly readyEngines: () => number;
   /** @returns undefined for an unknown pool @throws while Redis is away */
   readonly workersWanted: (pool: string) => Promise<number | undefined>;
-  readonly status: () => { replica: string; stage: string; openRequests: number; workers: readonly WorkerReport[] };
+  readonly status: () => {
+    readonly replica: string;
+    readonly stage: string;
+    readonly openRequests: number;
+    /** by what it is for */
+    readonly redis: Readonly<Record<string, RedisView>>;
+    readonly workers: readonly WorkerReport[];
+  };
 }
 
 /** Probes, status and metrics, on a port of their own that no client reaches. */

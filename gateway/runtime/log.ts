@@ -30,6 +30,13 @@ const Cause = z.object({
   cause: z.unknown().optional(),
 });
 
+/** What libraries print, such as BullMQ's warnings, becomes lines of the log: nothing else stands between them. */
+export function captureConsole(log: Log): void {
+  const told = (...words: unknown[]): void =>
+    log.debug({ text: short(words.map(String).join(' '), LONGEST_MESSAGE) }, 'a library says');
+  Object.assign(console, { log: told, info: told, warn: told, error: told });
+}
+
 /** @param program name of the process in every line */
 export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): Log {
   return pino({

@@ -41,6 +41,8 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   if (address === undefined) return alone === undefined ? undefined : refuse(`${alone}: needs ${name}_URL`);
 
   const url = new URL(address);
+  if (!/^\/?\d{0,5}$/.test(url.pathname) || url.searchParams.has('db'))
+    refuse('URL: what stands behind its last slash is the number of a database, such as /0, and here it is none');
   if (given('PASSWORD') !== undefined && passwordFile !== undefined)
     refuse('PASSWORD: given a second time by _PASSWORD_FILE; leave one out');
   if (caFile !== undefined && url.protocol !== 'rediss:') refuse('CA_FILE: needs a URL that begins with rediss://');

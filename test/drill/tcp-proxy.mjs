@@ -7,6 +7,8 @@ import { connect, createServer } from 'node:net';
  * @typedef {object} TcpProxy
  * @property {number} port
  * @property {() => void} cut breaks all connections
+ * @property {(isMute: boolean) => void} mute while it is, connections are taken and nothing passes; those of that time, and from
+ * before, never pass anything again, and nobody is told
  * @property {() => Promise<void>} stop
  */
 
@@ -14,10 +16,17 @@ import { connect, createServer } from 'node:net';
 export async function startProxy(target) {
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
+  let isMute = false;
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const port = target();
     if (port === undefined) {
       client.destroy();
+      return;
+    }
+    if (isMute) {
+      sockets.add(client);
+      client.on('close', () => sockets.delete(client)).on('error', () => {});
+      client.on('end', () => client.end()).resume();
       return;
     }
     const upstream = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
@@ -44,6 +53,10 @@ export async function startProxy(target) {
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     cut,
+    mute(isSo) {
+      isMute = isSo;
+      if (isSo) for (const socket of sockets) socket.unpipe().resume();
+    },
     async stop() {
       server.close();
       cut();

@@ -93,7 +93,7 @@ test('a mistake ends the launcher with one sentence', async () => {
     [{ WORKER_ENGINES: 'many', WORKER_NONSENSE: '1' }, redis.url, 'WORKER_NONSENSE: unknown setting'],
     [{ WORKER_MODEL: 'nobody' }, redis.url, 'set WORKER_MODEL to one of the model cards: Phi-3-vision-128k-instruct'],
     [{ WORKER_INTERNAL_PORT: taken }, redis.url, `port ${taken} of 127.0.0.1 (WORKER_INTERNAL_PORT) is in use`],
-    [{}, `redis://127.0.0.1:${String(free)}`, `Redis at 127.0.0.1:${String(free)} does not serve us`],
+    [{}, `redis://127.0.0.1:${String(free)}`, `Redis at 127.0.0.1:${String(free)} refuses connections`],
     [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, '/nowhere'],
     // N13: the folder of the sockets
     [

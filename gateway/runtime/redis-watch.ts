@@ -1,0 +1,163 @@
+import type { Redis } from 'ioredis';
+import { Gauge, type Registry } from 'prom-client';
+import type { Log } from './log.ts';
+import { factsOf, type RedisFacts } from './redis-facts.ts';
+
+/**
+ * How a Redis is. `away`: no connection; `silent`: it takes commands and does not answer; `read_only`: a replica; `full`: at
+ * its `maxmemory`, so that it refuses writes; `cannot_save`: its file cannot be written, so that it may refuse writes.
+ */
+const REDIS_STATES = ['ok', 'away', 'silent', 'read_only', 'full', 'cannot_save'] as const;
+type RedisState = (typeof REDIS_STATES)[number];
+
+/** What `/status` says of a Redis. */
+export interface RedisView {
+  readonly state: RedisState;
+  readonly since: string;
+  /** `noeviction` is right: any other one loses requests under pressure; null: not known */
+  readonly evictionPolicy: string | null;
+  /** since that Redis started */
+  readonly evictedKeys: number;
+  /** how often it was started again, or another one took its place, since this program started */
+  readonly restarts: number;
+}
+
+const LOOK_MS = 1_000;
+/** Without an answer for this long it is silent, in milliseconds. */
+const SILENT_MS = 2_000;
+
+/** Keeps an eye on the Redis that a program uses: one log line for each change, a field of `/status`, gauges. */
+export class RedisWatch {
+  readonly #watched: ReadonlyMap<string, WatchedRedis>;
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param connections by the name under which each is told; the same one may stand under several */
+  constructor(connections: Readonly<Record<string, Redis>>, log: Log) {
+    const known = new Map<Redis, WatchedRedis>();
+    const watched = Object.entries(connections).map(([name, redis]) => {
+      const one = known.get(redis) ?? new WatchedRedis(name, redis, log);
+      known.set(redis, one);
+      return [name, one] as const;
+    });
+    this.#watched = new Map(watched);
+    const look = (): void => {
+      for (const one of known.values()) one.look();
+    };
+    look();
+    this.#timer = setInterval(look, LOOK_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  get views(): Record<string, RedisView> {
+    return Object.fromEntries([...this.#watched].map(([name, one]) => [name, one.view]));
+  }
+
+  registerMetrics(registry: Registry): void {
+    const gauge = (name: string, help: string, valueOf: (view: RedisView) => number): void => {
+      const watched = this.#watched;
+      new Gauge({
+        name,
+        help,
+        labelNames: ['redis'] as const,
+        registers: [registry],
+        collect() {
+          for (const [redis, { view }] of watched) this.set({ redis }, valueOf(view));
+        },
+      });
+    };
+    const watched = this.#watched;
+    new Gauge({
+      name: 'penstock_redis_state',
+      help: '1 for the state that a Redis is in, 0 for the others',
+      labelNames: ['redis', 'state'] as const,
+      registers: [registry],
+      collect() {
+        for (const [redis, { view }] of watched)
+          for (const state of REDIS_STATES) this.set({ redis, state }, view.state === state ? 1 : 0);
+      },
+    });
+    gauge('penstock_redis_may_evict', '1 if the eviction policy of a Redis is not noeviction', ({ evictionPolicy }) =>
+      evictionPolicy === null || evictionPolicy === 'noeviction' ? 0 : 1,
+    );
+    gauge('penstock_redis_evicted_keys', 'keys that a Redis evicted since its start', (view) => view.evictedKeys);
+    gauge('penstock_redis_restarts', 'how often a Redis was started again while this program ran', (v) => v.restarts);
+  }
+}
+
+class WatchedRedis {
+  readonly #name: string;
+  readonly #redis: Redis;
+  readonly #log: Log;
+  #state: RedisState = 'ok';
+  #since = new Date();
+  #askedAt: number | undefined;
+  #facts: RedisFacts | undefined;
+  #restarts = 0;
+
+  constructor(name: string, redis: Redis, log: Log) {
+    this.#name = name;
+    this.#redis = redis;
+    this.#log = log;
+  }
+
+  get view(): RedisView {
+    return {
+      state: this.#state,
+      since: this.#since.toISOString(),
+      evictionPolicy: this.#facts?.evictionPolicy ?? null,
+      evictedKeys: this.#facts?.evictedKeys ?? 0,
+      restarts: this.#restarts,
+    };
+  }
+
+  look(): void {
+    if (this.#redis.status !== 'ready') this.#be('away');
+    else if (this.#askedAt === undefined) this.#ask();
+    else if (performance.now() - this.#askedAt > SILENT_MS) this.#be('silent');
+  }
+
+  #ask(): void {
+    this.#askedAt = performance.now();
+    const over = (): void => {
+      this.#askedAt = undefined;
+    };
+    this.#redis.info().then((page) => {
+      over();
+      this.#learn(factsOf(page));
+    }, over);
+  }
+
+  #learn(facts: RedisFacts): void {
+    const before = this.#facts;
+    this.#facts = facts;
+    const redis = this.#name;
+    if (before !== undefined && before.runId !== facts.runId) {
+      this.#restarts += 1;
+      this.#log.warn({ redis }, 'another Redis process answers: it was started again, or another one took its place');
+    }
+    if (before?.evictionPolicy !== facts.evictionPolicy && facts.evictionPolicy !== 'noeviction') {
+      const { evictionPolicy } = facts;
+      this.#log.warn(
+        { redis, evictionPolicy },
+        'this Redis may evict keys, which loses requests: set its maxmemory-policy to noeviction',
+      );
+    }
+    const evicted = facts.evictedKeys - (before?.runId === facts.runId ? before.evictedKeys : 0);
+    if (before !== undefined && evicted > 0) this.#log.error({ redis, evicted }, 'this Redis evicted keys');
+    if (facts.isReadOnly) this.#be('read_only');
+    else if (facts.isFull) this.#be('full');
+    else this.#be(facts.cannotSave ? 'cannot_save' : 'ok');
+  }
+
+  #be(state: RedisState): void {
+    if (state === this.#state) return;
+    const fields = { redis: this.#name, state, was: this.#state };
+    this.#state = state;
+    this.#since = new Date();
+    if (state === 'ok') this.#log.info(fields, 'Redis is well again');
+    else this.#log.warn(fields, 'Redis is not well');
+  }
+}

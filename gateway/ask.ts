@@ -113,8 +113,8 @@ class Life {
   /** the job of this epoch was added, or will be known not to have been */
   #added: Promise<void> = Promise.resolve();
   #waitingSince: number;
-  /** the epoch whose job was once found finished without a claim */
-  #finishedSeen = 0;
+  /** how its job was last found finished, or taken, without a claim; empty: it was not */
+  #seenUnclaimed = '';
   /** runs once the client has the end mark */
   #closing: NodeJS.Timeout | undefined;
   #settle: (failure?: Failure) => void = () => {};
@@ -241,7 +241,7 @@ class Life {
   /** An engine that fell silent is as lost as one that died. */
   #mayRepeat({ code }: Failure): boolean {
     return (
-      (code === 'worker_lost' || code === 'engine_silent') &&
+      (code === 'worker_lost' || code === 'body_lost' || code === 'engine_silent') &&
       this.#phases.repeats < REPEATS &&
       this.#deps.clock() < this.#question.deadlineAt &&
       !this.#signal.aborted
@@ -281,11 +281,12 @@ class Life {
     try {
       await this.#added;
       const found = await this.#deps.admission.reconcile(this.#candidate(), epoch);
-      const stillSo = !this.#claimed && this.#epoch === epoch;
+      const { relay } = this.#deps;
+      const seen = found !== 'waits' && relay.hears ? `${String(epoch)} ${found}` : '';
       // Twice, as a claim may be on its way here.
-      if (found === 'finished' && stillSo && this.#finishedSeen === epoch)
-        this.#deps.relay.fail(this.#phases.requestId, new Failure('worker_lost', 'the answer was lost on its way'));
-      if (found === 'finished') this.#finishedSeen = epoch;
+      if (seen !== '' && seen === this.#seenUnclaimed && !this.#claimed && this.#epoch === epoch)
+        relay.fail(this.#phases.requestId, new Failure('worker_lost', 'the answer, or its worker, was lost'));
+      this.#seenUnclaimed = seen;
     } catch {
       // Redis is away; the next turn asks again.
     }

@@ -12,6 +12,8 @@ import { FIRST, type Applicant, type Place, type Reservations, type Share } from
 /** Reply lag above which this replica takes on no more, in milliseconds. */
 const LAG_LIMIT_MS = 1_000;
 const RETRY_AFTER_SECONDS = 2;
+/** From place to body and job, in Redis' time: more than a pause that costs nothing, less than any client is kept waiting. */
+const BODY_WITHIN_MS = 4_500;
 /** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
 const CLEAN_UP_TRIES = 60;
 const CLEAN_UP_PAUSE_MS = 1_000;
@@ -38,6 +40,9 @@ export interface Candidate {
   readonly leftMs: number;
 }
 
+/** How the job of an unclaimed request stands; `taken` with the number of the pickup. */
+type Found = 'waits' | 'finished' | `taken ${string}`;
+
 /** Finished jobs older than this are removed, at most so many at a time. */
 const SWEEP_MS = 5_000;
 const SWEPT_AFTER_MS = 50_000;
@@ -62,7 +67,7 @@ export class Admission {
   async enqueue(candidate: Candidate): Promise<void> {
     try {
       await this.#reserve(candidate);
-      await this.#add(candidate, 1);
+      await this.#add(candidate, 1, this.#sameRedis);
     } catch (cause) {
       if (isFailure(cause)) throw cause;
       this.#deps.onOutcome('rejected_unavailable');
@@ -91,23 +96,27 @@ export class Admission {
   /**
    * Looks after a request that nobody has claimed: its job and body are put back where a restart of Redis, or somebody,
    * lost them. Where they are, nothing happens.
-   * @returns whether the job is finished although no claim was heard of
+   * @returns how its job stands, although no claim was heard of; in which pickup it is, where a dispatcher has it
    */
-  async reconcile(candidate: Candidate, epoch: number): Promise<'waits' | 'finished'> {
+  async reconcile(candidate: Candidate, epoch: number): Promise<Found> {
     const { job } = candidate;
     const id = jobId(job.requestId, epoch);
-    const [present, finishedOn, bodies] = await Promise.all([
-      this.#deps.redis.exists(this.#queue(job.model, job.kind).toKey(id)),
-      this.#deps.redis.hget(this.#queue(job.model, job.kind).toKey(id), 'finishedOn'),
-      this.#deps.bodies.exists(keys.body(job.model, job.requestId)),
+    const { redis, bodies: stored } = this.#deps;
+    const queue = this.#queue(job.model, job.kind);
+    // Of BullMQ's job hash: when it finished, and how often it was taken.
+    const [present, [finishedOn, pickups], bodies] = await Promise.all([
+      redis.exists(queue.toKey(id)),
+      redis.hmget(queue.toKey(id), 'finishedOn', 'ats'),
+      stored.exists(keys.body(job.model, job.requestId)),
     ]);
-    if (finishedOn !== null) return 'finished';
+    if (typeof finishedOn === 'string') return 'finished';
     if (present === 0 || bodies === 0) {
       await this.#add(candidate, epoch);
       // After it, as a Redis that refuses is asked again and again.
       this.#deps.log.info({ requestId: job.requestId, epoch, present, bodies }, 'a waiting request was added again');
     }
-    return 'waits';
+    const isTaken = typeof pickups === 'string' && (await redis.lpos(queue.toKey('active'), id)) !== null;
+    return isTaken ? `taken ${pickups}` : 'waits';
   }
 
   /** The engine's request of a claimed job. @returns undefined when it is lost @throws while Redis is away */
@@ -140,6 +149,7 @@ export class Admission {
 
   async close(): Promise<void> {
     clearInterval(this.#sweeping);
+    this.#deps.reservations.close();
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 
@@ -148,21 +158,28 @@ export class Admission {
     await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
   }
 
+  get #sameRedis(): boolean {
+    return this.#deps.bodies === this.#deps.redis;
+  }
+
   #release(candidate: Candidate, tag?: string): void {
     const applicant = applicantOf(candidate);
     void this.#quietly(() => this.#deps.reservations.release(applicant, tag));
   }
 
-  async #add({ job, body, leftMs }: Candidate, epoch: number): Promise<void> {
+  /** @param heldOpen the reservation has held the body's key open, see `Reservations.reserve` */
+  async #add({ job, body, leftMs }: Candidate, epoch: number, heldOpen = false): Promise<void> {
     const { pieces } = body;
     if (pieces === undefined) return;
-    const stored = setPieces(this.#deps.bodies, keys.body(job.model, job.requestId), pieces, bodyLifeMs(leftMs));
+    const key = keys.body(job.model, job.requestId);
+    const stored = setPieces(this.#deps.bodies, key, pieces, bodyLifeMs(leftMs), heldOpen);
     // On one connection the body is there before the job; with a second Redis it must be waited for.
-    if (this.#deps.bodies !== this.#deps.redis) await stored;
+    if (!this.#sameRedis) await stored;
     const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
     const whole: JobV1 = { v: 1, epoch, priority, ...job };
     const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
-    await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
+    const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
+    if (!isStored) throw new Error(`Redis took longer than ${String(BODY_WITHIN_MS)} ms to store a body`);
   }
 
   async #reserve(candidate: Candidate): Promise<void> {
@@ -171,7 +188,9 @@ export class Admission {
       throw new Failure('queue_full', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
     };
     if (this.#deps.lagMs() > LAG_LIMIT_MS) refuse('rejected_reply_lag', 'this gateway is overloaded; try again');
-    const place = await this.#deps.reservations.reserve(applicantOf(candidate), bodyLifeMs(candidate.leftMs));
+    const lifeMs = bodyLifeMs(candidate.leftMs);
+    const bodyWithinMs = this.#sameRedis ? BODY_WITHIN_MS : 0;
+    const place = await this.#deps.reservations.reserve(applicantOf(candidate), lifeMs, bodyWithinMs);
     this.#places.set(candidate.body, place);
     const { verdict } = place;
     if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');

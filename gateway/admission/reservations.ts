@@ -18,9 +18,10 @@ const HIGHEST = 2_000_000;
  * is next but for its own cost, whatever waits for others. An empty queue begins anew; when priorities become too large,
  * base and all queued ones are lowered by what `v` has passed.
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes,
- * 3 shares (hash: v, base, `t:<key id>`), 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active.
- * ARGV: 1 request id, 2 bytes, 3 life in ms, 4 limit of requests, 5 of bytes, 6 key id, empty: no shares, 7 cost / weight,
- * 8 and 9 the key's own limits, 0: none, 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest priority.
+ * 3 shares (hash: v, base, `t:<key id>`), 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
+ * ARGV: 1 request id, 2 bytes, 3 life of shares in ms, 4 limit of requests, 5 of bytes, 6 key id, empty: no shares,
+ * 7 cost / weight, 8 and 9 the key's own limits, 0: none, 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest priority,
+ * 13 life of the place in ms, 14 how long the body may take to follow, in ms, 0: it is stored elsewhere.
  * Returns the verdict (`ok`, `jobs`, `bytes`, `key_jobs`, `key_bytes`), the priority, the tag.
  */
 const RESERVE = `
@@ -48,10 +49,11 @@ elseif capBytes > 0 then
   if own > capBytes then verdict = 'key_bytes' end
 end
 local member = ARGV[1] .. ':' .. ARGV[2]
-local lapses = now + tonumber(ARGV[3])
+local lapses = now + tonumber(ARGV[13])
 if verdict == 'ok' then
   redis.call('ZADD', KEYS[1], lapses, member)
   bytes = bytes + size
+  if ARGV[14] ~= '0' then redis.call('SET', KEYS[8], '', 'PX', ARGV[14]) end
 end
 if #lapsed > 0 or verdict == 'ok' then
   if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
@@ -108,12 +110,33 @@ end
 redis.call('ZREM', KEYS[4], ARGV[1])
 return 1`;
 
+/**
+ * Prolongs places of requests that still wait; those that were lost, as by a restart of Redis, come back.
+ * KEYS: 1 reservations, 2 reserved bytes. ARGV: life in ms, then `<member>`, `<key of the caller's own set>` or empty, by turns.
+ */
+const RENEW = `
+local t = redis.call('TIME')
+local lapses = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[1])
+for i = 2, #ARGV, 2 do
+  if redis.call('ZADD', KEYS[1], lapses, ARGV[i]) == 1 then
+    redis.call('INCRBY', KEYS[2], string.match(ARGV[i], ':(%d+)$'))
+  end
+  if ARGV[i + 1] ~= '' then redis.call('ZADD', ARGV[i + 1], 'XX', lapses, ARGV[i]) end
+end
+return 1`;
+
+/** A place is its replica's, which renews it in time: one that died gives it back. In milliseconds. */
+const PLACE_MS = 15_000;
+/** What a full queue renews at a time. */
+const RENEWED_AT_ONCE = 1_000;
+
 type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     penstockReserve(...args: (string | number)[]): Result<[Verdict, number, string], Context>;
     penstockRelease(...args: (string | number)[]): Result<number, Context>;
+    penstockRenew(...args: (string | number)[]): Result<number, Context>;
   }
 }
 
@@ -153,22 +176,39 @@ export interface Place {
 export class Reservations {
   readonly #redis: Redis;
   readonly #limits: ReservationLimits;
+  readonly #placeMs: number;
+  /** of this replica, by the member of the sorted sets */
+  readonly #held = new Map<string, Applicant>();
+  readonly #renewing: NodeJS.Timeout;
 
-  constructor(redis: Redis, limits: ReservationLimits) {
-    redis.defineCommand('penstockReserve', { numberOfKeys: 7, lua: RESERVE });
+  /** @param placeMs life of a place that is not renewed, in milliseconds */
+  constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
+    redis.defineCommand('penstockReserve', { numberOfKeys: 8, lua: RESERVE });
     redis.defineCommand('penstockRelease', { numberOfKeys: 4, lua: RELEASE });
+    redis.defineCommand('penstockRenew', { numberOfKeys: 2, lua: RENEW });
     this.#redis = redis;
     this.#limits = limits;
+    this.#placeMs = placeMs;
+    this.#renewing = setInterval(() => void this.#renew().catch(() => {}), placeMs / 3).unref();
   }
 
-  /** @param lifeMs after which the reservation lapses by itself, should this replica die */
-  async reserve(applicant: Applicant, lifeMs: number): Promise<Place> {
+  close(): void {
+    clearInterval(this.#renewing);
+  }
+
+  /**
+   * @param lifeMs how long the order of the keys is remembered at least
+   * @param bodyWithinMs the body's key is held open so long, where it is in the same Redis: it is to be stored only where it
+   * still is, so that what comes too late brings no job to an engine; 0 where the body is stored elsewhere
+   */
+  async reserve(applicant: Applicant, lifeMs: number, bodyWithinMs = 0): Promise<Place> {
     const { model, kind, requestId, keyId, bytes, share } = applicant;
     const { jobs, bytes: limitBytes } = this.#limits;
     const queue = `${keys.queuePrefix(model)}:${kind}:`;
     const [verdict, priority, tag] = await this.#redis.penstockReserve(
       ...placeKeys(applicant),
       ...['prioritized', 'delayed', 'active'].map((state) => queue + state),
+      keys.body(model, requestId),
       requestId,
       bytes,
       Math.ceil(lifeMs),
@@ -181,7 +221,10 @@ export class Reservations {
       queue,
       REBASE_ABOVE,
       HIGHEST,
+      this.#placeMs,
+      bodyWithinMs,
     );
+    if (verdict === 'ok') this.#held.set(memberOf(applicant), applicant);
     return { verdict, priority, tag };
   }
 
@@ -190,9 +233,26 @@ export class Reservations {
    * @param tag of a request that was taken; empty otherwise
    */
   async release(applicant: Applicant, tag = ''): Promise<void> {
-    const { requestId, bytes } = applicant;
-    await this.#redis.penstockRelease(...placeKeys(applicant), `${requestId}:${String(bytes)}`, bytes, tag);
+    this.#held.delete(memberOf(applicant));
+    await this.#redis.penstockRelease(...placeKeys(applicant), memberOf(applicant), applicant.bytes, tag);
   }
+
+  async #renew(): Promise<void> {
+    for (const model of new Set([...this.#held.values()].map((one) => one.model))) {
+      const held = [...this.#held].filter(([, one]) => one.model === model);
+      for (let from = 0; from < held.length; from += RENEWED_AT_ONCE) {
+        const places = held.slice(from, from + RENEWED_AT_ONCE).flatMap(([member, { keyId, share }]) => {
+          const { waiting_jobs: jobs, waiting_bytes: bytes } = share?.caps ?? {};
+          return [member, jobs === undefined && bytes === undefined ? '' : keys.reservationsOf(model, keyId)];
+        });
+        await this.#redis.penstockRenew(keys.reservations(model), keys.reservedBytes(model), this.#placeMs, ...places);
+      }
+    }
+  }
+}
+
+function memberOf({ requestId, bytes }: Applicant): string {
+  return `${requestId}:${String(bytes)}`;
 }
 
 function placeKeys({ model, kind, keyId }: Applicant): [string, string, string, string] {

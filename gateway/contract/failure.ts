@@ -44,6 +44,8 @@ export const FAILURES = {
   engine_failed: { status: 502, retryable: true, log: 'warn' },
   /** Two engines died of it: it is refused for a while. */
   request_quarantined: { status: 502, retryable: false, log: 'warn' },
+  /** Redis no longer had it: evicted, or restarted empty. */
+  body_lost: { status: 502, retryable: true, log: 'warn' },
   worker_lost: { status: 502, retryable: true, log: 'warn' },
   no_engine: { status: 503, retryable: true, log: 'warn' },
   overloaded: { status: 503, retryable: true, log: 'warn' },

@@ -43,6 +43,7 @@ export const STAGES = {
     'engine_refused',
     'queue_full',
     'engine_failed',
+    'body_lost',
     'worker_lost',
     'request_quarantined',
     'no_engine',

@@ -114,6 +114,9 @@ export class Exchange {
     const before = this.#accepted;
     // A superseded life, or a repeat of what is already being answered, must not run.
     if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
+    // An earlier pickup that was handed back: its word was long on its way.
+    if (before?.token.epoch === token.epoch && token.attempt < before.token.attempt)
+      return { kind: 'cancel', token, dispatcher };
     const { engine, waits } = parsePayload(Claimed, frame.payload);
     this.#accepted = { token, dispatcher };
     this.#head = undefined;
@@ -128,7 +131,7 @@ function failureOf(error: AttemptError): Failure {
     case 'expired':
       return new Failure('deadline_exceeded', 'the answer was not complete within the time allowed');
     case 'body_lost':
-      return new Failure('worker_lost', 'the request was lost in the queue; send it again', {
+      return new Failure('body_lost', 'Redis lost the request while it waited; send it again', {
         cause: error.message,
       });
     case 'worker_lost':

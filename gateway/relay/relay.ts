@@ -64,6 +64,10 @@ export class Relay {
   get lagMs(): number {
     return this.#reader.lagMs;
   }
+  /** Whether replies reach this replica just now. */
+  get hears(): boolean {
+    return this.#reader.hears;
+  }
   get openCount(): number {
     return this.#open.size;
   }

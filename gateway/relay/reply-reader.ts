@@ -8,7 +8,9 @@ const READ_COUNT = 512;
 const BLOCK_MS = 500;
 const SAMPLE_MS = 500;
 const TRIM_MS = 250;
-/** After an outage of our connection the dispatchers get this long to be heard again, in milliseconds. */
+/** An answer of Redis later than this, in milliseconds, tells of a Redis that stood still, and of no dispatcher. */
+const LATE_MS = BLOCK_MS + 1_000;
+/** After an outage of Redis or of our connection the dispatchers get this long to be heard again, in milliseconds. */
 const GRACE_MS = 5_000;
 
 interface ReplyEvents {
@@ -41,6 +43,7 @@ export class ReplyReader {
   #lagMs = 0;
   #sampledAt = 0;
   #judgeFrom = 0;
+  #answeredAt = 0;
   #trimmedId = '0-0';
   #isCreating = false;
   #stopped = false;
@@ -75,6 +78,12 @@ export class ReplyReader {
   /** How far the entries just read are behind, in milliseconds; 0 when everything was read. */
   get lagMs(): number {
     return this.#lagMs;
+  }
+
+  /** Redis answers here: what has not been read was not written. */
+  get hears(): boolean {
+    const now = this.#deps.clock();
+    return now >= this.#judgeFrom && now - this.#answeredAt < LATE_MS && this.#lagMs === 0;
   }
 
   /** Silence of a dispatcher in Redis time, in milliseconds; 0 while it cannot be judged. */
@@ -119,6 +128,7 @@ export class ReplyReader {
     while (!this.#stopped) {
       try {
         const from = this.#lastId;
+        const askedAt = this.#deps.clock();
         const streams = await this.#deps.reader.xreadBuffer(
           'COUNT',
           READ_COUNT,
@@ -128,6 +138,9 @@ export class ReplyReader {
           this.#key,
           from,
         );
+        const answeredAt = this.#deps.clock();
+        this.#answeredAt = answeredAt;
+        if (answeredAt - askedAt > LATE_MS) this.#judgeFrom = answeredAt + GRACE_MS;
         const entries = streams?.[0]?.[1] ?? [];
         for (const [id, fields] of entries) this.#take(id.toString('latin1'), fields);
         await this.#sample(entries.length < READ_COUNT);

@@ -2,25 +2,26 @@ import { Writable } from 'node:stream';
 import { Command, type Redis } from 'ioredis';
 
 /**
- * `SET key value PX life` whose value is written piece by piece. ioredis would copy a value twice, and a picture's copies
+ * `SET key value PX life`, with `XX` where the key must exist, whose value is written piece by piece. ioredis would copy a value twice, and a picture's copies
  * cost more in garbage collection than all else that is done with it.
  */
 class SetPieces extends Command {
   readonly #key: string;
   readonly #pieces: readonly Buffer[];
-  readonly #life: string;
+  readonly #options: readonly string[];
 
-  constructor(key: string, pieces: readonly Buffer[], lifeMs: number) {
-    super('set', [key, '', 'PX', lifeMs]);
+  constructor(key: string, pieces: readonly Buffer[], options: readonly string[]) {
+    super('set', [key, '', ...options], { replyEncoding: 'utf8' });
     this.#key = key;
     this.#pieces = pieces;
-    this.#life = String(lifeMs);
+    this.#options = options;
   }
 
   override toWritable(socket: object): string | Buffer {
     const length = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
-    const head = `*5\r\n$3\r\nSET\r\n$${String(Buffer.byteLength(this.#key))}\r\n${this.#key}\r\n$${String(length)}\r\n`;
-    const tail = `\r\n$2\r\nPX\r\n$${String(this.#life.length)}\r\n${this.#life}\r\n`;
+    const count = 3 + this.#options.length;
+    const head = `*${String(count)}\r\n$3\r\nSET\r\n$${String(Buffer.byteLength(this.#key))}\r\n${this.#key}\r\n$${String(length)}\r\n`;
+    const tail = `\r\n${this.#options.map((option) => `$${String(option.length)}\r\n${option}\r\n`).join('')}`;
     if (!(socket instanceof Writable)) return Buffer.concat([Buffer.from(head), ...this.#pieces, Buffer.from(tail)]);
     // One system call for all; ioredis writes what is returned.
     socket.cork();
@@ -31,7 +32,19 @@ class SetPieces extends Command {
   }
 }
 
-/** Sets a value given in pieces; they must not change until it is done. @param lifeMs whole milliseconds */
-export async function setPieces(redis: Redis, key: string, pieces: readonly Buffer[], lifeMs: number): Promise<void> {
-  await redis.sendCommand(new SetPieces(key, pieces, lifeMs));
+/**
+ * Sets a value given in pieces; they must not change until it is done.
+ * @param lifeMs whole milliseconds
+ * @param mustExist the key is only set where it is already
+ * @returns whether it was set
+ */
+export async function setPieces(
+  redis: Redis,
+  key: string,
+  pieces: readonly Buffer[],
+  lifeMs: number,
+  mustExist = false,
+): Promise<boolean> {
+  const options = ['PX', String(lifeMs), ...(mustExist ? ['XX'] : [])];
+  return (await redis.sendCommand(new SetPieces(key, pieces, options))) !== null;
 }

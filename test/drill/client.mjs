@@ -6,6 +6,7 @@ import { Agent, request } from 'undici';
  * @typedef {object} Seen
  * @property {number} status 0 when no head came
  * @property {string} text of all deltas, or of the whole answer
+ * @property {number} retryAfter seconds, as its header says; NaN without one
  * @property {boolean} done `[DONE]` came
  * @property {boolean} errorTold an error in the dialect's form: as the body of a status ≥ 400, or as an event
  * @property {string} wrong what no client should ever see, such as an event that is not JSON; empty if nothing
@@ -32,12 +33,14 @@ export async function ask(url, question, hungAfterMs, { onFirst = () => {} } = {
   const patience = AbortSignal.timeout(hungAfterMs);
   let [status, longestGapMs, firstAt, lastAt] = [0, 0, 0, 0];
   let broken = '';
+  let retryAfter = Number.NaN;
   try {
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify(question.body);
     const options = /** @type {const} */ ({ method: 'POST', headers, body, dispatcher: agent, signal: patience });
     const res = await request(`${url}${question.path}`, options);
     status = res.statusCode;
+    retryAfter = Number(res.headers['retry-after'] ?? Number.NaN);
     reader.head(status, res.headers);
     for await (const piece of res.body) {
       const now = performance.now();
@@ -55,7 +58,7 @@ export async function ask(url, question, hungAfterMs, { onFirst = () => {} } = {
   const timedOut = patience.aborted;
   const { text, done, errorTold, wrong, usage, detail } = reader;
   const times = { longestGapMs, firstAt, endedAt: performance.now() };
-  return { status, text, done, errorTold, wrong, broken, timedOut, usage, detail, ...times };
+  return { status, retryAfter, text, done, errorTold, wrong, broken, timedOut, usage, detail, ...times };
 }
 
 /** Reads Server-Sent Events as a strict client does. */

@@ -3,8 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
+import { askEngine } from '../support/engine-request.mjs';
 import { runDrill } from './drill.mjs';
-import { pause, until } from './processes.mjs';
+import { known, pause, sendSignal, until } from './processes.mjs';
 import { RedisServer } from './redis-server.mjs';
 import { startProxy } from './tcp-proxy.mjs';
 
@@ -13,6 +15,10 @@ import { startProxy } from './tcp-proxy.mjs';
 const DOWN_MS = 1_000;
 const FULL_MS = 2_000;
 const KILLS = 10;
+const PAUSE_MS = 3_000;
+const MUTE_ANSWER_MS = 5_000;
+const RECOVERED_WITHIN_MS = 20_000;
+const RedisViews = z.object({ redis: z.record(z.string(), z.object({ state: z.string() })) });
 const DISK_BYTES = 48 * 1024 * 1024;
 /** New requests come all through the fault and after it, however few they are. @param {number} requests */
 const over4s = (requests) => ({ everyMs: Math.max(30, 4_000 / requests) });
@@ -134,6 +140,93 @@ const repliesRestarted = {
     }),
 };
 
+/** How many requests the engines have ended. @param {import('./stack.mjs').Stack} stack */
+async function servedByEngines(stack) {
+  let served = 0;
+  for (const engine of await stack.engines()) {
+    const page = await (await askEngine(engine, '/metrics')).text();
+    for (const [, count] of page.matchAll(/^vllm:request_success_total\{.*\} (\S+)$/gm)) served += Number(count);
+  }
+  return served;
+}
+
+/** @type {Drill} */
+const mute = {
+  name: 'redis-mute',
+  about: `Redis takes connections and never answers; none of the old connections is ever reset`,
+  run: async (setup) => {
+    const redis = await RedisServer.start();
+    const proxy = await startProxy(() => redis.port);
+    try {
+      return await runDrill(setup, {
+        stack: { ...ONE, redis, redisUrl: `redis://127.0.0.1:${proxy.port}`, gateways: 2 },
+        load: { everyMs: 0 },
+        fault: async (scene) => {
+          // What runs when the silence begins ends as it can; it is not counted among those that come into it.
+          const first = scene.load({ requests: setup.requests / 3, everyMs: 5 });
+          await first.underWay(setup.requests / 6);
+          await first.ended;
+          const served = await servedByEngines(scene.stack);
+          proxy.mute(true);
+          const refused = scene.load();
+          await refused.ended;
+          const right = refused.answers.filter(
+            ({ status, kind, retryAfter, sentAt, endedAt }) =>
+              (status === 503 || (kind === 'score' && status === 424)) &&
+              retryAfter > 0 &&
+              endedAt - sentAt < MUTE_ANSWER_MS,
+          );
+          scene.check(
+            right.length === refused.sent,
+            `${right.length} of ${refused.sent} were refused with a time to wait within ${MUTE_ANSWER_MS / 1_000} s`,
+          );
+          const slowest = Math.max(...refused.answers.map(({ sentAt, endedAt }) => endedAt - sentAt));
+          scene.note(`slowest refusal: ${Math.round(slowest)} ms`);
+          proxy.mute(false);
+          await until('the gateways are connected again', () => allWell(scene.stack), RECOVERED_WITHIN_MS);
+          await scene.stack.ready(1);
+          await scene.stack.quiet(RECOVERED_WITHIN_MS);
+          scene.check((await servedByEngines(scene.stack)) === served, 'a refused request ran later');
+        },
+      });
+    } finally {
+      await proxy.stop();
+    }
+  },
+};
+
+/** @param {import('./stack.mjs').Stack} stack */
+async function allWell(stack) {
+  const running = [...stack.runningGateways(), ...stack.launchers.filter(({ ended }) => !ended())];
+  const pages = await Promise.all(
+    running.map(async ({ internalUrl }) => (await fetch(`${internalUrl}/status`)).json()),
+  );
+  return pages.every((page) => Object.values(RedisViews.parse(page).redis).every(({ state }) => state === 'ok'));
+}
+
+/** @type {Drill} */
+const paused = {
+  name: 'redis-paused',
+  about: `Redis stands still for ${PAUSE_MS / 1_000} s: nothing is lost, nothing refused`,
+  run: (setup) =>
+    runDrill(setup, {
+      stack: ONE,
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        const [server] = scene.stack.redis.pids().map(known);
+        if (server === undefined) throw new Error('there is no Redis');
+        sendSignal(server, 'SIGSTOP');
+        await pause(PAUSE_MS);
+        sendSignal(server, 'SIGCONT');
+        await load.ended;
+        const { complete, sent } = load.ledger.row;
+        scene.check(complete === sent, `${complete} of ${sent} answered`);
+      },
+    }),
+};
+
 /** @returns {string | undefined} */
 function noDisk() {
   if (process.getuid?.() !== 0) return 'a small disk can only be mounted by root';
@@ -193,4 +286,4 @@ const diskFull = {
   },
 };
 
-export const REDIS_DRILLS = [killed, failedOver, connectionsKilled, full, diskFull, repliesRestarted];
+export const REDIS_DRILLS = [mute, paused, killed, failedOver, connectionsKilled, full, diskFull, repliesRestarted];

@@ -65,6 +65,7 @@ async function askBySdk(sdk, { kind, body }) {
   /** @type {Seen} */
   const seen = {
     status: 0,
+    retryAfter: Number.NaN,
     text: '',
     done: false,
     errorTold: false,

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
+import { keys } from '#contract/keys';
 import type { AdmissionOutcome } from '../../gateway/admission/outcome.ts';
 import { Admission, type Candidate } from '../../gateway/admission/admission.ts';
 import { HeldBody } from '../../gateway/held-body.ts';
@@ -15,11 +17,11 @@ let outcomes: AdmissionOutcome[] = [];
 let jobs = 0;
 let lagMs = 0;
 
-function admission(limits: { jobs: number; bytes: number }): Admission {
+function admission(limits: { jobs: number; bytes: number }, reservations = new Reservations(redis, limits)): Admission {
   return new Admission({
     redis,
     bodies: redis,
-    reservations: new Reservations(redis, limits),
+    reservations,
     lagMs: () => lagMs,
     onOutcome: (outcome) => outcomes.push(outcome),
     onJobAdded: () => {
@@ -97,14 +99,61 @@ test('past the bound on waiting bytes: refused; a claimed request gives its byte
   await gate.enqueue(candidate('g-2', 30));
 });
 
-test('the places of a dead replica come back when they lapse', async () => {
-  const reservations = new Reservations(redis, { jobs: 1, bytes: 1_000 });
-  const reserve = async (requestId: string, lifeMs: number) =>
-    (await reservations.reserve({ model: MODEL, kind: 'text', requestId, keyId: 'anonymous', bytes: 10 }, lifeMs))
-      .verdict;
-  expect(await reserve('dead-1', 1)).toBe('ok');
-  await eventually('a free place', async () => (await reserve('g-1', 60_000)) === 'ok');
-  expect(await server.client.get('{penstock:m}:reserved-bytes')).toBe('10');
+test('H3: the places of a replica that died come back when its lease is over; those of a living one stay', async () => {
+  const limits = { jobs: 2, bytes: 1_000 };
+  const [dead, living, other] = [300, 300, 15_000].map((placeMs) => new Reservations(redis, limits, placeMs));
+  const reserve = async (of: Reservations | undefined, requestId: string) =>
+    (await of?.reserve({ model: MODEL, kind: 'text', requestId, keyId: 'anonymous', bytes: 10 }, 600_000))?.verdict;
+  expect(await reserve(dead, 'dead-1')).toBe('ok');
+  expect(await reserve(living, 'living-1')).toBe('ok');
+  expect(await reserve(other, 'other-1')).toBe('jobs');
+  dead?.close();
+  await eventually('a free place', async () => (await reserve(other, 'other-1')) === 'ok');
+  // Twice its life later it still stands.
+  const [, at] = await server.client.zrange(keys.reservations(MODEL), '0', '0', 'WITHSCORES');
+  await eventually('the living one was renewed', async () => {
+    const score = await server.client.zscore(keys.reservations(MODEL), 'living-1:10');
+    return Number(score) > Number(at) + 600;
+  });
+  expect(await reserve(other, 'other-2')).toBe('jobs');
+  expect(await server.client.get('{penstock:m}:reserved-bytes')).toBe('20');
+  living?.close();
+  other?.close();
+});
+
+test('H3: places that a restart of Redis lost come back with the next renewal', async () => {
+  const reservations = new Reservations(redis, { jobs: 2, bytes: 1_000 }, 300);
+  await reservations.reserve({ model: MODEL, kind: 'text', requestId: 'g-1', keyId: 'anonymous', bytes: 10 }, 60_000);
+  await server.client.flushall();
+  await eventually('it is back', async () => (await server.client.get('{penstock:m}:reserved-bytes')) === '10');
+  reservations.close();
+});
+
+test('C1: a body that comes so late that its client was refused is not stored, and nothing is left', async () => {
+  const limits = { jobs: 2, bytes: 1_000 };
+  const late = new (class extends Reservations {
+    override async reserve(...asked: Parameters<Reservations['reserve']>) {
+      const place = await super.reserve(...asked);
+      // As if its time had passed.
+      await server.client.del(keys.body(MODEL, 'g-1'));
+      return place;
+    }
+  })(redis, limits);
+  await expect(admission(limits, late).enqueue(candidate('g-1'))).rejects.toMatchObject({ code: 'queue_unavailable' });
+  await eventually('nothing is left', async () => (await keysLeft()).length === 0);
+});
+
+test('H1: a request that a dispatcher took and nobody claimed is told apart from one that waits', async () => {
+  const gate = admission({ jobs: 2, bytes: 1_000 });
+  const one = candidate('g-1');
+  await gate.enqueue(one);
+  expect(await gate.reconcile(one, 1)).toBe('waits');
+  const worker = new Worker('text', undefined, { connection: server.client, prefix: keys.queuePrefix(MODEL) });
+  const job = await worker.getNextJob('somebody');
+  expect(await gate.reconcile(one, 1)).toBe('taken 1');
+  await job?.moveToCompleted(null, 'somebody', false);
+  expect(await gate.reconcile(one, 1)).toBe('finished');
+  await worker.close();
 });
 
 test('a withdrawn request leaves no job, no body, no reservation', async () => {

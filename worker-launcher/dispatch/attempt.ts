@@ -8,6 +8,10 @@ import type { Publisher } from './publisher.ts';
 /** A repeated pickup waits this long for the gateway's `go`, in milliseconds. */
 const GO_LIMIT_MS = 3_000;
 
+/** Redis' PTTL of a key that is gone, and of one that does not lapse. */
+const GONE = -2;
+const NO_LIFE_SPAN = -1;
+
 export type AttemptOutcome = 'answered' | 'failed' | 'cancelled' | 'hand_back';
 
 /** What a pickup reads of its body: the engine's request and the milliseconds until the key lapses. */
@@ -41,6 +45,7 @@ export class Attempt {
   #onGo: () => void = () => {};
   #onCancel: () => void = () => {};
   #cancelled = false;
+  #onHandBack: () => void = () => {};
   #stream: EngineStream | undefined;
 
   constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
@@ -59,6 +64,11 @@ export class Attempt {
   cancel(): void {
     this.#cancelled = true;
     this.#onCancel();
+  }
+
+  /** Its answer could not be written just now: one that no engine has yet goes back to the queue. */
+  handBack(): void {
+    this.#onHandBack();
   }
 
   /** The replica reads too late: the engine is held back, or goes on. */
@@ -81,15 +91,27 @@ export class Attempt {
       const repeat = this.token.epoch > 1 || this.token.attempt > 1;
       this.#sendJson('claimed', { engine: this.#slot.engine, waits: repeat } satisfies Claimed);
       const reading = this.#deps.readBody(this.job);
+      // Whoever waits for it gets the reason; one that was handed back does not.
+      reading.catch(() => {});
       if (repeat && !(await this.#letGo())) {
         await reading;
         if (this.#cancelled) return 'cancelled';
         return (await this.#deps.leaseAlive(this.job.replica)) ? 'hand_back' : 'failed';
       }
-      const body = await reading;
+      const handedBack = new Promise<undefined>((resolve) => {
+        this.#onHandBack = () => resolve(undefined);
+      });
+      const body = await Promise.race([reading, handedBack]);
+      this.#onHandBack = () => {};
       if (this.#cancelled) return 'cancelled';
-      if (body.bytes === null) return this.#failed('body_lost', 'the request body is no longer stored');
-      const leftMs = body.ttlMs - BODY_GRACE_MS;
+      if (body === undefined) {
+        this.cancel();
+        return 'hand_back';
+      }
+      // Empty: it was held open by the gateway's reservation, and what belongs there came too late.
+      if (body.bytes === null || body.bytes.length === 0 || body.ttlMs === GONE)
+        return this.#failed('body_lost', 'the request body is no longer stored');
+      const leftMs = body.ttlMs === NO_LIFE_SPAN ? this.job.deadlineMs : body.ttlMs - BODY_GRACE_MS;
       if (leftMs <= 0) return this.#failed('expired', 'the deadline passed in the queue');
       return await this.#askEngine(body.bytes, leftMs);
     } finally {

@@ -30,6 +30,8 @@ export class Dispatcher {
   /** by job id */
   readonly #attempts = new Map<string, Attempt>();
   #draining = false;
+  /** answers cannot be written just now */
+  #stuck = false;
   #onEmpty: () => void = () => {};
 
   constructor(deps: DispatcherDeps) {
@@ -46,7 +48,7 @@ export class Dispatcher {
     for (const model of this.#deps.slots.models()) for (const kind of KINDS) this.#ensureWorker(model, kind);
     for (const entry of this.#workers.values()) {
       const { worker, model, kind } = entry;
-      const room = this.#deps.slots.room(model, kind);
+      const room = this.#stuck ? 0 : this.#deps.slots.room(model, kind);
       if (room === 0) {
         if (entry.started) await worker.pause(true);
         continue;
@@ -62,6 +64,17 @@ export class Dispatcher {
         if (worker.isPaused()) await worker.resume();
       }
     }
+  }
+
+  /**
+   * Answers cannot be written, or can again: meanwhile no job is pulled, and those that no engine has yet go back.
+   * @returns whether that is news, after which `adjust` is to be called
+   */
+  stuck(isStuck: boolean): boolean {
+    const isNews = isStuck !== this.#stuck;
+    this.#stuck = isStuck;
+    if (isStuck) for (const attempt of this.#attempts.values()) attempt.handBack();
+    return isNews;
   }
 
   /** A message of a gateway. */
@@ -132,7 +145,7 @@ export class Dispatcher {
       throw new Error(`a job this worker cannot read: ${parsed.error.message}`);
     }
     const job = parsed.data;
-    const slot = this.#draining ? undefined : slots.take(job.model, job.kind);
+    const slot = this.#draining || this.#stuck ? undefined : slots.take(job.model, job.kind);
     if (slot === undefined) return this.#handBack(bullJob, lockToken);
     const id = bullJob.id ?? '';
     const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: bullJob.attemptsStarted }, slot);

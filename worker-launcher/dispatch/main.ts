@@ -5,7 +5,7 @@ import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from 
 import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
-import { createLog } from '#runtime/log';
+import { captureConsole, createLog } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { redisTargets } from '#runtime/redis-target';
 import { loadConfig } from '../config.ts';
@@ -19,6 +19,9 @@ import { Publisher } from './publisher.ts';
 const FAREWELL_MS = 1_000;
 /** Longest silence of Redis while a picture is read, in milliseconds. */
 const PICTURE_SILENCE_MS = 3_000;
+/** An answer that Redis has not taken after this long, in milliseconds, keeps its dispatcher from further jobs. */
+const STUCK_MS = 3_000;
+const LOOK_MS = 250;
 /** An orphan is gone after this, whatever it was doing. */
 const ORPHAN_LIMIT_MS = 8_000;
 
@@ -26,6 +29,7 @@ const ORPHAN_LIMIT_MS = 8_000;
 collectLessOften();
 const config = loadConfig(process.env);
 const log = createLog('dispatcher', config.WORKER_LOG_LEVEL);
+captureConsole(log);
 const incarnation = newIncarnation('d');
 const tell = (message: FromDispatcher): void => {
   if (process.connected) process.send?.(message);
@@ -103,6 +107,13 @@ const adjust = (): void => {
     .then(report)
     .catch((cause: unknown) => log.error({ cause }, 'could not follow the engines'));
 };
+const watchingWrites = setInterval(() => {
+  const stuckMs = publisher.stuckMs;
+  if (!dispatcher.stuck(stuckMs >= STUCK_MS)) return;
+  if (stuckMs >= STUCK_MS) log.warn({ stuckMs: Math.round(stuckMs) }, 'answers cannot be written: no jobs are taken');
+  else log.info({}, 'answers can be written again: jobs are taken');
+  adjust();
+}, LOOK_MS).unref();
 process.on('message', (raw) => {
   const message = ToDispatcher.parse(raw);
   if (message.type === 'engines') {
@@ -135,6 +146,7 @@ const end = endWith(
       because: 'a gateway must not count on these engines',
       run: async () => {
         clearInterval(reporting);
+        clearInterval(watchingWrites);
         await within(FAREWELL_MS, unreport());
         tell({ type: 'drained' });
       },

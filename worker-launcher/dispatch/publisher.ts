@@ -31,6 +31,8 @@ interface Channel {
   pendingBytes: number;
   /** a flush is scheduled or an XADD is outstanding */
   busy: boolean;
+  /** since when the present XADD is outstanding or refused, monotonic ms; absent: none is */
+  writingSince: number | undefined;
   /** attempts that write to this replica */
   writers: number;
   /** what was written and may be unread: Redis time in ms, and bytes */
@@ -89,6 +91,12 @@ export class Publisher {
     }
   }
 
+  /** For how many milliseconds the oldest outstanding write has not been taken; 0 without one. */
+  get stuckMs(): number {
+    const since = [...this.#channels.values()].map(({ writingSince }) => writingSince ?? Infinity);
+    return Math.max(0, performance.now() - Math.min(Infinity, ...since));
+  }
+
   /** Waits until everything sent so far was written or given up, then stops the heartbeat. */
   async close(): Promise<void> {
     clearInterval(this.#heartbeat);
@@ -101,7 +109,7 @@ export class Publisher {
   #channel(replica: string): Channel {
     let channel = this.#channels.get(replica);
     if (channel === undefined) {
-      const idle = { busy: false, writers: 0, written: [], behind: false, full: false };
+      const idle = { busy: false, writingSince: undefined, writers: 0, written: [], behind: false, full: false };
       channel = { sequence: 0, pending: [], pendingBytes: 0, ...idle };
       this.#channels.set(replica, channel);
     }
@@ -116,7 +124,9 @@ export class Publisher {
         channel.full = false;
         if (!channel.behind) this.#events.behind(replica, false);
       }
+      channel.writingSince = performance.now();
       const outcome = await this.#write(replica, `${this.#incarnation}:${String(channel.sequence)}`, entry);
+      channel.writingSince = undefined;
       if (typeof outcome === 'number') channel.written.push({ atMs: outcome, bytes: entry.length });
       else {
         this.#giveUp(replica, outcome);

@@ -4,6 +4,7 @@ import { isSound, judge, Ledger } from '../../drill/ledger.mjs';
 const expected = { text: 'a quiet river.', usage: { prompt_tokens: 5, completion_tokens: 4 } };
 const whole = {
   status: 200,
+  retryAfter: Number.NaN,
   text: expected.text,
   done: true,
   errorTold: false,

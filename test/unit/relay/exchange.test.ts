@@ -75,6 +75,14 @@ test('after a life was given up, its frames are strangers', () => {
   expect(seen).toEqual(['claimed', 'a', 'claimed', 'b']);
 });
 
+test('H1: the word of an earlier pickup that was handed back comes last: the later one goes on', () => {
+  const { seen, take } = open();
+  expect(take('claimed', 1, 2, repeat, 'd2')).toEqual({ kind: 'go', token: { epoch: 1, attempt: 2 } });
+  expect(take('claimed', 1, 1, first, 'd1')).toMatchObject({ kind: 'cancel', dispatcher: 'd1' });
+  take('data', 1, 2, 'a', 'd2');
+  expect(seen).toEqual(['claimed', 'a']);
+});
+
 test('an attempt ends once: what comes after it changes nothing', () => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
@@ -90,7 +98,7 @@ test('bytes that nobody claimed are refused', () => {
 
 test.each([
   ['expired', 'deadline_exceeded'],
-  ['body_lost', 'worker_lost'],
+  ['body_lost', 'body_lost'],
   ['worker_lost', 'worker_lost'],
 ])('an attempt that ends with %s tells the client %s', (reason, code) => {
   const { seen, take } = open();

@@ -110,7 +110,8 @@ const Event = z.looseObject({
   output: z.union([z.string(), z.array(z.object({ content: z.tuple([z.object({ text: z.string() })]) }))]).optional(),
   count: z.number().optional(),
 });
-const Refusal = z.object({ error: z.object({ code: z.enum(['worker_lost', 'engine_failed']), message: z.string() }) });
+const TOLD = z.enum(['worker_lost', 'engine_failed', 'request_quarantined']);
+const Refusal = z.object({ error: z.object({ code: TOLD, message: z.string() }) });
 
 /** Reads as a client that believes what it is told. */
 function judge(outcome: Outcome, choices = 1): Verdict {

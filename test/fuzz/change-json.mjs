@@ -1,6 +1,5 @@
 // @ts-check
 /** @typedef {null | boolean | number | string | Json[] | { [name: string]: Json }} Json */
-/** A place in a tree, and how to change what is there. @typedef {{ get: () => Json, set: (value: Json) => void, remove: () => void }} Place */
 
 const MOST_LETTERS = 2_000_000;
 /** Values that are cheap to send and that programs stumble over. @type {readonly Json[]} */
@@ -73,6 +72,31 @@ toString documents mm_processor_kwargs add_special_tokens continue_final_message
     /\s+/,
   );
 
+class Place {
+  #at;
+  #key;
+
+  /** @param {Record<string, Json>} at @param {string} key */
+  constructor(at, key) {
+    this.#at = at;
+    this.#key = key;
+  }
+
+  get() {
+    return this.#at[this.#key] ?? null;
+  }
+
+  /** @param {Json} value */
+  set(value) {
+    this.#at[this.#key] = value;
+  }
+
+  remove() {
+    if (Array.isArray(this.#at)) this.#at.splice(Number(this.#key), 1);
+    else delete this.#at[this.#key];
+  }
+}
+
 /** All places of a tree, the root left out. @param {Json} root @returns {Place[]} */
 export function placesOf(root) {
   /** @type {Place[]} */
@@ -80,16 +104,9 @@ export function placesOf(root) {
   /** @param {Json} node */
   const walk = (node) => {
     if (node === null || typeof node !== 'object') return;
-    const keys = Object.keys(node);
-    for (const key of keys) {
-      const at = /** @type {Record<string, Json>} */ (node);
-      places.push({
-        get: () => at[key] ?? null,
-        set: (value) => {
-          at[key] = value;
-        },
-        remove: () => (Array.isArray(node) ? node.splice(Number(key), 1) : delete at[key]),
-      });
+    const at = /** @type {Record<string, Json>} */ (node);
+    for (const key of Object.keys(node)) {
+      places.push(new Place(at, key));
       walk(at[key] ?? null);
     }
   };
@@ -121,9 +138,10 @@ export function changeJson(root, where, how, value, name, count) {
     place.set(deep);
   } else if (!isSmall(old, count)) place.remove();
   else if (Array.isArray(old))
-    place.set(Array.from({ length: count }, (_, i) => old[i % Math.max(1, old.length)] ?? null));
+    place.set(Array.from({ length: count }, (_, i) => structuredClone(old[i % Math.max(1, old.length)] ?? null)));
   else if (typeof old === 'string') place.set(old.repeat(count));
-  else place.set(Array.from({ length: count }, () => old));
+  // Copies, as a later change is to meet one of them.
+  else place.set(Array.from({ length: count }, () => structuredClone(old)));
 }
 
 /** What grew once may not grow by as much again. @param {Json} value @param {number} times */

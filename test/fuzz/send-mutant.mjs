@@ -7,7 +7,8 @@ import { cutBytes } from './mutants.mjs';
 
 /** Longer than any of the stack's own limits. */
 const SILENT_MS = 30_000;
-const HEAD = /^HTTP\/1\.1 ([2-5]\d\d) [^\r]*\r\n([^]*?)\r\n\r\n/;
+/** Of the first answer that is no 1xx. */
+const HEAD = /^(?:HTTP\/1\.1 1\d\d [^\r]*\r\n\r\n)*HTTP\/1\.1 ([2-5]\d\d) [^\r]*\r\n([^]*?)\r\n\r\n/;
 /** HTTP clients refuse to send these; they go over a bare socket. */
 const UNSENDABLE = /[^\x21-\x7e]/;
 
@@ -81,8 +82,7 @@ function sendBytes({ method, path, headers, body, cuts, leavesAfter }, port) {
     const end = (how) => {
       clearTimeout(timer);
       socket.destroy();
-      const [head, status = '0', fields = ''] =
-        HEAD.exec(text.replace(/^(?:HTTP\/1\.1 1\d\d [^]*?\r\n\r\n)+/, '')) ?? [];
+      const [head, status = '0', fields = ''] = HEAD.exec(text) ?? [];
       const pairs = fields.split('\r\n').map((line) => line.split(/: ?/, 2));
       // A changed request may be one and a half, so only what stands behind the first head is looked at.
       resolve({

@@ -1,0 +1,41 @@
+import { ALL, type Route } from '../bad-requests/route.ts';
+
+/** A route that takes a body, and how one with something in its input's place or among its parameters is written. */
+export type Attacked = Pick<Route, 'path' | 'withInput' | 'withParameters'>;
+
+/** Each API shape at least once. */
+export const ATTACKED: readonly Attacked[] = [
+  ...ALL,
+  {
+    path: '/v1/responses',
+    withInput: (input) => ({ input }),
+    withParameters: (parameters) => ({ input: 'hi', ...parameters }),
+  },
+  {
+    path: '/tokenize',
+    withInput: (messages) => ({ messages }),
+    withParameters: (parameters) => ({ prompt: 'hi', ...parameters }),
+  },
+];
+
+const MARK = '\u0001here\u0001';
+
+/** The JSON of a body with this text, as it is, in its input's place. */
+export function inInput(route: Attacked, raw: string): string {
+  return JSON.stringify(route.withInput(MARK)).replace(JSON.stringify(MARK), () => raw);
+}
+
+/** The same in a parameter's place. */
+export function inField(route: Attacked, name: string, raw: string): string {
+  return JSON.stringify(route.withParameters({ [name]: MARK })).replace(JSON.stringify(MARK), () => raw);
+}
+
+/** The same in the place of a text of the conversation. */
+export function inText(route: Attacked, raw: string): string {
+  return inInput(route, `[{"role":"user","content":"${raw}"}]`);
+}
+
+/** The same in the place of a picture's URL. */
+export function inPicture(route: Attacked, raw: string): string {
+  return inInput(route, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"${raw}"}}]}]`);
+}

@@ -1,0 +1,106 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { either } from '../support/full-length.ts';
+import { dataUri, noisePng } from '../support/pictures.ts';
+import { ATTACKED } from './attacked-routes.ts';
+import { milliseconds, must, type Check } from './check.ts';
+import { HOSTILE, type Hostile } from './hostile-bodies.ts';
+import { CHAT, pictureQuestion, type Stand } from './stand.ts';
+
+/** What must hold on a machine that does nothing else, in milliseconds. */
+const MOST = { blockMs: 50, delayMs: 150, gapMs: 250 };
+/** The same on a busy one: beyond what a time as long without the body shows. */
+const MORE_MS = 100;
+const TRIES = 3;
+/** In the short form one of so many bodies is sent. */
+const EACH = 3;
+const [SHORTEST_MS, LONGEST_MS] = [500, 10_000];
+const MAY_BE = [503, 504];
+
+interface Seen {
+  readonly blockMs: number;
+  readonly delayMs: number;
+  readonly gapMs: number;
+}
+const shown = ({ blockMs, delayMs, gapMs }: Seen): string =>
+  `block ${milliseconds(blockMs)} of CPU, delay ${milliseconds(delayMs)}, gap ${milliseconds(gapMs)}`;
+
+async function during(stand: Stand, work: () => Promise<unknown>): Promise<Seen & { tookMs: number }> {
+  const running = await stand.streams();
+  await stand.loop.seen(stand.pid);
+  await running.seen();
+  const startedAt = performance.now();
+  await work();
+  const tookMs = performance.now() - startedAt;
+  const { gapMs, failed } = await running.seen();
+  const { blockMs, delayMs } = await stand.loop.seen(stand.pid);
+  must(failed === 0, `${String(failed)} streams broke`);
+  return { blockMs, delayMs, gapMs, tookMs };
+}
+
+/** @returns the figures of the first try that held @throws Error with those of the last one */
+async function holds(stand: Stand, work: () => Promise<unknown>): Promise<string> {
+  for (let attempt = 1; ; attempt += 1) {
+    const seen = await during(stand, work);
+    const isQuick = seen.blockMs <= MOST.blockMs;
+    if (isQuick && seen.delayMs <= MOST.delayMs && seen.gapMs <= MOST.gapMs) return shown(seen);
+    const quiet = await during(stand, () => pause(Math.min(Math.max(seen.tookMs, SHORTEST_MS), LONGEST_MS)));
+    const figures = `${shown(seen)}; without: ${shown(quiet)}`;
+    const isNoMore = seen.delayMs <= quiet.delayMs + MORE_MS && seen.gapMs <= quiet.gapMs + MORE_MS;
+    if (isQuick && isNoMore) return figures;
+    if (attempt === TRIES) throw new Error(figures);
+  }
+}
+
+/** On each route, or in the short form on one, another for each body. */
+function sendTo(stand: Stand, { body }: Hostile, index: number): Promise<void> {
+  const routes = either(ATTACKED, ATTACKED.slice(index % ATTACKED.length).slice(0, 1));
+  const requests = routes.flatMap((route) => {
+    const sent = body(route);
+    return sent === undefined ? [] : [{ path: route.path, ...sent }];
+  });
+  return (async () => {
+    for (const { path, bytes, headers = [] } of requests) {
+      const answer = stand.send(path, bytes, ...headers);
+      const status = await answer.settled;
+      const told = answer.received();
+      answer.socket.destroy();
+      const inner = Number(/^ms-azureml-model-error-statuscode: (\d+)/im.exec(told)?.[1] ?? 0);
+      for (const each of [status, inner])
+        must(each < 500 || MAY_BE.includes(each), `${path} answered ${String(each)}: ${told.slice(-300)}`);
+      must(status !== 0, `${path} gave no answer`);
+      must(!told.includes('"code":"internal"'), `${path} answered ${told.slice(-300)}`);
+    }
+  })();
+}
+
+/** N2 and N3: whatever a body holds, no stream stands still for it. */
+export const HELD_LOOP: readonly Check[] = [
+  ...either(
+    HOSTILE,
+    HOSTILE.filter((_, index) => index % EACH === 0),
+  ).map((hostile, index): Check => ({
+    row: hostile.row ?? 'N2',
+    name: hostile.name,
+    sent: either(`one at a time to each of ${String(ATTACKED.length)} routes`, 'once'),
+    run: (stand) => holds(stand, () => sendTo(stand, hostile, index)),
+  })),
+  {
+    row: 'N2',
+    name: 'pictures of 1.5 MB, 16 at a time',
+    sent: `${String(either(160, 32))} of them as data: URIs`,
+    run: (stand) => {
+      const body = JSON.stringify(pictureQuestion(dataUri(noisePng(1_060, 1_060))));
+      return holds(stand, async () => {
+        for (let round = 0; round < either(10, 2); round += 1) {
+          const answers = Array.from({ length: 16 }, () => stand.send(CHAT, body));
+          const statuses = await Promise.all(answers.map(({ settled }) => settled));
+          for (const { socket } of answers) socket.destroy();
+          must(
+            statuses.every((status) => status === 200 || status === 503),
+            `answered ${statuses.join(', ')}`,
+          );
+        }
+      });
+    },
+  },
+];

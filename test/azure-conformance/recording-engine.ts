@@ -63,7 +63,7 @@ export async function startRecordingEngine(): Promise<RecordingEngine> {
 async function answerAs(answer: EngineAnswer, res: ServerResponse, asked: Asked): Promise<void> {
   if (answer === 'silent') return;
   if (answer === 'refuses') refuse(res, 400, 'BadRequestError', 'stop cannot contain an empty string.');
-  else if (answer === 'fails') refuse(res, 500, 'InternalServerError', 'EngineCore encountered an issue.');
+  else if (answer === 'fails') refuse(res, 500, 'InternalServerError', 'Internal server error.');
   else if (asked.stream) await stream(answer, res, asked);
   else {
     const body = asked.input === undefined ? whole(answer, asked) : wholeResponse(asked);
@@ -124,7 +124,8 @@ async function stream(answer: EngineAnswer, res: ServerResponse, asked: Asked): 
     await new Promise((resolve) => setTimeout(resolve, pause));
     const finish = index === TEXT.length - 1 ? 'stop' : null;
     res.write(asked.prompt === undefined ? chunk(text, finish) : promptChunk(text, finish));
-    if (answer === 'breaks' && index === 1) return void res.write('', () => res.destroy());
+    // In order, as a connection that is cut tells of an engine that died: the request would be refused from then on.
+    if (answer === 'breaks' && index === 1) return void res.end();
   }
   if (asked.stream_options?.include_usage === true) res.write(usageEvent(PROMPT_TOKENS, COMPLETION_TOKENS));
   res.end(DONE);

@@ -96,8 +96,7 @@ const COMMON = {
   404: 'model_not_found',
   422: 'invalid_request',
   429: 'queue_full',
-  // Two engines say that they end, and a third is not asked.
-  502: 'request_quarantined',
+  502: 'engine_failed',
   503: 'overloaded',
   504: 'deadline_exceeded',
 } as const;

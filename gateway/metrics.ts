@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Kind } from '#contract/job';
+import { droppedLogLines } from '#runtime/log';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
@@ -32,6 +33,14 @@ export function createMetrics(registry: Registry, sources: Sources) {
     registers,
     collect() {
       this.set(sources.lagMs() / 1_000);
+    },
+  });
+  new Gauge({
+    name: 'penstock_log_lines_dropped',
+    help: 'lines that could not be written to the log',
+    registers,
+    collect() {
+      this.set(droppedLogLines());
     },
   });
   const model = ['gen_ai_request_model'] as const;

@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { ENGINE_STATES, type EngineReport } from '#contract/registry';
+import { droppedLogLines } from '#runtime/log';
 import type { CrashReason } from './engine/state.ts';
 
 export interface LauncherMetrics {
@@ -46,6 +47,14 @@ export function createMetrics(
       for (const { id, state, lastCause } of engines())
         if (lastCause !== null && (state === 'stopped' || state === 'backoff'))
           this.set({ engine: id, cause: lastCause }, 1);
+    },
+  });
+  new Gauge({
+    name: 'penstock_log_lines_dropped',
+    help: 'lines of the launcher that could not be written to the log',
+    registers: [registry],
+    collect() {
+      this.set(droppedLogLines());
     },
   });
   const restarts = new Counter({

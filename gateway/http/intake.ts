@@ -28,6 +28,11 @@ export interface IntakeDeps {
   readonly trusted: Trusted | undefined;
 }
 
+/**
+ * Connections that may wait to be accepted, as a crowd may come in one moment; the kernel's own limit goes first (source:
+ * listen(2), `net.core.somaxconn`, on Linux 4,096).
+ */
+const BACKLOG = 4_096;
 const IDLE_MS = 75_000;
 const LOOK_EVERY_MS = 1_000;
 
@@ -85,7 +90,7 @@ export class Intake {
       server.once('error', (cause) =>
         reject(new Error(`cannot listen on ${host}:${String(port)}: ${cause.message}`, { cause })),
       );
-      server.listen(port, host, () => resolve(server));
+      server.listen({ port, host, backlog: BACKLOG }, () => resolve(server));
     });
   }
 

@@ -1,5 +1,6 @@
+import { writeSync } from 'node:fs';
 import { types } from 'node:util';
-import { pino } from 'pino';
+import { pino, type LoggerOptions } from 'pino';
 import { z } from 'zod';
 
 /** What the parts of a process log with: JSON lines, one event each. Prompts and keys never reach it. */
@@ -39,13 +40,32 @@ export function captureConsole(log: Log): void {
 
 /** @param program name of the process in every line */
 export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): Log {
-  return pino({
+  const options = {
     level,
     base: { program, pid: process.pid },
     messageKey: 'event',
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }), log: withCausesDescribed },
-  });
+  } satisfies LoggerOptions;
+  return pino(options, { write });
+}
+
+const STDOUT = 1;
+let dropped = 0;
+
+/** Lines that could not be written, whole or in part: the disk under the log is full, or its reader is gone. */
+export function droppedLogLines(): number {
+  return dropped;
+}
+
+/** A log that cannot be written costs its lines, and never the service. */
+function write(line: string): void {
+  try {
+    const bytes = Buffer.from(line);
+    for (let at = 0; at < bytes.length;) at += writeSync(STDOUT, bytes, at);
+  } catch {
+    dropped += 1;
+  }
 }
 
 /** Under whatever name an error is given to the log. */

@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
 import { describeCause } from '../../../gateway/runtime/log.ts';
@@ -57,3 +60,35 @@ test.each(['cause', 'err', 'reason'])('N8: an error that is logged as %s is desc
   expect(JSON.parse(stdout)).toMatchObject({ event: 'happened', other: 5, [field]: { code: 'E_WHY', message: 'why' } });
   expect(stdout).not.toContain(CANARY);
 });
+
+const MUCH = `
+  const { createLog, droppedLogLines } = await import('./dist/gateway/runtime/log.js');
+  const log = createLog('test', 'info');
+  for (let n = 0; n < 3_000; n += 1) {
+    log.info({ n, text: 'x'.repeat(1_000) }, 'a line');
+    if (n % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  process.stderr.write('dropped ' + droppedLogLines());
+  process.exit(0);`;
+
+test.each([
+  ['the disk under it is full', '/dev/full'],
+  ['its reader is gone', 'pipe'],
+] as const)(
+  'H6: a log that cannot be written costs its lines, which are counted, and not the process: %s',
+  async (_why, where) => {
+    const file = where === 'pipe' ? undefined : openSync(where, 'w');
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', MUCH], {
+      stdio: ['ignore', file ?? 'pipe', 'pipe'],
+    });
+    child.stdout?.destroy();
+    let told = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      told += chunk.toString();
+    });
+    const [code] = await once(child, 'close');
+    if (file !== undefined) closeSync(file);
+    expect(told).toMatch(/^dropped [1-9]\d*$/);
+    expect(code).toBe(0);
+  },
+);

@@ -6,6 +6,7 @@ import type { Admission, Candidate } from './admission/admission.ts';
 import type { Share } from './admission/reservations.ts';
 import type { WorkerRegistry } from './admission/worker-registry.ts';
 import type { HeldBody } from './held-body.ts';
+import type { Phases } from './phases.ts';
 import type { Relay } from './relay/relay.ts';
 import { Suspect, type Suspects } from './suspects.ts';
 
@@ -19,6 +20,7 @@ const REPEAT_SPREAD_MS = 200;
 
 /** An engine that said that its answer is whole may keep its connection, client and place so long, in milliseconds. */
 const CLOSE_MS = 1_000;
+const UNHEARD = new Failure('worker_lost', 'the answer, or its worker, was lost');
 const STILL_OPEN = new Failure('worker_lost', 'the model process did not close its answer');
 
 /** One checked request, ready for an engine. */
@@ -61,14 +63,6 @@ export type Resume =
   /** nothing was missing but the end, which the client has by now */
   | { readonly kind: 'whole' }
   | { readonly kind: 'impossible'; readonly reason: string };
-
-/** Instants (clock of this process, ms) of one request's way, and how often it ran again. */
-export interface Phases {
-  requestId: string;
-  enqueuedAt?: number;
-  claimedAt?: number;
-  repeats: number;
-}
 
 export interface AskDeps {
   readonly admission: Admission;
@@ -280,12 +274,12 @@ class Life {
     if (this.#claimed) return;
     try {
       await this.#added;
-      const found = await this.#deps.admission.reconcile(this.#candidate(), epoch);
-      const { relay } = this.#deps;
+      const { admission, relay } = this.#deps;
+      const found = await admission.reconcile(this.#candidate(), epoch);
       const seen = found !== 'waits' && relay.hears ? `${String(epoch)} ${found}` : '';
       // Twice, as a claim may be on its way here.
       if (seen !== '' && seen === this.#seenUnclaimed && !this.#claimed && this.#epoch === epoch)
-        relay.fail(this.#phases.requestId, new Failure('worker_lost', 'the answer, or its worker, was lost'));
+        relay.fail(this.#phases.requestId, UNHEARD);
       this.#seenUnclaimed = seen;
     } catch {
       // Redis is away; the next turn asks again.

@@ -1,7 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import type { EngineReport } from '#contract/registry';
 import type { Log } from '#runtime/log';
-import { FromDispatcher, type EngineEntry, type ToDispatcher } from './dispatch/link.ts';
+import { startGuard } from './engine/guard.ts';
+import { ALIVE_EVERY_MS, FromDispatcher, type EngineEntry, type ToDispatcher } from './dispatch/link.ts';
 
 export interface DispatchersDeps {
   /** script of the dispatcher process */
@@ -12,6 +13,8 @@ export interface DispatchersDeps {
   /** a dispatcher could not reach this engine */
   readonly onSuspect: (engine: string) => void;
   readonly log: Log;
+  /** a dispatcher that says nothing for so long is replaced, in milliseconds */
+  readonly silentMs?: number;
 }
 
 type Load = EngineReport['inFlight'];
@@ -79,6 +82,10 @@ export class Dispatchers {
 
 const RESTART_MS = 200;
 const RESTART_CAP_MS = 5_000;
+/** It stands still, or spins: longer than a machine under load keeps a process waiting, in milliseconds. */
+const SILENT_MS = 15_000;
+/** What a dispatcher has without its launcher, in seconds: more than it takes by itself to tell the gateways. */
+const ORPHAN_GRACE_SECONDS = 10;
 /** Alive this long, earlier deaths are forgotten. */
 const STABLE_MS = 10_000;
 
@@ -89,6 +96,7 @@ class DispatcherChild {
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
   #deaths = 0;
+  #heardAt = 0;
   #ending = false;
   /** engines that it serves */
   places = 0;
@@ -113,10 +121,17 @@ class DispatcherChild {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child = child;
+    // Whatever it does, it does not outlive the launcher.
+    const guard = startGuard(ORPHAN_GRACE_SECONDS);
+    if (child.pid !== undefined) guard.watch(child.pid);
+    this.#heardAt = startedAt;
+    const watching = setInterval(() => this.#watch(child), ALIVE_EVERY_MS);
     let ended = false;
     const end = (reason: string): void => {
       if (ended) return;
       ended = true;
+      clearInterval(watching);
+      guard.release();
       this.#gone(reason, performance.now() - startedAt);
     };
     child.on('message', (raw) => this.#take(raw));
@@ -174,7 +189,18 @@ class DispatcherChild {
     this.#restart = setTimeout(() => this.start(), waitMs);
   }
 
+  #watch(child: ChildProcess): void {
+    const silentMs = performance.now() - this.#heardAt;
+    if (silentMs < (this.#deps.silentMs ?? SILENT_MS)) return;
+    this.#deps.log.error(
+      { dispatcher: child.pid, silentMs: Math.round(silentMs) },
+      'dispatcher says nothing: replaced',
+    );
+    child.kill('SIGKILL');
+  }
+
   #take(raw: unknown): void {
+    this.#heardAt = performance.now();
     const parsed = FromDispatcher.safeParse(raw);
     if (!parsed.success) {
       this.#deps.log.error({ cause: parsed.error }, 'a dispatcher said what is not in the contract');
@@ -186,7 +212,7 @@ class DispatcherChild {
       this.#tellEngines();
     } else if (message.type === 'load') this.#loads = message.inFlight;
     else if (message.type === 'suspect') this.#deps.onSuspect(message.engine);
-    // `drained` is followed by its exit, which is what counts.
+    // `drained` is followed by its exit, which is what counts; `alive` says no more than that.
   }
 
   #tellEngines(): void {

@@ -5,7 +5,7 @@ import { Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
-import type { Phases } from '../ask.ts';
+import type { Phases } from '../phases.ts';
 import type { Departure } from '../departure.ts';
 import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';

@@ -13,10 +13,10 @@ function entry(id: string, port = 1_000): EngineEntry {
   return { id, model: 'm', pid: 1, port, state: 'ready', slots: { text: 4, image: 1 } };
 }
 
-function startDispatchers(engineIds: readonly string[]) {
+function startDispatchers(engineIds: readonly string[], silentMs = 15_000) {
   const suspected: string[] = [];
   const onSuspect = (engine: string): number => suspected.push(engine);
-  const dispatchers = new Dispatchers({ entryPath, engineIds, env, onSuspect, log: silentLog });
+  const dispatchers = new Dispatchers({ entryPath, engineIds, env, onSuspect, log: silentLog, silentMs });
   dispatchers.start();
   return { dispatchers, suspected, [Symbol.asyncDispose]: () => dispatchers.abandon(0) };
 }
@@ -68,4 +68,13 @@ test('a drain ends when the dispatchers have ended, and none comes back', async 
   await run.dispatchers.drain(5_000);
   expect(processFact(pid)).toBeUndefined();
   expect(run.dispatchers.processes[0]?.pid).toBeNull();
+});
+
+test('H13: a dispatcher that spins and hears nothing is replaced', async () => {
+  await using run = startDispatchers(['e0'], 2_000);
+  const first = await eventually('ready', () => readyPid(run.dispatchers));
+  run.dispatchers.update(entry('e0', 668));
+  await eventually('its death', () => processFact(first) === undefined, 15_000);
+  run.dispatchers.update(entry('e0'));
+  await eventually('load from the new one', () => run.dispatchers.inFlight('e0').text === 1, 15_000);
 });

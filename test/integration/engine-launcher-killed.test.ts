@@ -64,3 +64,14 @@ test.each([
   expect(groupMembers(pid)).toEqual([]);
   rmSync(folder, { recursive: true, force: true });
 });
+
+test('H13: a dispatcher that stands still does not outlive its killed launcher', async () => {
+  await using launcher = await startLauncher(redis.url, { WORKER_ENGINE: 'simulator', WORKER_LOG_LEVEL: 'silent' });
+  const pid = await eventually('a dispatcher', async () => {
+    const [dispatcher] = (await launcher.status()).dispatchers;
+    return dispatcher?.incarnation !== null && dispatcher?.pid;
+  });
+  process.kill(pid, 'SIGSTOP');
+  launcher.child.kill('SIGKILL');
+  await eventually('its end', () => groupMembers(pid).length === 0, 20_000);
+});

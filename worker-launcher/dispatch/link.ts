@@ -29,5 +29,9 @@ export const FromDispatcher = z.discriminatedUnion('type', [
   /** a connection to this engine was refused or reset: look at it now */
   z.object({ type: z.literal('suspect'), engine: z.string() }),
   z.object({ type: z.literal('drained') }),
+  /** once a second: its event loop turns */
+  z.object({ type: z.literal('alive') }),
 ]);
+/** How often a dispatcher says that it lives, in milliseconds. */
+export const ALIVE_EVERY_MS = 1_000;
 export type FromDispatcher = z.infer<typeof FromDispatcher>;

@@ -12,7 +12,7 @@ import { loadConfig } from '../config.ts';
 import { BulkReader } from './bulk-reader.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
-import { ToDispatcher, type FromDispatcher } from './link.ts';
+import { ALIVE_EVERY_MS, ToDispatcher, type FromDispatcher } from './link.ts';
 import { Publisher } from './publisher.ts';
 
 /** What a stopping dispatcher still says to Redis, which may be gone, takes no longer than this. */
@@ -72,6 +72,8 @@ const dispatcher = new Dispatcher({
     tell({ type: 'suspect', engine });
   },
 });
+
+setInterval(() => tell({ type: 'alive' }), ALIVE_EVERY_MS).unref();
 
 let draining = false;
 const report = async (): Promise<void> => {

@@ -51,20 +51,22 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
   const checkImages = (request: ChatRequest): number => {
     const params = imageParams(request);
     const asked = params.length;
-    const param = params[mostImages];
+    const surplus = params.slice(mostImages);
+    const [param] = surplus;
     if (param === undefined) return asked;
     const takes =
       mostImages === 0
         ? 'no image in a conversation'
         : `${counted(mostImages, 'image')} per conversation (all turns counted)`;
-    const message = `takes ${takes}; this one has ${String(asked)}, ${param} is one too many`;
+    const message = `takes ${takes}; this one has ${String(asked)}; ${listed(surplus)} too many`;
     throw refuse('too_many_images', message, { param, asked, allowed: mostImages });
   };
   const checkBatch = ({ prompts, messagesParam }: ChatRequest): void => {
     const asked = prompts?.length ?? 1;
     const allowed = limits.batch ? LARGEST_BATCH : 1;
     if (asked <= allowed) return;
-    const message = `takes ${counted(allowed, 'prompt')} per request; ${messagesParam} holds ${String(asked)}`;
+    const holds = `takes ${counted(allowed, 'prompt')} per request; ${messagesParam} holds ${String(asked)}`;
+    const message = `${holds}: send ${allowed === 1 ? 'each prompt' : 'the rest'} in a request of its own`;
     throw refuse('batch_not_supported', message, { param: messagesParam, asked, allowed });
   };
   const checkChoices = ({ choices, prompts, maxTokensParam }: ChatRequest): void => {
@@ -72,7 +74,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const allowed = policy.maxChoices;
     const asked = choices * (prompts?.length ?? 1);
     if (asked <= allowed) return;
-    const message = `gives ${counted(allowed, 'answer')} per request; this one asks for ${String(asked)}`;
+    const message = `gives ${counted(allowed, 'answer')} per request; this one asks for ${String(asked)}: send it again for each further one`;
     throw refuse('batch_not_supported', message, { param: beside(maxTokensParam, 'n'), asked, allowed });
   };
   const checkTools = ({ sampling }: ChatRequest): void => {
@@ -198,6 +200,17 @@ function namedIds(request: ChatRequest): { readonly ids: readonly (number | stri
 /** A field that stands beside another in the caller's body. */
 function beside(param: string, name: string): string {
   return param.slice(0, param.lastIndexOf('.') + 1) + name;
+}
+
+/** Surplus pictures that a refusal names; a client may send thousands. */
+const MOST_NAMED = 16;
+
+function listed(places: readonly string[]): string {
+  const named = places.slice(0, MOST_NAMED);
+  const more = places.length - named.length;
+  const all = more > 0 ? [...named, `${String(more)} more`] : named;
+  const last = all.at(-1) ?? '';
+  return all.length === 1 ? `${last} is one` : `${all.slice(0, -1).join(', ')} and ${last} are`;
 }
 
 function counted(count: number, noun: string): string {

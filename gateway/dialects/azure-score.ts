@@ -3,8 +3,8 @@ import type { AnswerForm, ChatRequest, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { ModelCard } from '#contract/model-card';
 import type { AnswerFacts, Dialect } from './dialect.ts';
-import { IgnoredNames, fieldsOf, isAbsent, isObject, kind } from './fields.ts';
-import { BODY, LIMITS, checkBatch, checkLimit } from './limits.ts';
+import { IgnoredNames, fieldsOf, got, isAbsent, isObject, kind } from './fields.ts';
+import { BODY, HALF_CHARACTER, LIMITS, checkBatch, checkLimit } from './limits.ts';
 import { readMessages } from './messages.ts';
 import { isPrompt } from './openai-completions.ts';
 import { renderScoreFailure, type ScoreErrors } from './score-failure.ts';
@@ -120,7 +120,8 @@ function refuseLists(input: readonly unknown[], card: string | undefined): void 
     return;
   }
   if (input.length === 1) throw shape(INPUT, 'one conversation: a list of messages, not a list of lists', CHAT_SHAPE);
-  const message = `${card ?? 'this model'} takes 1 conversation per request; ${INPUT} holds ${String(input.length)}`;
+  const holds = `takes 1 conversation per request; ${INPUT} holds ${String(input.length)}`;
+  const message = `${card ?? 'this model'} ${holds}: send each in a request of its own`;
   throw new Failure('batch_not_supported', message, {
     param: INPUT,
     asked: input.length,
@@ -137,7 +138,11 @@ function readPrompts(value: unknown, at: string): readonly [Prompt, ...Prompt[]]
   if (first !== undefined && wrong === -1) return [first, ...more];
   if (wrong === -1)
     throw shape(at, `a list of prompts, at least one${Array.isArray(value) ? '' : kind(value)}`, TEXT_SHAPE);
-  throw shape(`${at}[${String(wrong)}]`, `a prompt: a text, not empty${kind(list[wrong])}`, TEXT_SHAPE);
+  const param = `${at}[${String(wrong)}]`;
+  const fault = list[wrong];
+  if (typeof fault === 'string' && fault !== '')
+    throw new Failure('invalid_request', `${param} ${HALF_CHARACTER}`, { param });
+  throw shape(param, `a prompt: a text, not empty${got(fault)}`, TEXT_SHAPE);
 }
 
 function shape(param: string, wanted: string, expected: string): Failure {

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { ShortValue } from '#contract/failure';
-import { faultIn } from './limited.ts';
-import { LIMITS, checkLimit, overLimit } from './limits.ts';
+import { addFault, faultIn } from './limited.ts';
+import { HALF_CHARACTER, LIMITS, checkLimit, overLimit } from './limits.ts';
 
 /** A value's schema, and what it must be in words that a caller understands. */
 export interface Field {
@@ -81,27 +81,41 @@ export function isAbsent(value: unknown): value is null | undefined {
   return value === undefined || value === null;
 }
 
-/** Neither absent nor empty: to clients that send all their fields, `''` and `[]` mean nothing either. */
+/** Neither absent nor empty: to clients that send all their fields, `''`, `[]` and `{}` mean nothing either. */
 export function isSet(value: unknown): boolean {
-  return !isAbsent(value) && value !== '' && !(Array.isArray(value) && value.length === 0);
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  return !isAbsent(value) && value !== '';
 }
 
 const MAX_DEPTH = 64;
 
-/** True for what JSON.parse gives and nests at most 64 deep, so that no later walk runs out of stack; its texts are well formed. */
-export function isJson(value: unknown, depth = MAX_DEPTH): value is JsonValue {
-  if (typeof value === 'string') return value.isWellFormed();
-  if (value === null || typeof value === 'boolean') return true;
-  if (typeof value === 'number') return Number.isFinite(value);
-  if (typeof value !== 'object' || depth === 0) return false;
-  return Object.values(value).every((item) => isJson(item, depth - 1));
+/** True for what JSON.parse gives and `jsonProblem` finds nothing wrong with. */
+export function isJson(value: unknown): value is JsonValue {
+  return jsonProblem(value) === undefined;
+}
+
+/**
+ * @returns what keeps a value from being handed on: texts must be well formed, and it may nest at most 64 deep, so that no
+ * later walk runs out of stack
+ */
+export function jsonProblem(value: unknown, depth = MAX_DEPTH): string | undefined {
+  if (typeof value === 'string') return value.isWellFormed() ? undefined : HALF_CHARACTER;
+  if (value === null || typeof value === 'boolean') return undefined;
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'has a number that is too large';
+  if (typeof value !== 'object') return 'is no JSON';
+  if (depth === 0) return `nests more than ${String(MAX_DEPTH)} levels deep`;
+  for (const item of Object.values(value)) {
+    const problem = jsonProblem(item, depth - 1);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
 }
 
 /** What the schema takes and is JSON; without the fields that are null, which mean the same to a caller as absent ones. */
 export function strictJson(schema: z.ZodType): z.ZodType<JsonValue> {
   return schema.transform((value, context) => {
     if (isJson(value)) return isObject(value) ? withoutNulls(value) : value;
-    context.addIssue('is no JSON');
+    addFault(context, { at: [], problem: jsonProblem(value) ?? 'is no JSON' });
     return z.NEVER;
   });
 }
@@ -119,9 +133,9 @@ export function fieldsOf(value: Readonly<Record<string, unknown>>, at: string): 
   return Object.entries(value);
 }
 
-/** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header. */
+/** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header; `""` for an empty one. */
 export function shortName(name: string): string {
-  return name.slice(0, 64).replace(/[^\w.$[\]-]/g, '?');
+  return name === '' ? '""' : name.slice(0, 64).replace(/[^\w.$[\]-]/g, '?');
 }
 
 /** Collects names of fields without effect, once each, and not without bound. */

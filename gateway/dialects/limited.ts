@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { LIMITS, type Limit } from './limits.ts';
+import { HALF_CHARACTER, LIMITS, type Limit } from './limits.ts';
 import type { Fault } from './pattern.ts';
 
 /**
@@ -37,8 +37,13 @@ export function listOf<Item extends z.ZodType>(limit: Limit, item: Item, least =
 /** A text with a limit, whole in all its characters. */
 export function textOf(limit: Limit, least = 1): z.ZodPreprocess<z.ZodString> {
   const text = z.string().max(limit.most);
-  const whole = (least === 0 ? text : text.min(least)).refine((value) => value.isWellFormed());
+  const whole = wellFormed(least === 0 ? text : text.min(least));
   return capped(limit, whole, (value) => (typeof value === 'string' ? value.length : 0));
+}
+
+/** The text's schema, which takes whole characters alone. */
+export function wellFormed(text: z.ZodString): z.ZodString {
+  return checked(text, (value) => (value.isWellFormed() ? undefined : { at: [], problem: HALF_CHARACTER }));
 }
 
 /** The schema, and behind it what `find` says is wrong with a value that it took. */
@@ -76,6 +81,7 @@ type FoundFault = { readonly path: readonly PropertyKey[] } & (
   { readonly limit: Limit; readonly seen: number } | { readonly problem: string }
 );
 
-function addFault(context: z.core.$RefinementCtx, fault: Fault): void {
+/** Tells of a fault in words that reach the caller; an issue of zod's own would say the form alone. */
+export function addFault(context: z.core.$RefinementCtx, fault: Fault): void {
   context.addIssue({ code: 'custom', path: [...fault.at], params: { fault } });
 }

@@ -75,6 +75,10 @@ export function checkLimit(limited: Limit, seen: number, param: string): void {
   if (seen > limited.most) throw overLimit(limited, seen, param);
 }
 
+/** What is said of a text that is not whole in its characters. */
+export const HALF_CHARACTER =
+  'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji';
+
 /** The name of a body as a whole, which is no param. */
 export const BODY = 'the body';
 
@@ -88,6 +92,6 @@ export function overLimit({ most, unit }: Limit, seen: number, param: string): F
 /** @throws Failure `batch_not_supported` for more prompts than any card allows, before one of them is looked at */
 export function checkBatch(seen: number, param: string): void {
   if (seen <= LARGEST_BATCH) return;
-  const message = `${param} holds ${String(seen)} prompts; the limit is ${String(LARGEST_BATCH)} per request`;
+  const message = `${param} holds ${String(seen)} prompts; the limit is ${String(LARGEST_BATCH)} per request: send the rest in a request of its own`;
   throw new Failure('batch_not_supported', message, { param, asked: seen, allowed: LARGEST_BATCH });
 }

@@ -1,9 +1,9 @@
 import { ROLES } from '#contract/chat';
 import type { ChatMessage, ContentPart, JsonValue, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { fieldsOf, got, isAbsent, isJson, isObject, kind } from './fields.ts';
+import { fieldsOf, got, isAbsent, isJson, isObject, isSet, jsonProblem, kind } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
-import { LIMITS, checkLimit, type Limit } from './limits.ts';
+import { HALF_CHARACTER, LIMITS, checkLimit, type Limit } from './limits.ts';
 
 const IMAGE_FORM = '{"type": "image_url", "image_url": {"url": "https://… or data:image/png;base64,…"}}';
 const TEXT_FORM = '{"type": "text", "text": "…"}';
@@ -43,7 +43,9 @@ function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMes
   const fields = fieldsOf(value, at);
   const { role: givenRole, content: givenContent, ...rest } = value;
   const role = readRole(givenRole, `${at}.role`);
-  const content = readContent(givenContent, role, `${at}.content`, ignored);
+  const said = readContent(givenContent, role, `${at}.content`, ignored);
+  const refusal = role === 'assistant' && !isSet(said) ? rest['refusal'] : undefined;
+  const content = isSet(refusal) ? readText(refusal, `${at}.refusal`) : said;
   const extra: Record<string, JsonValue> = {};
   for (const name of EXTRA_NAMES) {
     const field = rest[name];
@@ -51,11 +53,13 @@ function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMes
     if (typeof field === 'string' || Array.isArray(field)) checkLimit(EXTRAS[name], field.length, `${at}.${name}`);
     if (name === 'tool_calls' && Array.isArray(field)) checkArguments(field, `${at}.tool_calls`);
     const fits = name === 'tool_calls' ? Array.isArray(field) && field.every(isObject) : typeof field === 'string';
-    if (!fits || !isJson(field))
+    if (!fits)
       throw bad(`${at}.${name}`, `must be ${name === 'tool_calls' ? 'a list of calls' : 'a text'}${kind(field)}`);
+    if (!isJson(field)) throw bad(`${at}.${name}`, jsonProblem(field) ?? 'is no JSON');
     extra[name] = field;
   }
-  for (const [name, field] of fields) if (!isAbsent(field) && !READ.has(name)) ignored.add(`messages.${name}`);
+  const isRead = (name: string): boolean => READ.has(name) || (name === 'refusal' && isSet(refusal));
+  for (const [name, field] of fields) if (!isAbsent(field) && !isRead(name)) ignored.add(`messages.${name}`);
   return Object.keys(extra).length === 0 ? { role, content } : { role, content, extra };
 }
 
@@ -78,19 +82,18 @@ function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNam
   if (typeof value === 'string') return wellFormed(value, at);
   if (isAbsent(value) && role === 'assistant') return null;
   if (!Array.isArray(value)) throw bad(at, `must be a text or a list of parts${kind(value)}`);
-  return value.map((part: unknown, index) => readPart(part, `${at}[${String(index)}]`, ignored));
+  return value.map((part: unknown, index) => readPart(part, role, `${at}[${String(index)}]`, ignored));
 }
 
-function readPart(value: unknown, at: string, ignored: IgnoredNames): ContentPart {
+function readPart(value: unknown, role: Role, at: string, ignored: IgnoredNames): ContentPart {
   if (!isObject(value)) throw bad(at, `must be ${TEXT_FORM} or ${IMAGE_FORM}${kind(value)}`);
   refuseUuid(value, at);
   for (const [name, field] of fieldsOf(value, at))
-    if (!isAbsent(field) && !['type', 'text', 'image_url'].includes(name)) ignored.add(`content.${name}`);
-  if (value['type'] === 'text') {
-    const text = value['text'];
-    if (typeof text !== 'string') throw bad(`${at}.text`, `must be a text${kind(text)}`);
-    return { type: 'text', text: wellFormed(text, `${at}.text`) };
-  }
+    if (!isAbsent(field) && !['type', 'text', 'image_url', 'refusal'].includes(name)) ignored.add(`content.${name}`);
+  if (value['type'] === 'text') return { type: 'text', text: readText(value['text'], `${at}.text`) };
+  // What the model said in an earlier turn, as OpenAI's typed clients send it back.
+  if (value['type'] === 'refusal' && role === 'assistant')
+    return { type: 'text', text: readText(value['refusal'], `${at}.refusal`) };
   if (value['type'] !== 'image_url')
     throw bad(`${at}.type`, `must be text or image_url${got(value['type'])}; a picture is ${IMAGE_FORM}`);
   return { type: 'image_url', image_url: { url: readUrl(value['image_url'], `${at}.image_url`, ignored) } };
@@ -109,15 +112,20 @@ function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {
 
 /** The engine takes a uuid for the picture's cache key, whosever it is: one caller could be shown another's picture. */
 function refuseUuid(value: Readonly<Record<string, unknown>>, at: string): void {
-  if (!isAbsent(value['uuid']))
+  if (isSet(value['uuid']))
     throw new Failure('unsupported_parameter', `${at}.uuid is not accepted; send the picture itself`, {
       param: `${at}.uuid`,
     });
 }
 
+function readText(value: unknown, at: string): string {
+  if (typeof value !== 'string') throw bad(at, `must be a text${kind(value)}`);
+  return wellFormed(value, at);
+}
+
 function wellFormed(text: string, at: string): string {
   if (text.isWellFormed()) return text;
-  throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
+  throw bad(at, HALF_CHARACTER);
 }
 
 function bad(param: string, problem: string): Failure {

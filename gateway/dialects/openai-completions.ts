@@ -3,7 +3,7 @@ import type { ChatRequest, JsonValue, Prompt } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
 import { IgnoredNames, fieldsOf, got, isAbsent, isObject, readField, type Field } from './fields.ts';
-import { BODY, checkBatch } from './limits.ts';
+import { BODY, HALF_CHARACTER, checkBatch } from './limits.ts';
 import { ENVELOPE, STEERING, checkLabels, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { SAMPLING, readSampling } from './sampling.ts';
 
@@ -98,8 +98,11 @@ function readPrompts(value: unknown): readonly [Prompt, ...Prompt[]] {
   const at = list.length > 0 && wrong !== -1 ? `prompt[${String(wrong)}]` : 'prompt';
   const [first, ...more] = list.filter(isPrompt);
   if (first !== undefined && wrong === -1) return [first, ...more];
+  const fault = list.length === 0 ? value : list[wrong];
+  if (typeof fault === 'string' && fault !== '')
+    throw new Failure('invalid_request', `${at} ${HALF_CHARACTER}`, { param: at });
   const problem = 'prompt must be a text, not empty, or a list of token ids';
-  const found = typeof value === 'string' ? '' : at === 'prompt' ? got(value) : `; the fault is at ${at}`;
+  const found = at === 'prompt' ? got(value) : `; the fault is at ${at}`;
   throw new Failure('invalid_request', problem + found, { param: at });
 }
 

@@ -54,7 +54,7 @@ export function readEnvelope(
   };
 }
 
-/** @throws Failure `unsupported_parameter` for a field of `refused` that is set; null, '' and [] are not set */
+/** @throws Failure `unsupported_parameter` for a field of `refused` that is set; null, '', [] and {} are not set */
 export function refuseFields(body: Readonly<Record<string, unknown>>, refused: Readonly<Record<string, string>>): void {
   for (const [name, why] of Object.entries(refused)) {
     if (isSet(body[name]))

@@ -24,11 +24,16 @@ function errorType(status: number): string {
   return status >= 500 ? 'server_error' : 'invalid_request_error';
 }
 
-/** Failures of requests that an engine may have worked on: a client that repeats them by itself multiplies the work. */
+/**
+ * Failures of requests that an engine may have worked on, or that it refused: a client that repeats them by itself
+ * multiplies the work.
+ */
 const AFTER_ACCEPTANCE: ReadonlySet<FailureCode> = new Set([
   'worker_lost',
   'request_quarantined',
   'engine_failed',
+  'engine_refused',
+  'context_length_exceeded',
   'engine_silent',
   'deadline_exceeded',
   'idempotency_spent',
@@ -40,11 +45,12 @@ const LONGEST_RETRY_AFTER_SECONDS = 120;
  * `x-should-retry` is what OpenAI's SDKs obey above their own rules.
  */
 export function retryHeaders(failure: Failure): Record<string, string> {
+  if (AFTER_ACCEPTANCE.has(failure.code)) return { 'x-should-retry': 'false' };
   if (failure.status === 429 || failure.status === 503) {
     const seconds = Math.ceil(failure.options.retryAfterSeconds ?? 1);
     return { 'retry-after': String(Math.min(Math.max(seconds, 1), LONGEST_RETRY_AFTER_SECONDS)) };
   }
   // OpenAI's SDKs would repeat every 409.
   if (failure.code === 'idempotency_conflict') return { 'x-should-retry': 'true' };
-  return AFTER_ACCEPTANCE.has(failure.code) ? { 'x-should-retry': 'false' } : {};
+  return {};
 }

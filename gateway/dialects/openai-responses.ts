@@ -3,15 +3,26 @@ import type { ChatRequest, JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import { TEXT_FORMAT } from './answer-format.ts';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, fieldsOf, isAbsent, isObject, readField, shortName, strictJson, type Field } from './fields.ts';
-import { listOf, objectOf, textOf } from './limited.ts';
+import {
+  IgnoredNames,
+  fieldsOf,
+  isAbsent,
+  isObject,
+  isSet,
+  readField,
+  shortName,
+  strictJson,
+  type Field,
+} from './fields.ts';
+import { listOf, objectOf, textOf, wellFormed } from './limited.ts';
 import { BODY, LIMITS } from './limits.ts';
 import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { errorObject } from './openai-errors.ts';
 import { readInput } from './responses-input.ts';
 import { EFFORT, SAMPLING, readSampling } from './sampling.ts';
 
-const STATELESS = 'nothing is stored here; send the whole conversation as input';
+const STATELESS =
+  'nothing is stored here; send the whole conversation as input, as clients do where they are told store: false';
 const FROM_CARD = 'the model card decides it';
 
 /** What would need state that no engine keeps, would be lost on its way, or is the operator's to decide. */
@@ -51,9 +62,18 @@ const SHARED: readonly string[] = [
   'structured_outputs',
 ];
 
-const text = z.string().refine((value) => value.isWellFormed());
+const text = wellFormed(z.string());
 const label = { schema: textOf(LIMITS.label, 0), form: 'a text' };
 const LOGPROBS = 'message.output_text.logprobs';
+/** Parts of reasoning and of calls, which no answer here has. Clients ask for them unasked; they are named as ignored. */
+const NEVER_THERE = [
+  'reasoning.encrypted_content',
+  'web_search_call.action.sources',
+  'web_search_call.results',
+  'file_search_call.results',
+  'code_interpreter_call.outputs',
+  'computer_call_output.output.image_url',
+] as const;
 
 /** The other fields that are handed to the engine as they are; a value that it would take and not act on is refused. */
 const OWN: Readonly<Record<string, Field>> = {
@@ -69,8 +89,8 @@ const OWN: Readonly<Record<string, Field>> = {
     form: 'an object with an effort; no summaries are made',
   },
   include: {
-    schema: listOf(LIMITS.include, z.literal(LOGPROBS)),
-    form: `a list of ${LOGPROBS}; nothing else can be added to an answer`,
+    schema: listOf(LIMITS.include, z.enum([LOGPROBS, ...NEVER_THERE])),
+    form: `a list of ${LOGPROBS}; nothing else can be added to an answer. Without effect: ${NEVER_THERE.join(', ')}`,
   },
   top_logprobs: { schema: z.int().min(0).max(20), form: 'a whole number from 0 to 20' },
   truncation: { schema: z.literal('disabled'), form: 'disabled: a prompt is never cut in silence' },
@@ -109,7 +129,7 @@ const NOT_PASSED: ReadonlySet<string> = new Set(['instructions', 'store', 'strea
 
 /**
  * `/v1/responses`, without state: each field that a caller sends is in the engine's request, or the request is refused by
- * its name. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
+ * its name; what clients add to `include` unasked is named as ignored. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
  */
 export const openaiResponses: Dialect = {
   ...openaiAnswers,
@@ -128,19 +148,27 @@ function parse(body: unknown): ChatRequest {
   const fields = fieldsOf(body, BODY);
   refuseFields(body, REFUSED);
   for (const [name, value] of fields)
-    if (!READ.has(name) && !(name in REFUSED) && !isAbsent(value)) throw unknown(shortName(name));
+    if (!READ.has(name) && !(name in REFUSED) && isSet(value)) throw unknown(shortName(name));
   const own: Record<string, JsonValue> = {};
   for (const [name, field] of Object.entries(OWN))
     if (!isAbsent(body[name])) own[name] = readField(field, body[name], name);
   if (typeof own['top_logprobs'] === 'number' && own['top_logprobs'] > 0 && !isLogged(own['include']))
     throw new Failure('invalid_request', `top_logprobs needs include to name ${LOGPROBS}`, { param: 'top_logprobs' });
   const messages = readInput(body['input']);
+  const ignored = new IgnoredNames();
+  if (Array.isArray(own['include'])) {
+    const wanted = own['include'].filter((name) => name === LOGPROBS);
+    for (const name of own['include'])
+      if (typeof name === 'string' && name !== LOGPROBS) ignored.add(`include.${name}`);
+    if (wanted.length > 0) own['include'] = wanted;
+    else delete own['include'];
+  }
   const sampling = {
     ...readSampling(body, SHARED, ''),
     ...Object.fromEntries(Object.entries(own).filter(([name]) => !NOT_PASSED.has(name))),
   };
   const { model, stream, max_output_tokens } = body;
-  const envelope = readEnvelope({ model, stream, max_output_tokens }, ['max_output_tokens'], sampling, NO_NAMES);
+  const envelope = readEnvelope({ model, stream, max_output_tokens }, ['max_output_tokens'], sampling, ignored);
   return {
     ...envelope,
     maxTokensParam: 'max_output_tokens',
@@ -150,12 +178,9 @@ function parse(body: unknown): ChatRequest {
     imageParam: 'image_url',
     ...(typeof own['instructions'] === 'string' ? { instructions: own['instructions'] } : {}),
     sampling,
-    ignored: [],
+    ignored: ignored.list(),
   };
 }
-
-/** Nothing is ignored on this route. */
-const NO_NAMES = new IgnoredNames();
 
 function isLogged(include: JsonValue | undefined): boolean {
   return Array.isArray(include) && include.includes(LOGPROBS);

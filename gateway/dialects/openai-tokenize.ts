@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { ChatRequest, JsonValue } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, fieldsOf, isAbsent, isObject, readField } from './fields.ts';
-import { BODY } from './limits.ts';
+import { IgnoredNames, fieldsOf, got, isAbsent, isObject, readField } from './fields.ts';
+import { BODY, HALF_CHARACTER } from './limits.ts';
 import { readMessages } from './messages.ts';
 import { STEERING, openaiAnswers, readEnvelope, refuseFields } from './openai-envelope.ts';
 import { readTools } from './sampling.ts';
@@ -46,8 +46,9 @@ function parse(body: unknown): ChatRequest {
 }
 
 function readText(value: unknown): string {
-  if (typeof value === 'string' && value.isWellFormed()) return value;
-  throw bad('prompt', 'must be a text, whole in all its characters');
+  if (typeof value !== 'string') throw bad('prompt', `must be a text${got(value)}`);
+  if (!value.isWellFormed()) throw bad('prompt', HALF_CHARACTER);
+  return value;
 }
 
 function bad(param: string, problem: string): Failure {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ChatRequest } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
-import { IgnoredNames, fieldsOf, isAbsent, isObject } from './fields.ts';
+import { IgnoredNames, fieldsOf, isAbsent, isObject, isSet } from './fields.ts';
 import { listOf } from './limited.ts';
 import { BODY, LIMITS } from './limits.ts';
 import { readMessages } from './messages.ts';
@@ -69,7 +69,7 @@ function parse(body: unknown): ChatRequest {
   refuseFields(body, REFUSED);
   checkLabels(body);
   for (const [name, { served, why }] of Object.entries(NARROW))
-    if (!isAbsent(body[name]) && !served.safeParse(body[name]).success) refuseFields({ [name]: true }, { [name]: why });
+    if (isSet(body[name]) && !served.safeParse(body[name]).success) refuseFields({ [name]: true }, { [name]: why });
   const ignored = new IgnoredNames();
   const messages = readMessages(body['messages'], 'messages', ignored);
   const sampling = { ...readSampling(body, Object.keys(SAMPLING), ''), ...readTools(body) };

@@ -1,7 +1,7 @@
 import type { ChatMessage, ContentPart, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
-import { fieldsOf, got, isAbsent, isObject, shortName } from './fields.ts';
-import { LIMITS, checkLimit } from './limits.ts';
+import { fieldsOf, got, isAbsent, isObject, isSet, shortName } from './fields.ts';
+import { HALF_CHARACTER, LIMITS, checkLimit } from './limits.ts';
 import { checkConversation } from './messages.ts';
 
 const IMAGE_FORM = '{"type": "input_image", "image_url": "https://… or data:image/png;base64,…"}';
@@ -32,7 +32,12 @@ export function readInput(value: unknown): ChatMessage[] {
 
 function readItem(item: unknown, at: string, isLast: boolean): ChatMessage {
   if (!isObject(item)) throw bad(at, `must be ${ITEM_FORM}${kind(item)}`);
-  const type = item['type'] ?? 'message';
+  const type = item['type'] ?? ('role' in item || !('id' in item) ? 'message' : 'item_reference');
+  if (type === 'item_reference')
+    throw unsupported(
+      `${at}.type`,
+      'is item_reference, and nothing is stored here: set store: false in your client, so that it sends the messages themselves',
+    );
   if (type !== 'message')
     throw unsupported(
       `${at}.type`,
@@ -77,28 +82,30 @@ function readPart(part: unknown, at: string): ContentPart {
 
 /** A part of an earlier answer; its annotations and log probabilities are not part of what was said. */
 function readSaid(part: unknown, at: string): string {
-  const isText = isObject(part) && (part['type'] === 'output_text' || part['type'] === 'input_text');
-  if (!isText) throw bad(at, 'of an assistant must be {"type": "output_text", "text": "…"}');
-  onlyFields(part, ['type', 'text', 'annotations', 'logprobs'], at);
-  return textOf(part, at);
+  const type = isObject(part) ? part['type'] : undefined;
+  if (!isObject(part) || (type !== 'output_text' && type !== 'input_text' && type !== 'refusal'))
+    throw bad(at, 'of an assistant must be {"type": "output_text", "text": "…"}');
+  const name = type === 'refusal' ? 'refusal' : 'text';
+  onlyFields(part, ['type', name, 'annotations', 'logprobs'], at);
+  return textOf(part, at, name);
 }
 
-function textOf(part: Readonly<Record<string, unknown>>, at: string): string {
-  const text = part['text'];
-  if (typeof text !== 'string') throw bad(`${at}.text`, `must be a text${kind(text)}`);
-  return wellFormed(text, `${at}.text`);
+function textOf(part: Readonly<Record<string, unknown>>, at: string, name: 'text' | 'refusal' = 'text'): string {
+  const text = part[name];
+  if (typeof text !== 'string') throw bad(`${at}.${name}`, `must be a text${kind(text)}`);
+  return wellFormed(text, `${at}.${name}`);
 }
 
 function onlyFields(value: Readonly<Record<string, unknown>>, known: readonly string[], at: string): void {
   for (const [name, field] of fieldsOf(value, at))
-    if (!known.includes(name) && !isAbsent(field)) {
+    if (!known.includes(name) && isSet(field)) {
       throw unsupported(`${at}.${shortName(name)}`, 'is not accepted: it would be lost');
     }
 }
 
 function wellFormed(text: string, at: string): string {
   if (text.isWellFormed()) return text;
-  throw bad(at, 'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji');
+  throw bad(at, HALF_CHARACTER);
 }
 
 /** Says what kind of value stood there, never the value: it may be somebody's prompt. */

@@ -25,15 +25,17 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 export function renderScoreFailure(failure: Failure, errors: ScoreErrors): Rendered {
   const own = failure.code === 'deadline_exceeded' ? 408 : failure.status;
   const headers = { ...retryHeaders(failure), 'x-ms-error-code': failure.code };
-  if (own === 429) {
+  // An engine's own word is the container's, whatever its status: 429 of it tells nothing of the endpoint's queue.
+  const isEndpoints = failure.code !== 'engine_refused';
+  if (own === 429 && isEndpoints) {
     const reason = { 'content-type': 'text/plain', 'ms-azureml-model-error-reason': 'too_many_pending_request' };
     return { status: own, headers: { ...headers, ...reason }, body: '' };
   }
-  if (own === 401)
+  if (own === 401 && isEndpoints)
     return { status: own, headers: { ...headers, 'content-type': 'text/plain' }, body: 'key_auth_access_denied' };
   const json = { ...headers, ...JSON_TYPE };
   const body = JSON.stringify(azureErrorBody(failure, own));
-  if (ENDPOINT_STATUSES.has(own) || failure.code === 'deployment_not_found')
+  if ((ENDPOINT_STATUSES.has(own) && isEndpoints) || failure.code === 'deployment_not_found')
     return { status: own, headers: json, body };
   if (errors === 'strict-compat' && !NEVER_HIDDEN.has(failure.code)) return { status: 200, headers: json, body: '{}' };
   const wrapped = { 'ms-azureml-model-error-statuscode': String(own), 'ms-azureml-model-error-reason': 'model_error' };

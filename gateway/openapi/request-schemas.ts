@@ -68,10 +68,9 @@ function messageSchema({ cards }: ApiFacts): z.ZodType {
     uuid: z.null().optional(),
   });
   const seesPictures = cards.some(({ modalities }) => modalities.input.includes('image'));
-  const content = z.union([
-    z.string(),
-    z.array(seesPictures ? z.union([words, picture]) : words).max(LIMITS.parts.most),
-  ]);
+  const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() });
+  const parts = (part: z.ZodType) => z.union([z.string(), z.array(part).max(LIMITS.parts.most)]);
+  const asked = seesPictures ? z.union([words, picture]) : words;
   const rest = {
     name: z.string().max(LIMITS.name.most).nullish(),
     tool_calls: z.array(z.looseObject({})).max(LIMITS.toolCalls.most).nullish(),
@@ -82,8 +81,8 @@ function messageSchema({ cards }: ApiFacts): z.ZodType {
   );
   return z
     .union([
-      z.looseObject({ role: z.enum(['user', 'system', 'developer', 'tool']), content, ...rest }),
-      z.looseObject({ role: z.literal('assistant'), content: content.nullish(), ...rest }),
+      z.looseObject({ role: z.enum(['user', 'system', 'developer', 'tool']), content: parts(asked), ...rest }),
+      z.looseObject({ role: z.literal('assistant'), content: parts(z.union([asked, refusal])).nullish(), ...rest }),
     ])
     .describe(`Pictures (PNG, JPEG, WebP, GIF): ${pictures.join('; ')}.`);
 }
@@ -102,7 +101,11 @@ function responsesSchema(facts: ApiFacts): z.ZodType {
     .array(z.union([words('input_text'), picture]))
     .min(1)
     .max(LIMITS.parts.most);
-  const said = z.array(words('output_text', 'input_text')).min(1).max(LIMITS.parts.most);
+  const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() }).describe('no other fields');
+  const said = z
+    .array(z.union([words('output_text', 'input_text'), refusal]))
+    .min(1)
+    .max(LIMITS.parts.most);
   const items = z.union([
     z.strictObject({ ...item, role: z.enum(['user', 'system', 'developer']), content: z.union([z.string(), parts]) }),
     z.strictObject({ ...item, role: z.literal('assistant'), content: z.union([z.string(), said]) }),

@@ -58,15 +58,29 @@ test('the card’s grid: one image in one turn or in several is fine', () => {
 });
 
 test.each([
-  ['in one turn', [[picture, text, picture]], 'messages[0].content[2]', 2],
-  ['over several turns', [[picture], 'hm', [text, picture], [picture]], 'messages[2].content[1]', 3],
-])('the card’s grid: several images %s are refused', (_name, turns, param, asked) => {
-  expect(before(conversation(turns))).toMatchObject({
-    code: 'too_many_images',
-    status: 400,
-    message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${String(asked)}, ${param} is one too many`,
-    options: { param, asked, allowed: 1, card: NAME },
-  });
+  ['in one turn', [[picture, text, picture]], 'messages[0].content[2]', 2, 'messages[0].content[2] is one too many'],
+  [
+    'over several turns',
+    [[picture], 'hm', [text, picture], [picture]],
+    'messages[2].content[1]',
+    3,
+    'messages[2].content[1] and messages[3].content[0] are too many',
+  ],
+])(
+  'the card’s grid: G: several images %s are refused, each surplus one by its place',
+  (_name, turns, param, asked, told) => {
+    expect(before(conversation(turns))).toMatchObject({
+      code: 'too_many_images',
+      status: 400,
+      message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${String(asked)}; ${told}`,
+      options: { param, asked, allowed: 1, card: NAME },
+    });
+  },
+);
+
+test('G: of thousands of surplus pictures sixteen are named, and the rest counted', () => {
+  const failure = before(conversation([Array.from({ length: 2_000 }, () => picture)]));
+  expect(failure.message).toMatch(/messages\[0\]\.content\[16\] and 1983 more are too many$/);
 });
 
 test('a text model takes no image, whatever its card counts', () => {
@@ -82,7 +96,7 @@ test('several answers to one request are a batch, unless the operator allows the
   const two = conversation(['hi'], { choices: 2, maxTokensParam: 'input_data.parameters.max_new_tokens' });
   expect(before(two)).toMatchObject({
     code: 'batch_not_supported',
-    message: `${NAME} gives 1 answer per request; this one asks for 2`,
+    message: `${NAME} gives 1 answer per request; this one asks for 2: send it again for each further one`,
     options: { param: 'input_data.parameters.n', asked: 2, allowed: 1, card: NAME },
   });
   expect(compileRules(card, { maxTokens: 'refuse', maxChoices: 2 }).checkBeforeImages(two).kind).toBe('text');
@@ -162,10 +176,10 @@ const completion = (prompts: readonly [Prompt, ...Prompt[]], fields: Partial<Cha
   prompts,
 });
 
-test('several prompts in one request are a batch, refused in the card’s name; a card that allows it decides by answers', () => {
+test('E12: several prompts in one request are a batch, refused in the card’s name; a card that allows it decides by answers', () => {
   expect(before(completion(['a', [1, 2], 'c']))).toMatchObject({
     code: 'batch_not_supported',
-    message: `${NAME} takes 1 prompt per request; prompt holds 3`,
+    message: `${NAME} takes 1 prompt per request; prompt holds 3: send each prompt in a request of its own`,
     options: { param: 'prompt', asked: 3, allowed: 1, card: NAME },
   });
   const free = compileRules(

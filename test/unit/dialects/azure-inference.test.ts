@@ -48,7 +48,7 @@ test.each([
   ['logprobs', true],
   ['top_logprobs', 1],
   ['logit_bias', { '1': 1 }],
-  ['stream_options', {}],
+  ['stream_options', { include_usage: true }],
   ['max_completion_tokens', 5],
   ['top_k', 4],
   ['nonsense', 'x'],

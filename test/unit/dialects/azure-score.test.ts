@@ -119,7 +119,8 @@ test.each([
 test('several conversations in one request are a batch, refused in the card’s name', () => {
   expect(refusal({ input_data: { input_string: [[hi], [hi], [hi]] } })).toMatchObject({
     code: 'batch_not_supported',
-    message: 'Phi-3-vision-128k-instruct takes 1 conversation per request; input_data.input_string holds 3',
+    message:
+      'Phi-3-vision-128k-instruct takes 1 conversation per request; input_data.input_string holds 3: send each in a request of its own',
     options: { param: 'input_data.input_string', asked: 3, allowed: 1, card: 'Phi-3-vision-128k-instruct' },
   });
 });

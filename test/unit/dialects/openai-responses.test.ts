@@ -76,7 +76,7 @@ test.each([
   ['truncation', 'auto'],
   ['background', true],
   ['store', true],
-  ['include', ['reasoning.encrypted_content']],
+  ['include', ['message.input_image.image_url']],
   ['tools', [{ type: 'web_search' }]],
   ['tool_choice', 'required'],
   ['reasoning', { effort: 'low', summary: 'auto' }],
@@ -92,8 +92,8 @@ test.each([
   ['messages', [{ role: 'user', content: 'hi' }]],
   ['cache_salt', 'mine'],
   ['priority', 1],
-  ['mm_processor_kwargs', {}],
-  ['moderation', {}],
+  ['mm_processor_kwargs', { num_crops: 4 }],
+  ['moderation', { a: 1 }],
   ['a_field_of_next_year', 1],
 ])('%s as %j would be lost: refused by name', (name, value) => {
   const failure = refused({ [name]: value });

@@ -204,7 +204,11 @@ test('what OpenAI’s clients send without a bearing on the answer is accepted, 
 
 test('verbosity and modalities: what is served anyway is accepted, anything else is refused by name', () => {
   expect(parse({ modalities: ['text'], verbosity: 'medium' })).toEqual(parse({}));
-  for (const fields of [{ verbosity: 'low' }, { modalities: ['text', 'audio'] }, { web_search_options: {} }])
+  for (const fields of [
+    { verbosity: 'low' },
+    { modalities: ['text', 'audio'] },
+    { web_search_options: { search_context_size: 'low' } },
+  ])
     expect(refused(fields)).toMatchObject({
       code: 'unsupported_parameter',
       options: { param: Object.keys(fields)[0] },

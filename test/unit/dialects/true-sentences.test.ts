@@ -1,0 +1,101 @@
+import { expect, test } from '@jest/globals';
+import { Failure, toFailure } from '../../../gateway/contract/failure.ts';
+import { createAzureInference } from '../../../gateway/dialects/azure-inference.ts';
+import { azureOpenai } from '../../../gateway/dialects/azure-openai.ts';
+import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
+import { openaiCompletions } from '../../../gateway/dialects/openai-completions.ts';
+import { openaiResponses } from '../../../gateway/dialects/openai-responses.ts';
+import { openaiTokenize } from '../../../gateway/dialects/openai-tokenize.ts';
+import { openai } from '../../../gateway/dialects/openai.ts';
+import { phi3Card } from '../../support/phi3-card.ts';
+
+const score = createAzureScore({ deploymentName: 'penstock' });
+const card = { ...phi3Card(), task: 'text-generation' as const };
+const HALF = 'a\ud800';
+const call = (argument: unknown) => ({ id: 'c', type: 'function', function: { name: 'f', arguments: argument } });
+const message = (fields: object) => ({ messages: [{ role: 'assistant', content: 'hi', ...fields }] });
+const chat = (fields: object) => ({ ...message({}), ...fields });
+
+function sentence(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    return toFailure(error).message;
+  }
+  throw new Error('was accepted');
+}
+
+test.each([
+  ['messages[0].name', () => openai.parse(message({ name: HALF }))],
+  ['messages[0].tool_call_id', () => openai.parse(message({ tool_call_id: HALF }))],
+  ['messages[0].tool_calls', () => openai.parse(message({ tool_calls: [call(HALF)] }))],
+  ['stop', () => openai.parse(chat({ stop: HALF }))],
+  ['stop[0]', () => openai.parse(chat({ stop: [HALF] }))],
+  ['bad_words[1]', () => openai.parse(chat({ bad_words: ['a', HALF] }))],
+  ['tools', () => openai.parse(chat({ tools: [{ type: 'function', function: { name: 'f', x: HALF } }] }))],
+  ['response_format', () => openai.parse(chat({ response_format: schema({ title: HALF }) }))],
+  ['user', () => openaiResponses.parse({ input: 'hi', user: HALF })],
+  ['instructions', () => openaiResponses.parse({ input: 'hi', instructions: HALF })],
+  ['metadata.a', () => openaiResponses.parse({ input: 'hi', metadata: { a: HALF } })],
+  ['prompt', () => openaiCompletions.parse({ prompt: HALF })],
+  ['prompt[1]', () => openaiCompletions.parse({ prompt: ['a', HALF] })],
+  ['prompt', () => openaiTokenize.parse({ prompt: HALF })],
+  ['input_data.input_string[0]', () => score.parse({ input_data: { input_string: [HALF] } }, { headers: {}, card })],
+])('G: half of a character in %s is named as that', (param, run) => {
+  const told = sentence(run);
+  expect(told).toContain('has half of a character');
+  expect(told.startsWith(param)).toBe(true);
+  expect(told).not.toMatch(/must be a text|must be a list|not empty/);
+});
+
+const schema = (inside: object) => ({ type: 'json_schema', json_schema: { name: 'a', schema: inside } });
+const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)]);
+
+test('G: what nests too deep, or holds a number that no JSON can say, is named as that', () => {
+  const tools = (x: unknown) => () => openai.parse(chat({ tools: [{ type: 'function', function: { name: 'f', x } }] }));
+  expect(sentence(tools(deep(80)))).toMatch(/^tools nests more than 64 levels deep$/);
+  expect(sentence(tools(JSON.parse('1e999')))).toMatch(/^tools has a number that is too large$/);
+  const calls = () => openai.parse(message({ tool_calls: [{ ...call('{}'), x: deep(80) }] }));
+  expect(sentence(calls)).toMatch(/^messages\[0\]\.tool_calls nests more than 64 levels deep$/);
+});
+
+test.each([
+  ['logit_bias.""', () => openai.parse(chat({ logit_bias: { '': 1 } }))],
+  ['""', () => openaiResponses.parse({ input: 'hi', '': 1 })],
+  ['""', () => createAzureInference('penstock').chat.parse(chat({ '': 1 }))],
+  ['input[0].""', () => openaiResponses.parse({ input: [{ role: 'user', content: 'hi', '': 1 }] })],
+  ['response_format.""', () => openai.parse(chat({ response_format: { type: 'text', '': 1 } }))],
+  ['got ""', () => openaiCompletions.parse({ prompt: '' })],
+  ['got ""', () => openai.parse(chat({ stop: '' }))],
+  ['got ""', () => openai.parse({ messages: [{ role: '', content: 'hi' }] })],
+])('G: an empty name or value is shown as %s', (shown, run) => {
+  const told = sentence(run);
+  expect(told).toContain(shown);
+  expect(told).not.toMatch(/[.:,] ?$| {2}/);
+});
+
+test('G: a field without a name is named where it has no effect', () => {
+  expect(openai.parse(chat({ '': 1 })).ignored).toEqual(['""']);
+});
+
+const DIALECTS = [openai, openaiResponses, azureOpenai, createAzureInference('penstock').chat, score];
+test.each(DIALECTS.map((dialect) => [dialect.name, dialect] as const))(
+  'G: %s: what an engine refused after acceptance is not repeated by an SDK',
+  (_name, dialect) => {
+    for (const status of [400, 404, 408, 409, 422, 425, 429]) {
+      const { headers } = dialect.renderFailure(new Failure('engine_refused', 'no', { status }));
+      expect([status, headers['x-should-retry'], headers['retry-after']]).toEqual([status, 'false', undefined]);
+    }
+    const long = dialect.renderFailure(new Failure('context_length_exceeded', 'too long'));
+    expect(long.headers['x-should-retry']).toBe('false');
+  },
+);
+
+test('G: /score wraps an engine’s refusal, which says nothing of its own queue', () => {
+  for (const status of [401, 408, 429]) {
+    const { status: own, headers, body } = score.renderFailure(new Failure('engine_refused', 'no', { status }));
+    expect([own, headers['ms-azureml-model-error-statuscode']]).toEqual([424, String(status)]);
+    expect(headers['ms-azureml-model-error-reason']).toBe('model_error');
+    expect(String(body)).toContain('engine_refused');
+  }
+});

@@ -1,0 +1,129 @@
+import { expect, test } from '@jest/globals';
+import { toFailure, type Failure } from '../../../gateway/contract/failure.ts';
+import { createAzureInference } from '../../../gateway/dialects/azure-inference.ts';
+import { azureOpenai } from '../../../gateway/dialects/azure-openai.ts';
+import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
+import { openaiCompletions } from '../../../gateway/dialects/openai-completions.ts';
+import { openaiResponses } from '../../../gateway/dialects/openai-responses.ts';
+import { openaiTokenize } from '../../../gateway/dialects/openai-tokenize.ts';
+import { openai } from '../../../gateway/dialects/openai.ts';
+
+const score = createAzureScore({ deploymentName: 'penstock' });
+const inference = createAzureInference('penstock').chat;
+const hi = { role: 'user', content: 'hi' };
+
+/** Every route that reads OpenAI's messages. */
+const ROUTES = [
+  ['openai', (messages: unknown) => openai.parse({ messages })],
+  ['azure_openai', (messages: unknown) => azureOpenai.parse({ messages })],
+  ['azure_inference', (messages: unknown) => inference.parse({ messages })],
+  ['azure_score', (messages: unknown) => score.parse({ input_data: { input_string: messages } })],
+  ['tokenize', (messages: unknown) => openaiTokenize.parse({ messages })],
+] as const;
+
+function refusal(run: () => unknown): Failure {
+  try {
+    run();
+  } catch (error) {
+    return toFailure(error);
+  }
+  throw new Error('was accepted');
+}
+
+test.each(ROUTES)('E1: %s reads a refusal of an earlier turn as text', (_name, parse) => {
+  const refused = [{ type: 'refusal', refusal: 'I cannot.' }];
+  const { messages, ignored } = parse([hi, { role: 'assistant', content: refused }, hi]);
+  expect(messages[1]).toEqual({ role: 'assistant', content: [{ type: 'text', text: 'I cannot.' }] });
+  expect(ignored).toEqual([]);
+});
+
+test.each(ROUTES)('E1: %s reads a refusal beside an empty content as text', (_name, parse) => {
+  const { messages, ignored } = parse([hi, { role: 'assistant', content: null, refusal: 'I cannot.' }, hi]);
+  expect(messages[1]).toEqual({ role: 'assistant', content: 'I cannot.' });
+  expect(ignored).toEqual([]);
+});
+
+test.each(ROUTES)('E1: %s refuses a refusal without text, or of another role', (_name, parse) => {
+  const part = (role: string, refused: unknown) => [{ role, content: [{ type: 'refusal', refusal: refused }] }];
+  expect(refusal(() => parse(part('assistant', 7))).message).toMatch(/\.refusal must be a text, got 7$/);
+  expect(refusal(() => parse(part('assistant', '\ud800'))).message).toMatch(/\.refusal has half of a character/);
+  expect(refusal(() => parse(part('user', 'no'))).message).toMatch(/\.type must be text or image_url, got "refusal"/);
+});
+
+test('E1: /v1/responses reads a refusal of an earlier answer as text', () => {
+  const content = [
+    { type: 'output_text', text: 'No. ', annotations: [] },
+    { type: 'refusal', refusal: 'I cannot.' },
+  ];
+  const said = { type: 'message', role: 'assistant', id: 'msg_1', status: 'completed', content };
+  const { messages } = openaiResponses.parse({ input: [hi, said, hi] });
+  expect(messages[1]).toEqual({ role: 'assistant', content: 'No. I cannot.' });
+});
+
+const EMPTY = [null, '', [], {}, undefined];
+const REFUSED = [
+  'priority',
+  'cache_salt',
+  'vllm_xargs',
+  'guided_json',
+  'kv_transfer_params',
+  'mm_processor_kwargs',
+  'chat_template',
+  'chat_template_kwargs',
+];
+
+test.each([
+  ['openai', openai, { messages: [hi] }, [...REFUSED, 'documents', 'audio', 'web_search_options', 'verbosity']],
+  ['tokenize', openaiTokenize, { messages: [hi] }, REFUSED],
+  ['completions', openaiCompletions, { prompt: 'hi' }, ['suffix', 'prompt_embeds', 'vllm_xargs', 'tools']],
+  ['responses', openaiResponses, { input: 'hi' }, [...REFUSED, 'prompt', 'conversation', 'session_id', 'unheard_of']],
+])('E2: %s: null, "", [], {} and absent mean the same for what is refused when set', (_name, dialect, body, names) => {
+  for (const name of names) {
+    for (const value of EMPTY)
+      expect([name, value, dialect.parse({ ...body, [name]: value }).sampling]).toEqual([
+        name,
+        value,
+        dialect.parse(body).sampling,
+      ]);
+    expect([name, refusal(() => dialect.parse({ ...body, [name]: { a: 1 } })).code]).toEqual([
+      name,
+      'unsupported_parameter',
+    ]);
+  }
+});
+
+test('E2: an empty uuid of a picture, and empty fields of a response’s items, are as if absent', () => {
+  const url = 'https://example.org/a.png';
+  const picture = { type: 'image_url', image_url: { url, uuid: '' }, uuid: '' };
+  expect(() => openai.parse({ messages: [{ role: 'user', content: [picture] }] })).not.toThrow();
+  const item = { ...hi, internal: {}, tags: [], content: [{ type: 'input_text', text: 'hi', extra: '' }] };
+  expect(() => openaiResponses.parse({ input: [item] })).not.toThrow();
+});
+
+test.each([
+  'reasoning.encrypted_content',
+  'web_search_call.action.sources',
+  'web_search_call.results',
+  'file_search_call.results',
+  'code_interpreter_call.outputs',
+  'computer_call_output.output.image_url',
+])('E3: include %s has no effect, and is named', (name) => {
+  const alone = openaiResponses.parse({ input: 'hi', include: [name] });
+  expect([alone.sampling, alone.ignored]).toEqual([{}, [`include.${name}`]]);
+  const beside = openaiResponses.parse({ input: 'hi', include: [name, 'message.output_text.logprobs'] });
+  expect(beside.sampling).toEqual({ include: ['message.output_text.logprobs'] });
+});
+
+test.each([{ type: 'item_reference', id: 'msg_1' }, { type: null, id: 'msg_1' }, { id: 'msg_1' }])(
+  'E4: a reference to a stored item says what to set',
+  (item) => {
+    const failure = refusal(() => openaiResponses.parse({ input: [hi, item, hi] }));
+    expect(failure.code).toBe('unsupported_parameter');
+    expect(failure.options.param).toBe('input[1].type');
+    expect(failure.message).toContain('store: false');
+  },
+);
+
+test.each(['previous_response_id', 'conversation'])('E4: %s says what to set', (name) => {
+  expect(refusal(() => openaiResponses.parse({ input: 'hi', [name]: 'resp_1' })).message).toContain('store: false');
+});

@@ -21,7 +21,7 @@ const Pools = z.record(
     z.strictObject({
       engines: setting.count,
       text: setting.count.optional(),
-      image: z.number().int().nonnegative().optional(),
+      image: setting.countOrNone.optional(),
     }),
   ),
 );
@@ -130,13 +130,13 @@ const Fields = z.object({
   /** the same for all streams of a replica together */
   GATEWAY_CONTINUATION_BYTES: setting.bytes.default(256 * 1024 * 1024),
   /** a stopping gateway goes on serving this long, while `/readyz` tells balancers to send nothing more */
-  GATEWAY_DRAIN_DELAY_MS: z.coerce.number().int().nonnegative().default(0),
+  GATEWAY_DRAIN_DELAY_MS: setting.countOrNone.default(0),
   /** how long a stopping gateway lets running answers finish */
   GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** a request above the card's largest answer: refuse it, or serve it with the largest */
   GATEWAY_MAX_TOKENS: z.enum(['refuse', 'clamp']).default('refuse'),
   /** largest `n`: a request for several answers is a small batch, which the card forbids unless the operator allows it */
-  GATEWAY_MAX_CHOICES: setting.count.max(128).default(1),
+  GATEWAY_MAX_CHOICES: setting.countUpTo(128).default(1),
   /** an unknown `model` or deployment: 404, or the only model served */
   GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
   /** hosts, addresses or ranges (CIDR) from which images may come although they are not public, on any port */

@@ -55,7 +55,10 @@ async function main(): Promise<void> {
   useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
   captureConsole(log);
-  const catalog = parseCatalog(readYamlFolder(config.GATEWAY_MODELS_DIR), config.GATEWAY_DEPLOYMENTS);
+  const catalog = parseCatalog(
+    readYamlFolder(config.GATEWAY_MODELS_DIR, 'GATEWAY_MODELS_DIR'),
+    config.GATEWAY_DEPLOYMENTS,
+  );
   const models = catalog.cards.map(({ name }) => name);
   checkPools(config.GATEWAY_POOLS, models);
   const keys = config.GATEWAY_KEYS_FILE === undefined ? undefined : new LiveKeys(config.GATEWAY_KEYS_FILE, log);

@@ -51,7 +51,7 @@ const Settings = z.object({
   /** longest context of an engine in tokens, in place of the card's */
   WORKER_MAX_MODEL_LEN: setting.count.optional(),
   /** part of a GPU's memory that an engine takes, 0 to 1; default: vLLM's 0.92 */
-  WORKER_GPU_MEMORY_UTILIZATION: z.coerce.number().gt(0).lte(1).optional(),
+  WORKER_GPU_MEMORY_UTILIZATION: setting.share.optional(),
   /** CPU threads of an engine (`OMP_NUM_THREADS`); default: left to vLLM */
   WORKER_ENGINE_CPUS: setting.count.optional(),
   /** TCP port of the first engine on loopback, further ones take the next; default: none, engines listen on unix sockets in WORKER_STATE_DIR */

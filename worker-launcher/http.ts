@@ -78,10 +78,10 @@ export async function startInternalServer(host: string, port: number, deps: Inte
     const path = (req.url ?? '/').split('?')[0] ?? '/';
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
     const foreign = whyForeign(req.headers, req.socket.localAddress, { hosts: deps.hosts, origins: [] });
-    if (foreign !== undefined)
-      send(res, 403, JSON.stringify({ error: { code: 'forbidden', message: foreign } }), 'application/json');
-    else if (route === undefined) send(res, 404, 'no such page');
-    else if (req.method !== 'GET' && req.method !== 'HEAD') send(res, 405, 'only GET');
+    if (foreign !== undefined) refuse(res, 403, 'forbidden', foreign);
+    else if (route === undefined)
+      refuse(res, 404, 'route_not_found', `there is no ${req.method ?? ''} ${path.slice(0, 200)} here`);
+    else if (req.method !== 'GET' && req.method !== 'HEAD') refuse(res, 405, 'method_not_allowed', 'only GET');
     else void Promise.resolve(route(res)).catch(() => res.destroy());
   });
   await new Promise<void>((resolve, reject) => {
@@ -109,6 +109,10 @@ function notReady({ launcher, engines, dispatchers, redis }: LauncherStatus): st
     if (state === 'away' || state === 'silent') return `the Redis of ${name} does not answer`;
   if (!dispatchers.some(({ incarnation }) => incarnation !== null)) return 'no dispatcher is ready';
   return engines.some(({ state }) => state === 'ready') ? undefined : 'no engine is ready';
+}
+
+function refuse(res: ServerResponse, status: number, code: string, message: string): void {
+  send(res, status, JSON.stringify({ error: { code, message } }), 'application/json');
 }
 
 function send(res: ServerResponse, status: number, body: string, type = 'text/plain'): void {

@@ -58,7 +58,7 @@ async function launch(): Promise<void> {
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
   captureConsole(log);
   const readCard = (): ModelCard =>
-    chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR)), config.WORKER_MODEL);
+    chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR, 'WORKER_MODELS_DIR')), config.WORKER_MODEL);
   const card = readCard();
   // At once, in place of a failure of each engine.
   engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);

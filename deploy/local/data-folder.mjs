@@ -1,8 +1,9 @@
 // @ts-check
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { factsOf, signalQuietly, stillRuns } from './identity.mjs';
+import { makeFolder } from './make-folder.mjs';
 import { Refusal, reasonOf } from './refusal.mjs';
 
 /**
@@ -29,11 +30,7 @@ import { Refusal, reasonOf } from './refusal.mjs';
  */
 export async function openDataFolder(path, say) {
   const file = join(path, 'pids.json');
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new Refusal(`the data folder ${path} cannot be made: ${reasonOf(error)}`);
-  }
+  makeFolder(path);
   const left = readNoted(file).filter(stillRuns);
   const other = left.find(({ name }) => name === 'start');
   if (other !== undefined) throw new Refusal(`${path} is in use by a running start, pid ${other.pid}; see --data-dir`);
@@ -63,7 +60,7 @@ export async function openDataFolder(path, say) {
   try {
     folder.note('start', process.pid);
   } catch (error) {
-    throw new Refusal(`the data folder ${path} cannot be written: ${reasonOf(error)}`);
+    throw new Refusal(`the data folder ${path} cannot be written: ${reasonOf(error)}; see --data-dir`);
   }
   return folder;
 }

@@ -1,8 +1,8 @@
 // @ts-check
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { setTimeout as after } from 'node:timers/promises';
+import { makeFolder } from './make-folder.mjs';
 import { freePort } from './ports.mjs';
 import { keepRunning } from './processes.mjs';
 import { pingRedis } from './redis-ping.mjs';
@@ -60,7 +60,7 @@ export async function startPrivateRedis(source, role, { folder, env, say, pidCha
   const password = randomBytes(24).toString('hex');
   const url = `redis://:${password}@127.0.0.1:${port}`;
   const dir = folder.inside(name);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeFolder(dir);
   const inside = source.kind === 'container' ? { port: 6379, bind: '0.0.0.0' } : { port, bind: '127.0.0.1' };
   const settings = [
     `port ${inside.port}`,

@@ -34,7 +34,7 @@ export class LiveKeys {
       this.#text = readFileSync(path, 'utf8');
       this.#ring = new KeyRing(parseKeyFile(this.#text));
     } catch (cause) {
-      throw new Error(`key file ${path}: ${reasonOf(cause)}`, { cause });
+      throw new Error(`key file ${path} (GATEWAY_KEYS_FILE): ${reasonOf(cause)}`, { cause });
     }
     this.#log.info({ file: path, keys: this.#ring.size }, 'keys read');
     this.#timer = setInterval(() => void this.#look(), LOOK_EVERY_MS).unref();

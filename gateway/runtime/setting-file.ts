@@ -8,9 +8,14 @@ export function readSettingFile(setting: string, path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unreadable';
-    throw new Error(`bad configuration\n  ${setting}: ${path} cannot be read (${code})`, { cause });
+    throw cannotBeRead(setting, path, cause);
   }
+}
+
+/** One sentence of a file or folder that a setting names. */
+export function cannotBeRead(setting: string, path: string, cause: unknown): Error {
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unreadable';
+  return new Error(`bad configuration\n  ${setting}: ${path} cannot be read (${code})`, { cause });
 }
 
 /** The same, without the line end that an editor or `echo` leaves. */

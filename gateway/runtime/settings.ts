@@ -1,13 +1,25 @@
 import { z } from 'zod';
 
-/** Reusable pieces of settings schemas; every value arrives as text. */
+/** Both bounds are inclusive. */
+const whole = (what: string, { least = 1, most = Number.MAX_SAFE_INTEGER } = {}): z.ZodCoercedNumber => {
+  const error = `takes ${what}`;
+  return z.coerce.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
+
+const SHARE = 'takes a number above 0 and up to 1';
+
+/** Reusable pieces of settings schemas; every value arrives as text. Each says what it takes. */
 export const setting = {
-  milliseconds: z.coerce.number().int().positive(),
-  count: z.coerce.number().int().positive(),
-  bytes: z.coerce.number().int().positive(),
-  port: z.coerce.number().int().min(1).max(65_535),
-  redisUrl: z.url({ protocol: /^rediss?$/ }),
-  flag: z.stringbool(),
+  milliseconds: whole('a whole number of milliseconds, 1 or more'),
+  count: whole('a whole number, 1 or more'),
+  countOrNone: whole('a whole number, 0 or more', { least: 0 }),
+  /** @param most inclusive */
+  countUpTo: (most: number) => whole(`a whole number from 1 to ${String(most)}`, { most }),
+  bytes: whole('a whole number of bytes, 1 or more'),
+  port: whole('a port from 1 to 65535', { most: 65_535 }),
+  share: z.coerce.number({ error: SHARE }).gt(0, { error: SHARE }).lte(1, { error: SHARE }),
+  redisUrl: z.url({ protocol: /^rediss?$/, error: 'takes a URL such as redis://127.0.0.1:6379/0' }),
+  flag: z.stringbool({ error: 'takes true or false' }),
   /** first part of every key in Redis; not what would end a hash tag, part a key or match others */
   keyPrefix: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'takes up to 64 letters, digits, dots, dashes and underscores'),
   /** JSON of that shape */
@@ -18,7 +30,7 @@ export const setting = {
         try {
           return JSON.parse(text);
         } catch {
-          context.addIssue({ code: 'custom', message: 'is not JSON' });
+          context.addIssue({ code: 'custom', message: 'takes JSON, and this is none' });
           return z.NEVER;
         }
       })
@@ -47,11 +59,32 @@ export function loadSettings<Shape extends z.ZodRawShape>(
       ([name, value]) => name.startsWith(prefix) && value !== '' && !injectedByKubernetes(name, value ?? ''),
     ),
   );
-  const parsed = schema.safeParse(ours);
-  const problems = (parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  const parsed = schema.safeParse(ours, { error: whatItTakes });
+  const problems = (parsed.error?.issues ?? []).map(({ path, message }) => problemOf(path.map(String), message, ours));
   for (const name of Object.keys(ours)) if (!(name in schema.shape)) problems.push(`${name}: unknown setting`);
   if (!parsed.success || problems.length > 0) throw new Error(['bad configuration', ...problems].join('\n  '));
   return Object.freeze(parsed.data);
+}
+
+/** In place of zod's words, which name types of TypeScript. Where a schema has a sentence of its own, that one counts. */
+const whatItTakes: z.core.$ZodErrorMap = (issue) => {
+  if (issue.code === 'invalid_value') return `takes one of ${issue.values.map(String).join(', ')}`;
+  if (issue.code === 'unrecognized_keys') return `knows no ${issue.keys.join(', ')}`;
+  if (issue.code !== 'invalid_type') return undefined;
+  const expected = issue.expected === 'record' ? 'object' : issue.expected;
+  return `takes ${/^[aio]/.test(expected) ? 'an' : 'a'} ${expected}`;
+};
+
+/** Values that could be secrets are not repeated. */
+const SHOWN = /^[\w.+-]{1,40}$/;
+const SECRET = /URL|PASSWORD|SECRET|KEY/;
+
+function problemOf([name = '', ...inside]: readonly string[], message: string, ours: Record<string, unknown>): string {
+  const value = ours[name];
+  if (value === undefined) return `${name}: missing; it ${message}`;
+  if (inside.length > 0) return `${name}: ${inside.join('.')} ${message}`;
+  const shown = typeof value === 'string' && message.startsWith('takes') && SHOWN.test(value) && !SECRET.test(name);
+  return `${name}: ${message}${shown ? `, not '${value}'` : ''}`;
 }
 
 function injectedByKubernetes(name: string, value: string): boolean {

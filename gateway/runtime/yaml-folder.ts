@@ -1,21 +1,32 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { cannotBeRead, readSettingFile } from './setting-file.ts';
 
 /**
  * Parses every `.yaml` file of a folder, in the order of their names.
+ * @param setting that names the folder, for the errors
  * @throws Error naming the folder that cannot be read, or the file and line that is not YAML
  */
-export function readYamlFolder(folder: string): { file: string; value: unknown }[] {
-  return readdirSync(folder)
+export function readYamlFolder(folder: string, setting = 'folder'): { file: string; value: unknown }[] {
+  return namesIn(folder, setting)
     .filter((name) => name.endsWith('.yaml'))
     .sort()
     .map((file) => {
       const path = join(folder, file);
+      const text = readSettingFile(setting, path);
       try {
-        return { file: path, value: parse(readFileSync(path, 'utf8')) as unknown };
+        return { file: path, value: parse(text) as unknown };
       } catch (cause) {
         throw new Error(`${path} is not YAML: ${String(cause)}`, { cause });
       }
     });
+}
+
+function namesIn(folder: string, setting: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (cause) {
+    throw cannotBeRead(setting, folder, cause);
+  }
 }

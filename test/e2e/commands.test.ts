@@ -2,7 +2,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { penstock } from '../support/penstock-command.ts';
-import { temporaryFolder } from '../support/start-process.ts';
+import { freePorts, temporaryFolder } from '../support/start-process.ts';
 
 const CARD = 'deploy/models/phi-3-vision-128k-instruct.yaml';
 const SPEC = 'test/fixtures/spec/phi-3.5-vision-new.yaml';
@@ -127,4 +127,20 @@ test('the help of each command names its options', async () => {
   expect((await penstock(['card', '--help'])).stdout).toContain('--out FILE');
   const all = (await penstock(['--help'])).stdout;
   for (const command of ['keys', 'card']) expect(all).toContain(`penstock ${command} --help`);
+});
+
+test.each([
+  ['/proc/x', 'the folder /proc/x cannot be made (ENOENT); see --data-dir'],
+  ['/proc/x/y/z', 'the folder /proc/x cannot be made (ENOENT); see --data-dir'],
+  ['/dev/null/x', 'the folder /dev/null/x cannot be made (ENOTDIR); see --data-dir'],
+  ['/dev/null', 'the folder /dev/null cannot be made (EEXIST); see --data-dir'],
+])('F3: the data folder %s is refused in one sentence', async (folder, sentence) => {
+  const { code, stderr } = await penstock(['up', '--data-dir', folder, '--port', String(await freePorts(3))]);
+  expect([code, stderr]).toEqual([1, `penstock: ${sentence}\n`]);
+});
+
+test('F5: preflight of a machine without a GPU says that the simulator needs none of it', async () => {
+  const facts = 'test/fixtures/machines/cpu-box.json';
+  const { code, stdout } = await penstock(['preflight', '--facts', facts]);
+  expect([code, stdout]).toEqual([1, expect.stringContaining('The simulator needs none of it: ')]);
 });

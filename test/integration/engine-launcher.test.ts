@@ -17,12 +17,21 @@ afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
 
+test('F6: an unknown path of the internal port is refused as the gateway refuses one, not as a page', async () => {
+  await using launcher = await startLauncher(redis.url, {});
+  await launcher.pids();
+  const refused = await launcher.get('/nothing');
+  expect([refused.status, await refused.json()]).toEqual([
+    404,
+    { error: { code: 'route_not_found', message: 'there is no GET /nothing here' } },
+  ]);
+});
+
 test('two engines come into service, and probes, status, metrics and the registry tell of them', async () => {
   await using launcher = await startLauncher(redis.url, { WORKER_ENGINES: '2', WORKER_MAX_IN_FLIGHT_TEXT: '3' });
   await launcher.pids();
   await eventually('both engines', async () => (await launcher.get('/startupz')).ok);
   expect((await launcher.get('/livez')).status).toBe(200);
-  expect((await launcher.get('/nothing')).status).toBe(404);
   const status = await launcher.status();
   expect(status).toMatchObject({ model: 'Phi-3-vision-128k-instruct', engine: 'vllm', launcher: { draining: false } });
   expect(status.engines.map(({ id, state, slots }) => ({ id, state, slots }))).toEqual([
@@ -94,7 +103,9 @@ test('a mistake ends the launcher with one sentence', async () => {
     [{ WORKER_MODEL: 'nobody' }, redis.url, 'set WORKER_MODEL to one of the model cards: Phi-3-vision-128k-instruct'],
     [{ WORKER_INTERNAL_PORT: taken }, redis.url, `port ${taken} of 127.0.0.1 (WORKER_INTERNAL_PORT) is in use`],
     [{}, `redis://127.0.0.1:${String(free)}`, `Redis at 127.0.0.1:${String(free)} refuses connections`],
-    [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, '/nowhere'],
+    [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, 'WORKER_MODELS_DIR: /nowhere cannot be read (ENOENT)'],
+    // F3
+    [{ WORKER_STATE_DIR: '/proc/x/y' }, redis.url, 'the folder /proc/x/y (WORKER_STATE_DIR) cannot be made (ENOENT)'],
     // N13: the folder of the sockets
     [
       { WORKER_STATE_DIR: `/tmp/${'x'.repeat(100)}` },

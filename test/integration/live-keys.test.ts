@@ -46,7 +46,7 @@ test('a mounted secret, where a link is turned to another folder and gives no no
 test('a file that is missing or wrong at the start is named, with the reason', () => {
   using folder = temporaryFolder();
   const path = join(folder.path, 'keys.yaml');
-  expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path}: ENOENT`);
+  expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path} (GATEWAY_KEYS_FILE): ENOENT`);
   writeFileSync(path, 'keys: [{id: oslo}]');
-  expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path}: keys.0 has no key`);
+  expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path} (GATEWAY_KEYS_FILE): keys.0 has no key`);
 });

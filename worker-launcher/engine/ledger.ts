@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { makeFolder } from '#runtime/folder';
 import type { Log } from '#runtime/log';
 import { clearLeftovers } from './leftovers.ts';
 import { groupGone, groupMembers, processFact, signalGroup } from './process-group.ts';
@@ -35,7 +36,12 @@ export class EngineLedger {
 
   /** @throws Error in one sentence when the folder cannot be made, or others own it or can enter it */
   constructor(folder: string, log: Log) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    try {
+      makeFolder(folder);
+    } catch (cause) {
+      const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : String(cause);
+      throw new Error(`the folder ${folder} (WORKER_STATE_DIR) cannot be made (${code}); name another one`, { cause });
+    }
     // What is read there ends processes: nobody else may write it.
     const { uid, mode } = statSync(folder);
     if (process.getuid !== undefined && uid !== process.getuid())

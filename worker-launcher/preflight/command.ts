@@ -21,7 +21,10 @@ export async function preflightCommand(asked: {
 }): Promise<{ readonly text: string; readonly passes: boolean }> {
   // No queue is asked here.
   const config = loadConfig({ WORKER_REDIS_URL: 'redis://127.0.0.1', ...asked.env });
-  const card = chooseCard(parseCatalog(readYamlFolder(asked.modelsDir)), config.WORKER_MODEL);
+  const card = chooseCard(
+    parseCatalog(readYamlFolder(asked.modelsDir, '--models or WORKER_MODELS_DIR')),
+    config.WORKER_MODEL,
+  );
   const file = asked.facts ?? config.WORKER_FACTS_FILE;
   const read = file === undefined ? await readFacts(asked.env, { sku: config.WORKER_SKU }) : readFactsFile(file);
   const facts = config.WORKER_SKU === undefined ? read : { ...read, sku: config.WORKER_SKU };

@@ -40,7 +40,9 @@ export function readFactsFile(path: string): MachineFacts {
   try {
     value = parse(readFileSync(path, 'utf8'));
   } catch (cause) {
-    throw new Error(`the facts file ${path} cannot be read: ${String(cause)}`, { cause });
+    throw new Error(`the facts file ${path} (WORKER_FACTS_FILE or --facts) cannot be read: ${String(cause)}`, {
+      cause,
+    });
   }
   const parsed = MachineFacts.safeParse(value);
   if (!parsed.success) throw new Error(`the facts file ${path}:\n${z.prettifyError(parsed.error)}`);

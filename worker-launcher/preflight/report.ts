@@ -25,9 +25,12 @@ export function renderPreflight(result: Preflight): string {
     ...planLines(placement, shape).map((line) => `  ${line}`),
     ...placement.problems.map((problem) => `  PROBLEM ${problem}`),
     '',
-    result.passes
-      ? 'This machine passes.'
-      : 'This machine does not pass; --override-sku (WORKER_OVERRIDE_SKU=true) goes on all the same.',
+    ...(result.passes
+      ? ['This machine passes.']
+      : [
+          'This machine does not pass; --override-sku (WORKER_OVERRIDE_SKU=true) goes on all the same.',
+          'All of this is for vLLM. The simulator needs none of it: penstock up --engine simulator (npm start without a GPU) works here.',
+        ]),
   ].join('\n');
 }
 

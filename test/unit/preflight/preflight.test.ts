@@ -181,7 +181,7 @@ test('the JSON of one machine can be given as facts for another look', async () 
 
 test('bad facts are refused in a sentence that names the file and the field', async () => {
   await expect(preflightCommand({ ...asked, facts: '/nowhere.json' })).rejects.toMatchObject({
-    message: expect.stringContaining('the facts file /nowhere.json cannot be read'),
+    message: expect.stringContaining('the facts file /nowhere.json (WORKER_FACTS_FILE or --facts) cannot be read'),
   });
   await expect(preflightCommand({ ...asked, facts: 'package.json' })).rejects.toMatchObject({
     message: expect.stringContaining('vcpus'),

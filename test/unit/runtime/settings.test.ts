@@ -1,5 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
+import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig } from '../../../gateway/config.ts';
+import { loadConfig as loadWorkerConfig } from '../../../worker-launcher/config.ts';
+
+function messageOf(read: () => unknown): string {
+  try {
+    read();
+  } catch (error) {
+    return String(error);
+  }
+  return 'nothing was thrown';
+}
 
 const REDIS = { GATEWAY_REDIS_URL: 'redis://127.0.0.1:6379' };
 
@@ -14,6 +26,46 @@ test('an unknown name is refused, with the name', () => {
 test('every bad value is named at once', () => {
   expect(() => loadConfig({ GATEWAY_PORT: 'x', GATEWAY_MAX_TOKENS: 'maybe' })).toThrow(
     /GATEWAY_REDIS_URL[\s\S]*GATEWAY_PORT[\s\S]*GATEWAY_MAX_TOKENS/,
+  );
+});
+
+test.each<[string, Record<string, string>, string]>([
+  ['missing', {}, 'GATEWAY_REDIS_URL: missing; it takes a URL such as redis://127.0.0.1:6379/0'],
+  ['a number', { ...REDIS, GATEWAY_PORT: 'x' }, "GATEWAY_PORT: takes a port from 1 to 65535, not 'x'"],
+  ['its range', { ...REDIS, GATEWAY_PORT: '70000' }, "GATEWAY_PORT: takes a port from 1 to 65535, not '70000'"],
+  ['a fraction', { ...REDIS, GATEWAY_QUEUE_LIMIT_JOBS: '1.5' }, "takes a whole number, 1 or more, not '1.5'"],
+  ['a flag', { ...REDIS, GATEWAY_TOKENIZE: 'perhaps' }, "GATEWAY_TOKENIZE: takes true or false, not 'perhaps'"],
+  ['a choice', { ...REDIS, GATEWAY_MAX_TOKENS: 'maybe' }, "takes one of refuse, clamp, not 'maybe'"],
+  ['JSON', { ...REDIS, GATEWAY_POOLS: '{' }, 'GATEWAY_POOLS: takes JSON, and this is none'],
+  ['its shape', { ...REDIS, GATEWAY_POOLS: '[]' }, 'GATEWAY_POOLS: takes an object'],
+  [
+    'what is inside',
+    { ...REDIS, GATEWAY_POOLS: '{"a":{"b":{"engine":1}}}' },
+    'GATEWAY_POOLS: a.b.engines takes a whole number, 1 or more',
+  ],
+  ['a URL, not repeated', { GATEWAY_REDIS_URL: 'hunter2' }, 'GATEWAY_REDIS_URL: takes a URL such as'],
+])('F4: a setting that cannot be used is told with its name and what it takes: %s', (_what, env, sentence) => {
+  const message = messageOf(() => loadConfig(env));
+  expect(message).toContain(sentence);
+  expect(message).not.toMatch(/Invalid|expected|undefined|NaN|hunter2/);
+});
+
+test('F4: every setting of both programs says what it takes', () => {
+  for (const [load, source] of [
+    [loadConfig, 'gateway/config.ts'],
+    [loadWorkerConfig, 'worker-launcher/config.ts'],
+  ] as const) {
+    const names = readFileSync(source, 'utf8').match(/(?<=^ {2})(GATEWAY|WORKER)_[A-Z_]+(?=:)/gm) ?? [];
+    expect(names.length).toBeGreaterThan(30);
+    const message = messageOf(() => load(Object.fromEntries(names.map((name) => [name, '= ?']))));
+    expect(message).toMatch(/_REDIS_URL: takes/);
+    expect(message).not.toMatch(/Invalid|expected|undefined|NaN|Too (big|small)/);
+  }
+});
+
+test('F4: a folder of model cards that is not there is told with its setting', () => {
+  expect(() => readYamlFolder('/nowhere', 'GATEWAY_MODELS_DIR')).toThrow(
+    'GATEWAY_MODELS_DIR: /nowhere cannot be read (ENOENT)',
   );
 });
 

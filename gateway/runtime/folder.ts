@@ -1,0 +1,22 @@
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/**
+ * Makes a folder for this user alone, and the folders above it that are missing. It is not left to `mkdirSync` with
+ * `recursive`: Node 20's tries for ever where a folder is there and refuses a new one with ENOENT, as /proc does.
+ * @throws Error of Node when it cannot be made, or when something else has its name
+ */
+export function makeFolder(path: string): void {
+  if (isFolder(path)) return;
+  if (!existsSync(dirname(path))) makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // another process may have made it just now
+    if (!isFolder(path)) throw error;
+  }
+}
+
+function isFolder(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory();
+}

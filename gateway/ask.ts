@@ -233,13 +233,10 @@ class Life {
   }
 
   /** An engine that fell silent is as lost as one that died. */
-  #mayRepeat({ code }: Failure): boolean {
-    return (
-      (code === 'worker_lost' || code === 'body_lost' || code === 'engine_silent') &&
-      this.#phases.repeats < REPEATS &&
-      this.#deps.clock() < this.#question.deadlineAt &&
-      !this.#signal.aborted
-    );
+  #mayRepeat({ code, options }: Failure): boolean {
+    const isLost = code === 'worker_lost' || code === 'body_lost' || code === 'engine_silent';
+    const most = isLost ? REPEATS : options.elsewhere === true ? 1 : 0;
+    return this.#phases.repeats < most && this.#deps.clock() < this.#question.deadlineAt && !this.#signal.aborted;
   }
 
   #follow(added: Promise<void>): void {

@@ -10,6 +10,9 @@ const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
 
 const UNFINISHED = 'the model process did not finish its answer';
 
+/** By these an engine refuses us, or what we call it by: no word of the caller's key or path. */
+const OUR_FAULT: ReadonlySet<number> = new Set([401, 403, 404, 407]);
+
 /** An engine names fields of its own API; anything else could be the caller's text. */
 const FIELD = /^[\w.[\]-]{1,64}$/;
 const GRAMMAR = 'the engine cannot build the grammar, regular expression or schema of this request';
@@ -17,15 +20,16 @@ const GRAMMAR = 'the engine cannot build the grammar, regular expression or sche
 /**
  * What the client is told when the engine answered with an error status: a 4xx keeps its status, anything else is our
  * fault, unless it tells of the caller's grammar. The engine's own sentence may quote the prompt: it is told where its
- * shape is known, and logged nowhere. `worker_lost` where another engine may do better; an engine's 500 by itself is no
- * such sign, as a request can cause it.
+ * shape is known, and logged nowhere. `worker_lost` where another engine may do better; after an engine's 500 by itself one
+ * other engine is tried, as a request can cause it.
  * @param messagesParam where the caller wrote the messages
  */
 export function engineFailure(status: number, body: Buffer, messagesParam: string): Failure {
   const parsed = EngineErrorBody.safeParse(parseJson(body));
   const message = parsed.success ? parsed.data.error.message : '';
   const param = parsed.data?.error.param ?? undefined;
-  if (status < 400 || status >= 500) return faultOf(status, message, 'the model process failed on this request');
+  if (status < 400 || status >= 500 || OUR_FAULT.has(status))
+    return faultOf(status, message, 'the model process failed on this request');
   const told = knownSentence(message);
   if (param !== undefined && TOO_LONG.has(param))
     return new Failure('context_length_exceeded', told ?? 'the prompt is longer than the context of the model', {
@@ -63,5 +67,6 @@ function faultOf(status: number | undefined, message: string, told: string): Fai
     });
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
   const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${String(status)}`;
-  return new Failure('engine_failed', told, { cause: `${what}, in ${String(message.length)} characters` });
+  const cause = `${what}, in ${String(message.length)} characters`;
+  return new Failure('engine_failed', told, { cause, ...(status === undefined ? {} : { elsewhere: true }) });
 }

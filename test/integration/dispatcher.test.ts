@@ -57,6 +57,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
       return { bytes, ttlMs };
     },
     leaseAlive: async (name) => (await replies.exists(keys.replies(name))) === 1,
+    onAnswer: () => {},
     onSuspect: (engine) => suspects.push(engine),
   });
   cleanUps.push(async () => {

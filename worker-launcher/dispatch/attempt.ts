@@ -25,6 +25,8 @@ export interface AttemptDeps {
   readonly readBody: (job: JobV1) => Promise<StoredBody>;
   /** whether the replica's reply stream still exists */
   readonly leaseAlive: (replica: string) => Promise<boolean>;
+  /** the engine began an answer */
+  readonly onAnswer: (engine: string, status: number) => void;
   /** the engine refused or reset a connection, or said that it is going */
   readonly onSuspect: (engine: string) => void;
 }
@@ -143,6 +145,7 @@ export class Attempt {
       const stream = streamFromEngine(this.#slot.pool, request, {
         head: (status, contentType) => {
           last.status = status;
+          this.#deps.onAnswer(this.#slot.engine, status);
           this.#sendJson('head', { status, contentType } satisfies Head);
         },
         data: (chunk) => {

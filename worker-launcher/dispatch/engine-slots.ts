@@ -2,6 +2,7 @@ import type { Pool } from 'undici';
 import type { Kind } from '#contract/job';
 import type { EngineReport } from '#contract/registry';
 import { connectTo, sameAddress } from '../engine/address.ts';
+import { EngineRecord } from './engine-record.ts';
 import { addressOf, type EngineEntry } from './link.ts';
 
 /** A place on an engine, held by one attempt. */
@@ -15,6 +16,7 @@ interface Engine {
   entry: EngineEntry;
   readonly pool: Pool;
   readonly inFlight: Record<Kind, number>;
+  readonly record: EngineRecord;
 }
 
 /** Which engines of this dispatcher have room; text and image places are counted apart. */
@@ -38,7 +40,12 @@ export class EngineSlots {
         continue;
       }
       if (known !== undefined) this.#drop(entry.id, known);
-      this.#engines.set(entry.id, { entry, pool: connect(entry), inFlight: { text: 0, image: 0 } });
+      this.#engines.set(entry.id, {
+        entry,
+        pool: connect(entry),
+        inFlight: { text: 0, image: 0 },
+        record: new EngineRecord(),
+      });
     }
   }
 
@@ -56,21 +63,37 @@ export class EngineSlots {
     return room;
   }
 
-  /** @returns a place on the emptiest ready engine, or undefined when all are full */
+  /** An engine began an answer. @returns whether it is to be looked at, as it fails where its siblings do not */
+  answered(id: string, status: number): boolean {
+    const engine = this.#engines.get(id);
+    if (engine === undefined) return false;
+    const now = performance.now();
+    engine.record.answered(status, now);
+    const siblings = [...this.#engines.values()].filter(
+      (one) => one !== engine && one.entry.model === engine.entry.model && one.entry.state === 'ready',
+    );
+    return engine.record.isOutlier(
+      siblings.map(({ record }) => record),
+      now,
+    );
+  }
+
+  /**
+   * @returns a place on the emptiest ready engine, or undefined when all are full. One that failed lately comes after all
+   * others: it answers fastest, and would be the emptiest for ever. Among equals the one that was longest unused
+   */
   take(model: string, kind: Kind): Slot | undefined {
-    let best: Engine | undefined;
-    let bestLoad = 1;
-    for (const engine of this.#engines.values()) {
-      const { entry, inFlight } = engine;
-      if (entry.model !== model || entry.state !== 'ready' || inFlight[kind] >= entry.slots[kind]) continue;
-      const load = load1(inFlight.text, entry.slots.text) + load1(inFlight.image, entry.slots.image);
-      if (best === undefined || load < bestLoad) {
-        best = engine;
-        bestLoad = load;
-      }
-    }
+    const now = performance.now();
+    const [best] = [...this.#engines.values()]
+      .filter(
+        ({ entry, inFlight }) => entry.model === model && entry.state === 'ready' && inFlight[kind] < entry.slots[kind],
+      )
+      .map((engine) => ({ engine, failures: engine.record.failures(now), load: loadOf(engine) }))
+      .toSorted((a, b) => a.failures - b.failures || a.load - b.load || a.engine.record.usedAt - b.engine.record.usedAt)
+      .map(({ engine }) => engine);
     if (best === undefined) return undefined;
     const { inFlight, entry, pool } = best;
+    best.record.usedAt = now;
     inFlight[kind] += 1;
     this.#onChange();
     let held = true;
@@ -97,6 +120,8 @@ export class EngineSlots {
   }
 }
 
+const loadOf = ({ entry, inFlight }: Engine): number =>
+  load1(inFlight.text, entry.slots.text) + load1(inFlight.image, entry.slots.image);
 const load1 = (inFlight: number, slots: number): number => (slots === 0 ? 0 : inFlight / slots);
 
 /** Idle connections are closed before the engine closes them: vLLM's keep-alive is 5 s unless it was raised. */

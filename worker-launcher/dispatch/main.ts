@@ -49,6 +49,10 @@ const slots = new EngineSlots(() => {
     tell({ type: 'load', inFlight: Object.fromEntries(slots.reports().map(({ id, inFlight }) => [id, inFlight])) });
   }, 100);
 });
+const suspect = (engine: string): void => {
+  slots.suspect(engine);
+  tell({ type: 'suspect', engine });
+};
 const publisher = new Publisher(replyRedis, incarnation, log, {
   gone: (replica) => dispatcher.replicaGone(replica),
   behind: (replica, behind) => dispatcher.replicaBehind(replica, behind),
@@ -67,10 +71,12 @@ const dispatcher = new Dispatcher({
     return { bytes, ttlMs };
   },
   leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
-  onSuspect: (engine) => {
-    slots.suspect(engine);
-    tell({ type: 'suspect', engine });
+  onAnswer: (engine, status) => {
+    if (!slots.answered(engine, status)) return;
+    log.warn({ engine, status }, 'an engine fails where others do not: it is looked at');
+    suspect(engine);
   },
+  onSuspect: suspect,
 });
 
 setInterval(() => tell({ type: 'alive' }), ALIVE_EVERY_MS).unref();

@@ -16,7 +16,7 @@ export interface WatchDeps {
   readonly limits: StallLimits;
   /** requests of ours on this engine */
   readonly inFlight: () => number;
-  readonly onLook: (event: 'progress' | 'stalled' | 'hung', problem?: string) => void;
+  readonly onLook: (event: 'progress' | 'stalled' | 'hung' | 'hint', problem?: string) => void;
 }
 
 /** A page costs vLLM's API server up to 25 ms, so one that moves is looked at every second turn only. */
@@ -82,8 +82,10 @@ export class EngineWatch {
     if (this.#poking) return;
     this.#poking = true;
     this.#movedAt = now;
-    void this.#deps.probe.canary().then(() => {
+    void this.#deps.probe.canary().then(({ event, problem }) => {
       this.#poking = false;
+      // It steps, or is idle, and answers no one: the probes of a doubt decide.
+      if (event === 'canary_failed' && !this.#stalled) this.#deps.onLook('hint', problem);
     });
   }
 }

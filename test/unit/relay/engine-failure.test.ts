@@ -101,3 +101,11 @@ test('N15: shapes of sentences are read in one pass, however long a sentence is'
     for (let i = 0; i < 1_000; i += 1) failureOf(400, long);
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
+
+test.each([401, 403, 404, 407])(
+  'H4: an engine that refuses us with %d is our fault, and another one is tried',
+  (status) => {
+    const failure = engineFailure(status, Buffer.from('{"error":{"message":"no"}}'), 'messages');
+    expect([failure.code, failure.status, failure.options.elsewhere]).toEqual(['engine_failed', 502, true]);
+  },
+);

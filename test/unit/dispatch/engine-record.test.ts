@@ -1,0 +1,56 @@
+import { expect, test } from '@jest/globals';
+import { EngineRecord } from '../../../worker-launcher/dispatch/engine-record.ts';
+
+function records(count: number) {
+  const all = Array.from({ length: count }, () => new EngineRecord());
+  const isOutlier = (which: number, now: number): boolean | undefined =>
+    all[which]?.isOutlier(
+      all.filter((_one, index) => index !== which),
+      now,
+    );
+  return { all, isOutlier };
+}
+
+test.each([500, 502, 401, 403, 404, 407])(
+  'H4: an engine that answers %d where its sibling answers is an outlier',
+  (status) => {
+    const { all, isOutlier } = records(2);
+    all[0]?.answered(status, 1);
+    all[1]?.answered(200, 2);
+    expect(isOutlier(0, 3)).toBe(false);
+    all[0]?.answered(status, 4);
+    expect(isOutlier(0, 5)).toBe(true);
+    expect(isOutlier(1, 5)).toBe(false);
+  },
+);
+
+test('H4: if all engines answer alike, none is blamed', () => {
+  const { all, isOutlier } = records(3);
+  for (const one of all) one.answered(200, 0);
+  for (let n = 1; n < 10; n += 1) for (const one of all) one.answered(500, n);
+  expect([0, 1, 2].map((which) => isOutlier(which, 11))).toEqual([false, false, false]);
+});
+
+test('H4: an answer forgets the failures, and so does time; a full engine and a caller at fault say nothing', () => {
+  const { all, isOutlier } = records(2);
+  const [one, other] = all;
+  one?.answered(500, 1);
+  one?.answered(500, 2);
+  other?.answered(200, 3);
+  expect(one?.failures(9_000)).toBe(2);
+  expect(one?.failures(13_000)).toBe(0);
+  one?.answered(200, 4);
+  expect(isOutlier(0, 5)).toBe(false);
+  for (const status of [503, 400, 422]) for (let n = 0; n < 5; n += 1) one?.answered(status, 6);
+  expect(one?.failures(7)).toBe(0);
+});
+
+test('H4: one without siblings is looked at after three failures, at most each 30 s', () => {
+  const alone = new EngineRecord();
+  const fails = (now: number): boolean => {
+    alone.answered(500, now);
+    return alone.isOutlier([], now);
+  };
+  expect([1, 2, 3, 4, 29_000].map(fails)).toEqual([false, false, true, false, false]);
+  expect([34_001, 34_002].map(fails)).toContain(true);
+});

@@ -118,13 +118,18 @@ export function keepRunning(spec, { say, pidChanged }) {
 
 /**
  * What a program said on its error stream just before it ended: of what it wrote since `offset`, the last lines that are
- * no log lines.
+ * no log lines. Of an error that nobody caught it is the error's own words, without the stack below and the code above.
  * @param {string} logFile @param {number} offset bytes
  */
 function lastWords(logFile, offset) {
   const lines = readFileSync(logFile).subarray(offset).toString().trimEnd().split('\n');
-  return lines
-    .filter((line) => line.trim() !== '' && !line.startsWith('{'))
+  const words = lines.filter((line) => line.trim() !== '' && !line.startsWith('{'));
+  const frame = words.findIndex((line) => /^ +at /.test(line));
+  const above = frame === -1 ? words : words.slice(0, frame);
+  const from = frame === -1 ? 0 : above.findLastIndex((line) => /^(Uncaught )?[\w.]*(Error|Exception)\b/.test(line));
+  return above
+    .slice(Math.max(from, 0))
+    .filter((line) => !/^Node\.js v\d/.test(line))
     .slice(-6)
     .join('\n');
 }

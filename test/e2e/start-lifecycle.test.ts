@@ -22,6 +22,7 @@ import { createServer } from 'node:http';
 const kind = process.argv[1].includes('gateway') ? 'GATEWAY' : 'WORKER';
 const how = process.env['BEHAVIOUR_' + kind] ?? '';
 if (how === 'refuses') { process.stderr.write('bad configuration: X is not a number\\n'); process.exit(1); }
+if (how === 'throws') throw new RangeError('X is too large');
 const serve = (req, res) => {
   const probe = req.url.endsWith('z') || req.url.includes('?');
   if (probe) return res.writeHead(how === 'never-ready' && req.url.startsWith('/readyz') ? 503 : 200).end('text');
@@ -265,6 +266,13 @@ test('a program that refuses its settings: its sentence, exit 1, nothing left', 
     /^worker-launcher did not start \(exit code 1\): bad configuration: X is not a number$/m,
   );
   expect(run.noted()).toEqual([]);
+});
+
+test('F1: a program that dies of an error that nobody caught is told by its sentence, without a stack', async () => {
+  using folder = temporaryFolder();
+  await using run = await start(folder.path, { env: { BEHAVIOUR_WORKER: 'throws' } });
+  expect(await run.ended).toMatchObject({ code: 1 });
+  expect(run.stderr()).toBe('worker-launcher did not start (exit code 1): RangeError: X is too large\n');
 });
 
 test('engines that are given up end the start with the reason', async () => {

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { call } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
 import { either, lasts } from '../support/full-length.ts';
 import {
   chunk,
@@ -88,7 +89,10 @@ test(
     expect(lateScore.status).toBe(408);
     expect(lateScore.tookMs).toBeLessThan(scaled(180_000) + 1_000);
     expect(scripted.engine.requests).toHaveLength(6);
-    expect(scripted.engine.requests.filter(({ abortedAt }) => abortedAt !== undefined)).toHaveLength(2);
+    await eventually(
+      'the engine was told of both',
+      () => scripted.engine.requests.filter(({ abortedAt }) => abortedAt !== undefined).length === 2,
+    );
   },
   scaled(600_000) + 60_000,
 );

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { hashOfKey } from '../../gateway/keys/key-ring.ts';
 import { bodyOf, headerOf, rawConnection } from '../support/raw-connection.ts';
+import { eventually } from '../support/eventually.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 const LIMIT = 1_000_000;
@@ -88,6 +89,7 @@ test('B3: whoever goes on sending after a refusal is cut off', async () => {
 
 test('B3: a body that is wanted is asked for, and its connection stays', async () => {
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 1 });
+  const before = await stack.metric('penstock_jobs_added_total');
   const asking = head(CHAT, JSON_TYPE, KEY, `content-length: ${String(body.length)}`, 'expect: 100-continue');
   const connection = await rawConnection(stack.url, asking);
   await once(connection.socket, 'data');
@@ -96,6 +98,8 @@ test('B3: a body that is wanted is asked for, and its connection stays', async (
   while ((connection.text().match(/HTTP\/1\.1 200 OK/g) ?? []).length < 2) await once(connection.socket, 'data');
   connection.socket.destroy();
   expect(headerOf(connection.text(), 'connection')).toBe('keep-alive');
+  // An engine may answer before the queue does.
+  await eventually('both are counted', async () => (await stack.metric('penstock_jobs_added_total')) === before + 2);
 });
 
 test('B3: what follows a refused body on its connection is no request', async () => {

@@ -11,6 +11,7 @@ import { BrokenRequests } from './broken-request.ts';
 import { Connections, type ConnectionLimits } from './connections.ts';
 import { errorMiddleware } from './error-middleware.ts';
 import { holdContinue } from './expected-continue.ts';
+import { oneByOne } from './pipeline.ts';
 import { Uploads } from './uploads.ts';
 import { whyMalformed } from './well-formed.ts';
 
@@ -81,7 +82,7 @@ export class Intake {
         // Said in JSON, with ids and a log line, by the first handler.
         requireHostHeader: false,
       },
-      app,
+      oneByOne(app),
     );
     this.#connections.watch(server);
     this.#broken.watch(server);

@@ -3,13 +3,25 @@ import { ALL, type Route } from '../bad-requests/route.ts';
 /** A route that takes a body, and how one with something in its input's place or among its parameters is written. */
 export type Attacked = Pick<Route, 'path' | 'withInput' | 'withParameters'>;
 
+/** Answers are to be short: what is served is of no interest here. */
+const SHORT = { max_tokens: 1 };
+const isScore = (route: Route): boolean => route.shape === 'azure_score';
+
 /** Each API shape at least once. */
 export const ATTACKED: readonly Attacked[] = [
-  ...ALL,
+  ...ALL.map((route) => ({
+    path: route.path,
+    withInput: (input: unknown) =>
+      isScore(route)
+        ? { input_data: { input_string: input, parameters: { max_new_tokens: 1 } } }
+        : { ...route.withInput(input), ...SHORT },
+    withParameters: (parameters: object) =>
+      route.withParameters(isScore(route) ? { max_new_tokens: 1, ...parameters } : { ...SHORT, ...parameters }),
+  })),
   {
     path: '/v1/responses',
-    withInput: (input) => ({ input }),
-    withParameters: (parameters) => ({ input: 'hi', ...parameters }),
+    withInput: (input) => ({ input, max_output_tokens: 16 }),
+    withParameters: (parameters) => ({ input: 'hi', max_output_tokens: 16, ...parameters }),
   },
   {
     path: '/tokenize',

@@ -1,10 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { eventually } from '../support/eventually.ts';
 import { either } from '../support/full-length.ts';
 import { dataUri, noisePng } from '../support/pictures.ts';
 import { ATTACKED } from './attacked-routes.ts';
 import { milliseconds, must, type Check } from './check.ts';
 import { HOSTILE, type Hostile } from './hostile-bodies.ts';
-import { CHAT, pictureQuestion, type Stand } from './stand.ts';
+import { rawConnection } from '../support/raw-connection.ts';
+import { CHAT, pictureQuestion, QUESTION, type Stand } from './stand.ts';
 
 /** What must hold on a machine that does nothing else, in milliseconds. */
 const MOST = { blockMs: 50, delayMs: 150, gapMs: 250 };
@@ -73,6 +75,30 @@ function sendTo(stand: Stand, { body }: Hostile, index: number): Promise<void> {
   })();
 }
 
+/** Requests that one connection sends without waiting for an answer. */
+async function sendAhead(stand: Stand, request: string): Promise<void> {
+  for (let round = 0; round < either(20, 5); round += 1) {
+    const connection = await rawConnection(stand.gateway.url, request.repeat(5_000));
+    // The first of them, and whatever the gateway makes of the others.
+    await eventually('an answer, or an end', () => connection.text().length > 0 || connection.isClosed());
+    connection.socket.destroy();
+  }
+}
+
+const json = JSON.stringify(QUESTION);
+const AHEAD: readonly (readonly [name: string, request: (stand: Stand) => string])[] = [
+  ['a stranger', () => 'GET /x HTTP/1.1\r\nhost: a\r\n\r\n'],
+  [
+    'a caller',
+    (stand) =>
+      `POST ${CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${stand.keyOf('hostile')}\r\ncontent-length: ${String(json.length)}\r\n\r\n${json}`,
+  ],
+  [
+    'a reader of pages',
+    (stand) => `GET /openapi.json HTTP/1.1\r\nhost: a\r\napi-key: ${stand.keyOf('hostile')}\r\n\r\n`,
+  ],
+];
+
 /** N2 and N3: whatever a body holds, no stream stands still for it. */
 export const HELD_LOOP: readonly Check[] = [
   ...either(
@@ -83,6 +109,12 @@ export const HELD_LOOP: readonly Check[] = [
     name: hostile.name,
     sent: either(`one at a time to each of ${String(ATTACKED.length)} routes`, 'once'),
     run: (stand) => holds(stand, () => sendTo(stand, hostile, index)),
+  })),
+  ...AHEAD.map(([who, request]): Check => ({
+    row: 'N2',
+    name: `requests that ${who} sends ahead on one connection`,
+    sent: `${String(either(20, 5))} times 5,000`,
+    run: (stand) => holds(stand, () => sendAhead(stand, request(stand))),
   })),
   {
     row: 'N2',

@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { afterEach, expect, test } from '@jest/globals';
+import { oneByOne } from '../../gateway/http/pipeline.ts';
+import { eventually } from '../support/eventually.ts';
+import { portOf } from '../support/port-of.ts';
+import { rawConnection } from '../support/raw-connection.ts';
+
+let server = createServer();
+afterEach(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+async function serve(app: RequestListener): Promise<string> {
+  server = createServer(oneByOne(app)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `http://127.0.0.1:${String(portOf(server))}`;
+}
+const get = (path: string | number): string => `GET /${String(path)} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
+const many = (count: number): string => Array.from({ length: count }, (_, n) => get(n)).join('');
+
+test('N2: requests that come in one piece are answered one after the other, in their order', async () => {
+  let running = 0;
+  let most = 0;
+  const url = await serve((req, res) => {
+    running += 1;
+    most = Math.max(most, running);
+    res.once('close', () => (running -= 1));
+    setImmediate(() => res.end(`<${req.url ?? ''}>`));
+  });
+  const connection = await rawConnection(url, many(100));
+  await eventually('all answers', () => connection.text().includes('</99>'));
+  expect(connection.text().match(/<[^>]*>/g)).toEqual(Array.from({ length: 100 }, (_, n) => `</${String(n)}>`));
+  expect(most).toBe(1);
+  connection.socket.write(get('later'));
+  await eventually('the connection serves on', () => connection.text().includes('</later>'));
+  connection.socket.destroy();
+});
+
+test('N2: a connection on which too many are sent ahead is closed, and nothing of them is done', async () => {
+  const seen: string[] = [];
+  const url = await serve((req, res) => {
+    seen.push(req.url ?? '');
+    setImmediate(() => res.end('x'));
+  });
+  const connection = await rawConnection(url, many(3_000));
+  await connection.closed;
+  expect(seen).toEqual(['/0']);
+});
+
+test('a body that is sent ahead is read in its turn', async () => {
+  const url = await serve((req, res) => {
+    let text = '';
+    req.on('data', (piece) => (text += String(piece)));
+    req.on('end', () => res.end(`<${text}>`));
+  });
+  const post = (body: string): string =>
+    `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${String(body.length)}\r\n\r\n${body}`;
+  const connection = await rawConnection(url, post('one') + get('two') + post('a'.repeat(200_000)));
+  await eventually('all answers', () => connection.text().includes('aaa>'));
+  expect(
+    connection
+      .text()
+      .match(/<[^>]*>/g)
+      ?.map(({ length }) => length),
+  ).toEqual([5, 2, 200_002]);
+  connection.socket.destroy();
+});

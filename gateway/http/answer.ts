@@ -119,7 +119,7 @@ async function answerWhole(deps: AnswerDeps, res: Response, ready: Ready): Promi
   const answer = engineAnswer(question.path, choices);
   const reply = new WholeReply(answer, messagesParam);
   await deps.ask(question, reply, context.phases, context.signal);
-  noteUsage(deps, context, answer.usage(reply.body));
+  noteUsage(deps, context, answer.usage(reply.outline));
   context.firstByteAt = deps.clock();
   const modelMs = deps.clock() - (context.phases.enqueuedAt ?? context.arrivedAt);
   send(res, context.dialect.renderAnswer(reply.body, { modelMs, ...(form === undefined ? {} : { form }) }));

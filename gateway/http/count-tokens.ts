@@ -20,7 +20,7 @@ export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal
     const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
-      return Counted.parse(JSON.parse(reply.body.toString('utf8'))).count;
+      return Counted.parse(JSON.parse(reply.outline.toString('utf8'))).count;
     } catch {
       // The further life itself will meet whatever stands in the way.
       return undefined;

@@ -8,6 +8,9 @@ import { Refusal } from './refusal.mjs';
 /** What the compiler reads: a change in any of it makes `dist` stale. */
 const SOURCES = ['gateway', 'worker-launcher', 'tsconfig.json', 'package.json', 'package-lock.json'];
 
+/** How often long work says that it goes on. */
+const TELL_EVERY_MS = 3_000;
+
 /**
  * Installs dependencies and compiles, each only when needed. A published package has no sources and needs neither.
  * @param {string} root folder of package.json
@@ -23,7 +26,9 @@ export async function prepare(root, { say, env, signal }) {
     if (why === undefined) return;
     say(`installing dependencies (${why}) …`);
     const [command, ...args] = npmCommand(env);
-    const npm = await runToEnd(command, [...args, 'ci', '--include=dev', '--no-audit', '--no-fund'], settings);
+    const npm = await telling('installing dependencies', say, () =>
+      runToEnd(command, [...args, 'ci', '--include=dev', '--no-audit', '--no-fund'], settings),
+    );
     if (npm.code !== 0) throw new Refusal(`the dependencies could not be installed:\n${lastLines(npm.output, 15)}`);
   });
   const buildSeconds = await seconds(async () => {
@@ -31,7 +36,8 @@ export async function prepare(root, { say, env, signal }) {
     const stamp = join(root, 'dist', '.sources');
     if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
     say('building …');
-    const tsc = await runToEnd(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], settings);
+    const compiler = ['node_modules/typescript/bin/tsc', '-p', '.'];
+    const tsc = await telling('building', say, () => runToEnd(process.execPath, compiler, settings));
     if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
     writeFileSync(stamp, wanted);
   });
@@ -99,6 +105,22 @@ function npmCommand(env) {
   const npm = onPath('npm', env);
   if (npm === undefined) throw new Refusal('dependencies have to be installed, and there is no npm on PATH');
   return [npm];
+}
+
+/**
+ * Tells every few seconds that long work goes on.
+ * @template T
+ * @param {string} what @param {(line: string) => void} say @param {() => Promise<T>} work
+ */
+async function telling(what, say, work) {
+  const began = performance.now();
+  const tell = () => say(`still ${what}, ${Math.round((performance.now() - began) / 1_000)} s so far …`);
+  const timer = setInterval(tell, TELL_EVERY_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** @param {() => Promise<void>} work @returns {Promise<number>} seconds it took */

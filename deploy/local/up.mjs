@@ -164,6 +164,8 @@ async function startAll(options, setup, running, signal) {
   say(`logs and pids are in ${folder.path}; Ctrl-C stops everything`);
   for (const { name, apiUrl: url } of gateways.slice(1)) say(`${name} ${url}`);
   say(`ready ${apiUrl}`);
+  say(`docs ${apiUrl}/docs`);
+  for (const { internalUrl } of [...gateways, ...launchers]) say(`status ${internalUrl}/status`);
   say(`\n${requests.chat}\n\n${requests.score}\n`);
 }
 

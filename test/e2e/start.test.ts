@@ -50,7 +50,7 @@ async function paste(run: StartProcess, path: string): Promise<{ status: number;
   return { status: response.status, body: await response.json() };
 }
 
-test('npm start: both printed requests are answered; Ctrl-C ends all that it named within 10 s', async () => {
+test('F2: npm start ends in short lines; both printed requests are answered; Ctrl-C ends all that it named within 10 s', async () => {
   using folder = temporaryFolder();
   await using run = await start('npm', folder.path);
   await run.says(new RegExp(`^ready ${run.url}$`, 'm'));
@@ -58,6 +58,10 @@ test('npm start: both printed requests are answered; Ctrl-C ends all that it nam
     status: 200,
     body: { choices: [{ message: { role: 'assistant', content: expect.stringMatching(/\S/) } }] },
   });
+  const ending = run.stdout().slice(run.stdout().indexOf('\nready '));
+  expect(ending).toContain(`\ndocs ${run.url}/docs\n`);
+  expect(ending).toContain(`\nstatus http://127.0.0.1:${String(run.port + 1)}/status\n`);
+  expect(Math.max(...ending.split('\n').map(({ length }) => length))).toBeLessThan(240);
   expect(await paste(run, '/score')).toEqual({ status: 200, body: { output: expect.stringMatching(/\S/) } });
   const pids = await allPids(run);
   // start, guard, redis, gateway, launcher, dispatcher, engine

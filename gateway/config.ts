@@ -139,6 +139,8 @@ const Fields = z.object({
   GATEWAY_MAX_CHOICES: setting.countUpTo(128).default(1),
   /** an unknown `model` or deployment: 404, or the only model served */
   GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
+  /** an unknown name in the header `azureml-model-deployment`: the only model served (told in the answer's header), or 404 */
+  GATEWAY_UNKNOWN_DEPLOYMENT: z.enum(['single', 'refuse']).default('single'),
   /** hosts, addresses or ranges (CIDR) from which images may come although they are not public, on any port */
   GATEWAY_IMAGE_ALLOW: setting.list.default([]),
   /** for fetching one image, the wait for its turn and redirects included */

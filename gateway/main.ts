@@ -155,6 +155,7 @@ async function main(): Promise<void> {
     deploymentName,
     policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    unknownDeployment: config.GATEWAY_UNKNOWN_DEPLOYMENT,
     dialects: {
       openai,
       completions: openaiCompletions,
@@ -189,6 +190,7 @@ async function main(): Promise<void> {
     },
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
+    readyEngines: () => registry.readyEngines(),
     departure,
     corsOrigins: config.GATEWAY_CORS_ORIGINS,
     intake,

@@ -9,6 +9,8 @@ export const ModelCard = z.strictObject({
   /** the name that answers carry and that clients may send in `model` */
   name: z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,254}$/),
   version: z.string(),
+  /** day on which the model came out, as OpenAI's list of models tells it (`created`); absent: 0 there */
+  released: z.iso.date().optional(),
   /** further names that clients may send in `model` */
   aliases: z.array(z.string().min(1)).default([]),
   publisher: z.string().optional(),
@@ -96,7 +98,7 @@ export interface Catalog {
   readonly cards: readonly ModelCard[];
   /** further names, given by the operator, under which Azure's clients know the cards */
   readonly deployments: ReadonlyMap<string, ModelCard>;
-  /** @returns undefined for a name that no card carries */
+  /** @returns undefined for a name that no card carries, in whatever case of letters */
   find(name: string): ModelCard | undefined;
 }
 
@@ -125,6 +127,12 @@ export function parseCatalog(
       byName.set(name, card);
     }
   }
+  const anyCase = new Map<string, ModelCard | undefined>();
+  for (const [name, card] of byName) {
+    const small = name.toLowerCase();
+    // Two cards whose names differ in the case of letters alone are told apart by it.
+    anyCase.set(small, (anyCase.get(small) ?? card) === card ? card : undefined);
+  }
   const named = new Map<string, ModelCard>();
   for (const [name, cardName] of deployments) {
     const card = byName.get(cardName);
@@ -133,5 +141,9 @@ export function parseCatalog(
       throw new Error(`the deployment ${name} has the name of another model`);
     named.set(name, card);
   }
-  return { cards, deployments: named, find: (name) => byName.get(name) ?? named.get(name) };
+  return {
+    cards,
+    deployments: named,
+    find: (name) => byName.get(name) ?? named.get(name) ?? anyCase.get(name.toLowerCase()),
+  };
 }

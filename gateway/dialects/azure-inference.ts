@@ -126,10 +126,14 @@ function refusal(body: Readonly<Record<string, unknown>>, names: readonly string
   });
   const list = extras.map(({ name }) => name).join(', ');
   const are = `${list} ${names.length === 1 ? 'is' : 'are'} not part of this API`;
-  return new Failure('unsupported_parameter', `${are}; send the header ${MODE_HEADER}: drop or pass-through`, {
-    param: extras[0]?.name ?? 'body',
-    extras,
-  });
+  return new Failure(
+    'unsupported_parameter',
+    `${are}; send the header ${MODE_HEADER}: drop or pass-through; a client of OpenAI's API needs a base URL that ends in /v1`,
+    {
+      param: extras[0]?.name ?? 'body',
+      extras,
+    },
+  );
 }
 
 function emptyEvent({ id, created, model }: StreamIdentity, object: string, piece: object): string {

@@ -34,6 +34,11 @@ const ABSENT: Readonly<Record<string, string>> = {
 /** Refused in the card's name. */
 const BATCHES = ['batches', 'files', 'uploads'] as const;
 
+/** First segments of paths of OpenAI's API, below its /v1; those that Azure has there as well have routes of their own. */
+export const OPENAI_SEGMENTS: readonly string[] = [
+  ...new Set([...Object.keys(ABSENT).map((path) => path.split('/', 1)[0] ?? path), ...BATCHES]),
+];
+
 interface AbsentRoute {
   readonly paths: string[];
   /** the same where Azure's clients look for it */

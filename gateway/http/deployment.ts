@@ -9,22 +9,29 @@ export interface DeploymentDeps {
   /** name of this gateway as one deployment: whoever names it has chosen no model by it */
   readonly deploymentName: string;
   readonly unknownModel: 'refuse' | 'single';
+  /** what a name in Azure's header means that nobody configured, where one card is served */
+  readonly unknownDeployment: 'refuse' | 'single';
 }
 const HEADER = 'azureml-model-deployment';
 
 /**
  * The deployment that Azure's header names. It decides before the body's `model`, and is told back, as the one that
- * answered. Before the body is read.
+ * answered. A name that nobody configured means the only card: samples and tools send the name of their own endpoint's
+ * deployment. Before the body is read.
  * @throws Failure `deployment_not_found`
  */
 export function deploymentByHeader(deps: DeploymentDeps): RequestHandler {
   return (req, res, next) => {
     const name = req.headers[HEADER];
     if (typeof name === 'string' && name !== '' && name !== deps.deploymentName) {
-      const card = cardOf(deps, name, HEADER);
+      const [only, ...others] = deps.catalog.cards;
+      const named = deps.catalog.find(name);
+      const instead = others.length === 0 && deps.unknownDeployment === 'single' ? only : undefined;
+      const card = named ?? instead ?? cardOf(deps, name, HEADER);
       if (card !== undefined) {
         requestContext(res).chosen = { model: card.name };
-        for (const header of [HEADER, 'azureml-model-session']) res.setHeader(header, name);
+        const told = named === undefined ? card.name : name;
+        for (const header of [HEADER, 'azureml-model-session']) res.setHeader(header, told);
       }
     }
     next();

@@ -4,9 +4,6 @@ import { findCard } from '../prepare.ts';
 import { cardOfRoute, type DeploymentDeps } from './deployment.ts';
 import { requestContext } from './request-context.ts';
 
-/** Cards have no date of creation; OpenAI's clients want a number. */
-const CREATED = 0;
-
 /**
  * `GET /v1/models`, as OpenAI lists them, for what the caller may use, deployments under their own names too;
  * `max_model_len` as vLLM adds it.
@@ -41,7 +38,8 @@ function entry(card: ModelCard, id: string): object {
   return {
     id,
     object: 'model',
-    created: CREATED,
+    // OpenAI's clients want a number, also of a card that says no date.
+    created: card.released === undefined ? 0 : Date.parse(card.released) / 1_000,
     owned_by: card.publisher ?? 'penstock',
     max_model_len: card.limits.context_tokens,
   };

@@ -4,13 +4,14 @@ import type { Idempotency } from '../admission/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
-import { absentRoutes } from './absent-routes.ts';
+import { absentRoutes, OPENAI_SEGMENTS } from './absent-routes.ts';
 import type { Answer } from './answer.ts';
 import { requireKeys } from './auth.ts';
 import { chatHandler } from './chat-completions.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
 import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
 import { documents } from './documents.ts';
+import { engineHealth, version } from './health.ts';
 import { readBody, type BodyLimits } from './read-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
@@ -18,9 +19,12 @@ import { UNREAD_BY_NOBODY_MS, withContext, type ContextDeps } from './request-co
 import { cutUnread } from './unread-answer.ts';
 
 /** The paths that need no key. */
-const OPEN_PATHS = ['/'];
+const OPEN_PATHS = ['/', '/health', '/ping'];
 /** Routes of Azure's APIs for which no model here has the task. */
 const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
+
+/** Paths of OpenAI's API as clients ask for them whose base URL lacks its end. */
+const OF_OPENAI = new RegExp(`^/(?:responses|models|${OPENAI_SEGMENTS.join('|')})(?:/|$)`);
 
 /** The API shape of each group of routes. */
 interface Dialects {
@@ -45,6 +49,7 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources {
   readonly structure: StructureLimits;
   readonly requestTimeoutMs: number;
   readonly scoreTimeoutMs: number;
+  readonly readyEngines: () => number;
 }
 
 /** Path → handler, nothing else. */
@@ -90,6 +95,10 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/docs').all(openai).get(docsPage).all(only('GET'));
   router.route('/docs/:file').all(openai).get(docsAsset).all(only('GET'));
   router.route('/').get(healthy(deps)).options(anything);
+  const health = engineHealth(deps);
+  router.route('/health').get(health);
+  router.route('/ping').get(health).post(health);
+  router.route('/version').all(openai).get(version).all(only('GET'));
 
   // Azure's inference SDKs, with the gateway or its /models as their endpoint.
   for (const base of ['', '/models']) {
@@ -102,6 +111,8 @@ export function createRoutes(deps: RouteDeps): Router {
     router.route(`${base}/info`).all(inference).get(byHeader, modelInfo(deps)).all(only('GET'));
   }
   router.use(EMBEDDINGS, inference, noEmbeddings);
+  // OpenAI's clients whose base URL lacks its /v1.
+  router.route('/models').all(openai).get(listModels(catalog)).all(only('GET'));
   router.use('/models', inference, notThere);
 
   const ofDeployment = '/openai/deployments/*deployment';
@@ -112,14 +123,15 @@ export function createRoutes(deps: RouteDeps): Router {
     .post(byPath, body, chat)
     .all(only('POST'));
   router.route(`${ofDeployment}/embeddings`).all(azureOpenai).post(byPath, noEmbeddings).all(only('POST'));
-  router.route('/openai/v1/chat/completions').all(azureOpenai).post(body, chat).all(only('POST'));
-  router
-    .route('/openai/v1/completions')
-    .all(guarded(dialects.azureOpenaiCompletions))
-    .post(body, chat)
-    .all(only('POST'));
   router.use('/openai/v1/embeddings', azureOpenai, noEmbeddings);
+  // Newer clients end their base URL in /openai/v1, older ones in /openai.
   for (const base of ['/openai', '/openai/v1']) {
+    router.route(`${base}/chat/completions`).all(azureOpenai).post(body, chat).all(only('POST'));
+    router
+      .route(`${base}/completions`)
+      .all(guarded(dialects.azureOpenaiCompletions))
+      .post(body, chat)
+      .all(only('POST'));
     router.route(`${base}/models`).all(azureOpenai).get(listModels(catalog)).all(only('GET'));
     router.route(`${base}/models/*id`).all(azureOpenai).get(getModel(catalog)).all(only('GET'));
   }
@@ -156,7 +168,8 @@ const anything: RequestHandler = (_req, res) => {
 
 const notThere: RequestHandler = (req: Request) => {
   const path = `${req.baseUrl}${req.path}`.slice(0, 200);
-  throw new Failure('route_not_found', `there is no ${req.method} ${path} here`);
+  const beneath = OF_OPENAI.test(path) ? `; OpenAI's routes are under /v1: end the base URL of your client in /v1` : '';
+  throw new Failure('route_not_found', `there is no ${req.method} ${path} here${beneath}`);
 };
 
 const noEmbeddings: RequestHandler = () => {

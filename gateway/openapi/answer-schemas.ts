@@ -78,6 +78,7 @@ export function answerSchemas({ cards }: ApiFacts) {
       token_strs: z.array(z.string()).nullish(),
     }),
     Model,
+    Version: z.object({ version: z.string() }),
     ModelList: z.object({ object: z.literal('list'), data: z.array(Model) }),
     ModelInfo: z.object({ model_name: z.string(), model_type: z.string(), model_provider_name: z.string() }),
     ScoreAnswer: z.union([

@@ -1,6 +1,6 @@
 import type { Dialect } from '../dialects/dialect.ts';
 import type { ApiFacts } from './facts.ts';
-import { completionPaths, modelPaths, openaiShaped } from './openai-paths.ts';
+import { completionPaths, openaiShaped } from './openai-paths.ts';
 import type { Paths } from './operation.ts';
 
 const TAG = 'Azure OpenAI';
@@ -18,6 +18,6 @@ export function azureOpenaiPaths(facts: ApiFacts, dialect: Dialect): Paths {
   return {
     ...completionPaths(facts, dialect, byPath, ['deployment']),
     ...openaiShaped(facts, dialect, { base: '/openai/v1', tag: TAG, prefix: 'azure_v1_', parameters: VERSION }),
-    ...modelPaths(dialect, { base: '/openai', tag: TAG, prefix: 'azure_', parameters: VERSION }),
+    ...openaiShaped(facts, dialect, { base: '/openai', tag: TAG, prefix: 'azure_', parameters: VERSION }),
   };
 }

@@ -8,7 +8,8 @@ import { azureOpenaiPaths } from './azure-openai-paths.ts';
 import type { ApiFacts } from './facts.ts';
 import { failureResponses } from './failures.ts';
 import { parameters, RESPONSE_HEADERS } from './headers.ts';
-import { openaiPaths, responsesPaths, tokenizePaths } from './openai-paths.ts';
+import { healthPaths } from './health-paths.ts';
+import { modelsWithoutBase, openaiPaths, responsesPaths, tokenizePaths } from './openai-paths.ts';
 import { operation, type Paths } from './operation.ts';
 import { requestSchemas } from './request-schemas.ts';
 import { scorePaths } from './score-paths.ts';
@@ -44,6 +45,8 @@ export function openApiDocument(
       ...openaiPaths(facts, openai),
       ...responsesPaths(facts, stateless, RESPONSES),
       ...(tokenize === undefined ? {} : tokenizePaths(facts, tokenize)),
+      ...healthPaths(openai),
+      ...modelsWithoutBase(openai),
       ...scorePaths(facts, score),
       ...azureInferencePaths(facts, inference),
       ...azureOpenaiPaths(facts, azureOpenai),

@@ -7,6 +7,8 @@ export interface ApiFacts {
   readonly names: readonly string[];
   /** an unknown name means the only model */
   readonly takesAnyName: boolean;
+  /** an unknown name in Azure's header does, too */
+  readonly takesAnyDeployment: boolean;
   /** this gateway as one deployment */
   readonly deploymentName: string;
   /** largest answer that may be asked for, in tokens; undefined: a larger one is cut to it */
@@ -27,6 +29,7 @@ interface BodyFacts {
 export interface FactSources {
   readonly catalog: Catalog;
   readonly unknownModel: 'refuse' | 'single';
+  readonly unknownDeployment: 'refuse' | 'single';
   readonly deploymentName: string;
   readonly policy: { readonly maxTokens: 'refuse' | 'clamp'; readonly maxChoices: number };
   readonly body: { readonly limitBytes: number };
@@ -35,7 +38,7 @@ export interface FactSources {
 
 /** @param isSeen which models the document may tell of */
 export function apiFacts(sources: FactSources, isSeen: (card: ModelCard) => boolean): ApiFacts {
-  const { catalog, unknownModel, deploymentName, policy, structure } = sources;
+  const { catalog, unknownModel, unknownDeployment, deploymentName, policy, structure } = sources;
   const cards = catalog.cards.filter(isSeen);
   const deployments = [...catalog.deployments].filter(([, card]) => isSeen(card)).map(([name]) => name);
   const most = Math.max(...cards.map(({ limits }) => limits.max_output_tokens));
@@ -43,6 +46,7 @@ export function apiFacts(sources: FactSources, isSeen: (card: ModelCard) => bool
     cards,
     names: [...new Set([...cards.flatMap(({ name, aliases }) => [name, ...aliases]), ...deployments])],
     takesAnyName: unknownModel === 'single' && catalog.cards.length === 1,
+    takesAnyDeployment: unknownDeployment === 'single' && catalog.cards.length === 1,
     deploymentName,
     mostTokens: policy.maxTokens === 'refuse' && cards.length > 0 ? most : undefined,
     mostChoices: policy.maxChoices,

@@ -15,7 +15,7 @@ export function parameters(facts: ApiFacts): Record<Parameter, object> {
   const named = [...facts.names, facts.deploymentName];
   const names = facts.takesAnyName ? text : { enum: named };
   // An empty header is as good as none.
-  const orNone = facts.takesAnyName ? text : { enum: [...named, ''] };
+  const orNone = facts.takesAnyName || facts.takesAnyDeployment ? text : { enum: [...named, ''] };
   return {
     'x-request-id': header('x-request-id', 'told back, and in the log; one is made where it is absent', id),
     'x-ms-client-request-id': header('x-ms-client-request-id', 'told back', id),
@@ -56,6 +56,10 @@ const HEADERS: Readonly<Record<string, string>> = {
   'apim-request-id': 'the same, where clients of Azure OpenAI look for it',
   'azureml-model-deployment': 'the deployment that answered',
   'azureml-model-session': 'the same',
+  'ms-azureml-model-time': 'milliseconds from the queue to the whole answer',
+  'x-ms-client-request-id': "the caller's own id",
+  'www-authenticate': 'how a key is sent',
+  allow: 'the methods of the path',
   'x-penstock-ignored': 'fields that were accepted and have no effect',
   'idempotent-replayed': 'the answer of the first request with this key',
   'x-ms-error-code': "the failure's code",
@@ -63,7 +67,8 @@ const HEADERS: Readonly<Record<string, string>> = {
   'ms-azureml-model-error-reason': 'whose failure it is',
   'retry-after': 'seconds',
   'retry-after-ms': 'the same in milliseconds',
-  'x-should-retry': 'an engine may have worked on it: repeating it is left to the caller',
+  'x-should-retry':
+    '`false`: an engine has refused it or may have worked on it, and repeating it is left to the caller',
 };
 export const RESPONSE_HEADERS: Readonly<Record<string, object>> = Object.fromEntries(
   Object.entries(HEADERS).map(([name, description]) => [name, { description, schema: text }]),

@@ -65,7 +65,13 @@ export function completionPaths(
   };
 }
 
-export function modelPaths(dialect: Dialect, { base, tag, prefix, parameters = [] }: Shape): Paths {
+/** The list alone, for clients whose base URL lacks its /v1. */
+export function modelsWithoutBase(dialect: Dialect): Paths {
+  const [list] = Object.entries(modelPaths(dialect, { base: '', tag: TAG, prefix: 'bare_' }));
+  return list === undefined ? {} : Object.fromEntries([list]);
+}
+
+function modelPaths(dialect: Dialect, { base, tag, prefix, parameters = [] }: Shape): Paths {
   return {
     [`${base}/models`]: {
       get: operation(dialect, {

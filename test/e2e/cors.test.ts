@@ -42,6 +42,29 @@ test('another page is not let in', async () => {
   expect((await preflight(`${PAGE}.evil.example.com`)).headers.get('access-control-allow-origin')).toBeNull();
 });
 
+test('E10: another page, or none, is told nothing of what a listed page may do', async () => {
+  for (const origin of ['https://evil.example.com', 'null', `${PAGE}:8443`, PAGE.toUpperCase()]) {
+    const { status, headers } = await preflight(origin);
+    const names = [...headers.keys()].filter((name) => name.startsWith('access-control-'));
+    expect([origin, status, names, headers.get('vary')]).toEqual([origin, 401, [], 'Origin']);
+  }
+  const plain = await fetch(`${stack.url}/v1/models`);
+  expect([plain.headers.get('access-control-expose-headers'), plain.headers.get('vary')]).toEqual([null, 'Origin']);
+});
+
+test('E10: a page may read every header that tells of a failure', async () => {
+  const body = JSON.stringify({ input_data: {} });
+  const headers = { origin: PAGE, authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const answer = await fetch(`${stack.url}/score`, { method: 'POST', headers, body });
+  expect(answer.status).toBe(424);
+  const exposed = (answer.headers.get('access-control-expose-headers') ?? '').split(',');
+  for (const name of ['retry-after-ms', 'apim-request-id', 'x-ms-client-request-id', 'ms-azureml-model-time'])
+    expect(exposed).toContain(name);
+  // A browser shows these unasked.
+  const shown = /^(access-control-|vary$|content-|date$|connection$|keep-alive$|transfer-encoding$|x-content-type)/;
+  expect([...answer.headers.keys()].filter((name) => !shown.test(name) && !exposed.includes(name))).toEqual([]);
+});
+
 test('the request itself needs a key, and a page may read what it is told, refusals as well', async () => {
   const ask = (headers: Record<string, string>) =>
     fetch(`${stack.url}/v1/models`, { headers: { origin: PAGE, ...headers } });

@@ -68,6 +68,8 @@ const ROUTES: readonly (readonly [
   ['POST', '/v1/responses', { model: MODEL, input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
   ['POST', '/tokenize', { model: MODEL, prompt: 'hi' }, 200, 403],
   ['GET', '/v1/models', undefined, 200, 200],
+  ['GET', '/models', undefined, 200, 200],
+  ['GET', '/version', undefined, 200, 200],
   ['GET', `/v1/models/${MODEL}`, undefined, 200, 403],
   ['GET', `/v1/models/microsoft/${MODEL}`, undefined, 200, 403],
   ['GET', '/v1/chat/completions', undefined, 405, 405],
@@ -102,6 +104,8 @@ const AZURE_ROUTES: typeof ROUTES = [
   ['POST', '/openai/deployments/nope/chat/completions', hi, 404, 404],
   ['POST', '/openai/v1/chat/completions', hi, 200, 403],
   ['POST', '/openai/v1/completions', prompt, 200, 403],
+  ['POST', '/openai/chat/completions', hi, 200, 403],
+  ['POST', '/openai/completions', prompt, 200, 403],
   ['POST', '/openai//v1/completions/', prompt, 200, 403],
   ['GET', '/openai/models', undefined, 200, 200],
   ['GET', `/openai/models/${MODEL}`, undefined, 200, 403],
@@ -174,7 +178,7 @@ afterAll(async () => {
 
 function mayCall(name: Name, path: string): boolean {
   if (name === 'chat-route') return path.replace('//', '/').startsWith('/v1/chat/completions');
-  if (name === 'azure-routes') return /^\/(openai|models)\//.test(path);
+  if (name === 'azure-routes') return /^\/(openai|models)(\/|$)/.test(path);
   if (name === 'v1-routes') return path.startsWith('/v1/');
   return name === 'score-route' ? ['/score', '/score/', '/swagger.json'].includes(path) : true;
 }
@@ -216,7 +220,24 @@ test('the matrix has every operation of /openapi.json that asks for a key', asyn
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
   expect(operations.length).toBeGreaterThan(20);
-  expect(operations.filter((operation) => !inMatrix(operation))).toEqual(['GET /']);
+  expect(operations.filter((operation) => !inMatrix(operation))).toEqual([
+    'GET /health',
+    'GET /ping',
+    'POST /ping',
+    'GET /',
+  ]);
+});
+
+test('E7: /health and /ping need no key, and tell nothing but health', async () => {
+  for (const headers of [{}, bearer('wrong')])
+    for (const [method, path] of [
+      ['GET', '/health'],
+      ['GET', '/ping'],
+      ['POST', '/ping'],
+    ] as const) {
+      const response = await send(stack.url + path, headers, method);
+      expect([path, response.status, await response.text()]).toEqual([path, 200, '']);
+    }
 });
 
 test('a probe of / needs no key', async () => {

@@ -31,6 +31,7 @@ export function factSources(catalog: Catalog = parseCatalog(readYamlFolder('depl
   return {
     catalog,
     unknownModel: 'refuse',
+    unknownDeployment: 'single',
     deploymentName,
     policy: { maxTokens: 'refuse', maxChoices: 1 },
     body: { limitBytes: 20_000_000 },

@@ -38,6 +38,7 @@ test('every route of the gateway is in the document, with its method, and none b
     idempotency: new Idempotency(new Redis({ lazyConnect: true }), new Redis({ lazyConnect: true }), 1),
     requestTimeoutMs: 1,
     scoreTimeoutMs: 1,
+    readyEngines: () => 0,
   });
   const routes = router.stack.flatMap(({ route }) =>
     (route?.stack ?? [])

@@ -43,7 +43,7 @@ export async function programSettings({ tools, report }) {
         const found = triggers.map(({ metadata }) => metadata.listName);
         const model = catalog.cards[0].name;
         const wanted = ['text', 'image'].flatMap((queue) =>
-          ['wait', 'prioritized'].map((state) => new QueueKeys(keys.queuePrefix(model)).toKey(queue, state)),
+          ['wait', 'prioritized', 'active'].map((state) => new QueueKeys(keys.queuePrefix(model)).toKey(queue, state)),
         );
         if (!isDeepStrictEqual(found, wanted)) throw new Error(`${found.join(' ')}\n${wanted.join(' ')}`);
       });

@@ -70,7 +70,9 @@ export async function encodeBase64(picture: Buffer): Promise<Base64Text> {
 /** Four bytes a step: byte by byte takes twice as long. */
 function isInAlphabet(text: Buffer): boolean {
   const before = Math.min(text.length, -text.byteOffset & 3);
-  const words = new Uint32Array(text.buffer, text.byteOffset + before, (text.length - before) >> 2);
+  const count = (text.length - before) >> 2;
+  // A text that ends before the first whole word has none, and an offset that is none of words.
+  const words = new Uint32Array(text.buffer, count === 0 ? 0 : text.byteOffset + before, count);
   let outside = 0;
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at] ?? 0;

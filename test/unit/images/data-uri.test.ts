@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../../gateway/contract/chat.ts';
+import { parseDataUri } from '../../../gateway/images/data-uri.ts';
 import { createImageResolver } from '../../../gateway/images/resolver.ts';
 import { dataUri, gif, jpeg, png, pngHead, webp } from '../../support/pictures.ts';
 import { resolvePictures } from '../../support/resolved.ts';
@@ -21,6 +22,19 @@ function withPicture(...urls: string[]): ChatRequest {
     ignored: [],
   };
 }
+test('N2: base64 of any length is checked to its last character, wherever in memory it lies', async () => {
+  const head = Buffer.from('image/png;base64,');
+  for (let offset = 0; offset < 8; offset += 1)
+    for (const base64 of ['Ww==', 'Ww8=', 'AAAA', 'AAAAWw==', 'AAAAAAAAAAAAAAAA']) {
+      const whole = Buffer.concat([Buffer.alloc(offset), head, Buffer.from(base64)]).subarray(offset);
+      expect(await parseDataUri(whole, PARAM, never)).toMatchObject({ bytes: Buffer.from(base64, 'base64').length });
+      for (let at = 0; at < base64.indexOf('=') || (!base64.includes('=') && at < base64.length); at += 1) {
+        const wrong = Buffer.from(whole).fill('*', head.length + at, head.length + at + 1);
+        await expect(parseDataUri(wrong, PARAM, never)).rejects.toMatchObject({ code: 'invalid_image' });
+      }
+    }
+});
+
 const resolve = (url: string) => resolvePictures(resolver, withPicture(url), never);
 
 test.each([

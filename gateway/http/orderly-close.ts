@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 /** What a client may still send after its answer, until its connection is cut: more than most pictures. */
 const READ_LIMIT_BYTES = 16 * 1024 * 1024;
 const READ_LIMIT_MS = 3_000;
+/** A piece counts for at least so much, as each costs some microseconds. */
+const LEAST_PIECE_BYTES = 2_048;
 const closing = new WeakSet<Socket>();
 
 /** The answer of this connection was its last one; what else comes on it is no request. */
@@ -27,8 +29,10 @@ export function closeOrderly(req: IncomingMessage): void {
     const timer = setTimeout(() => socket.destroy(), READ_LIMIT_MS);
     socket.once('close', () => clearTimeout(timer));
     socket.end();
+    // What came meanwhile, at once: tiny pieces would be handed over one by one.
+    req.read();
     req.on('data', (bytes: Buffer) => {
-      left -= bytes.length;
+      left -= Math.max(bytes.length, LEAST_PIECE_BYTES);
       if (left < 0) socket.destroy();
     });
     req.once('end', () => socket.destroy());

@@ -14,29 +14,39 @@ const file = searchParams.get('file') ?? '';
 const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 const stat = openSync('/proc/self/schedstat', 'r');
 const bytes = Buffer.alloc(64);
-/** CPU nanoseconds of the main thread (source: Linux, Documentation/scheduler/sched-stats). */
-const used = () => Number.parseInt(bytes.toString('latin1', 0, readSync(stat, bytes, 0, 64, 0)), 10);
+/** CPU nanoseconds of the main thread, and those for which it waited for a CPU (source: Linux, Documentation/scheduler/sched-stats). */
+const times = () => {
+  const [used = '0', waited = '0'] = bytes.toString('latin1', 0, readSync(stat, bytes, 0, 64, 0)).split(' ');
+  return { used: Number(used), waited: Number(waited) };
+};
 setFlagsFromString('--expose-gc');
 /** @type {() => void} */
 const collect = runInNewContext('gc');
 
-let last = used();
-let longest = 0;
+let last = times();
+/** of one turn of the loop */
+const most = { used: 0, waited: 0 };
 const turn = () => {
-  const now = used();
-  longest = Math.max(longest, now - last);
+  const now = times();
+  most.used = Math.max(most.used, now.used - last.used);
+  most.waited = Math.max(most.waited, now.waited - last.waited);
   last = now;
   // Without `unref` the loop would never sleep.
   setImmediate(turn).unref();
 };
 const begin = () => {
   delays.reset();
-  last = used();
-  longest = 0;
+  last = times();
+  Object.assign(most, { used: 0, waited: 0 });
 };
 process.on('SIGUSR2', () => {
-  const seen = { delayMs: Math.max(0, delays.max / 1e6 - RESOLUTION_MS), blockMs: longest / 1e6 };
-  if (searchParams.has('collect')) collect();
+  const seen = {
+    delayMs: Math.max(0, delays.max / 1e6 - RESOLUTION_MS),
+    blockMs: most.used / 1e6,
+    waitMs: most.waited / 1e6,
+  };
+  // Twice: what the first one finds to be unused lets go of more.
+  if (searchParams.has('collect')) for (let i = 0; i < 2; i += 1) collect();
   const { rss, heapUsed, external } = process.memoryUsage();
   writeFileSync(`${file}.part`, JSON.stringify({ ...seen, rss, heap: heapUsed + external }));
   renameSync(`${file}.part`, file);

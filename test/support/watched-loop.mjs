@@ -6,9 +6,10 @@ import { z } from 'zod';
 import { ROOT, until } from '../drill/processes.mjs';
 
 const Seen = z.object({
-  /** longest delay of the event loop, and most CPU time that one turn of it took */
+  /** longest delay of the event loop; most CPU time that one turn of it took, and that one waited for a CPU */
   delayMs: z.number(),
   blockMs: z.number(),
+  waitMs: z.number(),
   /** bytes */
   rss: z.number(),
   heap: z.number(),

@@ -26,7 +26,10 @@ let answeredBefore: number;
 beforeAll(async () => {
   pictures = await startPictureServer();
   // An idle engine would make a token of its own every 30 s.
-  stack = await startStack({ gatewayEnv: LIMITS, workerEnv: { WORKER_IDLE_CANARY_MS: '3600000' } });
+  stack = await startStack({
+    gatewayEnv: { ...LIMITS, GATEWAY_UNKNOWN_DEPLOYMENT: 'refuse' },
+    workerEnv: { WORKER_IDLE_CANARY_MS: '3600000' },
+  });
   answeredBefore = await stack.engineMetric('vllm:request_success_total');
 }, 60_000);
 afterAll(async () => {

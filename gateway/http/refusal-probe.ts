@@ -1,8 +1,11 @@
+import { z } from 'zod';
 import type { Failure } from '#contract/failure';
 import type { Head } from '#contract/frame';
 import type { Reply, Resume } from '../ask.ts';
+import { readEngineRequest } from '../intake/engine-request.ts';
 import { unfinished } from '../relay/engine-failure.ts';
 
+const Members = z.looseObject({});
 /** One token, not streamed, of the same request. */
 const PLAIN = { stream: false, max_output_tokens: 1 } as const;
 
@@ -48,8 +51,8 @@ export class RefusalProbe implements Reply {
     this.#original = original;
     this.#isProbing = true;
     this.#status = 0;
-    const request = JSON.parse(original.toString()) as Record<string, unknown>;
-    return { kind: 'continue', body: Buffer.from(JSON.stringify({ ...request, ...PLAIN })) };
+    const request = readEngineRequest(original);
+    return { kind: 'continue', body: request.write({ ...Members.parse(request.body), ...PLAIN }) };
   }
 
   /** the probe was answered: there is no refusal */

@@ -28,15 +28,16 @@ const PICTURE_FIELDS = ['url', 'image_url'].map((name) => Buffer.from(name));
 /**
  * Parses a JSON body after one pass over its bytes that finds its depth, its elements and its pictures: the `data:` URIs
  * of 4 kB and more in fields named `url` or `image_url`. What comes after `data:` in them is held back as bytes.
+ * @param isChecked the pictures are known to be base64, as in a request that was made for an engine
  * @throws Failure `invalid_json`; `body_too_large` where the bytes outside pictures are too many
  */
-export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: PictureBytes): unknown {
+export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: PictureBytes, isChecked = false): unknown {
   const start = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
   const spans = findPictures(bytes, start, limits);
   let text = '';
   let from = start;
   for (const span of spans) {
-    text += textOf(bytes.subarray(from, span.from)) + pictures.hold(bytes.subarray(span.from, span.end), false);
+    text += textOf(bytes.subarray(from, span.from)) + pictures.hold(bytes.subarray(span.from, span.end), isChecked);
     from = span.end;
   }
   text += textOf(bytes.subarray(from));

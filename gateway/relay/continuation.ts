@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { JsonValue } from '#contract/chat';
+import { readEngineRequest } from '../intake/engine-request.ts';
 import type { Members } from './event-watch.ts';
 import { parseJson } from './json.ts';
 
@@ -121,7 +122,8 @@ export async function planContinuation(
   // The decoder of an engine that ends inside a character would answer with the prompt.
   const prefix = delivered.text.replace(/\uFFFD+$/, '');
   if (prefix.trim() === '') return { kind: 'again' };
-  const body = Body.parse(JSON.parse(original.toString('utf8')));
+  const request = readEngineRequest(original);
+  const body = Body.parse(request.body);
   const { messages } = body;
   const last = messages.at(-1);
   // The caller's own beginning of the answer, which its prompt ends with.
@@ -147,7 +149,7 @@ export async function planContinuation(
     ...(body.seed === undefined ? {} : { seed: body.seed + tokens }),
     ...PREFIXED,
   };
-  return { kind: 'continue', body: Buffer.from(JSON.stringify(rest)), tokens };
+  return { kind: 'continue', body: request.write(rest), tokens };
 }
 
 /** The last message is the answer's beginning. */

@@ -1,12 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { calledByAnother, mayBeAnother } from '../support/another-user.ts';
 import { listeningPorts } from '../support/listening-ports.ts';
 import { must, type Check } from './check.ts';
 import type { Stand } from './stand.ts';
-
-const NOBODY = 65_534;
 
 async function localUser(stand: Stand): Promise<string> {
   const engines = (await stand.stack.status()).workers.flatMap((worker) => worker.engines);
@@ -16,7 +13,7 @@ async function localUser(stand: Stand): Promise<string> {
     const folder = dirname(String(socket));
     must((statSync(folder).mode & 0o777) === 0o700, `others may enter ${folder}`);
     must(listeningPorts(pid ?? 0).length === 0, 'an engine listens on TCP');
-    if (process.getuid?.() !== 0) continue;
+    if (!mayBeAnother) continue;
     // The folder above lets others through, so that it is this one that refuses.
     chmodSync(dirname(folder), 0o755);
     refused.push(await calledByAnother(String(socket)));
@@ -27,15 +24,6 @@ async function localUser(stand: Stand): Promise<string> {
     `another user was told ${refused.join(', ')}`,
   );
   return `${String(engines.length)} engines: no TCP port, folders of mode 700${refused.length > 0 ? ', another user gets EACCES' : ''}`;
-}
-
-async function calledByAnother(socket: string): Promise<string> {
-  const script = `require('net').connect(process.argv[1]).on('error', ({ code }) => console.log(code)).on('connect', () => { console.log('connected'); process.exit(); })`;
-  const child = spawn(process.execPath, ['-e', script, socket], { uid: NOBODY, gid: NOBODY, cwd: '/' });
-  let said = '';
-  child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)));
-  await once(child, 'close');
-  return said.trim();
 }
 
 export const LOCAL_USERS: readonly Check[] = [

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,6 +5,7 @@ import { dirname } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { freePort } from '#runtime/free-port';
 import { clearSocket, engineAddress } from '../../worker-launcher/engine/address.ts';
+import { calledByAnother, mayBeAnother } from '../support/another-user.ts';
 import { askEngine } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
 import { startLauncher } from '../support/launcher.ts';
@@ -21,19 +21,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
-
-const NOBODY = 65_534;
-const isRoot = process.getuid?.() === 0;
-
-/** @returns what a process of another user hears when it calls a socket: an error's code, or `connected` */
-async function calledByAnother(socket: string): Promise<string> {
-  const script = `require('net').connect(process.argv[1]).on('error', ({ code }) => console.log(code)).on('connect', () => { console.log('connected'); process.exit(); })`;
-  const child = spawn(process.execPath, ['-e', script, socket], { uid: NOBODY, gid: NOBODY, cwd: '/' });
-  let said = '';
-  child.stdout.on('data', (chunk: Buffer) => (said += String(chunk)));
-  await once(child, 'close');
-  return said.trim();
-}
 
 test('N13: an engine answers on its socket, in a folder that others cannot enter, and listens on no TCP port', async () => {
   await using launcher = await startLauncher(redis.url, { WORKER_ENGINE: 'simulator' });
@@ -51,7 +38,7 @@ test('N13: an engine answers on its socket, in a folder that others cannot enter
   expect(listeningPorts(engine?.pid ?? 0)).toEqual([]);
   // The folder above lets others through, so that it is this one that refuses.
   chmodSync(dirname(dirname(socket)), 0o755);
-  if (isRoot) expect(await calledByAnother(socket)).toBe('EACCES');
+  if (mayBeAnother) expect(await calledByAnother(socket)).toBe('EACCES');
 });
 
 test('N13: WORKER_ENGINE_PORT asks for TCP ports on loopback, one an engine', async () => {

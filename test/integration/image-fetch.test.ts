@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../gateway/contract/chat.ts';
 import { createImageResolver } from '../../gateway/images/resolver.ts';
+import { chatRequest } from '../support/chat-request.ts';
 import { dataUri, png } from '../support/pictures.ts';
 import { resolvePictures } from '../support/resolved.ts';
 
@@ -29,16 +30,11 @@ async function startServer(listener: RequestListener) {
 }
 
 function withUrl(url: string): ChatRequest {
-  return {
+  return chatRequest({
     messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],
-    stream: false,
-    includeUsage: false,
     maxTokensParam: 'input_data.parameters.max_new_tokens',
     messagesParam: 'input_data.input_string',
-    choices: 1,
-    sampling: {},
-    ignored: [],
-  };
+  });
 }
 const limits = { timeoutMs: 5_000, limitBytes: 100_000, limitPixels: 25_000_000 };
 const local = createImageResolver({ ...limits, allow: ['127.0.0.1'] });

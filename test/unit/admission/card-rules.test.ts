@@ -7,6 +7,7 @@ import { toFailure } from '../../../gateway/contract/failure.ts';
 import type { Failure } from '../../../gateway/contract/failure.ts';
 import { parseCatalog } from '../../../gateway/contract/model-card.ts';
 import { readYamlFolder } from '../../../gateway/runtime/yaml-folder.ts';
+import { chatRequest } from '../../support/chat-request.ts';
 
 const NAME = 'Phi-3-vision-128k-instruct';
 const catalog = parseCatalog(readYamlFolder('deploy/models'));
@@ -22,17 +23,10 @@ function conversation(
   turns: readonly (string | readonly ContentPart[])[],
   fields: Partial<ChatRequest> = {},
 ): ChatRequest {
-  return {
+  return chatRequest({
     messages: turns.map((content) => ({ role: 'user', content })),
-    stream: false,
-    includeUsage: false,
-    maxTokensParam: 'max_tokens',
-    messagesParam: 'messages',
-    choices: 1,
-    sampling: {},
-    ignored: [],
     ...fields,
-  };
+  });
 }
 function refusal(check: () => unknown): Failure {
   try {

@@ -4,6 +4,7 @@ import type { ChatMessage, ChatRequest, ContentPart, JsonValue } from '../../../
 import { toFailure } from '../../../gateway/contract/failure.ts';
 import { ModelCard } from '../../../gateway/contract/model-card.ts';
 import { specialTokenPattern } from '../../../gateway/contract/special-tokens.ts';
+import { chatRequest } from '../../support/chat-request.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 
 const card = phi3Card();
@@ -11,24 +12,11 @@ const ZW = '\u200B';
 const SPECIAL = ['<|user|>', '<|assistant|>', '<|system|>', '<|end|>', '<|endoftext|>', '<s>', '</s>', '<unk>'];
 const PLACEHOLDERS = ['<|image|>', '<|image_1|>', '<|image_1000|>', '<|image_１|>', '<|placeholder7|>'];
 
-function request(fields: Partial<ChatRequest>): ChatRequest {
-  return {
-    messages: [],
-    stream: false,
-    includeUsage: false,
-    maxTokensParam: 'max_tokens',
-    messagesParam: 'messages',
-    choices: 1,
-    sampling: {},
-    ignored: [],
-    ...fields,
-  };
-}
 const neutralise = guardSpecialTokens(card);
 const refuse = guardSpecialTokens({ ...card, special_tokens: 'refuse' });
 const pass = guardSpecialTokens({ ...card, special_tokens: 'pass' });
 const said = (content: ChatMessage['content'], extra?: Record<string, JsonValue>): ChatRequest =>
-  request({ messages: [{ role: 'user', content, ...(extra === undefined ? {} : { extra }) }] });
+  chatRequest({ messages: [{ role: 'user', content, ...(extra === undefined ? {} : { extra }) }] });
 const text = (written: string): ContentPart => ({ type: 'text', text: written });
 const refusal = (asked: ChatRequest, by = refuse) => {
   try {
@@ -57,13 +45,16 @@ const PLACES: readonly (readonly [param: string, build: (token: string) => ChatR
     'messages[0].tool_calls',
     (token) => said(null, { tool_calls: [{ function: { name: 'f', arguments: JSON.stringify({ [token]: 1 }) } }] }),
   ],
-  ['messages[1].content', (token) => request({ messages: [...said('a').messages, { role: 'tool', content: token }] })],
-  ['instructions', (token) => request({ instructions: token, messages: said('a').messages })],
-  ['prompt', (token) => request({ prompts: [`a${token}`], messagesParam: 'prompt' })],
-  ['prompt[1]', (token) => request({ prompts: ['a', token], messagesParam: 'prompt' })],
-  ['tools', (token) => request({ sampling: { tools: [{ function: { name: 'f', description: token } }] } })],
-  ['tools', (token) => request({ sampling: { tools: [{ parameters: { properties: { [token]: {} } } }] } })],
-  ['tool_choice', (token) => request({ sampling: { tool_choice: { function: { name: token } } } })],
+  [
+    'messages[1].content',
+    (token) => chatRequest({ messages: [...said('a').messages, { role: 'tool', content: token }] }),
+  ],
+  ['instructions', (token) => chatRequest({ instructions: token, messages: said('a').messages })],
+  ['prompt', (token) => chatRequest({ prompts: [`a${token}`], messagesParam: 'prompt' })],
+  ['prompt[1]', (token) => chatRequest({ prompts: ['a', token], messagesParam: 'prompt' })],
+  ['tools', (token) => chatRequest({ sampling: { tools: [{ function: { name: 'f', description: token } }] } })],
+  ['tools', (token) => chatRequest({ sampling: { tools: [{ parameters: { properties: { [token]: {} } } }] } })],
+  ['tool_choice', (token) => chatRequest({ sampling: { tool_choice: { function: { name: token } } } })],
 ];
 
 test.each(PLACES)(
@@ -142,7 +133,7 @@ test('N6: escapes in the arguments of a call are read as the engine reads them, 
 
 test('N6: ids of special tokens are refused in a prompt, except the begin token; with pass they are not', () => {
   const ids = (prompt: readonly number[], more: readonly number[][] = []): ChatRequest =>
-    request({ prompts: [prompt, ...more], messagesParam: 'prompt' });
+    chatRequest({ prompts: [prompt, ...more], messagesParam: 'prompt' });
   for (const guard of [neutralise, refuse]) {
     expect(guard(ids([1, 450, 31_999])).prompts).toEqual([[1, 450, 31_999]]);
     for (const id of [0, 2, 32_000, 32_010, 32_044, 32_063]) {

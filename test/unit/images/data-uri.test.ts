@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import type { ChatRequest } from '../../../gateway/contract/chat.ts';
 import { parseDataUri } from '../../../gateway/images/data-uri.ts';
 import { createImageResolver } from '../../../gateway/images/resolver.ts';
+import { chatRequest } from '../../support/chat-request.ts';
 import { dataUri, gif, jpeg, png, pngHead, webp } from '../../support/pictures.ts';
 import { resolvePictures } from '../../support/resolved.ts';
 
@@ -11,16 +12,9 @@ const never = new AbortController().signal;
 
 function withPicture(...urls: string[]): ChatRequest {
   const parts = urls.map((url) => ({ type: 'image_url' as const, image_url: { url } }));
-  return {
+  return chatRequest({
     messages: [{ role: 'user', content: [{ type: 'text', text: 'what is it?' }, ...parts] }],
-    stream: false,
-    includeUsage: false,
-    maxTokensParam: 'max_tokens',
-    messagesParam: 'messages',
-    choices: 1,
-    sampling: {},
-    ignored: [],
-  };
+  });
 }
 test('N2: base64 of any length is checked to its last character, wherever in memory it lies', async () => {
   const head = Buffer.from('image/png;base64,');

@@ -207,6 +207,8 @@ async function main(): Promise<void> {
     // refused connections in place of a 503 that says when to try again.
     ready: () => departure.stage === 'serving',
     readyEngines: () => registry.readyEngines(),
+    models,
+    depth: (model, kind) => admission.depth(model, kind),
     workersWanted: (pool) =>
       workersWanted(pool, {
         pools: config.GATEWAY_POOLS,

@@ -10,6 +10,7 @@ export interface LauncherStatus {
   readonly engine: 'vllm' | 'simulator';
   /** by what it is for */
   readonly redis: Readonly<Record<string, RedisView>>;
+  readonly logLinesDropped: number;
   readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
   readonly engines: readonly (Omit<EngineReport, 'port' | 'socket'> & {
     /** on loopback; null: it listens on its socket */

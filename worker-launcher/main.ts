@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { keys, useKeyPrefix } from '#contract/keys';
 import { parseCatalog, type ModelCard } from '#contract/model-card';
 import { endWith } from '#runtime/lifecycle';
-import { captureConsole, createLog, type Log } from '#runtime/log';
+import { captureConsole, createLog, droppedLogLines, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
@@ -93,6 +93,7 @@ async function launch(): Promise<void> {
     model: card.name,
     engine: plan.kind,
     redis: redis.views,
+    logLinesDropped: droppedLogLines(),
     dispatchers: dispatchers.processes,
     engines: engines.views.map(({ address, ...view }) => ({
       ...view,

@@ -1,5 +1,5 @@
 // @ts-check
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { factsOf, signalQuietly, stillRuns } from './identity.mjs';
@@ -13,8 +13,11 @@ import { Refusal, reasonOf } from './refusal.mjs';
  * @property {string} born see ProcessFacts
  * @property {string} [url] of a Redis, with its password: the file is for its owner only
  *
+ * @typedef {{ name: string, url: string }} Told a program that is kept running, and where its probes answer
+ *
  * @typedef {object} DataFolder
  * @property {string} path
+ * @property {(programs: readonly Told[]) => void} tell for `startedIn`
  * @property {(...parts: string[]) => string} inside
  * @property {(name: string, pid: number | undefined, url?: string) => void} note replaces what was noted by this name;
  *   undefined takes it out
@@ -31,7 +34,7 @@ import { Refusal, reasonOf } from './refusal.mjs';
 export async function openDataFolder(path, say) {
   const file = join(path, 'pids.json');
   makeFolder(path);
-  const left = readNoted(file).filter(stillRuns);
+  const left = readNoted(file).processes.filter(stillRuns);
   const other = left.find(({ name }) => name === 'start');
   if (other !== undefined) throw new Refusal(`${path} is in use by a running start, pid ${other.pid}; see --data-dir`);
   if (left.length > 0) {
@@ -40,15 +43,22 @@ export async function openDataFolder(path, say) {
   }
   /** @type {Map<string, Noted>} */
   const noted = new Map();
+  /** @type {readonly Told[]} */
+  let told = [];
   const write = () => {
+    const pids = { processes: [...noted.values()], programs: told };
     const draft = `${file}.${process.pid}`;
-    writeFileSync(draft, `${JSON.stringify({ processes: [...noted.values()] }, undefined, 2)}\n`, { mode: 0o600 });
+    writeFileSync(draft, `${JSON.stringify(pids, undefined, 2)}\n`, { mode: 0o600 });
     renameSync(draft, file);
   };
   /** @type {DataFolder} */
   const folder = {
     path,
     inside: (...parts) => join(path, ...parts),
+    tell: (programs) => {
+      told = programs;
+      write();
+    },
     note: (name, pid, url) => {
       const facts = pid === undefined ? undefined : factsOf(pid);
       if (pid === undefined || facts === undefined) noted.delete(name);
@@ -65,14 +75,24 @@ export async function openDataFolder(path, say) {
   return folder;
 }
 
-/** @param {string} file @returns {Noted[]} */
+/**
+ * The programs of the start that runs in a folder.
+ * @param {string} path
+ * @returns {readonly Told[] | undefined} undefined: none runs there; empty: it has started none yet
+ */
+export function startedIn(path) {
+  const { processes, programs } = readNoted(join(path, 'pids.json'));
+  return processes.some((one) => one.name === 'start' && stillRuns(one)) ? programs : undefined;
+}
+
+/** @param {string} file @returns {{ processes: Noted[], programs: Told[] }} */
 function readNoted(file) {
-  if (!existsSync(file)) return [];
   try {
-    return JSON.parse(readFileSync(file, 'utf8')).processes;
+    const { processes = [], programs = [] } = JSON.parse(readFileSync(file, 'utf8'));
+    return { processes, programs };
   } catch {
     // a file that was cut off names nobody; what it would have named ends by its guard
-    return [];
+    return { processes: [], programs: [] };
   }
 }
 

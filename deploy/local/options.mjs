@@ -20,6 +20,7 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
 
   penstock up [options]      start Redis, gateway and worker-launcher; Ctrl-C stops all of it
   npm start -- [options]     the same in a checkout
+  penstock status --help     how what runs is: engines, waiting requests, Redis
   penstock keys --help       keys of callers: create, list, revoke
   penstock card --help       model cards: check, import from Azure's catalog
   penstock preflight --help  whether this machine suits the card, and where engines would go

@@ -8,6 +8,7 @@ import { keysCommand } from './keys.mjs';
 import { HELP, parseCommand } from './options.mjs';
 import { preflightCommand } from './preflight.mjs';
 import { Refusal } from './refusal.mjs';
+import { statusCommand } from './status.mjs';
 import { up } from './up.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -19,6 +20,7 @@ const TOOLS = new Map([
   ['keys', keysCommand],
   ['card', cardCommand],
   ['preflight', preflightCommand],
+  ['status', statusCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

@@ -71,11 +71,12 @@ function enginesIn(answer) {
 
 /**
  * @param {string} url
+ * @param {number} [withinMs]
  * @returns {Promise<{ ok: boolean, body: unknown } | undefined>} undefined: nobody answers; a body that is no JSON is a text
  */
-async function ask(url) {
+export async function ask(url, withinMs = ANSWER_WITHIN_MS) {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(withinMs) });
     const json = response.headers.get('content-type')?.includes('json') === true;
     return { ok: response.ok, body: json ? await response.json() : await response.text() };
   } catch {

@@ -1,7 +1,7 @@
 // @ts-check
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { openDataFolder } from './data-folder.mjs';
 import { askedToEnd } from './ending.mjs';
 import { firstRequests } from './first-requests.mjs';
@@ -124,6 +124,7 @@ async function startAll(options, setup, running, signal) {
   say('redis ready');
 
   const { gateways, launchers } = planPrograms({ options, plan, ...redis, modelsDir, files, env });
+  folder.tell([...gateways, ...launchers].map(({ name, internalUrl }) => ({ name, url: internalUrl })));
   /** @type {Map<string, number>} */
   const pids = new Map();
   for (const program of [...gateways, ...launchers]) {
@@ -166,6 +167,8 @@ async function startAll(options, setup, running, signal) {
   say(`ready ${apiUrl}`);
   say(`docs ${apiUrl}/docs`);
   for (const { internalUrl } of [...gateways, ...launchers]) say(`status ${internalUrl}/status`);
+  const where = folder.path === resolve('.penstock') ? '' : ` --data-dir ${folder.path}`;
+  say(`all of it at a glance: npx penstock status${where}`);
   say(`\n${requests.chat}\n\n${requests.score}\n`);
 }
 

@@ -1,8 +1,29 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
 import { Failure } from '#contract/failure';
+import type { Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
+import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
+
+/** What a replica knows of itself at once. */
+interface ReplicaStatus {
+  readonly replica: string;
+  readonly stage: string;
+  readonly openRequests: number;
+  /** by what it is for */
+  readonly redis: Readonly<Record<string, RedisView>>;
+  readonly workers: readonly WorkerReport[];
+}
+
+/** What `/status` answers. */
+export interface GatewayStatus extends ReplicaStatus {
+  readonly program: 'gateway';
+  readonly pid: number;
+  /** jobs of each model that no dispatcher has taken; null while Redis does not answer */
+  readonly waiting: readonly ({ readonly model: string } & Readonly<Record<Kind, number | null>>)[];
+  readonly logLinesDropped: number;
+}
 
 export interface InternalDeps {
   /** stand before the routes */
@@ -16,14 +37,10 @@ export interface InternalDeps {
   readonly readyEngines: () => number;
   /** @returns undefined for an unknown pool @throws while Redis is away */
   readonly workersWanted: (pool: string) => Promise<number | undefined>;
-  readonly status: () => {
-    readonly replica: string;
-    readonly stage: string;
-    readonly openRequests: number;
-    /** by what it is for */
-    readonly redis: Readonly<Record<string, RedisView>>;
-    readonly workers: readonly WorkerReport[];
-  };
+  readonly models: readonly string[];
+  /** jobs that no dispatcher has taken @throws while Redis is away */
+  readonly depth: (model: string, kind: Kind) => Promise<number>;
+  readonly status: () => ReplicaStatus;
 }
 
 /** Probes, status and metrics, on a port of their own that no client reaches. */
@@ -51,8 +68,15 @@ export function createInternalApp(deps: InternalDeps): Express {
       res.status(503).json({ error: 'the queue does not answer just now' });
     }
   });
-  app.get('/status', (_req, res) => {
-    res.json({ program: 'gateway', pid: process.pid, ...deps.status() });
+  const depth = (model: string, kind: Kind): Promise<number | null> => deps.depth(model, kind).catch(() => null);
+  app.get('/status', async (_req, res) => {
+    const waiting = deps.models.map(async (model) => {
+      const [text, image] = await Promise.all([depth(model, 'text'), depth(model, 'image')]);
+      return { model, text, image };
+    });
+    const own = { program: 'gateway', pid: process.pid, logLinesDropped: droppedLogLines() } as const;
+    const status: GatewayStatus = { ...own, waiting: await Promise.all(waiting), ...deps.status() };
+    res.json(status);
   });
   app.get('/metrics', async (_req, res) => {
     res.setHeader('content-type', deps.registry.contentType);

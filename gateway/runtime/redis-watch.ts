@@ -14,6 +14,8 @@ type RedisState = (typeof REDIS_STATES)[number];
 export interface RedisView {
   readonly state: RedisState;
   readonly since: string;
+  /** how long it took to answer the last question, in milliseconds; null: it has answered none */
+  readonly latencyMs: number | null;
   /** `noeviction` is right: any other one loses requests under pressure; null: not known */
   readonly evictionPolicy: string | null;
   /** since that Redis started */
@@ -94,6 +96,7 @@ class WatchedRedis {
   #state: RedisState = 'ok';
   #since = new Date();
   #askedAt: number | undefined;
+  #latencyMs: number | null = null;
   #facts: RedisFacts | undefined;
   #restarts = 0;
 
@@ -107,6 +110,7 @@ class WatchedRedis {
     return {
       state: this.#state,
       since: this.#since.toISOString(),
+      latencyMs: this.#latencyMs,
       evictionPolicy: this.#facts?.evictionPolicy ?? null,
       evictedKeys: this.#facts?.evictedKeys ?? 0,
       restarts: this.#restarts,
@@ -120,12 +124,14 @@ class WatchedRedis {
   }
 
   #ask(): void {
-    this.#askedAt = performance.now();
+    const askedAt = performance.now();
+    this.#askedAt = askedAt;
     const over = (): void => {
       this.#askedAt = undefined;
     };
     this.#redis.info().then((page) => {
       over();
+      this.#latencyMs = Math.round((performance.now() - askedAt) * 10) / 10;
       this.#learn(factsOf(page));
     }, over);
   }

@@ -61,6 +61,7 @@ test('F2: npm start ends in short lines; both printed requests are answered; Ctr
   const ending = run.stdout().slice(run.stdout().indexOf('\nready '));
   expect(ending).toContain(`\ndocs ${run.url}/docs\n`);
   expect(ending).toContain(`\nstatus http://127.0.0.1:${String(run.port + 1)}/status\n`);
+  expect(ending).toContain(`npx penstock status --data-dir ${folder.path}\n`);
   expect(Math.max(...ending.split('\n').map(({ length }) => length))).toBeLessThan(240);
   expect(await paste(run, '/score')).toEqual({ status: 200, body: { output: expect.stringMatching(/\S/) } });
   const pids = await allPids(run);

@@ -1,0 +1,111 @@
+// @ts-check
+
+/** Columns of a plain terminal. */
+const WIDTH = 80;
+const GAP = '  ';
+/** No column is made narrower than this. */
+const NARROWEST = 6;
+// oxlint-disable-next-line no-control-regex -- what a program told may steer no terminal
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g;
+
+/**
+ * The facts for people: the verdict, what is wrong, then a table for each kind of part. No line is longer than 80.
+ * @param {import('./status-facts.mjs').StatusFacts} facts
+ * @returns {string}
+ */
+export function statusText({ well, problems, gateways, launchers, pools, waiting, redis }) {
+  const engines = pools.flatMap(({ name, engines: ofPool }) => ofPool.map((engine) => ({ pool: name, ...engine })));
+  const tables = [
+    table(
+      ['gateway', 'state', 'open', 'log', 'at'],
+      gateways.map(({ replica, state, openRequests, logLinesDropped, url }) => [
+        replica ?? '-',
+        state,
+        shown(openRequests),
+        log(logLinesDropped),
+        url,
+      ]),
+    ),
+    table(
+      ['worker', 'pool', 'state', 'engine', 'log', 'at'],
+      launchers.map(({ node, pool, state, engine, logLinesDropped, url }) => [
+        node ?? '-',
+        pool ?? '-',
+        state,
+        engine ?? '-',
+        log(logLinesDropped),
+        url,
+      ]),
+    ),
+    table(
+      ['pool', 'worker', 'engine', 'model', 'state', 'text', 'image'],
+      engines.map(({ pool, node, id, model, state, running, room }) => [
+        pool,
+        node,
+        id,
+        model,
+        state,
+        `${running.text}/${room.text}`,
+        `${running.image}/${room.image}`,
+      ]),
+    ),
+    table(
+      ['waiting', 'text', 'image'],
+      waiting.map(({ model, text, image }) => [model, shown(text), shown(image)]),
+    ),
+    table(
+      ['redis', 'state', 'latency', 'policy', 'evicted', 'restarts'],
+      redis.map(({ name, state, latencyMs, evictionPolicy, evictedKeys, restarts }) => [
+        name,
+        state,
+        latencyMs === null ? '-' : `${latencyMs} ms`,
+        evictionPolicy ?? '-',
+        String(evictedKeys),
+        String(restarts),
+      ]),
+    ),
+  ];
+  const verdict = well ? ['all is well'] : ['not well:', ...problems.flatMap((problem) => wrapped(problem, '- '))];
+  return [verdict, ...tables.filter((lines) => lines.length > 1)].map((lines) => lines.join('\n')).join('\n\n');
+}
+
+/** @param {number | null} count */
+function shown(count) {
+  return count === null ? '-' : String(count);
+}
+
+/** @param {number | null} dropped lines */
+function log(dropped) {
+  return dropped === null ? '-' : dropped === 0 ? 'ok' : `${dropped} lost`;
+}
+
+/**
+ * The widest columns give way until a row fits; what is cut ends in an ellipsis.
+ * @param {string[]} head @param {string[][]} rows
+ */
+function table(head, rows) {
+  const all = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll(UNPRINTABLE, ' ')));
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  const room = WIDTH - GAP.length * (head.length - 1);
+  for (;;) {
+    const widest = Math.max(...widths);
+    if (widths.reduce((sum, width) => sum + width, 0) <= room || widest <= NARROWEST) break;
+    widths[widths.lastIndexOf(widest)] = widest - 1;
+  }
+  return all.map((row) =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return (cell.length <= width ? cell : `${cell.slice(0, width - 1)}…`).padEnd(width);
+      })
+      .join(GAP)
+      .trimEnd(),
+  );
+}
+
+/** @param {string} text @param {string} mark before its first line */
+function wrapped(text, mark) {
+  const most = WIDTH - mark.length;
+  const lines = text.replaceAll(UNPRINTABLE, ' ').match(new RegExp(`.{1,${most}}(?= |$)|\\S{${most}}`, 'g')) ?? [];
+  return lines.map((line, index) => `${index === 0 ? mark : ' '.repeat(mark.length)}${line.trim()}`);
+}

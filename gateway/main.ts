@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { Failure } from '#contract/failure';
 import { keys as redisKeys, useKeyPrefix } from '#contract/keys';
@@ -8,7 +9,7 @@ import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { captureConsole, createLog } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
-import { requireRedis } from '#runtime/redis-check';
+import { refusal, requireRedis } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
 import { RedisWatch } from '#runtime/redis-watch';
 import { readYamlFolder } from '#runtime/yaml-folder';
@@ -47,6 +48,13 @@ import { Relay } from './relay/relay.ts';
 import { Suspects } from './suspects.ts';
 
 const FAREWELL_MS = 1_000;
+
+/** What a start asks for, and a Redis that is full, for instance, refuses. */
+const refusedBy =
+  (redis: Redis) =>
+  (cause: unknown): never => {
+    throw refusal(redis, cause);
+  };
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
 async function main(): Promise<void> {
@@ -133,7 +141,7 @@ async function main(): Promise<void> {
     catalog,
     policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
-    cacheSalt: createCacheSalt(givenSecret(config) ?? (await sharedSecret(queueRedis))),
+    cacheSalt: createCacheSalt(givenSecret(config) ?? (await sharedSecret(queueRedis).catch(refusedBy(queueRedis)))),
     images: createImageResolver({
       allow: config.GATEWAY_IMAGE_ALLOW,
       timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,
@@ -225,7 +233,7 @@ async function main(): Promise<void> {
     }),
   });
 
-  await relay.start();
+  await relay.start().catch(refusedBy(bodies));
   registry.start();
   quarantine.start();
   await Promise.all(models.map((model) => admission.open(model)));

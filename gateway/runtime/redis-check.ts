@@ -1,5 +1,14 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import type { Redis } from 'ioredis';
+import { within } from './lifecycle.ts';
 import { factsOf, type RedisFacts } from './redis-facts.ts';
+import { explain, isClosed, missesRight, NO_TLS, RIGHTS, whyNot } from './redis-refusal.ts';
+
+/** What it says by itself it says at once, in milliseconds. */
+const GREETING_MS = 500;
+/** The first with `XADD NOMKSTREAM`, without which a reply stream that lapsed would come back for ever. */
+const LEAST_VERSION = [6, 2] as const;
 
 /**
  * Commands of ours and of BullMQ's scripts, each with arguments that change nothing or are undone; `K` stands for a key.
@@ -77,8 +86,7 @@ export async function requireRedis(
   withinMs: number,
   keys: { readonly unused: readonly string[]; readonly channel: string; readonly subscribes?: boolean },
 ): Promise<RedisFacts> {
-  const at = `Redis at ${redis.options.host ?? 'localhost'}:${String(redis.options.port ?? 6379)}`;
-  await becomesReady(redis, at, withinMs);
+  await becomesReady(redis, withinMs);
   try {
     const facts = factsOf(await redis.info());
     if (facts.mode === 'sentinel')
@@ -86,7 +94,12 @@ export async function requireRedis(
     if (facts.mode === 'cluster')
       throw new Error('is a Redis Cluster, which is not served: give one without cluster mode');
     if (facts.isReadOnly) throw new Error('is a read-only replica: give the address of its primary');
+    if (isOlder(facts.version, LEAST_VERSION))
+      throw new Error(
+        `is Redis ${facts.version}, which is too old: give one of version ${LEAST_VERSION.join('.')} or later`,
+      );
     for (const key of keys.unused) {
+      await redis.multi().exists(key).exec().catch(refuseMissingRight);
       const denied = await redis.eval(PROBE, 1, key, JSON.stringify(PROBES));
       if (Array.isArray(denied) && denied.length > 0)
         throw new Error(`does not let our user run ${denied.join(', ')} on ${key}: ${RIGHTS}`);
@@ -98,11 +111,28 @@ export async function requireRedis(
     if (keys.subscribes === true) await listens(redis, keys.channel);
     return facts;
   } catch (cause) {
-    throw new Error(`${at} ${explain(cause, redis)}`, { cause });
+    throw refusal(redis, cause);
   }
 }
 
-const RIGHTS = 'give it the rights that deploy/README.md lists';
+function isOlder(version: string, [least, leastMinor]: readonly [number, number]): boolean {
+  const [major = NaN, minor = NaN] = version.split('.').map(Number);
+  return major < least || (major === least && minor < leastMinor);
+}
+
+/** One sentence of what a Redis did in place of what it was asked. */
+export function refusal(redis: Redis, cause: unknown): Error {
+  return new Error(`${placeOf(redis)} ${explain(cause, redis)}`, { cause });
+}
+
+function placeOf({ options: { host = 'localhost', port = 6379 } }: Redis): string {
+  return `Redis at ${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+}
+
+/** A Redis that is full refuses every transaction; it may have room again when it is needed. */
+function refuseMissingRight(error: unknown): void {
+  if (missesRight(error)) throw error;
+}
 
 async function listens(redis: Redis, channel: string): Promise<void> {
   const listener = redis.duplicate({ enableOfflineQueue: true });
@@ -114,66 +144,53 @@ async function listens(redis: Redis, channel: string): Promise<void> {
   }
 }
 
-async function becomesReady(redis: Redis, at: string, withinMs: number): Promise<void> {
+async function becomesReady(redis: Redis, withinMs: number): Promise<void> {
   let last: unknown;
+  let refuse: (error: Error) => void = () => {};
   const onError = (error: Error): void => {
     // That a connection ended says less than why.
-    const isVague = /Stream isn't writeable|ECONNRESET|EPIPE|Connection is closed/.test(error.message);
-    if (last === undefined || !isVague) last = error;
+    if (last === undefined || !isClosed(error)) last = error;
+    if (whyNot(error, redis)?.isFinal === true) refuse(refusal(redis, error));
+  };
+  const onClose = (): void => {
+    last ??= new Error('Connection is closed');
+  };
+  const tooLate = async (): Promise<Error> => {
+    if (last === undefined) return new Error(`${placeOf(redis)} ${silence(withinMs, redis)}`);
+    return refusal(redis, (isClosed(last) ? await greetingOf(redis) : undefined) ?? last);
   };
   redis.on('error', onError);
+  redis.on('close', onClose);
   let timer: NodeJS.Timeout | undefined;
   try {
     await Promise.race([
       redis.status === 'ready' ? redis.ping() : new Promise<void>((resolve) => redis.once('ready', resolve)),
       new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => {
-          reject(new Error(`${at} ${last === undefined ? silence(withinMs, redis) : explain(last, redis)}`));
-        }, withinMs);
+        refuse = reject;
+        timer = setTimeout(() => void tooLate().then(reject), withinMs);
       }),
     ]);
   } finally {
     clearTimeout(timer);
     redis.off('error', onError);
+    redis.off('close', onClose);
   }
+}
+
+/** A Redis that serves nobody from here says why and closes, before a client library listens. @returns its error, if it says one */
+async function greetingOf({ options: { host = 'localhost', port = 6379 } }: Redis): Promise<Error | undefined> {
+  const socket = connect({ host, port });
+  let said = '';
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  socket.on('error', () => {});
+  await within(GREETING_MS, once(socket, 'close'));
+  socket.destroy();
+  return said.startsWith('-') ? new Error(said.slice(1)) : undefined;
 }
 
 function silence(withinMs: number, { options, status }: Redis): string {
-  if (options.tls !== undefined && status === 'connecting')
-    return `does not speak TLS, or not within ${String(withinMs)} ms: begin the URL with redis://, or give its port for TLS`;
+  if (options.tls !== undefined && status === 'connecting') return NO_TLS;
   return `did not answer within ${String(withinMs)} ms: is it running, and is this its port?`;
-}
-
-/** What stands in a library's error, in a sentence of ours. */
-function explain(error: unknown, { options }: Redis): string {
-  const message =
-    typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-  const says = (pattern: RegExp): boolean => pattern.test(message) || pattern.test(code);
-  if (says(/^(is a|does not let)/)) return message;
-  if (says(/DB index|SELECT is not allowed|invalid DB/i))
-    return `has no database ${String(options.db)}: let the URL end in one that it has, such as /0; two installations on one are kept apart by _REDIS_PREFIX`;
-  if (says(/WRONGPASS|NOAUTH|invalid password|AUTH failed/i))
-    return 'refuses our user or password: check _REDIS_USERNAME and _REDIS_PASSWORD, or what the URL holds';
-  if (says(/NOPERM|no permission/i)) {
-    const what = /'([\w|]+)' command/.exec(message)?.[1] ?? (says(/channel/i) ? 'our channels' : 'our keys');
-    return `does not let our user run or reach ${what}: ${RIGHTS}`;
-  }
-  if (says(/Protocol error|RESP type/i))
-    return 'does not speak the protocol of Redis: is this the port of another service?';
-  if (says(/WRONG_VERSION|wrong version number|packet length|EPROTO|before secure TLS|unknown protocol/i))
-    return 'does not speak TLS: begin the URL with redis://, or give its port for TLS';
-  if (says(/certificate|self.signed|ALTNAME/i))
-    return `has a certificate that is not trusted (${message.slice(0, 100)}): see _REDIS_CA_FILE`;
-  if (says(/ENOTFOUND|EAI_AGAIN/)) return 'has a name that cannot be resolved: check the URL';
-  if (says(/READONLY/)) return 'is a read-only replica: give the address of its primary';
-  if (says(/MOVED|CLUSTERDOWN|cluster/i))
-    return 'is a Redis Cluster, which is not served: give one without cluster mode';
-  if (options.tls === undefined && says(/ECONNRESET|EPIPE|Connection is closed/))
-    return 'closes each connection at once: a port for TLS needs a URL that begins with rediss://';
-  if (says(/ECONNRESET|EPIPE|Connection is closed/)) return 'closes each connection at once: is this its port?';
-  if (says(/ETIMEDOUT|timed out|timeout/i))
-    return 'does not answer: is it running, and does a firewall let us through?';
-  if (says(/ECONNREFUSED/)) return 'refuses connections: is it running, and is this its port?';
-  return `does not serve us: ${message.slice(0, 200)}`;
 }

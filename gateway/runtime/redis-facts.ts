@@ -2,6 +2,8 @@
 export interface RedisFacts {
   /** another one after each start */
   readonly runId: string;
+  /** such as `7.2.4`; of a service that speaks for Redis, the Redis that it is like */
+  readonly version: string;
   readonly mode: 'standalone' | 'cluster' | 'sentinel';
   readonly isReadOnly: boolean;
   /** `noeviction` where it does not tell */
@@ -21,6 +23,7 @@ export function factsOf(page: string): RedisFacts {
   const most = Number(field('maxmemory'));
   return {
     runId: field('run_id'),
+    version: field('redis_version'),
     mode:
       mode === 'sentinel' ? mode : mode === 'cluster' || field('cluster_enabled') === '1' ? 'cluster' : 'standalone',
     isReadOnly: field('role') === 'slave' && field('slave_read_only') !== '0',

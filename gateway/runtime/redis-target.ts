@@ -41,12 +41,20 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   if (address === undefined) return alone === undefined ? undefined : refuse(`${alone}: needs ${name}_URL`);
 
   const url = new URL(address);
-  if (!/^\/?\d{0,5}$/.test(url.pathname) || url.searchParams.has('db'))
+  // Of what stands there ioredis would take options, a database among them.
+  if (url.search !== '' || url.hash !== '')
+    refuse('URL: has something behind ? or #, which is not read; in a password these are written %3F and %23');
+  if (!/^\/?\d{0,5}$/.test(url.pathname))
     refuse('URL: what stands behind its last slash is the number of a database, such as /0, and here it is none');
+  if (url.hostname === '' || url.port === '0') refuse('URL: names no host or port, as in redis://127.0.0.1:6379/0');
+  if (!isEncoded(url.username) || !isEncoded(url.password))
+    refuse('URL: a % in its user or password is written %25; or give them by _USERNAME and _PASSWORD, as they are');
   if (given('PASSWORD') !== undefined && passwordFile !== undefined)
     refuse('PASSWORD: given a second time by _PASSWORD_FILE; leave one out');
   if (caFile !== undefined && url.protocol !== 'rediss:') refuse('CA_FILE: needs a URL that begins with rediss://');
   const ca = caFile === undefined ? {} : { ca: readSettingFile(`${name}_CA_FILE`, caFile) };
+  if (ca.ca?.includes('-----BEGIN CERTIFICATE-----') === false)
+    refuse(`CA_FILE: ${caFile ?? ''} holds no certificate (-----BEGIN CERTIFICATE-----)`);
   const password =
     passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
@@ -57,4 +65,13 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   const username = given('USERNAME') ?? decodeURIComponent(url.username);
   url.username = '';
   return { url: url.href, password, ...(username === '' ? {} : { username }), ...ca };
+}
+
+function isEncoded(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }

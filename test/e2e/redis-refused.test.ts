@@ -34,6 +34,7 @@ beforeAll(async () => {
   await plain.client.acl('SETUSER', 'elsewhere', 'on', '>pw', '~other:*', '&*', '+@all');
   await plain.client.acl('SETUSER', 'deaf', 'on', '>pw', '~*', 'resetchannels', '+@all');
   await plain.client.acl('SETUSER', 'scriptless', 'on', '>pw', '~*', '&*', '+@all', '-eval', '-evalsha');
+  await plain.client.acl('SETUSER', 'single', 'on', '>pw', '~*', '&*', '+@all', '-multi', '-exec');
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
 }, 30_000);
@@ -112,7 +113,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
   [
     'H11: TLS to a plain port',
     () => plain.url.replace('redis:', 'rediss:'),
-    /does not speak TLS.*: begin the URL with redis:\/\//,
+    /does not answer in TLS: let the URL begin with redis:\/\//,
   ],
   [
     'H11: plain to the port for TLS',
@@ -140,6 +141,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
     () => `redis://deaf:pw@${host()}`,
     /does not let our user run or reach our channels/,
   ],
+  ['H12: a user without transactions', () => `redis://single:pw@${host()}`, /let our user run or reach (multi|exec)/],
   ['H12: a user without scripts', () => `redis://scriptless:pw@${host()}`, /does not let our user run or reach eval/],
 ])(
   '%s: the start of both programs is refused in one sentence',

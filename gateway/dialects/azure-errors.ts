@@ -15,7 +15,10 @@ export function azureErrorBody(failure: Failure, status: number): { error: objec
 
 function detailOf({ message, options: { param, input, extras } }: Failure): object[] {
   if (extras !== undefined)
-    return extras.map(({ name, input: value }) => entry('extra_forbidden', name, 'not part of this API', value));
+    // Pydantic's words, by which clients know that they may send the request again without it.
+    return extras.map(({ name, input: value }) =>
+      entry('extra_forbidden', name, 'Extra inputs are not permitted', value),
+    );
   return param === undefined ? [] : [entry('value_error', param, message, input)];
 }
 

@@ -124,11 +124,11 @@ function refusal(body: Readonly<Record<string, unknown>>, names: readonly string
     const input = NEVER_QUOTED.test(name) ? undefined : shortValue(body[name]);
     return { name: shortName(name), ...(input === undefined ? {} : { input }) };
   });
-  const list = extras.map(({ name }) => name).join(', ');
-  const are = `${list} ${names.length === 1 ? 'is' : 'are'} not part of this API`;
+  const list = extras.map(({ name }) => `'${name}'`).join(', ');
   return new Failure(
     'unsupported_parameter',
-    `${are}; send the header ${MODE_HEADER}: drop or pass-through; a client of OpenAI's API needs a base URL that ends in /v1`,
+    // Azure's words up to "the model": clients look for them and ask again without what the brackets name (BerriAI/litellm#9800).
+    `Extra parameters [${list}] are not allowed when ${MODE_HEADER} is not set or set to be 'error'. Set ${MODE_HEADER} to 'pass-through' to pass to the model, or to 'drop'; a client of OpenAI's API needs a base URL that ends in /v1`,
     {
       param: extras[0]?.name ?? 'body',
       extras,

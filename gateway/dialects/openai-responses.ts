@@ -75,6 +75,9 @@ const NEVER_THERE = [
   'computer_call_output.output.image_url',
 ] as const;
 
+/** Asked for unasked as well, of every model: there is no reasoning in an answer that it could be made of. */
+const SUMMARY = z.enum(['auto', 'concise', 'detailed']).nullish();
+
 /** The other fields that are handed to the engine as they are; a value that it would take and not act on is refused. */
 const OWN: Readonly<Record<string, Field>> = {
   instructions: { schema: text, form: 'a text' },
@@ -85,8 +88,10 @@ const OWN: Readonly<Record<string, Field>> = {
     form: 'an object with a format of type text, json_object or json_schema, the last with name and schema; no other verbosity than medium',
   },
   reasoning: {
-    schema: strictJson(objectOf(z.strictObject({ effort: EFFORT.nullish(), summary: z.null().optional() }))),
-    form: 'an object with an effort; no summaries are made',
+    schema: strictJson(
+      objectOf(z.strictObject({ effort: EFFORT.nullish(), summary: SUMMARY, generate_summary: SUMMARY })),
+    ),
+    form: 'an object with an effort. Without effect, as no summaries are made: summary, generate_summary',
   },
   include: {
     schema: listOf(LIMITS.include, z.enum([LOGPROBS, ...NEVER_THERE])),
@@ -129,7 +134,7 @@ const NOT_PASSED: ReadonlySet<string> = new Set(['instructions', 'store', 'strea
 
 /**
  * `/v1/responses`, without state: each field that a caller sends is in the engine's request, or the request is refused by
- * its name; what clients add to `include` unasked is named as ignored. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
+ * its name; what clients add to `include` and `reasoning` unasked is named as ignored. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
  */
 export const openaiResponses: Dialect = {
   ...openaiAnswers,
@@ -162,6 +167,13 @@ function parse(body: unknown): ChatRequest {
       if (typeof name === 'string' && name !== LOGPROBS) ignored.add(`include.${name}`);
     if (wanted.length > 0) own['include'] = wanted;
     else delete own['include'];
+  }
+  if (isObject(own['reasoning'])) {
+    const { summary, generate_summary, ...rest } = own['reasoning'];
+    for (const [name, value] of Object.entries({ summary, generate_summary }))
+      if (!isAbsent(value)) ignored.add(`reasoning.${name}`);
+    if (Object.keys(rest).length > 0) own['reasoning'] = rest;
+    else delete own['reasoning'];
   }
   const sampling = {
     ...readSampling(body, SHARED, ''),

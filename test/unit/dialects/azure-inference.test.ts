@@ -65,7 +65,12 @@ test('a refusal has an item for each extra parameter, in FastAPI’s form; short
     headers: { 'x-ms-error-code': 'unsupported_parameter' },
   });
   expect(bodyOf(failure)).toMatchObject({
-    error: { code: 'unsupported_parameter', status: 400, details: [], message: expect.stringContaining('user, top_k') },
+    error: {
+      code: 'unsupported_parameter',
+      status: 400,
+      details: [],
+      message: expect.stringContaining("['user', 'top_k'"),
+    },
     detail: [
       { type: 'extra_forbidden', loc: ['body', 'user'], msg: expect.any(String), input: 'u1' },
       { type: 'extra_forbidden', loc: ['body', 'top_k'], msg: expect.any(String), input: 4 },
@@ -74,6 +79,16 @@ test('a refusal has an item for each extra parameter, in FastAPI’s form; short
     ],
   });
   expect(JSON.stringify(bodyOf(failure))).not.toContain('secret');
+});
+
+test('a refusal of extra parameters has Azure’s words, by which clients know what to leave out', () => {
+  const failure = refusal({ messages, stream_options: { include_usage: true }, n: 2 });
+  expect(failure.message).toContain(
+    "Extra parameters ['stream_options', 'n'] are not allowed when extra-parameters is not set or set to be 'error'. Set extra-parameters to 'pass-through' to pass to the model",
+  );
+  expect(bodyOf(failure)).toMatchObject({
+    detail: [{ msg: 'Extra inputs are not permitted' }, { msg: 'Extra inputs are not permitted' }],
+  });
 });
 
 test('extra parameters that the engine knows pass through, checked; what would steer it does not', () => {

@@ -79,7 +79,7 @@ test.each([
   ['include', ['message.input_image.image_url']],
   ['tools', [{ type: 'web_search' }]],
   ['tool_choice', 'required'],
-  ['reasoning', { effort: 'low', summary: 'auto' }],
+  ['reasoning', { effort: 'low', summary: 'all' }],
   ['text', { verbosity: 'low' }],
   ['reasoning', { effort: 'low', context: 'all' }],
   ['text', { a_field_of_next_year: 1 }],

@@ -114,6 +114,13 @@ test.each([
   expect(beside.sampling).toEqual({ include: ['message.output_text.logprobs'] });
 });
 
+test.each(['summary', 'generate_summary'])('E3: reasoning.%s has no effect, and is named', (name) => {
+  const alone = openaiResponses.parse({ input: 'hi', reasoning: { [name]: 'auto' } });
+  expect([alone.sampling, alone.ignored]).toEqual([{}, [`reasoning.${name}`]]);
+  const beside = openaiResponses.parse({ input: 'hi', reasoning: { [name]: 'concise', effort: 'low' } });
+  expect(beside.sampling).toEqual({ reasoning: { effort: 'low' } });
+});
+
 test.each([{ type: 'item_reference', id: 'msg_1' }, { type: null, id: 'msg_1' }, { id: 'msg_1' }])(
   'E4: a reference to a stored item says what to set',
   (item) => {

@@ -1,19 +1,22 @@
 // @ts-check
-/** `npm run sdks`: the official SDKs, four of them, as clients of a real stack with keys. */
+/** `npm run sdks`: the official SDKs, four of them, and further clients against real stacks with keys. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { nodeClients } from './node-clients.mjs';
+import { printClients, printErrors } from './print.mjs';
 import { pythonVersions, pythonWithSdks } from './python.mjs';
 
 const HELP = `usage: npm run sdks -- [--node]
 
-  --node   without the SDKs for Python, for which a Python environment is made in .cache/sdks
+  --node   without the SDKs for Python, for which a Python environment is made
   --help   this text
 
-Prints the versions, what each error is in each SDK, and how many requests one call makes; ends with N passed, N failed.`;
+What is not in node_modules is installed in .cache/sdks. Prints the versions; what each error is in each SDK, and how
+many requests one call makes; what each further client was tried with, and where it falls short; ends with N passed, N failed.`;
 
 const NPM = ['openai', '@azure-rest/ai-inference', '@azure/core-sse'];
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -31,15 +34,19 @@ function check() {
   const scratch = mkdtempSync(join(tmpdir(), 'penstock-sdks-'));
   const file = join(scratch, 'errors');
   try {
-    const python = values.node ? {} : { PENSTOCK_SDKS_PYTHON: pythonWithSdks(join(root, '.cache/sdks')) };
+    const cache = join(root, '.cache/sdks');
+    const python = values.node ? {} : { PENSTOCK_SDKS_PYTHON: pythonWithSdks(join(cache, 'python')) };
+    /** @type {Record<string, import('./clients.ts').Runtime>} */
+    const runtimes = { node: nodeClients(join(cache, 'node')) };
     printVersions();
-    const files = ['test/e2e/sdks.test.ts', 'test/e2e/answer-endings.test.ts'];
+    const files = ['sdks', 'sdk-clients', 'answer-endings'].map((name) => `test/e2e/${name}.test.ts`);
     const test = [join(root, 'deploy/local/test.mjs'), ...files];
-    const env = { ...process.env, ...python, PENSTOCK_SDKS_FILE: file };
+    const told = { PENSTOCK_SDKS_RUNTIMES: JSON.stringify(runtimes), PENSTOCK_SDKS_FILE: file };
+    const env = { ...process.env, ...python, ...told };
     /** @type {import('node:child_process').StdioOptions} */
     const stdio = ['ignore', 'pipe', 'inherit'];
     const { status, stdout } = spawnSync(process.execPath, test, { cwd: root, env, stdio, encoding: 'utf8' });
-    if (existsSync(file)) printErrors(readFileSync(file, 'utf8'));
+    if (existsSync(file)) print(readFileSync(file, 'utf8'));
     console.log(stdout.trim().split('\n').at(-1));
     return status ?? 1;
   } catch (error) {
@@ -51,38 +58,20 @@ function check() {
   }
 }
 
+/** @param {string} text lines of JSON, of tests that know nothing of each other */
+function print(text) {
+  const lines = text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  printErrors(lines.filter((one) => 'sdk' in one));
+  printClients(lines.filter((one) => 'client' in one));
+}
+
 function printVersions() {
   for (const name of NPM) {
     const { version } = JSON.parse(readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8'));
     console.log(`npm  ${name} ${version}`);
   }
   if (!values.node) for (const line of pythonVersions()) console.log(`PyPI ${line.replace('==', ' ')}`);
-}
-
-/** @typedef {{ sdk: string, surface: string, status: string, class: string, code?: string }} Error an error as an SDK gave it */
-/** @typedef {{ sdk: string, surface: string, requests: Record<string, number> }} Counted requests that one call made, by status */
-
-/** @param {string} text lines of JSON */
-function printErrors(text) {
-  /** @type {(Error | Counted)[]} */
-  const all = text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  const counts = all.filter((one) => 'requests' in one);
-  const row = (/** @type {string[]} */ cells) =>
-    console.log(cells.map((cell, column) => cell.padEnd([31, 9, 14, 27, 23, 0][column] ?? 0)).join(' '));
-  row(['sdk', 'surface', 'status', 'class', 'error.code', 'requests']);
-  for (const one of all) {
-    if ('requests' in one) continue;
-    const counted = counts.find(({ sdk, surface }) => sdk === one.sdk && surface === one.surface);
-    row([
-      one.sdk,
-      one.surface,
-      String(one.status),
-      one.class,
-      one.code ?? '',
-      String(counted?.requests[one.status] ?? ''),
-    ]);
-  }
 }

@@ -1,0 +1,135 @@
+import { copyFile, mkdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { startPictureServer } from '../bad-requests/picture-server.ts';
+import { eventually } from '../support/eventually.ts';
+import { penstock } from '../support/penstock-command.ts';
+import { dataUri, png } from '../support/pictures.ts';
+import { startStack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+
+/** What a client is told, as JSON in `PENSTOCK_SDKS_SERVED`. All requests are sent with temperature 0 and `maxTokens`. */
+export interface Served {
+  /** of the gateway, without `/v1` */
+  readonly url: string;
+  readonly key: string;
+  readonly model: string;
+  /** one token a second, a minute or so an answer: for clients that leave */
+  readonly slowModel: string;
+  /** where the gateway tells how many requests each engine has */
+  readonly status: string;
+  readonly maxTokens: number;
+  /** the first and the second turn of a conversation, and one for a picture */
+  readonly questions: { readonly first: string; readonly second: string; readonly picture: string };
+  /** the same picture as a data URI and as an address */
+  readonly png: string;
+  readonly picture: string;
+  /** a gateway whose queue for this model is full: 429 */
+  readonly full: { readonly url: string; readonly model: string };
+  /** a gateway without memory for another body: 503 */
+  readonly crowded: { readonly url: string };
+}
+
+/** What the gateway answers without any client between. */
+interface Told {
+  readonly text: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+export type Turn = 'first' | 'second' | 'picture';
+
+export interface ClientStack extends AsyncDisposable {
+  readonly served: Served;
+  readonly told: Readonly<Record<Turn, Told>>;
+}
+
+const CARDS = ['phi-3-vision-128k-instruct', 'more/phi-3.5-vision-instruct', 'more/phi-4'];
+const MODEL = 'Phi-3-vision-128k-instruct';
+const SLOW_MODEL = 'Phi-3.5-vision-instruct';
+const WITHOUT_ENGINE = 'Phi-4';
+const QUESTIONS = {
+  first: 'Which colour has the sky, and why?',
+  second: 'And at night?',
+  picture: 'What is on this picture?',
+};
+const MAX_TOKENS = 48;
+
+const Chat = z.object({
+  choices: z.tuple([z.object({ message: z.object({ content: z.string() }) })]),
+  usage: z.object({ prompt_tokens: z.int(), completion_tokens: z.int() }),
+});
+
+/** Gateways with a key over simulated engines, and what they answer to the questions that clients ask. */
+export async function startClientStack(): Promise<ClientStack> {
+  const folder = temporaryFolder();
+  const models = join(folder.path, 'models');
+  await mkdir(models);
+  for (const card of CARDS) await copyFile(`deploy/models/${card}.yaml`, join(models, `${basename(card)}.yaml`));
+  const keyFile = join(folder.path, 'keys.yaml');
+  const { stdout, stderr } = await penstock(['keys', 'create', '--file', keyFile, '--id', 'clients']);
+  const key = stdout.trim();
+  if (key === '') throw new Error(stderr);
+  const pictures = await startPictureServer();
+  const stack = await startStack({
+    launchers: 2,
+    gatewayEnv: { GATEWAY_MODELS_DIR: models, GATEWAY_KEYS_FILE: keyFile, GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
+    workerEnv: { WORKER_MODELS_DIR: models },
+    launcherEnvs: [{ WORKER_MODEL: MODEL }, { WORKER_MODEL: SLOW_MODEL, PENSTOCK_SIM_ITL_MS: '1000' }],
+  });
+  const [gateway] = stack.gateways;
+  if (gateway === undefined) throw new Error('a stack has a gateway');
+  const settings = { GATEWAY_QUEUE_LIMIT_JOBS: '1', GATEWAY_NO_ENGINE_HOLD_MS: '3600000' };
+  const full = await stack.startGateway({ ...settings, GATEWAY_REQUEST_TIMEOUT_MS: '3600000' });
+  const crowded = await stack.startGateway({ GATEWAY_BODY_MEMORY_BYTES: '1' });
+
+  const leave = new AbortController();
+  const post = (url: string, body: object): Promise<Response> =>
+    fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ max_tokens: MAX_TOKENS, temperature: 0, ...body }),
+      signal: leave.signal,
+    });
+  void post(full.url, { model: WITHOUT_ENGINE, messages: [{ role: 'user', content: 'I wait.' }] }).catch(() => {});
+  await eventually('a request waits', async () => (await stack.metric('penstock_jobs_added_total', full)) > 0);
+
+  const ask = async (...messages: object[]): Promise<Told> => {
+    const answer = Chat.parse(await (await post(stack.url, { model: MODEL, messages })).json());
+    const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = answer.usage;
+    return { text: answer.choices[0].message.content, inputTokens, outputTokens };
+  };
+  const user = (content: string | object[]): object => ({ role: 'user', content });
+  const image = dataUri(png(64, 48));
+  const first = await ask(user(QUESTIONS.first));
+  const said = { role: 'assistant', content: first.text };
+  const second = await ask(user(QUESTIONS.first), said, user(QUESTIONS.second));
+  const picture = await ask(
+    user([
+      { type: 'text', text: QUESTIONS.picture },
+      { type: 'image_url', image_url: { url: image } },
+    ]),
+  );
+
+  return {
+    told: { first, second, picture },
+    served: {
+      url: stack.url,
+      key,
+      model: MODEL,
+      slowModel: SLOW_MODEL,
+      status: `${gateway.internalUrl}/status`,
+      maxTokens: MAX_TOKENS,
+      questions: QUESTIONS,
+      png: image,
+      picture: `${pictures.url}/picture.png`,
+      full: { url: full.url, model: WITHOUT_ENGINE },
+      crowded: { url: crowded.url },
+    },
+    async [Symbol.asyncDispose]() {
+      leave.abort();
+      await stack[Symbol.asyncDispose]();
+      await pictures[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}

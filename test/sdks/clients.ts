@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import type { ClientStack, Turn } from './client-stack.ts';
+import { CODES, type Dialect } from './sdks.ts';
+
+/** What a client is tried with. A client that has no such thing says so under `lacks`. */
+export const CASES = [
+  'text',
+  'stream',
+  'picture data',
+  'picture address',
+  'two turns',
+  'two turns streamed',
+  'json',
+  'tools',
+  'error 400',
+  'error 401',
+  'error 429',
+  'error 503',
+  'leave',
+  'leave a stream',
+] as const;
+export type Case = (typeof CASES)[number];
+
+/** How to run the clients of one language or environment: `program folder/file`. */
+export const Runtimes = z.record(z.string(), z.object({ program: z.string(), folder: z.string() }));
+export type Runtime = z.infer<typeof Runtimes>[string];
+
+/** A line that a client prints. */
+export const Line = z.object({ client: z.string(), version: z.string(), case: z.string(), outcome: z.looseObject({}) });
+
+/** Where a client falls short of what it was asked for: what its caller sees instead, and why. */
+interface Shortfall {
+  readonly outcome: Readonly<Record<string, unknown>>;
+  readonly why: string;
+}
+export interface Client {
+  /** as its lines say */
+  readonly name: string;
+  /** by its name in `PENSTOCK_SDKS_RUNTIMES`; a client whose runtime is not there is left out */
+  readonly runtime: string;
+  /** in that runtime's folder; several clients may be in one */
+  readonly file: string;
+  /** behind its routes; absent where it does not tell its caller the code of an error */
+  readonly dialect?: Dialect;
+  /** what its caller sees thrown */
+  readonly classes: Readonly<Partial<Record<Case, string>>>;
+  readonly shortfalls?: Readonly<Partial<Record<Case, Shortfall>>>;
+  /** what it does not have, with the reason */
+  readonly lacks?: Readonly<Partial<Record<Case, string>>>;
+}
+
+const TURNS: Readonly<Partial<Record<Case, Turn>>> = {
+  text: 'first',
+  stream: 'first',
+  'picture data': 'picture',
+  'picture address': 'picture',
+  'two turns': 'second',
+  'two turns streamed': 'second',
+};
+const STATUSES = { tools: 400, 'error 400': 400, 'error 401': 401, 'error 429': 429, 'error 503': 503 } as const;
+/** By the card: the second picture, and tools. */
+const REFUSED = { tools: 'unsupported_parameter', 'error 400': 'too_many_images' } as const;
+
+/** @returns what the outcome of a case must hold, as jest's `toMatchObject` takes it */
+export function expectedOf(client: Client, name: Case, told: ClientStack['told'] | undefined): object {
+  const shortfall = client.shortfalls?.[name];
+  if (shortfall !== undefined) return shortfall.outcome;
+  const turn = TURNS[name];
+  if (turn !== undefined) return { ...told?.[turn] };
+  const seen = client.classes[name];
+  const error = seen === undefined ? {} : { class: seen };
+  switch (name) {
+    case 'tools':
+    case 'error 400':
+    case 'error 401':
+    case 'error 429':
+    case 'error 503': {
+      const status = STATUSES[name];
+      const code = status === 400 ? REFUSED[name === 'tools' ? name : 'error 400'] : undefined;
+      const ours = client.dialect === undefined ? {} : { code: code ?? CODES[client.dialect][status] };
+      return { error: { ...error, status, ...ours } };
+    }
+    case 'leave':
+    case 'leave a stream':
+      return { left: true, ...(seen === undefined ? {} : { error }) };
+    case 'json':
+      return { json: { colour: 'quiet' } };
+    default:
+      throw new Error(`nothing is known of ${name}`);
+  }
+}
+
+const LANGCHAIN = {
+  runtime: 'node',
+  file: 'langchain.mjs',
+  dialect: 'openai',
+  classes: {
+    tools: 'BadRequestError',
+    'error 400': 'BadRequestError',
+    'error 401': 'AuthenticationError',
+    'error 429': 'RateLimitError',
+    'error 503': 'InternalServerError',
+    leave: 'AbortError',
+    'leave a stream': 'AbortError',
+  },
+} as const satisfies Omit<Client, 'name'>;
+
+/** A `RetryError` holds the last answer's `APICallError`. */
+const AI_SDK = {
+  runtime: 'node',
+  file: 'vercel-ai.mjs',
+  dialect: 'openai',
+  classes: {
+    tools: 'APICallError',
+    'error 400': 'APICallError',
+    'error 401': 'APICallError',
+    'error 429': 'RetryError',
+    'error 503': 'RetryError',
+    leave: 'AbortError',
+    'leave a stream': 'abort part',
+  },
+} as const satisfies Omit<Client, 'name'>;
+
+const BY_REFERENCE: Shortfall = {
+  outcome: { error: { class: 'APICallError', status: 400, code: 'unsupported_parameter' } },
+  why: 'it sends the answer as item_reference, and no answers are stored here; the error says to set store: false',
+};
+const STORED = { 'two turns': BY_REFERENCE, 'two turns streamed': BY_REFERENCE } as const;
+
+export const CLIENTS: readonly Client[] = [
+  { ...LANGCHAIN, name: 'LangChain ChatOpenAI' },
+  { ...LANGCHAIN, name: 'LangChain ChatOpenAI, Responses' },
+  { ...LANGCHAIN, name: 'LangChain AzureChatOpenAI', dialect: 'azure-openai' },
+  { ...AI_SDK, name: 'AI SDK openai, Responses', shortfalls: STORED },
+  { ...AI_SDK, name: 'AI SDK openai, Responses, store: false' },
+  { ...AI_SDK, name: 'AI SDK openai .chat()' },
+  {
+    ...AI_SDK,
+    name: 'AI SDK openai-compatible',
+    shortfalls: {
+      'picture address': {
+        outcome: { error: { class: 'DownloadError' } },
+        why: 'it fetches pictures itself, and from public addresses only; the test has none',
+      },
+      json: {
+        outcome: { json: {} },
+        why: 'it leaves the schema out and asks for any JSON, unless supportsStructuredOutputs is set',
+      },
+    },
+  },
+  { ...AI_SDK, name: 'AI SDK azure, Responses', shortfalls: STORED },
+  { ...AI_SDK, name: 'AI SDK azure, Responses, store: false' },
+  { ...AI_SDK, name: 'AI SDK azure .chat()', dialect: 'azure-openai' },
+  { ...AI_SDK, name: 'AI SDK azure .chat(), by deployment', dialect: 'azure-openai' },
+];

@@ -1,0 +1,81 @@
+// @ts-check
+
+/**
+ * What a client is run against; `client-stack.ts` says what each member is. Clients in other languages read the same
+ * variable and print the same lines.
+ * @type {import('../client-stack.ts').Served}
+ */
+export const served = JSON.parse(process.env['PENSTOCK_SDKS_SERVED'] ?? '{}');
+
+/** Longer than any case takes on a busy machine, with the client's own pauses between retries. */
+const LIMIT_MS = 60_000;
+const LEFT_WITHIN_MS = 15_000;
+
+/**
+ * Runs the cases of one client, one after another, and prints a line of JSON for each: `{ client, version, case, outcome }`.
+ * @param {string} client
+ * @param {string} version
+ * @param {Record<string, () => Promise<object>>} cases by name, as `clients.ts` lists them; each gives its outcome
+ * @param {(error: any) => object} describe what a caller sees of what was thrown
+ */
+export async function runCases(client, version, cases, describe) {
+  for (const [name, run] of Object.entries(cases)) {
+    const outcome = await within(run()).catch((error) => ({ error: describe(error) }));
+    process.stdout.write(`${JSON.stringify({ client, version, case: name, outcome })}\n`);
+  }
+}
+
+/** @param {Promise<object>} outcome @returns {Promise<object>} */
+async function within(outcome) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no outcome in time')), LIMIT_MS);
+  });
+  return Promise.race([outcome, late]).finally(() => clearTimeout(timer));
+}
+
+/**
+ * Leaves the slow model while it answers, and waits until its engine is free. An answer of its own would take longer.
+ * @param {(signal: AbortSignal, something: () => void) => Promise<unknown>} ask calls `something` at the first text of a stream
+ * @param {(error: any) => object} describe
+ * @param {boolean} isStream
+ * @returns {Promise<object>} what the caller saw, and that the engine was let go
+ */
+export async function leaving(ask, describe, isStream) {
+  const controller = new AbortController();
+  /** @type {Promise<void>} */
+  let came = Promise.resolve();
+  /** @type {() => void} */
+  let something = () => {};
+  if (isStream) came = new Promise((resolve) => (something = resolve));
+  const asked = ask(controller.signal, something).then(
+    () => ({}),
+    (error) => ({ error: describe(error) }),
+  );
+  await Promise.all([came, untilBusy((count) => count > 0)]);
+  controller.abort();
+  const seen = await asked;
+  await untilBusy((count) => count === 0);
+  return { ...seen, left: true };
+}
+
+/** @param {(count: number) => boolean} isSo of the requests that the slow model's engines have */
+async function untilBusy(isSo) {
+  const until = performance.now() + LEFT_WITHIN_MS;
+  for (;;) {
+    const { workers } = /** @type {any} */ (await (await fetch(served.status)).json());
+    const engines = workers.flatMap((/** @type {any} */ { engines: all }) => all);
+    const ours = engines.filter((/** @type {any} */ { model }) => model === served.slowModel);
+    const count = ours.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.inFlight.text, 0);
+    if (isSo(count)) return;
+    if (performance.now() > until) throw new Error(`the slow model's engine has ${String(count)} requests`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** The class of an error, as its caller would look for it. @param {any} error @returns {string} */
+export function classOf(error) {
+  const name = error?.constructor?.name ?? typeof error;
+  return name === 'Error' || name === 'DOMException' ? error.name : name;
+}

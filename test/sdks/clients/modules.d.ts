@@ -1,0 +1,5 @@
+// What the clients import is not in this repository's node_modules.
+declare module '@ai-sdk/*';
+declare module '@langchain/*';
+declare module 'ai';
+declare module 'ai/package.json';

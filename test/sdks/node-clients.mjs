@@ -1,0 +1,36 @@
+// @ts-check
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const CLIENTS = fileURLToPath(new URL('clients', import.meta.url));
+const LOCK = join(CLIENTS, 'package-lock.json');
+/** What the clients ask for; npm brings a later one where this process is older. */
+const NODE = 22;
+
+/**
+ * A folder with the clients and what they import, installed anew when the lock file has changed. The clients are copied
+ * there, so that their imports are found.
+ * @param {string} folder of its own
+ * @returns {import('./clients.ts').Runtime}
+ * @throws Error that says what npm said
+ */
+export function nodeClients(folder) {
+  const record = join(folder, 'installed.json');
+  const wanted = readFileSync(LOCK, 'utf8');
+  const isInstalled = existsSync(record) && readFileSync(record, 'utf8') === wanted;
+  if (!isInstalled) rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  cpSync(CLIENTS, folder, { recursive: true });
+  if (!isInstalled) {
+    const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+    const { status, error, stdout, stderr } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' });
+    if (status !== 0) throw new Error(`npm ci of the clients: ${error?.message ?? `${stdout}${stderr}`}`.trim());
+    // Last, so that half an installation is not taken for a whole one.
+    writeFileSync(record, wanted);
+  }
+  const brought = join(folder, `node_modules/node-linux-${process.arch}/bin/node`);
+  const isLateEnough = Number(process.versions.node.split('.')[0]) >= NODE;
+  return { program: isLateEnough ? process.execPath : brought, folder };
+}

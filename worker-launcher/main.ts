@@ -1,12 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
-import { keys, useKeyPrefix } from '#contract/keys';
 import { parseCatalog, type ModelCard } from '#contract/model-card';
 import { endWith } from '#runtime/lifecycle';
-import { captureConsole, createLog, droppedLogLines, type Log } from '#runtime/log';
-import { connectRedis } from '#runtime/redis';
-import { requireRedis } from '#runtime/redis-check';
-import { redisTargets } from '#runtime/redis-target';
+import { captureConsole, createLog, droppedLogLines } from '#runtime/log';
 import { RedisWatch } from '#runtime/redis-watch';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
@@ -22,6 +18,7 @@ import { chooseCard } from './preflight/choose-card.ts';
 import { readFactsFile, type MachineFacts } from './preflight/facts.ts';
 import { readFacts } from './preflight/read-facts.ts';
 import { commandOnPath } from './preflight/vllm-version.ts';
+import { connectBoth } from './redis-connections.ts';
 
 /** Composition root of the worker-launcher: settings, wiring, start, drain. */
 
@@ -37,21 +34,6 @@ async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<Mach
   return sku === undefined ? facts : { ...facts, sku };
 }
 
-/** Both are asked over connections of the launcher's own, so that it knows of an outage whatever its dispatchers do. */
-async function watchRedis(config: WorkerConfig, log: Log): Promise<RedisWatch> {
-  const { queue, replies } = redisTargets('WORKER', config);
-  const queueRedis = connectRedis(queue, 'fail_fast', 'launcher', log);
-  const replyRedis = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'launcher-replies', log);
-  useKeyPrefix(config.WORKER_REDIS_PREFIX);
-  const probed = { unused: [keys.replies('check'), keys.body('check', 'check')], channel: keys.control('check') };
-  await Promise.all(
-    [...new Set([queueRedis, replyRedis])].map((redis) =>
-      requireRedis(redis, config.WORKER_REDIS_WAIT_MS, { ...probed, subscribes: redis === queueRedis }),
-    ),
-  );
-  return new RedisWatch({ queue: queueRedis, replies: replyRedis }, log);
-}
-
 async function launch(): Promise<void> {
   const startedByParent = process.connected === true;
   const config = loadConfig(process.env);
@@ -63,7 +45,8 @@ async function launch(): Promise<void> {
   // At once, in place of a failure of each engine.
   engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
-  const redis = await watchRedis(config, log);
+  // Connections of its own: it knows of an outage whatever its dispatchers do.
+  const redis = new RedisWatch({ ...(await connectBoth(config, log)) }, log);
   // Before the machine is looked at: what a former launcher left holds its GPUs.
   const swept = await ledger.sweep();
   if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');

@@ -7,13 +7,14 @@ import { Refusal, reasonOf } from './refusal.mjs';
 const PREFLIGHT_HELP = `penstock preflight: whether this machine is one that the model card allows, and how engines would be placed
 
   --facts FILE       facts of a machine, JSON or YAML, in place of asking this one    (WORKER_FACTS_FILE)
-  --override-sku     exit code 0 all the same                                         (WORKER_OVERRIDE_SKU)
+  --override-sku     no matter what this machine is                                       (WORKER_OVERRIDE_SKU)
   --models DIR       folder of model cards                                            (WORKER_MODELS_DIR)
   --json             facts, checks and plan for programs
   --help             print this
 
 The plan follows WORKER_SKU, WORKER_ENGINES, WORKER_TENSOR_PARALLEL, WORKER_MAX_MODEL_LEN and the other settings of a
-worker-launcher. Exit code 0: the machine passes; 1: it does not.
+worker-launcher. Where WORKER_REDIS_URL (or GATEWAY_REDIS_URL) is set, its Redis is looked at as well.
+Exit code 0: the machine and Redis pass; 1: they do not.
 `;
 
 /**

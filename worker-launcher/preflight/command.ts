@@ -1,15 +1,17 @@
 import { loadConfig } from '../config.ts';
 import { parseCatalog } from '#contract/model-card';
 import { readYamlFolder } from '#runtime/yaml-folder';
+import { lookAtBoth } from '../redis-connections.ts';
 import { chooseCard } from './choose-card.ts';
 import { readFactsFile } from './facts.ts';
 import { preflight } from './preflight.ts';
 import { readFacts } from './read-facts.ts';
+import { checkRedis } from './redis.ts';
 import { renderPreflight } from './report.ts';
 
 /**
- * What `penstock preflight` does. Settings come from `WORKER_*`, as for a worker-launcher.
- * @returns what to print, and whether the machine passes or is let pass
+ * What `penstock preflight` does. Settings come from `WORKER_*`, as for a worker-launcher; Redis is asked where its URL is set.
+ * @returns what to print, and whether the machine passes, or is let pass, and Redis passes
  * @throws Error in one sentence for bad settings, cards or facts
  */
 export async function preflightCommand(asked: {
@@ -19,8 +21,8 @@ export async function preflightCommand(asked: {
   readonly modelsDir: string;
   readonly env: NodeJS.ProcessEnv;
 }): Promise<{ readonly text: string; readonly passes: boolean }> {
-  // No queue is asked here.
-  const config = loadConfig({ WORKER_REDIS_URL: 'redis://127.0.0.1', ...asked.env });
+  const env = withRedisOfGateways(asked.env);
+  const config = loadConfig({ WORKER_REDIS_URL: 'redis://127.0.0.1', ...env });
   const card = chooseCard(
     parseCatalog(readYamlFolder(asked.modelsDir, '--models or WORKER_MODELS_DIR')),
     config.WORKER_MODEL,
@@ -29,6 +31,15 @@ export async function preflightCommand(asked: {
   const read = file === undefined ? await readFacts(asked.env, { sku: config.WORKER_SKU }) : readFactsFile(file);
   const facts = config.WORKER_SKU === undefined ? read : { ...read, sku: config.WORKER_SKU };
   const result = preflight(config, card, facts, { env: asked.env, elsewhere: file !== undefined });
-  const text = asked.json ? JSON.stringify({ facts, ...result }, null, 2) : renderPreflight(result);
-  return { text, passes: result.passes || asked.overrideSku || config.WORKER_OVERRIDE_SKU };
+  const redis = env['WORKER_REDIS_URL'] ? (await lookAtBoth(config)).flatMap(checkRedis) : [];
+  const text = asked.json ? JSON.stringify({ facts, ...result, redis }, null, 2) : renderPreflight(result, redis);
+  const machinePasses = result.passes || asked.overrideSku || config.WORKER_OVERRIDE_SKU;
+  return { text, passes: machinePasses && redis.every(({ passes }) => passes) };
+}
+
+/** `penstock up` gives a worker the Redis of its gateway, and so do most who set one by hand. */
+function withRedisOfGateways(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (env['WORKER_REDIS_URL']) return env;
+  const theirs = Object.entries(env).filter(([name]) => /^GATEWAY_(REPLY_)?REDIS_/.test(name));
+  return { ...env, ...Object.fromEntries(theirs.map(([name, value]) => [name.replace('GATEWAY_', 'WORKER_'), value])) };
 }

@@ -1,14 +1,16 @@
+import type { Check } from './checks.ts';
 import type { Preflight } from './preflight.ts';
 
-/** A preflight as people read it: the table, the plan with its arithmetic, the verdict. */
-export function renderPreflight(result: Preflight): string {
+/** A preflight as people read it: the table, the plan with its arithmetic, the verdict. @param redis empty: none was asked */
+export function renderPreflight(result: Preflight, redis: readonly Check[] = []): string {
   const { checks, warnings, weights, placement, shape } = result;
-  const rows = checks.map(({ what, wanted, found, passes }) => [
+  const rowOf = ({ what, wanted, found, passes }: Check): string[] => [
     passes ? 'ok' : 'MISSING',
     what,
     found,
     `wanted ${wanted}`,
-  ]);
+  ];
+  const rows = checks.map(rowOf);
   if (weights !== null) {
     const where = weights.folder ?? 'to be downloaded from the hub';
     const found = weights.problem ?? (weights.dummy ? 'random, no files needed' : where);
@@ -18,7 +20,7 @@ export function renderPreflight(result: Preflight): string {
   return [
     `Preflight of ${result.model}`,
     '',
-    ...table(rows),
+    ...table([...rows, ...redis.map(rowOf)]),
     ...warnings.map((warning) => `  WARNING ${warning}`),
     '',
     'Plan',
@@ -29,8 +31,9 @@ export function renderPreflight(result: Preflight): string {
       ? ['This machine passes.']
       : [
           'This machine does not pass; --override-sku (WORKER_OVERRIDE_SKU=true) goes on all the same.',
-          'All of this is for vLLM. The simulator needs none of it: penstock up --engine simulator (npm start without a GPU) works here.',
+          'What it lacks is for vLLM. The simulator needs none of it: penstock up --engine simulator (npm start without a GPU) works here.',
         ]),
+    ...(redis.every(({ passes }) => passes) ? [] : ['Redis does not pass: deploy/README.md says what is needed.']),
   ].join('\n');
 }
 

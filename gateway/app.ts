@@ -16,12 +16,12 @@ export function createApp(deps: AppDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  for (const handler of deps.intake.handlers(withContext(deps.dialects.openai, deps))) app.use(handler);
-  for (const handler of allowOrigins(deps.corsOrigins)) app.use(handler);
   app.use((_req, res, next) => {
     if (deps.departure.stage !== 'serving') res.setHeader('connection', 'close');
     next();
   });
+  for (const handler of deps.intake.handlers(withContext(deps.dialects.openai, deps))) app.use(handler);
+  for (const handler of allowOrigins(deps.corsOrigins)) app.use(handler);
   app.use((req, _res, next) => {
     req.url = withoutDoubledSlashes(req.url);
     next();

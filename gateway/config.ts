@@ -129,9 +129,9 @@ const Fields = z.object({
   GATEWAY_CONTINUATION_STREAM_BYTES: setting.bytes.default(512 * 1024),
   /** the same for all streams of a replica together */
   GATEWAY_CONTINUATION_BYTES: setting.bytes.default(256 * 1024 * 1024),
-  /** a stopping gateway goes on serving this long, while `/readyz` tells balancers to send nothing more */
-  GATEWAY_DRAIN_DELAY_MS: setting.countOrNone.default(0),
-  /** how long a stopping gateway lets running answers finish */
+  /** a stopping gateway serves at least this long, while `/readyz` tells balancers to send nothing more; absent: 2,000, on loopback 0 */
+  GATEWAY_DRAIN_DELAY_MS: setting.countOrNone.optional(),
+  /** after it, how long it serves at most: until no answer runs and nothing more comes */
   GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** a request above the card's largest answer: refuse it, or serve it with the largest */
   GATEWAY_MAX_TOKENS: z.enum(['refuse', 'clamp']).default('refuse'),
@@ -168,9 +168,13 @@ const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BOD
   path: ['GATEWAY_HOST'],
   error: 'an address that others can reach needs keys: name a file of them in GATEWAY_KEYS_FILE',
 });
-export type GatewayConfig = Readonly<z.infer<typeof Settings>>;
+export type GatewayConfig = Readonly<z.infer<typeof Settings> & { GATEWAY_DRAIN_DELAY_MS: number }>;
+/** Where others can reach a gateway there may be a balancer, which needs a while to see that it leaves. */
+const DRAIN_DELAY_MS = 2_000;
 
 /** Reads the settings once, at start. @throws Error that names every bad or unknown `GATEWAY_*` variable */
 export function loadConfig(env: NodeJS.ProcessEnv): GatewayConfig {
-  return loadSettings('GATEWAY_', Settings, env);
+  const settings = loadSettings('GATEWAY_', Settings, env);
+  const delayMs = LOOPBACK.test(settings.GATEWAY_HOST) ? 0 : DRAIN_DELAY_MS;
+  return Object.freeze({ ...settings, GATEWAY_DRAIN_DELAY_MS: settings.GATEWAY_DRAIN_DELAY_MS ?? delayMs });
 }

@@ -1,39 +1,44 @@
 import type { Server } from 'node:http';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import { Failure } from '#contract/failure';
 import type { Clock } from '#runtime/clock';
 
 /**
  * `leaving`: served as ever, while balancers learn that they should send nothing more; each answer sends its connection
- * away. `draining`: only what runs, and what comes on connections from before, is served.
+ * away. `refusing`: time is up, and what still comes is told to go elsewhere.
  */
-export type Stage = 'serving' | 'leaving' | 'draining';
+export type Stage = 'serving' | 'leaving' | 'refusing';
 
-/** A client that got its answer over an old connection may be sending the next request just now. */
+const LOOK_EVERY_MS = 50;
+/** Balancers and clients have gone elsewhere when nothing has come for so long; shorter where the delay is. */
 const QUIET_MS = 1_000;
-/** A client that had begun to send when the gateway began to drain has this long for the rest. */
+/** A connection that came just before the server stopped listening may still bring its request for so long. */
+const LATE_MS = 2_000;
+/** A client that had begun to send when it alone holds the gateway has this long for the rest. */
 const UPLOAD_MS = 2_000;
 /** An answer that was ended for want of time has this long to reach its client. */
 const LAST_BYTES_MS = 2_000;
 
-const LEAVING = 'this gateway is shutting down; try again';
-
-export interface DepartureTimes {
-  /** length of `leaving`, in milliseconds; 0 where no balancer looks */
+export interface DepartureOptions {
+  readonly server: Server;
+  /** least length of `leaving`, in milliseconds; 0 where no balancer looks */
   readonly delayMs: number;
-  /** longest `draining`, in milliseconds */
+  /** longest time after it in which requests are served, in milliseconds */
   readonly limitMs: number;
   /** requests that are not whole */
-  readonly uploads: { refuseOlderThan(ageMs: number, failure: Failure): void };
+  readonly uploads: { readonly count: number; refuseOlderThan(ageMs: number, failure: Failure): void };
+  /** ends the answers that run when time is up */
+  readonly endAnswers: () => void;
 }
 
-/** How a gateway stops serving without failing a request: in stages, and connection by connection. */
+/** How a gateway stops serving without failing a request. */
 export class Departure {
   readonly #clock: Clock;
-  readonly #late = new WeakSet<object>();
   #stage: Stage = 'serving';
   /** answers that were begun and not handed to the network whole */
   #unfinished = 0;
+  /** when a connection or a request came, or an answer ended */
+  #busyAt = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -45,49 +50,89 @@ export class Departure {
 
   /** To be called once, before the server takes connections. */
   watch(server: Server): void {
-    server.on('connection', (socket) => {
-      if (this.#stage === 'draining') this.#late.add(socket);
-    });
+    const note = (): void => {
+      this.#busyAt = this.#clock();
+    };
+    server.on('connection', note);
     server.on('request', (_req, res) => {
+      note();
       this.#unfinished += 1;
       res.once('close', () => {
+        // Over a connection from before its client may be sending the next request just now.
+        note();
         this.#unfinished -= 1;
       });
     });
   }
 
-  /**
-   * Sends a request elsewhere. A connection that came before `draining` began may carry a stream whose headers could not
-   * say `connection: close` yet: its client knows of nothing and is served once more.
-   * @throws Failure `shutting_down`
-   */
-  turnAway(socket: object): void {
-    if (this.#late.has(socket)) throw new Failure('shutting_down', LEAVING, { retryAfterSeconds: 1 });
+  /** @throws Failure `shutting_down` when time is up */
+  turnAway(): void {
+    if (this.#stage === 'refusing') throw leaving();
   }
 
-  /** Goes through the stages. @returns when no answer is unfinished, or time is up */
-  async run({ delayMs, limitMs, uploads }: DepartureTimes): Promise<void> {
+  /** Serves until it is quiet or time is up; then nothing of the server is left. */
+  async run({ server, delayMs, limitMs, uploads, endAnswers }: DepartureOptions): Promise<void> {
     this.#stage = 'leaving';
-    await pause(delayMs);
-    this.#stage = 'draining';
-    const drainsAt = this.#clock();
-    const until = drainsAt + limitMs;
-    const quietMs = Math.min(QUIET_MS, delayMs);
-    let quietSince = this.#clock();
-    while (this.#clock() < until && (this.#unfinished > 0 || this.#clock() - quietSince < quietMs)) {
-      await pause(50);
-      if (this.#clock() - drainsAt >= UPLOAD_MS)
-        uploads.refuseOlderThan(UPLOAD_MS, new Failure('shutting_down', LEAVING, { retryAfterSeconds: 1 }));
-      if (this.#unfinished > 0) quietSince = this.#clock();
+    const delayedUntil = this.#clock() + delayMs;
+    const limit = delayedUntil + limitMs;
+    const quietMs = Math.max(LOOK_EVERY_MS, Math.min(QUIET_MS, delayMs));
+    const closed = new Promise<void>((resolve) => server.once('close', resolve));
+    let isClosed = false;
+    void closed.then(() => {
+      isClosed = true;
+    });
+    const refuseUploads = (): void => {
+      // While other answers run they hold the gateway anyway, and an upload can still become whole.
+      if (this.#unfinished === uploads.count && this.#clock() - delayedUntil >= UPLOAD_MS)
+        uploads.refuseOlderThan(UPLOAD_MS, leaving());
+    };
+
+    const isQuiet = await this.#wait(limit, () => {
+      refuseUploads();
+      return this.#clock() >= delayedUntil && this.#isQuiet(quietMs);
+    });
+    // In the same turn as the look, as the kernel resets what it has not handed over by then.
+    if (isQuiet) server.close();
+    const isEmpty =
+      isQuiet &&
+      (await this.#wait(limit, () => {
+        refuseUploads();
+        server.closeIdleConnections();
+        return isClosed || this.#isQuiet(LATE_MS);
+      }));
+    if (!isEmpty) {
+      this.#stage = 'refusing';
+      endAnswers();
+      uploads.refuseOlderThan(0, leaving());
+      const last = this.#clock() + LAST_BYTES_MS;
+      await this.#wait(last, () => this.#isQuiet(LOOK_EVERY_MS));
+      server.close();
+      await this.#wait(last, () => {
+        server.closeIdleConnections();
+        return isClosed;
+      });
+    }
+    server.closeAllConnections();
+    await closed;
+  }
+
+  #isQuiet(forMs: number): boolean {
+    return this.#unfinished === 0 && this.#clock() - this.#busyAt >= forMs;
+  }
+
+  /** Looks again and again. @returns whether it came to be before `until` */
+  async #wait(until: number, isSo: () => boolean): Promise<boolean> {
+    for (;;) {
+      await pause(LOOK_EVERY_MS);
+      // After a turn of the loop a connection that waited in the kernel is here, after two its request is.
+      await turn();
+      await turn();
+      if (isSo()) return true;
+      if (this.#clock() >= until) return false;
     }
   }
 }
 
-/** Closes a server whose clients were told to go; who reads no more is cut off after a while. */
-export async function closeServer(server: Server): Promise<void> {
-  const closing = setInterval(() => server.closeIdleConnections(), 100);
-  const patience = setTimeout(() => server.closeAllConnections(), LAST_BYTES_MS);
-  await new Promise((resolve) => server.close(resolve));
-  clearInterval(closing);
-  clearTimeout(patience);
+function leaving(): Failure {
+  return new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
 }

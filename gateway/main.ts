@@ -24,7 +24,7 @@ import { createApp } from './app.ts';
 import { createAsk } from './ask.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { loadConfig } from './config.ts';
-import { closeServer, Departure } from './departure.ts';
+import { Departure } from './departure.ts';
 import { createAzureInference } from './dialects/azure-inference.ts';
 import { azureOpenai, azureOpenaiCompletions } from './dialects/azure-openai.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
@@ -252,16 +252,16 @@ async function main(): Promise<void> {
     [
       {
         name: 'finish requests',
-        because: 'running answers belong to their clients; new ones are told to go elsewhere',
-        run: async () => {
-          await departure.run({
+        because: 'running answers belong to their clients, and balancers need a while to send nothing more',
+        run: () =>
+          departure.run({
+            server: publicServer,
             delayMs: config.GATEWAY_DRAIN_DELAY_MS,
             limitMs: config.GATEWAY_DRAIN_TIMEOUT_MS,
             uploads: intake.uploads,
-          });
-          relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete'));
-          await closeServer(publicServer);
-        },
+            endAnswers: () =>
+              relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete')),
+          }),
       },
       {
         name: 'leave Redis',

@@ -18,6 +18,8 @@ const STOP_DEFAULTS = {
   WORKER_DRAIN_TIMEOUT_MS: '3500',
   WORKER_ENGINE_STOP_TIMEOUT_MS: '2500',
 };
+/** The gateway's own, where it does not listen on loopback. */
+const DRAIN_DELAY_MS = 2_000;
 /** For leaving Redis and for the process to end, after the times above. */
 const STOP_MARGIN_MS = 1_000;
 
@@ -79,7 +81,8 @@ export function planPrograms({ options, plan, redisUrl, replyRedisUrl, modelsDir
  */
 export function stopLimitMs(env) {
   const timeouts = stopSettings(env);
-  const gatewayMs = Number(timeouts.GATEWAY_DRAIN_TIMEOUT_MS);
+  const delayMs = Number(env['GATEWAY_DRAIN_DELAY_MS'] || DRAIN_DELAY_MS);
+  const gatewayMs = delayMs + Number(timeouts.GATEWAY_DRAIN_TIMEOUT_MS);
   const launcherMs = Number(timeouts.WORKER_DRAIN_TIMEOUT_MS) + Number(timeouts.WORKER_ENGINE_STOP_TIMEOUT_MS);
   // what is no number is refused by the programs themselves
   return Math.max(gatewayMs || 0, launcherMs || 0) + STOP_MARGIN_MS;

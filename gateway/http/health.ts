@@ -15,8 +15,8 @@ export interface HealthDeps {
  * both without a body and without a key. No probe for a cluster, where nothing could then be scaled up from zero.
  */
 export function engineHealth({ departure, readyEngines }: HealthDeps): RequestHandler {
-  return (req, res) => {
-    departure.turnAway(req.socket);
+  return (_req, res) => {
+    departure.turnAway();
     cutUnread(res, () => UNREAD_BY_NOBODY_MS);
     res.status(readyEngines() > 0 ? 200 : 503).end();
   };

@@ -114,7 +114,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     echoIds(req.headers, res);
     if (dialect.requestIdHeader !== undefined)
       res.setHeader(dialect.requestIdHeader, String(res.getHeader('x-request-id')));
-    departure.turnAway(req.socket);
+    departure.turnAway();
     next();
   };
 }

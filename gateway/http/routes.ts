@@ -148,8 +148,8 @@ export function createRoutes(deps: RouteDeps): Router {
 
 /** What Azure's containers answer to a probe of `/`. */
 function healthy({ departure }: RouteDeps): RequestHandler {
-  return (req, res) => {
-    departure.turnAway(req.socket);
+  return (_req, res) => {
+    departure.turnAway();
     cutUnread(res, () => UNREAD_BY_NOBODY_MS);
     res.json('healthy');
   };

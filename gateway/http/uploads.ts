@@ -52,6 +52,10 @@ export class Uploads {
     next();
   };
 
+  get count(): number {
+    return this.#open.size;
+  }
+
   has(socket: Socket): boolean {
     return this.#open.has(socket);
   }

@@ -1,59 +1,131 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
+import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
+import { bodyOf, headerOf, rawConnection } from '../support/raw-connection.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
 const messages = [{ role: 'user', content: 'hi' }];
 const hi = { messages, max_tokens: 1 };
+/** Goes on until its client leaves, or until it is ended. */
+const lasting = { messages, max_tokens: 4_000, ignore_eos: true, stream: true };
+type Gateway = Stack['gateways'][number];
 
 let stack: Stack;
-/** A stream that is still running when the gateway is told to stop. */
-let running: Response;
 beforeAll(async () => {
   stack = await startStack({ workerEnv: { PENSTOCK_SIM_ITL_MS: '50' } });
-  running = await post('/v1/chat/completions', { model: MODEL, messages, max_tokens: 100, stream: true });
-  stack.gateways[0]?.child.kill('SIGTERM');
-  await eventually('the gateway drains', async () => {
-    const status = await fetch(`${stack.gateways[0]?.internalUrl ?? ''}/status`);
-    return z.object({ stage: z.string() }).parse(await status.json()).stage === 'draining';
-  });
 }, 60_000);
 afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-/** On a connection of its own: fetch opens one while the stream holds the other. */
-function post(path: string, body?: object): Promise<Response> {
-  const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  return fetch(stack.url + path, body === undefined ? {} : sent);
+async function leaves({ child, internalUrl }: Gateway): Promise<void> {
+  child.kill('SIGTERM');
+  await eventually('the gateway leaves', async () => {
+    const status = await fetch(`${internalUrl}/status`);
+    return z.object({ stage: z.string() }).parse(await status.json()).stage !== 'serving';
+  });
+}
+
+function requestOf(path: string, body: object | undefined): string {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const lines = [`${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1`, 'host: localhost'];
+  if (body !== undefined) lines.push('content-type: application/json', `content-length: ${String(text.length)}`);
+  return `${lines.join('\r\n')}\r\n\r\n${text}`;
 }
 
 const OPENAI = { code: 'shutting_down', type: 'server_error' };
-test.each([
+const INFERENCE = { code: 'shutting_down', status: 503, details: [] };
+const ROUTES = [
   ['/v1/chat/completions', { ...hi, model: MODEL }, OPENAI],
-  ['/v1/responses', { input: 'hi', model: MODEL }, OPENAI],
+  ['/v1/responses', { input: 'hi', max_output_tokens: 1, model: MODEL }, OPENAI],
   ['/v1/models', undefined, OPENAI],
   ['/openai/deployments/azureai/chat/completions', hi, OPENAI],
-  ['/chat/completions', hi, { code: 'shutting_down', status: 503, details: [] }],
-  ['/models/completions', { prompt: 'hi' }, { code: 'shutting_down', status: 503, details: [] }],
-  ['/info', undefined, { code: 'shutting_down', status: 503, details: [] }],
-  ['/score', { input_data: { input_string: messages } }, OPENAI],
+  ['/chat/completions', hi, INFERENCE],
+  ['/models/completions', { prompt: 'hi', max_tokens: 1 }, INFERENCE],
+  ['/info', undefined, INFERENCE],
+  ['/score', { input_data: { input_string: messages, parameters: { max_new_tokens: 1 } } }, OPENAI],
   ['/nothing', undefined, OPENAI],
-])('a new connection to a gateway that drains is sent elsewhere, as %s says it', async (path, body, error) => {
-  const answer = await post(path, body);
-  expect([answer.status, await answer.json()]).toMatchObject([503, { error }]);
-  expect([answer.headers.get('retry-after'), answer.headers.get('connection')]).toEqual(['1', 'close']);
-  expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
-  expect(answer.headers.get('x-ms-error-code')).toBe(/^.(v1|openai|nothing)/.test(path) ? null : OPENAI.code);
-});
+  ['/', undefined, undefined],
+] as const;
 
-test('a probe of / is sent elsewhere too', async () => {
-  expect((await post('/')).status).toBe(503);
-});
+test('H7: what comes to a leaving gateway is served as ever, on every route, and its connection is closed', async () => {
+  const gateway = await stack.startGateway({});
+  const exited = once(gateway.child, 'exit');
+  const running = call(`${gateway.url}/v1/chat/completions`, lasting);
+  await running.begun;
+  const [kept, silent] = [
+    await rawConnection(gateway.url, requestOf('/', undefined)),
+    await rawConnection(gateway.url),
+  ];
+  await eventually('an answer on a connection that is kept', () => kept.text().includes('healthy'));
+  await leaves(gateway);
+  for (const [path, body] of ROUTES) {
+    const undisturbed = await rawConnection(stack.url, requestOf(path, body));
+    await eventually(`${path} answers`, () => undisturbed.status() > 0);
+    undisturbed.socket.destroy();
+    const late = await rawConnection(gateway.url, requestOf(path, body));
+    await late.closed;
+    expect([path, late.status()]).toEqual([path, undisturbed.status()]);
+    expect([path, headerOf(late.text(), 'connection')]).toEqual([path, 'close']);
+  }
+  for (const connection of [kept, silent]) {
+    connection.socket.write(requestOf('/v1/chat/completions', hi));
+    await connection.closed;
+    expect(headerOf(connection.text(), 'connection')).toBe('close');
+    expect(bodyOf(connection.text())).toMatchObject({ object: 'chat.completion' });
+  }
+  running.leave('close');
+  expect(await exited).toEqual([0, null]);
+}, 60_000);
 
-test('what ran goes on to its end', async () => {
-  const text = await running.text();
-  expect(text.split('\n').filter((line) => /"content":"[^"]/.test(line))).toHaveLength(100);
-  expect(text.trimEnd().endsWith('data: [DONE]')).toBe(true);
-});
+test('H7: connections that wait in the kernel while a gateway is told to leave are served', async () => {
+  const gateway = await stack.startGateway({});
+  const exited = once(gateway.child, 'exit');
+  gateway.child.kill('SIGSTOP');
+  await eventually('the gateway stands still', () =>
+    / T /.test(readFileSync(`/proc/${String(gateway.child.pid)}/stat`, 'utf8')),
+  );
+  gateway.child.kill('SIGTERM');
+  const waiting = await Promise.all(
+    Array.from({ length: 30 }, () => rawConnection(gateway.url, requestOf('/v1/chat/completions', hi))),
+  );
+  gateway.child.kill('SIGCONT');
+  await Promise.all(waiting.map(({ closed }) => closed));
+  expect(waiting.map((one) => [one.wasReset(), one.status(), headerOf(one.text(), 'connection')])).toEqual(
+    waiting.map(() => [false, 200, 'close']),
+  );
+  expect(await exited).toEqual([0, null]);
+}, 60_000);
+
+test('when time is up, running streams end in an error that is told, and what comes after is sent elsewhere in the words of its API', async () => {
+  const gateway = await stack.startGateway({ GATEWAY_DRAIN_TIMEOUT_MS: '500' });
+  const exited = once(gateway.child, 'exit');
+  // Sent ahead, so that each is next when the stream before it is ended.
+  const clients = await Promise.all(
+    ROUTES.map(([path, body]) =>
+      rawConnection(gateway.url, requestOf('/v1/chat/completions', lasting) + requestOf(path, body)),
+    ),
+  );
+  await eventually('all streams run', () => clients.every(({ text }) => text().includes('data: ')));
+  gateway.child.kill('SIGTERM');
+  await Promise.all(clients.map(({ closed }) => closed));
+  for (const [index, [path, , error]] of ROUTES.entries()) {
+    const text = clients[index]?.text() ?? '';
+    const header = (name: string): string | undefined => headerOf(text, name);
+    expect(text.split('HTTP/1.1 503 ')[0]).toContain('data: {"error":{');
+    expect([path, text.split('HTTP/1.1 ')[2]?.slice(0, 3)]).toEqual([path, '503']);
+    expect([path, header('retry-after'), header('connection')]).toEqual([path, '1', 'close']);
+    if (error === undefined) continue;
+    expect([path, bodyOf(text)]).toMatchObject([path, { error }]);
+    expect(header('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    expect([path, header('x-ms-error-code')]).toEqual([
+      path,
+      /^.(v1|openai|nothing)/.test(path) ? undefined : OPENAI.code,
+    ]);
+  }
+  expect(await exited).toEqual([0, null]);
+}, 60_000);

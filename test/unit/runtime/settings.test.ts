@@ -83,6 +83,15 @@ test('nothing unauthenticated off loopback', () => {
   expect(() => loadConfig({ ...REDIS, GATEWAY_HOST: '0.0.0.0' })).toThrow('GATEWAY_HOST');
 });
 
+test('H7: a gateway that others can reach leaves after a delay, one on loopback at once, unless a setting says otherwise', () => {
+  const keys = { ...REDIS, GATEWAY_KEYS_FILE: 'keys.yaml' };
+  const delayOf = (env: NodeJS.ProcessEnv): number => loadConfig({ ...keys, ...env }).GATEWAY_DRAIN_DELAY_MS;
+  expect(['127.0.0.1', 'localhost', '::1'].map((host) => delayOf({ GATEWAY_HOST: host }))).toEqual([0, 0, 0]);
+  expect(['0.0.0.0', '::', '10.0.0.1'].map((host) => delayOf({ GATEWAY_HOST: host }))).toEqual([2_000, 2_000, 2_000]);
+  expect(delayOf({ GATEWAY_HOST: '0.0.0.0', GATEWAY_DRAIN_DELAY_MS: '0' })).toBe(0);
+  expect(delayOf({ GATEWAY_DRAIN_DELAY_MS: '700' })).toBe(700);
+});
+
 test('deployments are pairs of a name and a card', () => {
   const { GATEWAY_DEPLOYMENTS: pairs } = loadConfig({
     ...REDIS,

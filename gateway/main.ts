@@ -26,7 +26,7 @@ import { ByteBudget } from './byte-budget.ts';
 import { loadConfig } from './config.ts';
 import { Departure } from './departure.ts';
 import { createAzureInference } from './dialects/azure-inference.ts';
-import { azureOpenai, azureOpenaiCompletions } from './dialects/azure-openai.ts';
+import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from './dialects/azure-openai.ts';
 import { createAzureScore } from './dialects/azure-score.ts';
 import { openai } from './dialects/openai.ts';
 import { openaiCompletions } from './dialects/openai-completions.ts';
@@ -174,6 +174,7 @@ async function main(): Promise<void> {
       inferenceCompletions: inference.completions,
       azureOpenai,
       azureOpenaiCompletions,
+      azureOpenaiResponses,
     },
     answer: createAnswer({
       prepare,

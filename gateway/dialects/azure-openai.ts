@@ -2,6 +2,7 @@ import type { Failure } from '#contract/failure';
 import type { Dialect } from './dialect.ts';
 import { openaiCompletions } from './openai-completions.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
+import { openaiResponses } from './openai-responses.ts';
 import { openai } from './openai.ts';
 
 /** Codes that Azure OpenAI's callers look for; all other failures keep their own. */
@@ -32,6 +33,12 @@ const answers: Pick<Dialect, 'name' | 'requestIdHeader' | 'renderFailure' | 'ren
 
 export const azureOpenai: Dialect = { ...openai, ...answers };
 export const azureOpenaiCompletions: Dialect = { ...openaiCompletions, ...answers };
+/** A stream of responses has its own form of a failure. */
+export const azureOpenaiResponses: Dialect = {
+  ...openaiResponses,
+  ...answers,
+  renderStreamFailure: (failure, eventsBefore) => openaiResponses.renderStreamFailure(failure, eventsBefore),
+};
 
 function error(failure: Failure, said = ''): object {
   return { ...errorObject(failure), code: CODES[failure.code] ?? failure.code, message: failure.message + said };

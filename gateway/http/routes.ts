@@ -38,6 +38,7 @@ interface Dialects {
   readonly inferenceCompletions: Dialect;
   readonly azureOpenai: Dialect;
   readonly azureOpenaiCompletions: Dialect;
+  readonly azureOpenaiResponses: Dialect;
 }
 export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources {
   /** lets the holders of keys pass */
@@ -75,8 +76,7 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/v1/completions').all(guarded(dialects.completions)).post(body, chat).all(only('POST'));
   router.route('/v1/models').all(openai).get(listModels(catalog)).all(only('GET'));
   router.route('/v1/models/*id').all(openai).get(getModel(catalog)).all(only('GET'));
-  for (const path of ['/v1/responses', '/openai/v1/responses', '/openai/responses'])
-    router.route(path).all(guarded(dialects.responses)).post(body, chat).all(only('POST'));
+  router.route('/v1/responses').all(guarded(dialects.responses)).post(body, chat).all(only('POST'));
   if (dialects.tokenize !== undefined)
     router.route('/tokenize').all(guarded(dialects.tokenize)).post(body, chat).all(only('POST'));
 
@@ -133,6 +133,7 @@ export function createRoutes(deps: RouteDeps): Router {
       .all(guarded(dialects.azureOpenaiCompletions))
       .post(body, chat)
       .all(only('POST'));
+    router.route(`${base}/responses`).all(guarded(dialects.azureOpenaiResponses)).post(body, chat).all(only('POST'));
     router.route(`${base}/models`).all(azureOpenai).get(listModels(catalog)).all(only('GET'));
     router.route(`${base}/models/*id`).all(azureOpenai).get(getModel(catalog)).all(only('GET'));
   }

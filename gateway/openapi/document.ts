@@ -23,6 +23,7 @@ export interface DocumentDialects {
   readonly score: Dialect;
   readonly inference: Dialect;
   readonly azureOpenai: Dialect;
+  readonly azureOpenaiResponses: Dialect;
 }
 
 /** `GET /openapi.json`: every public route in OpenAPI 3.1, with the names and limits of what is served here. */
@@ -31,7 +32,7 @@ export function openApiDocument(
   dialects: DocumentDialects,
   absent: readonly AbsentPath[],
 ): Readonly<Record<string, unknown>> & { readonly paths: Paths } {
-  const { openai, responses: stateless, tokenize, score, inference, azureOpenai } = dialects;
+  const { openai, responses: stateless, tokenize, score, inference, azureOpenai, azureOpenaiResponses } = dialects;
   const responses = Object.assign({}, ...[openai, score, inference, azureOpenai].map(failureResponses)) as object;
   return {
     openapi: '3.1.0',
@@ -44,6 +45,7 @@ export function openApiDocument(
       ...absentPaths(absent),
       ...openaiPaths(facts, openai),
       ...responsesPaths(facts, stateless, RESPONSES),
+      ...responsesPaths(facts, azureOpenaiResponses, AZURE_RESPONSES),
       ...(tokenize === undefined ? {} : tokenizePaths(facts, tokenize)),
       ...healthPaths(openai),
       ...modelsWithoutBase(openai),
@@ -74,8 +76,8 @@ export function openApiDocument(
 }
 
 const AZURE = { tag: 'Azure OpenAI', parameters: ['api-version'] } as const;
-const RESPONSES = [
-  { base: '/v1', tag: 'OpenAI', prefix: '' },
+const RESPONSES = [{ base: '/v1', tag: 'OpenAI', prefix: '' }];
+const AZURE_RESPONSES = [
   { base: '/openai/v1', prefix: 'azure_v1_', ...AZURE },
   { base: '/openai', prefix: 'azure_', ...AZURE },
 ];

@@ -207,6 +207,22 @@ test('Azure OpenAI’s answers carry its id of the request', async () => {
   expect(response.headers.get('x-request-id')).toBe('mine');
 });
 
+test.each(
+  ['/openai', '/openai/v1'].flatMap(
+    (base) =>
+      [
+        [`${base}/chat/completions`, { messages }],
+        [`${base}/completions`, { prompt: 'hi' }],
+        [`${base}/responses`, { input: 'hi' }],
+      ] as const,
+  ),
+)('%s: an unknown deployment has Azure’s code, and the answer its id of the request', async (path, body) => {
+  const refused = await send(path, { model: 'nope', ...body });
+  const { error } = z.object({ error: z.looseObject({ code: z.string() }) }).parse(await refused.json());
+  expect([refused.status, error.code]).toEqual([404, 'DeploymentNotFound']);
+  expect(refused.headers.get('apim-request-id')).toEqual(expect.any(String));
+});
+
 test('the same refusal has the same code wherever it is met', async () => {
   const png = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } };
   const two = [{ role: 'user', content: [png, png] }];

@@ -148,8 +148,8 @@ export const CLIENTS: readonly Client[] = [
       },
     },
   },
-  { ...AI_SDK, name: 'AI SDK azure, Responses', shortfalls: STORED },
-  { ...AI_SDK, name: 'AI SDK azure, Responses, store: false' },
+  { ...AI_SDK, name: 'AI SDK azure, Responses', dialect: 'azure-openai', shortfalls: STORED },
+  { ...AI_SDK, name: 'AI SDK azure, Responses, store: false', dialect: 'azure-openai' },
   { ...AI_SDK, name: 'AI SDK azure .chat()', dialect: 'azure-openai' },
   { ...AI_SDK, name: 'AI SDK azure .chat(), by deployment', dialect: 'azure-openai' },
 ];

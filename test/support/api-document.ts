@@ -1,7 +1,7 @@
 import { parseCatalog, type Catalog, type ModelCard } from '#contract/model-card';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { createAzureInference } from '../../gateway/dialects/azure-inference.ts';
-import { azureOpenai, azureOpenaiCompletions } from '../../gateway/dialects/azure-openai.ts';
+import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from '../../gateway/dialects/azure-openai.ts';
 import { createAzureScore } from '../../gateway/dialects/azure-score.ts';
 import { openaiCompletions } from '../../gateway/dialects/openai-completions.ts';
 import { openaiResponses } from '../../gateway/dialects/openai-responses.ts';
@@ -24,6 +24,7 @@ export const DIALECTS = {
   inferenceCompletions: inference.completions,
   azureOpenai,
   azureOpenaiCompletions,
+  azureOpenaiResponses,
 };
 
 /** The settings' defaults, with these cards. */

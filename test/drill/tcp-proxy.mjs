@@ -9,14 +9,28 @@ import { connect, createServer } from 'node:net';
  * @property {() => void} cut breaks all connections
  * @property {(isMute: boolean) => void} mute while it is, connections are taken and nothing passes; those of that time, and from
  * before, never pass anything again, and nobody is told
+ * @property {(name: string | undefined) => void} muteOne the same for connections alone that say this name to a Redis; undefined: for none
  * @property {() => Promise<void>} stop
  */
+
+const OPENING_BYTES = 2_048;
 
 /** @param {() => number | undefined} target @returns {Promise<TcpProxy>} */
 export async function startProxy(target) {
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
   let isMute = false;
+  /** @type {string | undefined} */
+  let mutedName;
+  /** First bytes of each client, which hold the name that it gives to Redis. @type {Map<import('node:net').Socket, string>} */
+  const openings = new Map();
+  /** @param {import('node:net').Socket} client @param {import('node:net').Socket} upstream */
+  const muteIfNamed = (client, upstream) => {
+    if (mutedName === undefined || openings.get(client)?.includes(`\n${mutedName}\r\n`) !== true) return;
+    for (const socket of [client, upstream]) socket.unpipe().resume();
+  };
+  /** @type {Set<() => void>} */
+  const looks = new Set();
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const port = target();
     if (port === undefined) {
@@ -42,6 +56,18 @@ export async function startProxy(target) {
         else other.end();
       });
     }
+    const look = () => muteIfNamed(client, upstream);
+    looks.add(look);
+    client.on('data', (piece) => {
+      const said = openings.get(client) ?? '';
+      if (said.length > OPENING_BYTES) return;
+      openings.set(client, said + String(piece));
+      look();
+    });
+    client.on('close', () => {
+      looks.delete(look);
+      openings.delete(client);
+    });
     client.pipe(upstream);
     upstream.pipe(client);
   }).listen(0, '127.0.0.1');
@@ -56,6 +82,10 @@ export async function startProxy(target) {
     mute(isSo) {
       isMute = isSo;
       if (isSo) for (const socket of sockets) socket.unpipe().resume();
+    },
+    muteOne(name) {
+      mutedName = name;
+      for (const look of looks) look();
     },
     async stop() {
       server.close();

@@ -17,6 +17,8 @@ const BODY_WITHIN_MS = 4_500;
 /** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
 const CLEAN_UP_TRIES = 60;
 const CLEAN_UP_PAUSE_MS = 1_000;
+/** It takes requests again once it has refused none for so long: one that is full or evicts refuses some and takes others. */
+const CALM_MS = 5_000;
 
 export interface AdmissionDeps {
   /** queue and reservations; fails fast, as a client waits on it */
@@ -55,8 +57,8 @@ export class Admission {
   /** of waiting requests, by their bodies: a candidate is made anew at each step, its body is one */
   readonly #places = new WeakMap<HeldBody, Place>();
   readonly #sweeping: NodeJS.Timeout;
-  /** Redis takes no requests just now */
-  #refusing = false;
+  /** when Redis last refused a request, monotonic ms; infinity: it is told that it takes them again */
+  #refusedAt = Infinity;
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
@@ -74,8 +76,10 @@ export class Admission {
       void this.withdraw(candidate);
       throw this.#unavailable(cause);
     }
-    if (this.#refusing) this.#deps.log.info({}, 'the queue takes requests again');
-    this.#refusing = false;
+    if (performance.now() - this.#refusedAt > CALM_MS) {
+      this.#deps.log.info({}, 'the queue takes requests again');
+      this.#refusedAt = Infinity;
+    }
     this.#deps.onOutcome('admitted');
     this.#deps.onJobAdded();
   }
@@ -179,7 +183,8 @@ export class Admission {
     const whole: JobV1 = { v: 1, epoch, priority, ...job };
     const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
     const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
-    if (!isStored) throw new Error(`Redis took longer than ${String(BODY_WITHIN_MS)} ms to store a body`);
+    if (!isStored)
+      throw new Error(`a body's key was gone: Redis evicted it, or took longer than ${String(BODY_WITHIN_MS)} ms`);
   }
 
   async #reserve(candidate: Candidate): Promise<void> {
@@ -236,8 +241,8 @@ export class Admission {
 
   /** An outage is told once, not with each request that it costs. */
   #unavailable(cause: unknown): Failure {
-    if (!this.#refusing) this.#deps.log.warn({ cause }, 'the queue takes no requests');
-    this.#refusing = true;
+    if (this.#refusedAt === Infinity) this.#deps.log.warn({ cause }, 'the queue takes no requests');
+    this.#refusedAt = performance.now();
     const message = 'the queue does not take requests just now';
     return new Failure('queue_unavailable', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
   }

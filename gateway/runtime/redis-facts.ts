@@ -11,6 +11,8 @@ export interface RedisFacts {
   readonly evictedKeys: number;
   /** at its `maxmemory`, and nothing may be evicted */
   readonly isFull: boolean;
+  /** commands that were refused for lack of memory, since its start or since somebody reset its statistics */
+  readonly refusedAsFull: number;
   /** the append-only file or the last snapshot could not be written */
   readonly cannotSave: boolean;
 }
@@ -30,6 +32,7 @@ export function factsOf(page: string): RedisFacts {
     evictionPolicy: evictionPolicy === '' ? 'noeviction' : evictionPolicy,
     evictedKeys: Number(field('evicted_keys')),
     isFull: evictionPolicy === 'noeviction' && most > 0 && Number(field('used_memory')) >= most,
+    refusedAsFull: Number(/^errorstat_OOM:count=(\d+)/m.exec(page)?.[1] ?? 0),
     cannotSave: field('aof_last_write_status') === 'err' || field('rdb_last_bgsave_status') === 'err',
   };
 }

@@ -5,7 +5,7 @@ import { factsOf, type RedisFacts } from './redis-facts.ts';
 
 /**
  * How a Redis is. `away`: no connection; `silent`: it takes commands and does not answer; `read_only`: a replica; `full`: at
- * its `maxmemory`, so that it refuses writes; `cannot_save`: its file cannot be written, so that it may refuse writes.
+ * its `maxmemory`, or so near that it refuses what is large; `cannot_save`: its file cannot be written, so that it may refuse writes.
  */
 const REDIS_STATES = ['ok', 'away', 'silent', 'read_only', 'full', 'cannot_save'] as const;
 type RedisState = (typeof REDIS_STATES)[number];
@@ -27,6 +27,8 @@ export interface RedisView {
 const LOOK_MS = 1_000;
 /** Without an answer for this long it is silent, in milliseconds. */
 const SILENT_MS = 2_000;
+/** Full until it has refused nothing for so long, as what is refused is large and what is small still goes in, in milliseconds. */
+const ROOM_MS = 5_000;
 
 /** Keeps an eye on the Redis that a program uses: one log line for each change, a field of `/status`, gauges. */
 export class RedisWatch {
@@ -99,6 +101,7 @@ class WatchedRedis {
   #latencyMs: number | null = null;
   #facts: RedisFacts | undefined;
   #restarts = 0;
+  #refusedAt = -Infinity;
 
   constructor(name: string, redis: Redis, log: Log) {
     this.#name = name;
@@ -153,8 +156,10 @@ class WatchedRedis {
     }
     const evicted = facts.evictedKeys - (before?.runId === facts.runId ? before.evictedKeys : 0);
     if (before !== undefined && evicted > 0) this.#log.error({ redis, evicted }, 'this Redis evicted keys');
+    const refused = facts.refusedAsFull - (before?.runId === facts.runId ? before.refusedAsFull : 0);
+    if (before !== undefined && refused > 0) this.#refusedAt = performance.now();
     if (facts.isReadOnly) this.#be('read_only');
-    else if (facts.isFull) this.#be('full');
+    else if (facts.isFull || performance.now() - this.#refusedAt < ROOM_MS) this.#be('full');
     else this.#be(facts.cannotSave ? 'cannot_save' : 'ok');
   }
 

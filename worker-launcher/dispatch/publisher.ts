@@ -40,6 +40,8 @@ interface Channel {
   behind: boolean;
   /** engines bring more than can be written */
   full: boolean;
+  /** nothing was taken since it was given up, which is told once */
+  givenUp: boolean;
 }
 
 /**
@@ -109,7 +111,15 @@ export class Publisher {
   #channel(replica: string): Channel {
     let channel = this.#channels.get(replica);
     if (channel === undefined) {
-      const idle = { busy: false, writingSince: undefined, writers: 0, written: [], behind: false, full: false };
+      const idle = {
+        busy: false,
+        writingSince: undefined,
+        writers: 0,
+        written: [],
+        behind: false,
+        full: false,
+        givenUp: false,
+      };
       channel = { sequence: 0, pending: [], pendingBytes: 0, ...idle };
       this.#channels.set(replica, channel);
     }
@@ -127,8 +137,10 @@ export class Publisher {
       channel.writingSince = performance.now();
       const outcome = await this.#write(replica, `${this.#incarnation}:${String(channel.sequence)}`, entry);
       channel.writingSince = undefined;
-      if (typeof outcome === 'number') channel.written.push({ atMs: outcome, bytes: entry.length });
-      else {
+      if (typeof outcome === 'number') {
+        channel.written.push({ atMs: outcome, bytes: entry.length });
+        channel.givenUp = false;
+      } else {
         this.#giveUp(replica, outcome);
         break;
       }
@@ -158,7 +170,8 @@ export class Publisher {
     channel.pending = [];
     channel.pendingBytes = 0;
     channel.full = false;
-    this.#log.warn({ replica, why }, 'replica given up');
+    if (!channel.givenUp) this.#log.warn({ replica, why }, 'replica given up');
+    channel.givenUp = true;
     this.#events.gone(replica);
   }
 

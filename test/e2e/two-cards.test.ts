@@ -14,7 +14,7 @@ const picture = {
   type: 'image_url',
   image_url: { url: `data:image/png;base64,${png(64, 48).toString('base64')}` },
 };
-const Model = z.object({ id: z.string(), max_model_len: z.number() });
+const Model = z.object({ id: z.string(), max_model_len: z.number(), created: z.int() });
 
 const folder = temporaryFolder();
 let stack: Stack;
@@ -55,11 +55,11 @@ async function finished(): Promise<Record<string, number>> {
   return counts;
 }
 
-test('both are listed, each with its own context', async () => {
+test('E11: both are listed, each with its own context and the day on which it came out', async () => {
   const list = z.object({ data: z.array(Model) }).parse(await (await fetch(`${stack.url}/v1/models`)).json());
   expect(list.data).toEqual([
-    { id: VISION, max_model_len: 131_072 },
-    { id: TEXT, max_model_len: 16_384 },
+    { id: VISION, max_model_len: 131_072, created: Date.parse('2024-08-20') / 1_000 },
+    { id: TEXT, max_model_len: 16_384, created: Date.parse('2024-12-12') / 1_000 },
   ]);
 });
 

@@ -2,7 +2,7 @@ import { appendFileSync, existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { z } from 'zod';
 import { startClientStack, type ClientStack } from '../sdks/client-stack.ts';
-import { CASES, CLIENTS, Runtimes, expectedOf, type Client, type Line } from '../sdks/clients.ts';
+import { CLIENTS, Runtimes, casesOf, expectedOf, type Line } from '../sdks/clients.ts';
 import { runClient } from '../sdks/run-client.ts';
 
 /** Set by `npm run sdks`: what is installed, and where to tell of it. Without them no client runs. */
@@ -59,7 +59,3 @@ for (const { file, clients, runtime } of files)
         });
       });
   });
-
-function casesOf({ lacks }: Client) {
-  return CASES.filter((one) => lacks?.[one] === undefined);
-}

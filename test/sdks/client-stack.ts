@@ -1,4 +1,4 @@
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { startPictureServer } from '../bad-requests/picture-server.ts';
@@ -16,6 +16,8 @@ export interface Served {
   readonly model: string;
   /** one token a second, a minute or so an answer: for clients that leave */
   readonly slowModel: string;
+  /** its engine breaks each stream off after some words */
+  readonly brokenModel: string;
   /** where the gateway tells how many requests each engine has */
   readonly status: string;
   readonly maxTokens: number;
@@ -28,6 +30,8 @@ export interface Served {
   readonly full: { readonly url: string; readonly model: string };
   /** a gateway without memory for another body: 503 */
   readonly crowded: { readonly url: string };
+  /** a gateway that gives up before the slow model has answered: 504; and where it counts its requests */
+  readonly hasty: { readonly url: string; readonly model: string; readonly metrics: string };
 }
 
 /** What the gateway answers without any client between. */
@@ -46,6 +50,7 @@ export interface ClientStack extends AsyncDisposable {
 const CARDS = ['phi-3-vision-128k-instruct', 'more/phi-3.5-vision-instruct', 'more/phi-4'];
 const MODEL = 'Phi-3-vision-128k-instruct';
 const SLOW_MODEL = 'Phi-3.5-vision-instruct';
+const BROKEN_MODEL = 'Broken-vision';
 const WITHOUT_ENGINE = 'Phi-4';
 const QUESTIONS = {
   first: 'Which colour has the sky, and why?',
@@ -65,22 +70,30 @@ export async function startClientStack(): Promise<ClientStack> {
   const models = join(folder.path, 'models');
   await mkdir(models);
   for (const card of CARDS) await copyFile(`deploy/models/${card}.yaml`, join(models, `${basename(card)}.yaml`));
+  const card = await readFile(`deploy/models/${CARDS[1] ?? ''}.yaml`, 'utf8');
+  const broken = card.replace(/^name: .*$/m, `name: ${BROKEN_MODEL}`).replace(/^aliases:\n( +- .*\n)+/m, '');
+  await writeFile(join(models, 'broken.yaml'), broken);
   const keyFile = join(folder.path, 'keys.yaml');
   const { stdout, stderr } = await penstock(['keys', 'create', '--file', keyFile, '--id', 'clients']);
   const key = stdout.trim();
   if (key === '') throw new Error(stderr);
   const pictures = await startPictureServer();
   const stack = await startStack({
-    launchers: 2,
+    launchers: 3,
     gatewayEnv: { GATEWAY_MODELS_DIR: models, GATEWAY_KEYS_FILE: keyFile, GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
     workerEnv: { WORKER_MODELS_DIR: models },
-    launcherEnvs: [{ WORKER_MODEL: MODEL }, { WORKER_MODEL: SLOW_MODEL, PENSTOCK_SIM_ITL_MS: '1000' }],
+    launcherEnvs: [
+      { WORKER_MODEL: MODEL },
+      { WORKER_MODEL: SLOW_MODEL, PENSTOCK_SIM_ITL_MS: '1000' },
+      { WORKER_MODEL: BROKEN_MODEL, PENSTOCK_SIM_FAULTS: 'error-after=5' },
+    ],
   });
   const [gateway] = stack.gateways;
   if (gateway === undefined) throw new Error('a stack has a gateway');
   const settings = { GATEWAY_QUEUE_LIMIT_JOBS: '1', GATEWAY_NO_ENGINE_HOLD_MS: '3600000' };
   const full = await stack.startGateway({ ...settings, GATEWAY_REQUEST_TIMEOUT_MS: '3600000' });
   const crowded = await stack.startGateway({ GATEWAY_BODY_MEMORY_BYTES: '1' });
+  const hasty = await stack.startGateway({ GATEWAY_REQUEST_TIMEOUT_MS: '400', GATEWAY_SCORE_TIMEOUT_MS: '400' });
 
   const leave = new AbortController();
   const post = (url: string, body: object): Promise<Response> =>
@@ -117,6 +130,7 @@ export async function startClientStack(): Promise<ClientStack> {
       key,
       model: MODEL,
       slowModel: SLOW_MODEL,
+      brokenModel: BROKEN_MODEL,
       status: `${gateway.internalUrl}/status`,
       maxTokens: MAX_TOKENS,
       questions: QUESTIONS,
@@ -124,6 +138,7 @@ export async function startClientStack(): Promise<ClientStack> {
       picture: `${pictures.url}/picture.png`,
       full: { url: full.url, model: WITHOUT_ENGINE },
       crowded: { url: crowded.url },
+      hasty: { url: hasty.url, model: SLOW_MODEL, metrics: `${hasty.internalUrl}/metrics` },
     },
     async [Symbol.asyncDispose]() {
       leave.abort();

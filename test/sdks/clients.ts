@@ -3,7 +3,7 @@ import type { ClientStack, Turn } from './client-stack.ts';
 import { CODES, type Dialect } from './sdks.ts';
 
 /** What a client is tried with. A client that has no such thing says so under `lacks`. */
-export const CASES = [
+const CASES = [
   'text',
   'stream',
   'picture data',
@@ -18,6 +18,8 @@ export const CASES = [
   'error 503',
   'leave',
   'leave a stream',
+  'broken stream',
+  'error 504',
 ] as const;
 export type Case = (typeof CASES)[number];
 
@@ -61,6 +63,13 @@ const STATUSES = { tools: 400, 'error 400': 400, 'error 401': 401, 'error 429': 
 /** By the card: the second picture, and tools. */
 const REFUSED = { tools: 'unsupported_parameter', 'error 400': 'too_many_images' } as const;
 
+/** Two that not every client can be asked. */
+const AS_TOLD: readonly Case[] = ['broken stream', 'error 504'];
+/** @returns what it is tried with; of those two, where the table says what its caller sees */
+export function casesOf({ lacks, classes }: Client): Case[] {
+  return CASES.filter((one) => lacks?.[one] === undefined && (!AS_TOLD.includes(one) || one in classes));
+}
+
 /** @returns what the outcome of a case must hold, as jest's `toMatchObject` takes it */
 export function expectedOf(client: Client, name: Case, told: ClientStack['told'] | undefined): object {
   const shortfall = client.shortfalls?.[name];
@@ -83,6 +92,10 @@ export function expectedOf(client: Client, name: Case, told: ClientStack['told']
     case 'leave':
     case 'leave a stream':
       return { left: true, ...(seen === undefined ? {} : { error }) };
+    case 'error 504':
+      return { error: { ...error, status: 504 }, requests: 1 };
+    case 'broken stream':
+      return { error };
     case 'json':
       return { json: { colour: 'quiet' } };
     default:
@@ -94,6 +107,7 @@ const LANGCHAIN = {
   runtime: 'node',
   file: 'langchain.mjs',
   dialect: 'openai',
+  shortfalls: { 'error 504': repeats('InternalServerError') },
   classes: {
     tools: 'BadRequestError',
     'error 400': 'BadRequestError',
@@ -102,14 +116,23 @@ const LANGCHAIN = {
     'error 503': 'InternalServerError',
     leave: 'AbortError',
     'leave a stream': 'AbortError',
+    'broken stream': 'APIError',
+    'error 504': 'InternalServerError',
   },
 } as const satisfies Omit<Client, 'name'>;
+
+/** A 504 says `x-should-retry: false`, as an engine may have worked on it. @param error the class seen in the end */
+function repeats(error: string): Shortfall {
+  const why = 'it does not read x-should-retry, and asks again although an engine may have worked on it each time';
+  return { outcome: { error: { class: error, status: 504 }, requests: 3 }, why };
+}
 
 /** A `RetryError` holds the last answer's `APICallError`. */
 const AI_SDK = {
   runtime: 'node',
   file: 'vercel-ai.mjs',
   dialect: 'openai',
+  shortfalls: { 'error 504': repeats('RetryError') },
   classes: {
     tools: 'APICallError',
     'error 400': 'APICallError',
@@ -118,6 +141,8 @@ const AI_SDK = {
     'error 503': 'RetryError',
     leave: 'AbortError',
     'leave a stream': 'abort part',
+    'broken stream': 'StreamProviderError',
+    'error 504': 'RetryError',
   },
 } as const satisfies Omit<Client, 'name'>;
 
@@ -125,7 +150,7 @@ const BY_REFERENCE: Shortfall = {
   outcome: { error: { class: 'APICallError', status: 400, code: 'unsupported_parameter' } },
   why: 'it sends the answer as item_reference, and no answers are stored here; the error says to set store: false',
 };
-const STORED = { 'two turns': BY_REFERENCE, 'two turns streamed': BY_REFERENCE } as const;
+const STORED = { ...AI_SDK.shortfalls, 'two turns': BY_REFERENCE, 'two turns streamed': BY_REFERENCE } as const;
 
 export const CLIENTS: readonly Client[] = [
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI' },
@@ -138,6 +163,7 @@ export const CLIENTS: readonly Client[] = [
     ...AI_SDK,
     name: 'AI SDK openai-compatible',
     shortfalls: {
+      ...AI_SDK.shortfalls,
       'picture address': {
         outcome: { error: { class: 'DownloadError' } },
         why: 'it fetches pictures itself, and from public addresses only; the test has none',

@@ -74,6 +74,34 @@ async function untilBusy(isSo) {
   }
 }
 
+/**
+ * Asks the hasty gateway, which has given the same request up each time that it came.
+ * @param {() => Promise<unknown>} ask
+ * @param {(error: any) => object} describe
+ * @returns {Promise<object>} what the caller saw, and how many requests its one call made
+ */
+export async function hastily(ask, describe) {
+  const before = await requestsThere();
+  const seen = await ask().then(
+    () => ({}),
+    (error) => ({ error: describe(error) }),
+  );
+  return { ...seen, requests: (await requestsThere()) - before };
+}
+
+/** Those that the hasty gateway has answered, when it has none left. @returns {Promise<number>} */
+async function requestsThere() {
+  for (;;) {
+    const page = await (await fetch(served.hasty.metrics)).text();
+    const sum = (/** @type {string} */ name) =>
+      page
+        .split('\n')
+        .reduce((all, line) => all + (line.startsWith(`${name}{`) ? Number(line.split(' ').at(-1)) : 0), 0);
+    if (sum('penstock_requests_in_flight') === 0) return sum('gen_ai_server_request_duration_seconds_count');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** The class of an error, as its caller would look for it. @param {any} error @returns {string} */
 export function classOf(error) {
   const name = error?.constructor?.name ?? typeof error;

@@ -2,9 +2,9 @@
 import { HumanMessage } from '@langchain/core/messages';
 import { AzureChatOpenAI, ChatOpenAI } from '@langchain/openai';
 import about from '@langchain/openai/package.json' with { type: 'json' };
-import { classOf, leaving, runCases, served } from './cases.mjs';
+import { classOf, hastily, leaving, runCases, served } from './cases.mjs';
 
-const { url, key, model, slowModel, maxTokens, questions, full, crowded } = served;
+const { url, key, model, slowModel, brokenModel, maxTokens, questions, full, crowded, hasty } = served;
 const SCHEMA = {
   title: 'answer',
   type: 'object',
@@ -100,6 +100,8 @@ for (const [name, make] of Object.entries(CLASSES)) {
         };
         return leaving(read, describe, true);
       },
+      'error 504': () => hastily(() => make(hasty).invoke(first), describe),
+      'broken stream': async () => told(await streamed(make({ model: brokenModel }), first)),
     },
     describe,
   );

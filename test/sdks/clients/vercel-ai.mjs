@@ -7,10 +7,10 @@ import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import aboutCompatible from '@ai-sdk/openai-compatible/package.json' with { type: 'json' };
 import { Output, generateText, jsonSchema, streamText, tool } from 'ai';
 import about from 'ai/package.json' with { type: 'json' };
-import { classOf, leaving, runCases, served } from './cases.mjs';
+import { classOf, hastily, leaving, runCases, served } from './cases.mjs';
 
 Reflect.set(globalThis, 'AI_SDK_LOG_WARNINGS', false);
-const { model, slowModel, maxTokens, questions, full, crowded } = served;
+const { model, slowModel, brokenModel, maxTokens, questions, full, crowded, hasty } = served;
 
 /** @typedef {{ url?: string, key?: string, model?: string }} Where */
 /** @typedef {{ version: string, make: (at: string, key: string, model: string) => any, options?: object }} Provider */
@@ -142,6 +142,8 @@ for (const [name, { version, make, options = {} }] of Object.entries(PROVIDERS))
       leave: () => leaving((abortSignal) => generateText({ ...slow, abortSignal }), describe, false),
       'leave a stream': () =>
         leaving((abortSignal, something) => streamed({ ...slow, abortSignal, something }), describe, true),
+      'error 504': () => hastily(() => generateText({ ...at(hasty), messages: first }), describe),
+      'broken stream': async () => told(await streamed({ ...at({ model: brokenModel }), messages: first })),
     },
     describe,
   );

@@ -7,12 +7,12 @@ import { z } from 'zod';
 import { askEngine } from '../support/engine-request.mjs';
 import { runDrill } from './drill.mjs';
 import { known, pause, sendSignal, until } from './processes.mjs';
+import { ONE, over4s, REDIS_LOSSES } from './redis-losses.mjs';
 import { RedisServer } from './redis-server.mjs';
 import { startProxy } from './tcp-proxy.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill */
 
-const DOWN_MS = 1_000;
 const FULL_MS = 2_000;
 const KILLS = 10;
 const PAUSE_MS = 3_000;
@@ -20,62 +20,6 @@ const MUTE_ANSWER_MS = 5_000;
 const RECOVERED_WITHIN_MS = 20_000;
 const RedisViews = z.object({ redis: z.record(z.string(), z.object({ state: z.string() })) });
 const DISK_BYTES = 48 * 1024 * 1024;
-/** New requests come all through the fault and after it, however few they are. @param {number} requests */
-const over4s = (requests) => ({ everyMs: Math.max(30, 4_000 / requests) });
-
-/** The harder case: everything is in the Redis that fails. */
-const ONE = { oneRedis: true };
-
-/** @type {Drill} */
-const killed = {
-  name: 'redis-killed',
-  about: `kill -9 of Redis, started again after ${DOWN_MS / 1_000} s on the same append-only file (everysec)`,
-  run: (setup) =>
-    runDrill(setup, {
-      stack: ONE,
-      load: over4s(setup.requests),
-      fault: async (scene) => {
-        const load = scene.load();
-        await load.underWay(setup.requests / 3);
-        await scene.stack.redis.kill();
-        await pause(DOWN_MS);
-        await scene.stack.redis.restart();
-      },
-    }),
-};
-
-/** @type {Drill} */
-const failedOver = {
-  name: 'redis-failover',
-  about: 'kill -9 of the Redis primary; its replica is promoted, and the address leads there',
-  run: async (setup) => {
-    const primary = await RedisServer.start();
-    const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
-    let port = primary.port;
-    const proxy = await startProxy(() => port);
-    try {
-      const inStep = async () => (await replica.client.info('replication')).includes('master_link_status:up');
-      await until('the replica follows', inStep, 15_000);
-      return await runDrill(setup, {
-        stack: { ...ONE, redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
-        load: over4s(setup.requests),
-        fault: async (scene) => {
-          const load = scene.load();
-          await load.underWay(setup.requests / 3);
-          await primary.kill();
-          await pause(DOWN_MS);
-          await replica.client.call('REPLICAOF', 'NO', 'ONE');
-          port = replica.port;
-          proxy.cut();
-        },
-      });
-    } finally {
-      await proxy.stop();
-      await primary.stop();
-    }
-  },
-};
-
 /** @type {Drill} */
 const connectionsKilled = {
   name: 'redis-connections-killed',
@@ -112,30 +56,6 @@ const full = {
         await client.config('SET', 'maxmemory', '1');
         await pause(FULL_MS);
         await client.config('SET', 'maxmemory', '0');
-      },
-    }),
-};
-
-/** @type {Drill} */
-const repliesRestarted = {
-  name: 'reply-redis-restarts',
-  about: `kill -9 of the Redis of bodies and replies, which comes back empty after ${DOWN_MS / 1_000} s`,
-  run: (setup) =>
-    runDrill(setup, {
-      isFelt: true,
-      // Fewer places than requests: some wait, and their bodies are lost.
-      stack: { workerEnv: { WORKER_MAX_IN_FLIGHT_TEXT: '24', WORKER_MAX_IN_FLIGHT_IMAGE: '8' } },
-      load: over4s(setup.requests),
-      fault: async (scene) => {
-        const load = scene.load();
-        await load.underWay(setup.requests / 3);
-        const { replyRedis } = scene.stack;
-        const stored = (await replyRedis.client.keys('*:body:*')).length;
-        await replyRedis.kill();
-        await pause(DOWN_MS);
-        await replyRedis.restart();
-        scene.check(stored > 0, 'no body was lost');
-        scene.note(`bodies lost: ${stored}`);
       },
     }),
 };
@@ -286,4 +206,4 @@ const diskFull = {
   },
 };
 
-export const REDIS_DRILLS = [mute, paused, killed, failedOver, connectionsKilled, full, diskFull, repliesRestarted];
+export const REDIS_DRILLS = [mute, paused, ...REDIS_LOSSES, connectionsKilled, full, diskFull];

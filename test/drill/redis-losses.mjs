@@ -1,0 +1,144 @@
+// @ts-check
+import { runDrill } from './drill.mjs';
+import { known, pause, sendSignal, until } from './processes.mjs';
+import { RedisServer } from './redis-server.mjs';
+import { startProxy } from './tcp-proxy.mjs';
+
+/** @typedef {import('./drill.mjs').Drill} Drill */
+
+const DOWN_MS = 1_000;
+/** New requests come all through the fault and after it, however few they are. @param {number} requests */
+export const over4s = (requests) => ({ everyMs: Math.max(30, 4_000 / requests) });
+
+/** The harder case: everything is in the Redis that fails. */
+export const ONE = { oneRedis: true };
+
+/** @type {Drill} */
+const killed = {
+  name: 'redis-killed',
+  about: `kill -9 of Redis, started again after ${DOWN_MS / 1_000} s on the same append-only file (everysec)`,
+  run: (setup) =>
+    runDrill(setup, {
+      stack: ONE,
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        await scene.stack.redis.kill();
+        await pause(DOWN_MS);
+        await scene.stack.redis.restart();
+      },
+    }),
+};
+
+/**
+ * The primary is killed, its replica promoted, and the address leads there.
+ * @param {string} name @param {string} about @param {import('./drill.mjs').Plan['stack']} stack
+ * @param {(scene: import('./drill.mjs').Scene) => Promise<void>} meanwhile while there is no Redis
+ * @returns {Drill}
+ */
+function failover(name, about, stack, meanwhile) {
+  return {
+    name,
+    about,
+    run: async (setup) => {
+      const primary = await RedisServer.start();
+      const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+      let port = primary.port;
+      const proxy = await startProxy(() => port);
+      try {
+        const inStep = async () => (await replica.client.info('replication')).includes('master_link_status:up');
+        await until('the replica follows', inStep, 15_000);
+        return await runDrill(setup, {
+          stack: { ...ONE, ...stack, redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
+          load: over4s(setup.requests),
+          fault: async (scene) => {
+            const load = scene.load();
+            await load.underWay(setup.requests / 3);
+            await primary.kill();
+            await meanwhile(scene);
+            await pause(DOWN_MS);
+            await replica.client.call('REPLICAOF', 'NO', 'ONE');
+            port = replica.port;
+            proxy.cut();
+          },
+        });
+      } finally {
+        await proxy.stop();
+        await primary.stop();
+      }
+    },
+  };
+}
+
+const failedOver = failover(
+  'redis-failover',
+  'kill -9 of the Redis primary; its replica is promoted, and the address leads there',
+  {},
+  async () => {},
+);
+
+const failedOverEngineDead = failover(
+  'redis-failover-engine-dies',
+  'the same, and kill -9 of a busy engine while there is no Redis',
+  { engines: 2 },
+  async (scene) => {
+    const engines = await scene.stack.engines();
+    const busy = engines.find(({ inFlight }) => inFlight.text + inFlight.image > 0) ?? engines[0];
+    const process = known(busy?.pid ?? 0);
+    scene.check(process !== undefined, 'there is no engine to kill');
+    if (process !== undefined) sendSignal(process, 'SIGKILL');
+  },
+);
+
+/** @type {Drill} */
+const restartedEmpty = {
+  name: 'redis-restarts-empty',
+  about: `kill -9 of a Redis without a file, which comes back empty after ${DOWN_MS / 1_000} s`,
+  run: async (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      // Fewer places than requests: some wait, and are put back.
+      stack: {
+        ...ONE,
+        redis: await RedisServer.start({ appendonly: false }),
+        workerEnv: { WORKER_MAX_IN_FLIGHT_TEXT: '24', WORKER_MAX_IN_FLIGHT_IMAGE: '8' },
+      },
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        const { redis } = scene.stack;
+        await redis.kill();
+        await pause(DOWN_MS);
+        await redis.restart();
+      },
+    }),
+};
+
+/** @type {Drill} */
+const repliesRestarted = {
+  name: 'reply-redis-restarts',
+  about: `kill -9 of the Redis of bodies and replies, which comes back empty after ${DOWN_MS / 1_000} s`,
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      // Fewer places than requests: some wait, and their bodies are lost.
+      stack: { workerEnv: { WORKER_MAX_IN_FLIGHT_TEXT: '24', WORKER_MAX_IN_FLIGHT_IMAGE: '8' } },
+      load: over4s(setup.requests),
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        const { replyRedis } = scene.stack;
+        const stored = (await replyRedis.client.keys('*:body:*')).length;
+        await replyRedis.kill();
+        await pause(DOWN_MS);
+        await replyRedis.restart();
+        scene.check(stored > 0, 'no body was lost');
+        scene.note(`bodies lost: ${stored}`);
+      },
+    }),
+};
+
+/** A Redis dies, and comes back with all that it had, with nearly all, or with nothing. */
+export const REDIS_LOSSES = [killed, failedOver, failedOverEngineDead, restartedEmpty, repliesRestarted];

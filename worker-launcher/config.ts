@@ -81,8 +81,21 @@ const Settings = z.object({
   WORKER_STALL_MS: setting.milliseconds.optional(),
   /** and after this long it is replaced; default four times WORKER_STALL_MS */
   WORKER_HANG_MS: setting.milliseconds.optional(),
-  /** an idle engine is made to generate one token this often, as a hang does not show without work */
+  /** an idle engine is made to generate a few tokens this often, as a hang does not show without work */
   WORKER_IDLE_CANARY_MS: setting.milliseconds.default(30_000),
+  /**
+   * an engine whose siblings answer, and that gives nothing to any new request for so long, is asked for a few tokens, and
+   * replaced if it gives none in as long; what waits on it runs elsewhere. Default twice WORKER_STALL_MS. Long prompts
+   * have more time: a second for 8 kB
+   */
+  WORKER_MUTE_MS: setting.milliseconds.optional(),
+  /**
+   * an engine that is so many times slower than the median of its siblings on the same worker, in time between tokens or
+   * to the first one, is out of dispatch, and replaced if it stays slow when its running answers are finished
+   */
+  WORKER_SLOW_FACTOR: setting.count.default(4),
+  /** over so long: engines with fewer than 20 tokens and 5 answers in it are not compared */
+  WORKER_SLOW_WINDOW_MS: setting.milliseconds.default(30_000),
   /** how often the driver is asked for the GPUs; one that falls out takes its engine out of service */
   WORKER_GPU_CHECK_MS: setting.milliseconds.default(30_000),
   /** how long a stopping launcher lets running answers finish */

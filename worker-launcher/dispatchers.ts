@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import type { EngineReport } from '#contract/registry';
 import type { Log } from '#runtime/log';
 import { startGuard } from './engine/guard.ts';
+import type { Intake } from './engine/pace.ts';
 import { ALIVE_EVERY_MS, FromDispatcher, type EngineEntry, type ToDispatcher } from './dispatch/link.ts';
 
 export interface DispatchersDeps {
@@ -12,6 +13,8 @@ export interface DispatchersDeps {
   readonly env: NodeJS.ProcessEnv;
   /** a dispatcher could not reach this engine */
   readonly onSuspect: (engine: string) => void;
+  /** an answer of this engine failed, or is whole */
+  readonly onAnswered: (engine: string, status: number) => void;
   readonly log: Log;
   /** a dispatcher that says nothing for so long is replaced, in milliseconds */
   readonly silentMs?: number;
@@ -62,6 +65,16 @@ export class Dispatchers {
     return this.#childOf.get(engine)?.load(engine) ?? NO_LOAD;
   }
 
+  /** What its dispatcher knows of its pace, as last reported; a second old. */
+  intake(engine: string): Intake | undefined {
+    return this.#childOf.get(engine)?.intake(engine);
+  }
+
+  /** The engine answers nobody: what waits there without a byte of an answer runs elsewhere. */
+  relieve(engine: string): void {
+    this.#childOf.get(engine)?.relieve(engine);
+  }
+
   get processes(): { readonly pid: number | null; readonly incarnation: string | null }[] {
     return this.#children.map(({ pid, incarnation }) => ({ pid: pid ?? null, incarnation: incarnation ?? null }));
   }
@@ -93,6 +106,7 @@ class DispatcherChild {
   readonly #deps: Omit<DispatchersDeps, 'engineIds'>;
   readonly #entries = new Map<string, EngineEntry>();
   #loads: Readonly<Record<string, Load>> = {};
+  #intakes: Readonly<Record<string, Intake>> = {};
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
   #deaths = 0;
@@ -151,6 +165,14 @@ class DispatcherChild {
     return this.#loads[engine];
   }
 
+  intake(engine: string): Intake | undefined {
+    return this.#intakes[engine];
+  }
+
+  relieve(engine: string): void {
+    this.#tell({ type: 'relieve', engine });
+  }
+
   async drain(limitMs: number): Promise<void> {
     // Before it is ready it holds nothing, and does not listen yet.
     if (this.incarnation === undefined) return this.#end(0);
@@ -181,6 +203,7 @@ class DispatcherChild {
     const pid = this.#child?.pid;
     this.#child = undefined;
     this.#loads = {};
+    this.#intakes = {};
     this.incarnation = undefined;
     if (this.#ending) return;
     this.#deaths = livedMs >= STABLE_MS ? 1 : this.#deaths + 1;
@@ -212,7 +235,9 @@ class DispatcherChild {
       this.#tellEngines();
     } else if (message.type === 'load') this.#loads = message.inFlight;
     else if (message.type === 'suspect') this.#deps.onSuspect(message.engine);
-    // `drained` is followed by its exit, which is what counts; `alive` says no more than that.
+    else if (message.type === 'answered') this.#deps.onAnswered(message.engine, message.status);
+    else if (message.type === 'alive') this.#intakes = message.intakes ?? {};
+    // `drained` is followed by its exit, which is what counts.
   }
 
   #tellEngines(): void {

@@ -9,10 +9,11 @@ import { dispensable, engineCommand } from './engine/command.ts';
 import { exportMetrics } from './engine/exported-metrics.ts';
 import type { EngineLedger } from './engine/ledger.ts';
 import { stageIn } from './engine/start-progress.ts';
-import type { CrashReason, Limits } from './engine/state.ts';
+import type { CrashReason, Limits, OutlierReason } from './engine/state.ts';
 import { EngineSupervisor, type EngineView } from './engine/supervisor.ts';
 import type { StallLimits } from './engine/watch.ts';
 import type { EnginePlan } from './engine-plan.ts';
+import { OutlierWatch } from './outlier-watch.ts';
 import { downloadWeights, type Download } from './preflight/download.ts';
 import type { MachineFacts } from './preflight/facts.ts';
 import { GpuWatch } from './preflight/gpu-watch.ts';
@@ -30,8 +31,9 @@ export interface EnginesDeps {
   readonly plan: EnginePlan;
   readonly facts: MachineFacts;
   readonly ledger: EngineLedger;
-  readonly dispatchers: Pick<Dispatchers, 'inFlight' | 'update'>;
+  readonly dispatchers: Pick<Dispatchers, 'inFlight' | 'update' | 'intake' | 'relieve'>;
   readonly onRestart: (reason: CrashReason) => void;
+  readonly onOutlier: (reason: OutlierReason) => void;
   readonly env: NodeJS.ProcessEnv;
   readonly log: Log;
 }
@@ -52,6 +54,7 @@ export class Engines {
   readonly #supervisors = new Map<string, EngineSupervisor>();
   /** what this vLLM refused, for all engines alike */
   readonly #without = new Set<string>();
+  readonly #outliers: OutlierWatch;
   #download: Download | undefined;
   #downloadStage: string | undefined;
   #gpuTimer: NodeJS.Timeout | undefined;
@@ -60,6 +63,17 @@ export class Engines {
   constructor(deps: EnginesDeps) {
     this.#deps = deps;
     this.#serving = { card: deps.card, plan: deps.plan };
+    const { dispatchers, config } = deps;
+    this.#outliers = new OutlierWatch({
+      engines: () => [...this.#supervisors.values()],
+      intake: (engine) => dispatchers.intake(engine),
+      relieve: (engine) => dispatchers.relieve(engine),
+      limits: {
+        factor: config.WORKER_SLOW_FACTOR,
+        windowMs: config.WORKER_SLOW_WINDOW_MS,
+        muteMs: config.WORKER_MUTE_MS ?? 2 * stallLimitsFrom(config, onCpu(deps.plan)).stallMs,
+      },
+    });
     for (const engine of deps.plan.engines) this.#supervisors.set(engine.id, this.#supervise(engine, this.#serving));
   }
 
@@ -145,24 +159,31 @@ export class Engines {
     this.#supervisors.get(engine)?.hint();
   }
 
+  /** A dispatcher had an answer of it, whole or failed. */
+  answered(engine: string, status: number): void {
+    this.#outliers.answered(engine, status);
+  }
+
   /** Returns at once; weights that are to be downloaded come first. */
   start(): void {
     void this.#fetchWeights().then(() => {
       if (this.#stopping) return;
       for (const supervisor of this.#supervisors.values()) supervisor.start();
       this.#watchGpus();
+      this.#outliers.start();
     });
   }
 
   async stop(limits: Parameters<EngineSupervisor['stop']>[0]): Promise<void> {
     this.#stopping = true;
+    this.#outliers.stop();
     clearInterval(this.#gpuTimer);
     this.#download?.stop();
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop(limits)));
   }
 
   #supervise({ id, gpus, port }: EnginePlan['engines'][number], serving: Serving): EngineSupervisor {
-    const { config, ledger, dispatchers, onRestart, log } = this.#deps;
+    const { config, ledger, dispatchers, onRestart, onOutlier, log } = this.#deps;
     const { card, plan } = serving;
     const address = engineAddress(config.WORKER_STATE_DIR, id, port ?? undefined);
     /** what its last start did without: another engine may have found out more since */
@@ -196,6 +217,8 @@ export class Engines {
       onChange: ({ model, pid, state, slots }) =>
         dispatchers.update({ id, model, pid, port: NO_PORT, ...address, state, slots }),
       onRestart,
+      onOutlier,
+      isSlow: (tookMs) => this.#outliers.isSlow(id, tookMs),
     });
   }
 
@@ -273,6 +296,10 @@ function limitsFrom(config: WorkerConfig): Limits {
     backoffCapMs: 60_000,
     stableMs: 60_000,
   };
+}
+
+function onCpu({ kind, engines }: EnginePlan): boolean {
+  return kind === 'vllm' && engines.every(({ gpus }) => gpus.length === 0);
 }
 
 /** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */

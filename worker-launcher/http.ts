@@ -2,6 +2,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { EngineReport } from '#contract/registry';
 import { whyForeign } from '#runtime/foreign-request';
 import type { RedisView } from '#runtime/redis-watch';
+import type { Outlier } from './engine/outlier-case.ts';
 
 /** What `/status` answers. */
 export interface LauncherStatus {
@@ -26,6 +27,8 @@ export interface LauncherStatus {
     readonly lastCause: string | null;
     /** how far its start is, for people; null once it is ready */
     readonly stage: string | null;
+    /** out of dispatch because it does worse than its siblings: how, and by which figures; null: it does not */
+    readonly outlier: Outlier | null;
     /** whether it was ready at least once */
     readonly wasReady: boolean;
   })[];

@@ -9,7 +9,7 @@ import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './dispatchers.ts';
 import { engineAddress } from './engine/address.ts';
 import { EngineLedger } from './engine/ledger.ts';
-import type { CrashReason } from './engine/state.ts';
+import type { CrashReason, OutlierReason } from './engine/state.ts';
 import { planEngines, type EnginePlan } from './engine-plan.ts';
 import { Engines } from './engines.ts';
 import { startInternalServer, type LauncherStatus } from './http.ts';
@@ -64,13 +64,16 @@ async function launch(): Promise<void> {
     engineIds: plan.engines.map(({ id }) => id),
     env: process.env,
     onSuspect: (engine) => engines.hint(engine),
+    onAnswered: (engine, status) => engines.answered(engine, status),
     log,
   });
   const registry = new Registry();
   redis.registerMetrics(registry);
   const metrics = createMetrics(registry, () => status().engines);
   const onRestart = (reason: CrashReason): void => metrics.countRestart(reason);
-  const engines = new Engines({ config, card, plan, facts, ledger, dispatchers, onRestart, env: process.env, log });
+  const onOutlier = (reason: OutlierReason): void => metrics.countOutlier(reason);
+  const started = { config, card, plan, facts, ledger, dispatchers, env: process.env, log };
+  const engines = new Engines({ ...started, onRestart, onOutlier });
   const status = (): LauncherStatus => ({
     launcher: { pid: process.pid, node: config.WORKER_NODE, pool: config.WORKER_POOL, draining },
     model: card.name,
@@ -86,6 +89,7 @@ async function launch(): Promise<void> {
       lastFailure: view.lastFailure ?? null,
       lastCause: view.lastCause ?? null,
       stage: view.stage ?? null,
+      outlier: view.outlier ?? null,
       inFlight: dispatchers.inFlight(view.id),
     })),
   });

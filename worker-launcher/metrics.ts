@@ -1,10 +1,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { ENGINE_STATES, type EngineReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
-import type { CrashReason } from './engine/state.ts';
+import type { CrashReason, OutlierReason } from './engine/state.ts';
+import type { Outlier } from './engine/outlier-case.ts';
 
 export interface LauncherMetrics {
   countRestart(reason: CrashReason): void;
+  countOutlier(reason: OutlierReason): void;
 }
 
 /**
@@ -13,7 +15,10 @@ export interface LauncherMetrics {
  */
 export function createMetrics(
   registry: Registry,
-  engines: () => readonly (Pick<EngineReport, 'id' | 'state' | 'inFlight'> & { readonly lastCause: string | null })[],
+  engines: () => readonly (Pick<EngineReport, 'id' | 'state' | 'inFlight'> & {
+    readonly lastCause: string | null;
+    readonly outlier: Outlier | null;
+  })[],
 ): LauncherMetrics {
   new Gauge({
     name: 'penstock_engine_state',
@@ -50,6 +55,17 @@ export function createMetrics(
     },
   });
   new Gauge({
+    name: 'penstock_engine_outlier',
+    help: '1 while an engine is out of dispatch because it does worse than its siblings, by how: failing, mute, slow',
+    labelNames: ['engine', 'reason'] as const,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { id, outlier } of engines())
+        if (outlier !== null) this.set({ engine: id, reason: outlier.reason }, 1);
+    },
+  });
+  new Gauge({
     name: 'penstock_log_lines_dropped',
     help: 'lines of the launcher that could not be written to the log',
     registers: [registry],
@@ -63,5 +79,14 @@ export function createMetrics(
     labelNames: ['reason'] as const,
     registers: [registry],
   });
-  return { countRestart: (reason) => restarts.inc({ reason }) };
+  const outliers = new Counter({
+    name: 'penstock_engine_outliers_total',
+    help: 'Engines that were taken out because they did worse than their siblings, by how: failing, mute, slow',
+    labelNames: ['reason'] as const,
+    registers: [registry],
+  });
+  return {
+    countRestart: (reason) => restarts.inc({ reason }),
+    countOutlier: (reason) => outliers.inc({ reason }),
+  };
 }

@@ -68,5 +68,5 @@ function faultOf(status: number | undefined, message: string, told: string): Fai
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
   const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${String(status)}`;
   const cause = `${what}, in ${String(message.length)} characters`;
-  return new Failure('engine_failed', told, { cause, ...(status === undefined ? {} : { elsewhere: true }) });
+  return new Failure('engine_failed', told, { cause, elsewhere: true });
 }

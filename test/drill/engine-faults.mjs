@@ -83,6 +83,47 @@ const frozen = {
     }),
 };
 
+/** The gateway's own patience is longer here than the worker's: what is shown is the worker's. */
+const PATIENT = { GATEWAY_IDLE_TIMEOUT_MS: '30000' };
+
+/** @type {Drill} */
+const mute = {
+  name: 'engine-mute',
+  about: 'one of two engines takes requests and never answers, while it makes steps and is healthy',
+  run: (setup) =>
+    runDrill(setup, {
+      isFelt: true,
+      stack: { engines: 2, gatewayEnv: PATIENT, workerEnv: { WORKER_MUTE_MS: '2000' } },
+      fault: async (scene) => {
+        const load = scene.load();
+        await load.underWay(setup.requests / 3);
+        await scene.stack.fault(await busiest(scene), { mute: true, saturate: true });
+      },
+      after: async (scene) => checkLost(scene),
+    }),
+};
+
+const SLOW_LOADS = 20;
+/** @type {Drill} */
+const slow = {
+  name: 'engine-slow',
+  about: 'one of two engines is ten times slower',
+  run: (setup) =>
+    runDrill(setup, {
+      stack: { engines: 2, gatewayEnv: PATIENT, workerEnv: { WORKER_SLOW_WINDOW_MS: '3000' } },
+      fault: async (scene) => {
+        await scene.stack.fault(await busiest(scene), { slow: 10 });
+        const isOut = () => scene.stack.launchers[0]?.output().includes('engine taken out') === true;
+        for (let n = 0; n < SLOW_LOADS && !isOut(); n += 1) await scene.load().ended;
+        scene.check(isOut(), 'the slow engine was not taken out');
+      },
+      after: async (scene) => {
+        const lost = scene.loads.reduce((sum, { ledger }) => sum + ledger.row.errors, 0);
+        scene.check(lost === 0, `${lost} ended in an error`);
+      },
+    }),
+};
+
 /**
  * Faults of the simulator, on one of two engines, each for a few requests, of those that are sent once it is there.
  * @param {string} name @param {string} about @param {readonly Record<string, number | boolean>[]} faults
@@ -115,6 +156,8 @@ export const ENGINE_DRILLS = [
   killed,
   continued,
   frozen,
+  mute,
+  slow,
   upstream('stream-cut', 'an engine closes the socket in the middle of streams', [
     { 'cut-after': 0 },
     { 'cut-after': 7 },

@@ -16,7 +16,8 @@ function entry(id: string, port = 1_000): EngineEntry {
 function startDispatchers(engineIds: readonly string[], silentMs = 15_000) {
   const suspected: string[] = [];
   const onSuspect = (engine: string): number => suspected.push(engine);
-  const dispatchers = new Dispatchers({ entryPath, engineIds, env, onSuspect, log: silentLog, silentMs });
+  const onAnswered = (): void => {};
+  const dispatchers = new Dispatchers({ entryPath, engineIds, env, onSuspect, onAnswered, log: silentLog, silentMs });
   dispatchers.start();
   return { dispatchers, suspected, [Symbol.asyncDispose]: () => dispatchers.abandon(0) };
 }

@@ -1,6 +1,8 @@
+import { z } from 'zod';
 import { saysEngineGone } from '#contract/engine-gone';
 import type { AttemptError, Claimed, FrameType, Head } from '#contract/frame';
 import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
+import { readJson } from '#contract/read-json';
 import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
 import type { Slot } from './engine-slots.ts';
 import type { Publisher } from './publisher.ts';
@@ -25,7 +27,7 @@ export interface AttemptDeps {
   readonly readBody: (job: JobV1) => Promise<StoredBody>;
   /** whether the replica's reply stream still exists */
   readonly leaseAlive: (replica: string) => Promise<boolean>;
-  /** the engine began an answer */
+  /** an answer is whole, or failed: with an error status at its start, or an error event at its end */
   readonly onAnswer: (engine: string, status: number) => void;
   /** the engine refused or reset a connection, or said that it is going */
   readonly onSuspect: (engine: string) => void;
@@ -49,6 +51,8 @@ export class Attempt {
   #cancelled = false;
   #onHandBack: () => void = () => {};
   #stream: EngineStream | undefined;
+  /** an engine has it and has not given a byte of its answer */
+  #unheard = false;
 
   constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
     this.#deps = deps;
@@ -71,6 +75,11 @@ export class Attempt {
   /** Its answer could not be written just now: one that no engine has yet goes back to the queue. */
   handBack(): void {
     this.#onHandBack();
+  }
+
+  /** Its engine answers nobody: if it has given nothing, another one is to try. */
+  relieve(engine: string): void {
+    if (this.#unheard && this.#slot.engine === engine) this.fail('worker_lost', 'its engine answered nobody');
   }
 
   /** The replica reads too late: the engine is held back, or goes on. */
@@ -137,24 +146,29 @@ export class Attempt {
     return new Promise((resolve) => {
       const finish = (outcome: AttemptOutcome): void => {
         clearTimeout(deadline);
+        waiting.over();
         resolve(outcome);
       };
       const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
       const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
       const last: LastBytes = { status: 0, before: Buffer.alloc(0), chunk: Buffer.alloc(0) };
+      const waiting = this.#slot.begin(body.length);
+      this.#unheard = true;
       const stream = streamFromEngine(this.#slot.pool, request, {
         head: (status, contentType) => {
           last.status = status;
-          this.#deps.onAnswer(this.#slot.engine, status);
           this.#sendJson('head', { status, contentType } satisfies Head);
         },
         data: (chunk) => {
+          waiting.heard();
+          this.#unheard = false;
           last.before = last.chunk;
           last.chunk = chunk;
           this.#send('data', chunk);
         },
         end: () => {
           // First, so that what the gateway repeats finds another engine.
+          this.#deps.onAnswer(this.#slot.engine, statusOf(last));
           if (tellsOfItsEnd(last)) this.#deps.onSuspect(this.#slot.engine);
           this.#send('end', Buffer.alloc(0));
           finish('answered');
@@ -195,10 +209,24 @@ export class Attempt {
   }
 }
 
+const ErrorEvent = z.object({ error: z.object({ code: z.int().catch(500) }) });
+
+/** The status of the answer, or what the error event at the end of its stream stands for. */
+function statusOf({ status, before, chunk }: LastBytes): number {
+  if (status >= 400) return status;
+  const end = Buffer.concat([before, chunk]);
+  const from = end.lastIndexOf(ERROR_EVENT);
+  if (from < 0) return status;
+  const line = end.toString('utf8', from + 'data: '.length).split('\n', 1)[0] ?? '';
+  return readJson(ErrorEvent, line)?.error.code ?? 500;
+}
+
+/** Stands in no answer's text: its quotes would be escaped. */
+const ERROR_EVENT = 'data: {"error"';
+
 /** An error status, or an error event at the end of a stream, by which this engine says that it can answer nobody. */
 function tellsOfItsEnd({ status, before, chunk }: LastBytes): boolean {
   const end = Buffer.concat([before, chunk]);
-  // Stands in no answer's text: its quotes would be escaped.
-  const from = status >= 500 ? 0 : end.lastIndexOf('data: {"error"');
+  const from = status >= 500 ? 0 : end.lastIndexOf(ERROR_EVENT);
   return from >= 0 && saysEngineGone(end.toString('utf8', from));
 }

@@ -10,6 +10,8 @@ import type { EngineSlots } from './engine-slots.ts';
 
 /** A job that found no room is looked at again after this long, in milliseconds; at 0 it would be pulled in a spin. */
 const NO_ROOM_DELAY_MS = 200;
+/** A repeat leaves engines that failed lately to others so many times: there may be other dispatchers. */
+const SPARED_PICKUPS = 5;
 /** A job for newer workers goes back for so long, in milliseconds, and so often: then no request is that old. */
 const NEWER_JOB_DELAY_MS = 1_000;
 const NEWER_JOB_PICKUPS = 3_600;
@@ -88,6 +90,11 @@ export class Dispatcher {
     }
   }
 
+  /** This engine answers nobody. */
+  relieve(engine: string): void {
+    for (const attempt of this.#attempts.values()) attempt.relieve(engine);
+  }
+
   /** The replica's lease lapsed: nobody reads its answers. */
   replicaGone(replica: string): void {
     for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.cancel();
@@ -145,7 +152,8 @@ export class Dispatcher {
       throw new Error(`a job this worker cannot read: ${parsed.error.message}`);
     }
     const job = parsed.data;
-    const slot = this.#draining || this.#stuck ? undefined : slots.take(job.model, job.kind);
+    const spared = job.epoch > 1 && bullJob.attemptsStarted <= SPARED_PICKUPS;
+    const slot = this.#draining || this.#stuck ? undefined : slots.take(job.model, job.kind, spared);
     if (slot === undefined) return this.#handBack(bullJob, lockToken);
     const id = bullJob.id ?? '';
     const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: bullJob.attemptsStarted }, slot);

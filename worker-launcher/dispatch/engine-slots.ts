@@ -2,13 +2,17 @@ import type { Pool } from 'undici';
 import type { Kind } from '#contract/job';
 import type { EngineReport } from '#contract/registry';
 import { connectTo, sameAddress } from '../engine/address.ts';
-import { EngineRecord } from './engine-record.ts';
+import { AnswerRecord } from '../engine/answer-record.ts';
+import { promptWeight, type Intake } from '../engine/pace.ts';
+import { FirstBytes, type Waiting } from './first-bytes.ts';
 import { addressOf, type EngineEntry } from './link.ts';
 
 /** A place on an engine, held by one attempt. */
 export interface Slot {
   readonly engine: string;
   readonly pool: Pool;
+  /** a request of so many bytes is sent to it */
+  begin(bytes: number): Waiting;
   release(): void;
 }
 
@@ -16,7 +20,9 @@ interface Engine {
   entry: EngineEntry;
   readonly pool: Pool;
   readonly inFlight: Record<Kind, number>;
-  readonly record: EngineRecord;
+  readonly record: AnswerRecord;
+  readonly firstBytes: FirstBytes;
+  usedAt: number;
 }
 
 /** Which engines of this dispatcher have room; text and image places are counted apart. */
@@ -44,7 +50,9 @@ export class EngineSlots {
         entry,
         pool: connect(entry),
         inFlight: { text: 0, image: 0 },
-        record: new EngineRecord(),
+        record: new AnswerRecord(),
+        firstBytes: new FirstBytes(),
+        usedAt: -Infinity,
       });
     }
   }
@@ -63,37 +71,33 @@ export class EngineSlots {
     return room;
   }
 
-  /** An engine began an answer. @returns whether it is to be looked at, as it fails where its siblings do not */
+  /** An answer of an engine failed, or is whole. @returns whether that is worth telling */
   answered(id: string, status: number): boolean {
-    const engine = this.#engines.get(id);
-    if (engine === undefined) return false;
-    const now = performance.now();
-    engine.record.answered(status, now);
-    const siblings = [...this.#engines.values()].filter(
-      (one) => one !== engine && one.entry.model === engine.entry.model && one.entry.state === 'ready',
-    );
-    return engine.record.isOutlier(
-      siblings.map(({ record }) => record),
-      now,
-    );
+    return this.#engines.get(id)?.record.answered(status, performance.now()) ?? false;
+  }
+
+  /** by engine id */
+  intakes(): Record<string, Intake> {
+    return Object.fromEntries([...this.#engines].map(([id, { firstBytes }]) => [id, firstBytes.report]));
   }
 
   /**
    * @returns a place on the emptiest ready engine, or undefined when all are full. One that failed lately comes after all
    * others: it answers fastest, and would be the emptiest for ever. Among equals the one that was longest unused
+   * @param spared none that failed lately: another dispatcher may have a better one
    */
-  take(model: string, kind: Kind): Slot | undefined {
+  take(model: string, kind: Kind, spared = false): Slot | undefined {
     const now = performance.now();
     const [best] = [...this.#engines.values()]
       .filter(
         ({ entry, inFlight }) => entry.model === model && entry.state === 'ready' && inFlight[kind] < entry.slots[kind],
       )
       .map((engine) => ({ engine, failures: engine.record.failures(now), load: loadOf(engine) }))
-      .toSorted((a, b) => a.failures - b.failures || a.load - b.load || a.engine.record.usedAt - b.engine.record.usedAt)
-      .map(({ engine }) => engine);
-    if (best === undefined) return undefined;
-    const { inFlight, entry, pool } = best;
-    best.record.usedAt = now;
+      .toSorted((a, b) => a.failures - b.failures || a.load - b.load || a.engine.usedAt - b.engine.usedAt);
+    if (best === undefined || (spared && best.failures > 0)) return undefined;
+    const { engine } = best;
+    const { inFlight, entry, pool, firstBytes } = engine;
+    engine.usedAt = now;
     inFlight[kind] += 1;
     this.#onChange();
     let held = true;
@@ -103,7 +107,8 @@ export class EngineSlots {
       inFlight[kind] -= 1;
       this.#onChange();
     };
-    return { engine: entry.id, pool, release };
+    const begin = (bytes: number): Waiting => firstBytes.begin(promptWeight(kind, bytes));
+    return { engine: entry.id, pool, begin, release };
   }
 
   reports(): EngineReport[] {

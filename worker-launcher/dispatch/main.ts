@@ -72,14 +72,12 @@ const dispatcher = new Dispatcher({
   },
   leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
   onAnswer: (engine, status) => {
-    if (!slots.answered(engine, status)) return;
-    log.warn({ engine, status }, 'an engine fails where others do not: it is looked at');
-    suspect(engine);
+    if (slots.answered(engine, status)) tell({ type: 'answered', engine, status });
   },
   onSuspect: suspect,
 });
 
-setInterval(() => tell({ type: 'alive' }), ALIVE_EVERY_MS).unref();
+setInterval(() => tell({ type: 'alive', intakes: slots.intakes() }), ALIVE_EVERY_MS).unref();
 
 let draining = false;
 const report = async (): Promise<void> => {
@@ -127,7 +125,8 @@ process.on('message', (raw) => {
   if (message.type === 'engines') {
     slots.update(message.engines);
     adjust();
-  } else {
+  } else if (message.type === 'relieve') dispatcher.relieve(message.engine);
+  else {
     end('the launcher drains');
   }
 });

@@ -6,6 +6,8 @@ import type { EngineEvent } from './state.ts';
 export interface ProbeResult {
   readonly event?: EngineEvent;
   readonly problem?: string;
+  /** how long a generation that succeeded took, in milliseconds */
+  readonly tookMs?: number;
 }
 
 export interface ProbeTimes {
@@ -13,11 +15,16 @@ export interface ProbeTimes {
   readonly canaryMs: number;
 }
 
+/** Enough to tell the pace, too few to matter. */
+const CANARY_TOKENS = 4;
+
 /** Asks one engine process how it is, over connections of its own. */
 export class EngineProbe {
   readonly #pool: Pool;
   readonly #model: string;
   readonly #times: ProbeTimes;
+  /** of the quickest short generation so far, in milliseconds; Infinity before the first */
+  bestMs = Infinity;
 
   constructor(address: EngineAddress, model: string, times: ProbeTimes) {
     this.#pool = connectTo(address, { connections: 4, keepAliveTimeout: 4_000 });
@@ -26,22 +33,32 @@ export class EngineProbe {
   }
 
   /** `GET /health`. Source: vLLM, which refuses connections until ready and answers 503 once it knows its engine is dead. */
-  async health(): Promise<ProbeResult> {
-    const answer = await this.#ask('GET', '/health', undefined, this.#times.healthMs);
+  async health(withinMs = this.#times.healthMs): Promise<ProbeResult> {
+    const answer = await this.#ask('GET', '/health', undefined, withinMs);
     return answer.status === 200 ? { event: 'healthy' } : { event: 'unhealthy', problem: `/health: ${answer.problem}` };
   }
 
-  /** A real one-token generation, as `/health` stays 200 while the engine behind it hangs. */
-  async canary(): Promise<ProbeResult> {
+  /**
+   * A real generation of a few tokens, always the same, as `/health` stays 200 while the engine behind it hangs. It is
+   * streamed, as that is where an engine may fail after a 200.
+   */
+  async canary(withinMs = this.#times.canaryMs): Promise<ProbeResult> {
     const body = JSON.stringify({
       model: this.#model,
       messages: [{ role: 'user', content: 'Hi' }],
-      max_tokens: 1,
+      max_tokens: CANARY_TOKENS,
+      ignore_eos: true,
       temperature: 0,
+      stream: true,
     });
-    const answer = await this.#ask('POST', '/v1/chat/completions', body, this.#times.canaryMs);
-    if (answer.status === 200) return { event: 'canary_ok' };
-    const problem = `one-token generation: ${answer.problem}`;
+    const askedAt = performance.now();
+    const answer = await this.#ask('POST', '/v1/chat/completions', body, withinMs);
+    if (answer.status === 200 && !answer.text.includes('data: {"error"')) {
+      const tookMs = performance.now() - askedAt;
+      this.bestMs = Math.min(this.bestMs, tookMs);
+      return { event: 'canary_ok', tookMs };
+    }
+    const problem = `short generation: ${answer.problem}`;
     // A full queue is no fault: a saturated engine works.
     return answer.status === 503 ? { problem } : { event: 'canary_failed', problem };
   }

@@ -1,3 +1,5 @@
+import type { PageCounters } from './pace.ts';
+
 /** Whether an engine moves, read from its own `/metrics`: `/health` stays 200 while the engine behind it stands still. */
 
 export interface WorkSample {
@@ -21,6 +23,22 @@ export function readWork(page: string): WorkSample | undefined {
   const steps = sumOf(page, 'vllm:iteration_tokens_total_count');
   if (running === undefined || waiting === undefined || steps === undefined) return undefined;
   return { requests: running + waiting, steps, cacheUsage: sumOf(page, 'vllm:kv_cache_usage_perc') ?? 0 };
+}
+
+/**
+ * The counters that tell an engine's pace.
+ * @returns undefined where the page lacks them
+ */
+export function readPace(page: string): PageCounters | undefined {
+  const [gapSeconds, gaps, waitSeconds, waits] = [
+    sumOf(page, 'vllm:inter_token_latency_seconds_sum'),
+    sumOf(page, 'vllm:inter_token_latency_seconds_count'),
+    sumOf(page, 'vllm:time_to_first_token_seconds_sum'),
+    sumOf(page, 'vllm:time_to_first_token_seconds_count'),
+  ];
+  if (gapSeconds === undefined || gaps === undefined || waitSeconds === undefined || waits === undefined)
+    return undefined;
+  return { gapSeconds, gaps, waitSeconds, waits };
 }
 
 export type Look = { readonly kind: 'progress' | 'idle' } | { readonly kind: 'stalled'; readonly forMs: number };

@@ -18,6 +18,8 @@ export type EngineState =
       readonly failed: number;
       /** health answered since it became suspect: a token is asked next */
       readonly answered: boolean;
+      /** it does worse than its siblings: steps speak no longer for it */
+      readonly outlier?: OutlierReason;
       readonly killed: boolean;
     }
   /** out of dispatch; running answers finish, then it is told to end, then its group is killed */
@@ -30,12 +32,19 @@ export type EngineState =
   | { readonly kind: 'backoff'; readonly until: number; readonly attempt: number }
   | { readonly kind: 'stopped'; readonly why: 'asked' | 'gave_up' };
 
+/** How an engine can do worse than its siblings: it answers with errors, not at all, or far more slowly. */
+export const OUTLIER_REASONS = ['failing', 'mute', 'slow'] as const;
+export type OutlierReason = (typeof OUTLIER_REASONS)[number];
+
 export const ENGINE_EVENTS = [
+  ...OUTLIER_REASONS,
   'healthy',
   'unhealthy',
   /** a real one-token generation succeeded, or did not */
   'canary_ok',
   'canary_failed',
+  /** it succeeded, with nothing else at work, and took far longer than at its siblings */
+  'canary_slow',
   /** with work: its steps were counted on; not for long; not for so long that it will not come back */
   'progress',
   'stalled',
@@ -98,6 +107,7 @@ export function step(s: EngineState, e: EngineEvent, now: number, limits: Limits
     case 'ready':
       if (e === 'unhealthy' || e === 'hint' || e === 'stalled' || e === 'hung')
         return [suspect(s.since, s.attempt, now)];
+      if (isOutlierReason(e)) return [{ ...suspect(s.since, s.attempt, now), outlier: e }];
       if (e === 'exit' || e === 'exit_bad_flags')
         return crashed(attemptAfter(s.since, s.attempt, now, limits), now, limits);
       return e === 'drain' ? [finishing(now, limits)] : [s];
@@ -125,13 +135,19 @@ function stepSuspect(s: EngineState & { kind: 'suspect' }, e: EngineEvent, now: 
       ? [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill']
       : [finishing(now, limits)];
   if (s.killed) return e === 'tick' ? [s, 'kill'] : [s];
+  // A slow one may turn out to be worse.
+  if (isOutlierReason(e))
+    return [s.outlier === undefined || s.outlier === 'slow' ? { ...s, since: now, outlier: e } : s];
   // Steps are worth as much as a token of our own, for which a saturated engine may have no place.
-  if (e === 'canary_ok' || (e === 'progress' && s.answered))
+  if (e === 'canary_ok' || (e === 'progress' && s.answered && s.outlier === undefined))
     return [{ kind: 'ready', since: s.readySince, attempt: s.attempt }];
   if (e === 'healthy') return [{ ...s, answered: true }];
-  const bad = e === 'unhealthy' || e === 'canary_failed';
+  const bad = e === 'unhealthy' || e === 'canary_failed' || e === 'canary_slow';
   const failed = s.failed + (bad ? 1 : 0);
-  const tooLong = e === 'hung' || (e === 'tick' && now - s.since >= limits.suspectMs);
+  // One that still works for some is judged when these are finished.
+  const mayWork = s.outlier === 'slow' || s.outlier === 'mute';
+  const longest = mayWork ? Math.max(limits.drainMs, limits.suspectMs) : limits.suspectMs;
+  const tooLong = e === 'hung' || (e === 'tick' && now - s.since >= longest);
   if (failed >= limits.probes || tooLong) return [{ ...s, failed, killed: true }, 'kill'];
   return [bad ? { ...s, failed, answered: false } : s];
 }
@@ -159,17 +175,22 @@ export function probeOf(s: EngineState): 'health' | 'canary' | undefined {
   return undefined;
 }
 
-export const CRASH_REASONS = ['start_failed', 'start_timeout', 'exited', 'unresponsive'] as const;
+export const CRASH_REASONS = ['start_failed', 'start_timeout', 'exited', 'unresponsive', 'outlier'] as const;
 export type CrashReason = (typeof CRASH_REASONS)[number];
 
 /** Why an engine that left this state by an exit is started anew. An exit that was not asked for is a crash, whatever its code. */
 export function crashReason(s: EngineState): CrashReason {
   if (s.kind === 'starting' || s.kind === 'warming') return s.killed ? 'start_timeout' : 'start_failed';
-  return s.kind === 'suspect' && s.killed ? 'unresponsive' : 'exited';
+  if (s.kind !== 'suspect' || !s.killed) return 'exited';
+  return s.outlier === undefined ? 'unresponsive' : 'outlier';
 }
 
-function suspect(readySince: number, attempt: number, now: number): EngineState {
+function suspect(readySince: number, attempt: number, now: number): EngineState & { kind: 'suspect' } {
   return { kind: 'suspect', since: now, readySince, attempt, failed: 0, answered: false, killed: false };
+}
+
+function isOutlierReason(e: EngineEvent): e is OutlierReason {
+  return OUTLIER_REASONS.some((reason) => reason === e);
 }
 
 function finishing(now: number, limits: Limits): EngineState {

@@ -5,6 +5,7 @@ import type { EngineAddress } from './address.ts';
 import type { EngineCommand } from './command.ts';
 import type { EngineLedger } from './ledger.ts';
 import { EngineLife, type LifeEnd } from './life.ts';
+import { describeOutlier, OutlierCase, type Outlier } from './outlier-case.ts';
 import type { ProbeTimes } from './probe.ts';
 import { explainStart } from './start-failure.ts';
 import { stageIn } from './start-progress.ts';
@@ -17,6 +18,7 @@ import {
   type EngineEvent,
   type EngineState,
   type Limits,
+  type OutlierReason,
 } from './state.ts';
 import { EngineWatch, type StallLimits } from './watch.ts';
 
@@ -31,6 +33,8 @@ export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port' | 'so
   /** how far its start is, for people; absent once it is ready */
   readonly stage: string | undefined;
   readonly wasReady: boolean;
+  /** out of dispatch because it does worse than its siblings: how, and by which figures */
+  readonly outlier: Outlier | undefined;
 }
 
 export interface SupervisorDeps {
@@ -48,8 +52,11 @@ export interface SupervisorDeps {
   readonly ledger: EngineLedger;
   /** requests of ours on this engine, of both kinds */
   readonly inFlight: () => number;
+  /** whether a short generation that took so long, on an engine with nothing else to do, is far behind its siblings' */
+  readonly isSlow?: (tookMs: number) => boolean;
   readonly onChange: (view: EngineView) => void;
   readonly onRestart: (reason: CrashReason) => void;
+  readonly onOutlier?: (reason: OutlierReason) => void;
   readonly log: Log;
   readonly clock?: Clock;
 }
@@ -57,6 +64,7 @@ export interface SupervisorDeps {
 interface Running {
   readonly life: EngineLife;
   readonly watch: EngineWatch;
+  readonly outlier: OutlierCase;
   probing: boolean;
   notedAt: number;
 }
@@ -84,6 +92,10 @@ export class EngineSupervisor {
   #stage: string | undefined;
   #lastProblem: string | undefined;
   #wasReady = false;
+  #outlier: Outlier | undefined;
+  #doubting = false;
+  /** how long it may take over a few tokens, as it was silent, in milliseconds */
+  #patienceMs: number | undefined;
   readonly #onStopped: (() => void)[] = [];
 
   constructor(deps: SupervisorDeps) {
@@ -107,7 +119,13 @@ export class EngineSupervisor {
       lastCause: this.#lastCause,
       stage: kind === 'starting' || kind === 'warming' ? this.#stage : undefined,
       wasReady: this.#wasReady,
+      outlier: this.#outlier,
     };
+  }
+
+  /** of its quickest short generation since its start, in milliseconds; Infinity before the first */
+  get bestCanaryMs(): number {
+    return this.#running?.life.probe.bestMs ?? Infinity;
   }
 
   /** the engine's own page of metrics, some seconds old; absent while it is not in service */
@@ -134,6 +152,34 @@ export class EngineSupervisor {
   /** A dispatcher could not reach it: it is looked at now. */
   hint(): void {
     this.#apply('hint');
+  }
+
+  /** It does worse than its siblings: out of dispatch until a generation of our own shows that it is well. */
+  outlier(reason: OutlierReason, figures: Outlier['figures']): void {
+    const { kind } = this.#state;
+    if (kind !== 'ready' && kind !== 'suspect') return;
+    this.#apply(reason);
+    if (this.#state.kind !== 'suspect' || this.#state.outlier !== reason || this.#outlier?.reason === reason) return;
+    this.#outlier = { reason, figures };
+    this.#lastProblem = describeOutlier(this.#outlier);
+    this.#deps.onOutlier?.(reason);
+    this.#deps.log.warn({ engine: this.#deps.id, reason, ...figures }, 'engine taken out: its siblings do better');
+    this.#deps.onChange(this.view);
+  }
+
+  /**
+   * It has long given nothing to anyone new, which long answers explain: asked for a few tokens while it is in service.
+   * @returns false where it had not answered within `withinMs`; undefined where that was no time to ask
+   */
+  async doubt(withinMs: number): Promise<boolean | undefined> {
+    const running = this.#running;
+    const { kind } = this.#state;
+    if (running === undefined || this.#doubting || (kind !== 'ready' && kind !== 'suspect')) return undefined;
+    this.#doubting = true;
+    this.#patienceMs = withinMs;
+    const { event } = await running.life.probe.canary(withinMs);
+    this.#doubting = false;
+    return this.#running === running ? event !== 'canary_failed' : undefined;
   }
 
   /**
@@ -179,6 +225,13 @@ export class EngineSupervisor {
     if (after.kind === 'ready') {
       this.#wasReady = true;
       this.#lastProblem = undefined;
+      // The first was cold: of a warm one its pace is known.
+      if (before.kind === 'warming') void this.#running?.life.probe.canary();
+    }
+    if (after.kind !== 'suspect' && this.#outlier !== undefined) {
+      const { reason } = this.#outlier;
+      this.#outlier = undefined;
+      if (after.kind === 'ready') log.info({ engine: this.#deps.id, reason }, 'engine put back: it is well');
     }
     // Its processes and its shared memory are all there now.
     if (after.kind === 'warming' || after.kind === 'ready') this.#running?.life.note();
@@ -220,7 +273,7 @@ export class EngineSupervisor {
     const onLine = (line: string): void => this.#heard(line);
     const life = new EngineLife({ id, model, address, command: command(), probes, ledger, onLine, log });
     const watch = this.#watchOver(life);
-    this.#running = { life, watch, probing: false, notedAt: this.#clock() };
+    this.#running = { life, watch, outlier: new OutlierCase(), probing: false, notedAt: this.#clock() };
     onChange(this.view);
     // With its leader's end it is at once out of dispatch, before the rest is cleared away.
     const end = await life.end(() => this.#apply('hint'));
@@ -253,6 +306,7 @@ export class EngineSupervisor {
       start_timeout: `was not ready within ${String(this.#limits.startMs)} ms`,
       exited: how,
       unresponsive: 'stood still and was killed',
+      outlier: 'did worse than its siblings, and was killed',
     }[reason];
     const last = lines.findLast((line) => line.trim() !== '')?.trim();
     // The log of an engine that stands still says nothing of it.
@@ -260,6 +314,7 @@ export class EngineSupervisor {
       start_timeout: last ?? problem,
       exited: cause === 'unknown' ? last : sentence,
       unresponsive: problem,
+      outlier: problem,
     }[reason];
     this.#lastFailure = [verdict, detail].filter((part) => part !== undefined).join('; ');
   }
@@ -303,7 +358,13 @@ export class EngineSupervisor {
     const question = probeOf(this.#state);
     if (running === undefined || running.life.ended || running.probing || question === undefined) return;
     running.probing = true;
-    void running.life.probe[question]().then(({ event, problem }) => {
+    const isMute = this.#state.kind === 'suspect' && this.#state.outlier === 'mute';
+    const patienceMs = question === 'canary' && isMute ? this.#patienceMs : undefined;
+    void running.life.probe[question](patienceMs).then((result) => {
+      const { problem } = result;
+      const { inFlight, isSlow = () => false } = this.#deps;
+      const known = { state: this.#state, inFlight: inFlight(), page: running.watch.page, isSlow };
+      const event = running.outlier.read(result, known);
       running.probing = false;
       if (this.#running !== running || running.life.ended) return;
       // What a killed one says is our own doing.

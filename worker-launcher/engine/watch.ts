@@ -7,7 +7,7 @@ export interface StallLimits {
   readonly stallMs: number;
   /** and for this long it is replaced */
   readonly hangMs: number;
-  /** an idle engine is made to generate one token this often */
+  /** an idle engine is made to generate a few tokens this often */
   readonly idleCanaryMs: number;
 }
 
@@ -25,7 +25,7 @@ const LOOK_EVERY_STALLED_MS = 900;
 
 /**
  * Watches one life of an engine for forward progress. Steps decide, not answers: a saturated engine steps, a long prompt
- * steps, an answer of 4xx or 500 says nothing. In doubt, and when idle, it sends a one-token generation of its own, which
+ * steps, an answer of 4xx or 500 says nothing. In doubt, and when idle, it sends a short generation of its own, which
  * makes an engine step that is well.
  */
 export class EngineWatch {

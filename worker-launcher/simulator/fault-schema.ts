@@ -53,6 +53,10 @@ export const FaultSet = z.strictObject({
   exit: number.min(0).max(255),
   /** requests are taken and wait, while the engine works on others */
   saturate: z.stringbool(),
+  /** requests are taken and never answered, not even with a head; those that run go on */
+  mute: z.stringbool(),
+  /** everything takes so many times as long; what takes no time, as long as if it took a millisecond */
+  slow: number.min(1),
   /** every request is answered 503, queue full */
   refuse: z.stringbool(),
   /** every request is answered 500 */

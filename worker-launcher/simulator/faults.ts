@@ -51,6 +51,7 @@ export class Faults {
     if (active.exit !== undefined) process.exit(active.exit);
     if (active['kill-core'] === true) engine.die();
     engine.scheduler.saturate(active.saturate === true);
+    engine.scheduler.slowDown(active.slow ?? 1);
     const isFrozen = active['freeze-decode'] === true || active['freeze-core'] === true;
     if (!isFrozen) {
       if (engine.sleepLevel === 0) engine.scheduler.resume();
@@ -69,6 +70,11 @@ export class Faults {
       engine.die();
     };
     this.stepTimeout = setTimeout(check, limitMs);
+  }
+
+  /** whether requests are left unanswered */
+  get isMute(): boolean {
+    return this.active.mute === true;
   }
 
   /** @throws ApiError for a request that is to be refused */

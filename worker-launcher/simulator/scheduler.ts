@@ -46,6 +46,7 @@ export class Scheduler {
   private isPlanned = false;
   private stopped: 'no' | 'frozen' | 'dead' = 'no';
   private isSaturated = false;
+  private slowness = 1;
   private readonly idleListeners: (() => void)[] = [];
   private readonly limits: Limits;
   private readonly timing: Timing;
@@ -124,6 +125,11 @@ export class Scheduler {
     this.plan();
   }
 
+  /** Whatever begins from here on takes so many times as long. */
+  slowDown(factor: number): void {
+    this.slowness = factor;
+  }
+
   /** Calls back once when nothing is in flight, at once if so already. */
   whenIdle(listener: () => void): void {
     this.idleListeners.push(listener);
@@ -162,7 +168,7 @@ export class Scheduler {
     let stepTokens = 0;
     let soonest = Infinity;
     let hasFinished = false;
-    const gap = this.timing.tokenGapMs(this.running.length);
+    const gap = this.slowed(this.timing.tokenGapMs(this.running.length));
     for (const task of this.running) {
       if (task.nextAt <= now) {
         stepTokens += this.advance(task, now, gap);
@@ -186,6 +192,10 @@ export class Scheduler {
     this.notifyIdle();
   }
 
+  private slowed(milliseconds: number): number {
+    return this.slowness === 1 ? milliseconds : Math.max(milliseconds, 1) * this.slowness;
+  }
+
   private admit(now: number): void {
     while (!this.isSaturated && this.running.length < this.limits.maxRunning) {
       const task = this.waiting[0];
@@ -195,8 +205,8 @@ export class Scheduler {
       this.running.push(task);
       this.usedTokens += task.promptTokens;
       task.startedAt = now;
-      task.prefillUntil =
-        now + this.timing.firstTokenMs({ pictures: task.pictures, running: this.running.length, now });
+      const running = this.running.length;
+      task.prefillUntil = now + this.slowed(this.timing.firstTokenMs({ pictures: task.pictures, running, now }));
       task.nextAt = Math.min(task.prefillUntil, now + PREFILL_STEP_MS);
     }
   }

@@ -64,6 +64,7 @@ async function answer(
     });
   }
   try {
+    if (isTracked && simulator.faults.isMute) return;
     if (isTracked) simulator.faults.onRequest();
     await handler(exchange, simulator);
   } catch (error) {

@@ -4,6 +4,7 @@ import {
   CRASH_REASONS,
   crashReason,
   ENGINE_EVENTS,
+  OUTLIER_REASONS,
   probeOf,
   step,
   type EngineEvent,
@@ -52,6 +53,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: '=',
       canary_failed: '=',
       progress: '=',
+      failing: '=',
+      mute: '=',
+      slow: '=',
+      canary_slow: '=',
       stalled: '=',
       hung: '=',
       hint: '=',
@@ -72,6 +77,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: 'ready',
       canary_failed: '=',
       progress: '=',
+      failing: '=',
+      mute: '=',
+      slow: '=',
+      canary_slow: '=',
       stalled: '=',
       hung: '=',
       hint: '=',
@@ -92,6 +101,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: '=',
       canary_failed: '=',
       progress: '=',
+      failing: 'suspect',
+      mute: 'suspect',
+      slow: 'suspect',
+      canary_slow: '=',
       stalled: 'suspect',
       hung: 'suspect',
       hint: 'suspect',
@@ -112,6 +125,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: 'ready',
       canary_failed: 'suspect',
       progress: '=',
+      failing: 'suspect',
+      mute: 'suspect',
+      slow: 'suspect',
+      canary_slow: 'suspect',
       stalled: '=',
       hung: 'suspect kill',
       hint: '=',
@@ -132,6 +149,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: '=',
       canary_failed: '=',
       progress: '=',
+      failing: '=',
+      mute: '=',
+      slow: '=',
+      canary_slow: '=',
       stalled: '=',
       hung: '=',
       hint: '=',
@@ -152,6 +173,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: '=',
       canary_failed: '=',
       progress: '=',
+      failing: '=',
+      mute: '=',
+      slow: '=',
+      canary_slow: '=',
       stalled: '=',
       hung: '=',
       hint: '=',
@@ -172,6 +197,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: '=',
       canary_failed: '=',
       progress: '=',
+      failing: '=',
+      mute: '=',
+      slow: '=',
+      canary_slow: '=',
       stalled: '=',
       hung: '=',
       hint: '=',
@@ -192,6 +221,10 @@ const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string
       canary_ok: '=',
       canary_failed: '=',
       progress: '=',
+      failing: '=',
+      mute: '=',
+      slow: '=',
+      canary_slow: '=',
       stalled: '=',
       hung: '=',
       hint: '=',
@@ -274,6 +307,29 @@ test('a suspect engine that steps and answers is in service again, without a tok
   expect(step(suspect, 'progress', NOW, limits)[0].kind).toBe('suspect');
   const [answered] = step(suspect, 'healthy', NOW, limits);
   expect(step(answered, 'progress', NOW, limits)[0]).toMatchObject({ kind: 'ready', since: NOW - 200 });
+});
+
+test('H5: an engine that does worse than its siblings comes back by a token alone, not by its steps', () => {
+  for (const reason of OUTLIER_REASONS) {
+    const [out] = step(ready, reason, NOW, limits);
+    const [answered] = step(out, 'healthy', NOW, limits);
+    expect(step(answered, 'progress', NOW, limits)[0]).toEqual(answered);
+    expect(step(answered, 'canary_ok', NOW, limits)[0]).toEqual(ready);
+  }
+});
+
+test('H5: a slow engine has the time of a drain to finish its answers, is killed after three slow tokens, and can turn out to be mute', () => {
+  const [slow] = step(ready, 'slow', NOW, limits);
+  expect(step(slow, 'tick', NOW + 599, limits)).toEqual([slow]);
+  expect(step(slow, 'tick', NOW + 600, limits).slice(1)).toEqual(['kill']);
+  let state = slow;
+  for (let n = 0; n < 2; n += 1) [state] = step(state, 'canary_slow', NOW, limits);
+  const [doomed, ...effects] = step(state, 'canary_slow', NOW, limits);
+  expect(effects).toEqual(['kill']);
+  expect(crashReason(doomed)).toBe('outlier');
+  const [mute] = step(slow, 'mute', NOW + 100, limits);
+  expect(mute).toMatchObject({ outlier: 'mute', since: NOW + 100 });
+  expect(step(mute, 'slow', NOW + 200, limits)).toEqual([mute]);
 });
 
 test('a doubt that lasts too long ends in a kill', () => {

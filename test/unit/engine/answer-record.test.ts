@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { EngineRecord } from '../../../worker-launcher/dispatch/engine-record.ts';
+import { AnswerRecord } from '../../../worker-launcher/engine/answer-record.ts';
 
 function records(count: number) {
-  const all = Array.from({ length: count }, () => new EngineRecord());
+  const all = Array.from({ length: count }, () => new AnswerRecord());
   const isOutlier = (which: number, now: number): boolean | undefined =>
     all[which]?.isOutlier(
       all.filter((_one, index) => index !== which),
@@ -46,7 +46,7 @@ test('H4: an answer forgets the failures, and so does time; a full engine and a 
 });
 
 test('H4: one without siblings is looked at after three failures, at most each 30 s', () => {
-  const alone = new EngineRecord();
+  const alone = new AnswerRecord();
   const fails = (now: number): boolean => {
     alone.answered(500, now);
     return alone.isOutlier([], now);

@@ -1,5 +1,7 @@
 /** A failed answer is held against its engine this long, in milliseconds. */
 const REMEMBERED_MS = 10_000;
+/** Successes closer than this, in milliseconds, are one. */
+const SAME_NEWS_MS = 100;
 /** So many in a row make an engine an outlier where a sibling has answered since the first. */
 const OUTLIER_FAILURES = 2;
 /** So many make one that has no siblings be looked at, at most this often, in milliseconds. */
@@ -7,24 +9,29 @@ const ALONE_FAILURES = 3;
 const ALONE_EVERY_MS = 30_000;
 
 /** What one engine did with the latest requests; all instants are monotonic milliseconds. */
-export class EngineRecord {
+export class AnswerRecord {
   #failures = 0;
   #failedSince = 0;
   #failedAt = -Infinity;
   #answeredAt = -Infinity;
   #lookedAt = -Infinity;
-  usedAt = -Infinity;
 
-  /** An answer began: with this status, where it is an error. */
-  answered(status: number, now: number): void {
+  /**
+   * An answer failed with this status, or is whole.
+   * @returns whether that is news: each failure, the first success after one, and one success in a while
+   */
+  answered(status: number, now: number): boolean {
     if (isEnginesFault(status)) {
       if (this.#failures === 0) this.#failedSince = now;
       this.#failures += 1;
       this.#failedAt = now;
-    } else if (status < 400) {
-      this.#failures = 0;
-      this.#answeredAt = now;
+      return true;
     }
+    if (status >= 400) return false;
+    if (this.#failures === 0 && now - this.#answeredAt < SAME_NEWS_MS) return false;
+    this.#failures = 0;
+    this.#answeredAt = now;
+    return true;
   }
 
   /** Failures in a row that are not too old to count. */
@@ -36,7 +43,7 @@ export class EngineRecord {
    * Whether it is this engine, and not the requests: a sibling has answered since it began to fail. Where all fail alike, none
    * is blamed; one without siblings is looked at now and then.
    */
-  isOutlier(siblings: readonly EngineRecord[], now: number): boolean {
+  isOutlier(siblings: readonly AnswerRecord[], now: number): boolean {
     const failures = this.failures(now);
     if (siblings.length > 0)
       return failures >= OUTLIER_FAILURES && siblings.some((one) => one.#answeredAt >= this.#failedSince);

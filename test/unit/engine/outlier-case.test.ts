@@ -1,0 +1,41 @@
+import { expect, test } from '@jest/globals';
+import { OutlierCase } from '../../../worker-launcher/engine/outlier-case.ts';
+import { step, type EngineState, type Limits, type OutlierReason } from '../../../worker-launcher/engine/state.ts';
+
+const limits: Limits = {
+  startMs: 900,
+  drainMs: 600,
+  settleMs: 50,
+  stopMs: 40,
+  probes: 3,
+  suspectMs: 500,
+  backoffMs: 10,
+  backoffCapMs: 80,
+  stableMs: 1_000,
+};
+const out = (reason: OutlierReason): EngineState => step({ kind: 'ready', since: 0, attempt: 0 }, reason, 0, limits)[0];
+const page = (tokens: number): string =>
+  ['inter_token_latency_seconds_sum 1', `inter_token_latency_seconds_count ${String(tokens)}`]
+    .concat('time_to_first_token_seconds_sum 1', 'time_to_first_token_seconds_count 1')
+    .map((line) => `vllm:${line}\n`)
+    .join('');
+
+test('H5: a slow token speaks against an engine only when it has nothing else to do, and never for it', () => {
+  const known = { state: out('slow'), page: undefined, isSlow: (tookMs: number) => tookMs > 100 };
+  const one = new OutlierCase();
+  const slow = { event: 'canary_ok', tookMs: 300 } as const;
+  expect(one.read(slow, { ...known, inFlight: 2 })).toBeUndefined();
+  expect(one.read(slow, { ...known, inFlight: 0 })).toBe('canary_slow');
+  expect(one.read({ event: 'canary_ok', tookMs: 50 }, { ...known, inFlight: 2 })).toBe('canary_ok');
+  expect(one.read({ event: 'canary_failed' }, { ...known, inFlight: 2 })).toBe('canary_failed');
+});
+
+test('H5: a mute engine is not held guilty of a missing token while it gives tokens to those that it has', () => {
+  const known = { state: out('mute'), inFlight: 4, isSlow: () => false };
+  const one = new OutlierCase();
+  const missing = { event: 'canary_failed' } as const;
+  for (const tokens of [100, 200, 300]) expect(one.read(missing, { ...known, page: page(tokens) })).toBeUndefined();
+  expect(one.read(missing, { ...known, page: page(300) })).toBe('canary_failed');
+  expect(one.read(missing, { ...known, page: undefined })).toBe('canary_failed');
+  expect(one.read({ event: 'canary_ok', tookMs: 9 }, { ...known, page: page(300) })).toBe('canary_ok');
+});

@@ -16,10 +16,12 @@ import { startProxy } from './tcp-proxy.mjs';
 const FULL_MS = 2_000;
 const KILLS = 10;
 const PAUSE_MS = 3_000;
-const MUTE_ANSWER_MS = 5_000;
+/** The short form runs beside other tests, which take the CPU from it; both are far below the deadline. */
+const MUTE_ANSWER_MS = { short: 10_000, full: 5_000 };
 const RECOVERED_WITHIN_MS = 20_000;
 const RedisViews = z.object({ redis: z.record(z.string(), z.object({ state: z.string() })) });
 const DISK_BYTES = 48 * 1024 * 1024;
+
 /** @type {Drill} */
 const connectionsKilled = {
   name: 'redis-connections-killed',
@@ -90,15 +92,14 @@ const mute = {
           proxy.mute(true);
           const refused = scene.load();
           await refused.ended;
+          const withinMs = MUTE_ANSWER_MS[setup.short ? 'short' : 'full'];
           const right = refused.answers.filter(
             ({ status, kind, retryAfter, sentAt, endedAt }) =>
-              (status === 503 || (kind === 'score' && status === 424)) &&
-              retryAfter > 0 &&
-              endedAt - sentAt < MUTE_ANSWER_MS,
+              (status === 503 || (kind === 'score' && status === 424)) && retryAfter > 0 && endedAt - sentAt < withinMs,
           );
           scene.check(
             right.length === refused.sent,
-            `${right.length} of ${refused.sent} were refused with a time to wait within ${MUTE_ANSWER_MS / 1_000} s`,
+            `${right.length} of ${refused.sent} were refused with a time to wait within ${withinMs / 1_000} s`,
           );
           const slowest = Math.max(...refused.answers.map(({ sentAt, endedAt }) => endedAt - sentAt));
           scene.note(`slowest refusal: ${Math.round(slowest)} ms`);

@@ -1,7 +1,9 @@
-import { writeSync } from 'node:fs';
 import { types } from 'node:util';
 import { pino, type LoggerOptions } from 'pino';
 import { z } from 'zod';
+import { writeLine } from './log-output.ts';
+
+export { droppedLogLines } from './log-output.ts';
 
 /** What the parts of a process log with: JSON lines, one event each. Prompts and keys never reach it. */
 export interface Log {
@@ -47,25 +49,7 @@ export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): 
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }), log: withCausesDescribed },
   } satisfies LoggerOptions;
-  return pino(options, { write });
-}
-
-const STDOUT = 1;
-let dropped = 0;
-
-/** Lines that could not be written, whole or in part: the disk under the log is full, or its reader is gone. */
-export function droppedLogLines(): number {
-  return dropped;
-}
-
-/** A log that cannot be written costs its lines, and never the service. */
-function write(line: string): void {
-  try {
-    const bytes = Buffer.from(line);
-    for (let at = 0; at < bytes.length;) at += writeSync(STDOUT, bytes, at);
-  } catch {
-    dropped += 1;
-  }
+  return pino(options, { write: writeLine });
 }
 
 /** Under whatever name an error is given to the log. */

@@ -1,9 +1,11 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, constants, createReadStream, openSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { expect, test } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
 import { describeCause } from '../../../gateway/runtime/log.ts';
+import { temporaryFolder } from '../../support/start-process.ts';
 
 const CANARY = 'canary-5Yq';
 
@@ -90,5 +92,57 @@ test.each([
     if (file !== undefined) closeSync(file);
     expect(told).toMatch(/^dropped [1-9]\d*$/);
     expect(code).toBe(0);
+  },
+);
+
+/** Says on standard error how many it lost; then, once standard input has ended, a few more, in peace. */
+const MUCH_THEN_MORE = `${MUCH.slice(0, MUCH.indexOf('  process.exit'))}
+  process.stdin.resume().once('end', async () => {
+    for (let n = 0; n < 20; n += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      log.info({ n: 3_000 + n, dropped: droppedLogLines() }, 'a line');
+    }
+    process.exit(0);
+  });`;
+
+test.each(['pipe', 'socket'] as const)(
+  'H6, H13: a reader of the log that stands still holds nothing up; when it reads again, lines are whole and in order: %s',
+  async (kind) => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, 'fifo');
+    execFileSync('mkfifo', [path]);
+    // Both ends, so that it is open as long as the test is.
+    const both = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    // The flag is the test's own: whoever starts a program hands it a pipe that waits.
+    const end = kind === 'pipe' ? openSync(path, 'w') : 'pipe';
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', MUCH_THEN_MORE], {
+      stdio: ['pipe', end, 'pipe'],
+    });
+    try {
+      const [told] = (await once(child.stderr ?? process.stderr, 'data')) as [Buffer];
+      const lost = Number(/^dropped (\d+)$/.exec(String(told))?.[1]);
+      expect(lost).toBeGreaterThan(0);
+      const reader: Readable = kind === 'pipe' ? createReadStream(path) : (child.stdout ?? process.stdin);
+      const ended = once(reader, 'end');
+      let text = '';
+      reader.on('data', (bytes: Buffer) => {
+        text += String(bytes);
+      });
+      child.stdin?.end();
+      const [code] = await once(child, 'exit');
+      expect(code).toBe(0);
+      if (typeof end === 'number') closeSync(end);
+      closeSync(both);
+      await ended;
+      const numbers = text
+        .trimEnd()
+        .split('\n')
+        .map((line) => Number((JSON.parse(line) as { n: number }).n));
+      expect(numbers.toSorted((a, b) => a - b)).toEqual(numbers);
+      expect(numbers.at(-1)).toBe(3_019);
+      expect(numbers.length).toBeGreaterThanOrEqual(3_020 - lost - 1);
+    } finally {
+      child.kill('SIGKILL');
+    }
   },
 );

@@ -13,7 +13,7 @@ const say = (line) => void process.stderr.write(`${line}\n`);
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 // `npm pack --dry-run` tells its scripts to install nothing either
 const env = { ...process.env, npm_config_dry_run: 'false' };
-await prepare(root, { say, env }).catch((error) => {
+await prepare(root, { say, env, everything: true }).catch((error) => {
   if (!(error instanceof Refusal)) throw error;
   say(`penstock: ${error.message}`);
   process.exitCode = 1;

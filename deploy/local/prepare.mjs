@@ -1,6 +1,6 @@
 // @ts-check
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { lastLines, onPath, runToEnd } from './run-to-end.mjs';
 import { Refusal } from './refusal.mjs';
@@ -11,56 +11,96 @@ const SOURCES = ['gateway', 'worker-launcher', 'tsconfig.json', 'package.json', 
 /** How often long work says that it goes on. */
 const TELL_EVERY_MS = 3_000;
 
+const FIRST_START = 'first start';
+const COMPILER = 'node_modules/typescript';
+
+/**
+ * @typedef {object} PrepareDeps
+ * @property {(line: string) => void} say
+ * @property {NodeJS.ProcessEnv} env
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [everything] what tests and checks need is installed as well
+ */
+
 /**
  * Installs dependencies and compiles, each only when needed. A published package has no sources and needs neither.
+ * A first start installs what runs, and the compiler, which then takes types away without checking them: tests and
+ * checks, with their types, are two thirds of all packages.
  * @param {string} root folder of package.json
- * @param {{ say: (line: string) => void, env: NodeJS.ProcessEnv, signal?: AbortSignal }} deps
+ * @param {PrepareDeps} deps
  * @returns {Promise<{ installSeconds: number, buildSeconds: number }>}
  * @throws Refusal with the last words of npm or of the compiler
  */
-export async function prepare(root, { say, env, signal }) {
+export async function prepare(root, deps) {
   if (!existsSync(join(root, 'gateway'))) return { installSeconds: 0, buildSeconds: 0 };
-  const settings = { cwd: root, env, ...(signal === undefined ? {} : { signal }) };
-  const installSeconds = await seconds(async () => {
-    const why = dependenciesStale(root);
-    if (why === undefined) return;
-    say(`installing dependencies (${why}) …`);
-    const [command, ...args] = npmCommand(env);
-    const npm = await telling('installing dependencies', say, () =>
-      runToEnd(command, [...args, 'ci', '--include=dev', '--no-audit', '--no-fund'], settings),
-    );
-    if (npm.code !== 0) throw new Refusal(`the dependencies could not be installed:\n${lastLines(npm.output, 15)}`);
-  });
-  const buildSeconds = await seconds(async () => {
-    const wanted = sourceHash(root);
-    const stamp = join(root, 'dist', '.sources');
-    if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
-    say('building …');
-    const compiler = ['node_modules/typescript/bin/tsc', '-p', '.'];
-    const tsc = await telling('building', say, () => runToEnd(process.execPath, compiler, settings));
-    if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
-    writeFileSync(stamp, wanted);
-  });
-  return { installSeconds, buildSeconds };
+  return {
+    installSeconds: await seconds(() => install(root, deps)),
+    buildSeconds: await seconds(() => build(root, deps)),
+  };
+}
+
+/**
+ * The first half of it.
+ * @param {string} root @param {PrepareDeps} deps
+ * @throws Refusal with the last words of npm
+ */
+export async function install(root, { say, env, signal, everything = false }) {
+  const why = dependenciesStale(root, everything);
+  if (why === undefined) return;
+  say(`installing dependencies (${why}) …`);
+  const [command, ...args] = npmCommand(env);
+  const onlyToRun = !everything && why === FIRST_START;
+  // as `npm ci` does: an install that was cut off may have left half a package
+  if (onlyToRun) rmSync(join(root, 'node_modules'), { recursive: true, force: true });
+  const what = onlyToRun ? toRun(root) : ['ci', '--include=dev'];
+  const npm = await telling('installing dependencies', say, () =>
+    runToEnd(command, [...args, ...what, '--no-audit', '--no-fund'], { cwd: root, env, signal }),
+  );
+  if (npm.code !== 0) throw new Refusal(`the dependencies could not be installed:\n${lastLines(npm.output, 15)}`);
+}
+
+/** @param {string} root @param {PrepareDeps} deps */
+async function build(root, { say, env, signal }) {
+  const wanted = sourceHash(root);
+  const stamp = join(root, 'dist', '.sources');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  say('building …');
+  const unchecked = existsSync(join(root, 'node_modules/@types/node')) ? [] : ['--noCheck', '--types', 'null'];
+  const compiler = [`${COMPILER}/bin/tsc`, '-p', '.', ...unchecked];
+  const tsc = await telling('building', say, () => runToEnd(process.execPath, compiler, { cwd: root, env, signal }));
+  if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
+  writeFileSync(stamp, wanted);
 }
 
 /**
  * Compares the lock file with the record that npm keeps of what it installed, so an install by hand counts too.
  * npm writes the record last: an install that was cut off leaves none.
  * @param {string} root
+ * @param {boolean} everything false: those of tests and checks may be missing
  * @returns {string | undefined} why an install is needed
  */
-export function dependenciesStale(root) {
+export function dependenciesStale(root, everything) {
   const record = join(root, 'node_modules', '.package-lock.json');
-  if (!existsSync(record)) return 'first start';
+  if (!existsSync(record)) return FIRST_START;
   const installed = packagesOf(record);
   const differs = Object.entries(packagesOf(join(root, 'package-lock.json'))).some(([path, wanted]) => {
     const found = installed[path];
     // those of other systems are left out by npm, and marked as one of these
-    if (found === undefined) return path !== '' && wanted.optional !== true && wanted.devOptional !== true;
+    const isSpare = wanted.optional === true || wanted.devOptional === true;
+    if (found === undefined) return path !== '' && !isSpare && (everything || wanted.dev !== true || path === COMPILER);
     return found.version !== wanted.version || found.integrity !== wanted.integrity;
   });
-  return differs ? 'package-lock.json has changed' : undefined;
+  return differs ? 'package-lock.json asks for others' : undefined;
+}
+
+/**
+ * What npm is told, so that it installs what runs, and the compiler, as package-lock.json has them: `npm ci` takes all that is
+ * for development, or nothing of it.
+ * @param {string} root
+ */
+function toRun(root) {
+  const { version } = packagesOf(join(root, 'package-lock.json'))[COMPILER] ?? {};
+  return ['install', '--omit=dev', '--no-save', '--save-prod', `typescript@${version ?? ''}`];
 }
 
 /**
@@ -86,7 +126,7 @@ function filesUnder(root, path) {
 }
 
 /**
- * @typedef {{ version?: string, integrity?: string, optional?: boolean, devOptional?: boolean }} LockedPackage
+ * @typedef {{ version?: string, integrity?: string, dev?: boolean, optional?: boolean, devOptional?: boolean }} LockedPackage
  * @param {string} file @returns {Record<string, LockedPackage>}
  */
 function packagesOf(file) {

@@ -10,7 +10,7 @@ const STOP_MS = 3_000;
  * Runs a command until it ends and collects what it writes. Never rejects for its exit code.
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal }} [settings] `signal` stops the command
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal | undefined }} [settings] `signal` stops the command
  * @returns {Promise<{ code: number, output: string }>} `code` -1: ended by a signal or never started; `output` holds both streams
  * @throws the reason of `signal`, after the command has ended
  */

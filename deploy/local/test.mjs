@@ -33,7 +33,7 @@ try {
 
 /** @returns {Promise<number>} exit code of jest */
 async function main() {
-  await prepare(root, { say, env: process.env });
+  await prepare(root, { say, env: process.env, everything: true });
   const env = await withRedisServer(process.env);
   const report = join(scratch, 'report.json');
   const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];

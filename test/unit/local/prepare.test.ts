@@ -21,24 +21,40 @@ function checkout(): Disposable & { path: string; write: (file: string, content:
 test('a checkout without dependencies needs an install, and so does one whose install was cut off', () => {
   using root = checkout();
   root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED } });
-  expect(dependenciesStale(root.path)).toBe('first start');
+  expect(dependenciesStale(root.path, true)).toBe('first start');
 });
 
 test.each([
   ['the same', { 'node_modules/a': LOCKED }, undefined],
-  ['another version', { 'node_modules/a': { ...LOCKED, version: '0.9.0' } }, 'package-lock.json has changed'],
-  ['other contents', { 'node_modules/a': { ...LOCKED, integrity: 'sha512-b' } }, 'package-lock.json has changed'],
-  ['a missing one', {}, 'package-lock.json has changed'],
+  ['another version', { 'node_modules/a': { ...LOCKED, version: '0.9.0' } }, 'package-lock.json asks for others'],
+  ['other contents', { 'node_modules/a': { ...LOCKED, integrity: 'sha512-b' } }, 'package-lock.json asks for others'],
+  ['a missing one', {}, 'package-lock.json asks for others'],
 ])('installed is %s', (_what, installed, verdict) => {
   using root = checkout();
   const other = { ...LOCKED, optional: true, os: ['another'] };
   root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED, 'node_modules/other': other } });
   root.write('node_modules/.package-lock.json', { packages: installed });
-  expect(dependenciesStale(root.path)).toBe(verdict);
+  expect(dependenciesStale(root.path, true)).toBe(verdict);
+});
+
+test('without everything, what only tests and checks need may be missing, but not the compiler', () => {
+  using root = checkout();
+  const [dev, compiler] = [
+    { 'node_modules/jest': { ...LOCKED, dev: true } },
+    { 'node_modules/typescript': { ...LOCKED, dev: true } },
+  ];
+  root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED, ...dev, ...compiler } });
+  root.write('node_modules/.package-lock.json', { packages: { 'node_modules/a': LOCKED, ...compiler } });
+  expect([dependenciesStale(root.path, false), dependenciesStale(root.path, true)]).toEqual([
+    undefined,
+    'package-lock.json asks for others',
+  ]);
+  root.write('node_modules/.package-lock.json', { packages: { 'node_modules/a': LOCKED } });
+  expect(dependenciesStale(root.path, false)).toBe('package-lock.json asks for others');
 });
 
 test('this checkout, in which the tests run, is not stale', () => {
-  expect(dependenciesStale(resolve(import.meta.dirname, '../../..'))).toBeUndefined();
+  expect(dependenciesStale(resolve(import.meta.dirname, '../../..'), true)).toBeUndefined();
 });
 
 test('a build is asked by contents and names of sources, not by their times', () => {

@@ -53,7 +53,7 @@ export interface Ending {
 }
 export interface EndingRow {
   /** the whole answer is in it; else the attempt was lost, or the engine says that the request failed */
-  readonly is: 'whole' | 'lost' | 'failed';
+  readonly is: 'whole' | 'lost';
   readonly of: (voice: Voice, pieces: readonly string[]) => Ending;
 }
 
@@ -123,9 +123,9 @@ export const STREAM_ENDINGS: Readonly<Record<string, EndingRow>> = {
   'less than was announced': lost((_, begun) => ({ bytes: begun, closes: 'short' })),
   nothing: lost(() => ({ bytes: [] })),
   'a comment': lost(() => ({ bytes: [': hi\n\n'] })),
-  'an error event': { is: 'failed', of: (voice, pieces) => ({ bytes: [...half(voice, pieces), ERROR, DONE] }) },
+  'an error event': { is: 'lost', of: (voice, pieces) => ({ bytes: [...half(voice, pieces), ERROR, DONE] }) },
   'an error event by its name': {
-    is: 'failed',
+    is: 'lost',
     of: (voice, pieces) => ({
       bytes: [...half(voice, pieces), 'event: error\ndata: {"message":"it broke"}\n\n', DONE],
     }),

@@ -157,9 +157,9 @@ function sameTexts(texts: readonly string[], choices: number): boolean {
 /** What a client must have: a lost attempt is mended where it can be, and told where it cannot. */
 type Expected = readonly Verdict[];
 const either: Expected = ['whole', 'error'];
-function expected(is: 'whole' | 'lost', times: Times, mendable: boolean): Expected {
+function expected(is: 'whole' | 'lost' | 'failed', times: Times, mendable: boolean): Expected {
   if (is === 'lost') return times === 'always' ? ['error'] : mendable ? ['whole'] : either;
-  return ['whole'];
+  return [is === 'whole' ? 'whole' : 'error'];
 }
 
 interface Case {
@@ -296,7 +296,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (_name,
 
   test('A1, A2: what this SDK takes for an end is one, however the engine ends', async () => {
     const isOpenAi = surfaces['v1'] !== undefined;
-    const ask = (what: string, ending: string, is: 'whole' | 'lost', times: Times, body: object): Case => ({
+    const ask = (what: string, ending: string, is: 'whole' | 'lost' | 'failed', times: Times, body: object): Case => ({
       name: `${what} ${wish(ending, times)}`,
       expected: is === 'lost' && times === 'once' ? either : expected(is, times, false),
       run: async () => {

@@ -53,7 +53,7 @@ export interface Ending {
 }
 export interface EndingRow {
   /** the whole answer is in it; else the attempt was lost, or the engine says that the request failed */
-  readonly is: 'whole' | 'lost';
+  readonly is: 'whole' | 'lost' | 'failed';
   readonly of: (voice: Voice, pieces: readonly string[]) => Ending;
 }
 

@@ -46,7 +46,7 @@ for (const { file, clients, runtime } of files)
           const line = lines.find((each) => each.client === client.name && each.case === one);
           const why = client.shortfalls?.[one]?.why;
           const note = (result: string): void => {
-            const seen = { client: client.name, version: line?.version, case: one, result, why };
+            const seen = { client: client.name, version: line?.version, case: one, result, why, needs: client.needs };
             if (told !== undefined) appendFileSync(told, `${JSON.stringify(seen)}\n`);
           };
           try {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ClientStack, Turn } from './client-stack.ts';
+import { PYTHON_CLIENTS } from './python-clients.ts';
 import { CODES, type Dialect } from './sdks.ts';
 
 /** What a client is tried with. A client that has no such thing says so under `lacks`. */
@@ -46,7 +47,11 @@ export interface Client {
   readonly dialect?: Dialect;
   /** what its caller sees thrown */
   readonly classes: Readonly<Partial<Record<Case, string>>>;
+  /** where its caller sees other things than the answer, such as a score */
+  readonly outcomes?: Readonly<Partial<Record<Case, Readonly<Record<string, unknown>>>>>;
   readonly shortfalls?: Readonly<Partial<Record<Case, Shortfall>>>;
+  /** what its caller has to set before any of it is met, with the reason */
+  readonly needs?: string;
   /** what it does not have, with the reason */
   readonly lacks?: Readonly<Partial<Record<Case, string>>>;
 }
@@ -72,8 +77,8 @@ export function casesOf({ lacks, classes }: Client): Case[] {
 
 /** @returns what the outcome of a case must hold, as jest's `toMatchObject` takes it */
 export function expectedOf(client: Client, name: Case, told: ClientStack['told'] | undefined): object {
-  const shortfall = client.shortfalls?.[name];
-  if (shortfall !== undefined) return shortfall.outcome;
+  const own = client.shortfalls?.[name]?.outcome ?? client.outcomes?.[name];
+  if (own !== undefined) return own;
   const turn = TURNS[name];
   if (turn !== undefined) return { ...told?.[turn] };
   const seen = client.classes[name];
@@ -152,7 +157,7 @@ const BY_REFERENCE: Shortfall = {
 };
 const STORED = { ...AI_SDK.shortfalls, 'two turns': BY_REFERENCE, 'two turns streamed': BY_REFERENCE } as const;
 
-export const CLIENTS: readonly Client[] = [
+const NODE_CLIENTS: readonly Client[] = [
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI' },
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI, Responses' },
   { ...LANGCHAIN, name: 'LangChain AzureChatOpenAI', dialect: 'azure-openai' },
@@ -179,3 +184,4 @@ export const CLIENTS: readonly Client[] = [
   { ...AI_SDK, name: 'AI SDK azure .chat()', dialect: 'azure-openai' },
   { ...AI_SDK, name: 'AI SDK azure .chat(), by deployment', dialect: 'azure-openai' },
 ];
+export const CLIENTS: readonly Client[] = [...NODE_CLIENTS, ...PYTHON_CLIENTS];

@@ -22,9 +22,9 @@ export function printErrors(all) {
   }
 }
 
-/** @typedef {{ client: string, version?: string, case: string, result: string, why?: string }} Tried a case as a further client met it */
+/** @typedef {{ client: string, version?: string, case: string, result: string, why?: string, needs?: string }} Tried a case as a further client met it */
 
-/** A row per client: how many cases were met; then each shortfall and its reason. @param {Tried[]} all */
+/** A row per client: how many cases were met; then each shortfall and its reason, and what clients need set. @param {Tried[]} all */
 export function printClients(all) {
   if (all.length === 0) return;
   const names = [...new Set(all.map(({ client }) => client))];
@@ -39,4 +39,6 @@ export function printClients(all) {
   }
   for (const { client, case: one, result, why = '' } of all)
     if (result !== 'met') console.log(`${result}: ${client}, ${one}${why === '' ? '' : `: ${why}`}`);
+  const needs = all.filter(({ needs }) => needs !== undefined).map(({ client, needs }) => `needs: ${client}: ${needs}`);
+  for (const line of new Set(needs)) console.log(line);
 }

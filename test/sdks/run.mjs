@@ -8,11 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { nodeClients } from './node-clients.mjs';
 import { printClients, printErrors } from './print.mjs';
-import { pythonVersions, pythonWithSdks } from './python.mjs';
+import { pythonClients, pythonVersions, pythonWithSdks } from './python.mjs';
 
 const HELP = `usage: npm run sdks -- [--node]
 
-  --node   without the SDKs for Python, for which a Python environment is made
+  --node   without the SDKs and clients for Python, for which Python environments are made
   --help   this text
 
 What is not in node_modules is installed in .cache/sdks. Prints the versions; what each error is in each SDK, and how
@@ -37,7 +37,7 @@ function check() {
     const cache = join(root, '.cache/sdks');
     const python = values.node ? {} : { PENSTOCK_SDKS_PYTHON: pythonWithSdks(join(cache, 'python')) };
     /** @type {Record<string, import('./clients.ts').Runtime>} */
-    const runtimes = { node: nodeClients(join(cache, 'node')) };
+    const runtimes = { node: nodeClients(join(cache, 'node')), ...(values.node ? {} : pythonClients(cache)) };
     printVersions();
     const files = ['sdks', 'sdk-clients', 'answer-endings'].map((name) => `test/e2e/${name}.test.ts`);
     const test = [join(root, 'deploy/local/test.mjs'), ...files];

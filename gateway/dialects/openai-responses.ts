@@ -118,8 +118,14 @@ const OWN: Readonly<Record<string, Field>> = {
   safety_identifier: label,
   prompt_cache_key: label,
   stream_options: {
-    schema: objectOf(z.strictObject({ include_obfuscation: z.literal(false).exactOptional() })),
-    form: 'without include_obfuscation: events are not padded',
+    // The closing event tells the usage, whoever asks; load generators ask as on the other routes.
+    schema: objectOf(
+      z.strictObject({
+        include_obfuscation: z.literal(false).exactOptional(),
+        include_usage: z.boolean().nullable().exactOptional(),
+      }),
+    ),
+    form: 'without include_obfuscation: events are not padded; usage is always told',
   },
 };
 const ENVELOPE = ['model', 'stream', 'max_output_tokens'] as const;

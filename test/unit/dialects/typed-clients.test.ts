@@ -114,6 +114,11 @@ test.each([
   expect(beside.sampling).toEqual({ include: ['message.output_text.logprobs'] });
 });
 
+test('E5: a stream of a response is asked for its usage as on the other routes, and tells it anyway', () => {
+  const asked = openaiResponses.parse({ input: 'hi', stream: true, stream_options: { include_usage: true } });
+  expect([asked.stream, asked.sampling]).toEqual([true, {}]);
+});
+
 test.each(['summary', 'generate_summary'])('E3: reasoning.%s has no effect, and is named', (name) => {
   const alone = openaiResponses.parse({ input: 'hi', reasoning: { [name]: 'auto' } });
   expect([alone.sampling, alone.ignored]).toEqual([{}, [`reasoning.${name}`]]);

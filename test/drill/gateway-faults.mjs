@@ -6,12 +6,14 @@ import { startBalancer } from './tcp-proxy.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
-const READY_WITHIN_MS = 20_000;
+const READY_WITHIN_MS = 90_000;
+/** Longer than the SDK keeps an idle connection, which is 4 s: it could choose one in the moment in which it is closed. */
+const DELAY_MS = '5000';
 const CLIENTS = { short: 8, full: 32 };
 
 /** @param {Scene} scene */
 async function balancerOf({ stack }) {
-  const balancer = await startBalancer(() => stack.runningGateways());
+  const balancer = await startBalancer(() => stack.gateways);
   return { ...balancer, url: `http://127.0.0.1:${balancer.port}` };
 }
 
@@ -43,7 +45,7 @@ const killed = {
  */
 export function rollingRestart(setup, options = {}) {
   return runDrill(setup, {
-    stack: { gateways: 2, launchers: 2, gatewayEnv: { GATEWAY_DRAIN_DELAY_MS: '1000' }, ...options },
+    stack: { gateways: 2, launchers: 2, gatewayEnv: { GATEWAY_DRAIN_DELAY_MS: DELAY_MS }, ...options },
     fault: async (scene) => {
       const { stack } = scene;
       const balancer = await balancerOf(scene);

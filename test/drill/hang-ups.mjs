@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { quantile, runDrill } from './drill.mjs';
-import { pause, ROOT, until } from './processes.mjs';
+import { latenessMs, pause, ROOT, until } from './processes.mjs';
 import { question } from './questions.mjs';
 import { RawClient } from './raw-client.mjs';
 
@@ -12,7 +12,7 @@ import { RawClient } from './raw-client.mjs';
 const PRELOAD = fileURLToPath(new URL('../support/stamp-aborts.mjs', import.meta.url));
 const SLOTS = 64;
 const TOKENS = 4_000;
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 const ABORTED_WITHIN_MS = 250;
 /** Between two hang-ups, so that each is looked at alone. */
 const APART_MS = 15;
@@ -168,7 +168,10 @@ async function judgeAborts(scene, stamps, leavers) {
   scene.note(
     `FIN to abort, p50 / p99 / max in ms: all ${show(all)}; ${[...delays].map(([phase, ms]) => `${phase} ${show(ms)}`).join('; ')}`,
   );
-  scene.check(quantile(all, 0.99) < ABORTED_WITHIN_MS, `p99 from FIN to abort is ${quantile(all, 0.99).toFixed(0)} ms`);
+  scene.check(
+    quantile(all, 0.99) < ABORTED_WITHIN_MS + latenessMs(0.99),
+    `p99 from FIN to abort is ${quantile(all, 0.99).toFixed(0)} ms`,
+  );
 }
 
 /** The gateway's request ids by the caller's, from its log. @param {Scene} scene */

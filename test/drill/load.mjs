@@ -1,10 +1,10 @@
 // @ts-check
 import { ask } from './client.mjs';
 import { judge, Ledger } from './ledger.mjs';
-import { pause, until } from './processes.mjs';
+import { pause } from './processes.mjs';
 import { question } from './questions.mjs';
 
-const BEGUN_WITHIN_MS = 30_000;
+const BEGUN_WITHIN_MS = 120_000;
 
 /**
  * @typedef {object} LoadOptions
@@ -30,6 +30,8 @@ export class Load {
   begun = 0;
   /** @type {Promise<void>} */
   ended;
+  /** who waits for a moment, to be told in that moment @type {Set<() => void>} */
+  #watchers = new Set();
   #options;
 
   /** @param {LoadOptions} options */
@@ -51,7 +53,25 @@ export class Load {
   /** Waits until so many requests were sent, so many answers of them have begun, and at least one is under way. @param {number} sent @param {number} [begun] */
   async underWay(sent, begun = 1) {
     const isSo = () => this.sent >= sent && this.begun >= begun && this.open > 0;
-    await until(`${sent} requests are sent and ${begun} answers have begun`, isSo, BEGUN_WITHIN_MS);
+    /** @type {NodeJS.Timeout | undefined} */
+    let timer;
+    const come = new Promise((resolve, reject) => {
+      const look = () => {
+        if (isSo()) resolve(this.#watchers.delete(look));
+      };
+      const late = () =>
+        reject(new Error(`of ${sent} requests ${this.sent} were sent, ${this.begun} answers have begun`));
+      timer = setTimeout(late, BEGUN_WITHIN_MS);
+      this.#watchers.add(look);
+      look();
+    });
+    await come.finally(() => clearTimeout(timer));
+  }
+
+  /** An answer has begun. */
+  answerBegins() {
+    this.begun += 1;
+    for (const look of this.#watchers) look();
   }
 
   async #run() {
@@ -74,10 +94,8 @@ export class Load {
     const { url, hungAfterMs = 60_000, brokenIsError = false } = this.#options;
     this.ledger.sent();
     const sentAt = performance.now();
-    const onFirst = () => {
-      this.begun += 1;
-    };
-    const seen = await ask(url(), one, hungAfterMs, { onFirst });
+    for (const look of this.#watchers) look();
+    const seen = await ask(url(), one, hungAfterMs, { onFirst: () => this.answerBegins() });
     this.answers.push({ ...seen, number: one.number, kind: one.kind, sentAt });
     this.ledger.ended(judge(seen, right, one, { brokenIsError }), one.kind === 'stream' ? seen.longestGapMs : 0);
   }

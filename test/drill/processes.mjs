@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -117,6 +118,22 @@ export async function until(what, probe, limitMs) {
     if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}; last: ${String(last)}`);
     await pause(PAUSE_MS);
   }
+}
+
+const SAMPLE_MS = 10;
+const delays = monitorEventLoopDelay({ resolution: SAMPLE_MS });
+delays.enable();
+/** Between a fault and what a client sees of it, so many processes of this machine have their turn. */
+const TURNS = 6;
+
+/**
+ * What a limit of the product gets on top, as this machine runs everything late: what a timer of this process was late, for
+ * each process in between. Some milliseconds where nothing else runs.
+ * @param {number} share 0 to 1: how many of the timers were no later
+ */
+export function latenessMs(share) {
+  const lateMs = (share === 1 ? delays.max : delays.percentile(share * 100)) / 1e6 - SAMPLE_MS;
+  return TURNS * Math.max(0, lateMs);
 }
 
 /** How long a fault lasts is part of the fault. @param {number} ms @returns {Promise<void>} */

@@ -1,4 +1,5 @@
 // @ts-check
+import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { png } from '../conformance/requests.mjs';
 import { freePort } from '#runtime/free-port';
@@ -20,7 +21,7 @@ import { startProgram, until } from './processes.mjs';
 const KINDS = /** @type {const} */ (['stream', 'whole', 'stream', 'score']);
 const PICTURE_EVERY = 10;
 const PICTURE = `data:image/png;base64,${png(64, 48).toString('base64')}`;
-const START_WITHIN_MS = 15_000;
+const ANSWERS_WITHIN_MS = 60_000;
 const Answer = z.object({
   choices: z.tuple([z.object({ message: z.object({ content: z.string() }) })]),
   usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }),
@@ -67,15 +68,18 @@ export async function startOracle() {
   const args = ['dist/worker-launcher/simulator/main.js', 'serve', 'oracle', ...flags, '--port', String(port)];
   const program = startProgram(process.execPath, args, { PATH: process.env['PATH'] });
   const url = `http://127.0.0.1:${port}`;
-  await until('the undisturbed engine answers', async () => (await fetch(`${url}/health`)).ok, START_WITHIN_MS);
+  await until('the undisturbed engine answers', async () => (await fetch(`${url}/health`)).ok, ANSWERS_WITHIN_MS);
+  // A connection for each question: on one that was kept, a question may meet its end.
+  const dispatcher = new Agent({ pipelining: 0 });
   /** @type {Map<string, Promise<Expected>>} */
   const answers = new Map();
   /** @param {string} body @returns {Promise<Expected>} */
   const ask = async (body) => {
     const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', headers, body });
-    if (!answer.ok) throw new Error(`the undisturbed engine refused: ${await answer.text()}`);
-    const { choices, usage } = Answer.parse(await answer.json());
+    const options = /** @type {const} */ ({ method: 'POST', headers, body, dispatcher });
+    const answer = await request(`${url}/v1/chat/completions`, options);
+    if (answer.statusCode !== 200) throw new Error(`the undisturbed engine refused: ${await answer.body.text()}`);
+    const { choices, usage } = Answer.parse(await answer.body.json());
     return { text: choices[0].message.content, usage };
   };
   return {
@@ -88,6 +92,7 @@ export async function startOracle() {
     stop: async () => {
       program.signal('SIGKILL');
       await program.exited;
+      await dispatcher.destroy();
     },
   };
 }

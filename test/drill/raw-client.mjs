@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { until } from './processes.mjs';
 
-const CONNECTED_WITHIN_MS = 5_000;
+const CONNECTED_WITHIN_MS = 60_000;
 
 /**
  * A client on a bare socket, which can do what no well-behaved one does: stop in the middle of its request, leave at any

@@ -48,7 +48,7 @@ function failover(name, about, stack, meanwhile) {
       const proxy = await startProxy(() => port);
       try {
         const inStep = async () => (await replica.client.info('replication')).includes('master_link_status:up');
-        await until('the replica follows', inStep, 15_000);
+        await until('the replica follows', inStep, 60_000);
         return await runDrill(setup, {
           stack: { ...ONE, ...stack, redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
           load: over4s(setup.requests),

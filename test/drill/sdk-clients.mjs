@@ -8,7 +8,7 @@ import { question } from './questions.mjs';
 /** @typedef {import('./client.mjs').Seen} Seen @typedef {import('./questions.mjs').Question} Question */
 
 const TOKENS = 60;
-const HUNG_AFTER_MS = 30_000;
+const HUNG_AFTER_MS = 60_000;
 /** Not more than this in all, so that a restart that never ends is no endless load. */
 const AT_MOST = 5_000;
 
@@ -52,7 +52,7 @@ class Clients extends Load {
       this.ledger.sent();
       const sentAt = performance.now();
       const seen = await (one.kind === 'score' ? ask(url, one, HUNG_AFTER_MS) : askBySdk(sdk, one));
-      if (seen.text !== '') this.begun += 1;
+      if (seen.text !== '') this.answerBegins();
       this.answers.push({ ...seen, number: one.number, kind: one.kind, sentAt });
       // The SDK does not say whether `[DONE]` came: what it takes for an end must be the whole text.
       this.ledger.ended(judge(seen, expected, one, { brokenIsError: false }), seen.longestGapMs);

@@ -27,8 +27,8 @@ const LauncherStatus = z.object({
   ),
 });
 
-const READY_WITHIN_MS = 20_000;
-const END_WITHIN_MS = 15_000;
+const READY_WITHIN_MS = 90_000;
+const END_WITHIN_MS = 60_000;
 
 /**
  * @typedef {import('./processes.mjs').Program & { port: number, url: string, internalUrl: string }} Gateway
@@ -152,7 +152,7 @@ export class Stack {
 
   /** @param {Launcher} launcher */
   async status({ internalUrl }) {
-    const answer = await fetch(`${internalUrl}/status`, { signal: AbortSignal.timeout(5_000) });
+    const answer = await fetch(`${internalUrl}/status`, { signal: AbortSignal.timeout(30_000) });
     const status = LauncherStatus.parse(await answer.json());
     for (const { pid } of [...status.engines, ...status.dispatchers]) {
       const process = known(pid ?? 0);

@@ -1,6 +1,10 @@
 // @ts-check
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
+import { pause, until } from './processes.mjs';
+
+const READY_WITHIN_MS = 90_000;
+const RETRY_MS = 20;
 
 /**
  * Passes each connection on to the port that `target` names at that moment; without one it is closed at once.
@@ -15,8 +19,12 @@ import { connect, createServer } from 'node:net';
 
 const OPENING_BYTES = 2_048;
 
-/** @param {() => number | undefined} target @returns {Promise<TcpProxy>} */
-export async function startProxy(target) {
+/**
+ * @param {() => number | undefined} target
+ * @param {{ waits?: boolean }} [options] `waits`: a connection waits for a target, and goes to another one where a port is closed
+ * @returns {Promise<TcpProxy>}
+ */
+export async function startProxy(target, { waits = false } = {}) {
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
   let isMute = false;
@@ -31,19 +39,8 @@ export async function startProxy(target) {
   };
   /** @type {Set<() => void>} */
   const looks = new Set();
-  const server = createServer({ allowHalfOpen: true }, (client) => {
-    const port = target();
-    if (port === undefined) {
-      client.destroy();
-      return;
-    }
-    if (isMute) {
-      sockets.add(client);
-      client.on('close', () => sockets.delete(client)).on('error', () => {});
-      client.on('end', () => client.end()).resume();
-      return;
-    }
-    const upstream = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  /** @param {import('node:net').Socket} client @param {import('node:net').Socket} upstream */
+  const join = (client, upstream) => {
     for (const socket of [client, upstream]) {
       const other = socket === client ? upstream : client;
       sockets.add(socket);
@@ -70,6 +67,42 @@ export async function startProxy(target) {
     });
     client.pipe(upstream);
     upstream.pipe(client);
+  };
+  /** @param {import('node:net').Socket} client */
+  const joinWhenOpen = async (client) => {
+    sockets.add(client);
+    client.on('close', () => sockets.delete(client)).on('error', () => {});
+    for (; !client.destroyed; await pause(RETRY_MS)) {
+      const port = target();
+      if (port === undefined) continue;
+      const upstream = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+      const isOpen = await once(upstream, 'connect').then(
+        () => true,
+        () => false,
+      );
+      if (!isOpen) continue;
+      if (client.destroyed) upstream.destroy();
+      else join(client, upstream);
+      return;
+    }
+  };
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (waits) {
+      void joinWhenOpen(client);
+      return;
+    }
+    const port = target();
+    if (port === undefined) {
+      client.destroy();
+      return;
+    }
+    if (isMute) {
+      sockets.add(client);
+      client.on('close', () => sockets.delete(client)).on('error', () => {});
+      client.on('end', () => client.end()).resume();
+      return;
+    }
+    join(client, connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -98,45 +131,49 @@ export async function startProxy(target) {
 const POLL_MS = 100;
 
 /**
- * What stands before several gateways: new connections go round among those whose `/readyz` says so.
- * @param {() => readonly { port: number, internalUrl: string }[]} gateways those that run now
+ * What stands before several gateways: new connections go round among those whose `/readyz` said so last, however long ago
+ * that was, and whose port is open; while there is none, they wait.
+ * @param {() => readonly { port: number, internalUrl: string, ended: () => boolean }[]} gateways all that were started
  * @returns {Promise<TcpProxy & { ready: () => number }>} `ready`: how many take connections
  */
 export async function startBalancer(gateways) {
-  /** @type {number[]} */
-  let ready = [];
+  /** @type {Set<number>} */
+  const ready = new Set();
   let turn = 0;
-  const look = async () => {
-    const answers = await Promise.all(
-      gateways().map(async ({ port, internalUrl }) => {
-        const answer = await fetch(`${internalUrl}/readyz`, { signal: AbortSignal.timeout(1_000) }).catch(
-          () => undefined,
-        );
-        await answer?.arrayBuffer().catch(() => {});
-        return answer?.ok === true ? port : undefined;
-      }),
-    );
-    ready = answers.filter((port) => port !== undefined);
+  let isOver = false;
+  /** @param {ReturnType<typeof gateways>[number]} gateway */
+  const follow = async ({ port, internalUrl, ended }) => {
+    while (!isOver && !ended()) {
+      const answer = await fetch(`${internalUrl}/readyz`).catch(() => undefined);
+      await answer?.arrayBuffer().catch(() => {});
+      if (answer?.ok === true) ready.add(port);
+      else if (answer !== undefined) ready.delete(port);
+      await pause(POLL_MS);
+    }
+    ready.delete(port);
   };
-  await look();
-  let looking = false;
-  const polling = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    void look().finally(() => {
-      looking = false;
-    });
-  }, POLL_MS);
-  const proxy = await startProxy(() => {
-    turn += 1;
-    return ready[turn % ready.length];
-  });
+  /** @type {Map<number, Promise<void>>} */
+  const followed = new Map();
+  const lookForNew = () => {
+    for (const gateway of gateways()) if (!followed.has(gateway.port)) followed.set(gateway.port, follow(gateway));
+  };
+  lookForNew();
+  const looking = setInterval(lookForNew, POLL_MS);
+  const proxy = await startProxy(
+    () => {
+      turn += 1;
+      return [...ready][turn % ready.size];
+    },
+    { waits: true },
+  );
+  await until('a gateway is ready', () => ready.size > 0, READY_WITHIN_MS);
   return {
     ...proxy,
-    ready: () => ready.length,
+    ready: () => ready.size,
     stop: async () => {
-      clearInterval(polling);
-      await proxy.stop();
+      isOver = true;
+      clearInterval(looking);
+      await Promise.all([...followed.values(), proxy.stop()]);
     },
   };
 }

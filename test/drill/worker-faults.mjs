@@ -1,12 +1,12 @@
 // @ts-check
 import { quantile, runDrill } from './drill.mjs';
-import { known, pause, sendSignal, until } from './processes.mjs';
+import { known, latenessMs, pause, sendSignal, until } from './processes.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
 /** Above the 10 s after which BullMQ gives the job of a silent worker to another. */
 const FROZEN_MS = 12_000;
-const TAKEN_WITHIN_MS = 15_000;
+const TAKEN_WITHIN_MS = 60_000;
 /** Until what a lost launcher held is answered by another one. */
 const ANSWERED_WITHIN_MS = 6_000;
 
@@ -94,7 +94,10 @@ function launcherLost(name, about, lose) {
           scene.note(`${count} waiting answered by another launcher: p50 ${median} ms, max ${longest} ms`);
           const { complete } = waiting.ledger.row;
           scene.check(complete === count, `${complete} of ${count} waiting requests were answered`);
-          scene.check(Number(longest) < ANSWERED_WITHIN_MS, `the last waiting one was answered after ${longest} ms`);
+          scene.check(
+            Number(longest) < ANSWERED_WITHIN_MS + latenessMs(1),
+            `the last waiting one was answered after ${longest} ms`,
+          );
         },
       }),
   };

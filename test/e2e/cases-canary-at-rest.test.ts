@@ -132,7 +132,7 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   const before = await engines();
   const killed = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
   await Promise.all(killed.map(({ begun }) => begun));
-  process.kill(before[0]?.pid ?? 0, 'SIGKILL');
+  process.kill(before[0]?.pid ?? Number.NaN, 'SIGKILL');
   await Promise.all(killed.map(({ ended }) => ended));
   await answersAgain();
 

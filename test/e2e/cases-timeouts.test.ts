@@ -14,13 +14,15 @@ import {
 
 /** Lengths as users met them, or a hundredth. */
 const scaled = (ms: number): number => either(ms, ms / 100);
+/** Long after the answer that is in time, on a busy machine as well. */
+const SCORE_MS = either(180_000, 5_000);
 
 let scripted: ScriptedStack;
 beforeAll(async () => {
   scripted = await startScriptedStack({
     gatewayEnv: {
       GATEWAY_REQUEST_TIMEOUT_MS: String(scaled(600_000)),
-      GATEWAY_SCORE_TIMEOUT_MS: String(scaled(180_000)),
+      GATEWAY_SCORE_TIMEOUT_MS: String(SCORE_MS),
       GATEWAY_IDLE_TIMEOUT_MS: String(scaled(400_000)),
       GATEWAY_BODY_TIMEOUT_MS: String(either(400_000, 60_000)),
     },
@@ -73,7 +75,7 @@ test(
       call(`${url}/v1/chat/completions`, chat(scaled(900_000), false)).ended,
       call(`${url}/v1/chat/completions`, chat(scaled(310_000), true)).ended,
       call(`${url}/score`, score(either(170_000, 1_200))).ended,
-      call(`${url}/score`, score(either(190_000, 2_600))).ended,
+      call(`${url}/score`, score(either(190_000, 8_000))).ended,
       dripBody('/v1/chat/completions', chat(0, false), scaled(310_000)),
     ]);
     expect(plain).toMatchObject({ status: 200, body: wholeAnswer('late') });
@@ -85,9 +87,9 @@ test(
     expect(dripped).toEqual({ status: 200, text: wholeAnswer('late') });
     // What the deadline ends is told so, once: the engine is not asked again.
     expect(late.status).toBe(504);
-    expect(late.tookMs).toBeLessThan(scaled(600_000) + 1_000);
+    expect(late.tookMs).toBeLessThan(scaled(600_000) + 5_000);
     expect(lateScore.status).toBe(408);
-    expect(lateScore.tookMs).toBeLessThan(scaled(180_000) + 1_000);
+    expect(lateScore.tookMs).toBeLessThan(SCORE_MS + 5_000);
     expect(scripted.engine.requests).toHaveLength(6);
     await eventually(
       'the engine was told of both',

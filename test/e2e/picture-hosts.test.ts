@@ -169,7 +169,7 @@ test('N1: 40 host names that are never resolved delay 20 honest fetches by at mo
     new Set(names.asked.slice(before).filter((question) => question.startsWith('A mute-'))).size;
   await eventually('all 40 are being resolved', () => muteAsked() === 40, patienceMs);
   const beside = await slowest();
-  expect(beside - alone).toBeLessThan(1_000);
+  expect(beside).toBeLessThan(1_000 + 2 * alone);
   for (const { ended } of mute) {
     const { status, tookMs } = await ended;
     expect(status).toBe(400);

@@ -69,7 +69,7 @@ async function start(folder: string, asked: Asked = {}): Promise<StartProcess & 
 const names = (run: StartProcess): string[] => run.noted().map(({ name }) => name);
 const pidOf = (run: StartProcess, name: string): number => run.noted().find((one) => one.name === name)?.pid ?? 0;
 async function allGone(pids: readonly number[]): Promise<void> {
-  await eventually(`none of ${pids.join(', ')} is alive`, () => !pids.some(isAlive), 10_000);
+  await eventually(`none of ${pids.join(', ')} is alive`, () => !pids.some(isAlive), 20_000);
 }
 
 test('ready is one line of its own, two curl commands follow, and pids.json names all that runs', async () => {

@@ -98,7 +98,7 @@ test('kill -9 of the worker-launcher: its engines go, a new one takes over and a
   await run.says(/^ready /m);
   const pids = await allPids(run);
   const kept = run.noted().filter(({ name }) => name !== 'worker-launcher');
-  process.kill(run.noted().find(({ name }) => name === 'worker-launcher')?.pid ?? 0, 'SIGKILL');
+  process.kill(run.noted().find(({ name }) => name === 'worker-launcher')?.pid ?? Number.NaN, 'SIGKILL');
   await run.says(/^worker-launcher ended unasked \(SIGKILL\)/m);
   await goneWithin10Seconds(pids.filter((pid) => !kept.some((one) => one.pid === pid)));
   expect(kept.every(({ pid }) => isAlive(pid))).toBe(true);

@@ -150,7 +150,7 @@ test('cancel closes the socket of the engine at once and frees the place', async
   const at = performance.now();
   dispatcher.control({ type: 'cancel', requestId: id, epoch: 1, attempt: 1 });
   const abortedAt = await eventually('abort', () => engine.requests[0]?.abortedAt);
-  expect(abortedAt - at).toBeLessThan(250);
+  expect(abortedAt - at).toBeLessThan(1_000);
   await eventually('the place is free', () => dispatcher.inFlight === 0);
 });
 
@@ -170,9 +170,9 @@ test('a repeat that nobody lets go is handed back while its replica lives, and f
   const { add, frames, queue, replica } = await start([engine]);
   const id = await add(1, { epoch: 2 });
   const claims = async (): Promise<number> => (await frames(id)).filter(({ type }) => type === 'claimed').length;
-  await eventually('picked up again', async () => (await claims()) >= 2, 8_000);
+  await eventually('picked up again', async () => (await claims()) >= 2);
   await server.client.del(keys.replies(replica));
-  await eventually('finished', async () => (await queue.getJobCountByTypes('completed')) === 1, 8_000);
+  await eventually('finished', async () => (await queue.getJobCountByTypes('completed')) === 1);
   expect(engine.requests).toHaveLength(0);
 });
 

@@ -56,7 +56,7 @@ test.each([
   );
   if (state === 'suspect') process.kill(pid, 'SIGSTOP');
   if (state === 'draining') launcher.child.kill('SIGTERM');
-  await eventually(state, () => reached(state), 15_000);
+  await eventually(state, () => reached(state));
   launcher.child.kill('SIGKILL');
   await eventually('the end of its group', () => groupMembers(pid).length === 0);
   await eventually('the end of its memory', () => !existsSync(memory.path));
@@ -73,5 +73,5 @@ test('H13: a dispatcher that stands still does not outlive its killed launcher',
   });
   process.kill(pid, 'SIGSTOP');
   launcher.child.kill('SIGKILL');
-  await eventually('its end', () => groupMembers(pid).length === 0, 20_000);
+  await eventually('its end', () => groupMembers(pid).length === 0);
 });

@@ -61,7 +61,7 @@ test('a launcher that is killed with SIGKILL takes its engines with it, and the 
   try {
     await eventually('the whole group', () => groupMembers(pgid).length === 3);
     launcher.kill('SIGKILL');
-    await eventually('the end of the group', () => groupMembers(pgid).length === 0, 2_000);
+    await eventually('the end of the group', () => groupMembers(pgid).length === 0);
     await eventually('no shared memory', () => !existsSync(free));
     expect(existsSync(used.path)).toBe(true);
   } finally {

@@ -59,7 +59,7 @@ test('N13: the socket file of a dead engine is removed before a start, and gone 
   await using engine = await supervise({ args, limits: { stopMs: 100 } });
   const first = await engine.until('ready');
   // A process that is killed leaves its socket file.
-  process.kill(first.pid ?? 0, 'SIGKILL');
+  process.kill(first.pid ?? Number.NaN, 'SIGKILL');
   await eventually('another engine', () => {
     const { view } = engine.supervisor;
     return view.state === 'ready' && view.pid !== first.pid;

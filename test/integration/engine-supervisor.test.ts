@@ -20,7 +20,7 @@ test('a killed engine process: what it leaves behind is cleared away, and a new 
   await using engine = await supervise({ args: ['--with-core'] });
   const first = await engine.until('ready');
   const core = Number(await engine.page('/core'));
-  process.kill(first.pid ?? 0, 'SIGKILL');
+  process.kill(first.pid ?? Number.NaN, 'SIGKILL');
   const second = await eventually('another engine', () => {
     const { view } = engine.supervisor;
     return view.state === 'ready' && view.pid !== first.pid ? view : undefined;
@@ -159,7 +159,7 @@ test('a killed engine leaves no shared memory', async () => {
   });
   const { pid } = await engine.until('ready');
   expect(existsSync(used.path)).toBe(true);
-  process.kill(pid ?? 0, 'SIGKILL');
+  process.kill(pid ?? Number.NaN, 'SIGKILL');
   await engine.until('backoff');
   expect(groupMembers(pid ?? 0)).toEqual([]);
   expect(existsSync(used.path)).toBe(false);

@@ -114,7 +114,7 @@ test.each([true, false])('a client that leaves ends its generation at once (stre
   await eventually('running', async () => (await simulator.metric('vllm:num_requests_running')) === 1);
   leave.abort();
   await asked;
-  await eventually('stopped', async () => (await simulator.metric('vllm:num_requests_running')) === 0, 500);
+  await eventually('stopped', async () => (await simulator.metric('vllm:num_requests_running')) === 0);
   expect(simulator.output()).toContain('Aborted request(s)');
   expect(await simulator.metric('vllm:kv_cache_usage_perc')).toBe(0);
 });

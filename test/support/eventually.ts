@@ -5,7 +5,7 @@
 export async function eventually<T>(
   what: string,
   probe: () => T | Promise<T>,
-  limitMs = 10_000,
+  limitMs = 30_000,
 ): Promise<Exclude<T, undefined | null | false>> {
   const until = performance.now() + limitMs;
   let last: unknown;

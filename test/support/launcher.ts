@@ -69,7 +69,7 @@ export async function startLauncher(
     get,
     status,
     pids: async () => {
-      await eventually('a launcher that serves', async () => (await get('/readyz')).ok, 15_000);
+      await eventually('a launcher that serves', async () => (await get('/readyz')).ok, 60_000);
       const { launcher, dispatchers, engines } = await status();
       known = [launcher.pid, ...[...dispatchers, ...engines].map(({ pid }) => pid ?? 0)];
       return known;

@@ -98,7 +98,7 @@ export async function startScriptedDispatcher(stack: Stack, engines: readonly En
     const { workers } = await stack.status();
     return workers.some((worker) => worker.engines.some(({ state }) => state === 'ready'));
   };
-  await eventually('the scripted engines are known', areKnown, 30_000);
+  await eventually('the scripted engines are known', areKnown, 60_000);
   return {
     async [Symbol.asyncDispose]() {
       dispatcher.kill('SIGKILL');

@@ -121,7 +121,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     startGateway: async (env) => {
       const gateway = await startGateway(env);
       const isOver = (): boolean => gateway.child.exitCode !== null;
-      await eventually('the gateway is ready, or over', async () => isOver() || (await allReady([gateway], 0)), 30_000);
+      await eventually('the gateway is ready, or over', async () => isOver() || (await allReady([gateway], 0)), 60_000);
       if (isOver()) throw new Error(gateway.output());
       return gateway;
     },
@@ -135,7 +135,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     await eventually(
       'gateways and engines are ready',
       () => allReady(gateways, options.waitForEngines === false ? 0 : expected),
-      options.readyWithinMs ?? 30_000,
+      options.readyWithinMs ?? 60_000,
     );
   } catch (cause) {
     const outputs = [...gateways, ...launchers].map(({ output }) => output().slice(-2_000));

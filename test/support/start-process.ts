@@ -90,7 +90,7 @@ export function runStart(
       return [];
     }
   };
-  const says = async (pattern: RegExp, limitMs = 20_000): Promise<RegExpExecArray> => {
+  const says = async (pattern: RegExp, limitMs = 60_000): Promise<RegExpExecArray> => {
     const seen = await eventually(
       `stdout shows ${String(pattern)}\n${stdout}\n${stderr}`,
       () => pattern.exec(stdout) ?? (over ? 'over' : undefined),
@@ -99,7 +99,9 @@ export function runStart(
     if (seen === 'over') throw new Error(`it ended before it said ${String(pattern)}:\n${stdout}\n${stderr}`);
     return seen;
   };
-  const pid = child.pid ?? 0;
+  const { pid } = child;
+  // Signals to process 0 go to the group of the tests themselves.
+  if (pid === undefined) throw new Error(`${file} cannot be started`);
   return {
     pid,
     stdout: () => stdout,
@@ -113,7 +115,7 @@ export function runStart(
       const all = others ? [] : noted();
       if (!over) process.kill(-pid, 'SIGKILL');
       await ended;
-      await eventually('nothing of the start is left', () => all.every((one) => !isAlive(one.pid)), 15_000);
+      await eventually('nothing of the start is left', () => all.every((one) => !isAlive(one.pid)));
     },
   };
 }

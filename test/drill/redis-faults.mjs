@@ -99,7 +99,7 @@ const mute = {
           );
           scene.check(
             right.length === refused.sent,
-              `${right.length} of ${refused.sent} were refused with a time to wait within ${Math.round(withinMs)} ms`,
+            `${right.length} of ${refused.sent} were refused with a time to wait within ${Math.round(withinMs)} ms`,
           );
           const slowest = Math.max(...refused.answers.map(({ sentAt, endedAt }) => endedAt - sentAt));
           scene.note(`slowest refusal: ${Math.round(slowest)} ms`);

@@ -29,7 +29,7 @@ export function engineBody(request: ChatRequest, pictures: PictureBytes, terms: 
 function wireBody(request: ChatRequest, terms: EngineTerms): object {
   if (request.route === '/v1/responses') return responsesBody(request, terms);
   if (request.route === '/tokenize') return { ...request.sampling, model: terms.model, ...wireInput(request) };
-  const { stream, choices } = request;
+  const { stream, choices, continuousUsage } = request;
   return {
     ...request.sampling,
     model: terms.model,
@@ -38,7 +38,7 @@ function wireBody(request: ChatRequest, terms: EngineTerms): object {
     ...(choices === 1 ? {} : { n: choices }),
     cache_salt: terms.cacheSalt,
     stream,
-    ...(stream ? { stream_options: { include_usage: true } } : {}),
+    ...(stream ? { stream_options: { include_usage: true, continuous_usage_stats: continuousUsage } } : {}),
   };
 }
 

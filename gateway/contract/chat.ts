@@ -46,6 +46,8 @@ export interface ChatRequest {
   readonly stream: boolean;
   /** the caller asked for the closing usage event of a stream */
   readonly includeUsage: boolean;
+  /** and in each event as well; absent: no */
+  readonly continuousUsage?: true;
   /** tokens the caller allows for the answer, if it said */
   readonly maxTokens?: number;
   /** where the caller wrote it, for messages: `max_tokens`, `input_data.parameters.max_new_tokens` */

@@ -7,24 +7,11 @@ import { BODY } from './limits.ts';
 import { openaiCompletions } from './openai-completions.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
 import { openai } from './openai.ts';
+import { columnOf } from './request-fields.ts';
 
-/** Fields of both routes; `max_new_tokens` is what Azure's own samples send to every route. */
-const SHARED = [
-  'model',
-  'frequency_penalty',
-  'presence_penalty',
-  'temperature',
-  'top_p',
-  'max_tokens',
-  'max_new_tokens',
-  'stop',
-  'seed',
-  'stream',
-] as const;
 /** Fields of the API; whatever else a body holds is an extra parameter (source: Azure's specification of ModelClient). */
-const CHAT: ReadonlySet<string> = new Set([...SHARED, 'messages', 'response_format', 'tools', 'tool_choice']);
-const COMPLETIONS: ReadonlySet<string> = new Set([...SHARED, 'prompt']);
-export const INFERENCE_FIELDS = { chat: CHAT, completions: COMPLETIONS } as const;
+const CHAT: ReadonlySet<string> = new Set(columnOf('inference-chat').keys());
+const COMPLETIONS: ReadonlySet<string> = new Set(columnOf('inference-completions').keys());
 /** Those of this API; the engine's own one is none of them. */
 const FORMATS: readonly unknown[] = ['text', 'json_object', 'json_schema'];
 

@@ -87,6 +87,11 @@ export function isSet(value: unknown): boolean {
   return !isAbsent(value) && value !== '';
 }
 
+/** Absent, or an empty list or object of a field that may be empty: some engines refuse it, and none acts on it. */
+export function isLeftOut({ schema }: Field, value: unknown): boolean {
+  return isAbsent(value) || (typeof value === 'object' && !isSet(value) && schema.safeParse(value).success);
+}
+
 const MAX_DEPTH = 64;
 
 /** True for what JSON.parse gives and `jsonProblem` finds nothing wrong with. */

@@ -4,6 +4,7 @@ import { Failure } from '#contract/failure';
 import { fieldsOf, got, isAbsent, isJson, isObject, isSet, jsonProblem, kind } from './fields.ts';
 import type { IgnoredNames } from './fields.ts';
 import { HALF_CHARACTER, LIMITS, checkLimit, type Limit } from './limits.ts';
+import { IMAGE_URL, MESSAGE, PART, type Inside } from './message-fields.ts';
 
 const IMAGE_FORM = '{"type": "image_url", "image_url": {"url": "https://… or data:image/png;base64,…"}}';
 const TEXT_FORM = '{"type": "text", "text": "…"}';
@@ -14,7 +15,10 @@ const EXTRAS = {
   tool_call_id: LIMITS.id,
 } as const satisfies Record<string, Limit>;
 const EXTRA_NAMES = ['name', 'tool_calls', 'tool_call_id'] as const;
-const READ: ReadonlySet<string> = new Set(['role', 'content', ...EXTRA_NAMES]);
+/** An assistant's reasoning in an earlier turn: vLLM's name, and the one that it had before. */
+const THOUGHTS = ['reasoning', 'reasoning_content'] as const;
+/** What a part holds, by its type; a part that held two of them would lose one. */
+const PAYLOADS = ['text', 'image_url', 'refusal'] as const;
 
 /**
  * Reads a conversation; every dialect's messages have OpenAI's form. `developer` becomes `system`: an engine writes a
@@ -41,32 +45,38 @@ export function checkConversation(messages: readonly unknown[], at: string): voi
 function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMessage {
   if (!isObject(value)) throw bad(at, `must be {"role": …, "content": …}${kind(value)}`);
   const fields = fieldsOf(value, at);
+  refuseInside(value, MESSAGE, at);
   const { role: givenRole, content: givenContent, ...rest } = value;
   const role = readRole(givenRole, `${at}.role`);
   const said = readContent(givenContent, role, `${at}.content`, ignored);
   const refusal = role === 'assistant' && !isSet(said) ? rest['refusal'] : undefined;
   const content = isSet(refusal) ? readText(refusal, `${at}.refusal`) : said;
+  const thoughts = role === 'assistant' ? THOUGHTS.filter((name) => !isAbsent(rest[name])) : [];
+  const [thought] = thoughts.filter((name) => readText(rest[name], `${at}.${name}`) !== '');
   const extra: Record<string, JsonValue> = {};
   for (const name of EXTRA_NAMES) {
     const field = rest[name];
     if (isAbsent(field) || (Array.isArray(field) && field.length === 0)) continue;
     if (typeof field === 'string' || Array.isArray(field)) checkLimit(EXTRAS[name], field.length, `${at}.${name}`);
-    if (name === 'tool_calls' && Array.isArray(field)) checkArguments(field, `${at}.tool_calls`);
+    if (name === 'tool_calls' && Array.isArray(field)) checkCalls(field, `${at}.tool_calls`);
     const fits = name === 'tool_calls' ? Array.isArray(field) && field.every(isObject) : typeof field === 'string';
     if (!fits)
       throw bad(`${at}.${name}`, `must be ${name === 'tool_calls' ? 'a list of calls' : 'a text'}${kind(field)}`);
     if (!isJson(field)) throw bad(`${at}.${name}`, jsonProblem(field) ?? 'is no JSON');
     extra[name] = field;
   }
-  const isRead = (name: string): boolean => READ.has(name) || (name === 'refusal' && isSet(refusal));
-  for (const [name, field] of fields) if (!isAbsent(field) && !isRead(name)) ignored.add(`messages.${name}`);
+  if (thought !== undefined) extra['reasoning'] = readText(rest[thought], `${at}.${thought}`);
+  const read: readonly unknown[] = ['role', 'content', ...EXTRA_NAMES, isSet(refusal) ? 'refusal' : undefined, thought];
+  for (const [name, field] of fields) if (isSet(field) && !read.includes(name)) ignored.add(`messages.${name}`);
   return Object.keys(extra).length === 0 ? { role, content } : { role, content, extra };
 }
 
-function checkArguments(calls: readonly unknown[], at: string): void {
+function checkCalls(calls: readonly unknown[], at: string): void {
   for (const [index, call] of calls.entries()) {
     const said = isObject(call) && isObject(call['function']) ? call['function']['arguments'] : undefined;
     const inside = `${at}[${String(index)}].function.arguments`;
+    const type = isObject(call) ? (call['type'] ?? 'function') : 'function';
+    if (type !== 'function') throw bad(`${at}[${String(index)}].type`, `must be function${got(type)}`);
     if (typeof said === 'string') checkLimit(LIMITS.toolArguments, said.length, inside);
   }
 }
@@ -87,9 +97,15 @@ function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNam
 
 function readPart(value: unknown, role: Role, at: string, ignored: IgnoredNames): ContentPart {
   if (!isObject(value)) throw bad(at, `must be ${TEXT_FORM} or ${IMAGE_FORM}${kind(value)}`);
-  refuseUuid(value, at);
+  refuseInside(value, PART, at);
   for (const [name, field] of fieldsOf(value, at))
-    if (!isAbsent(field) && !['type', 'text', 'image_url', 'refusal'].includes(name)) ignored.add(`content.${name}`);
+    if (isSet(field) && PART[name]?.kind !== 'own') ignored.add(`content.${name}`);
+  for (const name of PAYLOADS)
+    if (name !== value['type'] && PAYLOADS.some((type) => type === value['type']) && isSet(value[name]))
+      throw unsupported(
+        `${at}.${name}`,
+        `is not accepted in a part of type ${String(value['type'])}: it would be lost`,
+      );
   if (value['type'] === 'text') return { type: 'text', text: readText(value['text'], `${at}.text`) };
   // What the model said in an earlier turn, as OpenAI's typed clients send it back.
   if (value['type'] === 'refusal' && role === 'assistant')
@@ -102,20 +118,19 @@ function readPart(value: unknown, role: Role, at: string, ignored: IgnoredNames)
 function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {
   if (typeof value === 'string' && value !== '') return value;
   if (!isObject(value)) throw bad(at, `must be {"url": "https://… or data:image/png;base64,…"}${kind(value)}`);
-  refuseUuid(value, at);
+  refuseInside(value, IMAGE_URL, at);
   for (const [name, field] of fieldsOf(value, at))
-    if (!isAbsent(field) && name !== 'url') ignored.add(`image_url.${name}`);
+    if (isSet(field) && IMAGE_URL[name]?.kind !== 'own') ignored.add(`image_url.${name}`);
   const url = value['url'];
   if (typeof url === 'string' && url !== '') return url;
   throw bad(`${at}.url`, `must be an http(s) URL or data:image/png;base64,…${url === '' ? ', got none' : kind(url)}`);
 }
 
-/** The engine takes a uuid for the picture's cache key, whosever it is: one caller could be shown another's picture. */
-function refuseUuid(value: Readonly<Record<string, unknown>>, at: string): void {
-  if (isSet(value['uuid']))
-    throw new Failure('unsupported_parameter', `${at}.uuid is not accepted; send the picture itself`, {
-      param: `${at}.uuid`,
-    });
+/** @throws Failure `unsupported_parameter` for a field that the table refuses and that is set */
+function refuseInside(value: Readonly<Record<string, unknown>>, table: Inside, at: string): void {
+  for (const [name, verdict] of Object.entries(table))
+    if (verdict.kind === 'refused' && isSet(value[name]))
+      throw unsupported(`${at}.${name}`, `is not accepted: ${verdict.why}`);
 }
 
 function readText(value: unknown, at: string): string {
@@ -130,4 +145,8 @@ function wellFormed(text: string, at: string): string {
 
 function bad(param: string, problem: string): Failure {
   return new Failure('invalid_request', `${param} ${problem}`, { param });
+}
+
+function unsupported(param: string, problem: string): Failure {
+  return new Failure('unsupported_parameter', `${param} ${problem}`, { param });
 }

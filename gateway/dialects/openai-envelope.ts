@@ -5,32 +5,15 @@ import { fieldsOf, got, isAbsent, isObject, isSet, shortName } from './fields.ts
 import type { IgnoredNames } from './fields.ts';
 import { LIMITS, checkLimit } from './limits.ts';
 import { errorObject, retryHeaders } from './openai-errors.ts';
+import type { Column } from './request-fields.ts';
 import { readChoices, readPositive } from './sampling.ts';
 
 /** What OpenAI's two completion routes have in common: everything but what is to be answered and how to shape it. */
 
-/** What an engine would take on both routes and a caller must not set, and why. */
-export const STEERING: Readonly<Record<string, string>> = {
-  priority: 'the gateway decides the order',
-  request_id: 'send the header x-request-id',
-  truncate_prompt_tokens: 'a prompt is never cut in silence',
-  truncation_side: 'a prompt is never cut in silence',
-  cache_salt: 'the gateway decides it',
-  kv_transfer_params: 'the gateway decides it',
-  ec_transfer_params: 'the gateway decides it',
-  vllm_xargs: 'the gateway decides it',
-  ...Object.fromEntries(
-    ['json', 'regex', 'choice', 'grammar', 'json_object', 'whitespace_pattern', 'decoding_backend'].map((name) => [
-      `guided_${name}`,
-      'vLLM no longer reads it; use structured_outputs or response_format',
-    ]),
-  ),
-};
-
-/** Names of the fields that `readEnvelope` answers for. */
-export const ENVELOPE = ['model', 'stream', 'stream_options', 'n'] as const;
-
-type Envelope = Pick<ChatRequest, 'model' | 'stream' | 'includeUsage' | 'choices' | 'maxTokens' | 'maxTokensParam'>;
+type Envelope = Pick<
+  ChatRequest,
+  'model' | 'stream' | 'includeUsage' | 'continuousUsage' | 'choices' | 'maxTokens' | 'maxTokensParam'
+>;
 
 /** @param limits where a caller may say how long the answer may be; the first that is present counts */
 export function readEnvelope(
@@ -41,25 +24,45 @@ export function readEnvelope(
 ): Envelope {
   const model = readModel(body['model']);
   const stream = readStream(body['stream']);
-  const includeUsage = readStreamOptions(body['stream_options'], stream, ignored);
+  const usage = readStreamOptions(body['stream_options'], stream, ignored);
   const given = limits.map((param) => ({ param, tokens: readPositive(body[param], param) }));
   const limit = given.find(({ tokens }) => tokens !== undefined);
   return {
     ...(model === undefined ? {} : { model }),
     stream,
-    includeUsage,
+    ...usage,
     ...(limit?.tokens === undefined ? {} : { maxTokens: limit.tokens }),
     maxTokensParam: limit?.param ?? 'max_tokens',
     choices: readChoices(body['n'], 'n', sampling),
   };
 }
 
-/** @throws Failure `unsupported_parameter` for a field of `refused` that is set; null, '', [] and {} are not set */
-export function refuseFields(body: Readonly<Record<string, unknown>>, refused: Readonly<Record<string, string>>): void {
-  for (const [name, why] of Object.entries(refused)) {
-    if (isSet(body[name]))
-      throw new Failure('unsupported_parameter', `${name} is not accepted: ${why}`, { param: name });
+/**
+ * Refuses what a route does not serve. null, '', [] and {} are not set.
+ * @throws Failure `unsupported_parameter` that names the field and says why
+ */
+export function refuseFields(body: Readonly<Record<string, unknown>>, column: Column): void {
+  for (const [name, verdict] of column) {
+    const value = body[name];
+    const isFixed = verdict.kind === 'fixed';
+    if (!(isFixed || verdict.kind === 'refused') || !isSet(value)) continue;
+    if (isFixed && verdict.field.schema.safeParse(value).success) continue;
+    throw new Failure('unsupported_parameter', `${name} is not accepted: ${verdict.why}`, { param: name });
   }
+}
+
+/**
+ * Names the fields that are set and have no effect, known ones and unknown ones.
+ * @param prefix of their names where they are told
+ */
+export function nameIgnored(
+  fields: readonly (readonly [name: string, value: unknown])[],
+  column: Column,
+  ignored: IgnoredNames,
+  prefix = '',
+): void {
+  for (const [name, value] of fields)
+    if ((column.get(name)?.kind ?? 'ignored') === 'ignored' && isSet(value)) ignored.add(prefix + name);
 }
 
 /**
@@ -109,9 +112,13 @@ function readStream(value: unknown): boolean {
   throw new Failure('invalid_request', `stream must be true or false${got(value)}`, { param: 'stream' });
 }
 
-/** @returns whether the caller wants the closing usage event */
-function readStreamOptions(value: unknown, stream: boolean, ignored: IgnoredNames): boolean {
-  if (isAbsent(value)) return false;
+/** @returns whether the caller wants usage: in an event at the end, and in each one as well */
+function readStreamOptions(
+  value: unknown,
+  stream: boolean,
+  ignored: IgnoredNames,
+): Pick<ChatRequest, 'includeUsage' | 'continuousUsage'> {
+  if (isAbsent(value)) return { includeUsage: false };
   if (!isObject(value))
     throw new Failure('invalid_request', `stream_options must be an object${got(value)}`, { param: 'stream_options' });
   const fields = fieldsOf(value, 'stream_options');
@@ -119,10 +126,17 @@ function readStreamOptions(value: unknown, stream: boolean, ignored: IgnoredName
     throw new Failure('invalid_request', 'stream_options may only be given when stream is true', {
       param: 'stream_options',
     });
-  for (const [name, option] of fields)
-    if (name !== 'include_usage' && !isAbsent(option)) ignored.add(`stream_options.${name}`);
-  const wanted = value['include_usage'] ?? false;
+  const includeUsage = readOption(value, 'include_usage');
+  // An engine counts in each event only where it counts at the end.
+  const continuous = readOption(value, 'continuous_usage_stats') && includeUsage;
+  const read = ['include_usage', ...(includeUsage ? ['continuous_usage_stats'] : [])];
+  for (const [name, option] of fields) if (!read.includes(name) && isSet(option)) ignored.add(`stream_options.${name}`);
+  return { includeUsage, ...(continuous ? { continuousUsage: true } : {}) };
+}
+
+function readOption(options: Readonly<Record<string, unknown>>, name: string): boolean {
+  const wanted = options[name] ?? false;
   if (typeof wanted === 'boolean') return wanted;
-  const param = 'stream_options.include_usage';
+  const param = `stream_options.${name}`;
   throw new Failure('invalid_request', `${param} must be true or false${got(wanted)}`, { param });
 }

@@ -1,7 +1,9 @@
 import type { ChatMessage, ContentPart, Role } from '#contract/chat';
 import { Failure } from '#contract/failure';
 import { fieldsOf, got, isAbsent, isObject, isSet, shortName } from './fields.ts';
+import type { IgnoredNames } from './fields.ts';
 import { HALF_CHARACTER, LIMITS, checkLimit } from './limits.ts';
+import { INPUT_IMAGE, INPUT_PART, ITEM, SAID_PART, type Inside } from './message-fields.ts';
 import { checkConversation } from './messages.ts';
 
 const IMAGE_FORM = '{"type": "input_image", "image_url": "https://… or data:image/png;base64,…"}';
@@ -13,24 +15,22 @@ const ROLES: Readonly<Record<string, Role>> = {
   user: 'user',
   assistant: 'assistant',
 };
-/** Fields of a message; an id means nothing where nothing is stored, and no model here knows phases. */
-const MESSAGE_FIELDS = ['type', 'role', 'content', 'id', 'status'];
 const DETAILS = ['auto', 'low', 'high', 'original'];
 
 /**
  * The `input` of the Responses API: a text, or a conversation as items, of which messages alone are served here.
  * @throws Failure `invalid_request`, or `unsupported_parameter` for what would be lost; names the place, never quotes content
  */
-export function readInput(value: unknown): ChatMessage[] {
+export function readInput(value: unknown, ignored: IgnoredNames): ChatMessage[] {
   if (typeof value === 'string') return [{ role: 'user', content: wellFormed(value, 'input') }];
   if (!Array.isArray(value) || value.length === 0)
     throw bad('input', `must be a text or a list of messages, at least one${kind(value)}`);
   checkConversation(value, 'input');
   const last = value.length - 1;
-  return value.map((item: unknown, index) => readItem(item, `input[${String(index)}]`, index === last));
+  return value.map((item: unknown, index) => readItem(item, `input[${String(index)}]`, index === last, ignored));
 }
 
-function readItem(item: unknown, at: string, isLast: boolean): ChatMessage {
+function readItem(item: unknown, at: string, isLast: boolean, ignored: IgnoredNames): ChatMessage {
   if (!isObject(item)) throw bad(at, `must be ${ITEM_FORM}${kind(item)}`);
   const type = item['type'] ?? ('role' in item || !('id' in item) ? 'message' : 'item_reference');
   if (type === 'item_reference')
@@ -43,7 +43,7 @@ function readItem(item: unknown, at: string, isLast: boolean): ChatMessage {
       `${at}.type`,
       `must be message${got(type)}; ${ITEM_FORM} is served, tools and stored items are not`,
     );
-  onlyFields(item, MESSAGE_FIELDS, at);
+  onlyFields(item, ITEM, at, 'input', ignored);
   if (typeof item['id'] === 'string') checkLimit(LIMITS.id, item['id'].length, `${at}.id`);
   const name = item['role'];
   const role = typeof name === 'string' && Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
@@ -51,27 +51,28 @@ function readItem(item: unknown, at: string, isLast: boolean): ChatMessage {
   // An engine would go on with it in place of a new answer.
   if (isLast && !isAbsent(item['status']) && item['status'] !== 'completed')
     throw unsupported(`${at}.status`, 'must be completed: an answer that was cut is not gone on with here');
-  return { role, content: readContent(item['content'], role, `${at}.content`) };
+  if (!isAbsent(item['status']) && item['status'] !== 'completed') ignored.add('input.status');
+  return { role, content: readContent(item['content'], role, `${at}.content`, ignored) };
 }
 
-function readContent(value: unknown, role: Role, at: string): string | ContentPart[] {
+function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNames): string | ContentPart[] {
   if (typeof value === 'string') return wellFormed(value, at);
   if (!Array.isArray(value) || value.length === 0) throw bad(at, `must be a text or a list of parts${kind(value)}`);
   const partAt = (index: number): string => `${at}[${String(index)}]`;
-  if (role !== 'assistant') return value.map((part: unknown, index) => readPart(part, partAt(index)));
+  if (role !== 'assistant') return value.map((part: unknown, index) => readPart(part, partAt(index), ignored));
   // One text, as vLLM reads only the first part of an assistant's message.
-  return value.map((part: unknown, index) => readSaid(part, partAt(index))).join('');
+  return value.map((part: unknown, index) => readSaid(part, partAt(index), ignored)).join('');
 }
 
-function readPart(part: unknown, at: string): ContentPart {
+function readPart(part: unknown, at: string, ignored: IgnoredNames): ContentPart {
   if (!isObject(part)) throw bad(at, `must be {"type": "input_text", "text": "…"} or ${IMAGE_FORM}${kind(part)}`);
   if (part['type'] === 'input_text') {
-    onlyFields(part, ['type', 'text'], at);
+    onlyFields(part, INPUT_PART, at, 'content', ignored);
     return { type: 'text', text: textOf(part, at) };
   }
   if (part['type'] !== 'input_image')
     throw bad(`${at}.type`, `must be input_text or input_image${got(part['type'])}; a picture is ${IMAGE_FORM}`);
-  onlyFields(part, ['type', 'image_url', 'detail'], at);
+  onlyFields(part, INPUT_IMAGE, at, 'content', ignored);
   const url = part['image_url'];
   if (typeof url !== 'string' || url === '') throw bad(`${at}.image_url`, `must be as in ${IMAGE_FORM}${kind(url)}`);
   const detail = part['detail'] ?? 'auto';
@@ -80,13 +81,15 @@ function readPart(part: unknown, at: string): ContentPart {
   return { type: 'image_url', image_url: { url, detail } };
 }
 
-/** A part of an earlier answer; its annotations and log probabilities are not part of what was said. */
-function readSaid(part: unknown, at: string): string {
+/** A part of an earlier answer. */
+function readSaid(part: unknown, at: string, ignored: IgnoredNames): string {
   const type = isObject(part) ? part['type'] : undefined;
   if (!isObject(part) || (type !== 'output_text' && type !== 'input_text' && type !== 'refusal'))
     throw bad(at, 'of an assistant must be {"type": "output_text", "text": "…"}');
   const name = type === 'refusal' ? 'refusal' : 'text';
-  onlyFields(part, ['type', name, 'annotations', 'logprobs'], at);
+  const other = name === 'text' ? 'refusal' : 'text';
+  if (isSet(part[other])) throw unsupported(`${at}.${other}`, 'is not accepted: it would be lost');
+  onlyFields(part, SAID_PART, at, 'content', ignored);
   return textOf(part, at, name);
 }
 
@@ -96,11 +99,20 @@ function textOf(part: Readonly<Record<string, unknown>>, at: string, name: 'text
   return wellFormed(text, `${at}.${name}`);
 }
 
-function onlyFields(value: Readonly<Record<string, unknown>>, known: readonly string[], at: string): void {
-  for (const [name, field] of fieldsOf(value, at))
-    if (!known.includes(name) && isSet(field)) {
-      throw unsupported(`${at}.${shortName(name)}`, 'is not accepted: it would be lost');
-    }
+/** @param told what stands before the names of fields without effect */
+function onlyFields(
+  value: Readonly<Record<string, unknown>>,
+  table: Inside,
+  at: string,
+  told: string,
+  ignored: IgnoredNames,
+): void {
+  for (const [name, field] of fieldsOf(value, at)) {
+    if (!isSet(field)) continue;
+    const verdict = Object.hasOwn(table, name) ? table[name] : undefined;
+    if (verdict === undefined) throw unsupported(`${at}.${shortName(name)}`, 'is not accepted: it would be lost');
+    if (verdict.kind === 'ignored') ignored.add(`${told}.${name}`);
+  }
 }
 
 function wellFormed(text: string, at: string): string {

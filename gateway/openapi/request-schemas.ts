@@ -1,14 +1,11 @@
 import { z } from 'zod';
 import { LARGEST_BATCH } from '#contract/chat';
 import type { Field } from '../dialects/fields.ts';
-import { INFERENCE_FIELDS } from '../dialects/azure-inference.ts';
-import { COMPLETION_FIELDS } from '../dialects/openai-completions.ts';
-import { FLAGS } from '../dialects/openai-tokenize.ts';
-import { NARROW } from '../dialects/openai.ts';
-import { RESPONSES_FIELDS } from '../dialects/openai-responses.ts';
+import { TOKEN_ID } from '../dialects/field-forms.ts';
 import { LIMITS } from '../dialects/limits.ts';
-import { SAMPLING, TOKEN_ID, TOOL_SCHEMAS } from '../dialects/sampling.ts';
-import { scoreParameters, type ScoreTask } from '../dialects/score-parameters.ts';
+import { IMAGE_URL, INPUT_IMAGE, ITEM, MESSAGE, PART, SAID_PART, type Inside } from '../dialects/message-fields.ts';
+import { columnOf, type Column, type Route } from '../dialects/request-fields.ts';
+import { TOOL_SCHEMAS } from '../dialects/sampling.ts';
 import type { ApiFacts } from './facts.ts';
 
 /**
@@ -25,16 +22,13 @@ export function requestSchemas(facts: ApiFacts) {
   const chat = {
     messages,
     ...envelope(facts, ['max_completion_tokens', 'max_tokens', 'max_new_tokens']),
-    ...optional(SAMPLING),
+    ...known(columnOf('chat')),
     ...optional(TOOL_SCHEMAS),
-    ...Object.fromEntries(
-      Object.entries(NARROW).map(([name, { served, why }]) => [name, served.nullish().describe(why)]),
-    ),
   };
   const completion = {
     prompt: promptSchema(facts),
     ...envelope(facts, ['max_tokens', 'max_new_tokens']),
-    ...optional(COMPLETION_FIELDS),
+    ...known(columnOf('completions')),
   };
   const unread = {
     model: text.nullish().describe(`not read where a deployment is chosen; else one of ${facts.names.join(', ')}`),
@@ -45,9 +39,9 @@ export function requestSchemas(facts: ApiFacts) {
     CompletionRequest: z.looseObject(completion),
     DeploymentChatRequest: z.looseObject({ ...chat, ...unread }),
     DeploymentCompletionRequest: z.looseObject({ ...completion, ...unread }),
-    InferenceChatRequest: z.looseObject({ ...only(chat, INFERENCE_FIELDS.chat), ...unread }).describe(EXTRAS),
+    InferenceChatRequest: z.looseObject({ ...only(chat, columnOf('inference-chat')), ...unread }).describe(EXTRAS),
     InferenceCompletionRequest: z
-      .looseObject({ ...only(completion, INFERENCE_FIELDS.completions), ...unread })
+      .looseObject({ ...only(completion, columnOf('inference-completions')), ...unread })
       .describe(EXTRAS),
     ScoreRequest: scoreSchema(facts, Message),
     ResponsesRequest: responsesSchema(facts),
@@ -61,11 +55,12 @@ const tokenIds = z.array(TOKEN_ID).min(1);
 
 function messageSchema({ cards }: ApiFacts): z.ZodType {
   const url = text.describe('http(s) URL, or data:image/png;base64,…');
-  const words = z.looseObject({ type: z.literal('text'), text: z.string() });
+  const words = z.looseObject({ type: z.literal('text'), text: z.string(), ...ignoredIn(PART) });
   const picture = z.looseObject({
     type: z.literal('image_url'),
-    image_url: z.union([z.looseObject({ url, uuid: z.null().optional() }), url]),
+    image_url: z.union([z.looseObject({ url, uuid: z.null().optional(), ...ignoredIn(IMAGE_URL) }), url]),
     uuid: z.null().optional(),
+    ...ignoredIn(PART),
   });
   const seesPictures = cards.some(({ modalities }) => modalities.input.includes('image'));
   const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() });
@@ -75,14 +70,22 @@ function messageSchema({ cards }: ApiFacts): z.ZodType {
     name: z.string().max(LIMITS.name.most).nullish(),
     tool_calls: z.array(z.looseObject({})).max(LIMITS.toolCalls.most).nullish(),
     tool_call_id: z.string().max(LIMITS.id.most).nullish(),
+    ...ignoredIn(MESSAGE),
   };
+  const thoughts = z.string().nullish().describe('reasoning in an earlier turn, for the chat template');
   const pictures = cards.map(
     ({ name, limits }) => `${name}: ${String(limits.images_per_conversation)} in a conversation`,
   );
   return z
     .union([
       z.looseObject({ role: z.enum(['user', 'system', 'developer', 'tool']), content: parts(asked), ...rest }),
-      z.looseObject({ role: z.literal('assistant'), content: parts(z.union([asked, refusal])).nullish(), ...rest }),
+      z.looseObject({
+        role: z.literal('assistant'),
+        content: parts(z.union([asked, refusal])).nullish(),
+        reasoning: thoughts,
+        reasoning_content: thoughts,
+        ...rest,
+      }),
     ])
     .describe(`Pictures (PNG, JPEG, WebP, GIF): ${pictures.join('; ')}.`);
 }
@@ -90,13 +93,14 @@ function messageSchema({ cards }: ApiFacts): z.ZodType {
 /** Unknown fields are refused on this route. */
 function responsesSchema(facts: ApiFacts): z.ZodType {
   const words = (...types: string[]) =>
-    z.looseObject({ type: z.enum(types), text: z.string() }).describe('no other fields');
+    z.looseObject({ type: z.enum(types), text: z.string(), ...ignoredIn(SAID_PART) }).describe('no other fields');
   const picture = z.strictObject({
     type: z.literal('input_image'),
     image_url: text,
     detail: z.enum(['auto', 'low', 'high', 'original']).nullish(),
+    ...ignoredIn(INPUT_IMAGE),
   });
-  const item = { type: z.literal('message').nullish(), id: z.unknown().optional(), status: z.unknown().optional() };
+  const item = { type: z.literal('message').nullish(), status: z.unknown().optional(), ...ignoredIn(ITEM) };
   const parts = z
     .array(z.union([words('input_text'), picture]))
     .min(1)
@@ -116,15 +120,15 @@ function responsesSchema(facts: ApiFacts): z.ZodType {
     model,
     stream,
     max_output_tokens: tokens(facts).nullish(),
-    ...optional(RESPONSES_FIELDS),
+    ...known(columnOf('responses')),
   });
 }
 
 function tokenizeSchema(facts: ApiFacts, messages: z.ZodType): z.ZodType {
   const rest = {
     model: envelope(facts, [])['model'] ?? text,
-    ...optional(TOOL_SCHEMAS),
-    ...Object.fromEntries(FLAGS.map((name) => [name, z.boolean().nullish()])),
+    ...optional({ tools: TOOL_SCHEMAS.tools }),
+    ...known(columnOf('tokenize')),
   };
   return z.union([
     z.looseObject({ ...rest, messages, prompt: z.null().optional() }),
@@ -146,9 +150,9 @@ function envelope(facts: ApiFacts, limits: readonly string[]): Record<string, z.
     model: facts.cards.length === 1 ? model.nullish() : model,
     stream: stream.nullish(),
     stream_options: z
-      .looseObject({ include_usage: z.boolean().nullish() })
+      .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
       .nullish()
-      .describe('only where stream is true'),
+      .describe('only where stream is true; continuous_usage_stats only beside include_usage'),
     n: z.int().min(1).max(facts.mostChoices).nullish(),
     ...lengths(facts, limits),
   };
@@ -181,12 +185,12 @@ function tokens({ mostTokens }: ApiFacts): z.ZodType {
 }
 
 function scoreSchema(facts: ApiFacts, Message: z.ZodType): z.ZodType {
-  const parametersOf = (task: ScoreTask) =>
+  const parametersOf = (task: Route) =>
     z
       .looseObject({
         ...lengths(facts, ['max_new_tokens', 'max_gen_len', 'max_tokens']),
         n: z.int().min(1).max(facts.mostChoices).nullish(),
-        ...optional(scoreParameters(task)),
+        ...known(columnOf(task)),
       })
       .nullish()
       .describe('a parameter that is not named here has no effect, and is told in x-penstock-ignored');
@@ -195,10 +199,10 @@ function scoreSchema(facts: ApiFacts, Message: z.ZodType): z.ZodType {
   const conversation = z.looseObject({
     input_data: z.looseObject({
       input_string: z.array(Message).min(1).max(LIMITS.messages.most),
-      parameters: parametersOf(sees ? 'chat-with-images' : 'chat'),
+      parameters: parametersOf(sees ? 'score-pictures' : 'score-chat'),
     }),
   });
-  const parameters = parametersOf('text-generation');
+  const parameters = parametersOf('score-prompts');
   const several = facts.cards.some(({ limits }) => limits.batch) ? prompts.max(LARGEST_BATCH) : prompts.max(1);
   const generation = [
     z.looseObject({ input_data: z.looseObject({ input_string: several, parameters }) }),
@@ -209,12 +213,38 @@ function scoreSchema(facts: ApiFacts, Message: z.ZodType): z.ZodType {
   return z.union(tasks.has('chat-completion') ? [conversation, ...generation] : generation);
 }
 
-function optional(fields: Readonly<Record<string, Field>>): Record<string, z.ZodType> {
+/** What a route reads by the table of fields; what it refuses is named by the refusal. */
+function known(column: Column): Record<string, z.ZodType> {
+  const shape: Record<string, z.ZodType> = {};
+  for (const [name, verdict] of column) {
+    if (verdict.kind === 'ignored') shape[name] = withoutEffect(verdict.why);
+    else if (verdict.kind === 'fixed') shape[name] = nullish(verdict.field, `: ${verdict.why}`);
+    else if (verdict.kind !== 'refused' && verdict.field !== undefined) shape[name] = nullish(verdict.field);
+  }
+  return shape;
+}
+
+function withoutEffect(why: string): z.ZodType {
+  return z.unknown().optional().describe(`without effect on the answer: ${why}`);
+}
+
+/** The fields of a message, or of a part, that are accepted without effect. */
+function ignoredIn(table: Inside): Record<string, z.ZodType> {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, { schema, form }]) => [name, schema.nullish().describe(form)]),
+    Object.entries(table).flatMap(([name, verdict]) =>
+      verdict.kind === 'ignored' ? [[name, withoutEffect(verdict.why)] as const] : [],
+    ),
   );
 }
 
-function only(shape: Record<string, z.ZodType>, names: ReadonlySet<string>): Record<string, z.ZodType> {
+function optional(fields: Readonly<Record<string, Field>>): Record<string, z.ZodType> {
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, nullish(field)]));
+}
+
+function nullish({ schema, form }: Field, why = ''): z.ZodType {
+  return schema.nullish().describe(form + why);
+}
+
+function only(shape: Record<string, z.ZodType>, names: Column): Record<string, z.ZodType> {
   return Object.fromEntries(Object.entries(shape).filter(([name]) => names.has(name)));
 }

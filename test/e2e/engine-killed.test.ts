@@ -30,21 +30,33 @@ interface Seen {
   roles: number;
   completionTokens: number | undefined;
   promptTokens: number | undefined;
+  /** tokens of the answer, as the events say them */
+  counts: number[];
   error?: unknown;
 }
 async function stream(n: number, onToken: () => void, extra: object = {}): Promise<Seen> {
-  const seen: Seen = { text: '', ids: new Set(), roles: 0, completionTokens: undefined, promptTokens: undefined };
+  const seen: Seen = {
+    text: '',
+    ids: new Set(),
+    roles: 0,
+    completionTokens: undefined,
+    promptTokens: undefined,
+    counts: [],
+  };
+  // Half of them have usage in each event.
+  const usage = { include_usage: true, ...(n % 2 === 0 ? { continuous_usage_stats: true } : {}) };
   try {
     const chunks = await openai.chat.completions.create({
       ...request(n, { ignore_eos: true, ...extra }),
       stream: true,
-      stream_options: { include_usage: true },
+      stream_options: usage,
     });
     for await (const chunk of chunks) {
       seen.ids.add(`${chunk.id} ${String(chunk.created)} ${chunk.model}`);
       if (chunk.choices[0]?.delta.role !== undefined) seen.roles += 1;
       seen.text += chunk.choices[0]?.delta.content ?? '';
       seen.completionTokens = chunk.usage?.completion_tokens ?? seen.completionTokens;
+      if (chunk.usage) seen.counts.push(chunk.usage.completion_tokens);
       seen.promptTokens = chunk.usage?.prompt_tokens ?? seen.promptTokens;
       onToken();
     }
@@ -81,6 +93,8 @@ test('an engine is killed under plain-text streams: each goes on at the other on
     expect(one.ids.size).toBe(1);
     expect(one.roles).toBe(1);
     expect([one.completionTokens, one.promptTokens]).toEqual([100, undisturbed[n]?.promptTokens]);
+    expect(one.counts).toEqual(one.counts.toSorted((a, b) => a - b));
+    expect(one.counts.length > 1).toBe(n % 2 === 0);
   }
   expect(await stack.metric('penstock_continuations_total')).toBeGreaterThan(0);
 }, 60_000);

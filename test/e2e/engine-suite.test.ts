@@ -108,6 +108,13 @@ test('a streamed answer: role first, text, reason of the end, [DONE]; usage in a
   });
 });
 
+test('a streamed answer has usage in each event where that is asked for beside the last one', async () => {
+  const stream_options = { include_usage: true, continuous_usage_stats: true };
+  const { chunks } = await startStream(openaiUrl, chat(hello, 16, { stream_options })).ended;
+  expect(chunks.filter((chunk) => !chunk.usage)).toEqual([]);
+  expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 16 } });
+});
+
 test('/score: one JSON object with the output', async () => {
   const response = await post(scoreUrl, score(hello, 16));
   expect(response.status).toBe(200);

@@ -85,6 +85,29 @@ test('a uuid on a picture is refused: it would be the key to somebody else’s',
   expect(refusal(() => openai.parse({ messages: user(inside) })).param).toBe('messages[0].content[0].image_url.uuid');
 });
 
+test.each(dialects)('%s: reasoning of an earlier turn arrives under the name that the engine reads', (_at, parse) => {
+  const turn = (fields: object) => [{ role: 'assistant', content: 'so', ...fields }];
+  const arrived = [{ role: 'assistant', content: 'so', extra: { reasoning: 'as' } }];
+  for (const name of ['reasoning', 'reasoning_content'])
+    expect(parse(turn({ [name]: 'as' }))).toMatchObject({ messages: arrived, ignored: [] });
+  const asked = parse([{ role: 'user', content: 'why?', reasoning_content: 'as' }]);
+  expect(asked).toMatchObject({ messages: [{ content: 'why?' }], ignored: ['messages.reasoning_content'] });
+});
+
+test.each(dialects)('%s: what would be lost of a message is refused by name', (at, parse) => {
+  const turn = (fields: object) => () => parse([{ role: 'assistant', content: 'so', ...fields }]);
+  for (const name of ['audio', 'function_call', 'tools', 'task'])
+    expect(refusal(turn({ [name]: { id: 'a' } }))).toMatchObject({
+      code: 'unsupported_parameter',
+      param: `${at}[0].${name}`,
+    });
+  const custom = { id: 'c', type: 'custom', custom: { name: 'f', input: 'x' } };
+  expect(refusal(turn({ tool_calls: [custom] })).param).toBe(`${at}[0].tool_calls[0].type`);
+  const both = { ...picture, text: 'what?' };
+  expect(refusal(() => parse(user(both))).param).toBe(`${at}[0].content[0].text`);
+  expect(() => parse(user({ ...picture, text: '' }))).not.toThrow();
+});
+
 test('no refusal quotes a prompt or a picture, however short', () => {
   const canary = 'CANARY';
   const bodies = [

@@ -9,6 +9,7 @@ import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
 import { createRoutes } from '../../../gateway/http/routes.ts';
 import { BodyMemory } from '../../../gateway/intake/body-memory.ts';
 import { createMetrics } from '../../../gateway/metrics.ts';
+import { columnOf, type Route } from '../../../gateway/dialects/request-fields.ts';
 import { openApiDocument } from '../../../gateway/openapi/document.ts';
 import { apiFacts } from '../../../gateway/openapi/facts.ts';
 import { STAGES, UNDOCUMENTED } from '../../../gateway/openapi/failures.ts';
@@ -119,3 +120,29 @@ test('the document of /score alone knows the parameters that it reads, in their 
   expect(shown).toMatch(/"temperature":\{[^}]*"type":"number","minimum":0,"maximum":2/);
   expect(text(scoreDocument(apiFacts(factSources(), () => false)))).toContain('"title":"Penstock"');
 });
+
+/** Where a component's fields are, and by which column of the table they are read. */
+const FIELDS: readonly (readonly [component: string, column: Route, path: readonly string[]])[] = [
+  ['ChatRequest', 'chat', []],
+  ['DeploymentChatRequest', 'chat', []],
+  ['InferenceChatRequest', 'inference-chat', []],
+  ['CompletionRequest', 'completions', []],
+  ['DeploymentCompletionRequest', 'completions', []],
+  ['InferenceCompletionRequest', 'inference-completions', []],
+  ['ResponsesRequest', 'responses', []],
+  ['TokenizeRequest', 'tokenize', ['anyOf', '0']],
+  ['ScoreRequest', 'score-pictures', ['properties', 'input_data', 'properties', 'parameters', 'anyOf', '0']],
+];
+test.each(FIELDS)(
+  '%s: what its route reads or names, and nothing that it refuses, is in the document',
+  (name, route, path) => {
+    const { schemas } = z.object({ schemas: z.record(z.string(), z.unknown()) }).parse(documentOf()['components']);
+    const at = path.reduce<unknown>(
+      (value, key) => (Array.isArray(value) ? value[Number(key)] : z.record(z.string(), z.unknown()).parse(value)[key]),
+      schemas[name],
+    );
+    const { properties } = z.object({ properties: z.record(z.string(), z.unknown()) }).parse(at);
+    const read = [...columnOf(route)].flatMap(([field, { kind }]) => (kind === 'refused' ? [] : [field]));
+    expect(Object.keys(properties).toSorted()).toEqual(read.toSorted());
+  },
+);

@@ -85,7 +85,8 @@ export async function startClientStack(): Promise<ClientStack> {
     launcherEnvs: [
       { WORKER_MODEL: MODEL },
       { WORKER_MODEL: SLOW_MODEL, PENSTOCK_SIM_ITL_MS: '1000' },
-      { WORKER_MODEL: BROKEN_MODEL, PENSTOCK_SIM_FAULTS: 'error-after=5' },
+      // Later than the few tokens by which a launcher asks how its engine is.
+      { WORKER_MODEL: BROKEN_MODEL, PENSTOCK_SIM_FAULTS: 'error-after=12' },
     ],
   });
   const [gateway] = stack.gateways;

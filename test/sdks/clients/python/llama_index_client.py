@@ -111,7 +111,8 @@ def cases_of(make, limit, streams_usage):
         return told(await streamed([*FIRST, (await streamed(FIRST)).message, SECOND]))
 
     async def structured():
-        answer = await llm.astructured_predict(Answer, PromptTemplate(served.questions["first"]), llm_kwargs=short)
+        # A copy, as it writes the form of the answer into what it is given.
+        answer = await llm.astructured_predict(Answer, PromptTemplate(served.questions["first"]), llm_kwargs={**short})
         return {"json": answer.model_dump()}
 
     async def tools():

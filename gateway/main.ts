@@ -134,7 +134,11 @@ async function main(): Promise<void> {
     holdMs: config.GATEWAY_NO_ENGINE_HOLD_MS,
     onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
     onRepeat: () => metrics.repeats.inc(),
-    suspects: new Suspects(quarantine, (key) => metrics.engineDeaths.inc({ key })),
+    suspects: new Suspects(
+      quarantine,
+      (key) => metrics.engineDeaths.inc({ key }),
+      () => metrics.quarantined.inc(),
+    ),
   });
   const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
   const prepare = createPrepare({

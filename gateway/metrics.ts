@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Kind } from '#contract/job';
 import { droppedLogLines } from '#runtime/log';
+import { ADMISSION_OUTCOMES } from './admission/outcome.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
@@ -44,7 +45,16 @@ export function createMetrics(registry: Registry, sources: Sources) {
     },
   });
   const model = ['gen_ai_request_model'] as const;
+  const admission = new Counter({
+    name: 'penstock_admission_total',
+    help: 'ends of admission',
+    labelNames: ['outcome'] as const,
+    registers,
+  });
+  // From zero on: a series that begins at its first event has no rate of it.
+  for (const outcome of ADMISSION_OUTCOMES) admission.inc({ outcome }, 0);
   return {
+    admission,
     requestDuration: new Histogram({
       name: 'gen_ai_server_request_duration_seconds',
       help: 'from arrival to the end of the answer',
@@ -86,12 +96,6 @@ export function createMetrics(registry: Registry, sources: Sources) {
       buckets: SECONDS,
       registers,
     }),
-    admission: new Counter({
-      name: 'penstock_admission_total',
-      help: 'ends of admission',
-      labelNames: ['outcome'] as const,
-      registers,
-    }),
     jobsAdded: new Counter({ name: 'penstock_jobs_added_total', help: 'jobs added to a queue', registers }),
     repeats: new Counter({
       name: 'penstock_repeats_total',
@@ -102,6 +106,11 @@ export function createMetrics(registry: Registry, sources: Sources) {
       name: 'penstock_engine_deaths_total',
       help: 'requests whose engine died while it worked on them, by the key that sent them',
       labelNames: ['key'] as const,
+      registers,
+    }),
+    quarantined: new Counter({
+      name: 'penstock_quarantined_total',
+      help: 'requests that are refused for a while, as engines died of them',
       registers,
     }),
     continuations: new Counter({

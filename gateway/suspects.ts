@@ -12,13 +12,18 @@ const MOST_DEATHS = 3;
 export class Suspects {
   readonly quarantine: Quarantine;
   readonly onDeath: (keyId: string) => void;
+  readonly onQuarantined: () => void;
   /** by engine, what it took last */
   readonly newest = new Map<string, Suspect>();
 
-  /** @param onDeath an engine died while it worked on a request of this key */
-  constructor(quarantine: Quarantine, onDeath: (keyId: string) => void) {
+  /**
+   * @param onDeath an engine died while it worked on a request of this key
+   * @param onQuarantined a request is refused from here on
+   */
+  constructor(quarantine: Quarantine, onDeath: (keyId: string) => void, onQuarantined: () => void) {
     this.quarantine = quarantine;
     this.onDeath = onDeath;
+    this.onQuarantined = onQuarantined;
   }
 }
 
@@ -72,6 +77,8 @@ export class Suspect {
     if (this.#hash === undefined || !(isLast || isNewest)) return undefined;
     // While Redis is away it can run nowhere else either.
     const isRefused = await this.#among.quarantine.suspect(this.#hash, isLast).catch(() => false);
-    return isRefused ? quarantined(cause) : undefined;
+    if (!isRefused) return undefined;
+    this.#among.onQuarantined();
+    return quarantined(cause);
   }
 }

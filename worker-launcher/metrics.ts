@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { ENGINE_STATES, type EngineReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
-import type { CrashReason, OutlierReason } from './engine/state.ts';
+import { CRASH_REASONS, OUTLIER_REASONS, type CrashReason, type OutlierReason } from './engine/state.ts';
 import type { Outlier } from './engine/outlier-case.ts';
 
 export interface LauncherMetrics {
@@ -85,6 +85,9 @@ export function createMetrics(
     labelNames: ['reason'] as const,
     registers: [registry],
   });
+  // From zero on: a series that begins at its first event has no rate of it.
+  for (const reason of CRASH_REASONS) restarts.inc({ reason }, 0);
+  for (const reason of OUTLIER_REASONS) outliers.inc({ reason }, 0);
   return {
     countRestart: (reason) => restarts.inc({ reason }),
     countOutlier: (reason) => outliers.inc({ reason }),

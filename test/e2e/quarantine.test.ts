@@ -142,6 +142,7 @@ test('N9: deaths are counted by key, and the log tells of the quarantine without
   expect(output).not.toContain(POISON);
   const metrics = await (await fetch(`${stack.gateways[0]?.internalUrl ?? ''}/metrics`)).text();
   expect(metrics).toMatch(/penstock_engine_deaths_total\{key="anonymous"\} [1-9]/);
+  expect(metrics).toMatch(/^penstock_quarantined_total [1-9]/m);
 });
 
 test('N9: streams that were on the engines that died go on elsewhere; none of them is refused', async () => {

@@ -1,0 +1,25 @@
+import { expect, test } from '@jest/globals';
+import { Registry } from 'prom-client';
+import { createMetrics as gatewayMetrics } from '../../../gateway/metrics.ts';
+import { createMetrics as launcherMetrics } from '../../../worker-launcher/metrics.ts';
+import { monitoringProblems } from '../../chart/monitoring-problems.mjs';
+
+test('alerts and dashboards ask for what the programs export, and every metric that tells of a fault has an alert', () => {
+  expect(monitoringProblems()).toEqual([]);
+});
+
+test('what alerts count is there from zero on: a first event is a rise', async () => {
+  const registry = new Registry();
+  gatewayMetrics(registry, { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
+  const launcher = new Registry();
+  launcherMetrics(launcher, () => []);
+  const page = (await registry.metrics()) + (await launcher.metrics());
+  for (const sample of [
+    'penstock_admission_total{outcome="evicted_no_engine"}',
+    'penstock_admission_total{outcome="rejected_unavailable"}',
+    'penstock_engine_restarts_total{reason="exited"}',
+    'penstock_engine_outliers_total{reason="slow"}',
+    'penstock_quarantined_total',
+  ])
+    expect(page).toContain(`\n${sample} 0\n`);
+});

@@ -1,6 +1,6 @@
 import express, { type Express } from 'express';
 import { allowOrigins } from './http/cors.ts';
-import type { Intake } from './http/intake.ts';
+import type { Intake } from './http/connection/intake.ts';
 import { withContext } from './http/request-context.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';

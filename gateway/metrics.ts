@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Kind } from '#contract/job';
 import { droppedLogLines } from '#runtime/log';
-import { ADMISSION_OUTCOMES } from './admission/outcome.ts';
+import { ADMISSION_OUTCOMES } from './queue/outcome.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];

@@ -6,19 +6,19 @@ import { captureConsole, createLog, droppedLogLines } from '#runtime/log';
 import { RedisWatch } from '#runtime/redis-watch';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
-import { Dispatchers } from './dispatchers.ts';
+import { Dispatchers } from './fleet/dispatchers.ts';
 import { engineAddress } from './engine/address.ts';
 import { EngineLedger } from './engine/ledger.ts';
 import type { CrashReason, OutlierReason } from './engine/state.ts';
-import { planEngines, type EnginePlan } from './engine-plan.ts';
-import { Engines } from './engines.ts';
-import { startInternalServer, type LauncherStatus } from './http.ts';
+import { planEngines, type EnginePlan } from './preflight/engine-plan.ts';
+import { Engines } from './fleet/engines.ts';
+import { startInternalServer, type LauncherStatus } from './probes.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCard } from './preflight/choose-card.ts';
 import { readFactsFile, type MachineFacts } from './preflight/facts.ts';
 import { readFacts } from './preflight/read-facts.ts';
 import { commandOnPath } from './preflight/vllm-version.ts';
-import { connectBoth } from './redis-connections.ts';
+import { connectBoth } from './preflight/redis-connections.ts';
 
 /** Composition root of the worker-launcher: settings, wiring, start, drain. */
 

@@ -3,13 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cardCommand } from './card.mjs';
-import { keysCommand } from './keys.mjs';
-import { HELP, parseCommand } from './options.mjs';
-import { preflightCommand } from './preflight.mjs';
-import { Refusal } from './refusal.mjs';
-import { statusCommand } from './status.mjs';
-import { up } from './up.mjs';
+import { cardCommand } from './commands/card.mjs';
+import { keysCommand } from './commands/keys.mjs';
+import { HELP, parseCommand } from './up/options.mjs';
+import { preflightCommand } from './commands/preflight.mjs';
+import { Refusal } from './setup/refusal.mjs';
+import { statusCommand } from './commands/status.mjs';
+import { up } from './up/up.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 // a reader that went away, such as `| head` or a closed terminal, is no reason to die half-way

@@ -1,5 +1,5 @@
-import type { AnswerForm, ChatRequest, StreamIdentity } from '#contract/chat';
-import type { Failure } from '#contract/failure';
+import type { AnswerForm, ChatRequest, StreamIdentity } from '../request/chat.ts';
+import type { Failure } from '../failure.ts';
 import type { ModelCard } from '#contract/model-card';
 
 /** A whole HTTP answer, ready to be written. */

@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { Catalog } from '#contract/model-card';
 
 /** Where Azure's clients find the paths of OpenAI's API. */

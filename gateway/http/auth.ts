@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestHandler, Router } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import { ANYONE, type Caller } from '../keys/caller.ts';
 import { requestContext } from './request-context.ts';
 

@@ -1,7 +1,7 @@
 import type { RequestHandler, Response } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { Catalog, ModelCard } from '#contract/model-card';
-import { findCard } from '../prepare.ts';
+import { findCard } from '../request/prepare.ts';
 import { requestContext } from './request-context.ts';
 
 export interface DeploymentDeps {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import type { RequestHandler } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 
 /** Swagger UI, as its package has it: nothing of the page comes from another host. */
 const FOLDER = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));

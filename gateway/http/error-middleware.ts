@@ -1,5 +1,5 @@
 import type { ErrorRequestHandler, Response } from 'express';
-import { Failure, FAILURES, isFailure, toFailure } from '#contract/failure';
+import { Failure, FAILURES, isFailure, toFailure } from '../failure.ts';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Metrics } from '../metrics.ts';

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module';
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
-import type { Departure } from '../departure.ts';
+import type { Departure } from './departure.ts';
 import { UNREAD_BY_NOBODY_MS } from './request-context.ts';
-import { cutUnread } from './unread-answer.ts';
+import { cutUnread } from './connection/unread-answer.ts';
 
 export interface HealthDeps {
   readonly departure: Pick<Departure, 'turnAway'>;

@@ -1,6 +1,6 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';

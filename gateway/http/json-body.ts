@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import { parseBody, type StructureLimits } from '../intake/json-structure.ts';
 import type { PictureBytes } from '../intake/picture-bytes.ts';
 

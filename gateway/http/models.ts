@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import type { Catalog, ModelCard } from '#contract/model-card';
-import { findCard } from '../prepare.ts';
+import { findCard } from '../request/prepare.ts';
 import { cardOfRoute, type DeploymentDeps } from './deployment.ts';
 import { requestContext } from './request-context.ts';
 

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { RequestHandler } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { Allowance, BodyMemory } from '../intake/body-memory.ts';
-import { wantBody } from './expected-continue.ts';
+import { wantBody } from './connection/expected-continue.ts';
 import { requestContext } from './request-context.ts';
 
 export interface BodyLimits {

@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
-import type { Phases } from '../phases.ts';
-import type { Departure } from '../departure.ts';
+import type { Phases } from '../answer/phases.ts';
+import type { Departure } from './departure.ts';
 import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import { loggedPath } from './logged-path.ts';
-import { cutUnread } from './unread-answer.ts';
+import { cutUnread } from './connection/unread-answer.ts';
 
 const ID_LIMIT = 100;
 /** What is left of an ended answer may take this long to be read, in milliseconds: as long as the SDKs wait. */

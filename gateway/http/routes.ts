@@ -1,13 +1,13 @@
 import { Router, type Request, type RequestHandler } from 'express';
-import { Failure } from '#contract/failure';
-import type { Idempotency } from '../admission/idempotency.ts';
+import { Failure } from '../failure.ts';
+import type { Idempotency } from '../queue/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes, OPENAI_SEGMENTS } from './absent-routes.ts';
-import type { Answer } from './answer.ts';
+import type { Answer } from './deliver.ts';
 import { requireKeys } from './auth.ts';
-import { chatHandler } from './chat-completions.ts';
+import { chatHandler } from './generate.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
 import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
 import { documents } from './documents.ts';
@@ -16,7 +16,7 @@ import { readBody, type BodyLimits } from './read-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
 import { UNREAD_BY_NOBODY_MS, withContext, type ContextDeps } from './request-context.ts';
-import { cutUnread } from './unread-answer.ts';
+import { cutUnread } from './connection/unread-answer.ts';
 
 /** The paths that need no key. */
 const OPEN_PATHS = ['/', '/health', '/ping'];

@@ -1,6 +1,6 @@
 import type { RequestHandler, Response } from 'express';
-import { Failure } from '#contract/failure';
-import type { Idempotency, Turn } from '../admission/idempotency.ts';
+import { Failure } from '../failure.ts';
+import type { Idempotency, Turn } from '../queue/idempotency.ts';
 import { send } from './error-middleware.ts';
 import { requestContext } from './request-context.ts';
 

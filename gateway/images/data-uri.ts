@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 
 /** The form that every refusal of a malformed picture tells. */
 export const DATA_URI_FORM = 'data:image/png;base64,… in standard base64, without line breaks, padded with =';

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { PictureBytes } from './picture-bytes.ts';
 
 /** What a JSON body may hold besides its pictures. Beyond these numbers to parse it would hold up all other callers. */

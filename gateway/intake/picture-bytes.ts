@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import { UNCOUNTED, type Allowance } from './body-memory.ts';
 
 const INDEX_DIGITS = 6;

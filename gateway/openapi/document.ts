@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Dialect } from '../dialects/dialect.ts';
-import { LIMITS } from '../dialects/limits.ts';
+import { LIMITS } from '../dialects/reading/limits.ts';
 import { absentPaths, type AbsentPath } from './absent-paths.ts';
 import { answerSchemas } from './answer-schemas.ts';
 import { azureInferencePaths } from './azure-inference-paths.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Failure, type FailureCode } from '#contract/failure';
+import { Failure, type FailureCode } from '../failure.ts';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 
 const ErrorBody = z.object({ error: z.object({ code: z.string() }) });

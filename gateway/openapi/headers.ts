@@ -1,4 +1,4 @@
-import { MODES } from '../dialects/azure-inference.ts';
+import { MODES } from '../dialects/azure/inference.ts';
 import type { ApiFacts } from './facts.ts';
 
 const text = { type: 'string' } as const;

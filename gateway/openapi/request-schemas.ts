@@ -1,11 +1,19 @@
 import { z } from 'zod';
-import { LARGEST_BATCH } from '#contract/chat';
-import type { Field } from '../dialects/fields.ts';
-import { TOKEN_ID } from '../dialects/field-forms.ts';
-import { LIMITS } from '../dialects/limits.ts';
-import { IMAGE_URL, INPUT_IMAGE, ITEM, MESSAGE, PART, SAID_PART, type Inside } from '../dialects/message-fields.ts';
-import { columnOf, type Column, type Route } from '../dialects/request-fields.ts';
-import { TOOL_SCHEMAS } from '../dialects/sampling.ts';
+import { LARGEST_BATCH } from '../request/chat.ts';
+import type { Field } from '../dialects/reading/fields.ts';
+import { TOKEN_ID } from '../dialects/reading/field-forms.ts';
+import { LIMITS } from '../dialects/reading/limits.ts';
+import {
+  IMAGE_URL,
+  INPUT_IMAGE,
+  ITEM,
+  MESSAGE,
+  PART,
+  SAID_PART,
+  type Inside,
+} from '../dialects/reading/message-fields.ts';
+import { columnOf, type Column, type Route } from '../dialects/reading/request-fields.ts';
+import { TOOL_SCHEMAS } from '../dialects/reading/sampling.ts';
 import type { ApiFacts } from './facts.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { AttemptError, Claimed, Head, parsePayload, type Frame } from '#contract/frame';
 import { sameToken, type Token } from '#contract/job';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 
 /** What the relay must know of an open request, and whom it tells. */
 export interface OpenRequest {

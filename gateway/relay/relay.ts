@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
-import { Failure } from '#contract/failure';
+import { Failure } from '../failure.ts';
 import type { Frame } from '#contract/frame';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { Exchange, type OpenRequest, type Reaction } from './exchange.ts';

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
-import { keys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/keys';
+import { keys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 

@@ -42,7 +42,7 @@ function check() {
   const scratch = mkdtempSync(join(tmpdir(), 'penstock-azure-'));
   const file = join(scratch, 'rows');
   try {
-    const test = [join(root, 'deploy/local/test.mjs'), 'test/e2e/azure-conformance.test.ts', '--silent'];
+    const test = [join(root, 'test/run.mjs'), 'test/e2e/azure-conformance.test.ts', '--silent'];
     const env = { ...process.env, PENSTOCK_AZURE_ROWS: values.only, PENSTOCK_AZURE_ROWS_FILE: file };
     const ran = spawnSync(process.execPath, test, { cwd: root, env, encoding: 'utf8' });
     if (!existsSync(file)) {

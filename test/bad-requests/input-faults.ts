@@ -1,5 +1,5 @@
 import { dataUri, gif, jpeg, png, webp } from '../support/pictures.ts';
-import type { FailureCode } from '#contract/failure';
+import type { FailureCode } from '../../gateway/failure.ts';
 import { COMPLETIONS, WITH_MESSAGES, type Route } from './route.ts';
 
 /** Something bad in a conversation's or a prompt's place. */

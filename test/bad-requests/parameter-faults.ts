@@ -1,4 +1,4 @@
-import type { FailureCode } from '#contract/failure';
+import type { FailureCode } from '../../gateway/failure.ts';
 import { ALL, CHATS, COMPLETIONS, OPENAI, score, type Route } from './route.ts';
 
 /** One bad parameter: what a user would call the mistake, its name and value, where it is known, what is answered. */

@@ -1,4 +1,4 @@
-import { Failure, type FailureCode } from '#contract/failure';
+import { Failure, type FailureCode } from '../../gateway/failure.ts';
 
 /** A route that takes a request for an engine, and how it writes and answers the same things as the others. */
 export interface Route {

@@ -13,7 +13,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const scratch = mkdtempSync(join(tmpdir(), 'penstock-bad-requests-'));
 const file = join(scratch, 'seen.tsv');
 try {
-  const test = [join(root, 'deploy/local/test.mjs'), 'test/e2e/bad-requests.test.ts', '--silent'];
+  const test = [join(root, 'test/run.mjs'), 'test/e2e/bad-requests.test.ts', '--silent'];
   const env = { ...process.env, PENSTOCK_BAD_REQUESTS_FILE: file };
   const { status } = spawnSync(process.execPath, test, { cwd: root, env, stdio: ['ignore', 'ignore', 'inherit'] });
   const rows = readFileSync(file, 'utf8')

@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import type { FailureCode } from '#contract/failure';
+import type { FailureCode } from '../../gateway/failure.ts';
 import { INPUT_FAULTS } from './input-faults.ts';
 import { PARAMETER_FAULTS } from './parameter-faults.ts';
 import {

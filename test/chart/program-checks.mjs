@@ -15,7 +15,7 @@ export async function programSettings({ tools, report }) {
   const gateway = await import(join(ROOT, 'dist/gateway/config.js'));
   const worker = await import(join(ROOT, 'dist/worker-launcher/config.js'));
   const { parseCatalog } = await import(join(ROOT, 'dist/gateway/contract/model-card.js'));
-  const { keys } = await import(join(ROOT, 'dist/gateway/contract/keys.js'));
+  const { keys } = await import(join(ROOT, 'dist/gateway/contract/redis-keys.js'));
   for (const { shape, values } of shapes()) {
     const all = objects(await render(helm, values));
     const cards = Object.entries(all.find(({ metadata }) => metadata.name === 'shape-penstock-models').data);

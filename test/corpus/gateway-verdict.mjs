@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 
 /** @param {string} name @returns {Promise<any>} a compiled module of the gateway */
 const compiled = (name) => import(new URL(`../../dist/gateway/images/${name}.js`, import.meta.url).href);
-/** @type {typeof import('../../gateway/images/base64-bytes.ts')} */
+/** @type {typeof import('../../gateway/images/formats/base64-bytes.ts')} */
 const { Base64Bytes } = await compiled('base64-bytes');
-/** @type {typeof import('../../gateway/images/measure.ts')} */
+/** @type {typeof import('../../gateway/images/formats/measure.ts')} */
 const { measurePicture } = await compiled('measure');
 
 /** @typedef {{ type: string, width: number, height: number } | { refused: string }} Verdict */

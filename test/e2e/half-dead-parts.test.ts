@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Worker } from 'bullmq';
 import { WORKER_OPTIONS } from '#contract/job';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { startProxy } from '../drill/tcp-proxy.mjs';
 import { call, type Call } from '../support/call.ts';
 import { askEngine } from '../support/engine-request.mjs';

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { eventually } from '../support/eventually.ts';
 import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
 import { postJson } from '../support/post.ts';

@@ -56,7 +56,7 @@ async function start(folder: string, asked: Asked = {}): Promise<StartProcess & 
   const files = { gateway: join(folder, 'gateway.mjs'), launcher: join(folder, 'launcher.mjs') };
   writeFileSync(
     join(folder, 'start.mjs'),
-    `import { up } from ${JSON.stringify(join(ROOT, 'deploy/local/up.mjs'))};
+    `import { up } from ${JSON.stringify(join(ROOT, 'deploy/local/up/up.mjs'))};
      const say = (line) => process.stdout.write(line + '\\n');
      const complain = (line) => process.stderr.write(line + '\\n');
      const setup = { root: ${JSON.stringify(folder)}, env: process.env, say, complain, files: ${JSON.stringify(files)} };

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { startScriptedStack, wholeAnswer, type ScriptedStack } from '../support/scripted-stack.ts';

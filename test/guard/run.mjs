@@ -16,7 +16,7 @@ const file = join(scratch, 'seen.tsv');
 /** @type {(line: string) => void} */
 const say = (line) => console.log(line);
 try {
-  const test = [join(root, 'deploy/local/test.mjs'), 'test/e2e/guard.test.ts', '--silent'];
+  const test = [join(root, 'test/run.mjs'), 'test/e2e/guard.test.ts', '--silent'];
   const env = { PENSTOCK_TEST_FULL_LENGTH: 'true', ...process.env, PENSTOCK_GUARD_FILE: file };
   const { status, stderr } = spawnSync(process.execPath, test, {
     cwd: root,

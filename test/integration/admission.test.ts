@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { keys } from '#contract/keys';
-import type { AdmissionOutcome } from '../../gateway/admission/outcome.ts';
-import { Admission, type Candidate } from '../../gateway/admission/admission.ts';
-import { HeldBody } from '../../gateway/held-body.ts';
-import { Reservations } from '../../gateway/admission/reservations.ts';
+import { keys } from '#contract/redis-keys';
+import type { AdmissionOutcome } from '../../gateway/queue/outcome.ts';
+import { Admission, type Candidate } from '../../gateway/queue/admission.ts';
+import { HeldBody } from '../../gateway/queue/held-body.ts';
+import { Reservations } from '../../gateway/queue/reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';

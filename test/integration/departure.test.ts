@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { Departure } from '../../gateway/departure.ts';
+import { Departure } from '../../gateway/http/departure.ts';
 import { portOf } from '../support/port-of.ts';
 import { rawConnection } from '../support/raw-connection.ts';
 

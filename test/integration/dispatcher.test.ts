@@ -3,7 +3,7 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
 import { BODY_GRACE_MS, JOB_OPTIONS, jobId, type JobV1 } from '#contract/job';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { Dispatcher } from '../../worker-launcher/dispatch/dispatcher.ts';
 import { EngineSlots } from '../../worker-launcher/dispatch/engine-slots.ts';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 import type { EngineEntry } from '../../worker-launcher/dispatch/link.ts';
-import { Dispatchers } from '../../worker-launcher/dispatchers.ts';
+import { Dispatchers } from '../../worker-launcher/fleet/dispatchers.ts';
 import { processFact } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';

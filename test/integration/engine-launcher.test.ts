@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { WorkerReport } from '#contract/registry';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';

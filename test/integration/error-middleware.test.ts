@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
-import { Departure } from '../../gateway/departure.ts';
+import { Departure } from '../../gateway/http/departure.ts';
 import { errorMiddleware } from '../../gateway/http/error-middleware.ts';
 import { withContext } from '../../gateway/http/request-context.ts';
 import { createMetrics } from '../../gateway/metrics.ts';

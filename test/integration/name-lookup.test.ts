@@ -3,7 +3,7 @@ import { lookup as getaddrinfo } from 'node:dns/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { createNameLookup } from '../../gateway/images/name-lookup.ts';
+import { createNameLookup } from '../../gateway/images/fetch/name-lookup.ts';
 import { startNameServer } from '../support/name-server.ts';
 
 const never = new AbortController().signal;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { afterEach, expect, test } from '@jest/globals';
-import { oneByOne } from '../../gateway/http/pipeline.ts';
+import { oneByOne } from '../../gateway/http/connection/pipeline.ts';
 import { eventually } from '../support/eventually.ts';
 import { portOf } from '../support/port-of.ts';
 import { rawConnection } from '../support/raw-connection.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { decodeFrames, type Frame } from '#contract/frame';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { encodeFrame, type Frame } from '#contract/frame';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { monotonic } from '#runtime/clock';
 import { Relay } from '../../gateway/relay/relay.ts';
 import { ReplyReader } from '../../gateway/relay/reply-reader.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { keys } from '#contract/keys';
-import { sharedSecret } from '../../gateway/admission/shared-secret.ts';
+import { keys } from '#contract/redis-keys';
+import { sharedSecret } from '../../gateway/queue/shared-secret.ts';
 import { startRedis } from '../support/redis.ts';
 
 test('N14: replicas that start together, and those that start later, have the same secret', async () => {

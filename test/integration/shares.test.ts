@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import { Reservations, type Applicant, type Place } from '../../gateway/admission/reservations.ts';
+import { Reservations, type Applicant, type Place } from '../../gateway/queue/reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { expect, test } from '@jest/globals';
 import express, { type Response as ServerResponse } from 'express';
-import { isFailure, type Failure } from '#contract/failure';
-import { ByteBudget } from '../../gateway/byte-budget.ts';
-import { StreamReply } from '../../gateway/http/stream-reply.ts';
-import { engineAnswer } from '../../gateway/relay/engine-answer.ts';
-import { SentBytes } from '../../gateway/relay/sent-bytes.ts';
+import { isFailure, type Failure } from '../../gateway/failure.ts';
+import { ByteBudget } from '../../gateway/answer/byte-budget.ts';
+import { StreamReply } from '../../gateway/answer/stream-reply.ts';
+import { engineAnswer } from '../../gateway/answer/engine/answer.ts';
+import { SentBytes } from '../../gateway/answer/sent-bytes.ts';
 
 const event = (choice: object): string =>
   `data: ${JSON.stringify({ id: 'c', created: 1, model: 'm', choices: [{ index: 0, ...choice }] })}\n\n`;

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { expect, test } from '@jest/globals';
 import { lasts } from '../support/full-length.ts';
-import { cutUnread } from '../../gateway/http/unread-answer.ts';
+import { cutUnread } from '../../gateway/http/connection/unread-answer.ts';
 
 test('N5: whoever sends requests and reads no answer loses its connection', async () => {
   const server = createServer((_req, res) => {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { WholeReply } from '../../gateway/http/whole-reply.ts';
-import { engineAnswer } from '../../gateway/relay/engine-answer.ts';
+import { WholeReply } from '../../gateway/answer/whole-reply.ts';
+import { engineAnswer } from '../../gateway/answer/engine/answer.ts';
 
 test('an answer without an end does not fill the memory', () => {
   const reply = new WholeReply(engineAnswer('/v1/chat/completions', 1), 'messages');

@@ -40,7 +40,7 @@ function check() {
     const runtimes = { node: nodeClients(join(cache, 'node')), ...(values.node ? {} : pythonClients(cache)) };
     printVersions();
     const files = ['sdks', 'sdk-clients', 'answer-endings'].map((name) => `test/e2e/${name}.test.ts`);
-    const test = [join(root, 'deploy/local/test.mjs'), ...files];
+    const test = [join(root, 'test/run.mjs'), ...files];
     const told = { PENSTOCK_SDKS_RUNTIMES: JSON.stringify(runtimes), PENSTOCK_SDKS_FILE: file };
     const env = { ...process.env, ...python, ...told };
     /** @type {import('node:child_process').StdioOptions} */

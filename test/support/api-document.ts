@@ -1,12 +1,12 @@
 import { parseCatalog, type Catalog, type ModelCard } from '#contract/model-card';
 import { readYamlFolder } from '#runtime/yaml-folder';
-import { createAzureInference } from '../../gateway/dialects/azure-inference.ts';
-import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from '../../gateway/dialects/azure-openai.ts';
-import { createAzureScore } from '../../gateway/dialects/azure-score.ts';
-import { openaiCompletions } from '../../gateway/dialects/openai-completions.ts';
-import { openaiResponses } from '../../gateway/dialects/openai-responses.ts';
-import { openaiTokenize } from '../../gateway/dialects/openai-tokenize.ts';
-import { openai } from '../../gateway/dialects/openai.ts';
+import { createAzureInference } from '../../gateway/dialects/azure/inference.ts';
+import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from '../../gateway/dialects/azure/openai.ts';
+import { createAzureScore } from '../../gateway/dialects/score/score.ts';
+import { openaiCompletions } from '../../gateway/dialects/openai/completions.ts';
+import { openaiResponses } from '../../gateway/dialects/openai/responses.ts';
+import { openaiTokenize } from '../../gateway/dialects/openai/tokenize.ts';
+import { openai } from '../../gateway/dialects/openai/chat.ts';
 import { openApiDocument } from '../../gateway/openapi/document.ts';
 import { apiFacts, type FactSources } from '../../gateway/openapi/facts.ts';
 

@@ -1,4 +1,4 @@
-import type { ChatRequest } from '../../gateway/contract/chat.ts';
+import type { ChatRequest } from '../../gateway/request/chat.ts';
 
 /** A conversation as a dialect hands it on, with nothing set but these fields. */
 export function chatRequest(fields: Partial<ChatRequest>): ChatRequest {

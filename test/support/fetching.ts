@@ -1,4 +1,4 @@
-import { createImageFetch, type FetchOptions } from '../../gateway/images/fetch-image.ts';
+import { createImageFetch, type FetchOptions } from '../../gateway/images/fetch/fetch-image.ts';
 
 /** Where the pictures of these tests stand. */
 export const PARAM = 'messages[0].content[0].image_url.url';

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { LauncherStatus } from '../../worker-launcher/http.ts';
+import type { LauncherStatus } from '../../worker-launcher/probes.ts';
 import { processFact, signalGroup } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from '#runtime/free-port';

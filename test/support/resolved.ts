@@ -1,5 +1,5 @@
-import type { ChatRequest } from '../../gateway/contract/chat.ts';
-import type { ImageResolver } from '../../gateway/images/resolver.ts';
+import type { ChatRequest } from '../../gateway/request/chat.ts';
+import type { ImageResolver } from '../../gateway/request/resolve-images.ts';
 import { PictureBytes } from '../../gateway/intake/picture-bytes.ts';
 
 /** Resolves the pictures of a request, and puts them into their places as an engine's request has them. */

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { factsOf } from '../../deploy/local/identity.mjs';
-import { checkPorts } from '../../deploy/local/ports.mjs';
+import { factsOf } from '../../deploy/local/up/identity.mjs';
+import { checkPorts } from '../../deploy/local/up/ports.mjs';
 import { eventually } from './eventually.ts';
 import { freePort } from '#runtime/free-port';
 

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { loadConfig } from '../../gateway/config.ts';
-import { FAILURES, Failure } from '../../gateway/contract/failure.ts';
-import type { FailureCode } from '../../gateway/contract/failure.ts';
-import { createAzureScore } from '../../gateway/dialects/azure-score.ts';
-import { LARGEST_BATCH } from '../../gateway/contract/chat.ts';
-import { LIMITS } from '../../gateway/dialects/limits.ts';
-import { openai } from '../../gateway/dialects/openai.ts';
-import { columnOf } from '../../gateway/dialects/request-fields.ts';
+import { FAILURES, Failure } from '../../gateway/failure.ts';
+import type { FailureCode } from '../../gateway/failure.ts';
+import { createAzureScore } from '../../gateway/dialects/score/score.ts';
+import { LARGEST_BATCH } from '../../gateway/request/chat.ts';
+import { LIMITS } from '../../gateway/dialects/reading/limits.ts';
+import { openai } from '../../gateway/dialects/openai/chat.ts';
+import { columnOf } from '../../gateway/dialects/reading/request-fields.ts';
 import { documentOf } from '../support/api-document.ts';
 import { phi3Card } from '../support/phi3-card.ts';
 

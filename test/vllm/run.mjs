@@ -31,7 +31,7 @@ async function main() {
     PENSTOCK_TEST_WEIGHTS: weights,
   };
   const tests = [
-    join(root, 'deploy/local/test.mjs'),
+    join(root, 'test/run.mjs'),
     'test/e2e/engine-suite.test.ts',
     'test/e2e/engine-frozen.test.ts',
     'test/e2e/engine-special-tokens.test.ts',

@@ -2,7 +2,7 @@ import { DelayedError, Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
 import { JobV1, KINDS, LaterJob, WORKER_OPTIONS, type Kind } from '#contract/job';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { within } from '#runtime/lifecycle';
 import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';

@@ -1,5 +1,5 @@
 import { Control } from '#contract/control';
-import { keys, useKeyPrefix } from '#contract/keys';
+import { keys, useKeyPrefix } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
 import { collectLessOften } from '#runtime/collector';

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { encodeFrame, type Frame } from '#contract/frame';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 
 /** Bytes waiting for one replica at which it is given up: nobody reads there. */

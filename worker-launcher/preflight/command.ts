@@ -1,7 +1,7 @@
 import { loadConfig } from '../config.ts';
 import { parseCatalog } from '#contract/model-card';
 import { readYamlFolder } from '#runtime/yaml-folder';
-import { lookAtBoth } from '../redis-connections.ts';
+import { lookAtBoth } from './redis-connections.ts';
 import { chooseCard } from './choose-card.ts';
 import { readFactsFile } from './facts.ts';
 import { preflight } from './preflight.ts';

@@ -1,4 +1,4 @@
-import type { RedisSeen } from '../redis-connections.ts';
+import type { RedisSeen } from './redis-connections.ts';
 import type { Check } from './checks.ts';
 
 const WANTED = 'one that a start would take: a primary without cluster mode, 6.2 or later';

@@ -1,12 +1,12 @@
-import { startCoreProcess } from './core-process.ts';
-import { FaultSet, START_FAILURES } from './fault-schema.ts';
-import { FlagError } from './flags.ts';
-import { logLine } from './log.ts';
+import { startCoreProcess } from './process/core-process.ts';
+import { FaultSet, START_FAILURES } from './faults/schema.ts';
+import { FlagError } from './command-line/flags.ts';
+import { logLine } from './process/log.ts';
 import { createHttpServer } from './server.ts';
-import { loadSettings, StartError } from './settings.ts';
-import { watchForTheEnd } from './shutdown.ts';
+import { loadSettings, StartError } from './command-line/settings.ts';
+import { watchForTheEnd } from './process/shutdown.ts';
 import { createSimulator } from './simulator.ts';
-import { startUp } from './startup.ts';
+import { startUp } from './process/startup.ts';
 
 const USAGE = `usage: vllm serve [model_tag] [options]
 

@@ -1,12 +1,12 @@
-import { handleChat } from './chat.ts';
-import { changeFaults, clearFaults, showFaults } from './control.ts';
-import { handleCompletions } from './completions.ts';
-import { DEV_ROUTES } from './dev-routes.ts';
-import type { Exchange } from './exchange.ts';
-import { modelList } from './models.ts';
-import { handleResponses } from './responses.ts';
+import { handleChat } from './chat/route.ts';
+import { changeFaults, clearFaults, showFaults } from './faults/control.ts';
+import { handleCompletions } from './completions/route.ts';
+import { DEV_ROUTES } from './http/dev-routes.ts';
+import type { Exchange } from './http/exchange.ts';
+import { modelList } from './http/models.ts';
+import { handleResponses } from './responses/route.ts';
 import type { Simulator } from './simulator.ts';
-import { handleDetokenize, handleTokenize } from './tokenize.ts';
+import { handleDetokenize, handleTokenize } from './chat/tokenize.ts';
 
 export type Handler = (exchange: Exchange, simulator: Simulator) => void | Promise<void>;
 export type RouteTable = ReadonlyMap<string, Readonly<Record<string, Handler>>>;

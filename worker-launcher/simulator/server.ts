@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { timingSafeEqual } from 'node:crypto';
-import { Exchange } from './exchange.ts';
+import { Exchange } from './http/exchange.ts';
 import { createRoutes, type RouteTable } from './routes.ts';
 import type { Simulator } from './simulator.ts';
 

@@ -1,11 +1,11 @@
-import { Engine } from './engine.ts';
-import { Faults } from './faults.ts';
-import { createHttpMetrics, createProcessMetrics, type HttpMetrics } from './http-metrics.ts';
-import { createEngineMetrics } from './metrics.ts';
-import { createServedModel, type ServedModel } from './models.ts';
-import { MetricsPage } from './prometheus.ts';
-import type { SimulatorSettings } from './settings.ts';
-import { createTiming } from './timing.ts';
+import { Engine } from './engine/engine.ts';
+import { Faults } from './faults/faults.ts';
+import { createHttpMetrics, createProcessMetrics, type HttpMetrics } from './metrics/http-metrics.ts';
+import { createEngineMetrics } from './metrics/metrics.ts';
+import { createServedModel, type ServedModel } from './http/models.ts';
+import { MetricsPage } from './metrics/prometheus.ts';
+import type { SimulatorSettings } from './command-line/settings.ts';
+import { createTiming } from './engine/timing.ts';
 
 /** The parts of one simulated server, as routes use them. */
 export interface Simulator {

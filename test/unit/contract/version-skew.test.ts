@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { Control } from '#contract/control';
 import { decodeFrames, encodeFrame, type Frame } from '#contract/frame';
 import { JobV1 } from '#contract/job';
-import { keys } from '#contract/keys';
+import { keys } from '#contract/redis-keys';
 import { WorkerReport } from '#contract/registry';
 
 /**

@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { toFailure, type Failure } from '../../../gateway/contract/failure.ts';
-import { createAzureInference } from '../../../gateway/dialects/azure-inference.ts';
-import { azureOpenai } from '../../../gateway/dialects/azure-openai.ts';
-import { createAzureScore } from '../../../gateway/dialects/azure-score.ts';
-import { openaiCompletions } from '../../../gateway/dialects/openai-completions.ts';
-import { openaiResponses } from '../../../gateway/dialects/openai-responses.ts';
-import { openaiTokenize } from '../../../gateway/dialects/openai-tokenize.ts';
-import { openai } from '../../../gateway/dialects/openai.ts';
+import { toFailure, type Failure } from '../../../gateway/failure.ts';
+import { createAzureInference } from '../../../gateway/dialects/azure/inference.ts';
+import { azureOpenai } from '../../../gateway/dialects/azure/openai.ts';
+import { createAzureScore } from '../../../gateway/dialects/score/score.ts';
+import { openaiCompletions } from '../../../gateway/dialects/openai/completions.ts';
+import { openaiResponses } from '../../../gateway/dialects/openai/responses.ts';
+import { openaiTokenize } from '../../../gateway/dialects/openai/tokenize.ts';
+import { openai } from '../../../gateway/dialects/openai/chat.ts';
 
 const score = createAzureScore({ deploymentName: 'penstock' });
 const inference = createAzureInference('penstock').chat;

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
-import type { ChatRequest } from '../../../gateway/contract/chat.ts';
+import type { ChatRequest } from '../../../gateway/request/chat.ts';
 import { parseDataUri } from '../../../gateway/images/data-uri.ts';
-import { createImageResolver } from '../../../gateway/images/resolver.ts';
+import { createImageResolver } from '../../../gateway/request/resolve-images.ts';
 import { chatRequest } from '../../support/chat-request.ts';
 import { dataUri, gif, jpeg, png, pngHead, webp } from '../../support/pictures.ts';
 import { resolvePictures } from '../../support/resolved.ts';

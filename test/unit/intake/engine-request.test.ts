@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { readEngineRequest } from '../../../gateway/intake/engine-request.ts';
-import { planContinuation } from '../../../gateway/relay/continuation.ts';
+import { planContinuation } from '../../../gateway/answer/continuation.ts';
 import { dataUri, noisePng } from '../../support/pictures.ts';
 
 const url = dataUri(noisePng(200, 200));

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { toFailure, type Failure } from '../../../gateway/contract/failure.ts';
+import { toFailure, type Failure } from '../../../gateway/failure.ts';
 import { parseBody, type StructureLimits } from '../../../gateway/intake/json-structure.ts';
 import { PictureBytes } from '../../../gateway/intake/picture-bytes.ts';
 import { asManyHere, leastCpuMs } from '../../support/cpu-time.ts';

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { parseCatalog } from '../../../gateway/contract/model-card.ts';
 import { readYamlFolder } from '../../../gateway/runtime/yaml-folder.ts';
 import { ANYONE, NOBODY, type Caller } from '../../../gateway/keys/caller.ts';
-import { findCard } from '../../../gateway/prepare.ts';
+import { findCard } from '../../../gateway/request/prepare.ts';
 
 const catalog = parseCatalog(readYamlFolder('deploy/models/more'));
 const oslo: Caller = { ...ANYONE, id: 'oslo', mayUse: ({ name }) => name === 'Phi-4' };

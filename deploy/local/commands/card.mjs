@@ -1,0 +1,119 @@
+// @ts-check
+import { readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { compiled } from './compiled.mjs';
+import { Refusal, reasonOf } from '../setup/refusal.mjs';
+
+const CARD_HELP = `penstock card: model cards
+
+  penstock card check FILE...                  says what is wrong with cards, alone and together; exit code 1 if anything is
+  penstock card import spec.yaml [--out FILE]  makes a card from a spec file of Azure's model catalog, of either generation,
+                                               and tells what it took, guessed and left
+
+  --out FILE   where the card goes; it must not be there yet  (standard output)
+  --help       print this
+`;
+
+/**
+ * @typedef {typeof import('../../../gateway/cards/check-card.ts')} CheckCard
+ * @typedef {typeof import('../../../gateway/cards/import-card.ts')} ImportCard
+ * @typedef {import('./compiled.mjs').CommandSetup} CommandSetup
+ */
+
+/**
+ * @param {readonly string[]} args what follows `card`
+ * @param {CommandSetup} setup
+ * @returns {Promise<number>} exit code
+ * @throws Refusal in one sentence
+ */
+export async function cardCommand(args, setup) {
+  const { values, positionals } = read(args);
+  const [command, ...files] = positionals;
+  if (values.help === true || command === undefined) return setup.print(CARD_HELP.trimEnd());
+  if (command !== 'check' && command !== 'import') {
+    throw new Refusal(`there is no command 'card ${command}'; see penstock card --help`);
+  }
+  if (files.length === 0) throw new Refusal(`say which file to ${command}`);
+  if (command === 'check') return check(files, setup);
+  if (files.length > 1) throw new Refusal(`'${String(files[1])}' is one argument too many`);
+  return importOne(String(files[0]), values.out, setup);
+}
+
+/** @param {readonly string[]} files @param {CommandSetup} setup */
+async function check(files, setup) {
+  const { problemsBetween, problemsOfText, valueOf } = /** @type {CheckCard} */ (
+    await compiled('gateway/cards/check-card.js', setup)
+  );
+  const cards = [];
+  let wrong = 0;
+  for (const file of files) {
+    const text = textOf(file, setup.cwd);
+    const problems = problemsOfText(text);
+    for (const problem of problems) setup.print(`${file}: ${problem}`);
+    if (problems.length === 0) {
+      setup.print(`${file}: fine`);
+      cards.push({ file, value: valueOf(text) });
+    }
+    wrong += problems.length;
+  }
+  for (const problem of problemsBetween(cards)) {
+    setup.print(`together: ${problem}`);
+    wrong += 1;
+  }
+  return wrong === 0 ? 0 : 1;
+}
+
+/** @param {string} file @param {string | undefined} out @param {CommandSetup} setup */
+async function importOne(file, out, setup) {
+  const { importCard } = /** @type {ImportCard} */ (await compiled('gateway/cards/import-card.js', setup));
+  const text = textOf(file, setup.cwd);
+  let imported;
+  try {
+    imported = importCard(text);
+  } catch (error) {
+    throw new Refusal(`${file}: ${reasonOf(error)}`);
+  }
+  const path = out === undefined ? undefined : resolve(setup.cwd, out);
+  if (path !== undefined) writeNew(path, imported.yaml);
+  const tell = path === undefined ? setup.say : setup.print;
+  for (const { field, how, why } of imported.notes) tell(`${how.padEnd(7)}  ${field.padEnd(32)}  ${why}`);
+  for (const left of imported.left) tell(`left     ${left}`);
+  return setup.print(path === undefined ? imported.yaml.trimEnd() : `the card of ${imported.name} is in ${path}`);
+}
+
+/** @param {string} path @param {string} text */
+function writeNew(path, text) {
+  try {
+    writeFileSync(path, text, { flag: 'wx' });
+  } catch (error) {
+    const taken = /** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST';
+    throw new Refusal(
+      taken
+        ? `${path} is there already; remove it, or choose another name`
+        : `${path} cannot be written: ${reasonOf(error)}`,
+    );
+  }
+}
+
+/** @param {string} file @param {string} cwd */
+function textOf(file, cwd) {
+  try {
+    return readFileSync(resolve(cwd, file), 'utf8');
+  } catch (error) {
+    throw new Refusal(`${file} cannot be read: ${reasonOf(error)}`);
+  }
+}
+
+/** @param {readonly string[]} args */
+function read(args) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { out: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+  } catch (error) {
+    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock card --help`);
+  }
+}

@@ -1,0 +1,59 @@
+// @ts-check
+import { resolve, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { compiled } from './compiled.mjs';
+import { Refusal, reasonOf } from '../setup/refusal.mjs';
+
+const PREFLIGHT_HELP = `penstock preflight: whether this machine is one that the model card allows, and how engines would be placed
+
+  --facts FILE       facts of a machine, JSON or YAML, in place of asking this one    (WORKER_FACTS_FILE)
+  --override-sku     no matter what this machine is                                       (WORKER_OVERRIDE_SKU)
+  --models DIR       folder of model cards                                            (WORKER_MODELS_DIR)
+  --json             facts, checks and plan for programs
+  --help             print this
+
+The plan follows WORKER_SKU, WORKER_ENGINES, WORKER_TENSOR_PARALLEL, WORKER_MAX_MODEL_LEN and the other settings of a
+worker-launcher. Where WORKER_REDIS_URL (or GATEWAY_REDIS_URL) is set, its Redis is looked at as well.
+Exit code 0: the machine and Redis pass; 1: they do not.
+`;
+
+/**
+ * @param {readonly string[]} args what follows `preflight`
+ * @param {import('./compiled.mjs').CommandSetup} setup
+ * @returns {Promise<number>} exit code
+ * @throws Refusal in one sentence
+ */
+export async function preflightCommand(args, setup) {
+  const asked = read(args);
+  if (asked.help === true) return setup.print(PREFLIGHT_HELP.trimEnd());
+  const { root, cwd, env } = setup;
+  const models = asked.models ?? env['WORKER_MODELS_DIR'];
+  const module = /** @type {typeof import('../../../worker-launcher/preflight/command.ts')} */ (
+    await compiled('worker-launcher/preflight/command.js', setup)
+  );
+  try {
+    const { text, passes } = await module.preflightCommand({
+      facts: asked.facts === undefined ? undefined : resolve(cwd, asked.facts),
+      json: asked.json === true,
+      overrideSku: asked['override-sku'] === true,
+      modelsDir: models ? resolve(cwd, models) : join(root, 'deploy/models'),
+      env,
+    });
+    setup.print(text);
+    return passes ? 0 : 1;
+  } catch (error) {
+    throw new Refusal(reasonOf(error));
+  }
+}
+
+/** @param {readonly string[]} args */
+function read(args) {
+  const text = /** @type {const} */ ({ type: 'string' });
+  const flag = /** @type {const} */ ({ type: 'boolean' });
+  try {
+    const options = { facts: text, models: text, json: flag, 'override-sku': flag, help: { ...flag, short: 'h' } };
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock preflight --help`);
+  }
+}

@@ -1,0 +1,108 @@
+// @ts-check
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as after } from 'node:timers/promises';
+import { factsOf, signalQuietly, stillRuns } from './identity.mjs';
+import { makeFolder } from './make-folder.mjs';
+import { Refusal, reasonOf } from '../setup/refusal.mjs';
+
+/**
+ * @typedef {object} Noted one running process, as pids.json names it
+ * @property {string} name `start`, `guard`, `redis`, `reply-redis`, `gateway-1`, `worker-launcher-1` …
+ * @property {number} pid
+ * @property {string} born see ProcessFacts
+ * @property {string} [url] of a Redis, with its password: the file is for its owner only
+ *
+ * @typedef {{ name: string, url: string }} Told a program that is kept running, and where its probes answer
+ *
+ * @typedef {object} DataFolder
+ * @property {string} path
+ * @property {(programs: readonly Told[]) => void} tell for `startedIn`
+ * @property {(...parts: string[]) => string} inside
+ * @property {(name: string, pid: number | undefined, url?: string) => void} note replaces what was noted by this name;
+ *   undefined takes it out
+ * @property {() => void} close takes pids.json away, as nothing runs any more
+ */
+
+/**
+ * Makes the folder ready and takes it for this process. What a killed start left running is ended first.
+ * @param {string} path
+ * @param {(line: string) => void} say
+ * @returns {Promise<DataFolder>}
+ * @throws Refusal when it cannot be written, or when another start is running in it
+ */
+export async function openDataFolder(path, say) {
+  const file = join(path, 'pids.json');
+  makeFolder(path);
+  const left = readNoted(file).processes.filter(stillRuns);
+  const other = left.find(({ name }) => name === 'start');
+  if (other !== undefined) throw new Refusal(`${path} is in use by a running start, pid ${other.pid}; see --data-dir`);
+  if (left.length > 0) {
+    say(`ending what an earlier start left behind: ${left.map(({ name, pid }) => `${name} ${pid}`).join(', ')}`);
+    await endAll(left);
+  }
+  /** @type {Map<string, Noted>} */
+  const noted = new Map();
+  /** @type {readonly Told[]} */
+  let told = [];
+  const write = () => {
+    const pids = { processes: [...noted.values()], programs: told };
+    const draft = `${file}.${process.pid}`;
+    writeFileSync(draft, `${JSON.stringify(pids, undefined, 2)}\n`, { mode: 0o600 });
+    renameSync(draft, file);
+  };
+  /** @type {DataFolder} */
+  const folder = {
+    path,
+    inside: (...parts) => join(path, ...parts),
+    tell: (programs) => {
+      told = programs;
+      write();
+    },
+    note: (name, pid, url) => {
+      const facts = pid === undefined ? undefined : factsOf(pid);
+      if (pid === undefined || facts === undefined) noted.delete(name);
+      else noted.set(name, { name, pid, born: facts.born, ...(url === undefined ? {} : { url }) });
+      write();
+    },
+    close: () => rmSync(file, { force: true }),
+  };
+  try {
+    folder.note('start', process.pid);
+  } catch (error) {
+    throw new Refusal(`the data folder ${path} cannot be written: ${reasonOf(error)}; see --data-dir`);
+  }
+  return folder;
+}
+
+/**
+ * The programs of the start that runs in a folder.
+ * @param {string} path
+ * @returns {readonly Told[] | undefined} undefined: none runs there; empty: it has started none yet
+ */
+export function startedIn(path) {
+  const { processes, programs } = readNoted(join(path, 'pids.json'));
+  return processes.some((one) => one.name === 'start' && stillRuns(one)) ? programs : undefined;
+}
+
+/** @param {string} file @returns {{ processes: Noted[], programs: Told[] }} */
+function readNoted(file) {
+  try {
+    const { processes = [], programs = [] } = JSON.parse(readFileSync(file, 'utf8'));
+    return { processes, programs };
+  } catch {
+    // a file that was cut off names nobody; what it would have named ends by its guard
+    return { processes: [], programs: [] };
+  }
+}
+
+/** Programs before the Redis that they need. @param {readonly Noted[]} left */
+async function endAll(left) {
+  for (const isRedis of [false, true]) {
+    const group = left.filter(({ name }) => name.endsWith('redis') === isRedis);
+    for (const { pid } of group) signalQuietly(pid, 'SIGTERM');
+    for (let tries = 0; tries < 30 && group.some(stillRuns); tries += 1) await after(100);
+    for (const one of group) if (stillRuns(one)) signalQuietly(-one.pid, 'SIGKILL');
+    for (let tries = 0; tries < 20 && group.some(stillRuns); tries += 1) await after(50);
+  }
+}

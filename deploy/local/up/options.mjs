@@ -1,0 +1,131 @@
+// @ts-check
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Refusal, reasonOf } from '../setup/refusal.mjs';
+
+/**
+ * @typedef {object} UpOptions
+ * @property {number} port first of the ports in a row
+ * @property {number} gateways
+ * @property {number} launchers
+ * @property {'auto' | 'vllm' | 'simulator' | undefined} engine undefined: the programs decide
+ * @property {number | undefined} engines engine processes of each worker-launcher
+ * @property {string | undefined} redis URL of a Redis that is there already
+ * @property {string} dataDir absolute
+ * @property {string | undefined} models absolute
+ */
+/** @typedef {{ do: 'up', options: UpOptions } | { do: 'help' } | { do: 'version' }} Command */
+
+export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language models
+
+  penstock up [options]      start Redis, gateway and worker-launcher; Ctrl-C stops all of it
+  npm start -- [options]     the same in a checkout
+  penstock status --help     how what runs is: engines, waiting requests, Redis
+  penstock keys --help       keys of callers: create, list, revoke
+  penstock card --help       model cards: check, import from Azure's catalog
+  penstock preflight --help  whether this machine suits the card, and where engines would go
+
+  --port PORT        first of three ports in a row: public API, gateway internal, worker-launcher
+                     internal; each further gateway takes the next two, then each further
+                     worker-launcher the next one                          (8080)
+  --engine ENGINE    auto, vllm or simulator; auto takes vLLM where a GPU and the vllm command
+                     are, else the simulator                               (auto)
+  --engines N        engine processes of each worker-launcher              (one a GPU)
+  --gateways N       gateway processes                                     (1)
+  --launchers N      worker-launcher processes                             (1)
+  --redis URL        a Redis that is there already, redis:// or rediss://  (GATEWAY_REDIS_URL, else two
+                     of our own, the second for bodies and replies, without a file: redis-server or
+                     valkey-server on PATH, else installed when root, else containers)
+  --data-dir DIR     logs, pids.json and the queue's file                  (.penstock)
+  --models DIR       folder of model cards                                 (those of the package)
+  --version          print the version
+  --help             print this
+
+GATEWAY_*, WORKER_* and PENSTOCK_SIM_* variables reach the programs; ports, Redis and the state folder
+come from the options.
+`;
+
+const KNOWN_ENGINES = /** @type {const} */ (['auto', 'vllm', 'simulator']);
+
+/**
+ * @param {readonly string[]} args what follows the program's name
+ * @param {string} cwd what relative folders are relative to
+ * @returns {Command}
+ * @throws Refusal for an option or value that is not known
+ */
+export function parseCommand(args, cwd) {
+  const values = parse(args);
+  if (values.help === true) return { do: 'help' };
+  if (values.version === true) return { do: 'version' };
+  if (values.command === undefined) return { do: 'help' };
+  if (values.command !== 'up') throw new Refusal(`there is no command '${values.command}'; see penstock --help`);
+  return {
+    do: 'up',
+    options: {
+      port: whole('--port', values.port ?? '8080', 65_535),
+      gateways: whole('--gateways', values.gateways ?? '1', 64),
+      launchers: whole('--launchers', values.launchers ?? '1', 64),
+      engine: values.engine === undefined ? undefined : engineNamed(values.engine),
+      engines: values.engines === undefined ? undefined : whole('--engines', values.engines, 64),
+      redis: values.redis === undefined ? undefined : redisUrl(values.redis, '--redis'),
+      dataDir: resolve(cwd, values['data-dir'] ?? '.penstock'),
+      models: values.models === undefined ? undefined : resolve(cwd, values.models),
+    },
+  };
+}
+
+/**
+ * @param {string} text
+ * @param {string} from the option or variable that it comes from
+ * @throws Refusal when it is not the URL of a Redis; the sentence does not repeat it, as it may hold a password
+ */
+export function redisUrl(text, from) {
+  const protocol = URL.canParse(text) ? new URL(text).protocol : '';
+  if (protocol !== 'redis:' && protocol !== 'rediss:') {
+    throw new Refusal(`${from} takes a URL such as redis://user:password@host:6379/0`);
+  }
+  return text;
+}
+
+/** @param {readonly string[]} args */
+function parse(args) {
+  const text = /** @type {const} */ ({ type: 'string' });
+  const flag = /** @type {const} */ ({ type: 'boolean' });
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        port: text,
+        engine: text,
+        engines: text,
+        gateways: text,
+        launchers: text,
+        redis: text,
+        'data-dir': text,
+        models: text,
+        version: { ...flag, short: 'v' },
+        help: { ...flag, short: 'h' },
+      },
+    });
+    if (positionals.length > 1) throw new Refusal(`'${String(positionals[1])}' is one argument too many`);
+    return { ...values, command: positionals[0] };
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock --help`);
+  }
+}
+
+/** @param {string} name @param {string} text @param {number} most */
+function whole(name, text, most) {
+  const value = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (value < 1 || value > most) throw new Refusal(`${name} takes a whole number from 1 to ${most}, not '${text}'`);
+  return value;
+}
+
+/** @param {string} text */
+function engineNamed(text) {
+  const engine = KNOWN_ENGINES.find((known) => known === text);
+  if (engine === undefined) throw new Refusal(`--engine takes ${KNOWN_ENGINES.join(', ')}, not '${text}'`);
+  return engine;
+}

@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import type { Ask, Question } from './ask.ts';
+import { HeldBody } from '../queue/held-body.ts';
+import type { CountTokens } from './continuation.ts';
+import { engineAnswer } from './engine/answer.ts';
+import { WholeReply } from './whole-reply.ts';
+
+/** Source: vLLM's `/tokenize`. */
+const Counted = z.object({ count: z.int().nonnegative() });
+
+/**
+ * Lets an engine count, for a request that is under way: through the queue like any other, within its deadline and for
+ * its caller.
+ */
+export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal): CountTokens {
+  return async (body) => {
+    const reply = new WholeReply(engineAnswer('/tokenize', 1), 'messages');
+    // Of an accepted request: it goes first, and no cap holds it up.
+    const { share: _, ...rest } = question;
+    const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
+    try {
+      await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
+      return Counted.parse(JSON.parse(reply.outline.toString('utf8'))).count;
+    } catch {
+      // The further life itself will meet whatever stands in the way.
+      return undefined;
+    }
+  };
+}

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import type { StreamIdentity } from '../request/chat.ts';
+import type { Join } from './engine/event-watch.ts';
+import { parseJson } from './engine/json.ts';
+
+const Identity = z.object({ id: z.string(), created: z.number(), model: z.string() });
+
+/**
+ * Keeps a silent stream open where its client reads no comments: by events without text, which carry what the stream's
+ * other events carry. Before the engine's first event that is of our own making, and the engine's events are made to follow it.
+ */
+export class EmptyEvents {
+  readonly #render: (stream: StreamIdentity) => string;
+  readonly #newIdentity: () => StreamIdentity;
+  /** set once the stream was opened without the engine */
+  #own: StreamIdentity | undefined;
+  #first: Buffer | undefined;
+
+  constructor(render: (stream: StreamIdentity) => string, newIdentity: () => StreamIdentity) {
+    this.#render = render;
+    this.#newIdentity = newIdentity;
+  }
+
+  /** @param events whole events of the answer, end to end, as they go to the client; only the first is kept */
+  saw(events: Buffer): void {
+    this.#first ??= Buffer.from(events.subarray(0, events.indexOf('\n\n')));
+  }
+
+  next(): string {
+    if (this.#first !== undefined) {
+      const engines = identityOf(this.#first);
+      if (engines !== undefined) return this.#render(engines);
+    }
+    this.#own ??= this.#newIdentity();
+    return this.#render(this.#own);
+  }
+
+  /** Makes the engine's events follow one of ours; undefined while none went before them. */
+  get join(): Join | undefined {
+    const own = this.#own;
+    return own === undefined ? undefined : (event) => ({ ...event, id: own.id, created: own.created });
+  }
+}
+
+function identityOf(event: Buffer): StreamIdentity | undefined {
+  return Identity.safeParse(parseJson(event.subarray('data: '.length))).data;
+}

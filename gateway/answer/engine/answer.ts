@@ -1,0 +1,34 @@
+import type { Usage } from '../../request/chat.ts';
+import type { Failure } from '../../failure.ts';
+import type { EnginePath } from '#contract/job';
+import { EngineEvents, usageOfAnswer } from './events.ts';
+import { unfinished } from './failure.ts';
+import type { EventWatch, Join } from './event-watch.ts';
+import { parseJson } from './json.ts';
+import { ResponseEvents, usageOfResponse } from './response-events.ts';
+import { brokenAnswer } from './whole-answer.ts';
+
+/** How an engine route answers: whether an answer is whole, and where its token counts are. */
+export interface EngineAnswer {
+  /** @returns what is wrong with the body of a 200; undefined when it is whole */
+  judge(body: Buffer): Failure | undefined;
+  usage(body: Buffer): Usage | undefined;
+  /**
+   * @param passUsage the caller asked for the closing usage event
+   * @param join see `EngineEvents`; only for routes whose streams are continued
+   */
+  events(passUsage: boolean, join?: Join): EventWatch;
+}
+
+/** @param choices number of choices that were asked for */
+export function engineAnswer(path: EnginePath, choices: number): EngineAnswer {
+  const isResponse = path === '/v1/responses';
+  return {
+    judge: (body) => {
+      const broken = brokenAnswer(path, parseJson(body), choices);
+      return broken === undefined ? undefined : unfinished(broken);
+    },
+    usage: isResponse ? (body) => usageOfResponse(parseJson(body)) : usageOfAnswer,
+    events: (passUsage, join) => (isResponse ? new ResponseEvents() : new EngineEvents({ passUsage, choices, join })),
+  };
+}

@@ -1,0 +1,193 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import type { Usage } from '../../request/chat.ts';
+import type { Failure } from '../../failure.ts';
+import { brokenStream, unfinished } from './failure.ts';
+import { EventReader, type ServerEvent } from './sse.ts';
+import { eventBytes, joinPieces, type EventWatch, type Join } from './event-watch.ts';
+import { parseJson } from './json.ts';
+import { FinishedChoices } from './whole-answer.ts';
+
+const DONE = '[DONE]';
+const DONE_EVENT = Buffer.from(`data: ${DONE}\n\n`);
+const NOTHING = Buffer.alloc(0);
+
+const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
+const Event = z.looseObject({ choices: z.array(z.unknown()).optional(), error: z.unknown().optional() });
+/** In vLLM's form, and in those that others have. */
+const EngineError = z
+  .looseObject({ message: z.string(), code: z.number().optional().catch(undefined) })
+  .or(z.string().transform((message) => ({ message, code: undefined })));
+const Whole = z.object({ usage: EngineUsage });
+
+export interface EngineEventsOptions {
+  /** the caller asked for the closing usage event */
+  readonly passUsage: boolean;
+  /** number of choices that were asked for */
+  readonly choices: number;
+  /** makes an event of a second life one of the first, or drops it; then each event is read */
+  readonly join?: Join | undefined;
+}
+
+/**
+ * Watches an engine's SSE bytes go by: finished choices, usage, error, `[DONE]`. Takes out the closing usage event when
+ * the caller had not asked for it, and an error event with all that follows, as vLLM ends a broken stream with `[DONE]`
+ * too. vLLM's pieces of text pass untouched and unread.
+ */
+export class EngineEvents implements EventWatch {
+  readonly #passUsage: boolean;
+  readonly #choices: FinishedChoices;
+  readonly #reader = new EventReader();
+  readonly #plainForm = new PlainForm();
+  #join: Join | undefined;
+  #done = false;
+  #usage: Usage | undefined;
+  #failure: Failure | undefined;
+  #refusal: { readonly status: number; readonly body: Buffer } | undefined;
+
+  constructor({ passUsage, choices, join }: EngineEventsOptions) {
+    this.#passUsage = passUsage;
+    this.#choices = new FinishedChoices(choices);
+    this.#join = join;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+  get isFinished(): boolean {
+    return this.#choices.missing === undefined;
+  }
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+  get failure(): Failure | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * The request was refused after its stream had begun, as vLLM does where only its engine knows the rule (a token id
+   * outside the vocabulary, a grammar that cannot be built): status and body as it would have answered before.
+   */
+  get refusal(): { readonly status: number; readonly body: Buffer } | undefined {
+    return this.#refusal;
+  }
+
+  joinBy(join: Join | undefined): void {
+    this.#join = join;
+  }
+
+  take(chunk: Buffer): Buffer {
+    if (this.#isOver) return NOTHING;
+    if (this.#join === undefined && this.#reader.isBetween && this.#plainForm.covers(chunk)) return chunk;
+    const passed: Buffer[] = [];
+    for (const event of this.#reader.read(chunk)) {
+      const bytes = this.#pass(event);
+      if (bytes !== undefined) passed.push(bytes);
+      if (this.#isOver) break;
+    }
+    if (this.#reader.isEndless) this.#failure ??= unfinished('an event without an end');
+    return joinPieces(passed);
+  }
+
+  /** What comes after the end, or after what cannot be mended, is nobody's. */
+  get #isOver(): boolean {
+    return this.#done || this.#failure !== undefined;
+  }
+
+  #pass({ name, data }: ServerEvent): Buffer | undefined {
+    if (data.length === 0) return undefined;
+    if (data.length < 16 && data.toString('latin1').trim() === DONE) return this.#end();
+    const read = Event.safeParse(parseJson(data));
+    if (!read.success) {
+      this.#failure = unfinished('a malformed event');
+      return undefined;
+    }
+    const { choices, error } = read.data;
+    if (name === 'error' || read.data['object'] === 'error' || (error !== undefined && error !== null)) {
+      this.#fail(error ?? read.data, data);
+      return undefined;
+    }
+    // Whatever it tells, it is no part of an answer, and clients expect none.
+    if (choices === undefined) return undefined;
+    const broken = this.#choices.take(choices);
+    if (broken !== undefined) {
+      this.#failure = unfinished(broken);
+      return undefined;
+    }
+    const event = this.#join === undefined ? read.data : this.#join(read.data);
+    if (event === undefined) return undefined;
+    const closing = choices.length === 0 ? EngineUsage.safeParse(event['usage']) : undefined;
+    if (closing?.success === true) {
+      this.#usage = usageOf(closing.data);
+      if (!this.#passUsage) return undefined;
+    }
+    return eventBytes(this.#join === undefined ? data : Buffer.from(JSON.stringify(event)));
+  }
+
+  #end(): Buffer | undefined {
+    const { missing } = this.#choices;
+    this.#done = missing === undefined;
+    if (this.#done) return DONE_EVENT;
+    this.#failure = unfinished(`[DONE] came, but ${String(missing)}`);
+    return undefined;
+  }
+
+  #fail(error: unknown, data: Buffer): void {
+    const said = EngineError.safeParse(error);
+    const status = said.data?.code ?? 0;
+    // A copy, as the piece is a view of a large reply.
+    if (status >= 400 && status < 500) this.#refusal = { status, body: Buffer.from(data) };
+    this.#failure = brokenStream(said.data?.message ?? 'unreadable error event');
+  }
+}
+
+/** Token counts of a whole, non-streamed answer, if it carries any. */
+export function usageOfAnswer(body: Buffer): Usage | undefined {
+  const parsed = Whole.safeParse(parseJson(body));
+  return parsed.success ? usageOf(parsed.data.usage) : undefined;
+}
+
+const PLAIN_START = 'data: {"id":"';
+const PLAIN_CHOICE = '"choices":[{"index":';
+/** Without its first quote: what begins with a rare letter is found sooner. */
+const REASON = 'finish_reason"';
+const NO_REASON = 'finish_reason":null';
+
+/**
+ * Knows events in vLLM's own form, each with a piece of an answer that goes on, and nothing that must be looked at. What
+ * it searches for stands in no event's text: inside a JSON string its quotes would be escaped.
+ */
+class PlainForm {
+  /** where the choices stood in the last event: in all events of a stream it is the same place */
+  #choiceAt = 0;
+
+  /** @param chunk may hold several events; they are whole */
+  covers(chunk: Buffer): boolean {
+    // As text for the search alone, which is several times as fast as on bytes.
+    const text = chunk.toString('latin1');
+    let at = 0;
+    let reason = text.indexOf(REASON);
+    while (at < text.length) {
+      const end = text.indexOf('\n', at);
+      if (!text.startsWith(PLAIN_START, at) || !text.startsWith('}\n\n', end - 1)) return false;
+      const choice = this.#findChoice(text, at);
+      if (choice < 0 || reason < choice || reason > end || !text.startsWith(NO_REASON, reason)) return false;
+      reason = text.indexOf(REASON, reason + REASON.length);
+      if (reason >= 0 && reason < end) return false;
+      at = end + 2;
+    }
+    // No numbers of JSON, whoever writes them.
+    return at > 0 && !text.includes('\r') && !text.includes('NaN') && !text.includes('Infinity') && isUtf8(chunk);
+  }
+
+  #findChoice(text: string, at: number): number {
+    if (text.startsWith(PLAIN_CHOICE, at + this.#choiceAt)) return at + this.#choiceAt;
+    const found = text.indexOf(PLAIN_CHOICE, at);
+    this.#choiceAt = found - at;
+    return found;
+  }
+}
+
+function usageOf(usage: z.infer<typeof EngineUsage>): Usage {
+  return { promptTokens: usage.prompt_tokens, completionTokens: usage.completion_tokens };
+}

@@ -1,0 +1,145 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import type { Usage } from '../../request/chat.ts';
+import type { Failure } from '../../failure.ts';
+import { brokenStream, unfinished } from './failure.ts';
+import { EventReader, type ServerEvent } from './sse.ts';
+import { eventBytes, joinPieces, type EventWatch } from './event-watch.ts';
+import { parseJson } from './json.ts';
+import { brokenResponse } from './whole-answer.ts';
+
+const OPEN_BRACE = 123;
+const CLOSE_BRACE = 125;
+const DONE = '[DONE]';
+const NOTHING = Buffer.alloc(0);
+/** Sent before the engine has looked at the request (source: vLLM 0.32, recorded). */
+const OPENING: ReadonlySet<string> = new Set(['response.created', 'response.in_progress']);
+const CLOSING: ReadonlySet<string> = new Set(['response.completed', 'response.incomplete']);
+const FAILED: ReadonlySet<string> = new Set(['response.failed', 'error']);
+
+const ResponseUsage = z.object({ input_tokens: z.number(), output_tokens: z.number() });
+const Answer = z.object({ usage: ResponseUsage.nullish() });
+const Closing = z.object({ response: z.looseObject({}) });
+const Named = z.object({ type: z.string() });
+const Said = z.object({
+  message: z.string().nullish(),
+  error: z.object({ message: z.string() }).nullish().catch(undefined),
+  response: z
+    .object({ error: z.object({ message: z.string() }) })
+    .optional()
+    .catch(undefined),
+});
+
+/**
+ * The stream of `/v1/responses`: it ends with `response.completed`, without `[DONE]`, and vLLM breaks it off where it
+ * should refuse or fail. The opening events are held back until another one comes: as long as a client has nothing, an
+ * answer whose engine was lost can run again.
+ */
+export class ResponseEvents implements EventWatch {
+  readonly #reader = new EventReader();
+  #held: Buffer[] = [];
+  #done = false;
+  #usage: Usage | undefined;
+  #failure: Failure | undefined;
+  #passed = 0;
+  readonly refusal = undefined;
+
+  get done(): boolean {
+    return this.#done;
+  }
+  /** The closing event is both: the last of the answer, and the end mark. */
+  get isFinished(): boolean {
+    return this.#done;
+  }
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+  get failure(): Failure | undefined {
+    return this.#failure;
+  }
+  get passed(): number {
+    return this.#passed;
+  }
+
+  take(chunk: Buffer): Buffer {
+    if (this.#isOver) return NOTHING;
+    if (this.#reader.isBetween && isPlain(chunk)) return joinPieces(this.#release(chunk));
+    const passed: Buffer[] = [];
+    for (const event of this.#reader.read(chunk)) {
+      passed.push(...this.#pass(event));
+      if (this.#isOver) break;
+    }
+    if (this.#reader.isEndless) this.#failure ??= unfinished('an event without an end');
+    return joinPieces(passed);
+  }
+
+  get #isOver(): boolean {
+    return this.#done || this.#failure !== undefined;
+  }
+
+  #pass({ name: said, data }: ServerEvent): readonly Buffer[] {
+    if (data.length === 0 || (said === '' && data.toString('latin1', 0, DONE.length) === DONE)) return [];
+    const isObject = data[0] === OPEN_BRACE && data.at(-1) === CLOSE_BRACE && isUtf8(data);
+    // By their data, where the names are of another make: the SDKs go by that alone.
+    const isNamed = isObject && (said.startsWith('response.') || said === 'error');
+    const name = isNamed ? said : Named.safeParse(parseJson(data)).data?.type;
+    if (name === undefined) {
+      this.#failure = unfinished('a malformed event');
+      return [];
+    }
+    if (FAILED.has(name)) this.#failure = brokenStream(saidBy(data) ?? `event ${name}`);
+    if (CLOSING.has(name)) this.#close(parseJson(data));
+    if (this.#failure !== undefined) return [];
+    const bytes = eventBytes(data, name);
+    if (OPENING.has(name) && this.#passed === 0) {
+      this.#held.push(bytes);
+      return [];
+    }
+    return this.#release(bytes);
+  }
+
+  /** An event that shows the engine at work, behind those that were held back. */
+  #release(event: Buffer): readonly Buffer[] {
+    const pieces = this.#held.length === 0 ? [event] : [...this.#held, event];
+    this.#held = [];
+    this.#passed += pieces.length;
+    return pieces;
+  }
+
+  #close(event: unknown): void {
+    const closing = Closing.safeParse(event);
+    const broken = closing.success ? brokenResponse(closing.data.response) : 'a malformed event';
+    if (broken === undefined) this.#done = true;
+    else this.#failure = unfinished(broken);
+    this.#usage = usageOfResponse(closing.data?.response);
+  }
+}
+
+const PIECE = 'event: response.output_text.delta\n';
+const PIECE_DATA = `${PIECE}data: {`;
+
+/** One piece of text in vLLM's own form, as most events are. */
+function isPlain(chunk: Buffer): boolean {
+  const text = chunk.toString('latin1');
+  return (
+    text.startsWith(PIECE_DATA) &&
+    text.endsWith('}\n\n') &&
+    text.indexOf('\n', PIECE.length) === text.length - 2 &&
+    !text.includes('\r') &&
+    !text.includes('NaN') &&
+    !text.includes('Infinity') &&
+    isUtf8(chunk)
+  );
+}
+
+export function usageOfResponse(body: unknown): Usage | undefined {
+  const usage = Answer.safeParse(body).data?.usage;
+  return usage === null || usage === undefined
+    ? undefined
+    : { promptTokens: usage.input_tokens, completionTokens: usage.output_tokens };
+}
+
+function saidBy(data: Buffer): string | undefined {
+  const said = Said.safeParse(parseJson(data)).data;
+  return said?.message ?? said?.error?.message ?? said?.response?.error.message;
+}

@@ -1,0 +1,84 @@
+import type { Failure } from '../failure.ts';
+import type { EnginePath } from '#contract/job';
+import { hashOf, quarantined, type Quarantine } from '../queue/quarantine.ts';
+
+/** A request that so many engines died with is refused, whoever else was there. */
+const MOST_DEATHS = 3;
+
+/**
+ * Which request an engine died of. Hundreds may have been on it: the one that it took last is suspected, as is one that was
+ * there each time; all others run again.
+ */
+export class Suspects {
+  readonly quarantine: Quarantine;
+  readonly onDeath: (keyId: string) => void;
+  readonly onQuarantined: () => void;
+  /** by engine, what it took last */
+  readonly newest = new Map<string, Suspect>();
+
+  /**
+   * @param onDeath an engine died while it worked on a request of this key
+   * @param onQuarantined a request is refused from here on
+   */
+  constructor(quarantine: Quarantine, onDeath: (keyId: string) => void, onQuarantined: () => void) {
+    this.quarantine = quarantine;
+    this.onDeath = onDeath;
+    this.onQuarantined = onQuarantined;
+  }
+}
+
+/** One request, as far as engines may die of it. */
+export class Suspect {
+  readonly #among: Suspects;
+  readonly #request: { readonly keyId: string; readonly path: EnginePath };
+  #engine = '';
+  #deaths = 0;
+  #unclear = 0;
+  #hash: string | undefined;
+
+  constructor(among: Suspects, request: { readonly keyId: string; readonly path: EnginePath }) {
+    this.#among = among;
+    this.#request = request;
+  }
+
+  /** @param engine the one that has it now, by a name that no other one has */
+  taken(engine: string): void {
+    this.leave();
+    this.#engine = engine;
+    this.#among.newest.set(engine, this);
+  }
+
+  /** No engine has it any more. */
+  leave(): void {
+    if (this.#among.newest.get(this.#engine) === this) this.#among.newest.delete(this.#engine);
+  }
+
+  /** It was answered: it was not the reason. */
+  answered(): void {
+    if (this.#hash !== undefined) this.#among.quarantine.clear(this.#hash);
+  }
+
+  /**
+   * Its attempt was lost.
+   * @param request the engine's request of the attempt; the first one is what it is known by
+   * @returns what is said to its caller where it is refused from here on, by all replicas
+   */
+  async lost({ options, cause }: Failure, request: Buffer | undefined): Promise<Failure | undefined> {
+    if (options.engineDied !== true) {
+      // A stream of this route breaks off where its engine refuses it, or dies: the next attempt tells which.
+      if (this.#request.path === '/v1/responses') this.#unclear += 1;
+      return undefined;
+    }
+    this.#deaths += 1;
+    this.#among.onDeath(this.#request.keyId);
+    if (request !== undefined) this.#hash ??= hashOf(request);
+    const isNewest = this.#among.newest.get(this.#engine) === this;
+    const isLast = this.#deaths >= MOST_DEATHS || (isNewest && this.#unclear > 0);
+    if (this.#hash === undefined || !(isLast || isNewest)) return undefined;
+    // While Redis is away it can run nowhere else either.
+    const isRefused = await this.#among.quarantine.suspect(this.#hash, isLast).catch(() => false);
+    if (!isRefused) return undefined;
+    this.#among.onQuarantined();
+    return quarantined(cause);
+  }
+}

@@ -1,0 +1,70 @@
+import { Failure } from '../failure.ts';
+import type { Head } from '#contract/frame';
+import type { Reply, Resume } from './ask.ts';
+import { AnswerOutline } from './engine/answer-outline.ts';
+import type { EngineAnswer } from './engine/answer.ts';
+import { engineFailure } from './engine/failure.ts';
+
+/** Log probabilities of the longest answers take some 10 MB. */
+const LIMIT_BYTES = 64 * 1024 * 1024;
+/** Up to here an answer is parsed as it is. */
+const SHORT_BYTES = 256 * 1024;
+
+/** Gathers a non-streamed answer. */
+export class WholeReply implements Reply {
+  readonly #answer: EngineAnswer;
+  readonly #messagesParam: string;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #status = 0;
+  #body = Buffer.alloc(0);
+  #outline: AnswerOutline | undefined;
+
+  /** @param messagesParam where the caller wrote the messages, for what is said of a prompt that is too long */
+  constructor(answer: EngineAnswer, messagesParam: string) {
+    this.#answer = answer;
+    this.#messagesParam = messagesParam;
+  }
+
+  head(head: Head): void {
+    this.#status = head.status;
+  }
+  data(chunk: Buffer): Failure | undefined {
+    this.#bytes += chunk.length;
+    if (this.#bytes > LIMIT_BYTES) {
+      this.#chunks = [];
+      return new Failure('engine_failed', 'the model process failed on this request', {
+        cause: `an answer of more than ${String(LIMIT_BYTES)} bytes`,
+      });
+    }
+    this.#chunks.push(chunk);
+    if (this.#outline !== undefined) this.#outline.add(chunk);
+    else if (this.#bytes > SHORT_BYTES) {
+      this.#outline = new AnswerOutline();
+      for (const one of this.#chunks) this.#outline.add(one);
+    }
+    return undefined;
+  }
+  end(): Failure | undefined {
+    this.#body = Buffer.concat(this.#chunks);
+    if (this.#status !== 200) return engineFailure(this.#status, this.#body, this.#messagesParam);
+    return this.#answer.judge(this.outline);
+  }
+  /** The client has seen nothing of it. */
+  resume(): Promise<Resume> {
+    this.#chunks = [];
+    this.#bytes = 0;
+    this.#status = 0;
+    this.#outline = undefined;
+    return Promise.resolve({ kind: 'again' });
+  }
+
+  /** the engine's bytes, once `end` said that they are whole */
+  get body(): Buffer {
+    return this.#body;
+  }
+  /** the same without long lists of tokens, for what is to be read of it here */
+  get outline(): Buffer {
+    return this.#outline?.bytes() ?? this.#body;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Failure } from '../../failure.ts';
+import type { Dialect } from '../dialect.ts';
+import { openaiCompletions } from '../openai/completions.ts';
+import { errorObject, retryHeaders } from '../openai/errors.ts';
+import { openaiResponses } from '../openai/responses.ts';
+import { openai } from '../openai/chat.ts';
+
+/** Codes that Azure OpenAI's callers look for; all other failures keep their own. */
+const CODES: Readonly<Partial<Record<Failure['code'], string>>> = {
+  unauthorized: '401',
+  queue_full: '429',
+  model_not_found: 'DeploymentNotFound',
+  deployment_not_found: 'DeploymentNotFound',
+};
+
+/** Azure OpenAI's routes: requests and answers of OpenAI's API, failures as its front end words them. */
+const answers: Pick<Dialect, 'name' | 'requestIdHeader' | 'renderFailure' | 'renderStreamFailure'> = {
+  name: 'azure_openai',
+  requestIdHeader: 'apim-request-id',
+  renderFailure: (failure) => {
+    const retry = retryHeaders(failure);
+    const seconds = retry['retry-after'];
+    const headers = {
+      'content-type': 'application/json',
+      ...retry,
+      ...(seconds === undefined ? {} : { 'retry-after-ms': `${seconds}000` }),
+    };
+    const said = seconds === undefined ? '' : `; please retry after ${seconds} second${seconds === '1' ? '' : 's'}`;
+    return { status: failure.status, headers, body: JSON.stringify({ error: error(failure, said) }) };
+  },
+  renderStreamFailure: (failure) => `data: ${JSON.stringify({ error: error(failure) })}\n\n`,
+};
+
+export const azureOpenai: Dialect = { ...openai, ...answers };
+export const azureOpenaiCompletions: Dialect = { ...openaiCompletions, ...answers };
+/** A stream of responses has its own form of a failure. */
+export const azureOpenaiResponses: Dialect = {
+  ...openaiResponses,
+  ...answers,
+  renderStreamFailure: (failure, eventsBefore) => openaiResponses.renderStreamFailure(failure, eventsBefore),
+};
+
+function error(failure: Failure, said = ''): object {
+  return { ...errorObject(failure), code: CODES[failure.code] ?? failure.code, message: failure.message + said };
+}

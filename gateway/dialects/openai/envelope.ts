@@ -1,0 +1,142 @@
+import type { ChatRequest } from '../../request/chat.ts';
+import { Failure } from '../../failure.ts';
+import type { Dialect } from '../dialect.ts';
+import { fieldsOf, got, isAbsent, isObject, isSet, shortName } from '../reading/fields.ts';
+import type { IgnoredNames } from '../reading/fields.ts';
+import { LIMITS, checkLimit } from '../reading/limits.ts';
+import { errorObject, retryHeaders } from './errors.ts';
+import type { Column } from '../reading/request-fields.ts';
+import { readChoices, readPositive } from '../reading/sampling.ts';
+
+/** What OpenAI's two completion routes have in common: everything but what is to be answered and how to shape it. */
+
+type Envelope = Pick<
+  ChatRequest,
+  'model' | 'stream' | 'includeUsage' | 'continuousUsage' | 'choices' | 'maxTokens' | 'maxTokensParam'
+>;
+
+/** @param limits where a caller may say how long the answer may be; the first that is present counts */
+export function readEnvelope(
+  body: Readonly<Record<string, unknown>>,
+  limits: readonly string[],
+  sampling: ChatRequest['sampling'],
+  ignored: IgnoredNames,
+): Envelope {
+  const model = readModel(body['model']);
+  const stream = readStream(body['stream']);
+  const usage = readStreamOptions(body['stream_options'], stream, ignored);
+  const given = limits.map((param) => ({ param, tokens: readPositive(body[param], param) }));
+  const limit = given.find(({ tokens }) => tokens !== undefined);
+  return {
+    ...(model === undefined ? {} : { model }),
+    stream,
+    ...usage,
+    ...(limit?.tokens === undefined ? {} : { maxTokens: limit.tokens }),
+    maxTokensParam: limit?.param ?? 'max_tokens',
+    choices: readChoices(body['n'], 'n', sampling),
+  };
+}
+
+/**
+ * Refuses what a route does not serve. null, '', [] and {} are not set.
+ * @throws Failure `unsupported_parameter` that names the field and says why
+ */
+export function refuseFields(body: Readonly<Record<string, unknown>>, column: Column): void {
+  for (const [name, verdict] of column) {
+    const value = body[name];
+    const isFixed = verdict.kind === 'fixed';
+    if (!(isFixed || verdict.kind === 'refused') || !isSet(value)) continue;
+    if (isFixed && verdict.field.schema.safeParse(value).success) continue;
+    throw new Failure('unsupported_parameter', `${name} is not accepted: ${verdict.why}`, { param: name });
+  }
+}
+
+/**
+ * Names the fields that are set and have no effect, known ones and unknown ones.
+ * @param prefix of their names where they are told
+ */
+export function nameIgnored(
+  fields: readonly (readonly [name: string, value: unknown])[],
+  column: Column,
+  ignored: IgnoredNames,
+  prefix = '',
+): void {
+  for (const [name, value] of fields)
+    if ((column.get(name)?.kind ?? 'ignored') === 'ignored' && isSet(value)) ignored.add(prefix + name);
+}
+
+/**
+ * Holds labels that reach no engine to their limits, whatever else they are.
+ * @throws Failure `invalid_request` naming the field
+ */
+export function checkLabels(body: Readonly<Record<string, unknown>>): void {
+  for (const name of ['user', 'safety_identifier', 'prompt_cache_key'])
+    if (typeof body[name] === 'string') checkLimit(LIMITS.label, body[name].length, name);
+  const { metadata } = body;
+  if (!isObject(metadata)) return;
+  checkLimit(LIMITS.metadata, Object.keys(metadata).length, 'metadata');
+  for (const [key, value] of Object.entries(metadata)) {
+    const at = `metadata.${shortName(key)}`;
+    checkLimit(LIMITS.metadataKey, key.length, at);
+    if (typeof value === 'string') checkLimit(LIMITS.metadataValue, value.length, at);
+  }
+}
+
+/** Answers, failures and the end of a broken stream, as OpenAI's clients read them. */
+export const openaiAnswers: Pick<Dialect, 'name' | 'renderAnswer' | 'renderFailure' | 'renderStreamFailure'> = {
+  name: 'openai',
+  renderAnswer: (engineBody) => ({ status: 200, headers: { 'content-type': 'application/json' }, body: engineBody }),
+  renderFailure: (failure) => ({
+    status: failure.status,
+    headers: { 'content-type': 'application/json', ...retryHeaders(failure) },
+    body: JSON.stringify({ error: errorObject(failure) }),
+  }),
+  renderStreamFailure: (failure) => `data: ${JSON.stringify({ error: errorObject(failure) })}\n\n`,
+};
+
+function readModel(value: unknown): string | undefined {
+  if (isAbsent(value)) return undefined;
+  if (typeof value === 'string' && value !== '') {
+    checkLimit(LIMITS.model, value.length, 'model');
+    return value;
+  }
+  throw new Failure('invalid_request', `model must be the name of a model${got(value)}`, { param: 'model' });
+}
+
+/** Azure's own samples send the word as Python prints it. */
+function readStream(value: unknown): boolean {
+  if (isAbsent(value)) return false;
+  if (typeof value === 'boolean') return value;
+  const word = typeof value === 'string' && value.length <= 5 ? value.toLowerCase() : '';
+  if (word === 'true' || word === 'false') return word === 'true';
+  throw new Failure('invalid_request', `stream must be true or false${got(value)}`, { param: 'stream' });
+}
+
+/** @returns whether the caller wants usage: in an event at the end, and in each one as well */
+function readStreamOptions(
+  value: unknown,
+  stream: boolean,
+  ignored: IgnoredNames,
+): Pick<ChatRequest, 'includeUsage' | 'continuousUsage'> {
+  if (isAbsent(value)) return { includeUsage: false };
+  if (!isObject(value))
+    throw new Failure('invalid_request', `stream_options must be an object${got(value)}`, { param: 'stream_options' });
+  const fields = fieldsOf(value, 'stream_options');
+  if (!stream && fields.length > 0)
+    throw new Failure('invalid_request', 'stream_options may only be given when stream is true', {
+      param: 'stream_options',
+    });
+  const includeUsage = readOption(value, 'include_usage');
+  // An engine counts in each event only where it counts at the end.
+  const continuous = readOption(value, 'continuous_usage_stats') && includeUsage;
+  const read = ['include_usage', ...(includeUsage ? ['continuous_usage_stats'] : [])];
+  for (const [name, option] of fields) if (!read.includes(name) && isSet(option)) ignored.add(`stream_options.${name}`);
+  return { includeUsage, ...(continuous ? { continuousUsage: true } : {}) };
+}
+
+function readOption(options: Readonly<Record<string, unknown>>, name: string): boolean {
+  const wanted = options[name] ?? false;
+  if (typeof wanted === 'boolean') return wanted;
+  const param = `stream_options.${name}`;
+  throw new Failure('invalid_request', `${param} must be true or false${got(wanted)}`, { param });
+}

@@ -1,0 +1,77 @@
+import type { ChatRequest, JsonValue } from '../../request/chat.ts';
+import { Failure } from '../../failure.ts';
+import type { Dialect } from '../dialect.ts';
+import { IgnoredNames, fieldsOf, isAbsent, isObject, isSet, shortName } from '../reading/fields.ts';
+import { BODY } from '../reading/limits.ts';
+import { nameIgnored, openaiAnswers, readEnvelope, refuseFields } from './envelope.ts';
+import { errorObject } from './errors.ts';
+import { columnOf } from '../reading/request-fields.ts';
+import { LOGPROBS } from '../reading/responses-forms.ts';
+import { readInput } from './responses-input.ts';
+import { readFields } from '../reading/sampling.ts';
+
+const FIELDS = columnOf('responses');
+
+/**
+ * `/v1/responses`, without state: each field that a caller sends is in the engine's request, or the request is refused by
+ * its name; what clients add to `include` and `reasoning` unasked is named as ignored. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
+ */
+export const openaiResponses: Dialect = {
+  ...openaiAnswers,
+  parse,
+  /** OpenAI's `error` event; its SDKs make an exception of an event that has a member `error`, and of no other. */
+  renderStreamFailure: (failure, eventsBefore = 0) => {
+    const error = errorObject(failure);
+    const { code, message, param } = error;
+    const event = { type: 'error', code, message, param, sequence_number: eventsBefore, error };
+    return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
+  },
+};
+
+function parse(body: unknown): ChatRequest {
+  if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with an input');
+  const fields = fieldsOf(body, BODY);
+  refuseFields(body, FIELDS);
+  for (const [name, value] of fields) if (!FIELDS.has(name) && isSet(value)) throw unknown(shortName(name));
+  const sampling = readFields(body, FIELDS, '');
+  if (typeof sampling['top_logprobs'] === 'number' && sampling['top_logprobs'] > 0 && !isLogged(sampling['include']))
+    throw new Failure('invalid_request', `top_logprobs needs include to name ${LOGPROBS}`, { param: 'top_logprobs' });
+  const ignored = new IgnoredNames();
+  const messages = readInput(body['input'], ignored);
+  if (Array.isArray(sampling['include'])) {
+    const wanted = sampling['include'].filter((name) => name === LOGPROBS);
+    for (const name of sampling['include'])
+      if (typeof name === 'string' && name !== LOGPROBS) ignored.add(`include.${name}`);
+    if (wanted.length > 0) sampling['include'] = wanted;
+    else delete sampling['include'];
+  }
+  if (isObject(sampling['reasoning'])) {
+    const { summary, generate_summary, ...rest } = sampling['reasoning'];
+    for (const [name, value] of Object.entries({ summary, generate_summary }))
+      if (!isAbsent(value)) ignored.add(`reasoning.${name}`);
+    if (Object.keys(rest).length > 0) sampling['reasoning'] = rest;
+    else delete sampling['reasoning'];
+  }
+  nameIgnored(fields, FIELDS, ignored);
+  const { model, stream, max_output_tokens, instructions } = body;
+  const envelope = readEnvelope({ model, stream, max_output_tokens }, ['max_output_tokens'], sampling, ignored);
+  return {
+    ...envelope,
+    maxTokensParam: 'max_output_tokens',
+    route: '/v1/responses',
+    messages,
+    messagesParam: 'input',
+    imageParam: 'image_url',
+    ...(typeof instructions === 'string' ? { instructions } : {}),
+    sampling,
+    ignored: ignored.list(),
+  };
+}
+
+function isLogged(include: JsonValue | undefined): boolean {
+  return Array.isArray(include) && include.includes(LOGPROBS);
+}
+
+function unknown(param: string): Failure {
+  return new Failure('unsupported_parameter', `${param} is not accepted: this route has no such field`, { param });
+}

@@ -1,0 +1,41 @@
+import type { ChatRequest } from '../../request/chat.ts';
+import { Failure } from '../../failure.ts';
+import type { Dialect } from '../dialect.ts';
+import { IgnoredNames, fieldsOf, got, isAbsent, isObject } from '../reading/fields.ts';
+import { BODY, HALF_CHARACTER } from '../reading/limits.ts';
+import { readMessages } from '../reading/messages.ts';
+import { nameIgnored, openaiAnswers, readEnvelope, refuseFields } from './envelope.ts';
+import { columnOf } from '../reading/request-fields.ts';
+import { readFields, readTools } from '../reading/sampling.ts';
+
+const FIELDS = columnOf('tokenize');
+
+/** `/tokenize`, as vLLM has it: the tokens of a text, or of a conversation with its pictures, as a request would have them. */
+export const openaiTokenize: Dialect = { ...openaiAnswers, parse };
+
+function parse(body: unknown): ChatRequest {
+  if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with a prompt or messages');
+  const fields = fieldsOf(body, BODY);
+  refuseFields(body, FIELDS);
+  const ignored = new IgnoredNames();
+  const { prompt, messages } = body;
+  if (isAbsent(prompt) === isAbsent(messages))
+    throw bad('prompt', `must be given, or messages in its place${isAbsent(prompt) ? '' : ', not both'}`);
+  const sampling = { ...readFields(body, FIELDS, ''), ...readTools({ tools: body['tools'] }) };
+  nameIgnored(fields, FIELDS, ignored);
+  const asked = isAbsent(prompt)
+    ? { messages: readMessages(messages, 'messages', ignored), messagesParam: 'messages' }
+    : { messages: [], prompts: [readText(prompt)] as const, messagesParam: 'prompt' };
+  const envelope = readEnvelope({ model: body['model'] }, [], sampling, ignored);
+  return { ...envelope, ...asked, route: '/tokenize', sampling, ignored: ignored.list() };
+}
+
+function readText(value: unknown): string {
+  if (typeof value !== 'string') throw bad('prompt', `must be a text${got(value)}`);
+  if (!value.isWellFormed()) throw bad('prompt', HALF_CHARACTER);
+  return value;
+}
+
+function bad(param: string, problem: string): Failure {
+  return new Failure('invalid_request', `${param} ${problem}`, { param });
+}

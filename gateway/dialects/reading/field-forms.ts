@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import type { JsonValue } from '../../request/chat.ts';
+import { isJson, strictJson } from './fields.ts';
+import type { Field } from './fields.ts';
+import { schemaFault } from './json-schema.ts';
+import { checked, listOf, objectOf, textOf } from './limited.ts';
+import { LIMITS } from './limits.ts';
+
+/** What values the fields of requests have. Ranges are those that vLLM 0.32 and 0.33 enforce, so that what they refuse is refused before the queue. */
+
+export const field = (schema: z.ZodType<JsonValue>, form: string): Field => ({ schema, form });
+
+export const range = (low: number, high: number): Field =>
+  field(z.number().min(low).max(high), `a number from ${String(low)} to ${String(high)}`);
+export const upTo = (most: number): Field =>
+  field(z.int().min(0).max(most), `a whole number from 0 to ${String(most)}`);
+export const atLeast = (least: number): Field =>
+  field(z.int32().min(least), `a whole number, ${String(least)} or more`);
+/** A value that changes nothing, where no other is served. */
+export const nothingBut = (value: boolean | number | string): Field => field(z.literal(value), String(value));
+
+export const FLAG = field(z.boolean(), 'true or false');
+export const ANY_NUMBER = field(z.number(), 'a number');
+export const ABOVE_0 = field(z.number().gt(0), 'a number above 0');
+export const SHARE = field(z.number().gt(0).max(1), 'a number above 0 and up to 1');
+export const SEED = field(z.int(), 'a whole number of at most 53 bits');
+export const LABEL = field(textOf(LIMITS.label, 0), 'a text');
+
+/** More answers than are shown, to choose from: engines no longer do that. */
+export const BEST_OF = field(z.literal(1), '1, as no other answers are made than those asked for with n');
+
+/** A model's vocabulary is smaller: what lies in it, its card says. */
+export const TOKEN_ID = z.int32().min(0);
+const IDS = 'a list of token ids';
+export const STOP_TOKENS = field(listOf(LIMITS.stopTokenIds, TOKEN_ID), IDS);
+export const ALLOWED_TOKENS = field(listOf(LIMITS.allowedTokenIds, TOKEN_ID), IDS);
+export const LOGGED_TOKENS = field(listOf(LIMITS.logprobTokenIds, TOKEN_ID), IDS);
+export const END_TOKENS = field(
+  z.union([TOKEN_ID, listOf(LIMITS.stopTokenIds, TOKEN_ID)]),
+  'a token id or a list of token ids',
+);
+
+const LIST_OF_TEXTS = 'a list of texts, none of them empty';
+export const STOP = field(
+  z.union([textOf(LIMITS.stopText), listOf(LIMITS.stop, textOf(LIMITS.stopText))]),
+  `a text or ${LIST_OF_TEXTS}`,
+);
+export const BAD_WORDS = field(listOf(LIMITS.badWords, textOf(LIMITS.badWord)), LIST_OF_TEXTS);
+
+/** As a key of `logit_bias`; no longer than the largest id. */
+const TOKEN_KEY = /^\d{1,10}$/;
+export const LOGIT_BIAS = field(
+  objectOf(
+    z.record(z.string().regex(TOKEN_KEY), z.number().min(-100).max(100)).meta({ maxProperties: LIMITS.logitBias.most }),
+    LIMITS.logitBias,
+  ),
+  'an object of token ids, each with a number from -100 to 100',
+);
+
+export const EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
+export const REASONING_EFFORT = field(EFFORT, 'one of none, minimal, low, medium, high, xhigh, max');
+/** -1 is no limit. */
+export const THINKING_BUDGET = atLeast(-1);
+
+const windowed = z.int().min(0).max(LIMITS.window.most).optional();
+export const REPETITION = field(
+  strictJson(objectOf(z.strictObject({ max_pattern_size: windowed, min_pattern_size: windowed, min_count: windowed }))),
+  `an object of max_pattern_size, min_pattern_size and min_count, each a whole number from 0 to ${String(LIMITS.window.most)}`,
+);
+
+export const METADATA = field(
+  objectOf(
+    z
+      .record(textOf(LIMITS.metadataKey, 0), textOf(LIMITS.metadataValue, 0))
+      .meta({ maxProperties: LIMITS.metadata.most }),
+    LIMITS.metadata,
+  ),
+  'an object of texts',
+);
+
+const functionNamed = objectOf(z.looseObject({ name: textOf(LIMITS.name) }));
+const TOOL = checked(
+  objectOf(
+    z.looseObject({
+      type: z.literal('function'),
+      function: objectOf(
+        z.looseObject({
+          name: textOf(LIMITS.name),
+          description: textOf(LIMITS.description, 0).nullish(),
+          parameters: z.unknown().optional(),
+        }),
+      ),
+    }),
+  ),
+  ({ function: { parameters } }) => {
+    const fault = isJson(parameters ?? null) ? schemaFault(parameters) : undefined;
+    return fault === undefined ? undefined : { ...fault, at: ['function', 'parameters', ...fault.at] };
+  },
+);
+export const TOOLS = field(
+  strictJson(listOf(LIMITS.tools, TOOL)),
+  'a list of {"type": "function", "function": {"name": …}}',
+);
+export const TOOL_CHOICE = field(
+  strictJson(
+    z.union([
+      z.enum(['none', 'auto', 'required']),
+      objectOf(z.looseObject({ type: z.literal('function'), function: functionNamed })),
+    ]),
+  ),
+  'none, auto, required or {"type": "function", "function": {"name": …}}',
+);

@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import type { JsonValue } from '../../request/chat.ts';
+import { Failure } from '../../failure.ts';
+import type { ShortValue } from '../../failure.ts';
+import { addFault, faultIn } from './limited.ts';
+import { HALF_CHARACTER, LIMITS, checkLimit, overLimit } from './limits.ts';
+
+/** A value's schema, and what it must be in words that a caller understands. */
+export interface Field {
+  readonly schema: z.ZodType<JsonValue>;
+  readonly form: string;
+}
+
+/**
+ * Checks one value of the caller's body. Texts of prompts and pictures must not come here as scalars: a short offending
+ * value is quoted in the message.
+ * @param param where the caller wrote it, such as `input_data.parameters.top_p`
+ * @throws Failure `invalid_request` that names the field, or the place inside it, and the form it must have
+ */
+export function readField(field: Field, value: unknown, param: string): JsonValue {
+  const parsed = field.schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { issues } = parsed.error;
+  const fault = faultIn(issues);
+  if (fault !== undefined) {
+    const at = pathOf(param, fault.path);
+    if ('limit' in fault) throw overLimit(fault.limit, fault.seen, at);
+    throw new Failure('invalid_request', `${at} ${fault.problem}`, { param: at });
+  }
+  const [issue] = issues;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+  const at = pathOf(param, [...(issue?.path ?? []), ...unknown]);
+  const where = unknown.length > 0 ? `; ${at} is no part of it` : at === param ? got(value) : `; the fault is at ${at}`;
+  const input = at === param ? shortValue(value) : undefined;
+  const options = { param: at, ...(input === undefined ? {} : { input }) };
+  throw new Failure('invalid_request', `${param} must be ${field.form}${where}`, options);
+}
+
+/** A place inside a field as a caller would write it, cut where it is very deep. */
+function pathOf(param: string, inside: readonly PropertyKey[]): string {
+  return inside
+    .slice(0, DEEPEST_NAMED)
+    .reduce<string>(
+      (path, key) => (typeof key === 'number' ? `${path}[${String(key)}]` : `${path}.${shortName(String(key))}`),
+      param,
+    );
+}
+
+const DEEPEST_NAMED = 8;
+const LONGEST_QUOTED = 32;
+
+/** A scalar that may be quoted to its sender; undefined for anything longer. */
+export function shortValue(value: unknown): ShortValue | undefined {
+  if (typeof value === 'number' || typeof value === 'boolean') return value;
+  return typeof value === 'string' && value.length <= LONGEST_QUOTED ? value : undefined;
+}
+
+/** `, got 3`: a short scalar itself, of anything else only its kind. */
+export function got(value: unknown): string {
+  if (value === undefined) return ', and is missing';
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `, got ${String(value)}`;
+  if (typeof value === 'string')
+    return value.length <= LONGEST_QUOTED
+      ? `, got ${JSON.stringify(value)}`
+      : `, got a text of ${String(value.length)} characters`;
+  return Array.isArray(value) ? ', got a list' : ', got an object';
+}
+
+/** Says what kind of value stood there, never a text itself: it may be somebody's prompt. */
+export function kind(value: unknown): string {
+  return typeof value === 'string' ? ', got a text' : got(value);
+}
+
+/** An object as JSON has them: neither a list nor null. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Typed clients send every field of their class; null then means that it was not set. */
+export function isAbsent(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+/** Neither absent nor empty: to clients that send all their fields, `''`, `[]` and `{}` mean nothing either. */
+export function isSet(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  return !isAbsent(value) && value !== '';
+}
+
+/** Absent, or an empty list or object of a field that may be empty: some engines refuse it, and none acts on it. */
+export function isLeftOut({ schema }: Field, value: unknown): boolean {
+  return isAbsent(value) || (typeof value === 'object' && !isSet(value) && schema.safeParse(value).success);
+}
+
+const MAX_DEPTH = 64;
+
+/** True for what JSON.parse gives and `jsonProblem` finds nothing wrong with. */
+export function isJson(value: unknown): value is JsonValue {
+  return jsonProblem(value) === undefined;
+}
+
+/**
+ * @returns what keeps a value from being handed on: texts must be well formed, and it may nest at most 64 deep, so that no
+ * later walk runs out of stack
+ */
+export function jsonProblem(value: unknown, depth = MAX_DEPTH): string | undefined {
+  if (typeof value === 'string') return value.isWellFormed() ? undefined : HALF_CHARACTER;
+  if (value === null || typeof value === 'boolean') return undefined;
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'has a number that is too large';
+  if (typeof value !== 'object') return 'is no JSON';
+  if (depth === 0) return `nests more than ${String(MAX_DEPTH)} levels deep`;
+  for (const item of Object.values(value)) {
+    const problem = jsonProblem(item, depth - 1);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** What the schema takes and is JSON; without the fields that are null, which mean the same to a caller as absent ones. */
+export function strictJson(schema: z.ZodType): z.ZodType<JsonValue> {
+  return schema.transform((value, context) => {
+    if (isJson(value)) return isObject(value) ? withoutNulls(value) : value;
+    addFault(context, { at: [], problem: jsonProblem(value) ?? 'is no JSON' });
+    return z.NEVER;
+  });
+}
+
+function withoutNulls(value: Readonly<Record<string, JsonValue>>): JsonValue {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+}
+
+/**
+ * The fields of an object of the caller's, counted before they are walked.
+ * @throws Failure `invalid_request` when there are more than any API has
+ */
+export function fieldsOf(value: Readonly<Record<string, unknown>>, at: string): [name: string, value: unknown][] {
+  checkLimit(LIMITS.fields, Object.keys(value).length, at);
+  return Object.entries(value);
+}
+
+/** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header; `""` for an empty one. */
+export function shortName(name: string): string {
+  return name === '' ? '""' : name.slice(0, 64).replace(/[^\w.$[\]-]/g, '?');
+}
+
+/** Collects names of fields without effect, once each, and not without bound. */
+export class IgnoredNames {
+  readonly #names = new Set<string>();
+  add(name: string): void {
+    if (this.#names.size < 32) this.#names.add(shortName(name));
+  }
+  list(): readonly string[] {
+    return [...this.#names];
+  }
+}

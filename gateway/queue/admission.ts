@@ -1,0 +1,258 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { Failure, isFailure } from '../failure.ts';
+import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
+import { keys } from '#contract/redis-keys';
+import type { Log } from '#runtime/log';
+import { setPieces } from '#runtime/redis-set-pieces';
+import type { HeldBody } from './held-body.ts';
+import type { AdmissionOutcome } from './outcome.ts';
+import { FIRST, type Applicant, type Place, type Reservations, type Share } from './reservations.ts';
+
+/** Reply lag above which this replica takes on no more, in milliseconds. */
+const LAG_LIMIT_MS = 1_000;
+const RETRY_AFTER_SECONDS = 2;
+/** From place to body and job, in Redis' time: more than a pause that costs nothing, less than any client is kept waiting. */
+const BODY_WITHIN_MS = 4_500;
+/** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
+const CLEAN_UP_TRIES = 60;
+const CLEAN_UP_PAUSE_MS = 1_000;
+/** It takes requests again once it has refused none for so long: one that is full or evicts refuses some and takes others. */
+const CALM_MS = 5_000;
+
+export interface AdmissionDeps {
+  /** queue and reservations; fails fast, as a client waits on it */
+  readonly redis: Redis;
+  /** bodies */
+  readonly bodies: Redis;
+  readonly reservations: Reservations;
+  readonly lagMs: () => number;
+  readonly onOutcome: (outcome: AdmissionOutcome) => void;
+  readonly onJobAdded: () => void;
+  readonly log: Log;
+}
+
+/** A request that asks for a place. */
+export interface Candidate {
+  readonly job: Omit<JobV1, 'v' | 'epoch' | 'priority'>;
+  readonly body: HeldBody;
+  /** the caller's part of the engines; absent where there are no keys */
+  readonly share?: Share;
+  /** what is left of the deadline, in milliseconds */
+  readonly leftMs: number;
+}
+
+/** How the job of an unclaimed request stands; `taken` with the number of the pickup. */
+type Found = 'waits' | 'finished' | `taken ${string}`;
+
+/** Finished jobs older than this are removed, at most so many at a time. */
+const SWEEP_MS = 5_000;
+const SWEPT_AFTER_MS = 50_000;
+const SWEEP_COUNT = 10_000;
+
+/** Admit or refuse; enqueue once. A refusal writes nothing. */
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  readonly #queues = new Map<string, Queue<JobV1>>();
+  /** of waiting requests, by their bodies: a candidate is made anew at each step, its body is one */
+  readonly #places = new WeakMap<HeldBody, Place>();
+  readonly #sweeping: NodeJS.Timeout;
+  /** when Redis last refused a request, monotonic ms; infinity: it is told that it takes them again */
+  #refusedAt = Infinity;
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+    this.#sweeping = setInterval(() => this.#quietly(() => this.#sweep()), SWEEP_MS).unref();
+  }
+
+  /** @throws Failure `queue_full` or `queue_unavailable` */
+  async enqueue(candidate: Candidate): Promise<void> {
+    try {
+      await this.#reserve(candidate);
+      await this.#add(candidate, 1, this.#sameRedis);
+    } catch (cause) {
+      if (isFailure(cause)) throw cause;
+      this.#deps.onOutcome('rejected_unavailable');
+      void this.withdraw(candidate);
+      throw this.#unavailable(cause);
+    }
+    if (performance.now() - this.#refusedAt > CALM_MS) {
+      this.#deps.log.info({}, 'the queue takes requests again');
+      this.#refusedAt = Infinity;
+    }
+    this.#deps.onOutcome('admitted');
+    this.#deps.onJobAdded();
+  }
+
+  /**
+   * Adds the next life of an accepted request: it is not asked again whether there is room.
+   * @throws Failure `queue_unavailable`
+   */
+  async repeat(candidate: Candidate, epoch: number): Promise<void> {
+    try {
+      await this.#add(candidate, epoch);
+    } catch (cause) {
+      throw this.#unavailable(cause);
+    }
+    this.#deps.onJobAdded();
+  }
+
+  /**
+   * Looks after a request that nobody has claimed: its job and body are put back where a restart of Redis, or somebody,
+   * lost them. Where they are, nothing happens.
+   * @returns how its job stands, although no claim was heard of; in which pickup it is, where a dispatcher has it
+   */
+  async reconcile(candidate: Candidate, epoch: number): Promise<Found> {
+    const { job } = candidate;
+    const id = jobId(job.requestId, epoch);
+    const { redis, bodies: stored } = this.#deps;
+    const queue = this.#queue(job.model, job.kind);
+    // Of BullMQ's job hash: when it finished, and how often it was taken.
+    const [present, [finishedOn, pickups], bodies] = await Promise.all([
+      redis.exists(queue.toKey(id)),
+      redis.hmget(queue.toKey(id), 'finishedOn', 'ats'),
+      stored.exists(keys.body(job.model, job.requestId)),
+    ]);
+    if (typeof finishedOn === 'string') return 'finished';
+    if (present === 0 || bodies === 0) {
+      await this.#add(candidate, epoch);
+      // After it, as a Redis that refuses is asked again and again.
+      this.#deps.log.info({ requestId: job.requestId, epoch, present, bodies }, 'a waiting request was added again');
+    }
+    const isTaken = typeof pickups === 'string' && (await redis.lpos(queue.toKey('active'), id)) !== null;
+    return isTaken ? `taken ${pickups}` : 'waits';
+  }
+
+  /** The engine's request of a claimed job. @returns undefined when it is lost @throws while Redis is away */
+  async readBody({ job }: Candidate): Promise<Buffer | undefined> {
+    return (await this.#deps.bodies.getBuffer(keys.body(job.model, job.requestId))) ?? undefined;
+  }
+
+  /** The request was claimed: its place among the waiting is free again. */
+  claimed(candidate: Candidate): void {
+    this.#release(candidate, this.#places.get(candidate.body)?.tag);
+  }
+
+  /** The request ended after it was claimed. */
+  finished({ job }: Candidate): void {
+    void this.#quietly(() => this.#deps.bodies.del(keys.body(job.model, job.requestId)));
+  }
+
+  /** The request ended while it waited: job, body and place go. */
+  async withdraw(candidate: Candidate, epoch = 1): Promise<void> {
+    const { job } = candidate;
+    this.#release(candidate);
+    this.finished(candidate);
+    await this.#quietly(() => this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch)));
+  }
+
+  /** Jobs that no dispatcher has taken. */
+  async depth(model: string, kind: Kind): Promise<number> {
+    return this.#queue(model, kind).getJobCountByTypes('waiting', 'prioritized', 'delayed');
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeping);
+    this.#deps.reservations.close();
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+  }
+
+  /** Prepares the queues of a model, so that no request pays for it. */
+  async open(model: string): Promise<void> {
+    await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
+  }
+
+  get #sameRedis(): boolean {
+    return this.#deps.bodies === this.#deps.redis;
+  }
+
+  #release(candidate: Candidate, tag?: string): void {
+    const applicant = applicantOf(candidate);
+    void this.#quietly(() => this.#deps.reservations.release(applicant, tag));
+  }
+
+  /** @param heldOpen the reservation has held the body's key open, see `Reservations.reserve` */
+  async #add({ job, body, leftMs }: Candidate, epoch: number, heldOpen = false): Promise<void> {
+    const { pieces } = body;
+    if (pieces === undefined) return;
+    const key = keys.body(job.model, job.requestId);
+    const stored = setPieces(this.#deps.bodies, key, pieces, bodyLifeMs(leftMs), heldOpen);
+    // On one connection the body is there before the job; with a second Redis it must be waited for.
+    if (!this.#sameRedis) await stored;
+    const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
+    const whole: JobV1 = { v: 1, epoch, priority, ...job };
+    const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
+    const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
+    if (!isStored)
+      throw new Error(`a body's key was gone: Redis evicted it, or took longer than ${String(BODY_WITHIN_MS)} ms`);
+  }
+
+  async #reserve(candidate: Candidate): Promise<void> {
+    const refuse = (outcome: AdmissionOutcome, message: string): never => {
+      this.#deps.onOutcome(outcome);
+      throw new Failure('queue_full', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+    };
+    if (this.#deps.lagMs() > LAG_LIMIT_MS) refuse('rejected_reply_lag', 'this gateway is overloaded; try again');
+    const lifeMs = bodyLifeMs(candidate.leftMs);
+    const bodyWithinMs = this.#sameRedis ? BODY_WITHIN_MS : 0;
+    const place = await this.#deps.reservations.reserve(applicantOf(candidate), lifeMs, bodyWithinMs);
+    this.#places.set(candidate.body, place);
+    const { verdict } = place;
+    if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');
+    if (verdict === 'bytes') refuse('rejected_queue_bytes', 'too many bytes of requests are waiting; try again');
+    const { job, share } = candidate;
+    const may = `the key ${job.keyId} may have at most`;
+    if (verdict === 'key_jobs') {
+      const most = String(share?.caps.waiting_jobs);
+      refuse('rejected_key_jobs', `${may} ${most} requests waiting for a model (its cap waiting_jobs); try again`);
+    }
+    if (verdict === 'key_bytes') {
+      const most = String(share?.caps.waiting_bytes);
+      refuse('rejected_key_bytes', `${may} ${most} bytes waiting for a model (its cap waiting_bytes); try again`);
+    }
+  }
+
+  /** BullMQ removes old jobs when another one finishes: on an idle queue they would stay for ever. */
+  async #sweep(): Promise<void> {
+    for (const queue of this.#queues.values())
+      for (const state of ['completed', 'failed'] as const) await queue.clean(SWEPT_AFTER_MS, SWEEP_COUNT, state);
+  }
+
+  #queue(model: string, kind: Kind): Queue<JobV1> {
+    const name = `${model}/${kind}`;
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      queue = new Queue<JobV1>(kind, { connection: this.#deps.redis, prefix: keys.queuePrefix(model) });
+      queue.on('error', (cause) => this.#deps.log.debug({ cause }, 'queue error'));
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  /** What is never done lapses by itself: reservation and body have a life span. @returns after the first try */
+  async #quietly(work: () => Promise<unknown>, triesLeft = CLEAN_UP_TRIES): Promise<void> {
+    try {
+      await work();
+    } catch (cause) {
+      if (triesLeft > 1) setTimeout(() => void this.#quietly(work, triesLeft - 1), CLEAN_UP_PAUSE_MS).unref();
+      else this.#deps.log.debug({ cause }, 'clean-up left to expiry');
+    }
+  }
+
+  /** An outage is told once, not with each request that it costs. */
+  #unavailable(cause: unknown): Failure {
+    if (this.#refusedAt === Infinity) this.#deps.log.warn({ cause }, 'the queue takes no requests');
+    this.#refusedAt = performance.now();
+    const message = 'the queue does not take requests just now';
+    return new Failure('queue_unavailable', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+  }
+}
+
+function applicantOf({ job, body, share }: Candidate): Applicant {
+  const { model, kind, requestId, keyId } = job;
+  return { model, kind, requestId, keyId, bytes: body.length, ...(share === undefined ? {} : { share }) };
+}
+
+function bodyLifeMs(leftMs: number): number {
+  return Math.max(1, Math.ceil(leftMs)) + BODY_GRACE_MS;
+}

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import type { Redis, Result } from 'ioredis';
+import { Failure } from '../failure.ts';
+import { keys } from '#contract/redis-keys';
+import type { Log } from '#runtime/log';
+
+/** How long a request is suspected, and how long it is refused after its second death, in milliseconds. */
+const QUARANTINE_MS = 600_000;
+const DEATHS = 2;
+/** The list is read so often; a refusal on another replica comes as much later. */
+const READ_EVERY_MS = 250;
+/** Further ones push out the oldest. */
+const MOST = 1_000;
+
+/**
+ * KEYS: 1 deaths of the request, 2 the list (sorted set: hashes by the Redis time, in ms, at which they lapse).
+ * ARGV: hash, life in ms, deaths that are enough, longest list. Returns 1 when the request is in the list.
+ */
+const SUSPECT = `
+local deaths = redis.call('INCR', KEYS[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if deaths < tonumber(ARGV[3]) then return 0 end
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[4] - 1)
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return 1`;
+
+/** KEYS: 1 the list. Takes out what has lapsed, returns the rest. */
+const LISTED = `
+local time = redis.call('TIME')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000))
+return redis.call('ZRANGE', KEYS[1], 0, -1)`;
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    penstockSuspect(
+      deathsKey: string,
+      listKey: string,
+      hash: string,
+      lifeMs: number,
+      enough: number,
+      most: number,
+    ): Result<number, Context>;
+    penstockListed(listKey: string): Result<string[], Context>;
+  }
+}
+
+/** A request as it waits: its length is known without a copy. */
+interface Waiting {
+  readonly length: number;
+  readonly pieces: readonly Buffer[] | undefined;
+}
+
+/**
+ * Requests that engines died of are refused for a while, by all replicas. Known by hash alone. While Redis is away nothing is
+ * refused that was not yet known, and nothing new becomes known to others.
+ */
+export class Quarantine {
+  readonly #redis: Redis;
+  readonly #log: Log;
+  #listed: ReadonlySet<string> = new Set();
+  /** lengths of the listed: all others need no hash */
+  #lengths: ReadonlySet<number> = new Set();
+  #reading: NodeJS.Timeout | undefined;
+
+  constructor(redis: Redis, log: Log) {
+    redis.defineCommand('penstockSuspect', { numberOfKeys: 2, lua: SUSPECT });
+    redis.defineCommand('penstockListed', { numberOfKeys: 1, lua: LISTED });
+    this.#redis = redis;
+    this.#log = log;
+  }
+
+  start(): void {
+    void this.#read();
+    this.#reading = setInterval(() => void this.#read(), READ_EVERY_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#reading);
+  }
+
+  /** @throws Failure `request_quarantined` */
+  check(waiting: Waiting): void {
+    if (!this.#lengths.has(waiting.length)) return;
+    const { pieces } = waiting;
+    if (pieces !== undefined && this.#listed.has(hashOf(Buffer.concat(pieces)))) throw quarantined();
+  }
+
+  /**
+   * An engine died, and this request is likely why.
+   * @param isLast no further death is waited for
+   * @returns whether the request is refused from here on
+   */
+  async suspect(hash: string, isLast: boolean): Promise<boolean> {
+    const enough = isLast ? 1 : DEATHS;
+    const list = keys.quarantine();
+    const listed = await this.#redis.penstockSuspect(keys.deaths(hash), list, hash, QUARANTINE_MS, enough, MOST);
+    if (listed === 0) return false;
+    this.#log.warn({ hash }, 'a request is refused from here on, as engines died of it');
+    this.#know([...this.#listed, hash]);
+    return true;
+  }
+
+  /** The request was answered: it was not the reason. */
+  clear(hash: string): void {
+    this.#redis.del(keys.deaths(hash)).catch(() => {
+      // It lapses by itself.
+    });
+  }
+
+  async #read(): Promise<void> {
+    try {
+      this.#know(await this.#redis.penstockListed(keys.quarantine()));
+    } catch {
+      // Redis is away; the next turn asks again.
+    }
+  }
+
+  #know(hashes: readonly string[]): void {
+    this.#listed = new Set(hashes);
+    this.#lengths = new Set(hashes.map((hash) => Number(hash.split('-')[0])));
+  }
+}
+
+/** What the caller of such a request is told. */
+export function quarantined(cause?: unknown): Failure {
+  const minutes = String(QUARANTINE_MS / 60_000);
+  const message = `engines ended while they worked on this request; the same request is refused for ${minutes} minutes`;
+  return new Failure('request_quarantined', message, cause === undefined ? {} : { cause });
+}
+
+const SALT = Buffer.from('"cache_salt":"');
+
+/**
+ * Length and SHA-256 of an engine's request without its salt, so that it is known whichever key sends it. The salt is behind
+ * everything that a caller wrote, in whose texts such quotes would be escaped.
+ */
+export function hashOf(body: Buffer): string {
+  const at = body.lastIndexOf(SALT);
+  const from = at === -1 ? body.length : at + SALT.length;
+  const to = at === -1 ? body.length : body.indexOf('"', from);
+  const hash = createHash('sha256').update(body.subarray(0, from)).update(body.subarray(to));
+  return `${String(body.length)}-${hash.digest('base64url')}`;
+}

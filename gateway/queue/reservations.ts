@@ -1,0 +1,265 @@
+import type { Redis, Result } from 'ioredis';
+import type { Kind } from '#contract/job';
+import { keys } from '#contract/redis-keys';
+
+/** One class for all where there are no keys, and what was accepted once goes first. Never 0: BullMQ serves that apart. */
+export const FIRST = 1;
+/** BullMQ takes priorities up to 2^21; from here on the queue's are lowered. */
+const REBASE_ABOVE = 1_500_000;
+const HIGHEST = 2_000_000;
+
+/**
+ * Reserves a place among a model's waiting requests and among those of the caller's key, and gives it a priority that
+ * shares the engines between keys; a refusal writes nothing.
+ * In both scripts what a full Redis refuses stands first: it then refuses the whole, and the keys still agree.
+ *
+ * Shares: the queue's virtual time `v` is the tag of the request that was taken last; a request's tag is the larger of `v`
+ * and its key's last tag, plus cost / weight; the lowest tag goes next (priority = tag - base + 1). So a key that was idle
+ * is next but for its own cost, whatever waits for others. An empty queue begins anew; when priorities become too large,
+ * base and all queued ones are lowered by what `v` has passed.
+ * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes,
+ * 3 shares (hash: v, base, `t:<key id>`), 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
+ * ARGV: 1 request id, 2 bytes, 3 life of shares in ms, 4 limit of requests, 5 of bytes, 6 key id, empty: no shares,
+ * 7 cost / weight, 8 and 9 the key's own limits, 0: none, 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest priority,
+ * 13 life of the place in ms, 14 how long the body may take to follow, in ms, 0: it is stored elsewhere.
+ * Returns the verdict (`ok`, `jobs`, `bytes`, `key_jobs`, `key_bytes`), the priority, the tag.
+ */
+const RESERVE = `
+local function keep(key)
+  if redis.call('PTTL', key) < tonumber(ARGV[3]) then redis.call('PEXPIRE', key, ARGV[3]) end
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local size = tonumber(ARGV[2])
+local bytes = tonumber(redis.call('GET', KEYS[2]) or '0')
+local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+for _, member in ipairs(lapsed) do bytes = bytes - tonumber(string.match(member, ':(%d+)$')) end
+local jobs = redis.call('ZCARD', KEYS[1]) - #lapsed
+if jobs == 0 then bytes = 0 end
+local capJobs, capBytes = tonumber(ARGV[8]), tonumber(ARGV[9])
+local verdict = 'ok'
+if jobs >= tonumber(ARGV[4]) then verdict = 'jobs'
+elseif bytes + size > tonumber(ARGV[5]) then verdict = 'bytes'
+elseif capJobs > 0 and redis.call('ZCOUNT', KEYS[4], '(' .. now, '+inf') >= capJobs then verdict = 'key_jobs'
+elseif capBytes > 0 then
+  local own = size
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. now, '+inf')) do
+    own = own + tonumber(string.match(member, ':(%d+)$'))
+  end
+  if own > capBytes then verdict = 'key_bytes' end
+end
+local member = ARGV[1] .. ':' .. ARGV[2]
+local lapses = now + tonumber(ARGV[13])
+if verdict == 'ok' then
+  redis.call('ZADD', KEYS[1], lapses, member)
+  bytes = bytes + size
+  if ARGV[14] ~= '0' then redis.call('SET', KEYS[8], '', 'PX', ARGV[14]) end
+end
+if #lapsed > 0 or verdict == 'ok' then
+  if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
+end
+if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
+if verdict ~= 'ok' or ARGV[6] == '' then return {verdict, 1, ''} end
+
+if capJobs > 0 or capBytes > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+  redis.call('ZADD', KEYS[4], lapses, member)
+  keep(KEYS[4])
+end
+if jobs == 0 then redis.call('DEL', KEYS[3]) end
+local field = 't:' .. ARGV[6]
+local shares = redis.call('HMGET', KEYS[3], 'v', 'base', field)
+local v, base = tonumber(shares[1] or '0'), tonumber(shares[2] or '0')
+local tag = math.max(v, tonumber(shares[3] or '0')) + tonumber(ARGV[7])
+local past = math.floor(v - base)
+if tag - base > tonumber(ARGV[11]) and past > 0 then
+  local queued = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')
+  for i = 1, #queued, 2 do
+    local score = tonumber(queued[i + 1])
+    local lower = math.max(1, math.floor(score / 4294967296) - past)
+    redis.call('ZADD', KEYS[5], string.format('%.0f', lower * 4294967296 + score % 4294967296), queued[i])
+    redis.call('HSET', ARGV[10] .. queued[i], 'priority', lower)
+  end
+  for _, ids in ipairs({redis.call('ZRANGE', KEYS[6], 0, -1), redis.call('LRANGE', KEYS[7], 0, -1)}) do
+    for _, id in ipairs(ids) do
+      local high = tonumber(redis.call('HGET', ARGV[10] .. id, 'priority') or '0')
+      if high > 0 then redis.call('HSET', ARGV[10] .. id, 'priority', math.max(1, high - past)) end
+    end
+  end
+  base = base + past
+  redis.call('HSET', KEYS[3], 'base', string.format('%.17g', base))
+end
+local exact = string.format('%.17g', tag)
+redis.call('HSET', KEYS[3], field, exact)
+keep(KEYS[3])
+return {verdict, math.min(math.floor(tag - base) + 1, tonumber(ARGV[12])), exact}`;
+
+/**
+ * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key.
+ * ARGV: member, bytes, tag of a request that was taken, else empty. Safe to repeat.
+ */
+const RELEASE = `
+if ARGV[3] ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then
+  if tonumber(ARGV[3]) > tonumber(redis.call('HGET', KEYS[3], 'v') or '0') then redis.call('HSET', KEYS[3], 'v', ARGV[3]) end
+end
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  if redis.call('ZCARD', KEYS[1]) == 1 then redis.call('DEL', KEYS[2])
+  else redis.call('DECRBY', KEYS[2], ARGV[2]) end
+  redis.call('ZREM', KEYS[1], ARGV[1])
+end
+redis.call('ZREM', KEYS[4], ARGV[1])
+return 1`;
+
+/**
+ * Prolongs places of requests that still wait; those that were lost, as by a restart of Redis, come back.
+ * KEYS: 1 reservations, 2 reserved bytes. ARGV: life in ms, then `<member>`, `<key of the caller's own set>` or empty, by turns.
+ */
+const RENEW = `
+local t = redis.call('TIME')
+local lapses = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[1])
+for i = 2, #ARGV, 2 do
+  if redis.call('ZADD', KEYS[1], lapses, ARGV[i]) == 1 then
+    redis.call('INCRBY', KEYS[2], string.match(ARGV[i], ':(%d+)$'))
+  end
+  if ARGV[i + 1] ~= '' then redis.call('ZADD', ARGV[i + 1], 'XX', lapses, ARGV[i]) end
+end
+return 1`;
+
+/** A place is its replica's, which renews it in time: one that died gives it back. In milliseconds. */
+const PLACE_MS = 15_000;
+/** What a full queue renews at a time. */
+const RENEWED_AT_ONCE = 1_000;
+
+type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes';
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    penstockReserve(...args: (string | number)[]): Result<[Verdict, number, string], Context>;
+    penstockRelease(...args: (string | number)[]): Result<number, Context>;
+    penstockRenew(...args: (string | number)[]): Result<number, Context>;
+  }
+}
+
+export interface ReservationLimits {
+  readonly jobs: number;
+  readonly bytes: number;
+}
+
+/** What is known of the caller where there are keys: its part of the engines, and how much of it may wait. */
+export interface Share {
+  /** of this request, in units of 256 tokens */
+  readonly cost: number;
+  readonly weight: number;
+  readonly caps: { readonly waiting_jobs?: number | undefined; readonly waiting_bytes?: number | undefined };
+}
+
+/** A request that asks for a place. */
+export interface Applicant {
+  readonly model: string;
+  readonly kind: Kind;
+  readonly requestId: string;
+  readonly keyId: string;
+  readonly bytes: number;
+  /** absent where there are no keys */
+  readonly share?: Share;
+}
+
+/** What a request was given; `tag` is empty where engines are not shared between keys. */
+export interface Place {
+  readonly verdict: Verdict;
+  /** BullMQ's: the lowest goes first */
+  readonly priority: number;
+  readonly tag: string;
+}
+
+/** The waiting requests of each model, counted in Redis, so that all replicas share one bound and one order. */
+export class Reservations {
+  readonly #redis: Redis;
+  readonly #limits: ReservationLimits;
+  readonly #placeMs: number;
+  /** of this replica, by the member of the sorted sets */
+  readonly #held = new Map<string, Applicant>();
+  readonly #renewing: NodeJS.Timeout;
+
+  /** @param placeMs life of a place that is not renewed, in milliseconds */
+  constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
+    redis.defineCommand('penstockReserve', { numberOfKeys: 8, lua: RESERVE });
+    redis.defineCommand('penstockRelease', { numberOfKeys: 4, lua: RELEASE });
+    redis.defineCommand('penstockRenew', { numberOfKeys: 2, lua: RENEW });
+    this.#redis = redis;
+    this.#limits = limits;
+    this.#placeMs = placeMs;
+    this.#renewing = setInterval(() => void this.#renew().catch(() => {}), placeMs / 3).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#renewing);
+  }
+
+  /**
+   * @param lifeMs how long the order of the keys is remembered at least
+   * @param bodyWithinMs the body's key is held open so long, where it is in the same Redis: it is to be stored only where it
+   * still is, so that what comes too late brings no job to an engine; 0 where the body is stored elsewhere
+   */
+  async reserve(applicant: Applicant, lifeMs: number, bodyWithinMs = 0): Promise<Place> {
+    const { model, kind, requestId, keyId, bytes, share } = applicant;
+    const { jobs, bytes: limitBytes } = this.#limits;
+    const queue = `${keys.queuePrefix(model)}:${kind}:`;
+    const [verdict, priority, tag] = await this.#redis.penstockReserve(
+      ...placeKeys(applicant),
+      ...['prioritized', 'delayed', 'active'].map((state) => queue + state),
+      keys.body(model, requestId),
+      requestId,
+      bytes,
+      Math.ceil(lifeMs),
+      jobs,
+      limitBytes,
+      share === undefined ? '' : keyId,
+      share === undefined ? 0 : share.cost / share.weight,
+      share?.caps.waiting_jobs ?? 0,
+      share?.caps.waiting_bytes ?? 0,
+      queue,
+      REBASE_ABOVE,
+      HIGHEST,
+      this.#placeMs,
+      bodyWithinMs,
+    );
+    if (verdict === 'ok') this.#held.set(memberOf(applicant), applicant);
+    return { verdict, priority, tag };
+  }
+
+  /**
+   * Gives the place back: the request was taken, or ended while it waited.
+   * @param tag of a request that was taken; empty otherwise
+   */
+  async release(applicant: Applicant, tag = ''): Promise<void> {
+    this.#held.delete(memberOf(applicant));
+    await this.#redis.penstockRelease(...placeKeys(applicant), memberOf(applicant), applicant.bytes, tag);
+  }
+
+  async #renew(): Promise<void> {
+    for (const model of new Set([...this.#held.values()].map((one) => one.model))) {
+      const held = [...this.#held].filter(([, one]) => one.model === model);
+      for (let from = 0; from < held.length; from += RENEWED_AT_ONCE) {
+        const places = held.slice(from, from + RENEWED_AT_ONCE).flatMap(([member, { keyId, share }]) => {
+          const { waiting_jobs: jobs, waiting_bytes: bytes } = share?.caps ?? {};
+          return [member, jobs === undefined && bytes === undefined ? '' : keys.reservationsOf(model, keyId)];
+        });
+        await this.#redis.penstockRenew(keys.reservations(model), keys.reservedBytes(model), this.#placeMs, ...places);
+      }
+    }
+  }
+}
+
+function memberOf({ requestId, bytes }: Applicant): string {
+  return `${requestId}:${String(bytes)}`;
+}
+
+function placeKeys({ model, kind, keyId }: Applicant): [string, string, string, string] {
+  return [
+    keys.reservations(model),
+    keys.reservedBytes(model),
+    keys.shares(model, kind),
+    keys.reservationsOf(model, keyId),
+  ];
+}

@@ -1,0 +1,17 @@
+import type { ChatRequest } from './chat.ts';
+import { textLength } from './card-rules.ts';
+
+const UNIT_TOKENS = 256;
+/** A usual length of a token; what it is exactly, only the tokenizer can tell. */
+const CHARACTERS_A_TOKEN = 4;
+
+/**
+ * What a request takes of an engine, for the shares of callers: prompt, pictures and the longest answer that it allows.
+ * @returns units of 256 tokens, above 0
+ */
+export function costOf(request: ChatRequest, imageTokens: number, maxTokens: number): number {
+  const prompts = (request.prompts ?? []).map(({ length }) => length);
+  const characters = prompts.reduce((sum, length) => sum + length, textLength(request));
+  const answer = request.route === '/tokenize' ? 1 : maxTokens * request.choices;
+  return (characters / CHARACTERS_A_TOKEN + imageTokens + answer) / UNIT_TOKENS;
+}

@@ -1,0 +1,77 @@
+import type { ChatMessage, ChatRequest, ContentPart } from './chat.ts';
+import type { EnginePath } from '#contract/job';
+import type { PictureBytes } from '../intake/picture-bytes.ts';
+
+/** What the gateway adds to a checked request before an engine sees it. */
+export interface EngineTerms {
+  /** the name that the engine serves the model under */
+  readonly model: string;
+  readonly maxTokens: number;
+  /** separates the engine's prefix caches, so that no key can probe for another's prompts */
+  readonly cacheSalt: string;
+}
+
+/** The engine's route for a request: a bare prompt has one of its own. */
+export function enginePath({ route, prompts }: ChatRequest): EnginePath {
+  return route ?? (prompts === undefined ? '/v1/chat/completions' : '/v1/completions');
+}
+
+/**
+ * The engine's request, in pieces: fields that were checked, nothing else the caller wrote. The answer's length is always
+ * said, as vLLM would otherwise fill the context; the closing usage event is always asked for, as the books need it.
+ * @param pictures those for which markers stand in the request
+ * @throws Failure `invalid_request` where a picture stands in a field that takes none
+ */
+export function engineBody(request: ChatRequest, pictures: PictureBytes, terms: EngineTerms): readonly Buffer[] {
+  return pictures.join(JSON.stringify(wireBody(request, terms)));
+}
+
+function wireBody(request: ChatRequest, terms: EngineTerms): object {
+  if (request.route === '/v1/responses') return responsesBody(request, terms);
+  if (request.route === '/tokenize') return { ...request.sampling, model: terms.model, ...wireInput(request) };
+  const { stream, choices, continuousUsage } = request;
+  return {
+    ...request.sampling,
+    model: terms.model,
+    ...wireInput(request),
+    max_tokens: terms.maxTokens,
+    ...(choices === 1 ? {} : { n: choices }),
+    cache_salt: terms.cacheSalt,
+    stream,
+    ...(stream ? { stream_options: { include_usage: true, continuous_usage_stats: continuousUsage } } : {}),
+  };
+}
+
+function wireInput({ messages, prompts }: ChatRequest): object {
+  if (prompts === undefined) return { messages: messages.map(wireMessage) };
+  return { prompt: prompts.length === 1 ? prompts[0] : prompts };
+}
+
+/** No engine of ours keeps answers, and another would be asked the next time: `store` is always false. */
+function responsesBody({ instructions, messages, sampling, stream }: ChatRequest, terms: EngineTerms): object {
+  return {
+    ...sampling,
+    model: terms.model,
+    ...(instructions === undefined ? {} : { instructions }),
+    input: messages.map(wireItem),
+    max_output_tokens: terms.maxTokens,
+    cache_salt: terms.cacheSalt,
+    store: false,
+    stream,
+  };
+}
+
+function wireItem({ role, content }: ChatMessage): object {
+  const parts = Array.isArray(content) ? content.map(wirePart) : content;
+  return { type: 'message', role, content: parts };
+}
+
+function wirePart(part: ContentPart): object {
+  if (part.type === 'text') return { type: 'input_text', text: part.text };
+  const { url, detail } = part.image_url;
+  return { type: 'input_image', image_url: url, detail };
+}
+
+function wireMessage({ role, content, extra }: ChatMessage): object {
+  return { role, content, ...extra };
+}

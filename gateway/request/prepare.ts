@@ -1,0 +1,100 @@
+import type { ChatRequest } from './chat.ts';
+import { Failure } from '../failure.ts';
+import type { EnginePath, Kind } from '#contract/job';
+import type { Catalog, ModelCard } from '#contract/model-card';
+import { compileRules, type CardPolicy, type CardRules } from './card-rules.ts';
+import { costOf } from './cost.ts';
+import { guardSpecialTokens } from './special-tokens.ts';
+import { engineBody, enginePath } from './engine-body.ts';
+import type { ImageFacts, ImageResolver } from './resolve-images.ts';
+import type { PictureBytes } from '../intake/picture-bytes.ts';
+import type { CacheSalt } from '../keys/cache-salt.ts';
+import type { Caller } from '../keys/caller.ts';
+
+/** A request that passed the card, with its pictures inside. */
+interface Prepared {
+  readonly card: ModelCard;
+  readonly kind: Kind;
+  /** the engine's route, and its request */
+  readonly path: EnginePath;
+  readonly body: readonly Buffer[];
+  readonly images: readonly ImageFacts[];
+  /** what it takes of the engines, in units of 256 tokens */
+  readonly cost: number;
+}
+/** @param pictures what the request's body held back of its pictures */
+export type Prepare = (
+  request: ChatRequest,
+  pictures: PictureBytes,
+  caller: Caller,
+  signal: AbortSignal,
+) => Promise<Prepared>;
+
+export interface PrepareDeps {
+  readonly catalog: Catalog;
+  readonly policy: CardPolicy;
+  /** what an unknown `model` means */
+  readonly unknownModel: 'refuse' | 'single';
+  readonly images: ImageResolver;
+  readonly cacheSalt: CacheSalt;
+}
+
+/**
+ * Everything between a dialect and the queue: which card, its rules, the pictures, the engine's request. What can be
+ * refused without a picture is refused before one is fetched.
+ */
+export function createPrepare(deps: PrepareDeps): Prepare {
+  const rules = new Map<ModelCard, CardRules>(
+    deps.catalog.cards.map((card) => [card, compileRules(card, deps.policy)]),
+  );
+  const guards = new Map(deps.catalog.cards.map((card) => [card, guardSpecialTokens(card)]));
+  return async (asked, pictures, caller, signal) => {
+    const card = findCard(deps, asked.model, caller);
+    const rule = rules.get(card) ?? compileRules(card, deps.policy);
+    const { kind, maxTokens } = rule.checkBeforeImages(asked);
+    const request = guards.get(card)?.(asked) ?? asked;
+    const resolved =
+      kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
+    const sizes = rule.checkWithImages(resolved.request, resolved.images);
+    const terms = { model: card.name, maxTokens, cacheSalt: deps.cacheSalt(caller) };
+    const body = engineBody(resolved.request, pictures, terms);
+    // Counting tokens takes none of an engine's room for pictures.
+    const queue = request.route === '/tokenize' ? 'text' : kind;
+    return {
+      card,
+      kind: queue,
+      path: enginePath(request),
+      body,
+      images: resolved.images,
+      cost: costOf(resolved.request, sizes, maxTokens),
+    };
+  };
+}
+
+/**
+ * A missing name means the only model served, or the only one that the caller may use.
+ * @param param where the caller can name it
+ * @throws Failure `model_not_found`, `forbidden`, `no_model_name` when it is not clear which model is meant
+ */
+export function findCard(
+  deps: Pick<PrepareDeps, 'catalog' | 'unknownModel'>,
+  name: string | undefined,
+  caller: Caller,
+  param = 'model',
+): ModelCard {
+  const cards = deps.catalog.cards.filter((card) => caller.mayUse(card));
+  const only = cards.length === 1 ? cards[0] : undefined;
+  const named = name === undefined ? only : deps.catalog.find(name);
+  const found = named ?? (deps.unknownModel === 'single' ? only : undefined);
+  if (found !== undefined && caller.mayUse(found)) return found;
+  if (found !== undefined || cards.length === 0)
+    throw new Failure('forbidden', `the key ${caller.id} is not meant for ${found?.name ?? 'any model served here'}`, {
+      param,
+    });
+  const served = cards.map((card) => card.name).join(', ');
+  const message =
+    name === undefined
+      ? `say in ${param} which of the served models is meant: ${served}`
+      : `the model ${JSON.stringify(name.slice(0, 100))} is not served here; served: ${served}`;
+  throw new Failure(name === undefined ? 'no_model_name' : 'model_not_found', message, { param });
+}

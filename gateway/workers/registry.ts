@@ -1,0 +1,78 @@
+import type { Redis } from 'ioredis';
+import { keys } from '#contract/redis-keys';
+import { readJson } from '#contract/read-json';
+import { WorkerReport } from '#contract/registry';
+import type { Clock } from '#runtime/clock';
+import type { Log } from '#runtime/log';
+
+const POLL_MS = 500;
+
+/** What the dispatchers report of themselves, as this replica last read it. */
+export class WorkerRegistry {
+  readonly #redis: Redis;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #workers: readonly WorkerReport[] = [];
+  /** models with a ready engine, and since when the others have none */
+  readonly #noEngineSince = new Map<string, number>();
+  readonly #startedAt: number;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(redis: Redis, clock: Clock, log: Log) {
+    this.#redis = redis;
+    this.#clock = clock;
+    this.#log = log;
+    this.#startedAt = clock();
+  }
+
+  start(): void {
+    const poll = async (): Promise<void> => {
+      await this.#read().catch((cause: unknown) => this.#log.debug({ cause }, 'registry not read'));
+      if (!this.#stopped) this.#timer = setTimeout(() => void poll(), POLL_MS);
+    };
+    void poll();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  get workers(): readonly WorkerReport[] {
+    return this.#workers;
+  }
+
+  readyEngines(model?: string): number {
+    let ready = 0;
+    for (const worker of this.#workers)
+      for (const engine of worker.engines)
+        if (!worker.draining && engine.state === 'ready' && (model === undefined || engine.model === model)) ready += 1;
+    return ready;
+  }
+
+  /** For how many milliseconds the model has had no ready engine; 0 when it has one. */
+  withoutEngineMs(model: string): number {
+    if (this.readyEngines(model) > 0) return 0;
+    return this.#clock() - (this.#noEngineSince.get(model) ?? this.#startedAt);
+  }
+
+  async #read(): Promise<void> {
+    const names = await this.#redis.zrange(keys.workers(), '0', '-1');
+    const values = names.length === 0 ? [] : await this.#redis.mget(names.map((name) => keys.worker(name)));
+    const workers: WorkerReport[] = [];
+    const gone: string[] = [];
+    names.forEach((name, index) => {
+      const value = values[index] ?? null;
+      const report = value === null ? undefined : readJson(WorkerReport, value);
+      if (value === null) gone.push(name);
+      if (report !== undefined) workers.push(report);
+    });
+    const before = new Set(this.#workers.flatMap((worker) => worker.engines.map(({ model }) => model)));
+    const readyBefore = new Set([...before].filter((model) => this.readyEngines(model) > 0));
+    this.#workers = workers;
+    for (const model of readyBefore) if (this.readyEngines(model) === 0) this.#noEngineSince.set(model, this.#clock());
+    // Who still lives writes its name again within a second.
+    if (gone.length > 0) await this.#redis.zrem(keys.workers(), ...gone);
+  }
+}

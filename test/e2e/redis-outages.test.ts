@@ -1,0 +1,263 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { keys } from '#contract/redis-keys';
+import { call, type Call, type Outcome } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { either, lasts } from '../support/full-length.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+
+const MODEL = 'Phi-3-vision-128k-instruct';
+const STREAMS = either(50, 20);
+const WAITING = either(99, 39);
+/** of those that wait, during the outage */
+const LEAVING = 5;
+const OUTAGE_MS = either(20_000, 4_000);
+/** Between two tokens of the engine. */
+const TOKEN_MS = 50;
+const LIMIT_JOBS = 100;
+
+const messages = [{ role: 'user', content: 'Tell me of rivers.' }];
+/** A short question in each form, in turn. */
+const FORMS = [
+  ['/v1/chat/completions', { messages, max_tokens: 4, stream: true }],
+  ['/v1/chat/completions', { messages, max_tokens: 4 }],
+  ['/score', { input_data: { input_string: messages, parameters: { max_new_tokens: 4 } } }],
+] as const;
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack({
+    gatewayEnv: { GATEWAY_QUEUE_LIMIT_JOBS: String(LIMIT_JOBS) },
+    workerEnv: { PENSTOCK_SIM_ITL_MS: String(TOKEN_MS), WORKER_MAX_IN_FLIGHT_TEXT: String(STREAMS) },
+  });
+}, 60_000);
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+});
+
+const ask = (n: number): Call => {
+  const [path, body] = FORMS[n % FORMS.length] ?? FORMS[0];
+  return call(stack.url + path, body);
+};
+const depth = (): Promise<number> => stack.metric('penstock_queue_depth');
+/** of those that wait */
+const places = (): Promise<number> => stack.redis.client.zcard(keys.reservations(MODEL));
+const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_running');
+
+/** Takes this many of the engine's places for so many tokens, and with them the last ones. */
+async function occupy(count: number, tokens: number): Promise<Call[]> {
+  const body = { messages, max_tokens: tokens, ignore_eos: true, stream: true };
+  const streams = Array.from({ length: count }, () => call(`${stack.url}/v1/chat/completions`, body));
+  await eventually('all slots are taken', async () => (await running()) === STREAMS && (await places()) === 0);
+  return streams;
+}
+async function queueUp(count: number): Promise<Call[]> {
+  const calls = Array.from({ length: count }, (_, n) => ask(n));
+  // A place comes before its job; and after an outage the queue may hold, for a while, jobs of requests that ended in it.
+  await eventually('they wait', async () => (await places()) === count && (await depth()) >= count);
+  return calls;
+}
+/** Ends in one of the two ways that a client can tell apart. @returns whether it is whole */
+function tellsTheTruth({ status, body, isWhole }: Outcome): boolean {
+  expect(isWhole).toBe(true);
+  if (status === 200 && body.endsWith('data: [DONE]\n\n')) return true;
+  expect(status >= 500 || /\ndata: \{"error":.*\n\n$/.test(body)).toBe(true);
+  return false;
+}
+async function answered(calls: readonly Call[]): Promise<void> {
+  const outcomes = await Promise.all(calls.map(({ ended }) => ended));
+  expect(outcomes.map(({ status, body }) => (status === 200 ? 200 : body))).toEqual(outcomes.map(() => 200));
+  for (const { body, headers } of outcomes)
+    if (headers['content-type']?.includes('event-stream')) expect(body.endsWith('data: [DONE]\n\n')).toBe(true);
+}
+async function nothingLeft(): Promise<void> {
+  await eventually('gauges at 0', async () => {
+    const open = await stack.metric('penstock_requests_in_flight');
+    return open === 0 && (await depth()) === 0 && (await running()) === 0;
+  });
+  expect(await stack.redis.client.keys('*:body:*')).toEqual([]);
+  expect(await stack.redis.client.keys('*:reserv*')).toEqual([]);
+}
+/** Exactly as many as may wait are admitted, and all are answered. */
+async function admitsAsManyAsBefore(): Promise<void> {
+  const streams = await occupy(STREAMS, 4_000);
+  const calls = await queueUp(LIMIT_JOBS);
+  expect((await ask(0).ended).status).toBe(429);
+  for (const stream of streams) stream.leave('close');
+  await answered(calls);
+  await nothingLeft();
+}
+
+/** The reserved bytes are those of the reserved places, and no place is left of those that went. */
+async function placesAgree(): Promise<boolean> {
+  const [members, bytes] = await Promise.all([
+    stack.redis.client.zrange(keys.reservations(MODEL), '0', '-1'),
+    stack.redis.client.get(keys.reservedBytes(MODEL)),
+  ]);
+  const sum = members.reduce((total, place) => total + Number(place.slice(place.indexOf(':') + 1)), 0);
+  return Number(bytes) === sum && members.length <= WAITING - LEAVING;
+}
+
+/** Lines of the gateway's log that somebody should look at. */
+function complaints(): number {
+  const lines = stack.gateways[0]?.output().split('\n') ?? [];
+  return lines.filter((line) => /"level":"(warn|error)"/.test(line)).length;
+}
+
+async function limitMemory(redis: Redis): Promise<void> {
+  const used = /used_memory:(\d+)/.exec(await redis.info('memory'))?.[1];
+  await redis.config('SET', 'maxmemory', String(Number(used) + 2 ** 20));
+}
+/** To the brim: what requests that ended gave back is taken as well. */
+async function fill(redis: Redis): Promise<void> {
+  const piece = Buffer.alloc(2 ** 14, 'x');
+  for (let isFull = false; !isFull;)
+    isFull = await redis.append('filler', piece).then(
+      () => false,
+      () => true,
+    );
+}
+const Pair = z.tuple([z.string(), z.string()]);
+async function dumpFile(redis: Redis): Promise<string> {
+  const [, folder] = Pair.parse(await redis.config('GET', 'dir'));
+  return join(folder, 'dump.rdb');
+}
+const FAULTS: readonly (readonly [
+  fault: string,
+  begin: (redis: Redis) => Promise<void>,
+  /** before each request of the outage */
+  hold: (redis: Redis) => Promise<void>,
+  end: (redis: Redis) => Promise<void>,
+])[] = [
+  [
+    'is full',
+    limitMemory,
+    fill,
+    async (redis) => {
+      await redis.config('SET', 'maxmemory', '0');
+      await redis.del('filler');
+    },
+  ],
+  [
+    'cannot write its snapshots and refuses writes',
+    async (redis) => {
+      // A folder that stands where the file should be stops every user, root too.
+      await mkdir(await dumpFile(redis));
+      await writeFile(join(await dumpFile(redis), 'in-the-way'), '');
+      await redis.config('SET', 'save', '3600 1000000');
+      await redis.bgsave();
+      await eventually('the snapshot failed', async () =>
+        (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'),
+      );
+    },
+    async () => {},
+    async (redis) => {
+      await rm(await dumpFile(redis), { recursive: true });
+      await redis.bgsave();
+      await eventually('the snapshot is written', async () =>
+        (await redis.info('persistence')).includes('rdb_last_bgsave_status:ok'),
+      );
+    },
+  ],
+];
+test.each(FAULTS)(
+  'Redis %s: new requests get 503 at once, open ones end well or say so, the backlog drains after',
+  async (_fault, begin, hold, end) => {
+    const { redis, gateways } = stack;
+    const before = complaints();
+    const streams = await occupy(STREAMS, either(500, 120));
+    const waiting = await queueUp(WAITING);
+    const leaving = waiting.splice(0, LEAVING);
+    await begin(redis.client);
+    const until = performance.now() + OUTAGE_MS;
+    const bodies = (await redis.client.keys('*:body:*')).length;
+    let refused = 0;
+    for (; performance.now() < until || refused < 11; refused += 1) {
+      await hold(redis.client);
+      const { status, headers, tookMs } = await ask(refused).ended;
+      expect(status).toBe(503);
+      expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+      expect(tookMs).toBeLessThan(5_000);
+      expect((await fetch(`${gateways[0]?.internalUrl ?? ''}/livez`)).status).toBe(200);
+      leaving.pop()?.leave('close');
+      await lasts(100);
+    }
+    expect(refused).toBeGreaterThan(10);
+    expect((await redis.client.keys('*:body:*')).length).toBeLessThanOrEqual(bodies);
+    await end(redis.client);
+    await eventually('places and bytes of those that wait agree', placesAgree);
+    const endedAt = performance.now();
+    const outcomes = await Promise.all(streams.map(({ ended }) => ended));
+    const whole = outcomes.filter(tellsTheTruth).length;
+    await answered(waiting);
+    process.stdout.write(
+      `whole ${String(whole)} of ${String(STREAMS)}, drained after ${String(performance.now() - endedAt)} ms, refused ${String(refused)}\n`,
+    );
+    // One for the queue; the others are about the open requests.
+    expect(complaints() - before).toBeLessThan(6);
+    await admitsAsManyAsBefore();
+  },
+  180_000,
+);
+
+test('jobs that somebody removed: their requests are put back within 5 s and answered', async () => {
+  const streams = await occupy(STREAMS, 4_000);
+  const calls = await queueUp(20);
+  const connection = stack.redis.client.duplicate();
+  const queue = new Queue('text', { connection, prefix: keys.queuePrefix(MODEL) });
+  const jobs = await queue.getPrioritized();
+  expect(jobs).toHaveLength(20);
+  for (const job of jobs) await job.remove();
+  await queue.close();
+  connection.disconnect();
+  expect(await depth()).toBe(0);
+  await eventually('they wait again', async () => (await depth()) === 20);
+  for (const stream of streams) stream.leave('close');
+  await answered(calls);
+  await nothingLeft();
+}, 60_000);
+
+test('Redis is emptied: what waits is answered, streams go on or say that they cannot, and none hangs', async () => {
+  const streams = await occupy(STREAMS, 200);
+  const calls = await queueUp(20);
+  await stack.redis.client.flushall();
+  const outcomes = await Promise.all(streams.map(({ ended }) => ended));
+  const whole = outcomes.filter(tellsTheTruth).length;
+  process.stdout.write(`whole ${String(whole)} of ${String(STREAMS)}\n`);
+  await answered(calls);
+  await nothingLeft();
+  await admitsAsManyAsBefore();
+}, 90_000);
+
+test('stored bodies of requests that wait are lost: put back, or an explicit error if they are taken before that', async () => {
+  const streams = await occupy(STREAMS, 4_000);
+  const client = stack.redis.client;
+  /** One question of each form, and the keys of the bodies that were taken away. */
+  const lose = async (): Promise<{ calls: Call[]; lost: string[] }> => {
+    const before = new Set(await client.keys('*:body:*'));
+    const calls = await queueUp(FORMS.length);
+    const lost = (await client.keys('*:body:*')).filter((key) => !before.has(key));
+    expect(await client.del(lost)).toBe(FORMS.length);
+    return { calls, lost };
+  };
+  const taken = await lose();
+  for (const stream of streams.splice(0, FORMS.length)) stream.leave('close');
+  const refusals = await Promise.all(taken.calls.map(({ ended }) => ended));
+  expect(refusals.map(({ status, isWhole }) => [status, isWhole])).toEqual([
+    [502, true],
+    [502, true],
+    [424, true],
+  ]);
+  expect(refusals[2]?.headers['ms-azureml-model-error-statuscode']).toBe('502');
+
+  streams.push(...(await occupy(FORMS.length, 4_000)));
+  const { calls, lost } = await lose();
+  await eventually('they are put back', async () => (await client.exists(lost)) === FORMS.length);
+  for (const stream of streams) stream.leave('close');
+  await answered(calls);
+  await nothingLeft();
+}, 60_000);

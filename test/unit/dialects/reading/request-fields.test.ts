@@ -1,0 +1,245 @@
+import { expect, test } from '@jest/globals';
+import type { ChatRequest } from '../../../../gateway/request/chat.ts';
+import { Failure, toFailure } from '../../../../gateway/failure.ts';
+import type { Dialect, Said } from '../../../../gateway/dialects/dialect.ts';
+import * as inside from '../../../../gateway/dialects/reading/message-fields.ts';
+import {
+  REQUEST_FIELDS,
+  columnOf,
+  type Route,
+  type Verdict,
+} from '../../../../gateway/dialects/reading/request-fields.ts';
+import { engineBody } from '../../../../gateway/request/engine-body.ts';
+import { PictureBytes } from '../../../../gateway/intake/picture-bytes.ts';
+import { DIALECTS } from '../../../support/api-document.ts';
+import { bodiesOf, fieldOf, fieldRows, type FieldRow } from '../../../support/field-rows.ts';
+import { phi3Card } from '../../../support/phi3-card.ts';
+
+type Body = Readonly<Record<string, unknown>>;
+type Outcome = 'served' | 'done anyway' | 'without effect' | 'refused' | 'refused, not named' | 'lost';
+
+interface Way {
+  readonly name: string;
+  readonly dialect: Dialect;
+  readonly said?: Said;
+  /** the route's own form of a body */
+  readonly wrap?: (body: Body) => Body;
+  readonly rows: string;
+  /** fields of which the verdict is on each value, or that stand elsewhere on this route */
+  readonly elsewhere?: RegExp;
+  readonly column: Route;
+}
+const PASSED = { headers: { 'extra-parameters': 'pass-through' } };
+const {
+  openai,
+  completions,
+  responses,
+  tokenize,
+  azureOpenai,
+  azureOpenaiCompletions,
+  inference,
+  inferenceCompletions,
+  score,
+} = DIALECTS;
+
+/** Every route, with the rows of the fixture that are sent there. */
+const WAYS: readonly Way[] = [
+  { name: '/v1/chat/completions', dialect: openai, rows: 'chat', column: 'chat' },
+  { name: 'Azure OpenAI, chat', dialect: azureOpenai, rows: 'chat', column: 'chat' },
+  { name: 'Azure inference, chat, passed through', dialect: inference, said: PASSED, rows: 'chat', column: 'chat' },
+  {
+    name: '/score',
+    dialect: score,
+    said: { headers: {}, card: phi3Card() },
+    wrap: asScore,
+    elsewhere: /^messages/,
+    rows: 'chat',
+    column: 'score-pictures',
+  },
+  { name: '/v1/completions', dialect: completions, rows: 'completions', column: 'completions' },
+  { name: 'Azure OpenAI, completions', dialect: azureOpenaiCompletions, rows: 'completions', column: 'completions' },
+  {
+    name: 'Azure inference, completions, passed through',
+    dialect: inferenceCompletions,
+    said: PASSED,
+    rows: 'completions',
+    column: 'completions',
+  },
+  { name: '/v1/responses', dialect: responses, rows: 'responses', column: 'responses', elsewhere: /^include/ },
+  { name: '/tokenize', dialect: tokenize, rows: 'tokenize', column: 'tokenize' },
+];
+
+/** What a chat has besides its messages stands in the parameters. */
+function asScore({ messages: input_string, ...parameters }: Body): Body {
+  return { input_data: { input_string, parameters } };
+}
+
+const ROWS = fieldRows();
+const messages = [{ role: 'user', content: 'hi' }];
+const PLAIN: Readonly<Record<string, Body>> = {
+  chat: { messages },
+  completions: { prompt: 'hi' },
+  responses: { input: messages },
+  tokenize: { messages },
+};
+
+/** Values that are done anyway, besides those that the table has as such. */
+const ANYWAY = [
+  /^best_of as number$/,
+  /^stream_options as object$/,
+  /^(stream|store|stream_options\.include_usage|stream_options\.continuous_usage_stats|stream_options\.include_obfuscation) as false$/,
+  /^input\[\]\(role=\w+\)\.(type as "message"|status as "completed")$/,
+  /^input.*\.detail as "auto"$/,
+];
+
+/** What became of a row's field, by how the request differs from the one without it. */
+function send(way: Way, row: FieldRow): Outcome {
+  const bodies = bodiesOf(row, row.route === 'tokenize' && row.place === 'prompt' ? {} : (PLAIN[row.route] ?? {}));
+  const request = parsed(way, bodies.with);
+  if (request instanceof Failure) return isNamed(request.options.param ?? '', row) ? 'refused' : 'refused, not named';
+  if (request.ignored.some((name) => tells(name, row))) return 'without effect';
+  const without = parsed(way, bodies.without);
+  if (without instanceof Failure || view(without) !== view(request)) return 'served';
+  const isFixed = columnOf(way.column).get(fieldOf(row))?.kind === 'fixed';
+  return isFixed || ANYWAY.some((one) => one.test(`${row.place} as ${row.form}`)) ? 'done anyway' : 'lost';
+}
+
+function parsed({ dialect, said, wrap = (body) => body }: Way, body: Body): ChatRequest | Failure {
+  try {
+    return dialect.parse(wrap(body), said);
+  } catch (error) {
+    return toFailure(error);
+  }
+}
+
+/** What an engine and the relay have of a request. */
+function view(request: ChatRequest): string {
+  const terms = { model: request.model ?? 'm', maxTokens: request.maxTokens ?? 99, cacheSalt: 's' };
+  return `${engineBody(request, new PictureBytes(), terms).join('')} ${String(request.includeUsage)}`;
+}
+
+/** Whether a name of `x-penstock-ignored` is that of a row, or of what it stands in. */
+function tells(name: string, { place, form }: FieldRow): boolean {
+  const names = place.replace(/\[\]|\([^)]*\)/g, '').split('.');
+  const value = form.startsWith('"') ? `.${String(JSON.parse(form))}` : '';
+  const told = names.flatMap((one, index) => [
+    index === 0 ? one : `${names[index - 1] ?? ''}.${one}`,
+    `${one}${value}`,
+    `parameters.${one}`,
+  ]);
+  return told.includes(name);
+}
+
+/** The field that a refusal names is in the row's place, or is the one by which a variant on its way is told. */
+function isNamed(param: string, { place }: FieldRow): boolean {
+  const plain = (path: string) => path.replace(/\[\d*\]|\([^)]*\)/g, '');
+  const at = plain(param).replace('input_data.parameters.', '').replace('input_data.input_string', 'messages');
+  return `${plain(place)}.`.startsWith(`${at.replace(/\.(type|role)$/, '')}.`) || at.startsWith(`${plain(place)}.`);
+}
+
+const rowsOf = (route: string): FieldRow[] => ROWS.filter((row) => row.route === route);
+const EACH = WAYS.map((way) => [way.name, way] as const);
+
+test.each(EACH)(
+  'E5: %s: every field, part and form is served, without effect and named, or refused by name',
+  (_n, way) => {
+    const outcomes = rowsOf(way.rows).map((row) => `${row.place} as ${row.form}: ${send(way, row)}`);
+    expect(outcomes.filter((outcome) => /: (lost|refused, not named)$/.test(outcome))).toEqual([]);
+    expect(outcomes.length).toBeGreaterThan(30);
+  },
+);
+
+/** The outcomes that each verdict may have; a form of value that a field does not have is refused. */
+const MAY: Readonly<Record<Verdict['kind'], readonly Outcome[]>> = {
+  own: ['served', 'done anyway', 'refused'],
+  served: ['served', 'refused'],
+  fixed: ['done anyway', 'refused'],
+  ignored: ['without effect'],
+  refused: ['refused'],
+};
+
+test.each(EACH)('E5: %s: what becomes of a field is what the table says', (_n, way) => {
+  const rows = rowsOf(way.rows).filter(({ place }) => !place.includes('.') && !way.elsewhere?.test(place));
+  for (const field of new Set(rows.map(fieldOf))) {
+    const kind = columnOf(way.column).get(field)?.kind ?? 'ignored';
+    const outcomes = rows.filter((row) => fieldOf(row) === field).map((row) => send(way, row));
+    expect([field, kind, outcomes.filter((outcome) => !MAY[kind].includes(outcome))]).toEqual([field, kind, []]);
+    const isTaken = outcomes.some((outcome) => outcome !== 'refused');
+    expect([field, kind, isTaken]).toEqual([field, kind, kind !== 'refused']);
+  }
+});
+
+const ROUTES = ['chat', 'completions', 'responses', 'tokenize'] as const;
+
+/** Fields of the table that no line of the fixture has: who sends them, or who sent them once. */
+const FURTHER: Readonly<Record<(typeof ROUTES)[number], readonly string[]>> = {
+  // Azure's samples; Azure OpenAI's own data; fields of another route, which would change the answer; older vLLM's.
+  chat: ['max_new_tokens', 'data_sources', 'prompt', 'input', 'instructions', 'max_output_tokens', /guided/.source],
+  completions: ['max_new_tokens', 'max_completion_tokens', 'messages', 'tools', /guided/.source],
+  responses: [
+    'max_new_tokens',
+    'max_completion_tokens',
+    'max_tokens',
+    'messages',
+    'truncate_prompt_tokens',
+    'truncation_side',
+    /guided/.source,
+  ],
+  tokenize: [
+    ...'tool_choice truncate_prompt_tokens truncation_side priority request_id cache_salt vllm_xargs'.split(' '),
+    'kv_transfer_params',
+    'ec_transfer_params',
+    /guided/.source,
+  ],
+};
+
+test.each(ROUTES)('E5: the fixture and the column %s of the table have the same fields', (route) => {
+  const sent = new Set(rowsOf(route).map(fieldOf));
+  const known = [...columnOf(route).keys()].filter(
+    (name) => !FURTHER[route].includes(name.replace(/^guided_.*/, 'guided')),
+  );
+  expect(known.toSorted()).toEqual([...sent].toSorted());
+  for (const name of FURTHER[route]) expect([name, sent.has(name)]).toEqual([name, false]);
+});
+
+test('E5: no field has two verdicts on a route', () => {
+  for (const [name, cells] of Object.entries(REQUEST_FIELDS)) {
+    const routes = cells.flatMap(([, ...of]) => of);
+    expect([name, routes.toSorted()]).toEqual([name, [...new Set(routes)].toSorted()]);
+  }
+});
+
+test('E5: Azure’s inference API has the fields of its own SDK, and what else is sent is refused by name', () => {
+  const own = new Set(
+    rowsOf('chat')
+      .filter(({ sources }) => sources.includes('azure'))
+      .map(fieldOf),
+  );
+  expect([...columnOf('inference-chat').keys()].toSorted()).toEqual([...own, 'max_new_tokens'].toSorted());
+  const way: Way = { name: '', dialect: inference, rows: 'chat', column: 'chat' };
+  const extras = rowsOf('chat').filter((row) => !own.has(fieldOf(row)) && row.form !== 'false');
+  expect(extras.length).toBeGreaterThan(80);
+  for (const row of extras) expect([row.place, send(way, row).startsWith('refused')]).toEqual([row.place, true]);
+});
+
+/** Tables of what is within a message, and where its fields are in the fixture. */
+const WITHIN = [
+  ['MESSAGE', inside.MESSAGE, 'chat', /^messages\[\](?:\(role=\w+\))?\.(\w+)/, ['reasoning_content', 'annotations']],
+  ['PART', inside.PART, 'chat', /^messages\[\].*content\[\](?:\(type=(?:text|refusal|image_url)\))?\.(\w+)/, ['type']],
+  ['IMAGE_URL', inside.IMAGE_URL, 'chat', /\(type=image_url\)\.image_url\.(\w+)/, ['uuid']],
+  ['ITEM', inside.ITEM, 'responses', /^input\[\]\(role=\w+\)\.(\w+)/, ['role']],
+  ['INPUT_PART', inside.INPUT_PART, 'responses', /^input\[\].*\(type=input_text\)\.(\w+)/, ['type']],
+  ['INPUT_IMAGE', inside.INPUT_IMAGE, 'responses', /^input\[\].*\(type=input_image\)\.(\w+)/, ['type']],
+  [
+    'SAID_PART',
+    inside.SAID_PART,
+    'responses',
+    /\(role=assistant\).*\(type=(?:output_text|refusal|input_text)\)\.(\w+)/,
+    ['type'],
+  ],
+] as const;
+
+test.each(WITHIN)('E5: each field of the table %s is in the fixture', (_name, table, route, place, further) => {
+  const sent = new Set([...rowsOf(route).flatMap((row) => place.exec(row.place)?.[1] ?? []), ...further]);
+  expect(Object.keys(table).filter((name) => !sent.has(name))).toEqual([]);
+});

@@ -1,0 +1,48 @@
+import { expect, test } from '@jest/globals';
+import { withoutEscapes } from '../../../../gateway/images/formats/escaped-base64.ts';
+
+const never = new AbortController().signal;
+const plain = async (text: string): Promise<string> => (await withoutEscapes(Buffer.from(text), never)).toString();
+
+test.each([
+  ['nothing', 'ab+/=', 'ab+/='],
+  ['slashes as PHP escapes them', 'image\\/png;base64,a\\/\\/b', 'image/png;base64,a//b'],
+  ['what .NET and Gson escape', 'a\\u002Bb\\u002f\\u003d\\u003D', 'a+b/=='],
+  ['line breaks, which are told as such', 'ab\\r\\n\\tcd', 'ab\r\n\tcd'],
+  ['no other escape', 'a\\u12b\\u00e9\\u0g20\\"\\\\\\x\\', 'a\\u12b\\u00e9\\u0g20\\"\\\\\\x\\'],
+])('of base64 in JSON %s is undone', async (_what, text, expected) => {
+  expect(await plain(text)).toBe(expected);
+});
+
+test.each(['\\/', '\\u002B', '\\uZZZZ', 'A'.repeat(76) + '\\n', '\\"'])(
+  'N2: 20 MB of %j are undone in turns of less than 25 ms of CPU',
+  async (piece) => {
+    const text = piece.repeat(20_000_000 / piece.length);
+    // The least of three: the compiler and the collector of a busy machine take turns of their own.
+    const longest: number[] = [];
+    for (let round = 0; round < 3; round += 1) longest.push(await longestTurn(Buffer.from(text)));
+    expect(Math.min(...longest)).toBeLessThan(25);
+  },
+);
+
+/** CPU ms of the longest turn of the event loop while escapes are undone. */
+async function longestTurn(text: Buffer): Promise<number> {
+  let longest = 0;
+  let last = process.cpuUsage();
+  let watching = true;
+  const watch = (): void => {
+    const { user, system } = process.cpuUsage(last);
+    longest = Math.max(longest, (user + system) / 1_000);
+    last = process.cpuUsage();
+    if (watching) setImmediate(watch);
+  };
+  setImmediate(watch);
+  await withoutEscapes(text, never);
+  watching = false;
+  return longest;
+}
+
+test('a caller who left ends it with their reason', async () => {
+  const gone = new Error('gone');
+  await expect(withoutEscapes(Buffer.from('\\/'), AbortSignal.abort(gone))).rejects.toBe(gone);
+});

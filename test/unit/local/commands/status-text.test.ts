@@ -1,0 +1,91 @@
+import { expect, test } from '@jest/globals';
+import { statusFacts } from '../../../../deploy/local/commands/status-facts.mjs';
+import { statusText } from '../../../../deploy/local/commands/status-text.mjs';
+
+const MODEL = 'a-model-of-a-very-long-name-that-no-terminal-shows-in-one-piece-128k-instruct';
+const NODE = 'aks-nc48-24601337-vmss00000a.internal.example';
+const well = { state: 'ok', since: '', latencyMs: 0.4, evictionPolicy: 'noeviction', evictedKeys: 0, restarts: 0 };
+const load = { text: 0, image: 0 };
+const slots = { text: 64, image: 8 };
+const engine = {
+  id: 'engine-0',
+  model: MODEL,
+  pid: 1,
+  port: 1,
+  state: 'ready',
+  slots,
+  inFlight: { text: 3, image: 1 },
+};
+const worker = {
+  incarnation: 'w',
+  pid: 3,
+  launcherPid: 2,
+  node: NODE,
+  pool: 'nc48',
+  draining: false,
+  engines: [engine],
+};
+const gateway = (more: object) => ({
+  url: 'http://gateway-0.gateway.penstock.svc.cluster.local:9090',
+  status: {
+    program: 'gateway',
+    replica: 'g0123456789',
+    stage: 'serving',
+    openRequests: 4,
+    redis: { queue: well },
+    workers: [worker],
+    waiting: [{ model: MODEL, text: 2, image: 0 }],
+    logLinesDropped: 12,
+    ...more,
+  },
+});
+const launcher = {
+  url: 'http://worker-0.worker.penstock.svc.cluster.local:9090',
+  status: {
+    launcher: { pid: 2, node: NODE, pool: 'nc48', draining: true },
+    model: MODEL,
+    engine: 'vllm',
+    redis: { queue: { ...well, state: 'away', latencyMs: null, evictionPolicy: 'volatile-lru', evictedKeys: 7 } },
+    engines: [
+      { ...engine, inFlight: load, state: 'backoff', stage: null, lastFailure: `the GPU ${'fell out '.repeat(30)}` },
+    ],
+  },
+};
+
+test('long names and sentences fit 80 columns, and the sentences stay whole', () => {
+  const facts = statusFacts({ gateways: [gateway({}), gateway({ stage: 'draining' })], launchers: [launcher] });
+  const text = statusText(facts);
+  expect(Math.max(...text.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
+  expect(text.replaceAll(/\n */g, ' ')).toContain(`last failure: the GPU ${'fell out '.repeat(30)}`);
+  expect(text).toMatch(/^g0123456789 +serving +4 +12 lost +http:\S+…$/m);
+});
+
+test('what a launcher says of its engine goes before what a gateway heard; each Redis is told once for each state', () => {
+  const facts = statusFacts({ gateways: [gateway({}), gateway({ replica: 'g2' })], launchers: [launcher] });
+  expect(facts.pools).toMatchObject([{ name: 'nc48', ready: 0, engines: [{ id: 'engine-0', state: 'backoff' }] }]);
+  expect(facts.redis).toMatchObject([
+    { name: 'queue', state: 'ok', seenBy: ['g0123456789', 'g2'], latencyMs: 0.4 },
+    { name: 'queue', state: 'away', seenBy: [`worker-launcher of ${NODE}`], latencyMs: null },
+  ]);
+  expect(facts.problems).toEqual([
+    `the worker-launcher at ${launcher.url} is draining`,
+    expect.stringMatching(`^engine-0 of ${NODE} is not ready: backoff`),
+    `no engine of ${MODEL} is ready`,
+    `the Redis of queue is away, seen by worker-launcher of ${NODE}`,
+    'the Redis of queue may evict requests (volatile-lru, 7 so far): set its maxmemory-policy to noeviction',
+  ]);
+});
+
+test('what no terminal should obey is not printed', () => {
+  const failure = { ...launcher.status.engines[0], lastFailure: '\u001b[2Jgone' };
+  const text = statusText(
+    statusFacts({ gateways: [], launchers: [{ ...launcher, status: { ...launcher.status, engines: [failure] } }] }),
+  );
+  expect(text).toContain('[2Jgone');
+  expect(text).not.toContain('\u001b');
+});
+
+test.each([undefined, 'a page', {}, { program: 'gateway' }, { launcher: {} }])('%j is no answer of ours', (status) => {
+  const facts = statusFacts({ gateways: [{ url: 'http://g', status }], launchers: [{ url: 'http://l', status }] });
+  expect(facts.problems).toEqual(['no gateway answers at http://g', 'no worker-launcher answers at http://l']);
+});

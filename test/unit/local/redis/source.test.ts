@@ -1,0 +1,58 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { findRedis, HOW_TO_GET_REDIS, redisProgram } from '../../../../deploy/local/redis/source.mjs';
+
+/** A PATH of its own that holds these programs, each a line of shell. */
+function machine(programs: Record<string, string>, root = false) {
+  const path = mkdtempSync(join(tmpdir(), 'penstock-path-'));
+  for (const [name, line] of Object.entries(programs)) {
+    writeFileSync(join(path, name), `#!/bin/sh\n${line}\n`);
+    chmodSync(join(path, name), 0o755);
+  }
+  const said: string[] = [];
+  return {
+    path,
+    said,
+    env: { PATH: path },
+    root,
+    say: (line: string) => void said.push(line),
+    [Symbol.dispose]: () => rmSync(path, { recursive: true }),
+  };
+}
+const INSTALL =
+  'case "$*" in *install*|*add*) : > "${0%/*}/redis-server"; /bin/chmod +x "${0%/*}/redis-server" ;; esac';
+
+test('redis-server on PATH goes before valkey-server and before everything else', async () => {
+  using both = machine({ 'redis-server': '', 'valkey-server': '', docker: '', 'apt-get': INSTALL }, true);
+  expect(await findRedis(both)).toEqual({ kind: 'program', path: join(both.path, 'redis-server') });
+  using valkey = machine({ 'valkey-server': '', docker: '' });
+  expect(await findRedis(valkey)).toEqual({ kind: 'program', path: join(valkey.path, 'valkey-server') });
+});
+
+test.each(['apt-get', 'dnf', 'apk'])(
+  'root without a server: %s installs one, and that is announced',
+  async (manager) => {
+    using bare = machine({ [manager]: INSTALL }, true);
+    expect(await findRedis(bare)).toEqual({ kind: 'program', path: join(bare.path, 'redis-server') });
+    expect(bare.said).toEqual([`installing Redis with ${manager}, as there is none and this is root …`]);
+  },
+);
+
+test('other users install nothing', async () => {
+  using bare = machine({ 'apt-get': INSTALL });
+  expect(await redisProgram(bare)).toBeUndefined();
+  expect(bare.said).toEqual([]);
+});
+
+test('an install that fails is told, and a container is taken where a runtime answers', async () => {
+  using bare = machine({ 'apt-get': 'echo E: no network; exit 100', docker: 'exit 1', podman: '' }, true);
+  expect(await findRedis(bare)).toEqual({ kind: 'container', runtime: join(bare.path, 'podman') });
+  expect(bare.said[1]).toBe('apt-get did not install one: E: no network');
+});
+
+test('nothing of all that: one sentence on how to get one', async () => {
+  using bare = machine({ docker: 'echo cannot connect to the daemon; exit 1' });
+  await expect(findRedis(bare)).rejects.toThrow(HOW_TO_GET_REDIS);
+});

@@ -1,0 +1,86 @@
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { dependenciesStale, prepare, sourceHash } from '../../../../deploy/local/setup/prepare.mjs';
+
+const LOCKED = { version: '1.0.0', integrity: 'sha512-a' };
+
+function checkout(): Disposable & { path: string; write: (file: string, content: unknown) => void } {
+  const path = mkdtempSync(join(tmpdir(), 'penstock-prepare-'));
+  for (const folder of ['node_modules', 'gateway/http', 'worker-launcher']) {
+    mkdirSync(join(path, folder), { recursive: true });
+  }
+  return {
+    path,
+    write: (file, content) => writeFileSync(join(path, file), JSON.stringify(content)),
+    [Symbol.dispose]: () => rmSync(path, { recursive: true }),
+  };
+}
+
+test('a checkout without dependencies needs an install, and so does one whose install was cut off', () => {
+  using root = checkout();
+  root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED } });
+  expect(dependenciesStale(root.path, true)).toBe('first start');
+});
+
+test.each([
+  ['the same', { 'node_modules/a': LOCKED }, undefined],
+  ['another version', { 'node_modules/a': { ...LOCKED, version: '0.9.0' } }, 'package-lock.json asks for others'],
+  ['other contents', { 'node_modules/a': { ...LOCKED, integrity: 'sha512-b' } }, 'package-lock.json asks for others'],
+  ['a missing one', {}, 'package-lock.json asks for others'],
+])('installed is %s', (_what, installed, verdict) => {
+  using root = checkout();
+  const other = { ...LOCKED, optional: true, os: ['another'] };
+  root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED, 'node_modules/other': other } });
+  root.write('node_modules/.package-lock.json', { packages: installed });
+  expect(dependenciesStale(root.path, true)).toBe(verdict);
+});
+
+test('without everything, what only tests and checks need may be missing, but not the compiler', () => {
+  using root = checkout();
+  const [dev, compiler] = [
+    { 'node_modules/jest': { ...LOCKED, dev: true } },
+    { 'node_modules/typescript': { ...LOCKED, dev: true } },
+  ];
+  root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED, ...dev, ...compiler } });
+  root.write('node_modules/.package-lock.json', { packages: { 'node_modules/a': LOCKED, ...compiler } });
+  expect([dependenciesStale(root.path, false), dependenciesStale(root.path, true)]).toEqual([
+    undefined,
+    'package-lock.json asks for others',
+  ]);
+  root.write('node_modules/.package-lock.json', { packages: { 'node_modules/a': LOCKED } });
+  expect(dependenciesStale(root.path, false)).toBe('package-lock.json asks for others');
+});
+
+test('this checkout, in which the tests run, is not stale', () => {
+  expect(dependenciesStale(resolve(import.meta.dirname, '../../../..'), true)).toBeUndefined();
+});
+
+test('a build is asked by contents and names of sources, not by their times', () => {
+  using root = checkout();
+  root.write('gateway/http/a.ts', 'a');
+  const before = sourceHash(root.path);
+  utimesSync(join(root.path, 'gateway/http/a.ts'), 1, 1);
+  expect(sourceHash(root.path)).toBe(before);
+  root.write('gateway/http/a.ts', 'b');
+  expect(sourceHash(root.path)).not.toBe(before);
+  root.write('gateway/http/a.ts', 'a');
+  root.write('worker-launcher/b.ts', '');
+  expect(sourceHash(root.path)).not.toBe(before);
+});
+
+test('a published package holds no sources, and is neither installed nor built', async () => {
+  using root = checkout();
+  rmSync(join(root.path, 'gateway'), { recursive: true });
+  const said: string[] = [];
+  await prepare(root.path, { say: (line) => said.push(line), env: {} });
+  expect(said).toEqual([]);
+});
+
+test('without npm, what is missing is said in one sentence', async () => {
+  using root = checkout();
+  await expect(prepare(root.path, { say: () => {}, env: { PATH: '' } })).rejects.toThrow(
+    'dependencies have to be installed, and there is no npm on PATH',
+  );
+});

@@ -1,0 +1,31 @@
+import { expect, test } from '@jest/globals';
+import { PrefixCache } from '../../../../worker-launcher/simulator/engine/cache.ts';
+import { plainPrompt } from '../../../../worker-launcher/simulator/text/prompt.ts';
+
+const words = (count: number): string => ' word'.repeat(count);
+
+test('a prompt seen before is found in whole blocks; another salt finds nothing', () => {
+  const cache = new PrefixCache(16, 10_000);
+  expect(cache.use(plainPrompt(words(100)), undefined)).toEqual({ cached: 0, created: 96 });
+  expect(cache.use(plainPrompt(words(100)), undefined)).toEqual({ cached: 96, created: 0 });
+  expect(cache.use(plainPrompt(words(100)), 'tenant')).toEqual({ cached: 0, created: 96 });
+});
+
+test('prompts share their common beginning', () => {
+  const cache = new PrefixCache(16, 10_000);
+  cache.use(plainPrompt(`${words(40)} one`), undefined);
+  expect(cache.use(plainPrompt(`${words(40)} other${words(40)}`), undefined).cached).toBe(32);
+});
+
+test('the last token is always computed anew', () => {
+  const cache = new PrefixCache(16, 10_000);
+  cache.use(plainPrompt(words(31)), undefined);
+  expect(cache.use(plainPrompt(words(31)), undefined)).toEqual({ cached: 16, created: 0 });
+});
+
+test('what is older than the cache is large is forgotten', () => {
+  const cache = new PrefixCache(16, 64);
+  cache.use(plainPrompt(`first${words(60)}`), undefined);
+  cache.use(plainPrompt(`second${words(60)}`), undefined);
+  expect(cache.use(plainPrompt(`first${words(60)}`), undefined).cached).toBe(0);
+});

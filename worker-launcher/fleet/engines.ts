@@ -1,0 +1,313 @@
+import { fileURLToPath } from 'node:url';
+import type { ModelCard } from '#contract/model-card';
+import { NO_PORT } from '#contract/registry';
+import type { Log } from '#runtime/log';
+import type { WorkerConfig } from '../config.ts';
+import type { Dispatchers } from './dispatchers.ts';
+import { engineAddress, type EngineAddress } from '../engine/address.ts';
+import { dispensable, engineCommand } from '../engine/command.ts';
+import { exportMetrics } from '../engine/exported-metrics.ts';
+import type { EngineLedger } from '../engine/ledger.ts';
+import { stageIn } from '../engine/start-progress.ts';
+import type { CrashReason, Limits, OutlierReason } from '../engine/state.ts';
+import { EngineSupervisor, type EngineView } from '../engine/supervisor.ts';
+import type { StallLimits } from '../engine/watch.ts';
+import type { EnginePlan } from '../preflight/engine-plan.ts';
+import { OutlierWatch } from './outlier-watch.ts';
+import { downloadWeights, type Download } from './download.ts';
+import type { MachineFacts } from '../preflight/facts.ts';
+import { GpuWatch } from './gpu-watch.ts';
+import { askDriver } from '../preflight/nvidia-smi.ts';
+
+/** What engines are started from. */
+interface Serving {
+  readonly card: ModelCard;
+  readonly plan: EnginePlan;
+}
+
+export interface EnginesDeps {
+  readonly config: WorkerConfig;
+  readonly card: ModelCard;
+  readonly plan: EnginePlan;
+  readonly facts: MachineFacts;
+  readonly ledger: EngineLedger;
+  readonly dispatchers: Pick<Dispatchers, 'inFlight' | 'update' | 'intake' | 'relieve'>;
+  readonly onRestart: (reason: CrashReason) => void;
+  readonly onOutlier: (reason: OutlierReason) => void;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Log;
+}
+
+/** A new engine that fails this often does not come up by itself. */
+const STARTS_OF_A_CHANGE = 3;
+const LOOK_EVERY_MS = 100;
+/** Where it does not matter. */
+const ANY_ADDRESS: EngineAddress = { port: 1 };
+const PROBES = { healthMs: 5_000, canaryMs: 60_000 } as const;
+const SIMULATOR = fileURLToPath(new URL('../simulator/main.js', import.meta.url));
+
+/** All engines of this launcher: their weights first, then a supervisor each, and an eye on their GPUs. */
+export class Engines {
+  readonly #deps: EnginesDeps;
+  #serving: Serving;
+  #reloading: Promise<void> = Promise.resolve();
+  readonly #supervisors = new Map<string, EngineSupervisor>();
+  /** what this vLLM refused, for all engines alike */
+  readonly #without = new Set<string>();
+  readonly #outliers: OutlierWatch;
+  #download: Download | undefined;
+  #downloadStage: string | undefined;
+  #gpuTimer: NodeJS.Timeout | undefined;
+  #stopping = false;
+
+  constructor(deps: EnginesDeps) {
+    this.#deps = deps;
+    this.#serving = { card: deps.card, plan: deps.plan };
+    const { dispatchers, config } = deps;
+    this.#outliers = new OutlierWatch({
+      engines: () => [...this.#supervisors.values()],
+      intake: (engine) => dispatchers.intake(engine),
+      relieve: (engine) => dispatchers.relieve(engine),
+      limits: {
+        factor: config.WORKER_SLOW_FACTOR,
+        windowMs: config.WORKER_SLOW_WINDOW_MS,
+        muteMs: config.WORKER_MUTE_MS ?? 2 * stallLimitsFrom(config, onCpu(deps.plan)).stallMs,
+      },
+    });
+    for (const engine of deps.plan.engines) this.#supervisors.set(engine.id, this.#supervise(engine, this.#serving));
+  }
+
+  get views(): EngineView[] {
+    const stage = this.#downloadStage;
+    return [...this.#supervisors.values()].map(({ view }) => (stage === undefined ? view : { ...view, stage }));
+  }
+
+  /** UUIDs */
+  gpusOf(engine: string): readonly string[] {
+    return this.#serving.plan.engines.find(({ id }) => id === engine)?.gpus ?? [];
+  }
+
+  /**
+   * Takes over a changed card: engines whose start it changes are drained and started anew, one after another, the next
+   * only when the one before is ready; those beyond the new number are drained. The rest goes on untouched.
+   * @returns when that is done, or was given up as a new engine did not become ready: the others keep the former card
+   */
+  reload(card: ModelCard, plan: EnginePlan): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#roll({ card, plan })).then(() => this.#watchGpus());
+    return this.#reloading;
+  }
+
+  async #roll(next: Serving): Promise<void> {
+    const { log } = this.#deps;
+    const before = this.#serving;
+    this.#serving = next;
+    for (const { id } of before.plan.engines.filter(({ id }) =>
+      next.plan.engines.every((engine) => engine.id !== id),
+    )) {
+      log.info({ engine: id }, 'the card has no place for it any more');
+      await this.#supervisors.get(id)?.stop();
+    }
+    for (const engine of next.plan.engines) {
+      const former = this.#supervisors.get(engine.id);
+      const same = before.plan.engines.find(({ id }) => id === engine.id);
+      if (this.#stopping) return;
+      if (same !== undefined && this.#startOf(same, before) === this.#startOf(engine, next)) continue;
+      log.info(
+        { engine: engine.id },
+        same === undefined ? 'the card has a place for one more' : 'the card changed: drained, then started anew',
+      );
+      await former?.stop();
+      if (this.#stopping) return;
+      const supervisor = this.#supervise(engine, next);
+      this.#supervisors.set(engine.id, supervisor);
+      supervisor.start();
+      if (await this.#comesUp(supervisor)) continue;
+      log.error(
+        { engine: engine.id, reason: supervisor.view.lastFailure },
+        'the changed card does not start: the rest keeps the former',
+      );
+      this.#serving = before;
+      return;
+    }
+  }
+
+  /** All that decides how an engine starts, to be compared. */
+  #startOf({ gpus }: EnginePlan['engines'][number], serving: Serving): string {
+    const { file, argv } = this.#command(ANY_ADDRESS, gpus, serving);
+    return JSON.stringify([file, argv, gpus, serving.plan.slots]);
+  }
+
+  async #comesUp(supervisor: EngineSupervisor): Promise<boolean> {
+    const limit = performance.now() + this.#deps.config.WORKER_START_TIMEOUT_MS;
+    for (;;) {
+      const { state, restarts } = supervisor.view;
+      if (state === 'ready') return true;
+      if (state === 'stopped' || restarts >= STARTS_OF_A_CHANGE || performance.now() >= limit) return false;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  }
+
+  /** The chosen metrics of all engines in service, in the form of a page. */
+  metrics(): string {
+    return exportMetrics(
+      [...this.#supervisors].flatMap(([engine, { metricsPage: page }]) => (page === undefined ? [] : { engine, page })),
+    );
+  }
+
+  /** A dispatcher could not reach it. */
+  hint(engine: string): void {
+    this.#supervisors.get(engine)?.hint();
+  }
+
+  /** A dispatcher had an answer of it, whole or failed. */
+  answered(engine: string, status: number): void {
+    this.#outliers.answered(engine, status);
+  }
+
+  /** Returns at once; weights that are to be downloaded come first. */
+  start(): void {
+    void this.#fetchWeights().then(() => {
+      if (this.#stopping) return;
+      for (const supervisor of this.#supervisors.values()) supervisor.start();
+      this.#watchGpus();
+      this.#outliers.start();
+    });
+  }
+
+  async stop(limits: Parameters<EngineSupervisor['stop']>[0]): Promise<void> {
+    this.#stopping = true;
+    this.#outliers.stop();
+    clearInterval(this.#gpuTimer);
+    this.#download?.stop();
+    await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop(limits)));
+  }
+
+  #supervise({ id, gpus, port }: EnginePlan['engines'][number], serving: Serving): EngineSupervisor {
+    const { config, ledger, dispatchers, onRestart, onOutlier, log } = this.#deps;
+    const { card, plan } = serving;
+    const address = engineAddress(config.WORKER_STATE_DIR, id, port ?? undefined);
+    /** what its last start did without: another engine may have found out more since */
+    let without: ReadonlySet<string> = new Set();
+    return new EngineSupervisor({
+      id,
+      model: card.name,
+      slots: plan.slots,
+      ledger,
+      log,
+      limits: limitsFrom(config),
+      stall: stallLimitsFrom(config, plan.kind === 'vllm' && gpus.length === 0),
+      probes: PROBES,
+      address,
+      command: () => {
+        without = new Set(this.#without);
+        return this.#command(address, gpus, serving);
+      },
+      adapt: (lines) => {
+        const flags = dispensable(lines);
+        const news = flags.filter((flag) => !this.#without.has(flag));
+        for (const flag of news) this.#without.add(flag);
+        if (news.length > 0)
+          log.warn({ flags: news, vllm: this.#deps.facts.vllm }, 'this vLLM does not take these: left out');
+        return flags.some((flag) => !without.has(flag));
+      },
+      inFlight: () => {
+        const { text, image } = dispatchers.inFlight(id);
+        return text + image;
+      },
+      onChange: ({ model, pid, state, slots }) =>
+        dispatchers.update({ id, model, pid, port: NO_PORT, ...address, state, slots }),
+      onRestart,
+      onOutlier,
+      isSlow: (tookMs) => this.#outliers.isSlow(id, tookMs),
+    });
+  }
+
+  #command(address: EngineAddress, gpus: readonly string[], { card, plan }: Serving): ReturnType<typeof engineCommand> {
+    const { config, env } = this.#deps;
+    return engineCommand(card, {
+      kind: plan.kind,
+      simulatorPath: SIMULATOR,
+      address,
+      slots: plan.slots,
+      weights: config.WORKER_WEIGHTS,
+      extraArgs: config.WORKER_ENGINE_ARGS.split(/\s+/).filter((arg) => arg !== ''),
+      gpus: gpus.length === 0 ? undefined : gpus,
+      maxModelLen: plan.maxModelLen,
+      tensorParallel: plan.tensorParallel,
+      gpuMemoryUtilization: plan.gpuMemoryUtilization,
+      cpus: config.WORKER_ENGINE_CPUS,
+      without: this.#without,
+      env,
+    });
+  }
+
+  async #fetchWeights(): Promise<void> {
+    const { config, card, plan, log } = this.#deps;
+    const { weights } = plan.preflight;
+    if (plan.kind !== 'vllm' || weights?.kind !== 'hub' || weights.folder !== null || weights.dummy) return;
+    if (weights.problem !== null) return;
+    const revision = config.WORKER_WEIGHTS === undefined ? card.engine.revision : undefined;
+    this.#download = downloadWeights(
+      { name: weights.name, revision, env: this.#command(ANY_ADDRESS, [], this.#serving).env },
+      (line) => {
+        const stage = stageIn(line);
+        if (stage === undefined || stage === this.#downloadStage) return;
+        this.#downloadStage = stage;
+        log.info({ weights: weights.name, stage }, 'engines are waiting for their weights');
+      },
+    );
+    if (this.#download === undefined) return;
+    this.#downloadStage = 'downloading weights';
+    const problem = await this.#download.done;
+    this.#downloadStage = undefined;
+    // vLLM tries by itself, and says its own sentence.
+    if (problem !== undefined) log.warn({ weights: weights.name, problem }, 'the weights could not be downloaded');
+  }
+
+  #watchGpus(): void {
+    clearInterval(this.#gpuTimer);
+    const { config, facts, env, log } = this.#deps;
+    const { plan } = this.#serving;
+    const engines = new Map(plan.engines.filter(({ gpus }) => gpus.length > 0).map(({ id, gpus }) => [id, gpus]));
+    if (engines.size === 0 || this.#stopping) return;
+    const watch = new GpuWatch({
+      engines,
+      accepted: new Map(facts.gpus.map(({ uuid, ecc_errors }) => [uuid, ecc_errors ?? 0])),
+      ask: () => askDriver(env),
+      onLost: (engine, reason) => void this.#supervisors.get(engine)?.condemn(reason),
+      onBack: (engine) => {
+        log.info({ engine }, 'the GPU is back');
+        if (!this.#stopping) this.#supervisors.get(engine)?.start();
+      },
+    });
+    this.#gpuTimer = setInterval(() => void watch.look(), config.WORKER_GPU_CHECK_MS);
+  }
+}
+
+function limitsFrom(config: WorkerConfig): Limits {
+  return {
+    startMs: config.WORKER_START_TIMEOUT_MS,
+    drainMs: config.WORKER_DRAIN_TIMEOUT_MS,
+    settleMs: 500,
+    stopMs: config.WORKER_ENGINE_STOP_TIMEOUT_MS,
+    probes: 3,
+    suspectMs: 90_000,
+    backoffMs: 1_000,
+    backoffCapMs: 60_000,
+    stableMs: 60_000,
+  };
+}
+
+function onCpu({ kind, engines }: EnginePlan): boolean {
+  return kind === 'vllm' && engines.every(({ gpus }) => gpus.length === 0);
+}
+
+/** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */
+function stallLimitsFrom(config: WorkerConfig, onCpu: boolean): StallLimits {
+  const stallMs = config.WORKER_STALL_MS ?? (onCpu ? 30_000 : 5_000);
+  return {
+    stallMs,
+    hangMs: Math.max(config.WORKER_HANG_MS ?? 4 * stallMs, stallMs),
+    idleCanaryMs: config.WORKER_IDLE_CANARY_MS,
+  };
+}

@@ -1,0 +1,69 @@
+import type { Redis } from 'ioredis';
+import { keys, useKeyPrefix } from '#contract/redis-keys';
+import { createLog, type Log } from '#runtime/log';
+import { connectRedis } from '#runtime/redis';
+import { requireRedis } from '#runtime/redis-check';
+import type { RedisFacts } from '#runtime/redis-facts';
+import { redisTargets } from '#runtime/redis-target';
+import type { WorkerConfig } from '../config.ts';
+
+/** A launcher's own connections to the two Redis, or twice the same one. */
+interface RedisConnections {
+  readonly queue: Redis;
+  readonly replies: Redis;
+}
+
+/** A Redis as a start would see it. */
+export interface RedisSeen {
+  /** what it is for */
+  readonly name: 'queue' | 'replies' | 'queue and replies';
+  /** `host:port, database n` */
+  readonly at: string;
+  /** a sentence where it cannot be served from */
+  readonly found: RedisFacts | string;
+}
+
+/**
+ * Connects to both Redis of a launcher and makes sure that they can be served from.
+ * @throws Error in one sentence when one cannot, or for settings that cannot be read
+ */
+export async function connectBoth(config: WorkerConfig, log: Log): Promise<RedisConnections> {
+  const both = connect(config, log);
+  await Promise.all([...new Set([both.queue, both.replies])].map((redis) => requireOf(redis, both, config)));
+  return both;
+}
+
+/**
+ * The same, but tells what it saw, and stays connected to none. What it writes to try its rights is gone again.
+ * @throws Error in one sentence for settings that cannot be read
+ */
+export async function lookAtBoth(config: WorkerConfig): Promise<RedisSeen[]> {
+  const both = connect(config, createLog('preflight', 'silent'));
+  const { queue, replies } = both;
+  const look = async (name: RedisSeen['name'], redis: Redis): Promise<RedisSeen> => {
+    const { host = 'localhost', port = 6379, db = 0 } = redis.options;
+    const at = `${host}:${String(port)}, database ${String(db)}`;
+    const problem = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+    return { name, at, found: await requireOf(redis, both, config).catch(problem) };
+  };
+  try {
+    if (queue === replies) return [await look('queue and replies', queue)];
+    return await Promise.all([look('queue', queue), look('replies', replies)]);
+  } finally {
+    queue.disconnect();
+    replies.disconnect();
+  }
+}
+
+function connect(config: WorkerConfig, log: Log): RedisConnections {
+  useKeyPrefix(config.WORKER_REDIS_PREFIX);
+  const { queue, replies } = redisTargets('WORKER', config);
+  const queueRedis = connectRedis(queue, 'fail_fast', 'launcher', log);
+  const replyRedis = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'launcher-replies', log);
+  return { queue: queueRedis, replies: replyRedis };
+}
+
+function requireOf(redis: Redis, { queue }: RedisConnections, config: WorkerConfig): Promise<RedisFacts> {
+  const probed = { unused: [keys.replies('check'), keys.body('check', 'check')], channel: keys.control('check') };
+  return requireRedis(redis, config.WORKER_REDIS_WAIT_MS, { ...probed, subscribes: redis === queue });
+}

@@ -1,0 +1,131 @@
+import type { Engine } from '../engine/engine.ts';
+import { engineBusy, internalError } from '../http/errors.ts';
+import type { EventHook, EventStream } from '../http/exchange.ts';
+import type { FaultName, FaultSet } from './schema.ts';
+import { logLine } from '../process/log.ts';
+
+type Values = { -readonly [Name in FaultName]?: FaultSet[Name] | undefined };
+
+/** Ways of failing, as they are switched on now. What each does is said in `fault-schema.ts`. */
+export class Faults {
+  private readonly engine: Engine;
+  private active: Values;
+  private sent = 0;
+  private stepTimeout: NodeJS.Timeout | undefined;
+
+  /** @param initial faults that are on from the start; those that act at once begin with the first call of `apply` */
+  constructor(engine: Engine, initial: FaultSet) {
+    this.engine = engine;
+    this.active = { ...initial };
+  }
+
+  get current(): FaultSet {
+    const set = Object.entries(this.active).filter(([, value]) => value !== undefined);
+    return Object.fromEntries(set);
+  }
+
+  get hangsOnSigterm(): boolean {
+    return this.active['sigterm-hang'] === true || this.active['freeze-core'] === true;
+  }
+
+  get exitCode(): number {
+    return this.active['exit-code'] ?? 0;
+  }
+
+  /** Switches faults on and off; undefined means off. */
+  change(changes: ReadonlyMap<FaultName, FaultSet[FaultName] | undefined>): void {
+    this.active = { ...this.active, ...Object.fromEntries(changes) };
+    this.sent = 0;
+    this.apply();
+  }
+
+  clear(): void {
+    this.active = {};
+    this.apply();
+  }
+
+  /** Brings the engine into the state that the active faults ask for. */
+  apply(): void {
+    const { engine, active } = this;
+    clearTimeout(this.stepTimeout);
+    if (active.exit !== undefined) process.exit(active.exit);
+    if (active['kill-core'] === true) engine.die();
+    engine.scheduler.saturate(active.saturate === true);
+    engine.scheduler.slowDown(active.slow ?? 1);
+    const isFrozen = active['freeze-decode'] === true || active['freeze-core'] === true;
+    if (!isFrozen) {
+      if (engine.sleepLevel === 0) engine.scheduler.resume();
+      return;
+    }
+    engine.scheduler.freeze();
+    if (active['freeze-decode'] !== true) return;
+    // vLLM's limit runs while a step is due, so an idle engine is not ended by it.
+    const limitMs = engine.settings.stepTimeoutSeconds * 1000;
+    const check = (): void => {
+      if (engine.scheduler.inFlight === 0) {
+        this.stepTimeout = setTimeout(check, limitMs);
+        return;
+      }
+      logLine('EngineCore', 'ERROR', 'multiproc_executor.py:380', 'TimeoutError: RPC call to execute_model timed out.');
+      engine.die();
+    };
+    this.stepTimeout = setTimeout(check, limitMs);
+  }
+
+  /** whether requests are left unanswered */
+  get isMute(): boolean {
+    return this.active.mute === true;
+  }
+
+  /** @throws ApiError for a request that is to be refused */
+  onRequest(): void {
+    if (this.active.refuse === true && this.spend()) throw engineBusy();
+    if (this.active['fail-requests'] === true && this.spend()) throw internalError('simulated failure');
+  }
+
+  /** What is to be done to the events of the next stream; undefined for nothing, which is the fast path. */
+  onEvent(): EventHook | undefined {
+    const { active } = this;
+    const perStream = active['cut-after'] ?? active['malformed-at'] ?? active['error-after'];
+    const isHit = perStream !== undefined && this.spend();
+    if (!isHit && active['crash-after'] === undefined && active['kill-core-after'] === undefined) return undefined;
+    let events = 0;
+    return (text, stream) => {
+      events += 1;
+      this.countAll();
+      return isHit ? this.spoil(text, events, stream) : text;
+    };
+  }
+
+  private spoil(text: string, events: number, stream: EventStream): string | undefined {
+    const { active } = this;
+    if (active['malformed-at'] === events) return 'data: {"id":"chatcmpl-broken","choices":[{"ind\n\n';
+    if (active['cut-after'] !== undefined && events > active['cut-after']) {
+      stream.cut();
+      return undefined;
+    }
+    if (active['error-after'] === undefined || events <= active['error-after']) return text;
+    if (events > active['error-after'] + 1) return undefined;
+    setImmediate(() => stream.end());
+    return `data: ${internalError('simulated failure').body()}\n\ndata: [DONE]\n\n`;
+  }
+
+  /** Counts events of all streams, for the faults that end the process. */
+  private countAll(): void {
+    const { active } = this;
+    this.sent += 1;
+    if (active['crash-after'] !== undefined && this.sent > active['crash-after']) process.kill(process.pid, 'SIGKILL');
+    const limit = active['kill-core-after'];
+    // Not within the scheduler's pass, which is going over its tasks.
+    if (limit !== undefined && this.sent === limit) setImmediate(() => this.engine.die());
+  }
+
+  /** @returns whether a fault with a number of times left applies once more */
+  private spend(): boolean {
+    const { times } = this.active;
+    if (times === undefined) return true;
+    if (times <= 0) return false;
+    this.active.times = times - 1;
+    return true;
+  }
+}

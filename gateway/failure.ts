@@ -1,60 +1,78 @@
+/** What becomes of a request that failed so. */
+interface FailureRow {
+  readonly status: number;
+  /**
+   * Whether the same request may succeed later: never; as it was sent, at once; after so many seconds; or when the caller
+   * decides it, and no client by itself, as engines have worked on it for long.
+   */
+  readonly retry: 'never' | 'as_sent' | 'by_caller' | number;
+  readonly log: 'debug' | 'info' | 'warn' | 'error';
+  /** how often the gateway runs it again by itself, while its client has nothing of the answer or only its rest is missing */
+  readonly repeats?: number;
+}
+
 /**
  * Every way a request can end without an answer: one row each. Dialects choose the body; only `azure_score` wraps the
- * status, as Azure's endpoint does. `retryable` means that the same request may succeed later or elsewhere.
+ * status, as Azure's endpoint does.
  */
 export const FAILURES = {
-  invalid_json: { status: 400, retryable: false, log: 'debug' },
-  invalid_request: { status: 400, retryable: false, log: 'debug' },
-  unsupported_parameter: { status: 400, retryable: false, log: 'debug' },
+  invalid_json: { status: 400, retry: 'never', log: 'debug' },
+  invalid_request: { status: 400, retry: 'never', log: 'debug' },
+  unsupported_parameter: { status: 400, retry: 'never', log: 'debug' },
   /** Several models are served, and the request does not say which one it means. */
-  no_model_name: { status: 400, retryable: false, log: 'debug' },
+  no_model_name: { status: 400, retry: 'never', log: 'debug' },
   /** A route of a task that no model here has, such as embeddings. */
-  task_not_supported: { status: 400, retryable: false, log: 'debug' },
-  too_many_images: { status: 400, retryable: false, log: 'debug' },
-  batch_not_supported: { status: 400, retryable: false, log: 'debug' },
+  task_not_supported: { status: 400, retry: 'never', log: 'debug' },
+  too_many_images: { status: 400, retry: 'never', log: 'debug' },
+  batch_not_supported: { status: 400, retry: 'never', log: 'debug' },
   /** The card refuses special tokens in texts, or their ids came. */
-  special_token: { status: 400, retryable: false, log: 'debug' },
-  max_tokens_exceeded: { status: 400, retryable: false, log: 'debug' },
-  context_length_exceeded: { status: 400, retryable: false, log: 'debug' },
-  invalid_image: { status: 400, retryable: false, log: 'debug' },
-  image_refused: { status: 400, retryable: false, log: 'info' },
-  image_fetch_failed: { status: 400, retryable: false, log: 'info' },
-  unauthorized: { status: 401, retryable: false, log: 'info' },
-  forbidden: { status: 403, retryable: false, log: 'info' },
-  model_not_found: { status: 404, retryable: false, log: 'debug' },
+  special_token: { status: 400, retry: 'never', log: 'debug' },
+  max_tokens_exceeded: { status: 400, retry: 'never', log: 'debug' },
+  context_length_exceeded: { status: 400, retry: 'never', log: 'debug' },
+  invalid_image: { status: 400, retry: 'never', log: 'debug' },
+  image_refused: { status: 400, retry: 'never', log: 'info' },
+  image_fetch_failed: { status: 400, retry: 'never', log: 'info' },
+  unauthorized: { status: 401, retry: 'never', log: 'info' },
+  forbidden: { status: 403, retry: 'never', log: 'info' },
+  model_not_found: { status: 404, retry: 'never', log: 'debug' },
   /** Azure's clients choose a deployment by path or header: the endpoint's own word, not the model's. */
-  deployment_not_found: { status: 404, retryable: false, log: 'debug' },
-  route_not_found: { status: 404, retryable: false, log: 'debug' },
-  method_not_allowed: { status: 405, retryable: false, log: 'debug' },
+  deployment_not_found: { status: 404, retry: 'never', log: 'debug' },
+  route_not_found: { status: 404, retry: 'never', log: 'debug' },
+  method_not_allowed: { status: 405, retry: 'never', log: 'debug' },
   /** The head or the body of a request did not come in time. */
-  request_timeout: { status: 408, retryable: true, log: 'info' },
+  request_timeout: { status: 408, retry: 'as_sent', log: 'info' },
   /** A request with the same idempotency key is running; the other two: it has run and its answer is gone, it was another. */
-  idempotency_conflict: { status: 409, retryable: true, log: 'info' },
-  idempotency_spent: { status: 409, retryable: false, log: 'info' },
-  body_too_large: { status: 413, retryable: false, log: 'info' },
-  image_too_large: { status: 413, retryable: false, log: 'info' },
-  unsupported_media_type: { status: 415, retryable: false, log: 'debug' },
-  idempotency_mismatch: { status: 422, retryable: false, log: 'info' },
-  header_too_long: { status: 431, retryable: false, log: 'debug' },
+  idempotency_conflict: { status: 409, retry: 'as_sent', log: 'info' },
+  idempotency_spent: { status: 409, retry: 'never', log: 'info' },
+  body_too_large: { status: 413, retry: 'never', log: 'info' },
+  image_too_large: { status: 413, retry: 'never', log: 'info' },
+  unsupported_media_type: { status: 415, retry: 'never', log: 'debug' },
+  idempotency_mismatch: { status: 422, retry: 'never', log: 'info' },
+  header_too_long: { status: 431, retry: 'never', log: 'debug' },
   /** The engine's own 4xx; the failure carries its status and message. */
-  engine_refused: { status: 400, retryable: false, log: 'info' },
-  queue_full: { status: 429, retryable: true, log: 'info' },
-  client_closed: { status: 499, retryable: false, log: 'info' },
-  internal: { status: 500, retryable: false, log: 'error' },
-  engine_failed: { status: 502, retryable: true, log: 'warn' },
+  engine_refused: { status: 400, retry: 'never', log: 'info' },
+  queue_full: { status: 429, retry: 2, log: 'info' },
+  client_closed: { status: 499, retry: 'never', log: 'info' },
+  internal: { status: 500, retry: 'never', log: 'error' },
+  engine_failed: { status: 502, retry: 'by_caller', log: 'warn' },
   /** Two engines died of it: it is refused for a while. */
-  request_quarantined: { status: 502, retryable: false, log: 'warn' },
+  request_quarantined: { status: 502, retry: 'never', log: 'warn' },
   /** Redis no longer had it: evicted, or restarted empty. */
-  body_lost: { status: 502, retryable: true, log: 'warn' },
-  worker_lost: { status: 502, retryable: true, log: 'warn' },
-  no_engine: { status: 503, retryable: true, log: 'warn' },
-  overloaded: { status: 503, retryable: true, log: 'warn' },
-  queue_unavailable: { status: 503, retryable: true, log: 'warn' },
-  shutting_down: { status: 503, retryable: true, log: 'info' },
-  deadline_exceeded: { status: 504, retryable: true, log: 'info' },
-  engine_silent: { status: 504, retryable: true, log: 'warn' },
-} as const satisfies Record<string, { status: number; retryable: boolean; log: 'debug' | 'info' | 'warn' | 'error' }>;
+  body_lost: { status: 502, retry: 'as_sent', log: 'warn', repeats: 2 },
+  worker_lost: { status: 502, retry: 'by_caller', log: 'warn', repeats: 2 },
+  no_engine: { status: 503, retry: 10, log: 'warn' },
+  overloaded: { status: 503, retry: 2, log: 'warn' },
+  queue_unavailable: { status: 503, retry: 2, log: 'warn' },
+  shutting_down: { status: 503, retry: 1, log: 'info' },
+  deadline_exceeded: { status: 504, retry: 'by_caller', log: 'info' },
+  engine_silent: { status: 504, retry: 'by_caller', log: 'warn', repeats: 2 },
+} as const satisfies Record<string, FailureRow>;
 export type FailureCode = keyof typeof FAILURES;
+
+/** The row of a failure, with all columns. */
+export function rowOf(code: FailureCode): FailureRow {
+  return FAILURES[code];
+}
 
 /** A short value that a parameter must not have; never a prompt, never a picture. */
 export type ShortValue = string | number | boolean;
@@ -68,7 +86,7 @@ export interface FailureOptions extends ErrorOptions {
   readonly extras?: readonly { readonly name: string; readonly input?: ShortValue }[];
   /** replaces the row's status; only for `engine_refused` */
   readonly status?: number;
-  /** seconds for Retry-After; used on 429 and 503 only, capped at 120 */
+  /** seconds for Retry-After, where more is known than the row says; capped at 120 */
   readonly retryAfterSeconds?: number;
   /** what a limit was asked and allows, in the unit that the message names */
   readonly asked?: number;

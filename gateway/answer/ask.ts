@@ -1,4 +1,4 @@
-import { Failure, isFailure, toFailure } from '../failure.ts';
+import { Failure, isFailure, rowOf, toFailure } from '../failure.ts';
 import type { Head } from '#contract/frame';
 import type { EnginePath, Kind } from '#contract/job';
 import type { Clock } from '#runtime/clock';
@@ -12,9 +12,6 @@ import { Suspect, type Suspects } from './suspects.ts';
 
 const HOLD_CHECK_MS = 250;
 const RECONCILE_MS = 5_000;
-const NO_ENGINE_RETRY_SECONDS = 10;
-/** Further lives of a request whose engine or worker was lost. */
-const REPEATS = 2;
 /** Lives that end together do not come back together. */
 const REPEAT_SPREAD_MS = 200;
 
@@ -36,7 +33,6 @@ export interface Question {
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
   readonly deadlineAt: number;
-  readonly traceparent?: string;
 }
 
 /** Where an answer goes. */
@@ -234,8 +230,7 @@ class Life {
 
   /** An engine that fell silent is as lost as one that died. */
   #mayRepeat({ code, options }: Failure): boolean {
-    const isLost = code === 'worker_lost' || code === 'body_lost' || code === 'engine_silent';
-    const most = isLost ? REPEATS : options.elsewhere === true ? 1 : 0;
+    const most = rowOf(code).repeats ?? (options.elsewhere === true ? 1 : 0);
     return this.#phases.repeats < most && this.#deps.clock() < this.#question.deadlineAt && !this.#signal.aborted;
   }
 
@@ -258,11 +253,7 @@ class Life {
     const { model } = this.#question;
     if (this.#claimed || Math.min(registry.withoutEngineMs(model), clock() - this.#waitingSince) < holdMs) return;
     onEvicted();
-    this.#settle(
-      new Failure('no_engine', `no engine of ${model} is ready; one may be starting`, {
-        retryAfterSeconds: NO_ENGINE_RETRY_SECONDS,
-      }),
-    );
+    this.#settle(new Failure('no_engine', `no engine of ${model} is ready; one may be starting`));
   }
 
   /** A request that waits is still in the queue, or comes back to it. */
@@ -284,11 +275,10 @@ class Life {
   }
 
   #candidate(): Candidate {
-    const { model, kind, path, deadlineMs, deadlineAt, keyId, share, traceparent } = this.#question;
+    const { model, kind, path, deadlineMs, deadlineAt, keyId, share } = this.#question;
     const { replica, clock } = this.#deps;
-    const traced = traceparent === undefined ? {} : { traceparent };
-    const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, keyId, path, ...traced };
+    const job = { requestId: this.#phases.requestId, model, kind, deadlineMs, replica, path };
     const shared = share === undefined ? {} : { share };
-    return { job, body: this.#question.body, ...shared, leftMs: deadlineAt - clock() };
+    return { job, keyId, body: this.#question.body, ...shared, leftMs: deadlineAt - clock() };
   }
 }

@@ -18,6 +18,30 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
+/** Who wrote an entry, and its number among that dispatcher's entries to this replica. */
+export interface Stamp {
+  readonly dispatcher: string;
+  readonly sequence: number;
+}
+
+/** Field `s` of an entry. */
+export function encodeStamp({ dispatcher, sequence }: Stamp): string {
+  return `${dispatcher}:${sequence}`;
+}
+
+/** @returns undefined for the first entry, which opens the stream; a sequence of NaN for one that cannot be read */
+export function decodeStamp(text: string): Stamp | undefined {
+  const colon = text.lastIndexOf(':');
+  if (colon < 0) return undefined;
+  const sequence = Number(text.slice(colon + 1));
+  return { dispatcher: text.slice(0, colon), sequence: Number.isSafeInteger(sequence) ? sequence : NaN };
+}
+
+/** The Redis time at which an entry was written, in ms. @param streamId `<ms>-<number within it>`; NaN for an empty one */
+export function entryMs(streamId: string): number {
+  return Number.parseInt(streamId, 10);
+}
+
 const HEADER_BYTES = 10;
 const NUMBER_OF = new Map(FRAME_TYPES.map((type, number) => [type, number]));
 

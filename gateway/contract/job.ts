@@ -9,7 +9,7 @@ const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions', '/v1/responses'
 export type EnginePath = (typeof ENGINE_PATHS)[number];
 
 /**
- * What crosses the queue: no word of a prompt. The body has its own key (`keys.body`), written before the job is added.
+ * What crosses the queue: no word of a prompt. The body has its own key (`redisKeys.body`), written before the job is added.
  */
 export const JobV1 = z.object({
   v: z.literal(1),
@@ -18,18 +18,21 @@ export const JobV1 = z.object({
   epoch: z.number().int().positive(),
   model: z.string().min(1),
   kind: z.enum(KINDS),
-  priority: z.number().int().positive(),
-  /** whole time from arrival to the end of the answer, in milliseconds; the remaining part is the body key's PTTL */
+  /** whole time from arrival to the end of the answer, in milliseconds: for a body whose key has no life span */
   deadlineMs: z.number().int().positive(),
   /** incarnation of the gateway replica that holds the client */
   replica: z.string().min(1),
-  /** id of the caller's key, `anonymous` without keys */
-  keyId: z.string(),
-  /** W3C trace context of the request, if traced */
-  traceparent: z.string().optional(),
   path: z.enum(ENGINE_PATHS),
 });
 export type JobV1 = z.infer<typeof JobV1>;
+/** Dispatchers of release 0.1 take no job without these, and use none of them. */
+const WANTED_BY_0_1 = { priority: 1, keyId: '' } as const;
+
+/** What is written to the queue. */
+export function writtenJob(job: Omit<JobV1, 'v'>): JobV1 {
+  return { v: 1, ...job, ...WANTED_BY_0_1 };
+}
+
 /** A job as a newer gateway writes it: for a newer worker. */
 export const LaterJob = z.object({ v: z.int().min(2) });
 

@@ -26,12 +26,15 @@ export const WorkerReport = z.object({
   launcherPid: z.number().int().positive(),
   node: z.string(),
   pool: z.string(),
-  /** versions of the job contract that it can read */
-  contract: z.array(z.number().int().positive()),
   draining: z.boolean(),
   engines: z.array(EngineReport),
 });
 export type WorkerReport = z.infer<typeof WorkerReport>;
+
+/** What is written to the registry. Gateways of release 0.1 read no report without `contract`, and use it for nothing. */
+export function writtenReport(report: WorkerReport): string {
+  return JSON.stringify({ ...report, contract: [1] });
+}
 
 export const WORKER_REPORT_EVERY_MS = 1_000;
 export const WORKER_REPORT_TTL_MS = 5_000;

@@ -74,7 +74,6 @@ export function createAnswer(deps: AnswerDeps): Answer {
         kind,
         images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`),
       });
-      const deadline = { deadlineMs: timeoutMs, deadlineAt: context.arrivedAt + timeoutMs };
       return {
         question: {
           model: card.name,
@@ -83,7 +82,8 @@ export function createAnswer(deps: AnswerDeps): Answer {
           body: new HeldBody(body, context.memory),
           keyId: caller.id,
           ...(caller === ANYONE ? {} : { share: { cost, weight: caller.weight, caps: caller.caps } }),
-          ...deadline,
+          deadlineMs: timeoutMs,
+          deadlineAt: context.arrivedAt + timeoutMs,
         },
         stream: request.stream,
         passUsage: request.includeUsage,

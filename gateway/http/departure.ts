@@ -134,5 +134,5 @@ export class Departure {
 }
 
 function leaving(): Failure {
-  return new Failure('shutting_down', 'this gateway is shutting down; try again', { retryAfterSeconds: 1 });
+  return new Failure('shutting_down', 'this gateway is shutting down; try again');
 }

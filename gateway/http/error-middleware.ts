@@ -1,5 +1,5 @@
 import type { ErrorRequestHandler, Response } from 'express';
-import { Failure, FAILURES, isFailure, toFailure } from '../failure.ts';
+import { Failure, isFailure, rowOf, toFailure } from '../failure.ts';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Metrics } from '../metrics.ts';
@@ -11,7 +11,7 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
   return (error: unknown, req, res, _next) => {
     const failure = isFailure(error) ? error : (pathFailure(error) ?? toFailure(error));
     const context = contextOf(res);
-    const row = FAILURES[failure.code];
+    const row = rowOf(failure.code);
     const rule = failure.options.param?.slice(0, LOGGED_CHARACTERS);
     if (context !== undefined) Object.assign(context.fields, { failure: failure.code, rule });
     if (context?.phases.requestId === '' || context === undefined) metrics.refusals.inc({ rule: failure.code });

@@ -14,7 +14,6 @@ export interface BodyLimits {
 }
 
 const DECODERS = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createInflate, br: createBrotliDecompress };
-const MEMORY_RETRY_SECONDS = 2;
 /** TCP alone makes some 14,000 of a body of 20 MB. Each costs some 4 µs, however small it is. */
 const MOST_PIECES = 50_000;
 const LEAST_CAPACITY = 4_096;
@@ -146,5 +145,5 @@ function tooManyPieces(): Failure {
 
 function noMemory(): Failure {
   const message = 'the requests of this key, or of all keys, fill the memory of this gateway; try again';
-  return new Failure('overloaded', message, { retryAfterSeconds: MEMORY_RETRY_SECONDS });
+  return new Failure('overloaded', message);
 }

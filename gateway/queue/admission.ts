@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Failure, isFailure } from '../failure.ts';
-import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
+import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, writtenJob, type JobV1, type Kind } from '#contract/job';
 import { keys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { setPieces } from '#runtime/redis-set-pieces';
@@ -11,7 +11,6 @@ import { FIRST, type Applicant, type Place, type Reservations, type Share } from
 
 /** Reply lag above which this replica takes on no more, in milliseconds. */
 const LAG_LIMIT_MS = 1_000;
-const RETRY_AFTER_SECONDS = 2;
 /** From place to body and job, in Redis' time: more than a pause that costs nothing, less than any client is kept waiting. */
 const BODY_WITHIN_MS = 4_500;
 /** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
@@ -34,7 +33,9 @@ export interface AdmissionDeps {
 
 /** A request that asks for a place. */
 export interface Candidate {
-  readonly job: Omit<JobV1, 'v' | 'epoch' | 'priority'>;
+  readonly job: Omit<JobV1, 'v' | 'epoch'>;
+  /** id of the caller's key, `anonymous` without keys */
+  readonly keyId: string;
   readonly body: HeldBody;
   /** the caller's part of the engines; absent where there are no keys */
   readonly share?: Share;
@@ -180,7 +181,7 @@ export class Admission {
     // On one connection the body is there before the job; with a second Redis it must be waited for.
     if (!this.#sameRedis) await stored;
     const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
-    const whole: JobV1 = { v: 1, epoch, priority, ...job };
+    const whole = writtenJob({ ...job, epoch });
     const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
     const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
     if (!isStored)
@@ -190,7 +191,7 @@ export class Admission {
   async #reserve(candidate: Candidate): Promise<void> {
     const refuse = (outcome: AdmissionOutcome, message: string): never => {
       this.#deps.onOutcome(outcome);
-      throw new Failure('queue_full', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+      throw new Failure('queue_full', message);
     };
     if (this.#deps.lagMs() > LAG_LIMIT_MS) refuse('rejected_reply_lag', 'this gateway is overloaded; try again');
     const lifeMs = bodyLifeMs(candidate.leftMs);
@@ -200,8 +201,8 @@ export class Admission {
     const { verdict } = place;
     if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');
     if (verdict === 'bytes') refuse('rejected_queue_bytes', 'too many bytes of requests are waiting; try again');
-    const { job, share } = candidate;
-    const may = `the key ${job.keyId} may have at most`;
+    const { keyId, share } = candidate;
+    const may = `the key ${keyId} may have at most`;
     if (verdict === 'key_jobs') {
       const most = String(share?.caps.waiting_jobs);
       refuse('rejected_key_jobs', `${may} ${most} requests waiting for a model (its cap waiting_jobs); try again`);
@@ -244,12 +245,12 @@ export class Admission {
     if (this.#refusedAt === Infinity) this.#deps.log.warn({ cause }, 'the queue takes no requests');
     this.#refusedAt = performance.now();
     const message = 'the queue does not take requests just now';
-    return new Failure('queue_unavailable', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+    return new Failure('queue_unavailable', message);
   }
 }
 
-function applicantOf({ job, body, share }: Candidate): Applicant {
-  const { model, kind, requestId, keyId } = job;
+function applicantOf({ job, keyId, body, share }: Candidate): Applicant {
+  const { model, kind, requestId } = job;
   return { model, kind, requestId, keyId, bytes: body.length, ...(share === undefined ? {} : { share }) };
 }
 

@@ -7,7 +7,6 @@ import { keys } from '#contract/redis-keys';
 /** A running request holds its key this long, and renews it in time: a replica that died gives it back. In milliseconds. */
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
-const RETRY_AFTER_SECONDS = 2;
 /** Longer answers are not kept. */
 const LIMIT_BYTES = 256 * 1024;
 
@@ -89,7 +88,7 @@ export class Idempotency {
       return answer === null ? { kind: 'spent' } : { kind: state, answer: Kept.parse(JSON.parse(answer)) };
     } catch (cause) {
       const message = 'it cannot be told just now whether this request has run; try again';
-      throw new Failure('queue_unavailable', message, { cause, retryAfterSeconds: RETRY_AFTER_SECONDS });
+      throw new Failure('queue_unavailable', message, { cause });
     }
   }
 }

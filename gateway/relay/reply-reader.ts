@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { decodeFrames, type Frame } from '#contract/frame';
+import { decodeFrames, decodeStamp, entryMs, type Frame } from '#contract/frame';
 import { keys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
@@ -159,17 +159,15 @@ export class ReplyReader {
     const [seconds, micros] = await this.#deps.reader.time();
     const redisMs = Number(seconds) * 1_000 + Number(micros) / 1_000;
     if (everythingRead) this.#caughtUpAtMs = redisMs;
-    this.#lagMs = everythingRead ? 0 : Math.max(0, redisMs - millisecondsOf(this.#lastId));
+    this.#lagMs = everythingRead ? 0 : Math.max(0, redisMs - entryMs(this.#lastId));
   }
 
   #take(id: string, fields: readonly Buffer[]): void {
     this.#lastId = id;
-    const stamp = fieldOf(fields, 's')?.toString('latin1') ?? '';
-    const colon = stamp.lastIndexOf(':');
-    if (colon < 0) return;
-    const dispatcher = stamp.slice(0, colon);
-    const sequence = Number(stamp.slice(colon + 1));
-    if (!Number.isSafeInteger(sequence)) {
+    const stamp = decodeStamp(fieldOf(fields, 's')?.toString('latin1') ?? '');
+    if (stamp === undefined) return;
+    const { dispatcher, sequence } = stamp;
+    if (Number.isNaN(sequence)) {
       this.#deps.events.gap(dispatcher);
       return;
     }
@@ -179,7 +177,7 @@ export class ReplyReader {
     const frames = this.#decode(dispatcher, fieldOf(fields, 'b'));
     if (frames === undefined || (heard !== undefined && sequence > heard.sequence + 1))
       this.#deps.events.gap(dispatcher);
-    this.#heard.set(dispatcher, { sequence, atMs: millisecondsOf(id) });
+    this.#heard.set(dispatcher, { sequence, atMs: entryMs(id) });
     if (frames !== undefined) this.#deps.events.frames(dispatcher, frames);
   }
 
@@ -205,8 +203,4 @@ function fieldOf(fields: readonly Buffer[], name: string): Buffer | undefined {
 function nextId(streamId: string): string {
   const dash = streamId.indexOf('-');
   return `${streamId.slice(0, dash)}-${String(BigInt(streamId.slice(dash + 1)) + 1n)}`;
-}
-
-function millisecondsOf(streamId: string): number {
-  return Number(streamId.slice(0, streamId.indexOf('-')));
 }

@@ -86,8 +86,8 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
   ): Promise<string> => {
     const { ttlMs = 60_000, body = JSON.stringify({ n }), ...rest } = options;
     const requestId = `${replica}-${String(n)}`;
-    const base = { v: 1, requestId, epoch: 1, model: MODEL, kind: 'text', priority: 1, deadlineMs: 60_000 } as const;
-    const job: JobV1 = { ...base, replica, keyId: 'anonymous', path: '/v1/chat/completions', ...rest };
+    const base = { v: 1, requestId, epoch: 1, model: MODEL, kind: 'text', deadlineMs: 60_000 } as const;
+    const job: JobV1 = { ...base, replica, path: '/v1/chat/completions', ...rest };
     if (body !== null) await server.client.set(keys.body(MODEL, requestId), body, 'PX', ttlMs + BODY_GRACE_MS);
     await queue.add('text', job, { ...JOB_OPTIONS, priority: 1, jobId: jobId(requestId, job.epoch) });
     return requestId;

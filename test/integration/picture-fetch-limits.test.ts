@@ -39,7 +39,7 @@ test('N1: the wait for a turn is within the limit of time, and is told as what i
       code: 'overloaded',
       status: 503,
       message: expect.stringContaining('100 ms'),
-      options: { param: PARAM, retryAfterSeconds: 2 },
+      options: { param: PARAM },
     });
   expect(host.asked).toEqual([]);
 });

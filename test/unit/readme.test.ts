@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { loadConfig } from '../../gateway/config.ts';
-import { FAILURES, Failure } from '../../gateway/failure.ts';
+import { FAILURES, Failure, rowOf } from '../../gateway/failure.ts';
 import type { FailureCode } from '../../gateway/failure.ts';
 import { createAzureScore } from '../../gateway/dialects/score/score.ts';
 import { LARGEST_BATCH } from '../../gateway/request/chat.ts';
@@ -87,7 +87,7 @@ test('every way to fail is in the table of errors, with its statuses and whether
       `\`${code}\``,
       String(rendered.status),
       azure.status === 424 ? `424 (${String(behind)})` : String(azure.status),
-      again(FAILURES[code].retryable, rendered.headers),
+      AGAIN[String(rowOf(code).retry)] ?? 'yes, `Retry-After`',
     ];
   });
   expect((errors ?? []).map((cells) => cells.slice(0, 4))).toEqual(expected);
@@ -100,11 +100,7 @@ test('every code in the table of limits is a code', () => {
   for (const code of told) expect(codes).toContain(code.replaceAll('`', ''));
 });
 
-function again(retryable: boolean, headers: Readonly<Record<string, string>>): string {
-  if (!retryable) return 'no';
-  if (headers['retry-after'] !== undefined) return 'yes, `Retry-After`';
-  return headers['x-should-retry'] === 'false' ? 'yes, not by itself' : 'yes';
-}
+const AGAIN: Readonly<Record<string, string>> = { never: 'no', as_sent: 'yes', by_caller: 'yes, not by itself' };
 
 test('every field that is accepted without effect is told', () => {
   const row = readme.split('\n').find((line) => line.includes('accepted without effect')) ?? '';

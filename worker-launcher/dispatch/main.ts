@@ -1,7 +1,7 @@
 import { Control } from '#contract/control';
 import { keys, useKeyPrefix } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
-import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, type WorkerReport } from '#contract/registry';
+import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, writtenReport, type WorkerReport } from '#contract/registry';
 import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
@@ -87,13 +87,12 @@ const report = async (): Promise<void> => {
     launcherPid: process.ppid,
     node: config.WORKER_NODE,
     pool: config.WORKER_POOL,
-    contract: [1],
     draining,
     engines: slots.reports(),
   };
   await redis
     .multi()
-    .set(keys.worker(incarnation), JSON.stringify(value), 'PX', WORKER_REPORT_TTL_MS)
+    .set(keys.worker(incarnation), writtenReport(value), 'PX', WORKER_REPORT_TTL_MS)
     .zadd(keys.workers(), Date.now(), incarnation)
     .exec();
 };

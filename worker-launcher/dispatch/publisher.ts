@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { encodeFrame, type Frame } from '#contract/frame';
+import { encodeFrame, encodeStamp, entryMs, type Frame } from '#contract/frame';
 import { keys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 
@@ -135,7 +135,7 @@ export class Publisher {
         if (!channel.behind) this.#events.behind(replica, false);
       }
       channel.writingSince = performance.now();
-      const outcome = await this.#write(replica, `${this.#incarnation}:${String(channel.sequence)}`, entry);
+      const outcome = await this.#write(replica, encodeStamp({ dispatcher: this.#incarnation, sequence: channel.sequence }), entry);
       channel.writingSince = undefined;
       if (typeof outcome === 'number') {
         channel.written.push({ atMs: outcome, bytes: entry.length });
@@ -154,7 +154,7 @@ export class Publisher {
     for (let waitedMs = 0, pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
       try {
         const id = await this.#redis.xadd(keys.replies(replica), 'NOMKSTREAM', '*', 's', stamp, 'b', entry);
-        return id === null ? 'lease lapsed' : millisecondsOf(id);
+        return id === null ? 'lease lapsed' : entryMs(id);
       } catch (cause) {
         if (waitedMs === 0) this.#log.warn({ replica, cause }, 'reply write refused');
         if (waitedMs >= REFUSED_LIMIT_MS) return 'refused';
@@ -187,7 +187,7 @@ export class Publisher {
   /** The replica trims what it read: the first entry is the first unread, or, of an older replica, the last read. */
   async #lookBehind(replica: string, channel: Channel): Promise<void> {
     const entries = await this.#redis.xrange(keys.replies(replica), '-', '+', 'COUNT', 1);
-    const unreadFrom = millisecondsOf(entries[0]?.[0] ?? '');
+    const unreadFrom = entryMs(entries[0]?.[0] ?? '');
     channel.written = Number.isNaN(unreadFrom) ? [] : channel.written.filter(({ atMs }) => atMs >= unreadFrom);
     const lagMs = (channel.written.at(-1)?.atMs ?? 0) - (channel.written[0]?.atMs ?? 0);
     const unreadBytes = channel.written.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -198,10 +198,6 @@ export class Publisher {
     if (behind || channel.behind || channel.full) this.#events.behind(replica, behind || channel.full);
     channel.behind = behind;
   }
-}
-
-function millisecondsOf(streamId: string): number {
-  return Number.parseInt(streamId, 10);
 }
 
 /** Takes whole frames off the front, as many as fit one entry; at least one. */

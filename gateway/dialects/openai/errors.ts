@@ -1,4 +1,4 @@
-import type { Failure, FailureCode } from '../../failure.ts';
+import { rowOf, type Failure } from '../../failure.ts';
 
 /**
  * The `error` object that OpenAI's clients read. A limit adds what was asked, what is allowed, and the card that says so.
@@ -24,33 +24,15 @@ function errorType(status: number): string {
   return status >= 500 ? 'server_error' : 'invalid_request_error';
 }
 
-/**
- * Failures of requests that an engine may have worked on, or that it refused: a client that repeats them by itself
- * multiplies the work.
- */
-const AFTER_ACCEPTANCE: ReadonlySet<FailureCode> = new Set([
-  'worker_lost',
-  'request_quarantined',
-  'engine_failed',
-  'engine_refused',
-  'context_length_exceeded',
-  'engine_silent',
-  'deadline_exceeded',
-  'idempotency_spent',
-]);
 const LONGEST_RETRY_AFTER_SECONDS = 120;
 
 /**
- * `retry-after` (whole seconds, 1 to 120) on 429 and 503 alone: azure-core repeats whatever carries it.
- * `x-should-retry` is what OpenAI's SDKs obey above their own rules.
+ * `retry-after` (whole seconds, 1 to 120) where the row gives a time, on 429 and 503 alone: azure-core repeats whatever
+ * carries it. `x-should-retry` is what OpenAI's SDKs obey above their own rules, by which they repeat 408, 409 and 5xx.
  */
-export function retryHeaders(failure: Failure): Record<string, string> {
-  if (AFTER_ACCEPTANCE.has(failure.code)) return { 'x-should-retry': 'false' };
-  if (failure.status === 429 || failure.status === 503) {
-    const seconds = Math.ceil(failure.options.retryAfterSeconds ?? 1);
-    return { 'retry-after': String(Math.min(Math.max(seconds, 1), LONGEST_RETRY_AFTER_SECONDS)) };
-  }
-  // OpenAI's SDKs would repeat every 409.
-  if (failure.code === 'idempotency_conflict') return { 'x-should-retry': 'true' };
-  return {};
+export function retryHeaders({ code, options }: Failure): Record<string, string> {
+  const { retry } = rowOf(code);
+  if (typeof retry !== 'number') return { 'x-should-retry': String(retry === 'as_sent') };
+  const seconds = Math.ceil(options.retryAfterSeconds ?? retry);
+  return { 'retry-after': String(Math.min(Math.max(seconds, 1), LONGEST_RETRY_AFTER_SECONDS)) };
 }

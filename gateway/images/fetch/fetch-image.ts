@@ -40,7 +40,6 @@ interface Wanted {
  */
 export type FetchImage = (url: string, wanted: Wanted) => Promise<Buffer>;
 
-const RETRY_SECONDS = 2;
 const CODE = /^[A-Z][A-Z0-9_]{1,60}$/;
 
 /** @throws Error for an entry of `allow` that is no range */
@@ -62,7 +61,7 @@ export function createImageFetch(options: FetchOptions): FetchImage {
       throw new Failure(
         'overloaded',
         `${param} was not fetched: for ${String(timeoutMs)} ms as many pictures were being fetched as this gateway allows; try again`,
-        { param, retryAfterSeconds: RETRY_SECONDS },
+        { param },
       );
     });
     const progress: Progress = { redirects: 0, stage: 'name' };
@@ -100,10 +99,7 @@ async function readPicture(
     if (bytes > limitBytes) throw tooLarge;
     if (bytes <= taken) return;
     if (!take(bytes - taken))
-      throw new Failure('overloaded', `this gateway has no memory left for ${param}; try again`, {
-        param,
-        retryAfterSeconds: RETRY_SECONDS,
-      });
+      throw new Failure('overloaded', `this gateway has no memory left for ${param}; try again`, { param });
     taken = bytes;
   };
   // What is packed says nothing of what it will be.

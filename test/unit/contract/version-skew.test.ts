@@ -3,9 +3,9 @@ import { expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { Control } from '#contract/control';
 import { decodeFrames, encodeFrame, type Frame } from '#contract/frame';
-import { JobV1 } from '#contract/job';
+import { JobV1, writtenJob } from '#contract/job';
 import { keys } from '#contract/redis-keys';
-import { WorkerReport } from '#contract/registry';
+import { WorkerReport, writtenReport } from '#contract/registry';
 
 /**
  * Messages as version 1 of the contract wrote them. They are never changed: whoever upgrades or rolls back has programs that
@@ -13,6 +13,8 @@ import { WorkerReport } from '#contract/registry';
  */
 const recorded = (name: string): unknown => JSON.parse(readFileSync(`test/fixtures/contract-v1/${name}.json`, 'utf8'));
 
+/** As release 0.1 had it. */
+const RequiredOfJobs = z.looseObject({ v: z.literal(1), priority: z.int().positive(), keyId: z.string() });
 const Recorded = z.object({
   bytes: z.string(),
   frames: z.array(
@@ -26,12 +28,16 @@ const Recorded = z.object({
   ),
 });
 
-test('jobs of an older gateway are read as they are, and its fields are all that is required', () => {
-  expect(JobV1.parse(recorded('job'))).toEqual(recorded('job'));
+test('jobs of an older gateway are read, and a job has all that an older dispatcher wants', () => {
+  const read = JobV1.parse(recorded('job'));
+  expect(recorded('job')).toMatchObject(read);
+  expect(RequiredOfJobs.parse(writtenJob(read))).toMatchObject(read);
 });
 
-test('an older worker is seen, with all of its engines', () => {
-  expect(WorkerReport.parse(recorded('worker-report'))).toEqual(recorded('worker-report'));
+test('an older worker is seen, with all of its engines, and a report has all that an older gateway wants', () => {
+  const read = WorkerReport.parse(recorded('worker-report'));
+  expect(recorded('worker-report')).toMatchObject(read);
+  expect(JSON.parse(writtenReport(read))).toEqual(recorded('worker-report'));
 });
 
 test('what an older gateway tells a dispatcher is understood', () => {
@@ -60,7 +66,8 @@ test('both look under the same keys', () => {
 
 test('fields that a newer program adds are passed over', () => {
   const job = recorded('job');
-  expect(JobV1.parse({ ...z.record(z.string(), z.unknown()).parse(job), later: 1 })).toEqual(job);
+  expect(JobV1.parse({ ...z.record(z.string(), z.unknown()).parse(job), later: 1 })).toEqual(JobV1.parse(job));
   const report = recorded('worker-report');
-  expect(WorkerReport.parse({ ...z.record(z.string(), z.unknown()).parse(report), later: 1 })).toEqual(report);
+  const later = { ...z.record(z.string(), z.unknown()).parse(report), later: 1 };
+  expect(WorkerReport.parse(later)).toEqual(WorkerReport.parse(report));
 });

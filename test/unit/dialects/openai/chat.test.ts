@@ -219,16 +219,16 @@ test('failures have the form and the headers that OpenAI’s clients read', () =
   const limits = { param: 'messages[0].content[1]', asked: 2, allowed: 1, card: 'Phi-3-vision-128k-instruct' };
   const rendered = openai.renderFailure(new Failure('too_many_images', 'one image', limits));
   expect(rendered.status).toBe(400);
-  expect(rendered.headers).toEqual({ 'content-type': 'application/json' });
+  expect(rendered.headers).toEqual({ 'content-type': 'application/json', 'x-should-retry': 'false' });
   expect(JSON.parse(String(rendered.body))).toEqual({
     error: { message: 'one image', type: 'invalid_request_error', code: 'too_many_images', ...limits },
   });
 });
 
 test.each([
-  ['unauthorized', 401, 'authentication_error', {}],
-  ['forbidden', 403, 'permission_error', {}],
-  ['model_not_found', 404, 'invalid_request_error', {}],
+  ['unauthorized', 401, 'authentication_error', { 'x-should-retry': 'false' }],
+  ['forbidden', 403, 'permission_error', { 'x-should-retry': 'false' }],
+  ['model_not_found', 404, 'invalid_request_error', { 'x-should-retry': 'false' }],
   ['queue_full', 429, 'rate_limit_error', { 'retry-after': '3' }],
   ['no_engine', 503, 'server_error', { 'retry-after': '3' }],
   ['worker_lost', 502, 'server_error', { 'x-should-retry': 'false' }],

@@ -178,15 +178,15 @@ test('a key that is not known: the word that Azure’s endpoint says, as text', 
 });
 
 test.each([
-  ['forbidden', 403],
-  ['deadline_exceeded', 408],
-  ['no_engine', 503],
-  ['shutting_down', 503],
-] as const)('%s: the endpoint’s own answer %i', (code, status) => {
+  ['forbidden', 403, undefined],
+  ['deadline_exceeded', 408, undefined],
+  ['no_engine', 503, '10'],
+  ['shutting_down', 503, '1'],
+] as const)('%s: the endpoint’s own answer %i', (code, status, after) => {
   const rendered = render(code);
   expect(rendered.status).toBe(status);
   expect(rendered.headers['ms-azureml-model-error-statuscode']).toBeUndefined();
-  expect(rendered.headers['retry-after']).toBe(status === 503 ? '1' : undefined);
+  expect(rendered.headers['retry-after']).toBe(after);
   expect(JSON.parse(String(rendered.body))).toMatchObject({ error: { code, status, message: 'why' } });
 });
 

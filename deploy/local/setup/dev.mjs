@@ -1,0 +1,45 @@
+// @ts-check
+/**
+ * `npm run dev [-- options of penstock up]`: `penstock up`, rebuilt and started again whenever a source file changes. A build
+ * with errors leaves what runs as it is.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
+const compiler = spawn(
+  process.execPath,
+  [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.', '--watch', '--preserveWatchOutput'],
+  { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
+);
+/** @type {import('node:child_process').ChildProcess | undefined} */
+let running;
+let turn = Promise.resolve();
+
+for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM']))
+  process.once(name, () => {
+    compiler.kill();
+    turn = turn.then(stop);
+  });
+
+for await (const line of createInterface({ input: compiler.stdout })) {
+  process.stdout.write(`${line}\n`);
+  if (line.includes('Found 0 errors')) turn = turn.then(startAgain);
+}
+
+async function startAgain() {
+  await stop();
+  if (compiler.exitCode !== null || compiler.killed) return;
+  const up = [join(root, 'deploy/local/penstock.mjs'), 'up', ...process.argv.slice(2)];
+  running = spawn(process.execPath, up, { cwd: root, stdio: 'inherit' });
+}
+
+async function stop() {
+  if (running === undefined || running.exitCode !== null) return;
+  running.kill('SIGTERM');
+  await once(running, 'exit');
+  running = undefined;
+}

@@ -224,7 +224,7 @@ export default {
   env: { node: true, es2024: true },
   ignorePatterns: ['dist', 'node_modules', '.penstock', '.cache', 'test/fixtures'],
   rules: {
-    'import/no-cycle': 'error',
+    'import/no-cycle': ['error', { ignoreTypes: false }],
     'import/no-default-export': 'error',
     'typescript/no-explicit-any': 'error',
     'typescript/no-floating-promises': 'error',

@@ -1,19 +1,11 @@
-import { request, type IncomingHttpHeaders } from 'node:http';
+import { request } from 'node:http';
 import { z } from 'zod';
 import { differences } from './match.ts';
 import type { Places } from './places.ts';
 import type { Recorded } from './recording-engine.ts';
 import type { Check, Expected } from './rows.ts';
+import type { Seen } from './seen.ts';
 import { streamDifferences } from './streamed.ts';
-
-/** What came back, however it ended. */
-export interface Seen {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly text: string;
-  /** the body came to the end that HTTP promises */
-  readonly isWhole: boolean;
-}
 
 const ANSWER_WITHIN_MS = 15_000;
 

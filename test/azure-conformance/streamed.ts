@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Seen } from './check.ts';
 import { differences } from './match.ts';
 import type { Expected } from './rows.ts';
+import type { Seen } from './seen.ts';
 
 const Chunk = z.looseObject({
   choices: z.array(z.looseObject({ delta: z.looseObject({ content: z.string().nullish() }) })),

@@ -1,28 +1,8 @@
 import { z } from 'zod';
 import type { ClientStack, Turn } from './client-stack.ts';
+import { CASES, type Case, type Client, type Shortfall } from './client.ts';
 import { PYTHON_CLIENTS } from './python-clients.ts';
-import { CODES, type Dialect } from './sdks.ts';
-
-/** What a client is tried with. A client that has no such thing says so under `lacks`. */
-const CASES = [
-  'text',
-  'stream',
-  'picture data',
-  'picture address',
-  'two turns',
-  'two turns streamed',
-  'json',
-  'tools',
-  'error 400',
-  'error 401',
-  'error 429',
-  'error 503',
-  'leave',
-  'leave a stream',
-  'broken stream',
-  'error 504',
-] as const;
-export type Case = (typeof CASES)[number];
+import { CODES } from './sdks.ts';
 
 /** How to run the clients of one language or environment: `program folder/file`. */
 export const Runtimes = z.record(z.string(), z.object({ program: z.string(), folder: z.string() }));
@@ -30,31 +10,6 @@ export type Runtime = z.infer<typeof Runtimes>[string];
 
 /** A line that a client prints. */
 export const Line = z.object({ client: z.string(), version: z.string(), case: z.string(), outcome: z.looseObject({}) });
-
-/** Where a client falls short of what it was asked for: what its caller sees instead, and why. */
-interface Shortfall {
-  readonly outcome: Readonly<Record<string, unknown>>;
-  readonly why: string;
-}
-export interface Client {
-  /** as its lines say */
-  readonly name: string;
-  /** by its name in `PENSTOCK_SDKS_RUNTIMES`; a client whose runtime is not there is left out */
-  readonly runtime: string;
-  /** in that runtime's folder; several clients may be in one */
-  readonly file: string;
-  /** behind its routes; absent where it does not tell its caller the code of an error */
-  readonly dialect?: Dialect;
-  /** what its caller sees thrown */
-  readonly classes: Readonly<Partial<Record<Case, string>>>;
-  /** where its caller sees other things than the answer, such as a score */
-  readonly outcomes?: Readonly<Partial<Record<Case, Readonly<Record<string, unknown>>>>>;
-  readonly shortfalls?: Readonly<Partial<Record<Case, Shortfall>>>;
-  /** what its caller has to set before any of it is met, with the reason */
-  readonly needs?: string;
-  /** what it does not have, with the reason */
-  readonly lacks?: Readonly<Partial<Record<Case, string>>>;
-}
 
 const TURNS: Readonly<Partial<Record<Case, Turn>>> = {
   text: 'first',

@@ -1,4 +1,4 @@
-import type { Client } from './clients.ts';
+import type { Client } from './client.ts';
 
 const LANGCHAIN = {
   runtime: 'langchain',

@@ -135,7 +135,11 @@ export class Publisher {
         if (!channel.behind) this.#events.behind(replica, false);
       }
       channel.writingSince = performance.now();
-      const outcome = await this.#write(replica, encodeStamp({ dispatcher: this.#incarnation, sequence: channel.sequence }), entry);
+      const outcome = await this.#write(
+        replica,
+        encodeStamp({ dispatcher: this.#incarnation, sequence: channel.sequence }),
+        entry,
+      );
       channel.writingSince = undefined;
       if (typeof outcome === 'number') {
         channel.written.push({ atMs: outcome, bytes: entry.length });

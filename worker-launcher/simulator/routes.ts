@@ -2,13 +2,12 @@ import { handleChat } from './chat/route.ts';
 import { changeFaults, clearFaults, showFaults } from './faults/control.ts';
 import { handleCompletions } from './completions/route.ts';
 import { DEV_ROUTES } from './http/dev-routes.ts';
-import type { Exchange } from './http/exchange.ts';
+import type { Handler } from './handler.ts';
 import { modelList } from './http/models.ts';
 import { handleResponses } from './responses/route.ts';
 import type { Simulator } from './simulator.ts';
 import { handleDetokenize, handleTokenize } from './chat/tokenize.ts';
 
-export type Handler = (exchange: Exchange, simulator: Simulator) => void | Promise<void>;
 export type RouteTable = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
 
 const METRICS_TYPE = 'text/plain; version=1.0.0; charset=utf-8';

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
-import type { Seen } from '../../azure-conformance/check.ts';
+import type { Seen } from '../../azure-conformance/seen.ts';
 import { differences } from '../../azure-conformance/match.ts';
 import { readChecks, readYaml } from '../../azure-conformance/rows.ts';
 import { streamDifferences } from '../../azure-conformance/streamed.ts';

@@ -2,7 +2,7 @@ import type { ChatRequest } from './request.ts';
 import { chatLogprobs } from '../text/logprobs.ts';
 import { promptIds } from '../text/prompt.ts';
 import type { ServedModel } from '../http/models.ts';
-import type { Task } from '../engine/scheduler.ts';
+import type { Task } from '../engine/task.ts';
 import type { FinishReason, Step } from '../engine/sequence.ts';
 import { tokenId } from '../text/tokens.ts';
 import { requestMetrics, wholeUsage } from '../text/usage.ts';

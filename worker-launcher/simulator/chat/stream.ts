@@ -5,7 +5,7 @@ import { StepCollector, type CollectedStep } from '../engine/collected-steps.ts'
 import { chatLogprobs } from '../text/logprobs.ts';
 import type { ServedModel } from '../http/models.ts';
 import { promptIds } from '../text/prompt.ts';
-import type { Task } from '../engine/scheduler.ts';
+import type { Task } from '../engine/task.ts';
 import type { Step } from '../engine/sequence.ts';
 import { tokenId } from '../text/tokens.ts';
 import { closingUsage, requestMetrics, runningUsage } from '../text/usage.ts';

@@ -1,12 +1,12 @@
 import { DONE } from '../chat/stream.ts';
 import { StepCollector } from '../engine/collected-steps.ts';
-import type { CompletionRequest } from './route.ts';
+import type { CompletionRequest } from './request.ts';
 import type { ApiError } from '../http/errors.ts';
 import type { EventStream } from '../http/exchange.ts';
 import { chatLogprobs } from '../text/logprobs.ts';
 import type { ServedModel } from '../http/models.ts';
 import { promptIds } from '../text/prompt.ts';
-import type { Task } from '../engine/scheduler.ts';
+import type { Task } from '../engine/task.ts';
 import type { FinishReason, Step } from '../engine/sequence.ts';
 import { tokenId } from '../text/tokens.ts';
 import { closingUsage, requestMetrics, runningUsage, wholeUsage } from '../text/usage.ts';

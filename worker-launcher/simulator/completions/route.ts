@@ -1,43 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { answerTo } from '../text/answer.ts';
 import { readJsonBody } from '../http/body.ts';
-import type { CacheUse } from '../engine/cache.ts';
 import { CompletionBody } from '../chat/schema.ts';
 import { CompletionAnswer, CompletionStream } from './answer.ts';
 import { checkModel, checkPromptLength } from '../text/context.ts';
 import { engineRefusal } from '../engine/rules.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { mix } from '../text/hash.ts';
-import { plainPrompt, truncated, type Prompt } from '../text/prompt.ts';
+import { plainPrompt, truncated } from '../text/prompt.ts';
 import { complaints, parseBody } from '../http/pydantic.ts';
-import {
-  allowedTokens,
-  checkAskedTokens,
-  readSampling,
-  readStreamUsage,
-  type StreamUsage,
-} from '../engine/sampling.ts';
+import { allowedTokens, checkAskedTokens, readSampling, readStreamUsage } from '../engine/sampling.ts';
 import { Sequence } from '../engine/sequence.ts';
+import type { CompletionRequest } from './request.ts';
 import type { Simulator } from '../simulator.ts';
 import { readResponseFormat, readStructuredOutputs } from '../text/structured.ts';
 import { tokenText } from '../text/tokens.ts';
 
 /** vLLM's default of `max_tokens` on this route */
 const DEFAULT_TOKENS = 16;
-
-/** A completion request after all checks; prompts of a list are answered as so many choices. */
-export interface CompletionRequest {
-  readonly id: string;
-  readonly prompts: readonly Prompt[];
-  readonly cache: CacheUse;
-  readonly sequences: readonly Sequence[];
-  /** choices per prompt */
-  readonly choices: number;
-  readonly usage: StreamUsage;
-  readonly echo: boolean;
-  readonly alternatives: number | undefined;
-  readonly showsIds: boolean;
-}
 
 /** `POST /v1/completions`. */
 export async function handleCompletions(exchange: Exchange, { engine, model, faults }: Simulator): Promise<void> {

@@ -3,7 +3,8 @@ import { engineBusy, engineDead, internalError, type ApiError } from '../http/er
 import { logLine } from '../process/log.ts';
 import type { EngineMetrics } from '../metrics/metrics.ts';
 import type { Prompt } from '../text/prompt.ts';
-import { Scheduler, type Task } from './scheduler.ts';
+import { Scheduler } from './scheduler.ts';
+import type { Task } from './task.ts';
 import type { Sequence, Step } from './sequence.ts';
 import type { SimulatorSettings } from '../command-line/settings.ts';
 import type { Timing } from './timing.ts';

@@ -1,30 +1,8 @@
 import type { ApiError } from '../http/errors.ts';
 import type { EngineMetrics } from '../metrics/metrics.ts';
-import type { Sequence, Step } from './sequence.ts';
+import type { Task } from './task.ts';
 import type { SimulatorSettings } from '../command-line/settings.ts';
 import type { Timing } from './timing.ts';
-
-/** One choice of one request, as the engine keeps it. Times are milliseconds of the monotonic clock. */
-export interface Task {
-  readonly id: string;
-  readonly sequence: Sequence;
-  readonly promptTokens: number;
-  readonly pictures: number;
-  readonly maxTokens: number;
-  /** lower runs first, if the engine has priorities */
-  readonly priority: number;
-  readonly arrivedAt: number;
-  /** called for each token, the last one with a finish reason */
-  readonly onStep: (step: Step) => void;
-  /** called once when the engine dies before the answer is complete */
-  readonly onFailure: (error: ApiError) => void;
-  startedAt: number;
-  firstTokenAt: number;
-  lastTokenAt: number;
-  /** when this task wants the engine's attention again */
-  nextAt: number;
-  prefillUntil: number;
-}
 
 /** A prefill longer than this is made in steps, as chunked prefill is, so that progress shows. */
 const PREFILL_STEP_MS = 200;

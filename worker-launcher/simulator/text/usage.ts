@@ -1,6 +1,6 @@
 import type { CacheUse } from '../engine/cache.ts';
 import type { Prompt } from './prompt.ts';
-import type { Task } from '../engine/scheduler.ts';
+import type { Task } from '../engine/task.ts';
 
 export interface UsageContext {
   readonly prompt: Prompt;

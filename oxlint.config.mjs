@@ -103,10 +103,10 @@ export const ROOMS = [
   },
   {
     path: 'gateway/answer',
-    promise: 'the life of one request, and what its client gets; no Redis',
+    promise: 'the attempts of one request, and what its client gets; no express, no Redis',
     may: ['answer/engine', 'failure.ts', 'intake', 'queue', 'relay', 'request', 'workers'],
-    not: REDIS,
-    samples: ['bullmq', 'ioredis'],
+    not: `${REDIS}|${HTTP}`,
+    samples: ['express', 'ioredis'],
   },
   {
     path: 'gateway/answer/engine',

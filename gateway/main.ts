@@ -23,6 +23,7 @@ import { WorkerRegistry } from './workers/registry.ts';
 import { createApp } from './app.ts';
 import { createAsk } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
+import { createDeliver } from './answer/deliver.ts';
 import { loadConfig } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createAzureInference } from './dialects/azure/inference.ts';
@@ -32,7 +33,6 @@ import { openai } from './dialects/openai/chat.ts';
 import { openaiCompletions } from './dialects/openai/completions.ts';
 import { openaiResponses } from './dialects/openai/responses.ts';
 import { openaiTokenize } from './dialects/openai/tokenize.ts';
-import { createAnswer } from './http/deliver.ts';
 import { authenticate } from './http/auth.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { Intake } from './http/connection/intake.ts';
@@ -180,15 +180,16 @@ async function main(): Promise<void> {
       azureOpenaiCompletions,
       azureOpenaiResponses,
     },
-    answer: createAnswer({
-      prepare,
+    prepare,
+    deliver: createDeliver({
       ask,
-      metrics,
       clock,
       keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
       slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
-      budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
-      sentLimitBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
+      continuation: {
+        budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
+        streamBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
+      },
     }),
     idempotency: new Idempotency(queueRedis, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     body: {

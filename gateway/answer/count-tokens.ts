@@ -1,8 +1,10 @@
 import { z } from 'zod';
-import type { Ask, Question } from './ask.ts';
 import { HeldBody } from '../queue/held-body.ts';
-import type { CountTokens } from './continuation.ts';
+import type { Ask } from './ask.ts';
 import { engineAnswer } from './engine/answer.ts';
+import { parseJson } from './engine/sse.ts';
+import type { Question } from './question.ts';
+import type { CountTokens } from './rest-request.ts';
 import { WholeReply } from './whole-reply.ts';
 
 /** Source: vLLM's `/tokenize`. */
@@ -20,9 +22,9 @@ export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal
     const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
-      return Counted.parse(JSON.parse(reply.outline.toString('utf8'))).count;
+      return Counted.parse(parseJson(reply.outline)).count;
     } catch {
-      // The further life itself will meet whatever stands in the way.
+      // The further epoch itself will meet whatever stands in the way.
       return undefined;
     }
   };

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import type { StreamIdentity } from '../request/chat.ts';
+import type { EnginePath } from '#contract/job';
 import type { Join } from './engine/event-watch.ts';
-import { parseJson } from './engine/json.ts';
+import { EventReader, parseJson } from './engine/sse.ts';
+import type { Phases } from './notes.ts';
 
+const END = '\n\n';
 const Identity = z.object({ id: z.string(), created: z.number(), model: z.string() });
 
 /**
@@ -23,7 +26,7 @@ export class EmptyEvents {
 
   /** @param events whole events of the answer, end to end, as they go to the client; only the first is kept */
   saw(events: Buffer): void {
-    this.#first ??= Buffer.from(events.subarray(0, events.indexOf('\n\n')));
+    this.#first ??= Buffer.from(events.subarray(0, events.indexOf(END) + END.length));
   }
 
   next(): string {
@@ -42,6 +45,23 @@ export class EmptyEvents {
   }
 }
 
+/** @param render of an API whose clients read no comments; absent: comments do */
+export function emptyEventsOf(
+  render: ((stream: StreamIdentity) => string) | undefined,
+  { model, path }: { readonly model: string; readonly path: EnginePath },
+  phases: Phases,
+): { readonly emptyEvents?: EmptyEvents } {
+  if (render === undefined) return {};
+  const prefix = path === '/v1/completions' ? 'cmpl' : 'chatcmpl';
+  const newIdentity = (): StreamIdentity => ({
+    id: `${prefix}-${phases.requestId}`,
+    created: Math.floor(Date.now() / 1_000),
+    model,
+  });
+  return { emptyEvents: new EmptyEvents(render, newIdentity) };
+}
+
+/** @param event as it was sent */
 function identityOf(event: Buffer): StreamIdentity | undefined {
-  return Identity.safeParse(parseJson(event.subarray('data: '.length))).data;
+  return Identity.safeParse(new EventReader().read(event).map(({ data }) => parseJson(data))[0]).data;
 }

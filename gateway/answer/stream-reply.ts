@@ -1,31 +1,16 @@
-import type { Response } from 'express';
 import type { Failure } from '../failure.ts';
 import type { Usage } from '../request/chat.ts';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
-import type { EngineAnswer } from './engine/answer.ts';
+import type { ClientStream } from './client-stream.ts';
+import type { Continuation } from './continuation.ts';
 import type { EmptyEvents } from './empty-events.ts';
-import type { Reply, Resume } from './ask.ts';
-import {
-  closingEvent,
-  joinEvent,
-  planContinuation,
-  readDelivered,
-  type CountTokens,
-  type FirstLife,
-} from './continuation.ts';
-import { engineFailure, unfinished } from './engine/failure.ts';
+import type { EngineAnswer } from './engine/answer.ts';
 import type { EventWatch } from './engine/event-watch.ts';
-import type { SentBytes } from './sent-bytes.ts';
+import { engineFailure, unfinished } from './engine/failure.ts';
+import { PROBED } from './refusal-probe.ts';
+import type { Reply, Resume } from './reply.ts';
 
-/** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
-const STREAM_HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache',
-  'x-accel-buffering': 'no',
-} as const;
-
-const DONE = 'data: [DONE]\n\n';
 /** An engine's refusal is a sentence; what is longer is not read on. */
 const REFUSAL_LIMIT_BYTES = 1024 * 1024;
 
@@ -36,16 +21,10 @@ export interface StreamReplyOptions {
   readonly answer: EngineAnswer;
   /** where the caller wrote the messages, for what is said of a prompt that is too long */
   readonly messagesParam: string;
+  /** the caller asked for the closing usage event */
   readonly passUsage: boolean;
-  /** the name that answers carry */
-  readonly model: string;
-  /** keeps what was sent, for a continuation; or why this request is never continued */
-  readonly sent: SentBytes | string;
-  /** how a stream whose engine was lost went on: `continued`, `closed`, or the reason why not */
-  readonly onContinuation: (outcome: string) => void;
-  readonly countTokens: CountTokens;
-  /** what the model's engine reads as control tokens */
-  readonly specialTokens: RegExp;
+  /** whether and how the stream goes on when its engine is lost */
+  readonly continuation: Continuation;
   /** in place of comments */
   readonly emptyEvents?: EmptyEvents;
   /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
@@ -59,7 +38,7 @@ export interface StreamReplyOptions {
 /** Writes a streamed answer to its client, event by event. */
 export class StreamReply implements Reply {
   #events: EventWatch;
-  readonly #res: Response;
+  readonly #client: ClientStream;
   readonly #options: StreamReplyOptions;
   #keepAlive: NodeJS.Timeout;
   #lastWriteAt: number;
@@ -69,11 +48,9 @@ export class StreamReply implements Reply {
   #bytes = 0;
   #sawData = false;
   #slow: NodeJS.Timeout | undefined;
-  /** what a further life goes on from, and the length of what was sent by then */
-  #joined: { readonly first: FirstLife; readonly at: number } | undefined;
 
-  constructor(res: Response, options: StreamReplyOptions) {
-    this.#res = res;
+  constructor(client: ClientStream, options: StreamReplyOptions) {
+    this.#client = client;
     this.#options = options;
     this.#events = options.answer.events(options.passUsage);
     this.#lastWriteAt = options.clock();
@@ -97,7 +74,7 @@ export class StreamReply implements Reply {
       this.#sawData = true;
       this.#options.onFirstByte();
     }
-    if (typeof this.#options.sent !== 'string') this.#options.sent.add(bytes);
+    this.#options.continuation.add(bytes);
     this.#options.emptyEvents?.saw(bytes);
     this.#write(bytes);
     return broken;
@@ -124,61 +101,30 @@ export class StreamReply implements Reply {
     this.#errorBody = [];
     this.#errorBytes = 0;
     this.#status = 0;
-    if (!this.#sawData) {
-      const { answer, passUsage, emptyEvents } = this.#options;
-      this.#events = answer.events(passUsage, emptyEvents?.join);
-      return { kind: 'again' };
-    }
-    const plan = await this.#plan(original);
-    this.#options.onContinuation(
-      plan.kind === 'impossible' ? plan.reason : plan.kind === 'whole' ? 'closed' : 'continued',
-    );
-    return plan;
-  }
-
-  async #plan(original: Buffer): Promise<Resume> {
-    const { sent, model, countTokens, specialTokens } = this.#options;
-    if (this.#events.isFinished) return this.#close(DONE);
-    if (typeof sent === 'string') return { kind: 'impossible', reason: sent };
-    const bytes = sent.read();
-    if (bytes === undefined) return { kind: 'impossible', reason: 'too_long' };
-    if (this.#joined !== undefined) {
-      if (bytes.length !== this.#joined.at) return { kind: 'impossible', reason: 'second_loss' };
-      // A second life that brought nothing, as its engine was just dying, leaves all as it was.
-      this.#join(this.#joined.first);
-      return { kind: 'again' };
-    }
-    const delivered = readDelivered(bytes);
-    if (delivered === undefined) return { kind: 'impossible', reason: 'unreadable' };
-    const plan = await planContinuation(original, delivered, countTokens, specialTokens);
-    switch (plan.kind) {
-      case 'refused':
-        return { kind: 'impossible', reason: plan.reason };
-      case 'close':
-        return this.#close(closingEvent(delivered, model) + DONE);
+    const { answer, passUsage, continuation, emptyEvents } = this.#options;
+    const next = await continuation.decide(original, {
+      isBegun: this.#sawData,
+      isFinished: this.#events.isFinished,
+      owesUsage: passUsage && this.#events.usage === undefined,
+    });
+    switch (next.kind) {
       case 'again':
-        this.#joined = { first: { ...delivered, tokens: 0 }, at: bytes.length };
-        break;
-      case 'continue':
-        this.#joined = { first: { ...delivered, tokens: plan.tokens }, at: bytes.length };
-        break;
+        this.#events = answer.events(passUsage, emptyEvents?.join);
+        return { kind: 'ask', body: next.body };
+      case 'probe':
+        this.#events = PROBED;
+        return { kind: 'ask', body: next.body };
+      case 'rest':
+        this.#events = answer.events(passUsage, next.join);
+        return { kind: 'ask', body: next.body };
+      case 'close':
+        this.#write(next.ending);
+        return { kind: 'whole' };
+      case 'impossible':
+        return { kind: 'impossible' };
       default:
-        return plan satisfies never;
+        return next satisfies never;
     }
-    this.#join(this.#joined.first);
-    return plan;
-  }
-
-  /** Nothing but the end is missing. How long the prompt was is known to the lost engine alone. */
-  #close(ending: string): Resume {
-    if (this.#options.passUsage && this.#events.usage === undefined)
-      return { kind: 'impossible', reason: 'usage_unknown' };
-    this.#write(ending);
-    return { kind: 'whole' };
-  }
-
-  #join(first: FirstLife): void {
-    this.#events = this.#options.answer.events(this.#options.passUsage, (event) => joinEvent(event, first));
   }
 
   get usage(): Usage | undefined {
@@ -194,7 +140,7 @@ export class StreamReply implements Reply {
   close(): void {
     clearTimeout(this.#slow);
     clearTimeout(this.#keepAlive);
-    if (typeof this.#options.sent !== 'string') this.#options.sent.release();
+    this.#options.continuation.release();
   }
 
   get bytes(): number {
@@ -204,7 +150,7 @@ export class StreamReply implements Reply {
   /** Waits for just the rest of the silence: a check at fixed intervals comes late by up to one of them. */
   #keepOpen(): void {
     const { clock, keepAliveMs } = this.#options;
-    if (this.#res.destroyed) return;
+    if (this.#client.isGone) return;
     if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(this.#nothing());
     const restMs = this.#lastWriteAt + keepAliveMs - clock();
     this.#keepAlive = setTimeout(() => this.#keepOpen(), Math.max(1, restMs));
@@ -220,19 +166,18 @@ export class StreamReply implements Reply {
   }
 
   #write(bytes: Buffer | string): void {
-    const res = this.#res;
-    if (res.destroyed) return;
-    if (!res.headersSent) res.writeHead(200, STREAM_HEADERS);
+    const client = this.#client;
+    if (client.isGone) return;
     this.#lastWriteAt = this.#options.clock();
     this.#bytes += bytes.length;
-    res.write(bytes);
-    if (res.writableLength > this.#options.slowClientBytes) this.#slow ??= setTimeout(() => this.#judge(), SLOW_MS);
+    client.write(bytes);
+    if (client.unsentBytes > this.#options.slowClientBytes) this.#slow ??= setTimeout(() => this.#judge(), SLOW_MS);
   }
 
   /** Much may come in one moment; a client that reads has taken it by now. */
   #judge(): void {
     this.#slow = undefined;
-    // Destroying it is a hang-up like any other: the attempt is cancelled.
-    if (this.#res.writableLength > this.#options.slowClientBytes) this.#res.destroy();
+    // A hang-up like any other: the attempt is cancelled.
+    if (this.#client.unsentBytes > this.#options.slowClientBytes) this.#client.giveUp();
   }
 }

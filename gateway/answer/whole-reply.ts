@@ -1,9 +1,9 @@
 import { Failure } from '../failure.ts';
 import type { Head } from '#contract/frame';
-import type { Reply, Resume } from './ask.ts';
 import { AnswerOutline } from './engine/answer-outline.ts';
 import type { EngineAnswer } from './engine/answer.ts';
 import { engineFailure } from './engine/failure.ts';
+import type { Reply, Resume } from './reply.ts';
 
 /** Log probabilities of the longest answers take some 10 MB. */
 const LIMIT_BYTES = 64 * 1024 * 1024;
@@ -51,12 +51,12 @@ export class WholeReply implements Reply {
     return this.#answer.judge(this.outline);
   }
   /** The client has seen nothing of it. */
-  resume(): Promise<Resume> {
+  resume(original: Buffer): Promise<Resume> {
     this.#chunks = [];
     this.#bytes = 0;
     this.#status = 0;
     this.#outline = undefined;
-    return Promise.resolve({ kind: 'again' });
+    return Promise.resolve({ kind: 'ask', body: original });
   }
 
   /** the engine's bytes, once `end` said that they are whole */

@@ -1,33 +1,64 @@
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import type { ChatRequest } from '../request/chat.ts';
 import type { ModelCard } from '#contract/model-card';
+import type { Deliver } from '../answer/deliver.ts';
+import { asksFor, type Asked } from '../answer/question.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import { PictureBytes } from '../intake/picture-bytes.ts';
-import type { Answer } from './deliver.ts';
+import type { Prepare } from '../request/prepare.ts';
+import { HttpClientStream } from './client-stream.ts';
 import { jsonBody } from './json-body.ts';
+import { answerNotes, notePrepared, noteRequest, noteWait, type NotesDeps } from './notes.ts';
 import { requestContext } from './request-context.ts';
+
+export interface GenerateDeps extends NotesDeps {
+  readonly structure: StructureLimits;
+  readonly prepare: Prepare;
+  readonly deliver: Deliver;
+}
 
 /**
  * A request in whatever dialect its route speaks: parse, answer. Failures leave through the error middleware.
  * @param cardOf the model of a route whose bodies name none
  */
 export function chatHandler(
-  answer: Answer,
-  limits: StructureLimits,
+  deps: GenerateDeps,
   timeoutMs: number,
   cardOf?: (res: Response) => ModelCard,
 ): RequestHandler {
   return async (req, res) => {
-    const { dialect, chosen, memory } = requestContext(res);
-    const card = cardOf?.(res);
-    const said = { headers: req.headers, ...(card === undefined ? {} : { card }) };
-    const model = card === undefined ? chosen : { model: card.name };
-    // Two steps: what the caller sent, pictures and all, is let go before the long wait for an answer.
-    const pictures = new PictureBytes(memory);
-    const request = dialect.parse(jsonBody(req, limits, pictures), said);
-    const ready = await answer.ready(res, choose(request, model), pictures, timeoutMs);
-    await answer.deliver(res, ready);
+    const context = requestContext(res);
+    // Two steps: what the caller sent, pictures and all, is released before the long wait for an answer.
+    const asked = await read(deps, req, res, timeoutMs, cardOf?.(res));
+    const client = new HttpClientStream(res);
+    try {
+      const { dialect: render, signal } = context;
+      await deps.deliver(asked, { client, render, notes: answerNotes(deps, context), signal });
+    } finally {
+      noteWait(deps, context, asked.question.kind);
+    }
   };
+}
+
+/** @throws Failure of the body, of the card, of a picture */
+async function read(
+  { structure, prepare }: GenerateDeps,
+  req: Request,
+  res: Response,
+  timeoutMs: number,
+  card: ModelCard | undefined,
+): Promise<Asked> {
+  const context = requestContext(res);
+  const { dialect, chosen, caller, memory, signal, arrivedAt } = context;
+  const said = { headers: req.headers, ...(card === undefined ? {} : { card }) };
+  const pictures = new PictureBytes(memory);
+  const model = card === undefined ? chosen : { model: card.name };
+  const request = choose(dialect.parse(jsonBody(req, structure, pictures), said), model);
+  noteRequest(res, request);
+  const prepared = await prepare(request, pictures, caller, signal);
+  notePrepared(context, prepared);
+  const deadline = { deadlineMs: timeoutMs, deadlineAt: arrivedAt + timeoutMs };
+  return asksFor(request, prepared, { keyId: caller.id, memory, ...deadline });
 }
 
 /** The request of the deployment that was chosen, whatever its body calls the model. */

@@ -5,7 +5,7 @@ import { Failure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
-import type { Phases } from '../answer/phases.ts';
+import type { Phases } from '../answer/notes.ts';
 import type { Departure } from './departure.ts';
 import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
@@ -39,7 +39,6 @@ export interface RequestContext {
   chosen?: { readonly model?: string };
   /** we ended the answer by cutting its connection */
   isCut?: boolean;
-  firstByteAt?: number;
   /** settles something before a whole answer is written; streams pass it by */
   beforeAnswer?: (answer: Rendered, failure: Failure | undefined) => Promise<void>;
 }
@@ -104,7 +103,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
           enqueuedMs: since(phases.enqueuedAt),
           claimedMs: since(phases.claimedAt),
-          firstByteMs: since(context.firstByteAt),
+          firstByteMs: since(phases.firstByteAt),
           totalMs: since(endedAt),
         },
         'request',

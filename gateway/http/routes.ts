@@ -5,9 +5,8 @@ import type { Dialect } from '../dialects/dialect.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes, OPENAI_SEGMENTS } from './absent-routes.ts';
-import type { Answer } from './deliver.ts';
 import { requireKeys } from './auth.ts';
-import { chatHandler } from './generate.ts';
+import { chatHandler, type GenerateDeps } from './generate.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
 import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
 import { documents } from './documents.ts';
@@ -40,10 +39,9 @@ interface Dialects {
   readonly azureOpenaiCompletions: Dialect;
   readonly azureOpenaiResponses: Dialect;
 }
-export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources {
+export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources, GenerateDeps {
   /** lets the holders of keys pass */
   readonly authenticate: RequestHandler;
-  readonly answer: Answer;
   readonly dialects: Dialects;
   readonly idempotency: Idempotency;
   readonly body: BodyLimits;
@@ -65,7 +63,7 @@ export function createRoutes(deps: RouteDeps): Router {
   const score = guarded(dialects.score);
   const byHeader = deploymentByHeader(deps);
   const byPath = deploymentByPath(deps);
-  const chat = chatHandler(deps.answer, deps.structure, deps.requestTimeoutMs);
+  const chat = chatHandler(deps, deps.requestTimeoutMs);
   const absent = absentRoutes(catalog);
   const describe = documents(deps, [
     ...absent.flatMap(({ paths, stage }) => paths.map((path) => ({ path, stage, dialect: dialects.openai }))),
@@ -86,7 +84,7 @@ export function createRoutes(deps: RouteDeps): Router {
     .post(
       byHeader,
       body,
-      chatHandler(deps.answer, deps.structure, deps.scoreTimeoutMs, (res) => cardOfRoute(deps, res)),
+      chatHandler(deps, deps.scoreTimeoutMs, (res) => cardOfRoute(deps, res)),
     )
     .options(nothing)
     .all(only('POST'));

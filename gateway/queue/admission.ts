@@ -86,7 +86,7 @@ export class Admission {
   }
 
   /**
-   * Adds the next life of an accepted request: it is not asked again whether there is room.
+   * Adds the job of the next epoch of an accepted request: it is not asked again whether there is room.
    * @throws Failure `queue_unavailable`
    */
   async repeat(candidate: Candidate, epoch: number): Promise<void> {

@@ -9,7 +9,7 @@ export interface OpenRequest {
   readonly idleMs: number;
   /** instant (clock of this process, ms) at which the client is told that time is up */
   readonly deadlineAt: number;
-  /** an attempt was let go: the request waits no longer */
+  /** an attempt was cleared to start: the request waits no longer */
   readonly onClaimed: () => void;
   /** an engine has it, by a name that no other one has; a repeated pickup names another */
   readonly onTaken: (engine: string) => void;
@@ -29,8 +29,8 @@ export type Reaction =
 const NONE: Reaction = { kind: 'none' };
 
 /**
- * One open request and its fence: it takes frames of one token at a time, the one that it let go, and binds to it at the
- * first `data` frame, not at `head`, as vLLM sends 200 and headers while the request is still queued.
+ * One open request and its fence: it takes frames of one token at a time, the one that it cleared to start, and binds to
+ * it at the first `data` frame, not at `head`, as vLLM sends 200 and headers while the request is still queued.
  */
 export class Exchange {
   readonly request: OpenRequest;
@@ -62,7 +62,7 @@ export class Exchange {
     this.request.onOver(failure);
   }
 
-  /** Begins the next life: frames of the former one are strangers' from here on. @returns its epoch */
+  /** Begins the next epoch: frames of the former one are strangers' from here on. @returns its number */
   reopen(): number {
     this.#epoch += 1;
     this.#accepted = undefined;
@@ -112,7 +112,7 @@ export class Exchange {
 
   #claimed(dispatcher: string, token: Token, frame: Frame): Reaction {
     const before = this.#accepted;
-    // A superseded life, or a repeat of what is already being answered, must not run.
+    // A superseded epoch, or a repeat of what is already being answered, must not run.
     if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
     // An earlier pickup that was handed back: its word was long on its way.
     if (before?.token.epoch === token.epoch && token.attempt < before.token.attempt)

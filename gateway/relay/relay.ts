@@ -44,7 +44,7 @@ export class Relay {
         },
         gap: (dispatcher) =>
           this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
-        // What waits may have been claimed in frames that were lost: it begins a new life as well.
+        // What waits may have been claimed in frames that were lost: it begins a new epoch as well.
         leaseLost: () => this.#failAll(() => true, 'the gateway lost its place for answers'),
       },
     });
@@ -78,7 +78,7 @@ export class Relay {
   }
 
   /**
-   * Begins the next life of a request whose attempt is over. @returns the epoch of the job to add
+   * Begins the next epoch of a request whose attempt is over. @returns the epoch of the job to add
    * @throws Error when the request is not open
    */
   reopen(requestId: string): number {

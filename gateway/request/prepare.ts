@@ -9,18 +9,18 @@ import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './resolve-images.ts';
 import type { PictureBytes } from '../intake/picture-bytes.ts';
 import type { CacheSalt } from '../keys/cache-salt.ts';
-import type { Caller } from '../keys/caller.ts';
+import { ANYONE, type Caller } from '../keys/caller.ts';
 
 /** A request that passed the card, with its pictures inside. */
-interface Prepared {
+export interface Prepared {
   readonly card: ModelCard;
   readonly kind: Kind;
   /** the engine's route, and its request */
   readonly path: EnginePath;
   readonly body: readonly Buffer[];
   readonly images: readonly ImageFacts[];
-  /** what it takes of the engines, in units of 256 tokens */
-  readonly cost: number;
+  /** what it takes of the engines, in units of 256 tokens, and the caller's part of them; absent where there are no keys */
+  readonly share?: { readonly cost: number } & Pick<Caller, 'weight' | 'caps'>;
 }
 /** @param pictures what the request's body held back of its pictures */
 export type Prepare = (
@@ -60,13 +60,15 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const body = engineBody(resolved.request, pictures, terms);
     // Counting tokens takes none of an engine's room for pictures.
     const queue = request.route === '/tokenize' ? 'text' : kind;
+    const { weight, caps } = caller;
+    const cost = costOf(resolved.request, sizes, maxTokens);
     return {
       card,
       kind: queue,
       path: enginePath(request),
       body,
       images: resolved.images,
-      cost: costOf(resolved.request, sizes, maxTokens),
+      ...(caller === ANYONE ? {} : { share: { cost, weight, caps } }),
     };
   };
 }

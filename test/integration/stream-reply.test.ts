@@ -6,7 +6,8 @@ import { isFailure, type Failure } from '../../gateway/failure.ts';
 import { ByteBudget } from '../../gateway/answer/byte-budget.ts';
 import { StreamReply } from '../../gateway/answer/stream-reply.ts';
 import { engineAnswer } from '../../gateway/answer/engine/answer.ts';
-import { SentBytes } from '../../gateway/answer/sent-bytes.ts';
+import { Continuation } from '../../gateway/answer/continuation.ts';
+import { HttpClientStream } from '../../gateway/http/client-stream.ts';
 
 const event = (choice: object): string =>
   `data: ${JSON.stringify({ id: 'c', created: 1, model: 'm', choices: [{ index: 0, ...choice }] })}\n\n`;
@@ -17,19 +18,23 @@ const failed = (code: number, message: string): string => `data: ${JSON.stringif
 const DYING = failed(500, 'EngineCore encountered an issue. See stack trace (above) for the root cause.');
 const REQUEST = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hi' }], max_tokens: 9 }));
 
+const ASKED = {
+  question: { path: '/v1/chat/completions', model: 'm' },
+  specialTokens: /<\|/gu,
+  never: undefined,
+} as const;
+
 /** Lets `drive` write a reply to a real client. @returns what the client read */
 async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Promise<void> | void): Promise<string> {
   const app = express();
   app.get('/', async (_req, res) => {
-    const reply = new StreamReply(res, {
+    const limits = { budget: new ByteBudget(1_000_000), streamBytes: 100_000 };
+    const uncounted = (): Promise<undefined> => Promise.resolve(undefined);
+    const reply = new StreamReply(new HttpClientStream(res), {
       answer: engineAnswer('/v1/chat/completions', 1),
       messagesParam: 'messages',
       passUsage: false,
-      model: 'm',
-      sent: new SentBytes(new ByteBudget(1_000_000), 100_000),
-      onContinuation: () => {},
-      countTokens: () => Promise.resolve(undefined),
-      specialTokens: /<\|/gu,
+      continuation: new Continuation(ASKED, limits, uncounted, () => {}),
       keepAliveMs: 60_000,
       slowClientBytes: 1_000_000,
       clock: () => performance.now(),
@@ -49,7 +54,7 @@ async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Prom
     server.close();
   }
 }
-const life = (reply: StreamReply, ...events: string[]): Failure | undefined => {
+const attempt = (reply: StreamReply, ...events: string[]): Failure | undefined => {
   reply.head({ status: 200, contentType: 'text/event-stream' });
   const said = events.map((bytes) => reply.data(Buffer.from(bytes))).find(isFailure);
   return said ?? reply.end();
@@ -59,12 +64,12 @@ test('a stream that is sent on to an engine that is just dying goes on at a thir
   const bodies: Buffer[] = [REQUEST];
   const text = await toClient(async (reply) => {
     for (const events of [[ROLE, token('one'), DYING], [DYING]]) {
-      expect(life(reply, ...events)).toMatchObject({ code: 'worker_lost' });
+      expect(attempt(reply, ...events)).toMatchObject({ code: 'worker_lost' });
       const before = bodies.at(-1) ?? REQUEST;
       const resume = await reply.resume(before);
-      bodies.push(resume.kind === 'continue' ? resume.body : before);
+      bodies.push(resume.kind === 'ask' ? resume.body : before);
     }
-    expect(life(reply, ROLE, token(' two'), LAST, 'data: [DONE]\n\n')).toBeUndefined();
+    expect(attempt(reply, ROLE, token(' two'), LAST, 'data: [DONE]\n\n')).toBeUndefined();
   });
   const asked = bodies.map((body) => JSON.parse(body.toString()) as { messages: unknown[]; max_tokens: number });
   expect(asked[1]).toMatchObject({ messages: [{}, { role: 'assistant', content: 'one' }], max_tokens: 8 });
@@ -78,7 +83,7 @@ const OUT_OF_VOCABULARY =
 
 test('a request that the engine refuses after its stream began: its own status and sentence, no byte sent', async () => {
   const text = await toClient((reply, res) => {
-    const refused = life(reply, failed(400, OUT_OF_VOCABULARY), 'data: [DONE]\n\n');
+    const refused = attempt(reply, failed(400, OUT_OF_VOCABULARY), 'data: [DONE]\n\n');
     expect(refused).toMatchObject({ code: 'engine_refused', status: 400, message: OUT_OF_VOCABULARY });
     expect(res.headersSent).toBe(false);
   });

@@ -4,7 +4,7 @@ import type { EnginePath } from '#contract/job';
 import { EngineEvents, usageOfAnswer } from './events.ts';
 import { unfinished } from './failure.ts';
 import type { EventWatch, Join } from './event-watch.ts';
-import { parseJson } from './json.ts';
+import { parseJson } from './sse.ts';
 import { ResponseEvents, usageOfResponse } from './response-events.ts';
 import { brokenAnswer } from './whole-answer.ts';
 

@@ -27,20 +27,3 @@ export interface EventWatch {
   /** events passed on, where the API numbers them */
   readonly passed?: number;
 }
-
-/** One piece as it is, several as one. */
-export function joinPieces(pieces: readonly Buffer[]): Buffer {
-  return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
-}
-
-const DATA = Buffer.from('data: ');
-const END = Buffer.from('\n\n');
-
-/**
- * An event as vLLM writes it.
- * @param data JSON that was read, so that a line feed in it stands between two of its tokens
- */
-export function eventBytes(data: Buffer, name = ''): Buffer {
-  const line = data.includes(10) ? Buffer.from(data.toString('latin1').replaceAll('\n', ' '), 'latin1') : data;
-  return Buffer.concat(name === '' ? [DATA, line, END] : [Buffer.from(`event: ${name}\n`), DATA, line, END]);
-}

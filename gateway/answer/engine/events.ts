@@ -3,13 +3,13 @@ import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
 import { brokenStream, unfinished } from './failure.ts';
-import { EventReader, type ServerEvent } from './sse.ts';
-import { eventBytes, joinPieces, type EventWatch, type Join } from './event-watch.ts';
-import { parseJson } from './json.ts';
+import { eventBytes, EventReader, joinPieces, parseJson, type ServerEvent } from './sse.ts';
+import type { EventWatch, Join } from './event-watch.ts';
 import { FinishedChoices } from './whole-answer.ts';
 
 const DONE = '[DONE]';
-const DONE_EVENT = Buffer.from(`data: ${DONE}\n\n`);
+/** The end mark of every stream but that of a response. */
+export const DONE_EVENT = Buffer.from(`data: ${DONE}\n\n`);
 const NOTHING = Buffer.alloc(0);
 
 const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
@@ -25,7 +25,7 @@ export interface EngineEventsOptions {
   readonly passUsage: boolean;
   /** number of choices that were asked for */
   readonly choices: number;
-  /** makes an event of a second life one of the first, or drops it; then each event is read */
+  /** makes an event of a further epoch one of the first, or drops it; then each event is read */
   readonly join?: Join | undefined;
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { saysEngineDied, saysEngineGone } from '#contract/engine-gone';
 import { Failure } from '../../failure.ts';
 import { isAboutGrammar, knownSentence } from './words.ts';
-import { parseJson } from './json.ts';
+import { parseJson } from './sse.ts';
 
 const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param: z.string().nullish() }) });
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */

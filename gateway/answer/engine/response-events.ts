@@ -3,9 +3,8 @@ import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
 import { brokenStream, unfinished } from './failure.ts';
-import { EventReader, type ServerEvent } from './sse.ts';
-import { eventBytes, joinPieces, type EventWatch } from './event-watch.ts';
-import { parseJson } from './json.ts';
+import { eventBytes, EventReader, joinPieces, parseJson, type ServerEvent } from './sse.ts';
+import type { EventWatch } from './event-watch.ts';
 import { brokenResponse } from './whole-answer.ts';
 
 const OPEN_BRACE = 123;

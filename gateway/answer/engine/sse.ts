@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer';
+
 /** One event of a server-sent stream. */
 export interface ServerEvent {
   /** of its `event:` line; empty where it has none */
@@ -95,4 +97,31 @@ export class EventReader {
       data: more.length === 0 ? first : Buffer.concat([first, ...more.flatMap((one) => [LINE_FEED, one])]),
     };
   }
+}
+
+/** @returns undefined for what is no JSON in UTF-8 */
+export function parseJson(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) return undefined;
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+const DATA = Buffer.from('data: ');
+const END = Buffer.from('\n\n');
+
+/**
+ * An event as vLLM writes it.
+ * @param data JSON that was read, so that a line feed in it stands between two of its tokens
+ */
+export function eventBytes(data: Buffer, name = ''): Buffer {
+  const line = data.includes(LF) ? Buffer.from(data.toString('latin1').replaceAll('\n', ' '), 'latin1') : data;
+  return Buffer.concat(name === '' ? [DATA, line, END] : [Buffer.from(`event: ${name}\n`), DATA, line, END]);
+}
+
+/** One piece as it is, several as one. */
+export function joinPieces(pieces: readonly Buffer[]): Buffer {
+  return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
 }

@@ -1,6 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { specialTokenPattern } from '../../../gateway/contract/special-tokens.ts';
-import { planContinuation } from '../../../gateway/answer/continuation.ts';
+import { ByteBudget } from '../../../gateway/answer/byte-budget.ts';
+import { Continuation, planContinuation } from '../../../gateway/answer/continuation.ts';
+import type { EnginePath } from '../../../gateway/contract/job.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 
 const special = specialTokenPattern(phi3Card().tokens.special.texts);
@@ -21,12 +23,64 @@ const plan = (text: string, begun?: string) =>
   );
 
 test('N6: an answer whose text spells a special token is not gone on with: an engine would read the token itself', async () => {
-  expect((await plan('An ordinary <b>text</b> | more')).kind).toBe('continue');
+  expect((await plan('An ordinary <b>text</b> | more')).kind).toBe('rest');
   for (const text of ['It ends with <|end|>', 'as <s> does', 'a picture <|image_1|> of'])
-    expect(await plan(text)).toEqual({ kind: 'refused', reason: 'control_tokens' });
+    expect(await plan(text)).toEqual({ kind: 'impossible', reason: 'control_tokens' });
 });
 
 test('N6: nor where the caller began the token and the model ended it', async () => {
-  expect((await plan('er| of it', 'x <|us')).kind).toBe('continue');
-  expect(await plan('er|> of it', 'x <|us')).toEqual({ kind: 'refused', reason: 'control_tokens' });
+  expect((await plan('er| of it', 'x <|us')).kind).toBe('rest');
+  expect(await plan('er|> of it', 'x <|us')).toEqual({ kind: 'impossible', reason: 'control_tokens' });
+});
+
+const text = (content: string): Buffer =>
+  Buffer.from(
+    `data: ${JSON.stringify({ id: 'a', created: 1, model: 'm', choices: [{ index: 0, delta: { content } }] })}\n\n`,
+  );
+const REQUEST = Buffer.from(JSON.stringify({ model: 'm', messages: [user], max_tokens: 9 }));
+const begun = { isBegun: true, isFinished: false, owesUsage: false };
+
+function stream(path: EnginePath, never?: string, streamBytes = 1_000) {
+  const outcomes: string[] = [];
+  const limits = { budget: new ByteBudget(10_000), streamBytes };
+  const uncounted = (): Promise<undefined> => Promise.resolve(undefined);
+  const asked = { question: { path, model: 'm' }, specialTokens: special, never };
+  return { outcomes, continuation: new Continuation(asked, limits, uncounted, (outcome) => outcomes.push(outcome)) };
+}
+
+test('a stream of which the client has nothing runs again; a response is asked for its refusal before that, once', async () => {
+  const nothing = { ...begun, isBegun: false };
+  const chat = stream('/v1/chat/completions', 'tools');
+  expect(await chat.continuation.decide(REQUEST, nothing)).toEqual({ kind: 'again', body: REQUEST });
+  const response = stream('/v1/responses', 'responses');
+  const probe = await response.continuation.decide(REQUEST, nothing);
+  if (probe.kind !== 'probe') throw new Error(probe.kind);
+  expect(JSON.parse(probe.body.toString())).toMatchObject({ stream: false, max_output_tokens: 1 });
+  for (const lost of [probe.body, REQUEST])
+    expect(await response.continuation.decide(lost, nothing)).toEqual({ kind: 'again', body: REQUEST });
+  expect([...chat.outcomes, ...response.outcomes]).toEqual([]);
+});
+
+test('what was sent decides how a stream goes on, and each decision is told', async () => {
+  const path = '/v1/chat/completions';
+  const never = stream(path, 'tools');
+  expect(await never.continuation.decide(REQUEST, begun)).toEqual({ kind: 'impossible', reason: 'tools' });
+  expect((await never.continuation.decide(REQUEST, { ...begun, isFinished: true })).kind).toBe('close');
+  const owed = { ...begun, isFinished: true, owesUsage: true };
+  expect(await never.continuation.decide(REQUEST, owed)).toEqual({ kind: 'impossible', reason: 'usage_unknown' });
+  expect(never.outcomes).toEqual(['tools', 'closed', 'usage_unknown']);
+
+  const long = stream(path, undefined, 100);
+  long.continuation.add(text('x'.repeat(100)));
+  expect(await long.continuation.decide(REQUEST, begun)).toEqual({ kind: 'impossible', reason: 'too_long' });
+
+  const plain = stream(path);
+  plain.continuation.add(text('one'));
+  const rest = await plain.continuation.decide(REQUEST, begun);
+  if (rest.kind !== 'rest') throw new Error(rest.kind);
+  // An engine that brought nothing changes nothing; one that brought more, and is lost as well, ends it.
+  expect(await plain.continuation.decide(rest.body, begun)).toMatchObject({ kind: 'rest', body: rest.body });
+  plain.continuation.add(text('two'));
+  expect(await plain.continuation.decide(rest.body, begun)).toEqual({ kind: 'impossible', reason: 'second_loss' });
+  expect(plain.outcomes).toEqual(['continued', 'continued', 'second_loss']);
 });

@@ -26,5 +26,5 @@ test('a stream of a picture that goes on elsewhere goes on with the picture', as
     add_generation_prompt: false,
     continue_final_message: true,
   };
-  expect(plan.kind === 'continue' && plan.body.toString() === JSON.stringify(expected)).toBe(true);
+  expect(plan.kind === 'rest' && plan.body.toString() === JSON.stringify(expected)).toBe(true);
 });

@@ -43,7 +43,7 @@ test('the ordinary way: claimed, head, data, end', () => {
   expect(seen).toEqual(['claimed', 'head 200', 'a', 'b', 'end']);
 });
 
-test('a repeated pickup before any byte is let go, and the first one no longer counts', () => {
+test('a repeated pickup before any byte is cleared to start, and the first one no longer counts', () => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
   take('head', 1, 1, ok);

@@ -1,0 +1,91 @@
+import { toFailure } from '../failure.ts';
+import type { Clock } from '#runtime/clock';
+import type { Ask } from './ask.ts';
+import type { ClientStream } from './client-stream.ts';
+import { Continuation, type ContinuationLimits } from './continuation.ts';
+import { countTokensFor } from './count-tokens.ts';
+import { emptyEventsOf } from './empty-events.ts';
+import { engineAnswer } from './engine/answer.ts';
+import type { Notes } from './notes.ts';
+import type { Asked } from './question.ts';
+import type { Renderers } from './renderers.ts';
+import { StreamReply } from './stream-reply.ts';
+import { WholeReply } from './whole-reply.ts';
+
+export interface DeliverDeps {
+  readonly ask: Ask;
+  readonly clock: Clock;
+  /** see `StreamReplyOptions` */
+  readonly keepAliveMs: number;
+  readonly slowClientBytes: number;
+  readonly continuation: ContinuationLimits;
+}
+
+/** Who gets the answer, in which form, and who takes down what becomes known of it. */
+interface Recipient {
+  readonly client: ClientStream;
+  readonly render: Renderers;
+  readonly notes: Notes;
+  /** fires when the client is gone; its reason is a Failure */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Takes a checked request to the end of its answer.
+ * @throws Failure for whatever happened before the client had anything; later ones are told in the stream
+ */
+export type Deliver = (asked: Asked, recipient: Recipient) => Promise<void>;
+
+export function createDeliver(deps: DeliverDeps): Deliver {
+  return (asked, recipient) =>
+    asked.stream ? deliverStream(deps, asked, recipient) : deliverWhole(deps, asked, recipient);
+}
+
+async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
+  const { question, choices, messagesParam, form } = asked;
+  const { client, render, notes, signal } = recipient;
+  const answer = engineAnswer(question.path, choices);
+  const reply = new WholeReply(answer, messagesParam);
+  const askedAt = clock();
+  await ask(question, reply, notes.phases, signal);
+  const modelMs = clock() - askedAt;
+  notes.phases.firstByteAt = clock();
+  notes.whole(answer.usage(reply.outline));
+  client.send(render.renderAnswer(reply.body, { modelMs, ...(form === undefined ? {} : { form }) }));
+}
+
+async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
+  const { ask, clock, keepAliveMs, slowClientBytes } = deps;
+  const { question, choices, messagesParam, passUsage } = asked;
+  const { client, render, notes, signal } = recipient;
+  const reply = new StreamReply(client, {
+    answer: engineAnswer(question.path, choices),
+    messagesParam,
+    passUsage,
+    continuation: new Continuation(asked, deps.continuation, countTokensFor(question, ask, signal), (outcome) =>
+      notes.continuation(outcome),
+    ),
+    ...emptyEventsOf(render.emptyEvent, question, notes.phases),
+    keepAliveMs,
+    slowClientBytes,
+    clock,
+    onFirstByte: () => {
+      notes.phases.firstByteAt = clock();
+    },
+  });
+  try {
+    await ask(question, reply, notes.phases, signal);
+    client.end();
+  } catch (error) {
+    if (!client.isBegun) throw error;
+    const failure = toFailure(error);
+    notes.broken(failure);
+    // The end of a stream that is not whole is told in it, and no `[DONE]` follows.
+    const last = render.renderStreamFailure(failure, reply.passed);
+    if (render.cutsBrokenStreams === true) client.cut(last);
+    else client.end(last);
+  } finally {
+    reply.close();
+    notes.streamed(reply.bytes, reply.usage);
+  }
+}

@@ -1,0 +1,59 @@
+import type { Response } from 'express';
+import type { ClientStream } from '../answer/client-stream.ts';
+import type { Rendered } from '../answer/renderers.ts';
+import { send } from './error-middleware.ts';
+import { requestContext } from './request-context.ts';
+
+/** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
+const STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  'x-accel-buffering': 'no',
+} as const;
+/** A client that does not read its error event is cut off after this, in milliseconds. */
+const CUT_MS = 10_000;
+
+/** The client at the other end of an HTTP request. */
+export class HttpClientStream implements ClientStream {
+  readonly #res: Response;
+
+  constructor(res: Response) {
+    this.#res = res;
+  }
+
+  get isBegun(): boolean {
+    return this.#res.headersSent;
+  }
+  get isGone(): boolean {
+    return this.#res.destroyed;
+  }
+  get unsentBytes(): number {
+    return this.#res.writableLength;
+  }
+
+  send(answer: Rendered): void {
+    send(this.#res, answer);
+  }
+
+  write(piece: Buffer | string): void {
+    const res = this.#res;
+    if (!res.headersSent) res.writeHead(200, STREAM_HEADERS);
+    res.write(piece);
+  }
+
+  end(last?: string): void {
+    this.#res.end(last);
+  }
+
+  cut(last: string): void {
+    const res = this.#res;
+    requestContext(res).isCut = true;
+    const cut = (): void => void res.destroy();
+    res.write(last, cut);
+    setTimeout(cut, CUT_MS).unref();
+  }
+
+  giveUp(): void {
+    this.#res.destroy();
+  }
+}

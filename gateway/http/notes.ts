@@ -1,0 +1,76 @@
+import type { Response } from 'express';
+import type { ChatRequest, Usage } from '../request/chat.ts';
+import type { Clock } from '#runtime/clock';
+import type { Kind } from '#contract/job';
+import type { Notes } from '../answer/notes.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Prepared } from '../request/prepare.ts';
+import { requestContext, type RequestContext } from './request-context.ts';
+
+export interface NotesDeps {
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
+
+/** What the log line and a header say of a request that was read. */
+export function noteRequest(res: Response, { stream, messages, ignored }: ChatRequest): void {
+  const { fields } = requestContext(res);
+  Object.assign(fields, { stream, turns: messages.length });
+  const named = ignored.filter((name) => HEADER_SAFE.test(name)).slice(0, 20);
+  if (named.length === 0) return;
+  fields['ignored'] = named;
+  res.setHeader('x-penstock-ignored', named.join(', '));
+}
+
+/** What log line and metrics say of a request that passed its card. */
+export function notePrepared(context: RequestContext, { card, kind, images }: Prepared): void {
+  context.model = card.name;
+  Object.assign(context.fields, {
+    kind,
+    images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`),
+  });
+}
+
+/** How long it waited, however it ended. */
+export function noteWait({ metrics }: NotesDeps, { phases }: RequestContext, kind: Kind): void {
+  const { enqueuedAt, claimedAt } = phases;
+  if (enqueuedAt !== undefined && claimedAt !== undefined)
+    metrics.queueWait.observe({ kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
+}
+
+/** What log line and metrics say of its answer. */
+export function answerNotes({ metrics, clock }: NotesDeps, context: RequestContext): Notes {
+  const { fields, phases, arrivedAt } = context;
+  const whole = (usage: Usage | undefined): void => {
+    if (usage === undefined) return;
+    Object.assign(fields, usage);
+    const observe = (type: 'input' | 'output', tokens: number): void =>
+      metrics.tokenUsage.observe({ gen_ai_request_model: context.model, gen_ai_token_type: type }, tokens);
+    observe('input', usage.promptTokens);
+    observe('output', usage.completionTokens);
+  };
+  const times = (usage: Usage | undefined): void => {
+    const { firstByteAt } = phases;
+    if (firstByteAt === undefined) return;
+    const labels = { gen_ai_request_model: context.model };
+    metrics.timeToFirstToken.observe(labels, (firstByteAt - arrivedAt) / 1_000);
+    const tokensAfter = (usage?.completionTokens ?? 0) - 1;
+    if (tokensAfter > 0) metrics.timePerOutputToken.observe(labels, (clock() - firstByteAt) / 1_000 / tokensAfter);
+  };
+  return {
+    phases,
+    whole,
+    continuation: (outcome) => {
+      fields['continuation'] = outcome;
+      metrics.continuations.inc({ outcome });
+    },
+    broken: ({ code, cause }) => void Object.assign(fields, { failure: code, cause }),
+    streamed: (bytes, usage) => {
+      fields['bytes'] = bytes;
+      whole(usage);
+      times(usage);
+    },
+  };
+}

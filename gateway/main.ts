@@ -26,13 +26,7 @@ import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver } from './answer/deliver.ts';
 import { loadConfig } from './config.ts';
 import { Departure } from './http/departure.ts';
-import { createAzureInference } from './dialects/azure/inference.ts';
-import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from './dialects/azure/openai.ts';
-import { createAzureScore } from './dialects/score/score.ts';
-import { openai } from './dialects/openai/chat.ts';
-import { openaiCompletions } from './dialects/openai/completions.ts';
-import { openaiResponses } from './dialects/openai/responses.ts';
-import { openaiTokenize } from './dialects/openai/tokenize.ts';
+import { createDialects } from './dialects/index.ts';
 import { authenticate } from './http/auth.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { Intake } from './http/connection/intake.ts';
@@ -107,6 +101,13 @@ async function main(): Promise<void> {
     lagMs: () => relay.lagMs,
   });
 
+  const deploymentName = config.GATEWAY_DEPLOYMENT_NAME;
+  const dialects = createDialects({
+    deploymentName,
+    scoreErrors: config.GATEWAY_SCORE_ERRORS,
+    tokenize: config.GATEWAY_TOKENIZE,
+  });
+  const { openai } = dialects;
   const departure = new Departure(clock);
   const newIntake = (): Intake =>
     new Intake({
@@ -156,8 +157,6 @@ async function main(): Promise<void> {
       names: { servers: config.GATEWAY_IMAGE_NAME_SERVERS },
     }),
   });
-  const deploymentName = config.GATEWAY_DEPLOYMENT_NAME;
-  const inference = createAzureInference(deploymentName);
   const app = createApp({
     catalog,
     clock,
@@ -168,18 +167,7 @@ async function main(): Promise<void> {
     policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
     unknownDeployment: config.GATEWAY_UNKNOWN_DEPLOYMENT,
-    dialects: {
-      openai,
-      completions: openaiCompletions,
-      responses: openaiResponses,
-      tokenize: config.GATEWAY_TOKENIZE ? openaiTokenize : undefined,
-      score: createAzureScore({ deploymentName, errors: config.GATEWAY_SCORE_ERRORS }),
-      inference: inference.chat,
-      inferenceCompletions: inference.completions,
-      azureOpenai,
-      azureOpenaiCompletions,
-      azureOpenaiResponses,
-    },
+    dialects,
     prepare,
     deliver: createDeliver({
       ask,

@@ -1,6 +1,7 @@
 import type { AnswerForm, ChatRequest, StreamIdentity } from '../request/chat.ts';
 import type { Failure } from '../failure.ts';
 import type { ModelCard } from '#contract/model-card';
+import type { Described, Description } from './description.ts';
 
 /** A whole HTTP answer, ready to be written. */
 export interface Rendered {
@@ -31,6 +32,8 @@ export interface Dialect {
   readonly headers?: Readonly<Record<string, string>>;
   /** a further header that says the request's id */
   readonly requestIdHeader?: string;
+  /** its bodies name no model: `parse` is told the card that the route found */
+  readonly needsCard?: true;
   /** @throws Failure that names the field at fault in the caller's words */
   parse(body: unknown, said?: Said): ChatRequest;
   /** The engine's whole, successful, non-streamed answer, as its bytes came. */
@@ -42,8 +45,12 @@ export interface Dialect {
    * @param eventsBefore events that the client has, where the API numbers them
    */
   renderStreamFailure(failure: Failure, eventsBefore?: number): string;
+  /** name of the schema of a failure's body */
+  readonly errorSchema: string;
   /** Callers notice a broken stream by its connection, which is cut after the event that tells of it. */
   readonly cutsBrokenStreams?: boolean;
   /** An event without text that keeps a silent stream open, where callers read no comments. Absent: comments do. */
   readonly emptyEvent?: (stream: StreamIdentity) => string;
+  /** What the API's document says of it. */
+  describe(described: Described): Description;
 }

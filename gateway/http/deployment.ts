@@ -43,9 +43,9 @@ export function deploymentByHeader(deps: DeploymentDeps): RequestHandler {
  * the body's `model` may be anything (source: Azure OpenAI's SDKs).
  * @throws Failure `deployment_not_found`
  */
-export function deploymentByPath(deps: DeploymentDeps): RequestHandler<{ deployment: string[] }> {
+export function deploymentByPath(deps: DeploymentDeps): RequestHandler {
   return (req, res, next) => {
-    const name = req.params.deployment.join('/');
+    const name = [req.params['deployment'] ?? []].flat().join('/');
     const card = name === deps.deploymentName ? undefined : cardOf(deps, name, 'deployment');
     requestContext(res).chosen = card === undefined ? {} : { model: card.name };
     next();

@@ -1,8 +1,8 @@
 import type { RequestHandler } from 'express';
 import type { Caller } from '../keys/caller.ts';
-import type { AbsentPath } from '../openapi/absent-paths.ts';
-import { openApiDocument, type DocumentDialects } from '../openapi/document.ts';
-import { apiFacts, type ApiFacts, type FactSources } from '../openapi/facts.ts';
+import type { ApiFacts } from '../dialects/description.ts';
+import { openApiDocument, type Served } from '../openapi/document.ts';
+import { apiFacts, type FactSources } from '../openapi/facts.ts';
 import { scoreDocument } from '../openapi/score-document.ts';
 import { requestContext } from './request-context.ts';
 
@@ -14,14 +14,10 @@ interface Documents {
 }
 
 /** The documents of the API, which tell each caller of the models that it may use. */
-export function documents(
-  sources: FactSources & { readonly dialects: DocumentDialects },
-  absent: readonly AbsentPath[],
-): Documents {
-  const { dialects } = sources;
+export function documents(sources: FactSources, served: Served): Documents {
   return {
-    all: serve(sources, (facts) => openApiDocument(facts, dialects, absent)),
-    score: serve(sources, scoreDocument),
+    all: serve(sources, (facts) => openApiDocument(facts, served)),
+    score: serve(sources, (facts) => scoreDocument(facts, served.dialects.score)),
   };
 }
 

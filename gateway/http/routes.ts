@@ -1,7 +1,9 @@
-import { Router, type Request, type RequestHandler } from 'express';
+import { Router, type Request, type RequestHandler, type Response } from 'express';
+import type { ModelCard } from '#contract/model-card';
 import { Failure } from '../failure.ts';
 import type { Idempotency } from '../queue/idempotency.ts';
 import type { Dialect } from '../dialects/dialect.ts';
+import type { Dialects, ServedRoute } from '../dialects/index.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes, OPENAI_SEGMENTS } from './absent-routes.ts';
@@ -25,20 +27,101 @@ const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '
 /** Paths of OpenAI's API as clients ask for them whose base URL lacks its end. */
 const OF_OPENAI = new RegExp(`^/(?:responses|models|${OPENAI_SEGMENTS.join('|')})(?:/|$)`);
 
-/** The API shape of each group of routes. */
-interface Dialects {
-  readonly openai: Dialect;
-  readonly completions: Dialect;
-  readonly responses: Dialect;
-  /** absent: `/tokenize` is switched off */
-  readonly tokenize: Dialect | undefined;
-  readonly score: Dialect;
-  readonly inference: Dialect;
-  readonly inferenceCompletions: Dialect;
-  readonly azureOpenai: Dialect;
-  readonly azureOpenaiCompletions: Dialect;
-  readonly azureOpenaiResponses: Dialect;
-}
+/** Every path that takes a POST. The API's document and the README are made of the same rows, or compared with them. */
+export const ROUTES: readonly ServedRoute[] = [
+  { path: '/v1/chat/completions', dialect: 'openai', deployment: 'none', id: 'chat', tag: 'OpenAI' },
+  { path: '/v1/completions', dialect: 'completions', deployment: 'none', id: 'complete', tag: 'OpenAI' },
+  { path: '/v1/responses', dialect: 'responses', deployment: 'none', id: 'respond', tag: 'OpenAI' },
+  { path: '/tokenize', dialect: 'tokenize', deployment: 'none', id: 'tokenize', tag: 'OpenAI' },
+  { path: '/score', dialect: 'score', deployment: 'header', deadline: 'score', id: 'score', tag: 'Azure ML' },
+  // Azure's inference SDKs, with the gateway or its /models as their endpoint.
+  {
+    path: '/chat/completions',
+    dialect: 'inference',
+    deployment: 'header',
+    id: 'inference_chat',
+    tag: 'Azure AI inference',
+  },
+  {
+    path: '/completions',
+    dialect: 'inferenceCompletions',
+    deployment: 'header',
+    id: 'inference_complete',
+    tag: 'Azure AI inference',
+  },
+  {
+    path: '/models/chat/completions',
+    dialect: 'inference',
+    deployment: 'header',
+    id: 'models_chat',
+    tag: 'Azure AI inference',
+  },
+  {
+    path: '/models/completions',
+    dialect: 'inferenceCompletions',
+    deployment: 'header',
+    id: 'models_complete',
+    tag: 'Azure AI inference',
+  },
+  {
+    path: '/openai/deployments/*deployment/chat/completions',
+    dialect: 'azureOpenai',
+    deployment: 'path',
+    id: 'deployment_chat',
+    tag: 'Azure OpenAI',
+  },
+  {
+    path: '/openai/deployments/*deployment/completions',
+    dialect: 'azureOpenaiCompletions',
+    deployment: 'path',
+    id: 'deployment_complete',
+    tag: 'Azure OpenAI',
+  },
+  // Newer clients end their base URL in /openai/v1, older ones in /openai.
+  {
+    path: '/openai/v1/chat/completions',
+    dialect: 'azureOpenai',
+    deployment: 'none',
+    id: 'azure_v1_chat',
+    tag: 'Azure OpenAI',
+  },
+  {
+    path: '/openai/v1/completions',
+    dialect: 'azureOpenaiCompletions',
+    deployment: 'none',
+    id: 'azure_v1_complete',
+    tag: 'Azure OpenAI',
+  },
+  {
+    path: '/openai/v1/responses',
+    dialect: 'azureOpenaiResponses',
+    deployment: 'none',
+    id: 'azure_v1_respond',
+    tag: 'Azure OpenAI',
+  },
+  {
+    path: '/openai/chat/completions',
+    dialect: 'azureOpenai',
+    deployment: 'none',
+    id: 'azure_chat',
+    tag: 'Azure OpenAI',
+  },
+  {
+    path: '/openai/completions',
+    dialect: 'azureOpenaiCompletions',
+    deployment: 'none',
+    id: 'azure_complete',
+    tag: 'Azure OpenAI',
+  },
+  {
+    path: '/openai/responses',
+    dialect: 'azureOpenaiResponses',
+    deployment: 'none',
+    id: 'azure_respond',
+    tag: 'Azure OpenAI',
+  },
+];
+
 export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources, GenerateDeps {
   /** lets the holders of keys pass */
   readonly authenticate: RequestHandler;
@@ -55,7 +138,6 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources, Gen
 export function createRoutes(deps: RouteDeps): Router {
   const { catalog, dialects } = deps;
   const router = Router({ caseSensitive: true });
-  const body = [readBody(deps.body), runOnce(deps.idempotency)];
   const guarded = (dialect: Dialect): RequestHandler[] => [withContext(dialect, deps), deps.authenticate];
   const openai = guarded(dialects.openai);
   const azureOpenai = guarded(dialects.azureOpenai);
@@ -63,31 +145,31 @@ export function createRoutes(deps: RouteDeps): Router {
   const score = guarded(dialects.score);
   const byHeader = deploymentByHeader(deps);
   const byPath = deploymentByPath(deps);
-  const chat = chatHandler(deps, deps.requestTimeoutMs);
   const absent = absentRoutes(catalog);
-  const describe = documents(deps, [
-    ...absent.flatMap(({ paths, stage }) => paths.map((path) => ({ path, stage, dialect: dialects.openai }))),
-    ...EMBEDDINGS.map((path) => ({ path, stage: 'noTask' as const, dialect: dialects.inference })),
-  ]);
+  const describe = documents(deps, {
+    routes: ROUTES,
+    dialects,
+    absent: [
+      ...absent.flatMap(({ paths, stage }) => paths.map((path) => ({ path, stage, dialect: dialects.openai }))),
+      ...EMBEDDINGS.map((path) => ({ path, stage: 'noTask' as const, dialect: dialects.inference })),
+    ],
+  });
 
-  router.route('/v1/chat/completions').all(openai).post(body, chat).all(only('POST'));
-  router.route('/v1/completions').all(guarded(dialects.completions)).post(body, chat).all(only('POST'));
-  router.route('/v1/models').all(openai).get(listModels(catalog)).all(only('GET'));
-  router.route('/v1/models/*id').all(openai).get(getModel(catalog)).all(only('GET'));
-  router.route('/v1/responses').all(guarded(dialects.responses)).post(body, chat).all(only('POST'));
-  if (dialects.tokenize !== undefined)
-    router.route('/tokenize').all(guarded(dialects.tokenize)).post(body, chat).all(only('POST'));
+  router.options('/score', score, nothing);
+  const choice = { header: [byHeader], path: [byPath], none: [] };
+  const body = [readBody(deps.body), runOnce(deps.idempotency)];
+  const card = (res: Response): ModelCard => cardOfRoute(deps, res);
+  for (const { path, dialect: name, deployment, deadline } of ROUTES) {
+    const dialect = dialects[name];
+    if (dialect === undefined) continue;
+    const timeoutMs = deadline === 'score' ? deps.scoreTimeoutMs : deps.requestTimeoutMs;
+    const serve = chatHandler(deps, timeoutMs, dialect.needsCard === true ? card : undefined);
+    router.route(path).all(guarded(dialect)).post(choice[deployment], body, serve).all(only('POST'));
+  }
 
-  router
-    .route('/score')
-    .all(score)
-    .post(
-      byHeader,
-      body,
-      chatHandler(deps, deps.scoreTimeoutMs, (res) => cardOfRoute(deps, res)),
-    )
-    .options(nothing)
-    .all(only('POST'));
+  const [list, one] = [listModels(catalog), getModel(catalog)];
+  router.route('/v1/models').all(openai).get(list).all(only('GET'));
+  router.route('/v1/models/*id').all(openai).get(one).all(only('GET'));
   router.route('/swagger.json').all(score).get(describe.score).all(only('GET'));
   router.route('/openapi.json').all(openai).get(describe.all).all(only('GET'));
   router.route('/docs').all(openai).get(docsPage).all(only('GET'));
@@ -98,43 +180,21 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/health').get(health).all(open, only('GET'));
   router.route('/ping').get(health).post(health).all(open, only('GET, POST'));
   router.route('/version').all(openai).get(version).all(only('GET'));
-
-  // Azure's inference SDKs, with the gateway or its /models as their endpoint.
-  for (const base of ['', '/models']) {
-    router.route(`${base}/chat/completions`).all(inference).post(byHeader, body, chat).all(only('POST'));
-    router
-      .route(`${base}/completions`)
-      .all(guarded(dialects.inferenceCompletions))
-      .post(byHeader, body, chat)
-      .all(only('POST'));
+  for (const base of ['', '/models'])
     router.route(`${base}/info`).all(inference).get(byHeader, modelInfo(deps)).all(only('GET'));
+  for (const base of ['/openai', '/openai/v1']) {
+    router.route(`${base}/models`).all(azureOpenai).get(list).all(only('GET'));
+    router.route(`${base}/models/*id`).all(azureOpenai).get(one).all(only('GET'));
   }
+
+  // What nothing above has taken; the order matters.
   router.use(EMBEDDINGS, inference, noEmbeddings);
   // OpenAI's clients whose base URL lacks its /v1.
-  router.route('/models').all(openai).get(listModels(catalog)).all(only('GET'));
+  router.route('/models').all(openai).get(list).all(only('GET'));
   router.use('/models', inference, notThere);
-
-  const ofDeployment = '/openai/deployments/*deployment';
-  router.route(`${ofDeployment}/chat/completions`).all(azureOpenai).post(byPath, body, chat).all(only('POST'));
-  router
-    .route(`${ofDeployment}/completions`)
-    .all(guarded(dialects.azureOpenaiCompletions))
-    .post(byPath, body, chat)
-    .all(only('POST'));
-  router.route(`${ofDeployment}/embeddings`).all(azureOpenai).post(byPath, noEmbeddings).all(only('POST'));
+  const embeddings = '/openai/deployments/*deployment/embeddings';
+  router.route(embeddings).all(azureOpenai).post(byPath, noEmbeddings).all(only('POST'));
   router.use('/openai/v1/embeddings', azureOpenai, noEmbeddings);
-  // Newer clients end their base URL in /openai/v1, older ones in /openai.
-  for (const base of ['/openai', '/openai/v1']) {
-    router.route(`${base}/chat/completions`).all(azureOpenai).post(body, chat).all(only('POST'));
-    router
-      .route(`${base}/completions`)
-      .all(guarded(dialects.azureOpenaiCompletions))
-      .post(body, chat)
-      .all(only('POST'));
-    router.route(`${base}/responses`).all(guarded(dialects.azureOpenaiResponses)).post(body, chat).all(only('POST'));
-    router.route(`${base}/models`).all(azureOpenai).get(listModels(catalog)).all(only('GET'));
-    router.route(`${base}/models/*id`).all(azureOpenai).get(getModel(catalog)).all(only('GET'));
-  }
   for (const { paths, azurePaths, refuse } of absent) {
     router.use(paths, openai, refuse);
     if (azurePaths.length > 0) router.use(azurePaths, azureOpenai, refuse);

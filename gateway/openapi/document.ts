@@ -1,87 +1,53 @@
 import { z } from 'zod';
-import type { Dialect } from '../dialects/dialect.ts';
+import type { ApiFacts } from '../dialects/description.ts';
+import type { Dialects, ServedRoute } from '../dialects/index.ts';
 import { LIMITS } from '../dialects/reading/limits.ts';
+import { messageSchema } from '../dialects/reading/message-schema.ts';
 import { absentPaths, type AbsentPath } from './absent-paths.ts';
-import { answerSchemas } from './answer-schemas.ts';
-import { azureInferencePaths } from './azure-inference-paths.ts';
-import { azureOpenaiPaths } from './azure-openai-paths.ts';
-import type { ApiFacts } from './facts.ts';
 import { failureResponses } from './failures.ts';
+import { getPaths, READ_SCHEMAS } from './get-paths.ts';
 import { parameters, RESPONSE_HEADERS } from './headers.ts';
-import { healthPaths } from './health-paths.ts';
-import { modelsWithoutBase, openaiPaths, responsesPaths, tokenizePaths } from './openai-paths.ts';
-import { operation, type Paths } from './operation.ts';
-import { requestSchemas } from './request-schemas.ts';
-import { scorePaths } from './score-paths.ts';
+import type { Paths } from './operation.ts';
+import { describeRoutes, routePath } from './route-paths.ts';
 
-/** The API shapes that the document tells of. */
-export interface DocumentDialects {
-  readonly openai: Dialect;
-  readonly responses: Dialect;
-  /** absent: `/tokenize` is switched off */
-  readonly tokenize: Dialect | undefined;
-  readonly score: Dialect;
-  readonly inference: Dialect;
-  readonly azureOpenai: Dialect;
-  readonly azureOpenaiResponses: Dialect;
+/** What the document tells of. */
+export interface Served {
+  readonly routes: readonly ServedRoute[];
+  readonly dialects: Dialects;
+  readonly absent: readonly AbsentPath[];
 }
 
 /** `GET /openapi.json`: every public route in OpenAPI 3.1, with the names and limits of what is served here. */
 export function openApiDocument(
   facts: ApiFacts,
-  dialects: DocumentDialects,
-  absent: readonly AbsentPath[],
+  { routes, dialects, absent }: Served,
 ): Readonly<Record<string, unknown>> & { readonly paths: Paths } {
-  const { openai, responses: stateless, tokenize, score, inference, azureOpenai, azureOpenaiResponses } = dialects;
-  const responses = Object.assign({}, ...[openai, score, inference, azureOpenai].map(failureResponses)) as object;
+  const message = messageSchema(facts);
+  const described = describeRoutes(routes, dialects, { facts, message });
+  const all = <T>(of: (one: (typeof described)[number]) => Readonly<Record<string, T>> | undefined) =>
+    Object.assign({}, ...described.map(of)) as Record<string, T>;
+  const tags = new Set([...routes.map(({ tag }) => tag), 'Documents', 'Not served']);
   return {
     openapi: '3.1.0',
     info: { title: 'Penstock', version: '1', description: describe(facts) },
-    tags: ['OpenAI', 'Azure ML', 'Azure AI inference', 'Azure OpenAI', 'Documents', 'Not served'].map((name) => ({
-      name,
-    })),
+    tags: [...tags].map((name) => ({ name })),
     security: [{ bearer: [] }, { apiKey: [] }],
-    paths: {
-      ...absentPaths(absent),
-      ...openaiPaths(facts, openai),
-      ...responsesPaths(facts, stateless, RESPONSES),
-      ...responsesPaths(facts, azureOpenaiResponses, AZURE_RESPONSES),
-      ...(tokenize === undefined ? {} : tokenizePaths(facts, tokenize)),
-      ...healthPaths(openai),
-      ...modelsWithoutBase(openai),
-      ...scorePaths(facts, score),
-      ...azureInferencePaths(facts, inference),
-      ...azureOpenaiPaths(facts, azureOpenai),
-      '/openapi.json': {
-        get: operation(openai, {
-          id: 'document',
-          tag: 'Documents',
-          summary: 'This document',
-          answer: 'Document',
-          stages: [],
-        }),
-      },
-    },
+    paths: { ...absentPaths(absent), ...getPaths(dialects), ...Object.fromEntries(described.map(routePath)) },
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer' },
         apiKey: { type: 'apiKey', in: 'header', name: 'api-key' },
       },
-      parameters: parameters(facts),
+      parameters: { ...parameters(facts), ...all(({ description }) => description.parameters) },
       headers: RESPONSE_HEADERS,
-      responses,
-      schemas: jsonSchemas({ ...requestSchemas(facts), ...answerSchemas(facts), ...DOCUMENTS }, 'draft-2020-12'),
+      responses: all(({ dialect }) => failureResponses(dialect)),
+      schemas: jsonSchemas(
+        { Message: message, ...all(({ description }) => description.schemas), ...READ_SCHEMAS },
+        'draft-2020-12',
+      ),
     },
   };
 }
-
-const AZURE = { tag: 'Azure OpenAI', parameters: ['api-version'] } as const;
-const RESPONSES = [{ base: '/v1', tag: 'OpenAI', prefix: '' }];
-const AZURE_RESPONSES = [
-  { base: '/openai/v1', prefix: 'azure_v1_', ...AZURE },
-  { base: '/openai', prefix: 'azure_', ...AZURE },
-];
-const DOCUMENTS = { Document: z.looseObject({ openapi: z.string(), paths: z.looseObject({}) }) };
 
 /** Schemas by name, each referring to the others by theirs. */
 export function jsonSchemas(

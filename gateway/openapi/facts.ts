@@ -1,30 +1,5 @@
 import type { Catalog, ModelCard } from '#contract/model-card';
-
-/** What the served cards and the operator's settings make of the API: numbers and names of its schemas. */
-export interface ApiFacts {
-  readonly cards: readonly ModelCard[];
-  /** by which a caller may ask for a model */
-  readonly names: readonly string[];
-  /** an unknown name means the only model */
-  readonly takesAnyName: boolean;
-  /** an unknown name in Azure's header does, too */
-  readonly takesAnyDeployment: boolean;
-  /** this gateway as one deployment */
-  readonly deploymentName: string;
-  /** largest answer that may be asked for, in tokens; undefined: a larger one is cut to it */
-  readonly mostTokens: number | undefined;
-  readonly mostChoices: number;
-  readonly body: BodyFacts;
-}
-
-/** What a body may be, with its pictures and without. */
-interface BodyFacts {
-  readonly limitBytes: number;
-  readonly textBytes: number;
-  readonly depth: number;
-  readonly values: number;
-  readonly texts: number;
-}
+import type { ApiFacts, BodyFacts } from '../dialects/description.ts';
 
 export interface FactSources {
   readonly catalog: Catalog;

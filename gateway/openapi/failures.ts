@@ -58,7 +58,7 @@ export type Stage = keyof typeof STAGES;
 /** Of no operation: what another method is answered, and what only the log sees. */
 export const UNDOCUMENTED: readonly FailureCode[] = ['method_not_allowed', 'client_closed'];
 
-type Renders = Pick<Dialect, 'name' | 'renderFailure'>;
+type Renders = Pick<Dialect, 'name' | 'errorSchema' | 'renderFailure'>;
 
 /** Responses of one dialect by component name, as the dialect itself renders each failure. */
 export function failureResponses(dialect: Renders): Record<string, object> {
@@ -79,11 +79,6 @@ export function failuresOf(dialect: Renders, stages: readonly Stage[]): Record<s
   );
 }
 
-/** True where the dialect hides failures behind a 200 with an empty object. */
-export function hidesFailures(dialect: Renders): boolean {
-  return dialect.renderFailure(new Failure('engine_failed', '')).status === 200;
-}
-
 function byStatus(dialect: Renders, codes: readonly FailureCode[]): Map<number, Rendered[]> {
   const statuses = new Map<number, Rendered[]>();
   for (const failure of codes.flatMap(samples)) {
@@ -93,7 +88,7 @@ function byStatus(dialect: Renders, codes: readonly FailureCode[]): Map<number, 
   return statuses;
 }
 
-function response({ name }: Renders, rendered: readonly Rendered[]): object {
+function response({ errorSchema }: Renders, rendered: readonly Rendered[]): object {
   const headers = new Set(rendered.flatMap((one) => Object.keys(one.headers)).filter((key) => key !== 'content-type'));
   const types = new Map<string, string[]>();
   for (const { headers: sent, body } of rendered) {
@@ -110,18 +105,17 @@ function response({ name }: Renders, rendered: readonly Rendered[]): object {
     content: Object.fromEntries(
       [...types].map(([type, [first = '']]) => [
         type,
-        type === 'application/json' ? json(name, codes, first) : { schema: { type: 'string', const: first } },
+        type === 'application/json' ? json(errorSchema, codes, first) : { schema: { type: 'string', const: first } },
       ]),
     ),
   };
 }
 
 /** The codes as the dialect writes them, which may differ from ours. */
-function json(name: Dialect['name'], codes: readonly string[], example: string): object {
-  const base = name === 'openai' || name === 'azure_openai' ? 'OpenAIError' : 'AzureError';
+function json(errorSchema: string, codes: readonly string[], example: string): object {
   const code = { properties: { error: { properties: { code: { enum: codes } } } } };
   const value: unknown = JSON.parse(example);
-  return { schema: { allOf: [{ $ref: `#/components/schemas/${base}` }, code] }, example: value };
+  return { schema: { allOf: [{ $ref: `#/components/schemas/${errorSchema}` }, code] }, example: value };
 }
 
 /** As the document's reader sees it: `AzureScore424`. */

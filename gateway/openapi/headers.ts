@@ -1,11 +1,10 @@
-import { MODES } from '../dialects/azure/inference.ts';
-import type { ApiFacts } from './facts.ts';
+import type { ApiFacts } from '../dialects/description.ts';
 
 const text = { type: 'string' } as const;
 const id = { type: 'string', maxLength: 100 } as const;
 
-/** Headers and query parameters of requests, by the name that refers to them. */
-export function parameters(facts: ApiFacts): Record<Parameter, object> {
+/** Headers and path parameters of requests, by the name that refers to them; others are of a dialect's own. */
+export function parameters(facts: ApiFacts): Record<string, object> {
   const header = (name: string, description: string, schema: object): object => ({
     name,
     in: 'header',
@@ -24,26 +23,10 @@ export function parameters(facts: ApiFacts): Record<Parameter, object> {
       maxLength: 255,
     }),
     'azureml-model-deployment': header('azureml-model-deployment', "decides before the body's `model`", orNone),
-    'x-ms-model-mesh-model-name': header('x-ms-model-mesh-model-name', 'the model, where the body names none', text),
-    'extra-parameters': header('extra-parameters', 'what becomes of fields that this API does not know', {
-      enum: [...MODES, ''],
-      default: MODES[0],
-    }),
-    'api-version': { name: 'api-version', in: 'query', description: 'any will do', schema: text },
     deployment: path('deployment', names),
     id: path('id', facts.names.length === 0 ? text : { enum: facts.names }),
   };
 }
-export type Parameter =
-  | 'x-request-id'
-  | 'x-ms-client-request-id'
-  | 'idempotency-key'
-  | 'azureml-model-deployment'
-  | 'x-ms-model-mesh-model-name'
-  | 'extra-parameters'
-  | 'api-version'
-  | 'deployment'
-  | 'id';
 
 function path(name: string, schema: object): object {
   return { name, in: 'path', required: true, description: 'a model or deployment by any of its names', schema };

@@ -1,7 +1,7 @@
+import type { Description } from '../dialects/description.ts';
 import type { Dialect } from '../dialects/dialect.ts';
-import type { ApiFacts } from './facts.ts';
 import { failuresOf, type Stage } from './failures.ts';
-import { RESPONSE_HEADERS, type Parameter } from './headers.ts';
+import { RESPONSE_HEADERS } from './headers.ts';
 
 /** Paths of the document: each with its methods. */
 export type Paths = Record<string, object>;
@@ -11,9 +11,9 @@ export interface OperationFacts {
   readonly id: string;
   readonly tag: string;
   readonly summary: string;
-  readonly parameters?: readonly (Parameter | object)[];
-  /** name of the body's schema, and a body by the name of what it shows */
-  readonly request?: { readonly schema: string; readonly examples: Readonly<Record<string, object>> };
+  /** names of headers and parameters */
+  readonly parameters?: readonly string[];
+  readonly request?: Description['request'];
   /** names of the answer's schema, and of its streamed events where it can be streamed */
   readonly answer: string;
   readonly event?: string;
@@ -29,7 +29,7 @@ export function operation(dialect: Dialect, facts: OperationFacts): object {
     operationId: id,
     tags: [tag],
     summary,
-    parameters: all.map((one) => (typeof one === 'string' ? { $ref: `#/components/parameters/${one}` } : one)),
+    parameters: all.map((name) => ({ $ref: `#/components/parameters/${name}` })),
     ...(request === undefined ? {} : { requestBody: body(request) }),
     responses: {
       200: {
@@ -43,35 +43,6 @@ export function operation(dialect: Dialect, facts: OperationFacts): object {
 }
 
 const BODY_STAGES = ['body', 'answered'] as const;
-
-/** The name that examples call a model by. */
-export function exampleModel({ cards }: ApiFacts): string {
-  return cards[0]?.name ?? 'model';
-}
-
-/** A conversation as examples have it. */
-export const HELLO = [{ role: 'user', content: 'Say hello.' }];
-/** The same with a picture, a blue square. */
-const LOOK = [
-  {
-    role: 'user',
-    content: [
-      {
-        type: 'image_url',
-        image_url: {
-          url: 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAW0lEQVR42mP4T2PAMGrBkLHghIAeGqKOBZjmkmoTA4WmE7SDgXLT8dvBQBXT8djBQC3Tcdkx/CygxHSsdoxaMAItGM1og6Kwo0dxTY8Khx5VJj0q/dGG13CwAAA+UwII6biQTwAAAABJRU5ErkJggg==',
-        },
-      },
-      { type: 'text', text: 'What is shown in this image?' },
-    ],
-  },
-];
-
-/** Examples of bodies with messages; one with a picture where a model sees. */
-export function conversations({ cards }: ApiFacts, of: (messages: object[]) => object): Record<string, object> {
-  const sees = cards.some(({ modalities }) => modalities.input.includes('image'));
-  return { text: of(HELLO), ...(sees ? { picture: of(LOOK) } : {}) };
-}
 
 function body({ schema, examples }: NonNullable<OperationFacts['request']>): object {
   const named: [string, object][] = Object.entries(examples).map(([name, value]) => [name, { value }]);

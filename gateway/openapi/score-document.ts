@@ -1,18 +1,22 @@
-import { answerSchemas } from './answer-schemas.ts';
+import type { ApiFacts } from '../dialects/description.ts';
+import type { Dialect } from '../dialects/dialect.ts';
+import { messageSchema } from '../dialects/reading/message-schema.ts';
 import { jsonSchemas } from './document.ts';
-import type { ApiFacts } from './facts.ts';
-import { requestSchemas } from './request-schemas.ts';
 
 /**
  * The document behind `GET /swagger.json`, by which Azure's tools find out how `/score` is called (source: Azure ML's
  * inference servers, which publish one at this path, in OpenAPI 3.0).
  */
-export function scoreDocument(facts: ApiFacts): object {
+export function scoreDocument(facts: ApiFacts, dialect: Dialect): object {
   const { cards } = facts;
   const only = cards.length === 1 ? cards[0] : undefined;
   const failed = (description: string) => ({ description, content: json('AzureError') });
-  const { Message, ScoreRequest } = requestSchemas(facts);
-  const { ScoreAnswer, AzureError } = answerSchemas(facts);
+  const Message = messageSchema(facts);
+  const { HiddenScoreAnswer: _, ...schemas } = dialect.describe({
+    facts,
+    message: Message,
+    deployment: 'header',
+  }).schemas;
   return {
     openapi: '3.0.3',
     info: { title: only?.name ?? 'Penstock', version: only?.version ?? '1', description: 'Chat with pictures.' },
@@ -32,7 +36,7 @@ export function scoreDocument(facts: ApiFacts): object {
         },
       },
     },
-    components: { schemas: jsonSchemas({ Message, ScoreRequest, ScoreAnswer, AzureError }, 'openapi-3.0') },
+    components: { schemas: jsonSchemas({ Message, ...schemas }, 'openapi-3.0') },
   };
 }
 

@@ -1,31 +1,18 @@
 import { parseCatalog, type Catalog, type ModelCard } from '#contract/model-card';
 import { readYamlFolder } from '#runtime/yaml-folder';
-import { createAzureInference } from '../../gateway/dialects/azure/inference.ts';
-import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from '../../gateway/dialects/azure/openai.ts';
-import { createAzureScore } from '../../gateway/dialects/score/score.ts';
-import { openaiCompletions } from '../../gateway/dialects/openai/completions.ts';
-import { openaiResponses } from '../../gateway/dialects/openai/responses.ts';
-import { openaiTokenize } from '../../gateway/dialects/openai/tokenize.ts';
-import { openai } from '../../gateway/dialects/openai/chat.ts';
+import { createDialects } from '../../gateway/dialects/index.ts';
+import { ROUTES } from '../../gateway/http/routes.ts';
 import { openApiDocument } from '../../gateway/openapi/document.ts';
 import { apiFacts, type FactSources } from '../../gateway/openapi/facts.ts';
 
 const deploymentName = 'penstock';
-const inference = createAzureInference(deploymentName);
 
 /** Every dialect, as the gateway wires them. */
-export const DIALECTS = {
-  openai,
-  completions: openaiCompletions,
-  responses: openaiResponses,
-  tokenize: openaiTokenize,
-  score: createAzureScore({ deploymentName }),
-  inference: inference.chat,
-  inferenceCompletions: inference.completions,
-  azureOpenai,
-  azureOpenaiCompletions,
-  azureOpenaiResponses,
-};
+export const DIALECTS = (() => {
+  const { tokenize, ...dialects } = createDialects({ deploymentName, scoreErrors: 'endpoint', tokenize: true });
+  if (tokenize === undefined) throw new Error('/tokenize was asked for');
+  return { tokenize, ...dialects };
+})();
 
 /** The settings' defaults, with these cards. */
 export function factSources(catalog: Catalog = parseCatalog(readYamlFolder('deploy/models'))): FactSources {
@@ -42,5 +29,5 @@ export function factSources(catalog: Catalog = parseCatalog(readYamlFolder('depl
 
 /** The document of these sources, as one who may use these cards sees it. */
 export function documentOf(sources = factSources(), isSeen: (card: ModelCard) => boolean = () => true) {
-  return openApiDocument(apiFacts(sources, isSeen), DIALECTS, []);
+  return openApiDocument(apiFacts(sources, isSeen), { routes: ROUTES, dialects: DIALECTS, absent: [] });
 }

@@ -1,5 +1,6 @@
 import type { ChatRequest, StreamIdentity } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
+import { describeInferenceChat, describeInferenceCompletions } from './describe.ts';
 import { azureErrorBody } from './errors.ts';
 import type { Dialect, Said } from '../dialect.ts';
 import { fieldsOf, got, isAbsent, isObject, isSet, shortName, shortValue } from '../reading/fields.ts';
@@ -15,7 +16,7 @@ const COMPLETIONS: ReadonlySet<string> = new Set(columnOf('inference-completions
 /** Those of this API; the engine's own one is none of them. */
 const FORMATS: readonly unknown[] = ['text', 'json_object', 'json_schema'];
 
-export const MODES = ['error', 'drop', 'pass-through'] as const;
+const MODES = ['error', 'drop', 'pass-through'] as const;
 const MODE_HEADER = 'extra-parameters';
 const MODEL_HEADER = 'x-ms-model-mesh-model-name';
 /** Extra parameters that are named in a refusal. */
@@ -37,19 +38,22 @@ export function createAzureInference(deploymentName: string): {
     chat: {
       ...answers,
       parse: (body, said) => parse(body, said, CHAT, openai),
+      describe: (described) => describeInferenceChat(described, MODES),
       emptyEvent: (stream) => emptyEvent(stream, 'chat.completion.chunk', { delta: { content: '' }, logprobs: null }),
     },
     completions: {
       ...answers,
       parse: (body, said) => parse(body, said, COMPLETIONS, openaiCompletions),
+      describe: (described) => describeInferenceCompletions(described, MODES),
       emptyEvent: (stream) => emptyEvent(stream, 'text_completion', { text: '', logprobs: null }),
     },
   };
 }
 
 /** No comments and no named events: the parser of Azure's Python SDK ends at either. */
-const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent'> = {
+const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent' | 'describe'> = {
   name: 'azure_inference',
+  errorSchema: 'AzureError',
   renderAnswer: (engineBody, facts) => openai.renderAnswer(engineBody, facts),
   renderFailure: (failure) => {
     const status = statusOf(failure);

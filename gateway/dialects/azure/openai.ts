@@ -1,5 +1,6 @@
 import type { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
+import { withVersion } from './describe.ts';
 import { openaiCompletions } from '../openai/completions.ts';
 import { errorObject, retryHeaders } from '../openai/errors.ts';
 import { openaiResponses } from '../openai/responses.ts';
@@ -31,12 +32,21 @@ const answers: Pick<Dialect, 'name' | 'requestIdHeader' | 'renderFailure' | 'ren
   renderStreamFailure: (failure) => `data: ${JSON.stringify({ error: error(failure) })}\n\n`,
 };
 
-export const azureOpenai: Dialect = { ...openai, ...answers };
-export const azureOpenaiCompletions: Dialect = { ...openaiCompletions, ...answers };
+export const azureOpenai: Dialect = {
+  ...openai,
+  ...answers,
+  describe: (described) => withVersion(openai.describe(described)),
+};
+export const azureOpenaiCompletions: Dialect = {
+  ...openaiCompletions,
+  ...answers,
+  describe: (described) => withVersion(openaiCompletions.describe(described)),
+};
 /** A stream of responses has its own form of a failure. */
 export const azureOpenaiResponses: Dialect = {
   ...openaiResponses,
   ...answers,
+  describe: (described) => withVersion(openaiResponses.describe(described)),
   renderStreamFailure: (failure, eventsBefore) => openaiResponses.renderStreamFailure(failure, eventsBefore),
 };
 

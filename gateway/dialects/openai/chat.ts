@@ -1,6 +1,7 @@
 import type { ChatRequest } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
+import { describeChat } from './describe.ts';
 import { IgnoredNames, fieldsOf, isObject } from '../reading/fields.ts';
 import { BODY } from '../reading/limits.ts';
 import { readMessages } from '../reading/messages.ts';
@@ -13,7 +14,7 @@ const MAX_TOKENS = ['max_completion_tokens', 'max_tokens', 'max_new_tokens'] as 
 const FIELDS = columnOf('chat');
 
 /** `/v1/chat/completions`, with the fields that vLLM adds to OpenAI's. */
-export const openai: Dialect = { ...openaiAnswers, parse };
+export const openai: Dialect = { ...openaiAnswers, parse, describe: describeChat };
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with messages');

@@ -1,6 +1,7 @@
 import type { ChatRequest, Prompt } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
+import { describeCompletions } from './describe.ts';
 import { IgnoredNames, fieldsOf, got, isObject } from '../reading/fields.ts';
 import { BODY, HALF_CHARACTER, checkBatch } from '../reading/limits.ts';
 import { checkLabels, nameIgnored, openaiAnswers, readEnvelope, refuseFields } from './envelope.ts';
@@ -15,7 +16,7 @@ const MAX_TOKENS = ['max_tokens', 'max_new_tokens'] as const;
 const FIELDS = columnOf('completions');
 
 /** `/v1/completions`: a bare prompt is continued, without a chat template; with the fields that vLLM adds. */
-export const openaiCompletions: Dialect = { ...openaiAnswers, parse };
+export const openaiCompletions: Dialect = { ...openaiAnswers, parse, describe: describeCompletions };
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with a prompt');

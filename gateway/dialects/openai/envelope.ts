@@ -83,8 +83,12 @@ export function checkLabels(body: Readonly<Record<string, unknown>>): void {
 }
 
 /** Answers, failures and the end of a broken stream, as OpenAI's clients read them. */
-export const openaiAnswers: Pick<Dialect, 'name' | 'renderAnswer' | 'renderFailure' | 'renderStreamFailure'> = {
+export const openaiAnswers: Pick<
+  Dialect,
+  'name' | 'errorSchema' | 'renderAnswer' | 'renderFailure' | 'renderStreamFailure'
+> = {
   name: 'openai',
+  errorSchema: 'OpenAIError',
   renderAnswer: (engineBody) => ({ status: 200, headers: { 'content-type': 'application/json' }, body: engineBody }),
   renderFailure: (failure) => ({
     status: failure.status,

@@ -1,6 +1,7 @@
 import type { ChatRequest, JsonValue } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
+import { describeResponses } from './describe-responses.ts';
 import { IgnoredNames, fieldsOf, isAbsent, isObject, isSet, shortName } from '../reading/fields.ts';
 import { BODY } from '../reading/limits.ts';
 import { nameIgnored, openaiAnswers, readEnvelope, refuseFields } from './envelope.ts';
@@ -19,6 +20,7 @@ const FIELDS = columnOf('responses');
 export const openaiResponses: Dialect = {
   ...openaiAnswers,
   parse,
+  describe: describeResponses,
   /** OpenAI's `error` event; its SDKs make an exception of an event that has a member `error`, and of no other. */
   renderStreamFailure: (failure, eventsBefore = 0) => {
     const error = errorObject(failure);

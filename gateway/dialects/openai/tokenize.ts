@@ -1,6 +1,7 @@
 import type { ChatRequest } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
+import { describeTokenize } from './describe-tokenize.ts';
 import { IgnoredNames, fieldsOf, got, isAbsent, isObject } from '../reading/fields.ts';
 import { BODY, HALF_CHARACTER } from '../reading/limits.ts';
 import { readMessages } from '../reading/messages.ts';
@@ -11,7 +12,7 @@ import { readFields, readTools } from '../reading/sampling.ts';
 const FIELDS = columnOf('tokenize');
 
 /** `/tokenize`, as vLLM has it: the tokens of a text, or of a conversation with its pictures, as a request would have them. */
-export const openaiTokenize: Dialect = { ...openaiAnswers, parse };
+export const openaiTokenize: Dialect = { ...openaiAnswers, parse, describe: describeTokenize };
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with a prompt or messages');

@@ -7,6 +7,7 @@ import { IgnoredNames, fieldsOf, got, isAbsent, isObject, kind } from '../readin
 import { BODY, HALF_CHARACTER, LIMITS, checkBatch, checkLimit } from '../reading/limits.ts';
 import { readMessages } from '../reading/messages.ts';
 import { isPrompt } from '../openai/completions.ts';
+import { describeScore } from './describe.ts';
 import { renderScoreFailure, type ScoreErrors } from './failure.ts';
 import { readParameters } from './parameters.ts';
 
@@ -28,6 +29,8 @@ export function createAzureScore(options: { readonly deploymentName: string; rea
   const { deploymentName, errors = 'endpoint' } = options;
   return {
     name: 'azure_score',
+    errorSchema: 'AzureError',
+    needsCard: true,
     headers: { 'azureml-model-deployment': deploymentName, 'azureml-model-session': deploymentName },
     parse: (body, said) => (said?.card?.task === 'text-generation' ? parsePrompts(body) : parseChat(body, said?.card)),
     renderAnswer: (engineBody, { form, modelMs }) => ({
@@ -38,6 +41,7 @@ export function createAzureScore(options: { readonly deploymentName: string; rea
     renderFailure: (failure) => renderScoreFailure(failure, errors),
     /** This route never streams. */
     renderStreamFailure: () => '',
+    describe: (described) => describeScore(described, errors),
   };
 }
 

@@ -6,7 +6,7 @@ import { FAILURES } from '../../../gateway/failure.ts';
 import { parseCatalog } from '#contract/model-card';
 import { Idempotency } from '../../../gateway/queue/idempotency.ts';
 import { createAzureScore } from '../../../gateway/dialects/score/score.ts';
-import { createRoutes } from '../../../gateway/http/routes.ts';
+import { createRoutes, ROUTES } from '../../../gateway/http/routes.ts';
 import { BodyMemory } from '../../../gateway/intake/body-memory.ts';
 import { createMetrics } from '../../../gateway/metrics.ts';
 import { columnOf, type Route } from '../../../gateway/dialects/reading/request-fields.ts';
@@ -108,18 +108,29 @@ test('strict-compat: an empty 200 is documented in the place of 424', () => {
   const score = createAzureScore({ deploymentName: 'penstock', errors: 'strict-compat' });
   const document = openApiDocument(
     apiFacts(factSources(), () => true),
-    { ...DIALECTS, score },
-    [],
+    { routes: ROUTES, dialects: { ...DIALECTS, score }, absent: [] },
   );
   expect(text(document.paths['/score'])).toContain('HiddenScoreAnswer');
 });
 
 test('the document of /score alone knows the parameters that it reads, in their ranges', () => {
-  const shown = text(scoreDocument(apiFacts(factSources(), () => true)));
+  const shown = text(
+    scoreDocument(
+      apiFacts(factSources(), () => true),
+      DIALECTS.score,
+    ),
+  );
   for (const name of ['max_new_tokens', 'do_sample', 'temperature', 'top_p', 'stop', 'stop_token_ids'])
     expect(shown).toContain(`"${name}"`);
   expect(shown).toMatch(/"temperature":\{[^}]*"type":"number","minimum":0,"maximum":2/);
-  expect(text(scoreDocument(apiFacts(factSources(), () => false)))).toContain('"title":"Penstock"');
+  expect(
+    text(
+      scoreDocument(
+        apiFacts(factSources(), () => false),
+        DIALECTS.score,
+      ),
+    ),
+  ).toContain('"title":"Penstock"');
 });
 
 /** Where a component's fields are, and by which column of the table they are read. */

@@ -1,0 +1,50 @@
+import { createAzureInference } from './azure/inference.ts';
+import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from './azure/openai.ts';
+import type { DeploymentBy } from './description.ts';
+import type { Dialect } from './dialect.ts';
+import { openai } from './openai/chat.ts';
+import { openaiCompletions } from './openai/completions.ts';
+import { openaiResponses } from './openai/responses.ts';
+import { openaiTokenize } from './openai/tokenize.ts';
+import type { ScoreErrors } from './score/failure.ts';
+import { createAzureScore } from './score/score.ts';
+
+export interface DialectSettings {
+  /** this gateway as one deployment */
+  readonly deploymentName: string;
+  readonly scoreErrors: ScoreErrors;
+  /** whether `/tokenize` is served */
+  readonly tokenize: boolean;
+}
+
+/** Every API shape by its name; one that is switched off is undefined. */
+export function createDialects({ deploymentName, scoreErrors, tokenize }: DialectSettings) {
+  const inference = createAzureInference(deploymentName);
+  return {
+    openai,
+    completions: openaiCompletions,
+    responses: openaiResponses,
+    tokenize: tokenize ? openaiTokenize : undefined,
+    score: createAzureScore({ deploymentName, errors: scoreErrors }),
+    inference: inference.chat,
+    inferenceCompletions: inference.completions,
+    azureOpenai,
+    azureOpenaiCompletions,
+    azureOpenaiResponses,
+  } satisfies Record<string, Dialect | undefined>;
+}
+export type Dialects = ReturnType<typeof createDialects>;
+
+/** A path that takes a POST, and what it speaks. */
+export interface ServedRoute {
+  /** with parameters as express writes them */
+  readonly path: string;
+  readonly dialect: keyof Dialects;
+  /** what chooses the model before the body does */
+  readonly deployment: DeploymentBy;
+  /** how long an answer may take; absent: as long as any */
+  readonly deadline?: 'score';
+  /** its operation in the API's document, and the group there */
+  readonly id: string;
+  readonly tag: string;
+}

@@ -1,0 +1,30 @@
+import type { ApiFacts } from '../description.ts';
+
+/** The name that examples call a model by. */
+export function exampleModel({ cards }: ApiFacts): string {
+  return cards[0]?.name ?? 'model';
+}
+
+/** A conversation as examples have it. */
+export const HELLO = [{ role: 'user', content: 'Say hello.' }];
+/** The same with a picture, a blue square. */
+const LOOK = [
+  {
+    role: 'user',
+    content: [
+      {
+        type: 'image_url',
+        image_url: {
+          url: 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAW0lEQVR42mP4T2PAMGrBkLHghIAeGqKOBZjmkmoTA4WmE7SDgXLT8dvBQBXT8djBQC3Tcdkx/CygxHSsdoxaMAItGM1og6Kwo0dxTY8Khx5VJj0q/dGG13CwAAA+UwII6biQTwAAAABJRU5ErkJggg==',
+        },
+      },
+      { type: 'text', text: 'What is shown in this image?' },
+    ],
+  },
+];
+
+/** Examples of bodies with messages; one with a picture where a model sees. */
+export function conversations({ cards }: ApiFacts, of: (messages: object[]) => object): Record<string, object> {
+  const sees = cards.some(({ modalities }) => modalities.input.includes('image'));
+  return { text: of(HELLO), ...(sees ? { picture: of(LOOK) } : {}) };
+}

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import type { Dialect } from '../dialects/dialect.ts';
+import { operation, type Paths } from './operation.ts';
+
+/** The API shapes of paths that are only read. */
+export interface ReadDialects {
+  readonly openai: Dialect;
+  readonly score: Dialect;
+  readonly inference: Dialect;
+  readonly azureOpenai: Dialect;
+}
+
+const Model = z.object({
+  id: z.string(),
+  object: z.literal('model'),
+  created: z.int(),
+  owned_by: z.string(),
+  max_model_len: z.int().describe('tokens of prompt and answer together'),
+});
+/** What these paths answer. */
+export const READ_SCHEMAS = {
+  Model,
+  ModelList: z.object({ object: z.literal('list'), data: z.array(Model) }),
+  ModelInfo: z.object({ model_name: z.string(), model_type: z.string(), model_provider_name: z.string() }),
+  Version: z.object({ version: z.string() }),
+  Document: z.looseObject({ openapi: z.string(), paths: z.looseObject({}) }),
+};
+
+/** Every path that is read and takes no body: models, probes, documents. */
+export function getPaths({ openai, score, inference, azureOpenai }: ReadDialects): Paths {
+  const azure = { tag: 'Azure OpenAI', parameters: ['api-version'] };
+  return {
+    ...modelPaths(openai, { base: '/v1', tag: 'OpenAI', prefix: '' }),
+    ...modelPaths(azureOpenai, { base: '/openai/v1', prefix: 'azure_v1_', ...azure }),
+    ...modelPaths(azureOpenai, { base: '/openai', prefix: 'azure_', ...azure }),
+    // The list alone, for clients whose base URL lacks its /v1.
+    '/models': { get: modelList(openai, { tag: 'OpenAI', prefix: 'bare_' }) },
+    ...infoPath(inference, '', 'inference_'),
+    ...infoPath(inference, '/models', 'models_'),
+    '/': { get: PROBE },
+    '/health': { get: health('health') },
+    '/ping': { get: health('ping'), post: health('pingByPost') },
+    '/version': plain(openai, { id: 'version', tag: 'OpenAI', summary: 'Of the gateway', answer: 'Version' }),
+    '/openapi.json': plain(openai, { id: 'document', tag: 'Documents', summary: 'This document', answer: 'Document' }),
+    '/swagger.json': plain(score, {
+      id: 'scoreDocument',
+      tag: 'Azure ML',
+      summary: 'How /score is called, in OpenAPI 3.0, for the tools of Azure ML',
+      answer: 'Document',
+    }),
+  };
+}
+
+interface Shape {
+  readonly base: string;
+  readonly tag: string;
+  /** of operation ids */
+  readonly prefix: string;
+  readonly parameters?: readonly string[];
+}
+
+function modelPaths(dialect: Dialect, shape: Shape): Paths {
+  const { base, tag, prefix, parameters = [] } = shape;
+  return {
+    [`${base}/models`]: { get: modelList(dialect, shape) },
+    [`${base}/models/{id}`]: {
+      get: operation(dialect, {
+        id: `${prefix}getModel`,
+        tag,
+        summary: 'One model, by any of its names',
+        parameters: ['id', ...parameters],
+        answer: 'Model',
+        stages: ['named'],
+      }),
+    },
+  };
+}
+
+function modelList(dialect: Dialect, { tag, prefix, parameters = [] }: Omit<Shape, 'base'>): object {
+  const summary = 'What the caller may use';
+  return operation(dialect, { id: `${prefix}listModels`, tag, summary, parameters, answer: 'ModelList', stages: [] });
+}
+
+function infoPath(dialect: Dialect, base: string, prefix: string): Paths {
+  return {
+    [`${base}/info`]: {
+      get: operation(dialect, {
+        id: `${prefix}info`,
+        tag: 'Azure AI inference',
+        summary: 'Which model answers',
+        parameters: ['azureml-model-deployment', 'api-version'],
+        answer: 'ModelInfo',
+        stages: ['deployment', 'chosen'],
+      }),
+    },
+  };
+}
+
+function plain(dialect: Dialect, facts: Record<'id' | 'tag' | 'summary' | 'answer', string>): object {
+  return { get: operation(dialect, { ...facts, stages: [] }) };
+}
+
+const PROBE = {
+  operationId: 'probe',
+  tags: ['Azure ML'],
+  summary: 'A probe; needs no key',
+  security: [],
+  responses: {
+    200: {
+      description: 'the gateway serves requests',
+      content: { 'application/json': { schema: { const: 'healthy' } } },
+    },
+    503: { $ref: '#/components/responses/Openai503' },
+  },
+};
+
+/** What clients of vLLM ask of a server before they send anything. */
+function health(operationId: string): object {
+  return {
+    operationId,
+    tags: ['OpenAI'],
+    summary: 'Whether an engine can answer; needs no key',
+    security: [],
+    responses: { 200: { description: 'an engine can answer' }, 503: { description: 'no engine is ready' } },
+  };
+}

@@ -37,7 +37,6 @@ export function getPaths({ openai, score, inference, azureOpenai }: ReadDialects
     '/models': { get: modelList(openai, { tag: 'OpenAI', prefix: 'bare_' }) },
     ...infoPath(inference, '', 'inference_'),
     ...infoPath(inference, '/models', 'models_'),
-    '/': { get: PROBE },
     '/health': { get: health('health') },
     '/ping': { get: health('ping'), post: health('pingByPost') },
     '/version': plain(openai, { id: 'version', tag: 'OpenAI', summary: 'Of the gateway', answer: 'Version' }),
@@ -48,6 +47,7 @@ export function getPaths({ openai, score, inference, azureOpenai }: ReadDialects
       summary: 'How /score is called, in OpenAPI 3.0, for the tools of Azure ML',
       answer: 'Document',
     }),
+    '/': { get: PROBE },
   };
 }
 

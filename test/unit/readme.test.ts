@@ -4,6 +4,7 @@ import { loadConfig } from '../../gateway/config.ts';
 import { FAILURES, Failure, rowOf } from '../../gateway/failure.ts';
 import type { FailureCode } from '../../gateway/failure.ts';
 import { createAzureScore } from '../../gateway/dialects/score/score.ts';
+import { ROUTES } from '../../gateway/http/routes.ts';
 import { LARGEST_BATCH } from '../../gateway/request/chat.ts';
 import { LIMITS } from '../../gateway/dialects/reading/limits.ts';
 import { openai } from '../../gateway/dialects/openai/chat.ts';
@@ -98,6 +99,16 @@ test('every code in the table of limits is a code', () => {
   const told = (limits ?? []).flatMap(([, , , above = '']) => above.match(/`\w+`/g) ?? []);
   expect(told.length).toBeGreaterThan(15);
   for (const code of told) expect(codes).toContain(code.replaceAll('`', ''));
+});
+
+test('the table of routes has every path that takes a POST, and no other', () => {
+  const table = readme.split('\n## Routes\n')[1]?.split('\n\n')[0] ?? '';
+  // A method counts up to the next one in its cell.
+  const told = [...table.matchAll(/`POST (\/[^`]*)`((?:, `\/[^`]*`)*)/g)].flatMap(([, first = '', more = '']) => [
+    first,
+    ...[...more.matchAll(/`(\/[^`]*)`/g)].map(([, path = '']) => path),
+  ]);
+  expect(told.toSorted()).toEqual(ROUTES.map(({ path }) => path.replace(/\*(\w+)/, '{$1}')).toSorted());
 });
 
 const AGAIN: Readonly<Record<string, string>> = { never: 'no', as_sent: 'yes', by_caller: 'yes, not by itself' };

@@ -134,7 +134,7 @@ function missingRows(): BadRequest[] {
   const shapes: readonly (readonly [fault: string, on: Route, body: object, param: string, code?: FailureCode])[] = [
     ['no messages', chat, { model: 'azureai' }, 'messages'],
     ['messages as null', chat, { messages: null }, 'messages'],
-    ['a prompt where messages belong', chat, { prompt: 'hi' }, 'messages'],
+    ['a prompt where messages belong', chat, { prompt: 'hi' }, 'prompt', 'unsupported_parameter'],
     ['no prompt at all', completions, { max_tokens: 5 }, 'prompt'],
     ['no input_data', score, {}, 'input_data'],
     ["an OpenAI body on Azure's route", score, { messages: hi }, 'input_data'],

@@ -124,7 +124,12 @@ test.each(ROUTES)(
     const id = `broken-${path}`;
     const outcome = await post(path, body, { 'x-request-id': id });
     expect(outcome).toMatchObject({ status: 200, isWhole: false });
-    expect(read(outcome)).toMatchObject({ text: 'a', isDone: false, errors: ['engine_failed'] });
+    // A conversation went on at another engine, which had one more word.
+    expect(read(outcome)).toMatchObject({
+      text: path.endsWith('chat/completions') ? 'aa' : 'a',
+      isDone: false,
+      errors: ['engine_failed'],
+    });
     const line = await eventually('the log line', () =>
       scripted.stack.gateways[0]
         ?.output()

@@ -1,7 +1,7 @@
 // @ts-check
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepare } from '../deploy/local/setup/prepare.mjs';
@@ -16,6 +16,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const scratch = mkdtempSync(join(tmpdir(), 'penstock-test-'));
 /** jest writes its report when all tests are done; a process or connection that a test left would keep it for ever. */
 const LINGER_MS = 30_000;
+/** Most tests wait for what they started: two side by side take little more than half the time, on two cores as well. */
+const FEWEST_WORKERS = 2;
 let killed = false;
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);
@@ -37,7 +39,8 @@ async function main() {
   const env = await withRedisServer(process.env);
   const report = join(scratch, 'report.json');
   const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
-  const jest = [join(root, 'node_modules/jest/bin/jest.js'), '--json', `--outputFile=${report}`];
+  const workers = `--maxWorkers=${Math.max(FEWEST_WORKERS, availableParallelism() - 1)}`;
+  const jest = [join(root, 'node_modules/jest/bin/jest.js'), '--json', `--outputFile=${report}`, workers];
   const child = spawn(process.execPath, [...flags, ...jest, ...process.argv.slice(2)], {
     cwd: root,
     env,

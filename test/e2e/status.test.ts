@@ -150,6 +150,7 @@ test.each([
     ['--data-dir', 'FOLDER/none'],
     'nothing was started in FOLDER/none; see --data-dir, --gateway-url and --launcher-url',
   ],
+  [['--data-dir', ''], "--data-dir takes a folder, not ''"],
   [['--gateway-url', 'http://127.0.0.1:1'], 'no gateway answers at http://127.0.0.1:1: are these internal ports?'],
   [['--gateway-url', 'PUBLIC'], 'no gateway answers at PUBLIC: are these internal ports?'],
   [['--launcher-url', 'redis://x'], "--launcher-url takes a URL such as http://127.0.0.1:8081, not 'redis://x'"],

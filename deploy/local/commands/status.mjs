@@ -1,7 +1,7 @@
 // @ts-check
-import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startedIn } from '../up/data-folder.mjs';
+import { folderNamed } from '../up/options.mjs';
 import { ask } from '../up/readiness.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 import { statusFacts } from './status-facts.mjs';
@@ -55,7 +55,7 @@ function placesOf(asked, cwd) {
   const gateways = (asked['gateway-url'] ?? []).map((url) => internalUrl('--gateway-url', url));
   const launchers = (asked['launcher-url'] ?? []).map((url) => internalUrl('--launcher-url', url));
   if (gateways.length + launchers.length > 0) return { gateways, launchers };
-  const folder = resolve(cwd, asked['data-dir'] ?? '.penstock');
+  const folder = folderNamed('--data-dir', asked['data-dir'] ?? '.penstock', cwd);
   const programs = startedIn(folder);
   if (programs === undefined)
     throw new Refusal(`nothing was started in ${folder}; see --data-dir, --gateway-url and --launcher-url`);

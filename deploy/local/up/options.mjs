@@ -68,8 +68,8 @@ export function parseCommand(args, cwd) {
       engine: values.engine === undefined ? undefined : engineNamed(values.engine),
       engines: values.engines === undefined ? undefined : whole('--engines', values.engines, 64),
       redis: values.redis === undefined ? undefined : redisUrl(values.redis, '--redis'),
-      dataDir: resolve(cwd, values['data-dir'] ?? '.penstock'),
-      models: values.models === undefined ? undefined : resolve(cwd, values.models),
+      dataDir: folderNamed('--data-dir', values['data-dir'] ?? '.penstock', cwd),
+      models: values.models === undefined ? undefined : folderNamed('--models', values.models, cwd),
     },
   };
 }
@@ -85,6 +85,17 @@ export function redisUrl(text, from) {
     throw new Refusal(`${from} takes a URL such as redis://user:password@host:6379/0`);
   }
   return text;
+}
+
+/**
+ * @param {string} name of the option
+ * @param {string} text
+ * @param {string} cwd what it is relative to
+ * @throws Refusal for an empty one, as of a variable that is not set: it would be the current folder
+ */
+export function folderNamed(name, text, cwd) {
+  if (text === '') throw new Refusal(`${name} takes a folder, not ''`);
+  return resolve(cwd, text);
 }
 
 /** @param {readonly string[]} args */

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { openDataFolder } from './data-folder.mjs';
 import { askedToEnd } from './ending.mjs';
-import { firstRequests } from './first-requests.mjs';
+import { firstRequests, statusLine } from './pasted.mjs';
 import { startGuard } from './guard.mjs';
 import { redisUrl } from './options.mjs';
 import { checkPorts, planPorts } from './ports.mjs';
@@ -167,8 +167,7 @@ async function startAll(options, setup, running, signal) {
   say(`ready ${apiUrl}`);
   say(`docs ${apiUrl}/docs`);
   for (const { internalUrl } of [...gateways, ...launchers]) say(`status ${internalUrl}/status`);
-  const where = folder.path === resolve('.penstock') ? '' : ` --data-dir ${folder.path}`;
-  say(`all of it at a glance: npx penstock status${where}`);
+  say(`all of it at a glance: ${statusLine(folder.path === resolve('.penstock') ? undefined : folder.path)}`);
   say(`\n${requests.chat}\n\n${requests.score}\n`);
 }
 

@@ -34,6 +34,8 @@ test.each([
   [['--engine', 'ollama'], "--engine takes auto, vllm, simulator, not 'ollama'"],
   [['--redis', 'http://:secret@cache'], '--redis takes a URL such as redis://user:password@host:6379/0'],
   [['--redis', 'cache:6379'], '--redis takes a URL such as redis://user:password@host:6379/0'],
+  [['--data-dir', ''], "--data-dir takes a folder, not ''"],
+  [['--models', ''], "--models takes a folder, not ''"],
   [['--prot', '9000'], "Unknown option '--prot'; see penstock --help"],
   [['now'], "'now' is one argument too many"],
 ])('%j is refused in one sentence', (args, sentence) => {

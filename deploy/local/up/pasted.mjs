@@ -1,5 +1,15 @@
 // @ts-check
 
+/** What a start prints to be pasted into a shell. */
+
+/**
+ * @param {string | undefined} folder where the start keeps its files, unless that is the usual place
+ * @returns the command that tells of it
+ */
+export function statusLine(folder) {
+  return `npx penstock status${folder === undefined ? '' : ` --data-dir ${shellWord(folder)}`}`;
+}
+
 /**
  * Two short commands to paste into a shell: the same request in each of the two dialects.
  * Source of the second body: the sample of the model's card in the Azure model catalog.
@@ -19,7 +29,11 @@ export function firstRequests(apiUrl, model, needsKey) {
 
 /** @param {string} url @param {object} body @param {boolean} needsKey */
 function curl(url, body, needsKey) {
-  const quoted = JSON.stringify(body).replaceAll("'", `'\\''`);
   const key = needsKey ? ' -H "authorization: Bearer $PENSTOCK_KEY"' : '';
-  return `curl ${url}${key} -H 'content-type: application/json' -d '${quoted}'`;
+  return `curl ${url}${key} -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`;
+}
+
+/** @param {string} text @returns {string} one word of a shell, in quotes where it needs them */
+function shellWord(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -18,16 +18,16 @@ interface Choice {
 
 /** Gathers the steps of a request that is not streamed, and makes the one body of it. */
 export class ChatAnswer {
-  private readonly request: ChatRequest;
-  private readonly model: ServedModel;
-  private readonly choices: Choice[];
-  private open: number;
+  readonly #request: ChatRequest;
+  readonly #model: ServedModel;
+  readonly #choices: Choice[];
+  #open: number;
 
   constructor(request: ChatRequest, model: ServedModel) {
-    this.request = request;
-    this.model = model;
-    this.open = request.sequences.length;
-    this.choices = request.sequences.map(() => ({
+    this.#request = request;
+    this.#model = model;
+    this.#open = request.sequences.length;
+    this.#choices = request.sequences.map(() => ({
       content: request.echo,
       tokenIds: [],
       logprobs: [],
@@ -39,33 +39,34 @@ export class ChatAnswer {
 
   /** @returns the body once all choices are complete */
   take(index: number, step: Step, task: Task): object | undefined {
-    const choice = this.choices[index];
+    const choice = this.#choices[index];
     if (choice === undefined) return undefined;
     choice.content += step.text;
-    if (this.request.showsIds) choice.tokenIds.push(tokenId(step.piece));
-    if (this.request.alternatives !== undefined) {
-      choice.logprobs.push(...chatLogprobs(step.piece, this.request.alternatives).content);
+    if (this.#request.showsIds) choice.tokenIds.push(tokenId(step.piece));
+    if (this.#request.alternatives !== undefined) {
+      choice.logprobs.push(...chatLogprobs(step.piece, this.#request.alternatives).content);
     }
     if (step.finish === null) return undefined;
     choice.finish = step.finish;
     choice.stopReason = step.stopReason;
     choice.produced = task.sequence.produced;
-    this.open -= 1;
-    return this.open === 0 ? this.body(task) : undefined;
+    this.#open -= 1;
+    return this.#open === 0 ? this.#body(task) : undefined;
   }
 
-  private body(task: Task): object {
-    const { request, model } = this;
-    const completionTokens = this.choices.reduce((sum, choice) => sum + choice.produced, 0);
+  #body(task: Task): object {
+    const request = this.#request;
+    const model = this.#model;
+    const completionTokens = this.#choices.reduce((sum, choice) => sum + choice.produced, 0);
     const { settings } = model;
     return {
       id: request.id,
       object: 'chat.completion',
       created: model.nowSeconds(),
       model: model.name,
-      choices: this.choices.map((choice, index) => ({
+      choices: this.#choices.map((choice, index) => ({
         index,
-        message: this.message(choice),
+        message: this.#message(choice),
         logprobs: request.alternatives === undefined ? null : { content: choice.logprobs },
         finish_reason: request.call?.isNamed === false && choice.finish === 'stop' ? 'tool_calls' : choice.finish,
         stop_reason: choice.stopReason,
@@ -89,8 +90,8 @@ export class ChatAnswer {
     };
   }
 
-  private message(choice: Choice): object {
-    const { call } = this.request;
+  #message(choice: Choice): object {
+    const { call } = this.#request;
     // The parser finds a call only in a complete text; a named one needs no parser.
     const isCall = call !== undefined && (call.isNamed || choice.finish === 'stop');
     const raw =
@@ -100,7 +101,7 @@ export class ChatAnswer {
       : {
           tool_calls: [
             {
-              id: this.model.callId(),
+              id: this.#model.callId(),
               type: 'function',
               function: { name: call.name, arguments: choice.content },
             },

@@ -17,31 +17,31 @@ export const DONE = 'data: [DONE]\n\n';
  * The parts that never change within a stream are built once: an ordinary event is a concatenation of three strings.
  */
 export class ChatStream {
-  private readonly out: EventStream;
-  private readonly request: ChatRequest;
-  private readonly model: ServedModel;
-  private readonly start: string;
-  private readonly plainEnd: string;
-  private readonly isPlain: boolean;
-  private readonly produced: number[];
-  private readonly hasCalled: boolean[];
-  private readonly steps: StepCollector;
-  private hasBegun = false;
-  private open: number;
+  readonly #out: EventStream;
+  readonly #request: ChatRequest;
+  readonly #model: ServedModel;
+  readonly #start: string;
+  readonly #plainEnd: string;
+  readonly #isPlain: boolean;
+  readonly #produced: number[];
+  readonly #hasCalled: boolean[];
+  readonly #steps: StepCollector;
+  #hasBegun = false;
+  #open: number;
 
   constructor(out: EventStream, request: ChatRequest, model: ServedModel) {
-    this.out = out;
-    this.request = request;
-    this.model = model;
-    this.open = request.sequences.length;
-    this.steps = new StepCollector(model.settings);
-    this.produced = request.sequences.map(() => 0);
-    this.hasCalled = request.sequences.map(() => false);
+    this.#out = out;
+    this.#request = request;
+    this.#model = model;
+    this.#open = request.sequences.length;
+    this.#steps = new StepCollector(model.settings);
+    this.#produced = request.sequences.map(() => 0);
+    this.#hasCalled = request.sequences.map(() => false);
     const { id } = request;
     const head = { id, object: 'chat.completion.chunk', created: model.nowSeconds(), model: model.name };
-    this.start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
-    this.plainEnd = `},"logprobs":null,"finish_reason":null,"token_ids":null}]${this.tail()}}\n\n`;
-    this.isPlain =
+    this.#start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
+    this.#plainEnd = `},"logprobs":null,"finish_reason":null,"token_ids":null}]${this.#tail()}}\n\n`;
+    this.#isPlain =
       !request.usage.everyChunk &&
       request.alternatives === undefined &&
       !request.showsIds &&
@@ -49,46 +49,49 @@ export class ChatStream {
   }
 
   take(index: number, step: Step, task: Task): void {
-    if (!this.hasBegun) this.begin();
-    this.produced[index] = task.sequence.produced;
-    const collected = this.steps.take(index, step, task.sequence.produced);
-    if (collected !== undefined) this.send(index, collected, task);
+    if (!this.#hasBegun) this.#begin();
+    this.#produced[index] = task.sequence.produced;
+    const collected = this.#steps.take(index, step, task.sequence.produced);
+    if (collected !== undefined) this.#send(index, collected, task);
   }
 
-  private send(index: number, step: CollectedStep, task: Task): void {
-    if (step.finish === null && this.isPlain) {
-      this.out.write(`${this.start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.plainEnd}`);
+  #send(index: number, step: CollectedStep, task: Task): void {
+    if (step.finish === null && this.#isPlain) {
+      this.#out.write(
+        `${this.#start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.#plainEnd}`,
+      );
       return;
     }
-    this.out.write(this.callEvent(index));
-    this.out.write(this.event(index, step));
-    if (step.finish !== null) this.finish(task);
+    this.#out.write(this.#callEvent(index));
+    this.#out.write(this.#event(index, step));
+    if (step.finish !== null) this.#finish(task);
   }
 
   /** The engine died: an error event, then `[DONE]` and an orderly end, as vLLM does. */
   fail(error: ApiError): void {
     // 0.32 writes this one event with Python's spacing.
-    const body = this.model.settings.version === '0.32' ? spaced(error.body()) : error.body();
-    this.out.write(`data: ${body}\n\n`);
-    this.out.write(DONE);
-    this.out.end();
+    const body = this.#model.settings.version === '0.32' ? spaced(error.body()) : error.body();
+    this.#out.write(`data: ${body}\n\n`);
+    this.#out.write(DONE);
+    this.#out.end();
   }
 
   /** The events that come with the first token: a role for each choice, and the repeated prefix if asked for. */
-  private begin(): void {
-    this.hasBegun = true;
-    const { prompt, showsIds, sequences, echo } = this.request;
+  #begin(): void {
+    this.#hasBegun = true;
+    const { prompt, showsIds, sequences, echo } = this.#request;
     const ids = showsIds ? JSON.stringify(promptIds(prompt)) : 'null';
     for (const index of sequences.keys()) {
       const role = `{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`;
-      this.out.write(`${this.start}${role}${this.usage(0)},"prompt_token_ids":${ids},"prompt_text":null}\n\n`);
+      this.#out.write(`${this.#start}${role}${this.#usage(0)},"prompt_token_ids":${ids},"prompt_text":null}\n\n`);
       if (echo === '') continue;
-      this.out.write(`${this.start}{"index":${index},"delta":{"content":${JSON.stringify(echo)}${this.plainEnd}`);
+      this.#out.write(`${this.#start}{"index":${index},"delta":{"content":${JSON.stringify(echo)}${this.#plainEnd}`);
     }
   }
 
-  private event(index: number, step: CollectedStep): string {
-    const { request, model } = this;
+  #event(index: number, step: CollectedStep): string {
+    const request = this.#request;
+    const model = this.#model;
     const { alternatives } = request;
     const logprobs =
       alternatives === undefined
@@ -104,53 +107,54 @@ export class ChatStream {
       if (!request.usage.closing) fingerprint = `,"system_fingerprint":"${model.fingerprint}"`;
       if (model.weightVersions.weight_versions === null) versions = ',"weight_versions":null';
     }
-    const choice = `{"index":${index},"delta":${this.delta(step)},"logprobs":${logprobs},${ending},"token_ids":${ids}${versions}}`;
-    return `${this.start}${choice}]${this.usage(this.produced[index] ?? 0)}${fingerprint}${this.tail()}}\n\n`;
+    const choice = `{"index":${index},"delta":${this.#delta(step)},"logprobs":${logprobs},${ending},"token_ids":${ids}${versions}}`;
+    return `${this.#start}${choice}]${this.#usage(this.#produced[index] ?? 0)}${fingerprint}${this.#tail()}}\n\n`;
   }
 
-  private delta(step: CollectedStep): string {
-    const { call } = this.request;
+  #delta(step: CollectedStep): string {
+    const { call } = this.#request;
     if (call === undefined) return JSON.stringify({ content: step.text });
     if (step.finish !== null && step.text === '') return '{}';
     return JSON.stringify({ content: null, tool_calls: [{ index: 0, function: { arguments: step.text } }] });
   }
 
   /** Before the first arguments of a call an event of its own brings id and name. */
-  private callEvent(index: number): string {
-    const { call } = this.request;
-    if (call === undefined || this.hasCalled[index] === true) return '';
-    this.hasCalled[index] = true;
-    const begun = { id: this.model.callId(), type: 'function', index: 0, function: { name: call.name } };
+  #callEvent(index: number): string {
+    const { call } = this.#request;
+    if (call === undefined || this.#hasCalled[index] === true) return '';
+    this.#hasCalled[index] = true;
+    const begun = { id: this.#model.callId(), type: 'function', index: 0, function: { name: call.name } };
     const delta = JSON.stringify({ content: null, tool_calls: [begun] });
     const choice = `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":null,"token_ids":null}`;
-    return `${this.start}${choice}]${this.usage(this.produced[index] ?? 0)}${this.tail()}}\n\n`;
+    return `${this.#start}${choice}]${this.#usage(this.#produced[index] ?? 0)}${this.#tail()}}\n\n`;
   }
 
-  private finish(task: Task): void {
-    this.open -= 1;
-    if (this.open > 0) return;
-    const { request, model } = this;
+  #finish(task: Task): void {
+    this.#open -= 1;
+    if (this.#open > 0) return;
+    const request = this.#request;
+    const model = this.#model;
     if (request.usage.closing) {
-      const total = this.produced.reduce((sum, count) => sum + count, 0);
+      const total = this.#produced.reduce((sum, count) => sum + count, 0);
       const hasDetails = model.settings.promptTokensDetails;
       const usage = closingUsage({ prompt: request.prompt, cache: request.cache, hasDetails }, total);
       const metrics = model.settings.perRequestMetrics ? `,"metrics":${JSON.stringify(requestMetrics(task))}` : '';
-      this.out.write(
-        `${this.start}],"usage":${JSON.stringify(usage)},"system_fingerprint":"${model.fingerprint}"${metrics}}\n\n`,
+      this.#out.write(
+        `${this.#start}],"usage":${JSON.stringify(usage)},"system_fingerprint":"${model.fingerprint}"${metrics}}\n\n`,
       );
     }
-    this.out.write(DONE);
-    this.out.end();
+    this.#out.write(DONE);
+    this.#out.end();
   }
 
-  private usage(completionTokens: number): string {
-    if (!this.request.usage.everyChunk) return '';
-    return `,${runningUsage(this.request.prompt.count, completionTokens)}`;
+  #usage(completionTokens: number): string {
+    if (!this.#request.usage.everyChunk) return '';
+    return `,${runningUsage(this.#request.prompt.count, completionTokens)}`;
   }
 
   /** a member that 0.33 added to each event but the first and the last */
-  private tail(): string {
-    return this.model.settings.version === '0.32' ? '' : ',"kv_transfer_params":null';
+  #tail(): string {
+    return this.#model.settings.version === '0.32' ? '' : ',"kv_transfer_params":null';
   }
 }
 

@@ -21,16 +21,16 @@ interface Choice {
 
 /** The body of a completion that is not streamed. */
 export class CompletionAnswer {
-  private readonly request: CompletionRequest;
-  private readonly model: ServedModel;
-  private readonly choices: Choice[];
-  private open: number;
+  readonly #request: CompletionRequest;
+  readonly #model: ServedModel;
+  readonly #choices: Choice[];
+  #open: number;
 
   constructor(request: CompletionRequest, model: ServedModel) {
-    this.request = request;
-    this.model = model;
-    this.open = request.sequences.length;
-    this.choices = request.sequences.map((_, index) => ({
+    this.#request = request;
+    this.#model = model;
+    this.#open = request.sequences.length;
+    this.#choices = request.sequences.map((_, index) => ({
       text: echoOf(request, index),
       pieces: [],
       finish: null,
@@ -41,7 +41,7 @@ export class CompletionAnswer {
 
   /** @returns the body once all choices are complete */
   take(index: number, step: Step, task: Task): object | undefined {
-    const choice = this.choices[index];
+    const choice = this.#choices[index];
     if (choice === undefined) return undefined;
     choice.text += step.text;
     choice.pieces.push(step.piece);
@@ -49,20 +49,21 @@ export class CompletionAnswer {
     choice.finish = step.finish;
     choice.stopReason = step.stopReason;
     choice.produced = task.sequence.produced;
-    this.open -= 1;
-    return this.open === 0 ? this.body(task) : undefined;
+    this.#open -= 1;
+    return this.#open === 0 ? this.#body(task) : undefined;
   }
 
-  private body(task: Task): object {
-    const { request, model } = this;
+  #body(task: Task): object {
+    const request = this.#request;
+    const model = this.#model;
     const { settings } = model;
-    const completionTokens = this.choices.reduce((total, choice) => total + choice.produced, 0);
+    const completionTokens = this.#choices.reduce((total, choice) => total + choice.produced, 0);
     return {
       id: request.id,
       object: 'text_completion',
       created: model.nowSeconds(),
       model: model.name,
-      choices: this.choices.map((choice, index) => ({
+      choices: this.#choices.map((choice, index) => ({
         index,
         text: choice.text,
         logprobs: request.alternatives === undefined ? null : legacyLogprobs(choice.pieces, request.alternatives),
@@ -86,34 +87,34 @@ export class CompletionAnswer {
 
 /** The events of a streamed completion, one for each decode step. */
 export class CompletionStream {
-  private readonly out: EventStream;
-  private readonly request: CompletionRequest;
-  private readonly model: ServedModel;
-  private readonly start: string;
-  private readonly produced: number[];
-  private readonly steps: StepCollector;
-  private hasBegun: boolean[] = [];
-  private open: number;
+  readonly #out: EventStream;
+  readonly #request: CompletionRequest;
+  readonly #model: ServedModel;
+  readonly #start: string;
+  readonly #produced: number[];
+  readonly #steps: StepCollector;
+  #hasBegun: boolean[] = [];
+  #open: number;
 
   constructor(out: EventStream, request: CompletionRequest, model: ServedModel) {
-    this.out = out;
-    this.request = request;
-    this.model = model;
-    this.open = request.sequences.length;
-    this.produced = request.sequences.map(() => 0);
-    this.steps = new StepCollector(model.settings);
+    this.#out = out;
+    this.#request = request;
+    this.#model = model;
+    this.#open = request.sequences.length;
+    this.#produced = request.sequences.map(() => 0);
+    this.#steps = new StepCollector(model.settings);
     const head = { id: request.id, object: 'text_completion', created: model.nowSeconds(), model: model.name };
-    this.start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
+    this.#start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
   }
 
   take(index: number, step: Step, task: Task): void {
-    const { request } = this;
-    this.produced[index] = task.sequence.produced;
-    const collected = this.steps.take(index, step, task.sequence.produced);
+    const request = this.#request;
+    this.#produced[index] = task.sequence.produced;
+    const collected = this.#steps.take(index, step, task.sequence.produced);
     if (collected === undefined) return;
     const { pieces } = collected;
-    const isFirst = this.hasBegun[index] !== true;
-    this.hasBegun[index] = true;
+    const isFirst = this.#hasBegun[index] !== true;
+    this.#hasBegun[index] = true;
     const choice = {
       index,
       text: (isFirst ? echoOf(request, index) : '') + collected.text,
@@ -124,28 +125,28 @@ export class CompletionStream {
       token_ids: request.showsIds ? pieces.map(tokenId) : null,
     };
     const usage = request.usage.everyChunk
-      ? runningUsage(usageOf(request, false).prompt.count, this.produced[index] ?? 0)
+      ? runningUsage(usageOf(request, false).prompt.count, this.#produced[index] ?? 0)
       : '"usage":null';
-    this.out.write(`${this.start}${JSON.stringify(choice)}],${usage}}\n\n`);
-    if (step.finish !== null) this.finish();
+    this.#out.write(`${this.#start}${JSON.stringify(choice)}],${usage}}\n\n`);
+    if (step.finish !== null) this.#finish();
   }
 
   fail(error: ApiError): void {
-    this.out.write(`data: ${error.body()}\n\n`);
-    this.out.write(DONE);
-    this.out.end();
+    this.#out.write(`data: ${error.body()}\n\n`);
+    this.#out.write(DONE);
+    this.#out.end();
   }
 
-  private finish(): void {
-    this.open -= 1;
-    if (this.open > 0) return;
-    if (this.request.usage.closing) {
-      const total = this.produced.reduce((all, count) => all + count, 0);
-      const usage = closingUsage(usageOf(this.request, this.model.settings.promptTokensDetails), total);
-      this.out.write(`${this.start}],"usage":${JSON.stringify(usage)}}\n\n`);
+  #finish(): void {
+    this.#open -= 1;
+    if (this.#open > 0) return;
+    if (this.#request.usage.closing) {
+      const total = this.#produced.reduce((all, count) => all + count, 0);
+      const usage = closingUsage(usageOf(this.#request, this.#model.settings.promptTokensDetails), total);
+      this.#out.write(`${this.#start}],"usage":${JSON.stringify(usage)}}\n\n`);
     }
-    this.out.write(DONE);
-    this.out.end();
+    this.#out.write(DONE);
+    this.#out.end();
   }
 }
 

@@ -11,44 +11,44 @@ export interface CacheUse {
 
 /** Remembers which beginnings of prompts were computed, in whole blocks, as vLLM's prefix cache does. */
 export class PrefixCache {
-  private readonly blocks = new Set<number>();
-  private readonly blockSize: number;
-  private readonly capacity: number;
+  readonly #blocks = new Set<number>();
+  readonly #blockSize: number;
+  readonly #capacity: number;
 
   /** @param capacityTokens size of the KV cache in tokens; the oldest blocks are dropped beyond it */
   constructor(blockSize: number, capacityTokens: number) {
-    this.blockSize = blockSize;
-    this.capacity = Math.max(Math.floor(capacityTokens / blockSize), 1);
+    this.#blockSize = blockSize;
+    this.#capacity = Math.max(Math.floor(capacityTokens / blockSize), 1);
   }
 
   /** @param salt separates tenants: prompts under different salts share nothing */
   use(prompt: Prompt, salt: string | undefined): CacheUse {
-    if (prompt.count < this.blockSize) return { cached: 0, created: 0 };
-    const hashes = this.hashes(prompt, salt === undefined ? 0 : hashText(salt));
+    if (prompt.count < this.#blockSize) return { cached: 0, created: 0 };
+    const hashes = this.#hashes(prompt, salt === undefined ? 0 : hashText(salt));
     // At least one token is always computed, so a prompt that is cached to its end loses its last block.
-    const usable = Math.floor((prompt.count - 1) / this.blockSize);
-    const missing = hashes.findIndex((hash) => !this.blocks.has(hash));
+    const usable = Math.floor((prompt.count - 1) / this.#blockSize);
+    const missing = hashes.findIndex((hash) => !this.#blocks.has(hash));
     const hits = missing < 0 ? hashes.length : missing;
     for (const hash of hashes) {
-      this.blocks.delete(hash);
-      this.blocks.add(hash);
+      this.#blocks.delete(hash);
+      this.#blocks.add(hash);
     }
-    this.trim();
-    return { cached: Math.min(hits, usable) * this.blockSize, created: (hashes.length - hits) * this.blockSize };
+    this.#trim();
+    return { cached: Math.min(hits, usable) * this.#blockSize, created: (hashes.length - hits) * this.#blockSize };
   }
 
   clear(): void {
-    this.blocks.clear();
+    this.#blocks.clear();
   }
 
-  private hashes({ pieces, pictures }: Prompt, salt: number): number[] {
+  #hashes({ pieces, pictures }: Prompt, salt: number): number[] {
     const found: number[] = [];
     let hash = salt;
     let length = 0;
     const take = (unit: number): void => {
       hash = mix(hash, unit);
       length += 1;
-      if (length % this.blockSize === 0) found.push(hash);
+      if (length % this.#blockSize === 0) found.push(hash);
     };
     pieces.forEach((piece, index) => {
       take(hashText(piece));
@@ -58,10 +58,10 @@ export class PrefixCache {
     return found;
   }
 
-  private trim(): void {
-    for (const hash of this.blocks) {
-      if (this.blocks.size <= this.capacity) return;
-      this.blocks.delete(hash);
+  #trim(): void {
+    for (const hash of this.#blocks) {
+      if (this.#blocks.size <= this.#capacity) return;
+      this.#blocks.delete(hash);
     }
   }
 }
@@ -73,26 +73,26 @@ const PICTURES_KEPT = 1024;
  * picture that comes with it: a known one brings back the first picture, which is vLLM's behaviour.
  */
 export class PictureCache {
-  private readonly known = new Map<string, Picture>();
+  readonly #known = new Map<string, Picture>();
 
   find(uuid: string): Picture | undefined {
-    return this.known.get(uuid);
+    return this.#known.get(uuid);
   }
 
   /** @returns the picture to use, and whether it was there already */
   use(picture: Picture, uuid: string | undefined): { readonly picture: Picture; readonly isHit: boolean } {
     const key = uuid ?? `content ${picture.hash}`;
-    const before = this.known.get(key);
+    const before = this.#known.get(key);
     if (before !== undefined) return { picture: before, isHit: true };
-    this.known.set(key, picture);
-    for (const oldest of this.known.keys()) {
-      if (this.known.size <= PICTURES_KEPT) break;
-      this.known.delete(oldest);
+    this.#known.set(key, picture);
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= PICTURES_KEPT) break;
+      this.#known.delete(oldest);
     }
     return { picture, isHit: false };
   }
 
   clear(): void {
-    this.known.clear();
+    this.#known.clear();
   }
 }

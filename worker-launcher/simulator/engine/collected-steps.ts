@@ -12,13 +12,13 @@ export interface CollectedStep extends Omit<Step, 'piece'> {
  * and but for those that vLLM, while it is busy, finds waiting together (`--sim-merge-every`).
  */
 export class StepCollector {
-  private readonly interval: number;
-  private readonly mergeEvery: number;
-  private readonly waiting: (Pick<CollectedStep, 'pieces' | 'text'> | undefined)[] = [];
+  readonly #interval: number;
+  readonly #mergeEvery: number;
+  readonly #waiting: (Pick<CollectedStep, 'pieces' | 'text'> | undefined)[] = [];
 
   constructor({ tokensPerEvent, mergeEvery }: Pick<SimulatorSettings, 'tokensPerEvent' | 'mergeEvery'>) {
-    this.interval = tokensPerEvent;
-    this.mergeEvery = mergeEvery;
+    this.#interval = tokensPerEvent;
+    this.#mergeEvery = mergeEvery;
   }
 
   /**
@@ -26,14 +26,14 @@ export class StepCollector {
    * @returns what the event that is now due tells of; undefined while none is
    */
   take(index: number, { piece, ...step }: Step, produced: number): CollectedStep | undefined {
-    const before = this.waiting[index];
+    const before = this.#waiting[index];
     const pieces = [...(before?.pieces ?? []), piece];
     const collected = { ...step, pieces, text: (before?.text ?? '') + step.text };
     const waits =
       step.finish === null &&
-      ((this.interval > 1 && produced % this.interval !== 1) ||
-        (this.mergeEvery > 0 && produced % this.mergeEvery === 0));
-    this.waiting[index] = waits ? collected : undefined;
+      ((this.#interval > 1 && produced % this.#interval !== 1) ||
+        (this.#mergeEvery > 0 && produced % this.#mergeEvery === 0));
+    this.#waiting[index] = waits ? collected : undefined;
     return waits ? undefined : collected;
   }
 }

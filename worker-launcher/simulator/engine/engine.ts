@@ -29,8 +29,8 @@ export class Engine {
   readonly metrics: EngineMetrics;
   /** 1 or 2 while asleep */
   sleepLevel = 0;
-  private condition: 'up' | 'draining' | 'dead' = 'up';
-  private readonly deathListeners: ((wasBusy: boolean) => void)[] = [];
+  #condition: 'up' | 'draining' | 'dead' = 'up';
+  readonly #deathListeners: ((wasBusy: boolean) => void)[] = [];
 
   constructor(settings: SimulatorSettings, timing: Timing, metrics: EngineMetrics) {
     this.settings = settings;
@@ -40,17 +40,17 @@ export class Engine {
   }
 
   get isDead(): boolean {
-    return this.condition === 'dead';
+    return this.#condition === 'dead';
   }
 
   /** @throws ApiError 500 when dead or draining, 503 when a queue limit is reached */
   checkOpen(): void {
-    if (this.condition === 'dead') {
+    if (this.#condition === 'dead') {
       // A request that meets a dead engine ends the server at once, where the watchdog would take seconds.
-      for (const listener of this.deathListeners) listener(true);
-      throw this.deathError();
+      for (const listener of this.#deathListeners) listener(true);
+      throw this.#deathError();
     }
-    if (this.condition === 'draining') throw internalError('cannot schedule new futures after shutdown');
+    if (this.#condition === 'draining') throw internalError('cannot schedule new futures after shutdown');
     const { maxQueuedRequests = Infinity, maxQueuedTokens = Infinity } = this.settings;
     if (this.scheduler.inFlight >= maxQueuedRequests) {
       this.metrics.rejected('max_num_queued_reqs');
@@ -106,22 +106,22 @@ export class Engine {
 
   /** Takes no more requests; what runs goes on. */
   drain(): void {
-    if (this.condition === 'up') this.condition = 'draining';
+    if (this.#condition === 'up') this.#condition = 'draining';
   }
 
   /** The engine process is gone: everything in flight fails, and whatever comes later. */
   die(): void {
-    if (this.condition === 'dead') return;
-    this.condition = 'dead';
+    if (this.#condition === 'dead') return;
+    this.#condition = 'dead';
     logLine('APIServer', 'ERROR', 'async_llm.py:943', `vllm.v1.engine.exceptions.EngineDeadError: ${DEATH_TRACE}`);
     const wasBusy = this.scheduler.inFlight > 0;
-    this.scheduler.fail(this.deathError());
-    for (const listener of this.deathListeners) listener(wasBusy);
+    this.scheduler.fail(this.#deathError());
+    for (const listener of this.#deathListeners) listener(wasBusy);
   }
 
   /** Calls back when the engine dies; `wasBusy` tells whether requests were met by it. */
   onDeath(listener: (wasBusy: boolean) => void): void {
-    this.deathListeners.push(listener);
+    this.#deathListeners.push(listener);
   }
 
   sleep(level: number): void {
@@ -136,7 +136,7 @@ export class Engine {
     this.scheduler.resume();
   }
 
-  private deathError(): ApiError {
+  #deathError(): ApiError {
     return engineDead(
       this.settings.version === '0.32' ? DEATH_TRACE : 'The server had an error while processing your request.',
     );

@@ -8,46 +8,47 @@ type Values = { -readonly [Name in FaultName]?: FaultSet[Name] | undefined };
 
 /** Ways of failing, as they are switched on now. What each does is said in `fault-schema.ts`. */
 export class Faults {
-  private readonly engine: Engine;
-  private active: Values;
-  private sent = 0;
-  private stepTimeout: NodeJS.Timeout | undefined;
+  readonly #engine: Engine;
+  #active: Values;
+  #sent = 0;
+  #stepTimeout: NodeJS.Timeout | undefined;
 
   /** @param initial faults that are on from the start; those that act at once begin with the first call of `apply` */
   constructor(engine: Engine, initial: FaultSet) {
-    this.engine = engine;
-    this.active = { ...initial };
+    this.#engine = engine;
+    this.#active = { ...initial };
   }
 
   get current(): FaultSet {
-    const set = Object.entries(this.active).filter(([, value]) => value !== undefined);
+    const set = Object.entries(this.#active).filter(([, value]) => value !== undefined);
     return Object.fromEntries(set);
   }
 
   get hangsOnSigterm(): boolean {
-    return this.active['sigterm-hang'] === true || this.active['freeze-core'] === true;
+    return this.#active['sigterm-hang'] === true || this.#active['freeze-core'] === true;
   }
 
   get exitCode(): number {
-    return this.active['exit-code'] ?? 0;
+    return this.#active['exit-code'] ?? 0;
   }
 
   /** Switches faults on and off; undefined means off. */
   change(changes: ReadonlyMap<FaultName, FaultSet[FaultName] | undefined>): void {
-    this.active = { ...this.active, ...Object.fromEntries(changes) };
-    this.sent = 0;
+    this.#active = { ...this.#active, ...Object.fromEntries(changes) };
+    this.#sent = 0;
     this.apply();
   }
 
   clear(): void {
-    this.active = {};
+    this.#active = {};
     this.apply();
   }
 
   /** Brings the engine into the state that the active faults ask for. */
   apply(): void {
-    const { engine, active } = this;
-    clearTimeout(this.stepTimeout);
+    const engine = this.#engine;
+    const active = this.#active;
+    clearTimeout(this.#stepTimeout);
     if (active.exit !== undefined) process.exit(active.exit);
     if (active['kill-core'] === true) engine.die();
     engine.scheduler.saturate(active.saturate === true);
@@ -63,42 +64,42 @@ export class Faults {
     const limitMs = engine.settings.stepTimeoutSeconds * 1000;
     const check = (): void => {
       if (engine.scheduler.inFlight === 0) {
-        this.stepTimeout = setTimeout(check, limitMs);
+        this.#stepTimeout = setTimeout(check, limitMs);
         return;
       }
       logLine('EngineCore', 'ERROR', 'multiproc_executor.py:380', 'TimeoutError: RPC call to execute_model timed out.');
       engine.die();
     };
-    this.stepTimeout = setTimeout(check, limitMs);
+    this.#stepTimeout = setTimeout(check, limitMs);
   }
 
   /** whether requests are left unanswered */
   get isMute(): boolean {
-    return this.active.mute === true;
+    return this.#active.mute === true;
   }
 
   /** @throws ApiError for a request that is to be refused */
   onRequest(): void {
-    if (this.active.refuse === true && this.spend()) throw engineBusy();
-    if (this.active['fail-requests'] === true && this.spend()) throw internalError('simulated failure');
+    if (this.#active.refuse === true && this.#spend()) throw engineBusy();
+    if (this.#active['fail-requests'] === true && this.#spend()) throw internalError('simulated failure');
   }
 
   /** What is to be done to the events of the next stream; undefined for nothing, which is the fast path. */
   onEvent(): EventHook | undefined {
-    const { active } = this;
+    const active = this.#active;
     const perStream = active['cut-after'] ?? active['malformed-at'] ?? active['error-after'];
-    const isHit = perStream !== undefined && this.spend();
+    const isHit = perStream !== undefined && this.#spend();
     if (!isHit && active['crash-after'] === undefined && active['kill-core-after'] === undefined) return undefined;
     let events = 0;
     return (text, stream) => {
       events += 1;
-      this.countAll();
-      return isHit ? this.spoil(text, events, stream) : text;
+      this.#countAll();
+      return isHit ? this.#spoil(text, events, stream) : text;
     };
   }
 
-  private spoil(text: string, events: number, stream: EventStream): string | undefined {
-    const { active } = this;
+  #spoil(text: string, events: number, stream: EventStream): string | undefined {
+    const active = this.#active;
     if (active['malformed-at'] === events) return 'data: {"id":"chatcmpl-broken","choices":[{"ind\n\n';
     if (active['cut-after'] !== undefined && events > active['cut-after']) {
       stream.cut();
@@ -111,21 +112,21 @@ export class Faults {
   }
 
   /** Counts events of all streams, for the faults that end the process. */
-  private countAll(): void {
-    const { active } = this;
-    this.sent += 1;
-    if (active['crash-after'] !== undefined && this.sent > active['crash-after']) process.kill(process.pid, 'SIGKILL');
+  #countAll(): void {
+    const active = this.#active;
+    this.#sent += 1;
+    if (active['crash-after'] !== undefined && this.#sent > active['crash-after']) process.kill(process.pid, 'SIGKILL');
     const limit = active['kill-core-after'];
     // Not within the scheduler's pass, which is going over its tasks.
-    if (limit !== undefined && this.sent === limit) setImmediate(() => this.engine.die());
+    if (limit !== undefined && this.#sent === limit) setImmediate(() => this.#engine.die());
   }
 
   /** @returns whether a fault with a number of times left applies once more */
-  private spend(): boolean {
-    const { times } = this.active;
+  #spend(): boolean {
+    const { times } = this.#active;
     if (times === undefined) return true;
     if (times <= 0) return false;
-    this.active.times = times - 1;
+    this.#active.times = times - 1;
     return true;
   }
 }

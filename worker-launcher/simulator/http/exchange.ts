@@ -13,9 +13,9 @@ export class Exchange {
   readonly res: ServerResponse;
   readonly path: string;
   readonly query: URLSearchParams;
-  private readonly headers: Record<string, string>;
-  private readonly abort = new AbortController();
-  private isEnded = false;
+  readonly #headers: Record<string, string>;
+  readonly #abort = new AbortController();
+  #isEnded = false;
 
   constructor(req: IncomingMessage, res: ServerResponse, echoesRequestId: boolean) {
     this.req = req;
@@ -23,19 +23,20 @@ export class Exchange {
     const [path = '/', query = ''] = (req.url ?? '/').split('?', 2);
     this.path = path;
     this.query = new URLSearchParams(query);
-    this.headers = { server: SERVER, vary: 'Origin' };
-    if (echoesRequestId) this.headers['x-request-id'] = this.header('x-request-id') ?? randomUUID().replaceAll('-', '');
+    this.#headers = { server: SERVER, vary: 'Origin' };
+    if (echoesRequestId)
+      this.#headers['x-request-id'] = this.header('x-request-id') ?? randomUUID().replaceAll('-', '');
     // Uvicorn sends no `connection` nor `keep-alive`, from which clients would learn when idle sockets are closed.
     res.removeHeader('connection');
     res.on('close', () => {
-      if (!this.isEnded) this.abort.abort();
-      this.isEnded = true;
+      if (!this.#isEnded) this.#abort.abort();
+      this.#isEnded = true;
     });
   }
 
   /** Aborts when the client leaves before the answer is complete; a half-close counts as leaving. */
   get gone(): AbortSignal {
-    return this.abort.signal;
+    return this.#abort.signal;
   }
 
   header(name: string): string | undefined {
@@ -56,18 +57,18 @@ export class Exchange {
 
   /** A JSON answer that no middleware of vLLM has seen. */
   bare(status: number, body: string): void {
-    this.send(status, JSON_TYPE, body, { server: SERVER });
+    this.#send(status, JSON_TYPE, body, { server: SERVER });
   }
 
   /** @param type null for an answer without a body type, such as `/health` */
   text(status: number, type: string | null, body: string, more: Headers = {}): void {
-    this.send(status, type, body, { ...this.headers, ...more });
+    this.#send(status, type, body, { ...this.#headers, ...more });
   }
 
   /** Starts an event stream; the head goes out at once, while the request may still be queued. */
   stream(hook?: EventHook): EventStream {
     this.res.writeHead(200, {
-      ...this.headers,
+      ...this.#headers,
       'content-type': 'text/event-stream; charset=utf-8',
       'transfer-encoding': 'chunked',
     });
@@ -77,15 +78,15 @@ export class Exchange {
     return new EventStream(
       this.res,
       () => {
-        this.isEnded = true;
+        this.#isEnded = true;
       },
       hook,
     );
   }
 
-  private send(status: number, type: string | null, body: string, headers: Headers): void {
-    if (this.isEnded || this.res.headersSent) return;
-    this.isEnded = true;
+  #send(status: number, type: string | null, body: string, headers: Headers): void {
+    if (this.#isEnded || this.res.headersSent) return;
+    this.#isEnded = true;
     const length = String(Buffer.byteLength(body));
     const typed = type === null ? {} : { 'content-type': type };
     this.res.writeHead(status, { ...headers, 'content-length': length, ...typed });
@@ -98,51 +99,51 @@ export type EventHook = (text: string, stream: EventStream) => string | undefine
 
 /** Writes events, each as one HTTP chunk, as vLLM does. */
 export class EventStream {
-  private readonly res: ServerResponse;
-  private readonly onEnd: () => void;
-  private readonly hook: EventHook | undefined;
-  private keepAlive: NodeJS.Timeout | undefined;
+  readonly #res: ServerResponse;
+  readonly #onEnd: () => void;
+  readonly #hook: EventHook | undefined;
+  #keepAlive: NodeJS.Timeout | undefined;
 
   constructor(res: ServerResponse, onEnd: () => void, hook?: EventHook) {
-    this.res = res;
-    this.hook = hook;
-    this.onEnd = onEnd;
-    res.on('close', () => clearInterval(this.keepAlive));
+    this.#res = res;
+    this.#hook = hook;
+    this.#onEnd = onEnd;
+    res.on('close', () => clearInterval(this.#keepAlive));
   }
 
   /** @param text one or more whole events, blank lines included; nothing is sent for an empty one */
   write(text: string): void {
     if (text === '') return;
-    this.keepAlive?.refresh();
-    const shown = this.hook === undefined ? text : this.hook(text, this);
-    if (shown !== undefined) this.send(shown);
+    this.#keepAlive?.refresh();
+    const shown = this.#hook === undefined ? text : this.#hook(text, this);
+    if (shown !== undefined) this.#send(shown);
   }
 
   /** Sends a comment whenever nothing was written for `intervalMs`; 0 means never. */
   keepAliveEvery(intervalMs: number): void {
-    if (intervalMs > 0) this.keepAlive = setInterval(() => this.send(': keep-alive\n\n'), intervalMs);
+    if (intervalMs > 0) this.#keepAlive = setInterval(() => this.#send(': keep-alive\n\n'), intervalMs);
   }
 
   end(): void {
-    clearInterval(this.keepAlive);
-    this.onEnd();
-    if (!this.res.writableEnded) this.res.end('0\r\n\r\n');
+    clearInterval(this.#keepAlive);
+    this.#onEnd();
+    if (!this.#res.writableEnded) this.#res.end('0\r\n\r\n');
   }
 
   /** Cuts the connection in mid-body. */
   cut(): void {
-    clearInterval(this.keepAlive);
-    this.res.socket?.destroy();
+    clearInterval(this.#keepAlive);
+    this.#res.socket?.destroy();
   }
 
   /** Closes the connection after what was written, without the end that HTTP promises. */
   breakOff(): void {
-    clearInterval(this.keepAlive);
-    this.res.socket?.end();
+    clearInterval(this.#keepAlive);
+    this.#res.socket?.end();
   }
 
-  private send(text: string): void {
-    if (this.res.writableEnded || this.res.socket?.writable !== true) return;
-    this.res.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
+  #send(text: string): void {
+    if (this.#res.writableEnded || this.#res.socket?.writable !== true) return;
+    this.#res.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
   }
 }

@@ -12,90 +12,90 @@ export function jsonErrorAt(text: string): JsonError {
 }
 
 class Scanner {
-  private at = 0;
-  private readonly text: string;
+  #at = 0;
+  readonly #text: string;
 
   constructor(text: string) {
-    this.text = text;
+    this.#text = text;
   }
 
   scan(): JsonError | undefined {
-    return this.value() ?? (this.blank() < this.text.length ? this.problem('Extra data') : undefined);
+    return this.#value() ?? (this.#blank() < this.#text.length ? this.#problem('Extra data') : undefined);
   }
 
-  private value(): JsonError | undefined {
-    this.blank();
-    const start = this.at;
-    const letter = this.text[start];
-    if (letter === '{') return this.members();
-    if (letter === '[') return this.items();
-    if (letter === '"') return this.string();
-    const rest = this.text.slice(start, start + 400);
+  #value(): JsonError | undefined {
+    this.#blank();
+    const start = this.#at;
+    const letter = this.#text[start];
+    if (letter === '{') return this.#members();
+    if (letter === '[') return this.#items();
+    if (letter === '"') return this.#string();
+    const rest = this.#text.slice(start, start + 400);
     const literal = /^(true|false|null|NaN|-?Infinity|-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?)/.exec(rest);
-    if (literal === null) return this.problem('Expecting value');
-    this.at += literal[0].length;
+    if (literal === null) return this.#problem('Expecting value');
+    this.#at += literal[0].length;
     return undefined;
   }
 
-  private items(): JsonError | undefined {
-    this.at += 1;
-    this.blank();
-    if (this.skip(']')) return undefined;
+  #items(): JsonError | undefined {
+    this.#at += 1;
+    this.#blank();
+    if (this.#skip(']')) return undefined;
     for (;;) {
-      const bad = this.value();
+      const bad = this.#value();
       if (bad !== undefined) return bad;
-      this.blank();
-      if (this.skip(']')) return undefined;
-      if (!this.skip(',')) return this.problem("Expecting ',' delimiter");
+      this.#blank();
+      if (this.#skip(']')) return undefined;
+      if (!this.#skip(',')) return this.#problem("Expecting ',' delimiter");
     }
   }
 
-  private members(): JsonError | undefined {
-    this.at += 1;
-    this.blank();
-    if (this.skip('}')) return undefined;
+  #members(): JsonError | undefined {
+    this.#at += 1;
+    this.#blank();
+    if (this.#skip('}')) return undefined;
     for (;;) {
-      this.blank();
-      if (this.text[this.at] !== '"') return this.problem('Expecting property name enclosed in double quotes');
-      const name = this.string();
+      this.#blank();
+      if (this.#text[this.#at] !== '"') return this.#problem('Expecting property name enclosed in double quotes');
+      const name = this.#string();
       if (name !== undefined) return name;
-      this.blank();
-      if (!this.skip(':')) return this.problem("Expecting ':' delimiter");
-      const bad = this.value();
+      this.#blank();
+      if (!this.#skip(':')) return this.#problem("Expecting ':' delimiter");
+      const bad = this.#value();
       if (bad !== undefined) return bad;
-      this.blank();
-      if (this.skip('}')) return undefined;
-      if (!this.skip(',')) return this.problem("Expecting ',' delimiter");
+      this.#blank();
+      if (this.#skip('}')) return undefined;
+      if (!this.#skip(',')) return this.#problem("Expecting ',' delimiter");
     }
   }
 
-  private string(): JsonError | undefined {
-    const start = this.at;
-    this.at += 1;
-    while (this.at < this.text.length) {
-      const letter = this.text[this.at] ?? '';
+  #string(): JsonError | undefined {
+    const start = this.#at;
+    this.#at += 1;
+    while (this.#at < this.#text.length) {
+      const letter = this.#text[this.#at] ?? '';
       if (letter === '"') {
-        this.at += 1;
+        this.#at += 1;
         return undefined;
       }
-      if (letter < ' ') return this.problem('Invalid control character at');
-      this.at += letter === '\\' ? 2 : 1;
+      if (letter < ' ') return this.#problem('Invalid control character at');
+      this.#at += letter === '\\' ? 2 : 1;
     }
     return { position: start, reason: 'Unterminated string starting at' };
   }
 
-  private blank(): number {
-    while (' \t\n\r'.includes(this.text[this.at] ?? 'x')) this.at += 1;
-    return this.at;
+  #blank(): number {
+    while (' \t\n\r'.includes(this.#text[this.#at] ?? 'x')) this.#at += 1;
+    return this.#at;
   }
 
-  private skip(letter: string): boolean {
-    if (this.text[this.at] !== letter) return false;
-    this.at += 1;
+  #skip(letter: string): boolean {
+    if (this.#text[this.#at] !== letter) return false;
+    this.#at += 1;
     return true;
   }
 
-  private problem(reason: string): JsonError {
-    return { position: this.at, reason };
+  #problem(reason: string): JsonError {
+    return { position: this.#at, reason };
   }
 }

@@ -45,12 +45,12 @@ export class Histogram {
 
 /** The metrics page of one process, in the form of Python's prometheus_client, `_created` series included. */
 export class MetricsPage {
-  private readonly families: Family[] = [];
-  private readonly createdAt = Date.now() / 1000;
+  readonly #families: Family[] = [];
+  readonly #createdAt = Date.now() / 1000;
 
   /** One number; `read` gives it when the page is asked for. */
   gauge(name: string, help: string, labels: Labels, read: () => number): void {
-    this.families.push({ lines: () => [...head(name, help, 'gauge'), line(name, labels, read())] });
+    this.#families.push({ lines: () => [...head(name, help, 'gauge'), line(name, labels, read())] });
   }
 
   counter(name: string, help: string, labels: Labels): Sample {
@@ -60,11 +60,11 @@ export class MetricsPage {
   /** A counter with several label sets; the series appear with their first use, in that order. */
   counters(name: string, help: string, type: 'counter' | 'gauge' = 'counter'): (labels: Labels) => Sample {
     const series = new Series(() => new Sample());
-    this.families.push({
+    this.#families.push({
       lines: () => [
         ...head(name, help, type),
         ...series.all().map(([labels, sample]) => line(name, labels, sample.value)),
-        ...(type === 'counter' ? this.created(name.replace(/_total$/, ''), help, series.labels()) : []),
+        ...(type === 'counter' ? this.#created(name.replace(/_total$/, ''), help, series.labels()) : []),
       ],
     });
     return (labels) => series.get(labels);
@@ -76,11 +76,11 @@ export class MetricsPage {
 
   histograms(name: string, help: string, bounds: readonly number[]): (labels: Labels) => Histogram {
     const series = new Series(() => new Histogram(bounds));
-    this.families.push({
+    this.#families.push({
       lines: () => [
         ...head(name, help, 'histogram'),
         ...series.all().flatMap(([labels, histogram]) => histogramLines(name, labels, histogram)),
-        ...this.created(name, help, series.labels()),
+        ...this.#created(name, help, series.labels()),
       ],
     });
     return (labels) => series.get(labels);
@@ -88,7 +88,7 @@ export class MetricsPage {
 
   summaries(name: string, help: string): (labels: Labels) => Histogram {
     const series = new Series(() => new Histogram([]));
-    this.families.push({
+    this.#families.push({
       lines: () => [
         ...head(name, help, 'summary'),
         ...series
@@ -97,40 +97,40 @@ export class MetricsPage {
             line(`${name}_count`, labels, count),
             line(`${name}_sum`, labels, sum),
           ]),
-        ...this.created(name, help, series.labels()),
+        ...this.#created(name, help, series.labels()),
       ],
     });
     return (labels) => series.get(labels);
   }
 
   render(): string {
-    return `${this.families.flatMap((family) => [...family.lines()]).join('\n')}\n`;
+    return `${this.#families.flatMap((family) => [...family.lines()]).join('\n')}\n`;
   }
 
-  private created(name: string, help: string, labels: readonly Labels[]): string[] {
+  #created(name: string, help: string, labels: readonly Labels[]): string[] {
     if (name.startsWith('python_') || name.startsWith('process_')) return [];
     const series = `${name}_created`;
-    return [...head(series, help, 'gauge'), ...labels.map((each) => line(series, each, this.createdAt))];
+    return [...head(series, help, 'gauge'), ...labels.map((each) => line(series, each, this.#createdAt))];
   }
 }
 
 class Series<T> {
-  private readonly byLabels = new Map<string, readonly [Labels, T]>();
-  private readonly create: () => T;
+  readonly #byLabels = new Map<string, readonly [Labels, T]>();
+  readonly #create: () => T;
 
   constructor(create: () => T) {
-    this.create = create;
+    this.#create = create;
   }
 
   get(labels: Labels): T {
     const key = labelText(labels);
-    let entry = this.byLabels.get(key);
-    if (entry === undefined) this.byLabels.set(key, (entry = [labels, this.create()]));
+    let entry = this.#byLabels.get(key);
+    if (entry === undefined) this.#byLabels.set(key, (entry = [labels, this.#create()]));
     return entry[1];
   }
 
   all(): readonly (readonly [Labels, T])[] {
-    return [...this.byLabels.values()];
+    return [...this.#byLabels.values()];
   }
 
   labels(): Labels[] {

@@ -59,31 +59,33 @@ export function answerTo(seed: AnswerSeed, prefix: string): TokenSource {
 }
 
 class Story implements TokenSource {
-  private readonly opening: readonly string[];
-  private readonly dice: Dice;
+  readonly #opening: readonly string[];
+  readonly #dice: Dice;
   /** pieces after which the end of a sentence is the end of the answer */
-  private readonly enough: number;
-  private given = 0;
-  private slot = 0;
-  private remainder = '';
+  readonly #enough: number;
+  #given = 0;
+  #slot = 0;
+  #remainder = '';
 
   constructor(seed: AnswerSeed, foreignPrefix = '') {
-    this.opening = foreignPrefix === '' ? splitText(openingOf(seed)) : [];
+    this.#opening = foreignPrefix === '' ? splitText(openingOf(seed)) : [];
     const already = foreignPrefix === '' ? 0 : splitText(foreignPrefix).length;
-    const length = this.opening.length + 20 + (mix(seed.conversation, 7) % 80);
-    this.enough = Math.max(length - already, 1);
-    this.dice = new Dice(foreignPrefix === '' ? mix(seed.conversation, 1) : hashText(foreignPrefix, seed.conversation));
+    const length = this.#opening.length + 20 + (mix(seed.conversation, 7) % 80);
+    this.#enough = Math.max(length - already, 1);
+    this.#dice = new Dice(
+      foreignPrefix === '' ? mix(seed.conversation, 1) : hashText(foreignPrefix, seed.conversation),
+    );
   }
 
   next(pastEnd: boolean): string | undefined {
-    if (this.remainder !== '') {
-      const rest = this.remainder;
-      this.remainder = '';
+    if (this.#remainder !== '') {
+      const rest = this.#remainder;
+      this.#remainder = '';
       return rest;
     }
-    if (!pastEnd && this.given >= this.enough && this.slot === 0) return undefined;
-    const piece = this.opening[this.given] ?? this.filler();
-    this.given += 1;
+    if (!pastEnd && this.#given >= this.#enough && this.#slot === 0) return undefined;
+    const piece = this.#opening[this.#given] ?? this.#filler();
+    this.#given += 1;
     return piece;
   }
 
@@ -102,20 +104,20 @@ class Story implements TokenSource {
   }
 
   startWith(rest: string): this {
-    this.remainder = rest;
+    this.#remainder = rest;
     return this;
   }
 
-  private filler(): string {
-    const word = SENTENCE[this.slot] ?? '.';
-    this.slot = (this.slot + 1) % SENTENCE.length;
+  #filler(): string {
+    const word = SENTENCE[this.#slot] ?? '.';
+    this.#slot = (this.#slot + 1) % SENTENCE.length;
     switch (word) {
       case 'adjective':
       case 'noun':
       case 'verb':
       case 'relation': {
         const choices = VOCABULARY[word];
-        return choices[this.dice.roll(choices.length)] ?? ' thing';
+        return choices[this.#dice.roll(choices.length)] ?? ' thing';
       }
       default:
         return word;

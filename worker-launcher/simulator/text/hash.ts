@@ -16,17 +16,17 @@ export function mix(state: number, value: number): number {
 
 /** A repeatable sequence of numbers (xorshift32). */
 export class Dice {
-  private state: number;
+  #state: number;
 
   constructor(seed: number) {
-    this.state = seed >>> 0 || 1;
+    this.#state = seed >>> 0 || 1;
   }
 
   /** @returns a whole number from 0 to `sides` - 1 */
   roll(sides: number): number {
-    this.state ^= this.state << 13;
-    this.state ^= this.state >>> 17;
-    this.state ^= this.state << 5;
-    return (this.state >>> 0) % sides;
+    this.#state ^= this.#state << 13;
+    this.#state ^= this.#state >>> 17;
+    this.#state ^= this.#state << 5;
+    return (this.#state >>> 0) % sides;
   }
 }

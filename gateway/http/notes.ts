@@ -12,16 +12,22 @@ export interface NotesDeps {
   readonly clock: Clock;
 }
 
-const HEADER_SAFE = /^[\w.[\]-]{1,64}$/;
+/** A response's headers are at most 16 kB to many clients. */
+const LONGEST_HEADER = 2_048;
 
 /** What the log line and a header say of a request that was read. */
 export function noteRequest(res: Response, { stream, messages, ignored }: ChatRequest): void {
   const { fields } = requestContext(res);
   Object.assign(fields, { stream, turns: messages.length });
-  const named = ignored.filter((name) => HEADER_SAFE.test(name)).slice(0, 20);
-  if (named.length === 0) return;
-  fields['ignored'] = named;
-  res.setHeader('x-penstock-ignored', named.join(', '));
+  if (ignored.length === 0) return;
+  fields['ignored'] = ignored.slice(0, 20);
+  let told = '';
+  for (const name of ignored.slice(0, 20)) {
+    // A header is ASCII: letters of other scripts are percent-encoded, as is already what is no letter.
+    const next = (told === '' ? '' : ', ') + name.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
+    if (told.length + next.length <= LONGEST_HEADER) told += next;
+  }
+  res.setHeader('x-penstock-ignored', told);
 }
 
 /** What log line and metrics say of a request that passed its card. */

@@ -120,3 +120,20 @@ test('E12: a list of prompts is refused with what to do', async () => {
   const { message } = await refusal(await send('/v1/completions', { model: VISION, prompt: ['a', 'b'] }), 400);
   expect(message).toContain('send each prompt in a request of its own');
 });
+
+test('G: fields without effect are named in the header, whatever their letters', async () => {
+  const names = ['ünï', '日本', 'a b', '$ref', '😀'];
+  const answer = await send('/v1/chat/completions', {
+    ...hi,
+    model: VISION,
+    ...Object.fromEntries(names.map((n) => [n, 1])),
+  });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get('x-penstock-ignored')?.split(', ').map(decodeURIComponent)).toEqual(names);
+  const long = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [String(index) + '日'.repeat(60), 1]));
+  const bounded = (await send('/v1/chat/completions', { ...hi, model: VISION, ...long })).headers.get(
+    'x-penstock-ignored',
+  );
+  expect(bounded?.length).toBeGreaterThan(500);
+  expect(bounded?.length).toBeLessThan(2_100);
+});

@@ -1,6 +1,6 @@
 import type { ChatMessage, ContentPart, Role } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
-import { fieldsOf, got, isAbsent, isObject, isSet, shortName } from '../reading/fields.ts';
+import { fieldsOf, got, isAbsent, isObject, isSet, kind, shortName } from '../reading/fields.ts';
 import type { IgnoredNames } from '../reading/fields.ts';
 import { HALF_CHARACTER, LIMITS, checkLimit } from '../reading/limits.ts';
 import { INPUT_IMAGE, INPUT_PART, ITEM, SAID_PART, type Inside } from '../reading/message-fields.ts';
@@ -118,11 +118,6 @@ function onlyFields(
 function wellFormed(text: string, at: string): string {
   if (text.isWellFormed()) return text;
   throw bad(at, HALF_CHARACTER);
-}
-
-/** Says what kind of value stood there, never the value: it may be somebody's prompt. */
-function kind(value: unknown): string {
-  return typeof value === 'string' ? ', got a text' : got(value);
 }
 
 function bad(param: string, problem: string): Failure {

@@ -68,7 +68,7 @@ export function got(value: unknown): string {
 
 /** Says what kind of value stood there, never a text itself: it may be somebody's prompt. */
 export function kind(value: unknown): string {
-  return typeof value === 'string' ? ', got a text' : got(value);
+  return typeof value === 'string' && value !== '' ? ', got a text' : got(value);
 }
 
 /** An object as JSON has them: neither a list nor null. */
@@ -138,9 +138,18 @@ export function fieldsOf(value: Readonly<Record<string, unknown>>, at: string): 
   return Object.entries(value);
 }
 
-/** A caller's field name, cut and cleaned so that it can stand in a message, a log line or a header; `""` for an empty one. */
+/**
+ * A caller's field name, cut, so that it can stand in a message or a log line: letters and digits of any script as they
+ * are, what else could be read as part of the sentence percent-encoded; `""` for an empty one.
+ */
 export function shortName(name: string): string {
-  return name === '' ? '""' : name.slice(0, 64).replace(/[^\w.$[\]-]/g, '?');
+  const short = name.slice(0, 64).toWellFormed();
+  return short === '' ? '""' : short.replace(/[^\p{L}\p{M}\p{N}_.$[\]-]/gu, percentEncoded);
+}
+
+/** UTF-8, as in a URL. */
+function percentEncoded(text: string): string {
+  return Buffer.from(text).toString('hex').toUpperCase().replace(/../g, '%$&');
 }
 
 /** Collects names of fields without effect, once each, and not without bound. */

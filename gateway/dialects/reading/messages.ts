@@ -123,7 +123,7 @@ function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {
     if (isSet(field) && IMAGE_URL[name]?.kind !== 'own') ignored.add(`image_url.${name}`);
   const url = value['url'];
   if (typeof url === 'string' && url !== '') return url;
-  throw bad(`${at}.url`, `must be an http(s) URL or data:image/png;base64,…${url === '' ? ', got none' : kind(url)}`);
+  throw bad(`${at}.url`, `must be an http(s) URL or data:image/png;base64,…${kind(url)}`);
 }
 
 /** @throws Failure `unsupported_parameter` for a field that the table refuses and that is set */

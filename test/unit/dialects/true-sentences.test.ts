@@ -74,6 +74,33 @@ test.each([
   expect(told).not.toMatch(/[.:,] ?$| {2}/);
 });
 
+test.each(['ünï', '日本', 'é😀', 'a b', "it's", 'a\nb', '100%', 'a?b'])(
+  'G: a field named %j is told by its own name',
+  (name) => {
+    const { ignored } = openai.parse(chat({ [name]: 1 }));
+    expect(ignored.map(decodeURIComponent)).toEqual([name]);
+    const told = sentence(() => createAzureInference('penstock').chat.parse(chat({ [name]: 1 })));
+    expect(decodeURIComponent(/\['(.*?)'\]/.exec(told)?.[1] ?? '')).toBe(name);
+  },
+);
+
+test('G: letters of a name stand in a sentence as they are; half of a character does no harm', () => {
+  const azure = (name: string) => sentence(() => createAzureInference('penstock').chat.parse(chat({ [name]: 1 })));
+  expect(azure('ünï')).toContain("Extra parameters ['ünï']");
+  expect(azure('日本')).toContain("Extra parameters ['日本']");
+  expect(azure(`${'a'.repeat(63)}😀`)).not.toMatch(/[\ud800-\udfff]/);
+  expect(sentence(() => openaiResponses.parse({ input: 'hi', ünï: 1 }))).toMatch(/^ünï is not accepted/);
+});
+
+test.each([
+  ['messages[0].content[0].image_url.url', { image_url: { url: '' } }],
+  ['messages[0].content[0].image_url', { image_url: '' }],
+])('G: %s that is empty is told as such', (param, fields) => {
+  const run = () => openai.parse({ messages: [{ role: 'user', content: [{ type: 'image_url', ...fields }] }] });
+  expect(sentence(run)).toMatch(/, got ""$/);
+  expect(sentence(run).startsWith(param)).toBe(true);
+});
+
 test('G: a field without a name is named where it has no effect', () => {
   expect(openai.parse(chat({ '': 1 })).ignored).toEqual(['""']);
 });

@@ -194,7 +194,7 @@ test.each([
 
 test('fields without effect are accepted and told, with names that fit a header', () => {
   const parsed = parse({ user: 'u', metadata: { a: 'b' }, service_tier: 'auto', 'we\r\nird': 1, store: false });
-  expect(parsed.ignored).toEqual(['user', 'metadata', 'service_tier', 'we??ird', 'store']);
+  expect(parsed.ignored).toEqual(['user', 'metadata', 'service_tier', 'we%0D%0Aird', 'store']);
 });
 
 test('verbosity and modalities: what is served anyway is accepted, anything else is refused by name', () => {

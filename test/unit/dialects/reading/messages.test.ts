@@ -66,7 +66,7 @@ const faults: readonly (readonly [unknown, string, string])[] = [
   [user({ type: 'image', image: 'data:image;base64,AAAA' }), '[0].content[0].type', 'data:image/png;base64,'],
   [user({ type: 'input_audio', input_audio: {} }), '[0].content[0].type', 'got "input_audio"'],
   [user({ type: 'image_url' }), '[0].content[0].image_url', 'missing'],
-  [user({ type: 'image_url', image_url: { url: '' } }), '[0].content[0].image_url.url', 'got none'],
+  [user({ type: 'image_url', image_url: { url: '' } }), '[0].content[0].image_url.url', 'got ""'],
   [user({ type: 'image_url', image_url: { url: 4 } }), '[0].content[0].image_url.url', 'got 4'],
   [[{ role: 'assistant', content: '', tool_calls: 'f' }], '[0].tool_calls', 'a list of calls'],
 ];

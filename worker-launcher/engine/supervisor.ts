@@ -2,17 +2,16 @@ import type { EngineReport } from '#contract/registry';
 import { monotonic, type Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { EngineAddress } from './address.ts';
+import { Checkup } from './checkup.ts';
 import type { EngineCommand } from './command.ts';
+import { EngineHistory } from './history.ts';
 import type { EngineLedger } from './ledger.ts';
-import { EngineLife, type LifeEnd } from './life.ts';
-import { describeOutlier, OutlierCase, type Outlier } from './outlier-case.ts';
+import { EngineLife } from './life.ts';
+import { describeOutlier, type Outlier } from './outlier-case.ts';
 import type { ProbeTimes } from './probe.ts';
-import { explainStart } from './start-failure.ts';
-import { stageIn } from './start-progress.ts';
 import {
   BEFORE_FIRST_START,
   crashReason,
-  probeOf,
   step,
   type CrashReason,
   type EngineEvent,
@@ -20,7 +19,7 @@ import {
   type Limits,
   type OutlierReason,
 } from './state.ts';
-import { EngineWatch, type StallLimits } from './watch.ts';
+import type { StallLimits } from './watch.ts';
 
 /** What others may know of an engine at any time. */
 export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port' | 'socket'> {
@@ -63,35 +62,22 @@ export interface SupervisorDeps {
 
 interface Running {
   readonly life: EngineLife;
-  readonly watch: EngineWatch;
-  readonly outlier: OutlierCase;
-  probing: boolean;
-  notedAt: number;
+  readonly checkup: Checkup;
 }
 
 /** Pause between two looks at an engine in service or in doubt, and at one that is about to change. */
 const IN_SERVICE_TURN_MS = 1_000;
 const CHANGING_TURN_MS = 100;
-/** Pause between two notes of its processes and files, each of which reads all of `/proc`; a starting one gets more of them. */
-const NOTE_EVERY_MS = 15_000;
-const NOTE_EVERY_STARTING_MS = 1_000;
-/** From this failure in a row on, each is an error in the log. */
-const LOUD_FROM_ATTEMPT = 5;
 
-/** Keeps one engine process running: owns its process group, its guard, its probes and the timer. */
+/** Keeps one engine process running: owns its process group, its guard, its checkup and the timer. */
 export class EngineSupervisor {
   readonly #deps: SupervisorDeps;
   readonly #clock: Clock;
+  readonly #history: EngineHistory;
   #limits: Limits;
   #state: EngineState = BEFORE_FIRST_START;
   #running: Running | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #restarts = 0;
-  #lastFailure: string | undefined;
-  #lastCause: string | undefined;
-  #stage: string | undefined;
-  #lastProblem: string | undefined;
-  #wasReady = false;
   #outlier: Outlier | undefined;
   #doubting = false;
   /** how long it may take over a few tokens, as it was silent, in milliseconds */
@@ -101,6 +87,7 @@ export class EngineSupervisor {
   constructor(deps: SupervisorDeps) {
     this.#deps = deps;
     this.#clock = deps.clock ?? monotonic;
+    this.#history = new EngineHistory(deps.id, deps.log);
     this.#limits = deps.limits;
   }
 
@@ -114,11 +101,7 @@ export class EngineSupervisor {
       state: kind,
       address,
       pid: this.#running?.life.pid ?? null,
-      restarts: this.#restarts,
-      lastFailure: this.#lastFailure,
-      lastCause: this.#lastCause,
-      stage: kind === 'starting' || kind === 'warming' ? this.#stage : undefined,
-      wasReady: this.#wasReady,
+      ...this.#history.of(kind),
       outlier: this.#outlier,
     };
   }
@@ -130,7 +113,7 @@ export class EngineSupervisor {
 
   /** the engine's own page of metrics, some seconds old; absent while it is not in service */
   get metricsPage(): string | undefined {
-    return this.#state.kind === 'ready' || this.#state.kind === 'suspect' ? this.#running?.watch.page : undefined;
+    return this.#state.kind === 'ready' || this.#state.kind === 'suspect' ? this.#running?.checkup.page : undefined;
   }
 
   /** Also after a `stop` that ended. */
@@ -143,9 +126,7 @@ export class EngineSupervisor {
   async condemn(reason: string): Promise<void> {
     await this.stop({ drainMs: 0, settleMs: 0, stopMs: 0 });
     this.#limits = this.#deps.limits;
-    this.#lastFailure = reason;
-    this.#lastCause = 'gpu_fault';
-    this.#deps.log.error({ engine: this.#deps.id, reason }, 'engine out of service');
+    this.#history.condemned(reason);
     this.#deps.onChange(this.view);
   }
 
@@ -161,7 +142,7 @@ export class EngineSupervisor {
     this.#apply(reason);
     if (this.#state.kind !== 'suspect' || this.#state.outlier !== reason || this.#outlier?.reason === reason) return;
     this.#outlier = { reason, figures };
-    this.#lastProblem = describeOutlier(this.#outlier);
+    this.#history.problem(describeOutlier(this.#outlier));
     this.#deps.onOutlier?.(reason);
     this.#deps.log.warn({ engine: this.#deps.id, reason, ...figures }, 'engine taken out: its siblings do better');
     this.#deps.onChange(this.view);
@@ -197,9 +178,7 @@ export class EngineSupervisor {
   #turn(): void {
     if (this.#state.kind === 'draining' && this.#deps.inFlight() === 0) this.#apply('idle');
     this.#apply('tick');
-    this.#probe();
-    this.#watch();
-    this.#note();
+    this.#running?.checkup.turn();
     if (this.#state.kind === 'stopped') return;
     this.#turnIn(turnPauseMs(this.#state));
   }
@@ -222,12 +201,8 @@ export class EngineSupervisor {
 
   #changed(before: EngineState, after: EngineState): void {
     const { log, onRestart, onChange } = this.#deps;
-    if (after.kind === 'ready') {
-      this.#wasReady = true;
-      this.#lastProblem = undefined;
-      // The first was cold: of a warm one its pace is known.
-      if (before.kind === 'warming') void this.#running?.life.probe.canary();
-    }
+    // The first was cold: of a warm one its pace is known.
+    if (before.kind === 'warming' && after.kind === 'ready') void this.#running?.life.probe.canary();
     if (after.kind !== 'suspect' && this.#outlier !== undefined) {
       const { reason } = this.#outlier;
       this.#outlier = undefined;
@@ -235,21 +210,8 @@ export class EngineSupervisor {
     }
     // Its processes and its shared memory are all there now.
     if (after.kind === 'warming' || after.kind === 'ready') this.#running?.life.note();
-    const failed = after.kind === 'backoff' || (after.kind === 'stopped' && after.why === 'gave_up');
-    if (after.kind === 'backoff') {
-      this.#restarts += 1;
-      onRestart(crashReason(before));
-    }
-    const fields = { engine: this.#deps.id, state: after.kind, pid: this.view.pid, ...this.#deps.address };
-    if (!failed) log.info(fields, `engine ${after.kind}`);
-    else {
-      const loud = after.kind === 'stopped' || after.attempt >= LOUD_FROM_ATTEMPT;
-      const next =
-        after.kind === 'stopped' ? 'not started again' : `failure ${String(after.attempt)}, will be restarted`;
-      const told = { ...fields, reason: this.#lastFailure, why: crashReason(before) };
-      if (loud) log.error(told, `engine failed: ${next}`);
-      else log.warn(told, `engine failed: ${next}`);
-    }
+    this.#history.changed(before, after, { pid: this.view.pid, ...this.#deps.address });
+    if (after.kind === 'backoff') onRestart(crashReason(before));
     onChange(this.view);
     if (after.kind === 'stopped') for (const resolve of this.#onStopped.splice(0)) resolve();
     // The next look does not wait for the pause of the former state.
@@ -261,7 +223,7 @@ export class EngineSupervisor {
     try {
       end = await this.#run();
     } catch (cause) {
-      this.#lastFailure = `could not be started: ${String(cause)}`;
+      this.#history.notStarted(cause);
     }
     this.#apply(end);
   }
@@ -269,110 +231,35 @@ export class EngineSupervisor {
   /** One life of the process, from spawn until nothing of its group is left. */
   async #run(): Promise<EngineEvent> {
     const { id, model, log, address, ledger, probes, command, onChange } = this.#deps;
-    this.#stage = undefined;
-    const onLine = (line: string): void => this.#heard(line);
+    this.#history.begins();
+    const onLine = (line: string): void => this.#history.heard(line, this.#state);
     const life = new EngineLife({ id, model, address, command: command(), probes, ledger, onLine, log });
-    const watch = this.#watchOver(life);
-    this.#running = { life, watch, outlier: new OutlierCase(), probing: false, notedAt: this.#clock() };
+    this.#running = { life, checkup: this.#checkupOf(life) };
     onChange(this.view);
     // With its leader's end it is at once out of dispatch, before the rest is cleared away.
     const end = await life.end(() => this.#apply('hint'));
-    if (this.#state.kind !== 'draining') this.#describe(end);
+    if (this.#state.kind !== 'draining') this.#history.ended(end, this.#state, this.#limits.startMs);
     this.#running = undefined;
     return end.code === 2 && this.#deps.adapt?.(end.lines) !== true ? 'exit_bad_flags' : 'exit';
-  }
-
-  #heard(line: string): void {
-    const { id, log } = this.#deps;
-    log.debug({ engine: id, line }, 'engine output');
-    const { kind } = this.#state;
-    if (kind !== 'starting' && kind !== 'warming') return;
-    const stage = stageIn(line);
-    if (stage === undefined || stage === this.#stage) return;
-    this.#stage = stage;
-    log.info({ engine: id, stage }, 'engine is starting');
-  }
-
-  #describe({ code, how, lines }: LifeEnd): void {
-    const reason = crashReason(this.#state);
-    const problem = this.#lastProblem;
-    const { cause, sentence, next } = explainStart(lines, code, how);
-    this.#lastCause = reason === 'start_failed' || (reason === 'exited' && cause !== 'unknown') ? cause : reason;
-    if (reason === 'start_failed') {
-      this.#lastFailure = `did not start: ${sentence}; ${next}`;
-      return;
-    }
-    const verdict = {
-      start_timeout: `was not ready within ${String(this.#limits.startMs)} ms`,
-      exited: how,
-      unresponsive: 'stood still and was killed',
-      outlier: 'did worse than its siblings, and was killed',
-    }[reason];
-    const last = lines.findLast((line) => line.trim() !== '')?.trim();
-    // The log of an engine that stands still says nothing of it.
-    const detail = {
-      start_timeout: last ?? problem,
-      exited: cause === 'unknown' ? last : sentence,
-      unresponsive: problem,
-      outlier: problem,
-    }[reason];
-    this.#lastFailure = [verdict, detail].filter((part) => part !== undefined).join('; ');
   }
 
   #signal(effect: 'terminate' | 'kill'): void {
     this.#running?.life.signal(effect);
   }
 
-  #note(): void {
-    const everyMs = this.#state.kind === 'starting' ? NOTE_EVERY_STARTING_MS : NOTE_EVERY_MS;
-    const running = this.#running;
-    if (running === undefined || this.#clock() - running.notedAt < everyMs) return;
-    running.notedAt = this.#clock();
-    running.life.note();
-  }
-
-  #watchOver(life: EngineLife): EngineWatch {
-    const { stall: limits, inFlight } = this.#deps;
-    return new EngineWatch({
-      probe: life.probe,
-      limits,
+  #checkupOf(life: EngineLife): Checkup {
+    const { stall, inFlight, isSlow = () => false } = this.#deps;
+    return new Checkup({
+      life,
+      stall,
       inFlight,
-      onLook: (event, problem) => {
-        const killed = 'killed' in this.#state && this.#state.killed;
-        if (this.#running?.life !== life || killed) return;
-        if (problem !== undefined) this.#lastProblem = problem;
-        this.#apply(event);
-      },
-    });
-  }
-
-  #watch(): void {
-    const { kind } = this.#state;
-    const running = this.#running;
-    if (running === undefined || running.life.ended || (kind !== 'ready' && kind !== 'suspect')) return;
-    running.watch.turn(this.#clock(), running.probing && probeOf(this.#state) === 'canary');
-  }
-
-  #probe(): void {
-    const running = this.#running;
-    const question = probeOf(this.#state);
-    if (running === undefined || running.life.ended || running.probing || question === undefined) return;
-    running.probing = true;
-    const isMute = this.#state.kind === 'suspect' && this.#state.outlier === 'mute';
-    const patienceMs = question === 'canary' && isMute ? this.#patienceMs : undefined;
-    void running.life.probe[question](patienceMs).then((result) => {
-      const { problem } = result;
-      const { inFlight, isSlow = () => false } = this.#deps;
-      const known = { state: this.#state, inFlight: inFlight(), page: running.watch.page, isSlow };
-      const event = running.outlier.read(result, known);
-      running.probing = false;
-      if (this.#running !== running || running.life.ended) return;
-      // What a killed one says is our own doing.
-      const killed = 'killed' in this.#state && this.#state.killed;
-      if (problem !== undefined && !killed) this.#lastProblem = problem;
-      // An answer from before the state changed may be no answer to its question.
-      if (event !== undefined && probeOf(this.#state) === question) this.#apply(event);
-      if (probeOf(this.#state) !== question) this.#probe();
+      isSlow,
+      state: () => this.#state,
+      isCurrent: () => this.#running?.life === life,
+      patienceMs: () => this.#patienceMs,
+      onProblem: (problem) => this.#history.problem(problem),
+      onEvent: (event) => this.#apply(event),
+      clock: this.#clock,
     });
   }
 }

@@ -8,13 +8,12 @@ import { engineAddress, type EngineAddress } from '../engine/address.ts';
 import { dispensable, engineCommand } from '../engine/command.ts';
 import { exportMetrics } from '../engine/exported-metrics.ts';
 import type { EngineLedger } from '../engine/ledger.ts';
-import { stageIn } from '../engine/start-progress.ts';
-import type { CrashReason, Limits, OutlierReason } from '../engine/state.ts';
+import type { CrashReason, OutlierReason } from '../engine/state.ts';
 import { EngineSupervisor, type EngineView } from '../engine/supervisor.ts';
-import type { StallLimits } from '../engine/watch.ts';
 import type { EnginePlan } from '../preflight/engine-plan.ts';
+import { limitsFrom, onCpu, stallLimitsFrom } from './engine-limits.ts';
 import { OutlierWatch } from './outlier-watch.ts';
-import { downloadWeights, type Download } from './download.ts';
+import { Weights } from './weights.ts';
 import type { MachineFacts } from '../preflight/facts.ts';
 import { GpuWatch } from './gpu-watch.ts';
 import { askDriver } from '../preflight/nvidia-smi.ts';
@@ -55,15 +54,16 @@ export class Engines {
   /** what this vLLM refused, for all engines alike */
   readonly #without = new Set<string>();
   readonly #outliers: OutlierWatch;
-  #download: Download | undefined;
-  #downloadStage: string | undefined;
+  readonly #weights: Weights;
   #gpuTimer: NodeJS.Timeout | undefined;
   #stopping = false;
 
   constructor(deps: EnginesDeps) {
     this.#deps = deps;
     this.#serving = { card: deps.card, plan: deps.plan };
-    const { dispatchers, config } = deps;
+    const { dispatchers, config, log } = deps;
+    const env = (): Readonly<Record<string, string>> => this.#command(ANY_ADDRESS, [], this.#serving).env;
+    this.#weights = new Weights({ ...this.#serving, given: config.WORKER_WEIGHTS, env, log });
     this.#outliers = new OutlierWatch({
       engines: () => [...this.#supervisors.values()],
       intake: (engine) => dispatchers.intake(engine),
@@ -78,7 +78,7 @@ export class Engines {
   }
 
   get views(): EngineView[] {
-    const stage = this.#downloadStage;
+    const stage = this.#weights.stage;
     return [...this.#supervisors.values()].map(({ view }) => (stage === undefined ? view : { ...view, stage }));
   }
 
@@ -166,7 +166,7 @@ export class Engines {
 
   /** Returns at once; weights that are to be downloaded come first. */
   start(): void {
-    void this.#fetchWeights().then(() => {
+    void this.#weights.fetch().then(() => {
       if (this.#stopping) return;
       for (const supervisor of this.#supervisors.values()) supervisor.start();
       this.#watchGpus();
@@ -178,7 +178,7 @@ export class Engines {
     this.#stopping = true;
     this.#outliers.stop();
     clearInterval(this.#gpuTimer);
-    this.#download?.stop();
+    this.#weights.stop();
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop(limits)));
   }
 
@@ -241,29 +241,6 @@ export class Engines {
     });
   }
 
-  async #fetchWeights(): Promise<void> {
-    const { config, card, plan, log } = this.#deps;
-    const { weights } = plan.preflight;
-    if (plan.kind !== 'vllm' || weights?.kind !== 'hub' || weights.folder !== null || weights.dummy) return;
-    if (weights.problem !== null) return;
-    const revision = config.WORKER_WEIGHTS === undefined ? card.engine.revision : undefined;
-    this.#download = downloadWeights(
-      { name: weights.name, revision, env: this.#command(ANY_ADDRESS, [], this.#serving).env },
-      (line) => {
-        const stage = stageIn(line);
-        if (stage === undefined || stage === this.#downloadStage) return;
-        this.#downloadStage = stage;
-        log.info({ weights: weights.name, stage }, 'engines are waiting for their weights');
-      },
-    );
-    if (this.#download === undefined) return;
-    this.#downloadStage = 'downloading weights';
-    const problem = await this.#download.done;
-    this.#downloadStage = undefined;
-    // vLLM tries by itself, and says its own sentence.
-    if (problem !== undefined) log.warn({ weights: weights.name, problem }, 'the weights could not be downloaded');
-  }
-
   #watchGpus(): void {
     clearInterval(this.#gpuTimer);
     const { config, facts, env, log } = this.#deps;
@@ -282,32 +259,4 @@ export class Engines {
     });
     this.#gpuTimer = setInterval(() => void watch.look(), config.WORKER_GPU_CHECK_MS);
   }
-}
-
-function limitsFrom(config: WorkerConfig): Limits {
-  return {
-    startMs: config.WORKER_START_TIMEOUT_MS,
-    drainMs: config.WORKER_DRAIN_TIMEOUT_MS,
-    settleMs: 500,
-    stopMs: config.WORKER_ENGINE_STOP_TIMEOUT_MS,
-    probes: 3,
-    suspectMs: 90_000,
-    backoffMs: 1_000,
-    backoffCapMs: 60_000,
-    stableMs: 60_000,
-  };
-}
-
-function onCpu({ kind, engines }: EnginePlan): boolean {
-  return kind === 'vllm' && engines.every(({ gpus }) => gpus.length === 0);
-}
-
-/** @param onCpu vLLM without a GPU, where one step over a new picture takes up to ten seconds */
-function stallLimitsFrom(config: WorkerConfig, onCpu: boolean): StallLimits {
-  const stallMs = config.WORKER_STALL_MS ?? (onCpu ? 30_000 : 5_000);
-  return {
-    stallMs,
-    hangMs: Math.max(config.WORKER_HANG_MS ?? 4 * stallMs, stallMs),
-    idleCanaryMs: config.WORKER_IDLE_CANARY_MS,
-  };
 }

@@ -7,18 +7,13 @@ export interface Delivered {
   readonly id: string;
   readonly created: number;
   readonly text: string;
-  /** choice events after the role event: one a token, but for those that a busy engine put into one event */
+  /** choice events but one that tells the role alone: one a token, but for those that a busy engine put into one event */
   readonly events: number;
-  /** something other than text came: tool calls, reasoning */
+  /** something other than text came, such as tool calls, reasoning or a refusal */
   readonly other: boolean;
 }
 
-const Delta = z.object({
-  role: z.string().optional(),
-  content: z.string().nullish(),
-  tool_calls: z.array(z.unknown()).nullish(),
-  reasoning: z.string().nullish(),
-});
+const Delta = z.looseObject({ role: z.string().nullish(), content: z.string().nullish() });
 const Event = z.looseObject({
   id: z.string(),
   created: z.number(),
@@ -42,12 +37,17 @@ export function readDelivered(sent: Buffer): Delivered | undefined {
     const choice = event.choices[0];
     if (choice === undefined) continue;
     first ??= event;
-    const { role, content, tool_calls: calls, reasoning } = choice.delta;
-    if (role === undefined) events += 1;
+    const { role, content, ...others } = choice.delta;
+    if (!isSaid(role) || isSaid(content)) events += 1;
     text += content ?? '';
-    other ||= (calls ?? []).length > 0 || (reasoning ?? '') !== '';
+    other ||= Object.values(others).some(isSaid);
   }
   return first === undefined ? undefined : { id: first.id, created: first.created, text, events, other };
+}
+
+/** Whether a member of a delta tells something: engines send some that are empty with each event. */
+function isSaid(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
 }
 
 /** The event that closes an answer of which only the end is missing. */
@@ -62,19 +62,31 @@ const Rewritten = z.looseObject({
 });
 
 /**
- * Makes the events of a further epoch those of the first: same id and instant of creation, no second role event, usage of
- * the whole answer.
+ * Makes the events of a further epoch those of the first: same id and instant of creation, no second role, usage of the
+ * whole answer. An event that told the role alone is dropped.
  * @param tokens that were delivered, which the further epoch's prompt holds
  */
 export function followOn({ id, created }: Delivered, tokens: number): Join {
   return (event) => {
     const parsed = Rewritten.safeParse(event);
     if (!parsed.success) return event;
-    if (parsed.data.choices[0]?.delta?.['role'] !== undefined) return undefined;
-    const { usage } = parsed.data;
-    const joined: Members = { ...parsed.data, id, created };
+    const { choices, usage } = parsed.data;
+    if (choices.length > 0 && choices.every(isRoleAlone)) return undefined;
+    const joined: Members = { ...parsed.data, choices: choices.map(withoutRole), id, created };
     return usage === undefined || usage === null ? joined : { ...joined, usage: joinUsage(usage, tokens) };
   };
+}
+
+type Choice = z.infer<typeof Rewritten>['choices'][number];
+
+function isRoleAlone({ delta: { role, ...others } = {}, finish_reason: reason, logprobs }: Choice): boolean {
+  return isSaid(role) && ![...Object.values(others), reason, logprobs].some(isSaid);
+}
+
+function withoutRole({ delta, ...choice }: Choice): Members {
+  if (delta === undefined) return choice;
+  const { role: _, ...others } = delta;
+  return { ...choice, delta: others };
 }
 
 /** The further epoch's prompt holds the delivered tokens: they belong to the answer. */

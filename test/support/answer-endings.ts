@@ -65,10 +65,12 @@ export function play(res: ServerResponse, { bytes, closes, type = 'text/event-st
   else if (closes !== 'never') res.write('', () => setTimeout(() => res.socket?.resetAndDestroy(), 20));
 }
 
-/** The whole stream of an engine that is well, from some piece on. */
+/** The whole stream of an engine that is well, from some piece on; in chat each event says the role, as some engines do. */
 export function wholeStream(voice: Voice, pieces: readonly string[]): Ending {
-  return { bytes: [...whole(voice, pieces), DONE] };
+  return { bytes: [...withRole('"assistant"', whole(voice, pieces)), DONE] };
 }
+const withRole = (role: string, events: readonly string[]): string[] =>
+  events.map((one) => one.replace('"delta":{', `"delta":{"role":${role},`));
 function whole({ piece }: Voice, pieces: readonly string[]): string[] {
   return pieces.map((text, n) => piece(text, n === pieces.length - 1 ? 'stop' : null));
 }
@@ -119,6 +121,12 @@ export const STREAM_ENDINGS: Readonly<Record<string, EndingRow>> = {
     bytes: [...begun, piece(' three').slice(0, 90)],
     closes: 'reset',
   })),
+  'a role in each event': isWhole((events) => ({ bytes: [...withRole('"assistant"', events), DONE] })),
+  'a role in each event, then a reset': lost((_, begun) => ({
+    bytes: withRole('"assistant"', begun),
+    closes: 'reset',
+  })),
+  'a role that is null, then a reset': lost((_, begun) => ({ bytes: withRole('null', begun), closes: 'reset' })),
   'a reset between events': lost((_, begun) => ({ bytes: begun, closes: 'reset' })),
   'less than was announced': lost((_, begun) => ({ bytes: begun, closes: 'short' })),
   nothing: lost(() => ({ bytes: [] })),

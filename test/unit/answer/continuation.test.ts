@@ -33,10 +33,14 @@ test('N6: nor where the caller began the token and the model ended it', async ()
   expect(await plan('er|> of it', 'x <|us')).toEqual({ kind: 'impossible', reason: 'control_tokens' });
 });
 
-const text = (content: string): Buffer =>
-  Buffer.from(
-    `data: ${JSON.stringify({ id: 'a', created: 1, model: 'm', choices: [{ index: 0, delta: { content } }] })}\n\n`,
-  );
+const piece = (delta: object, finish: string | null = null) => ({
+  id: 'a',
+  created: 1,
+  model: 'm',
+  choices: [{ index: 0, delta, finish_reason: finish }],
+});
+const sentAs = (event: object): Buffer => Buffer.from(`data: ${JSON.stringify(event)}\n\n`);
+const text = (content: string): Buffer => sentAs(piece({ content }));
 const REQUEST = Buffer.from(JSON.stringify({ model: 'm', messages: [user], max_tokens: 9 }));
 const begun = { isBegun: true, isFinished: false, owesUsage: false };
 
@@ -83,4 +87,35 @@ test('what was sent decides how a stream goes on, and each decision is told', as
   plain.continuation.add(text('two'));
   expect(await plain.continuation.decide(rest.body, begun)).toEqual({ kind: 'impossible', reason: 'second_loss' });
   expect(plain.outcomes).toEqual(['continued', 'continued', 'second_loss']);
+});
+
+test.each([
+  ['tool_calls', [{ index: 0 }]],
+  ['reasoning', 'x'],
+  ['reasoning_content', 'x'],
+  ['refusal', 'x'],
+  ['function_call', { name: 'x' }],
+  ['something_new', 1],
+])('A1: a stream that brought %s is no text alone, and is not gone on with', async (name, value) => {
+  const { continuation, outcomes } = stream('/v1/chat/completions');
+  continuation.add(text('one'));
+  continuation.add(sentAs(piece({ content: null, [name]: value })));
+  expect(await continuation.decide(REQUEST, begun)).toEqual({ kind: 'impossible', reason: 'not_text' });
+  expect(outcomes).toEqual(['not_text']);
+});
+
+test('A1: a second life loses its role alone: text, end and log probabilities beside it stay', async () => {
+  const { continuation } = stream('/v1/chat/completions');
+  const nothing = { role: null, tool_calls: [], refusal: null, reasoning: '' };
+  continuation.add(sentAs(piece({ ...nothing, content: 'one' })));
+  const next = await continuation.decide(REQUEST, begun);
+  if (next.kind !== 'rest') throw new Error(next.kind);
+  const delta = { role: 'assistant', content: ' two' };
+  expect(next.join(piece(delta))).toMatchObject({ choices: [{ delta: { content: ' two' } }] });
+  expect(next.join(piece({ ...delta, content: '' }, 'stop'))).toMatchObject({ choices: [{ finish_reason: 'stop' }] });
+  expect(JSON.stringify(next.join(piece(delta)))).not.toContain('role');
+  for (const content of ['', null, undefined]) expect(next.join(piece({ ...delta, content }))).toBeUndefined();
+  const [choice] = piece({ ...delta, content: '' }).choices;
+  const logged = { ...piece({}), choices: [{ ...choice, logprobs: { content: [{ token: '' }] } }] };
+  expect(next.join(logged)).toMatchObject({ choices: [{ logprobs: { content: [{ token: '' }] } }] });
 });

@@ -105,7 +105,7 @@ function readMode(value: unknown): (typeof MODES)[number] {
 }
 
 function readFormat(value: unknown): void {
-  if (!isObject(value) || FORMATS.includes(value['type'])) return;
+  if (!isObject(value) || !isSet(value) || FORMATS.includes(value['type'])) return;
   const param = 'response_format.type';
   throw new Failure('invalid_request', `${param} must be one of ${FORMATS.join(', ')}${got(value['type'])}`, { param });
 }

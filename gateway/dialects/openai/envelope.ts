@@ -126,7 +126,7 @@ function readStreamOptions(
   if (!isObject(value))
     throw new Failure('invalid_request', `stream_options must be an object${got(value)}`, { param: 'stream_options' });
   const fields = fieldsOf(value, 'stream_options');
-  if (!stream && fields.length > 0)
+  if (!stream && isSet(value))
     throw new Failure('invalid_request', 'stream_options may only be given when stream is true', {
       param: 'stream_options',
     });

@@ -2,7 +2,7 @@ import type { ChatRequest } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
 import { describeTokenize } from './describe-tokenize.ts';
-import { IgnoredNames, fieldsOf, got, isAbsent, isObject } from '../reading/fields.ts';
+import { IgnoredNames, fieldsOf, got, isAbsent, isObject, isSet } from '../reading/fields.ts';
 import { BODY, HALF_CHARACTER } from '../reading/limits.ts';
 import { readMessages } from '../reading/messages.ts';
 import { nameIgnored, openaiAnswers, readEnvelope, refuseFields } from './envelope.ts';
@@ -20,13 +20,15 @@ function parse(body: unknown): ChatRequest {
   refuseFields(body, FIELDS);
   const ignored = new IgnoredNames();
   const { prompt, messages } = body;
-  if (isAbsent(prompt) === isAbsent(messages))
-    throw bad('prompt', `must be given, or messages in its place${isAbsent(prompt) ? '' : ', not both'}`);
+  const neither = isAbsent(prompt) && isAbsent(messages);
+  if (neither || (isSet(prompt) && isSet(messages)))
+    throw bad('prompt', `must be given, or messages in its place${neither ? '' : ', not both'}`);
   const sampling = { ...readFields(body, FIELDS, ''), ...readTools({ tools: body['tools'] }) };
   nameIgnored(fields, FIELDS, ignored);
-  const asked = isAbsent(prompt)
-    ? { messages: readMessages(messages, 'messages', ignored), messagesParam: 'messages' }
-    : { messages: [], prompts: [readText(prompt)] as const, messagesParam: 'prompt' };
+  const asked =
+    isAbsent(prompt) || isSet(messages)
+      ? { messages: readMessages(messages, 'messages', ignored), messagesParam: 'messages' }
+      : { messages: [], prompts: [readText(prompt)] as const, messagesParam: 'prompt' };
   const envelope = readEnvelope({ model: body['model'] }, [], sampling, ignored);
   return { ...envelope, ...asked, route: '/tokenize', sampling, ignored: ignored.list() };
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Field } from './fields.ts';
-import { strictJson } from './fields.ts';
+import { orEmpty, strictJson } from './fields.ts';
 import { schemaFault, schemaTextFault } from './json-schema.ts';
-import { checked, listOf, objectOf, textOf } from './limited.ts';
+import { checked, freeObject, listOf, objectOf, textOf } from './limited.ts';
 import { LIMITS } from './limits.ts';
 import { grammarFault, Quantifiers, type Fault } from './pattern.ts';
 
@@ -15,11 +15,11 @@ const flag = z.boolean().nullish();
 const words = textOf(LIMITS.description, 0).nullish();
 
 /** A JSON schema as an object, with its limits. */
-const JSON_SCHEMA = checked(objectOf(z.looseObject({})), schemaFault);
+const JSON_SCHEMA = checked(freeObject(), schemaFault);
 const NAMED_SCHEMA = { name: textOf(LIMITS.name), description: words, strict: flag };
 const PLAIN = z.strictObject({ type: z.enum(['text', 'json_object']) });
 
-export const RESPONSE_FORMAT: Field = {
+export const RESPONSE_FORMAT: Field = orEmpty({
   schema: strictJson(
     objectOf(
       z.discriminatedUnion('type', [
@@ -41,7 +41,7 @@ export const RESPONSE_FORMAT: Field = {
     ),
   ),
   form: 'an object whose type is text, json_object or json_schema, the last with a named json_schema',
-};
+});
 
 /** `text.format` of the Responses API. */
 export const TEXT_FORMAT = z.discriminatedUnion('type', [

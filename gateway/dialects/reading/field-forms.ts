@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { JsonValue } from '../../request/chat.ts';
-import { isJson, strictJson } from './fields.ts';
+import { isJson, orEmpty, strictJson } from './fields.ts';
 import type { Field } from './fields.ts';
 import { schemaFault } from './json-schema.ts';
 import { checked, listOf, objectOf, textOf } from './limited.ts';
@@ -41,9 +41,8 @@ export const END_TOKENS = field(
 );
 
 const LIST_OF_TEXTS = 'a list of texts, none of them empty';
-export const STOP = field(
-  z.union([textOf(LIMITS.stopText), listOf(LIMITS.stop, textOf(LIMITS.stopText))]),
-  `a text or ${LIST_OF_TEXTS}`,
+export const STOP = orEmpty(
+  field(z.union([textOf(LIMITS.stopText), listOf(LIMITS.stop, textOf(LIMITS.stopText))]), `a text or ${LIST_OF_TEXTS}`),
 );
 export const BAD_WORDS = field(listOf(LIMITS.badWords, textOf(LIMITS.badWord)), LIST_OF_TEXTS);
 
@@ -101,12 +100,18 @@ export const TOOLS = field(
   strictJson(listOf(LIMITS.tools, TOOL)),
   'a list of {"type": "function", "function": {"name": …}}',
 );
-export const TOOL_CHOICE = field(
-  strictJson(
-    z.union([
-      z.enum(['none', 'auto', 'required']),
-      objectOf(z.looseObject({ type: z.literal('function'), function: functionNamed })),
-    ]),
+/** Where there are no tools. */
+export const NO_TOOL_CHOICE = orEmpty(field(z.enum(['auto', 'none']), 'auto or none, as no tools are served here'));
+/** What older clients say of functions that they do not send. */
+export const NO_FUNCTION = field(z.enum(['none', 'auto']), 'none or auto');
+export const TOOL_CHOICE = orEmpty(
+  field(
+    strictJson(
+      z.union([
+        z.enum(['none', 'auto', 'required']),
+        objectOf(z.looseObject({ type: z.literal('function'), function: functionNamed })),
+      ]),
+    ),
+    'none, auto, required or {"type": "function", "function": {"name": …}}',
   ),
-  'none, auto, required or {"type": "function", "function": {"name": …}}',
 );

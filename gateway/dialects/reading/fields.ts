@@ -81,15 +81,21 @@ export function isAbsent(value: unknown): value is null | undefined {
   return value === undefined || value === null;
 }
 
-/** Neither absent nor empty: to clients that send all their fields, `''`, `[]` and `{}` mean nothing either. */
+/** Neither absent nor empty: to clients that send all their fields, `''`, `[]`, `{}` and an object of nulls mean nothing either. */
 export function isSet(value: unknown): boolean {
-  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  if (Array.isArray(value)) return value.length > 0;
+  if (isObject(value)) return Object.values(value).some((field) => !isAbsent(field));
   return !isAbsent(value) && value !== '';
 }
 
-/** Absent, or an empty list or object of a field that may be empty: some engines refuse it, and none acts on it. */
+/** Absent, or an empty value of a field that may be empty: some engines refuse it, and none acts on it. */
 export function isLeftOut({ schema }: Field, value: unknown): boolean {
-  return isAbsent(value) || (typeof value === 'object' && !isSet(value) && schema.safeParse(value).success);
+  return isAbsent(value) || (!isSet(value) && schema.safeParse(value).success);
+}
+
+/** A field for which what is not set is as good as absent. */
+export function orEmpty({ schema, form }: Field): Field {
+  return { schema: z.preprocess((value) => (isSet(value) ? value : null), schema.nullable()), form };
 }
 
 const MAX_DEPTH = 64;
@@ -116,17 +122,13 @@ export function jsonProblem(value: unknown, depth = MAX_DEPTH): string | undefin
   return undefined;
 }
 
-/** What the schema takes and is JSON; without the fields that are null, which mean the same to a caller as absent ones. */
+/** What the schema takes and is JSON. */
 export function strictJson(schema: z.ZodType): z.ZodType<JsonValue> {
   return schema.transform((value, context) => {
-    if (isJson(value)) return isObject(value) ? withoutNulls(value) : value;
+    if (isJson(value)) return value;
     addFault(context, { at: [], problem: jsonProblem(value) ?? 'is no JSON' });
     return z.NEVER;
   });
-}
-
-function withoutNulls(value: Readonly<Record<string, JsonValue>>): JsonValue {
-  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
 }
 
 /**

@@ -9,23 +9,39 @@ function capped<Schema extends z.ZodType>(
   limit: Limit,
   schema: Schema,
   count: (value: unknown) => number,
+  read = (value: unknown): unknown => value,
 ): z.ZodPreprocess<Schema> {
   return z.preprocess((value, context) => {
     const seen = count(value);
-    if (seen <= limit.most) return value;
+    if (seen <= limit.most) return read(value);
     addFault(context, { at: [], limit, seen });
     return z.NEVER;
   }, schema);
 }
 
-/** An object with a limit of fields. */
+/** An object with a limit of fields. One that is null is as if absent. */
 export function objectOf<Schema extends z.ZodType>(
   schema: Schema,
   limit: Limit = LIMITS.fields,
 ): z.ZodPreprocess<Schema> {
-  return capped(limit, schema, (value) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value).length : 0,
+  return capped(
+    limit,
+    schema,
+    (value) => membersOf(value)?.length ?? 0,
+    (value) => {
+      const members = membersOf(value);
+      return members === undefined ? value : Object.fromEntries(members.filter(([, member]) => member !== null));
+    },
   );
+}
+
+/** An object of the caller's own making, whose nulls say something, as a JSON schema's may. */
+export function freeObject(): z.ZodPreprocess<z.ZodObject<z.core.$ZodLooseShape, z.core.$loose>> {
+  return capped(LIMITS.fields, z.looseObject({}), (value) => membersOf(value)?.length ?? 0);
+}
+
+function membersOf(value: unknown): [name: string, member: unknown][] | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
 }
 
 /** A list with a limit, which the document of the API shows as well. */

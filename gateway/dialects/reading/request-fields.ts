@@ -178,12 +178,12 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   tool_choice: [
     own('chat', 'inference-chat'),
     ignored('the tokens of tools are counted whether they are called or not', 'tokenize'),
-    served({ schema: z.enum(['auto', 'none']), form: 'auto or none, as no tools are served here' }, 'responses'),
+    served(form.NO_TOOL_CHOICE, 'responses'),
   ],
   parallel_tool_calls: [own('chat'), served(form.FLAG, 'responses')],
   max_tool_calls: [served({ schema: z.int().min(1), form: 'a whole number, 1 or more' }, 'responses')],
   functions: [refused('use tools', 'chat')],
-  function_call: [refused('use tool_choice', 'chat')],
+  function_call: [fixed(form.NO_FUNCTION, 'use tool_choice', 'chat')],
   reasoning: [served(REASONING, 'responses')],
   reasoning_effort: [served(form.REASONING_EFFORT, 'chat')],
   include_reasoning: [served(form.FLAG, 'chat', 'responses')],
@@ -214,7 +214,7 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   session_id: [ignored('an engine is chosen without it', ...OPENAI), refused(THE_GATEWAY, 'responses')],
 
   // What an engine would take from anybody.
-  priority: [refused('the gateway decides the order', ...EVERY)],
+  priority: [fixed(form.nothingBut(0), 'the gateway decides the order', ...EVERY)],
   request_id: [refused('send the header x-request-id', ...EVERY)],
   cache_salt: [refused(THE_GATEWAY, ...EVERY)],
   kv_transfer_params: [refused(THE_GATEWAY, ...EVERY)],

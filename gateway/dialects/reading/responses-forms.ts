@@ -40,7 +40,7 @@ export const QUIET_STREAM = field(
   objectOf(
     z.strictObject({
       include_obfuscation: z.literal(false).exactOptional(),
-      include_usage: z.boolean().nullable().exactOptional(),
+      include_usage: z.boolean().exactOptional(),
     }),
   ),
   'without include_obfuscation: events are not padded; usage is always told',

@@ -38,7 +38,7 @@ export function readFields(
 export function readTools(body: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
   const { tools, tool_choice: choice, parallel_tool_calls: parallel } = body;
   const list = isAbsent(tools) ? [] : readField(TOOLS, tools, 'tools');
-  const chosen = isAbsent(choice) ? undefined : readField(TOOL_CHOICE, choice, 'tool_choice');
+  const chosen = isLeftOut(TOOL_CHOICE, choice) ? undefined : readField(TOOL_CHOICE, choice, 'tool_choice');
   const together = isAbsent(parallel) ? undefined : readField(FLAG, parallel, 'parallel_tool_calls');
   if (Array.isArray(list) && list.length === 0) {
     if (chosen === undefined || chosen === 'auto' || chosen === 'none') return {};

@@ -66,7 +66,7 @@ test.each([
   ['input[0].""', () => openaiResponses.parse({ input: [{ role: 'user', content: 'hi', '': 1 }] })],
   ['response_format.""', () => openai.parse(chat({ response_format: { type: 'text', '': 1 } }))],
   ['got ""', () => openaiCompletions.parse({ prompt: '' })],
-  ['got ""', () => openai.parse(chat({ stop: '' }))],
+  ['got ""', () => openai.parse(chat({ n: '' }))],
   ['got ""', () => openai.parse({ messages: [{ role: '', content: 'hi' }] })],
 ])('G: an empty name or value is shown as %s', (shown, run) => {
   const told = sentence(run);

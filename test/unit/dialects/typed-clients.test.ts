@@ -1,7 +1,9 @@
 import { expect, test } from '@jest/globals';
+import { z } from 'zod';
 import { toFailure, type Failure } from '../../../gateway/failure.ts';
 import { createAzureInference } from '../../../gateway/dialects/azure/inference.ts';
-import { azureOpenai } from '../../../gateway/dialects/azure/openai.ts';
+import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from '../../../gateway/dialects/azure/openai.ts';
+import type { Dialect } from '../../../gateway/dialects/dialect.ts';
 import { createAzureScore } from '../../../gateway/dialects/score/score.ts';
 import { openaiCompletions } from '../../../gateway/dialects/openai/completions.ts';
 import { openaiResponses } from '../../../gateway/dialects/openai/responses.ts';
@@ -90,6 +92,98 @@ test.each([
       'unsupported_parameter',
     ]);
   }
+});
+
+const inferenceCompletions = createAzureInference('penstock').completions;
+const passed = (dialect: Dialect): Dialect => ({
+  ...dialect,
+  parse: (body) => dialect.parse(body, { headers: { 'extra-parameters': 'pass-through' } }),
+});
+const scored: Dialect = {
+  ...score,
+  parse: (body) => {
+    const { messages, ...parameters } = z.looseObject({}).parse(body);
+    return score.parse({ input_data: { input_string: messages, parameters } });
+  },
+};
+const CHAT = { messages: [hi] };
+const PROMPT = { prompt: 'hi' };
+const INPUT = { input: 'hi' };
+const CHATS = [openai, azureOpenai, passed(inference)];
+const COMPLETIONS = [openaiCompletions, azureOpenaiCompletions, passed(inferenceCompletions)];
+const RESPONSES = [openaiResponses, azureOpenaiResponses];
+
+/** Fields that say nothing: an engine gets what it gets without them, and no caller is told of them. */
+test.each([
+  [{ response_format: { type: null } }, CHAT, [...CHATS, inference]],
+  [{ response_format: {} }, CHAT, [...CHATS, inference]],
+  [{ stop: '' }, CHAT, [...CHATS, inference, scored]],
+  [{ stop: [] }, CHAT, [...CHATS, inference, scored]],
+  [{ tool_choice: {} }, CHAT, [...CHATS, inference]],
+  [{ tool_choice: '' }, CHAT, [...CHATS, inference]],
+  [{ allowed_token_ids: [], bad_words: [], logit_bias: {} }, CHAT, CHATS],
+  [{ logit_bias: { 5: null } }, CHAT, CHATS],
+  [{ repetition_detection: { min_count: null } }, CHAT, CHATS],
+  [{ function_call: 'none' }, CHAT, CHATS],
+  [{ function_call: 'auto', functions: [] }, CHAT, CHATS],
+  [{ priority: 0 }, CHAT, [...CHATS, openaiTokenize]],
+  [{ stream_options: { include_usage: null } }, CHAT, CHATS],
+  [{ response_format: {}, stop: '', priority: 0 }, PROMPT, COMPLETIONS],
+  [{ allowed_token_ids: [], stream_options: { include_usage: null } }, PROMPT, COMPLETIONS],
+  [{ text: { format: null, verbosity: null }, tool_choice: {} }, INPUT, RESPONSES],
+  [{ reasoning: { effort: null }, stop: '', priority: 0 }, INPUT, RESPONSES],
+  [{ stream_options: { include_obfuscation: null, include_usage: null } }, INPUT, RESPONSES],
+  [{ messages: [] }, PROMPT, [openaiTokenize]],
+  [{ prompt: '' }, CHAT, [openaiTokenize]],
+] as const)('E2: %j says nothing, on every route', (fields, body, dialects) => {
+  for (const dialect of dialects) expect(dialect.parse({ ...body, ...fields })).toEqual(dialect.parse(body));
+});
+
+const named = {
+  name: 'a',
+  schema: { type: 'object', default: null, properties: { b: { const: null, enum: [null] } } },
+};
+test.each([
+  [
+    { response_format: { type: 'text', json_schema: null } },
+    { response_format: { type: 'text' } },
+    CHAT,
+    [...CHATS, inference],
+  ],
+  [
+    { response_format: { type: 'json_schema', json_schema: { ...named, strict: null, extra: null }, format: null } },
+    { response_format: { type: 'json_schema', json_schema: named } },
+    CHAT,
+    [...CHATS, inference],
+  ],
+  [
+    { structured_outputs: { json: named.schema, choices: null } },
+    { structured_outputs: { json: named.schema } },
+    CHAT,
+    CHATS,
+  ],
+  [
+    { text: { format: { type: 'text', name: null, schema: null } } },
+    { text: { format: { type: 'text' } } },
+    INPUT,
+    RESPONSES,
+  ],
+] as const)('E2: null inside %j is as if absent, but for the schema of the caller', (given, read, body, dialects) => {
+  for (const dialect of dialects) expect(dialect.parse({ ...body, ...given }).sampling).toEqual(read);
+});
+
+test('E2: what says something is refused as before', () => {
+  for (const fields of [{ function_call: { name: 'f' } }, { priority: 1 }, { functions: [{ name: 'f' }] }])
+    expect(refusal(() => openai.parse({ ...CHAT, ...fields })).code).toBe('unsupported_parameter');
+  for (const fields of [
+    { stop: [''] },
+    { response_format: { type: 'x' } },
+    { tool_choice: 'x' },
+    { structured_outputs: {} },
+    { structured_outputs: { json: null, regex: null } },
+  ])
+    expect(refusal(() => openai.parse({ ...CHAT, ...fields })).code).toBe('invalid_request');
+  expect(refusal(() => openaiTokenize.parse({ ...CHAT, ...PROMPT })).message).toContain('not both');
 });
 
 test('E2: an empty uuid of a picture, and empty fields of a response’s items, are as if absent', () => {

@@ -178,3 +178,36 @@ export function loadConfig(env: NodeJS.ProcessEnv): GatewayConfig {
   const delayMs = LOOPBACK.test(settings.GATEWAY_HOST) ? 0 : DRAIN_DELAY_MS;
   return Object.freeze({ ...settings, GATEWAY_DRAIN_DELAY_MS: settings.GATEWAY_DRAIN_DELAY_MS ?? delayMs });
 }
+
+/** For each port. */
+export function connectionLimits(config: GatewayConfig) {
+  return {
+    all: config.GATEWAY_CONNECTIONS,
+    incompletePerAddress: config.GATEWAY_CONNECTIONS_PER_ADDRESS,
+    headMs: config.GATEWAY_HEAD_TIMEOUT_MS,
+    bodyMs: config.GATEWAY_BODY_TIMEOUT_MS,
+  };
+}
+
+/** For the JSON of each body. */
+export function structureLimits(config: GatewayConfig) {
+  return {
+    bytes: config.GATEWAY_BODY_LIMIT_TEXT_BYTES,
+    depth: config.GATEWAY_BODY_LIMIT_DEPTH,
+    values: config.GATEWAY_BODY_LIMIT_VALUES,
+    texts: config.GATEWAY_BODY_LIMIT_TEXTS,
+  };
+}
+
+/** For pictures, and where they may come from. */
+export function imageLimits(config: GatewayConfig) {
+  return {
+    allow: config.GATEWAY_IMAGE_ALLOW,
+    timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,
+    limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
+    limitPixels: config.GATEWAY_IMAGE_LIMIT_PIXELS,
+    fetchesPerKey: config.GATEWAY_IMAGE_LIMIT_KEY_FETCHES,
+    fetchesPerReplica: config.GATEWAY_IMAGE_LIMIT_FETCHES,
+    names: { servers: config.GATEWAY_IMAGE_NAME_SERVERS },
+  };
+}

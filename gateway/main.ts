@@ -1,19 +1,19 @@
-import type { Redis } from 'ioredis';
+import type { RequestListener, Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { Failure } from './failure.ts';
-import { keys as redisKeys, useKeyPrefix } from '#contract/redis-keys';
+import { useKeyPrefix } from '#contract/redis-keys';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
 import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { captureConsole, createLog } from '#runtime/log';
-import { connectRedis } from '#runtime/redis';
-import { refusal, requireRedis } from '#runtime/redis-check';
+import { refusedBy } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
 import { RedisWatch } from '#runtime/redis-watch';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './queue/admission.ts';
+import { connectAll, type Connections } from './queue/connections.ts';
 import { Idempotency } from './queue/idempotency.ts';
 import { Quarantine } from './queue/quarantine.ts';
 import { Reservations } from './queue/reservations.ts';
@@ -23,8 +23,8 @@ import { WorkerRegistry } from './workers/registry.ts';
 import { createApp } from './app.ts';
 import { createAsk } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
-import { createDeliver } from './answer/deliver.ts';
-import { loadConfig } from './config.ts';
+import { createDeliver, type Deliver } from './answer/deliver.ts';
+import { connectionLimits, imageLimits, loadConfig, structureLimits } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
 import { authenticate } from './http/auth.ts';
@@ -37,56 +37,68 @@ import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createPrepare } from './request/prepare.ts';
+import { createPrepare, type Prepare } from './request/prepare.ts';
 import { Relay } from './relay/relay.ts';
 import { Suspects } from './answer/suspects.ts';
 
 const FAREWELL_MS = 1_000;
 
-/** What a start asks for, and a Redis that is full, for instance, refuses. */
-const refusedBy =
-  (redis: Redis) =>
-  (cause: unknown): never => {
-    throw refusal(redis, cause);
-  };
+type Settings = ReturnType<typeof readSettings>;
+type Parts = ReturnType<typeof createParts>;
+
+interface Open {
+  readonly server: Server;
+  readonly probes: Server;
+  readonly uploads: Intake['uploads'];
+}
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
 async function main(): Promise<void> {
   collectLessOften();
+  const settings = readSettings();
+  const { config, models, replica, log } = settings;
+  const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, log);
+  const parts = createParts(settings, redis);
+  const [intake, internalIntake] = [createIntake(settings, parts), createIntake(settings, parts)];
+  const prepare = await wirePrepare(settings, redis);
+  const api = createPublicApp(settings, redis, { ...parts, prepare, intake });
+  const internal = createInternal(settings, parts, internalIntake);
+  await followRedis(settings, redis, parts);
+  const probes = await internalIntake.listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
+  const server = await intake.listen(api, config.GATEWAY_HOST, config.GATEWAY_PORT);
+  parts.departure.watch(server);
+  if (settings.keys === undefined)
+    log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
+  log.info({ replica, port: config.GATEWAY_PORT, models }, 'listening');
+  endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
+}
+
+function readSettings() {
   const config = loadConfig(process.env);
   useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
   captureConsole(log);
-  const catalog = parseCatalog(
-    readYamlFolder(config.GATEWAY_MODELS_DIR, 'GATEWAY_MODELS_DIR'),
-    config.GATEWAY_DEPLOYMENTS,
-  );
+  const cards = readYamlFolder(config.GATEWAY_MODELS_DIR, 'GATEWAY_MODELS_DIR');
+  const catalog = parseCatalog(cards, config.GATEWAY_DEPLOYMENTS);
   const models = catalog.cards.map(({ name }) => name);
   checkPools(config.GATEWAY_POOLS, models);
   const keys = config.GATEWAY_KEYS_FILE === undefined ? undefined : new LiveKeys(config.GATEWAY_KEYS_FILE, log);
   const replica = newIncarnation('g');
+  const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
+  return { config, log, catalog, policy, models, keys, replica };
+}
 
-  const { queue, replies } = redisTargets('GATEWAY', config);
-  const queueRedis = connectRedis(queue, 'fail_fast', 'gateway', log);
-  const bodies = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'gateway-bodies', log);
-  const reader = connectRedis(replies, 'patient', 'gateway-replies', log);
-  const connections = new Set([queueRedis, bodies, reader]);
-  const probed = {
-    unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
-    channel: redisKeys.control('check'),
-  };
-  await Promise.all([...connections].map((redis) => requireRedis(redis, config.GATEWAY_REDIS_WAIT_MS, probed)));
-  const watch = new RedisWatch({ queue: queueRedis, replies: bodies }, log);
-
-  const registry = new WorkerRegistry(queueRedis, clock, log);
-  const relay = new Relay({ reader, commands: bodies, control: queueRedis, replica, clock, log });
+function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
+  const watch = new RedisWatch({ queue, replies: bodies }, log);
+  const registry = new WorkerRegistry(queue, clock, log);
+  const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, clock, log });
   const prometheus = new Registry();
   collectDefaultMetrics({ register: prometheus });
   watch.registerMetrics(prometheus);
   const admission: Admission = new Admission({
-    redis: queueRedis,
+    redis: queue,
     bodies,
-    reservations: new Reservations(queueRedis, {
+    reservations: new Reservations(queue, {
       jobs: config.GATEWAY_QUEUE_LIMIT_JOBS,
       bytes: config.GATEWAY_QUEUE_LIMIT_BYTES,
     }),
@@ -100,31 +112,41 @@ async function main(): Promise<void> {
     depth: (model, kind) => admission.depth(model, kind),
     lagMs: () => relay.lagMs,
   });
-
-  const deploymentName = config.GATEWAY_DEPLOYMENT_NAME;
   const dialects = createDialects({
-    deploymentName,
+    deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
     scoreErrors: config.GATEWAY_SCORE_ERRORS,
     tokenize: config.GATEWAY_TOKENIZE,
   });
-  const { openai } = dialects;
   const departure = new Departure(clock);
-  const newIntake = (): Intake =>
-    new Intake({
-      dialect: openai,
-      clock,
-      log,
-      metrics,
-      limits: {
-        all: config.GATEWAY_CONNECTIONS,
-        incompletePerAddress: config.GATEWAY_CONNECTIONS_PER_ADDRESS,
-        headMs: config.GATEWAY_HEAD_TIMEOUT_MS,
-        bodyMs: config.GATEWAY_BODY_TIMEOUT_MS,
-      },
-      trusted: keys === undefined ? { hosts: config.GATEWAY_HOSTS, origins: config.GATEWAY_CORS_ORIGINS } : undefined,
-    });
-  const [intake, internalIntake] = [newIntake(), newIntake()];
-  const quarantine = new Quarantine(queueRedis, log);
+  const quarantine = new Quarantine(queue, log);
+  return { watch, registry, relay, prometheus, admission, metrics, dialects, departure, quarantine };
+}
+
+function createIntake({ config, log, keys }: Settings, { dialects, metrics }: Parts): Intake {
+  return new Intake({
+    dialect: dialects.openai,
+    clock,
+    log,
+    metrics,
+    limits: connectionLimits(config),
+    trusted: keys === undefined ? { hosts: config.GATEWAY_HOSTS, origins: config.GATEWAY_CORS_ORIGINS } : undefined,
+  });
+}
+
+async function wirePrepare({ config, catalog, policy }: Settings, { queue }: Connections) {
+  return createPrepare({
+    catalog,
+    policy,
+    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    cacheSalt: createCacheSalt(givenSecret(config) ?? (await sharedSecret(queue).catch(refusedBy(queue)))),
+    images: createImageResolver(imageLimits(config)),
+  });
+}
+
+function wireDeliver(
+  { config, replica }: Settings,
+  { admission, relay, registry, metrics, quarantine }: Parts,
+): Deliver {
   const ask = createAsk({
     admission,
     relay,
@@ -141,55 +163,44 @@ async function main(): Promise<void> {
       () => metrics.quarantined.inc(),
     ),
   });
-  const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
-  const prepare = createPrepare({
-    catalog,
-    policy,
-    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
-    cacheSalt: createCacheSalt(givenSecret(config) ?? (await sharedSecret(queueRedis).catch(refusedBy(queueRedis)))),
-    images: createImageResolver({
-      allow: config.GATEWAY_IMAGE_ALLOW,
-      timeoutMs: config.GATEWAY_IMAGE_TIMEOUT_MS,
-      limitBytes: config.GATEWAY_IMAGE_LIMIT_BYTES,
-      limitPixels: config.GATEWAY_IMAGE_LIMIT_PIXELS,
-      fetchesPerKey: config.GATEWAY_IMAGE_LIMIT_KEY_FETCHES,
-      fetchesPerReplica: config.GATEWAY_IMAGE_LIMIT_FETCHES,
-      names: { servers: config.GATEWAY_IMAGE_NAME_SERVERS },
-    }),
+  return createDeliver({
+    ask,
+    clock,
+    keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
+    slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
+    continuation: {
+      budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
+      streamBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
+    },
   });
-  const app = createApp({
+}
+
+function createPublicApp(
+  settings: Settings,
+  { queue, bodies }: Connections,
+  parts: Parts & { readonly prepare: Prepare; readonly intake: Intake },
+): RequestListener {
+  const { config, catalog, policy, log, keys } = settings;
+  const { registry, metrics, dialects, departure, prepare, intake } = parts;
+  return createApp({
     catalog,
     clock,
     log,
     metrics,
     authenticate: authenticate(keys),
-    deploymentName,
+    deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
     policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
     unknownDeployment: config.GATEWAY_UNKNOWN_DEPLOYMENT,
     dialects,
     prepare,
-    deliver: createDeliver({
-      ask,
-      clock,
-      keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
-      slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
-      continuation: {
-        budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
-        streamBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
-      },
-    }),
-    idempotency: new Idempotency(queueRedis, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
+    deliver: wireDeliver(settings, parts),
+    idempotency: new Idempotency(queue, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     body: {
       limitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
       memory: new BodyMemory(config.GATEWAY_BODY_MEMORY_BYTES, config.GATEWAY_BODY_MEMORY_KEY_BYTES),
     },
-    structure: {
-      bytes: config.GATEWAY_BODY_LIMIT_TEXT_BYTES,
-      depth: config.GATEWAY_BODY_LIMIT_DEPTH,
-      values: config.GATEWAY_BODY_LIMIT_VALUES,
-      texts: config.GATEWAY_BODY_LIMIT_TEXTS,
-    },
+    structure: structureLimits(config),
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
     readyEngines: () => registry.readyEngines(),
@@ -198,10 +209,15 @@ async function main(): Promise<void> {
     intake,
     begunAt: intake.begunAt,
   });
-  const { begunAt } = internalIntake;
-  const context = withContext(openai, { clock, log, metrics, departure, begunAt });
-  const internal = createInternalApp({
-    first: internalIntake.handlers(context),
+}
+
+function createInternal(settings: Settings, parts: Parts, intake: Intake): RequestListener {
+  const { config, catalog, log, models, replica } = settings;
+  const { watch, registry, relay, prometheus, admission, metrics, departure } = parts;
+  const { openai } = parts.dialects;
+  const context = withContext(openai, { clock, log, metrics, departure, begunAt: intake.begunAt });
+  return createInternalApp({
+    first: intake.handlers(context),
     context,
     last: errorMiddleware(openai, metrics, log),
     registry: prometheus,
@@ -226,22 +242,19 @@ async function main(): Promise<void> {
       workers: registry.workers,
     }),
   });
+}
 
+async function followRedis({ models }: Settings, { bodies }: Connections, parts: Parts): Promise<void> {
+  const { relay, registry, quarantine, admission } = parts;
   await relay.start().catch(refusedBy(bodies));
   registry.start();
   quarantine.start();
   await Promise.all(models.map((model) => admission.open(model)));
-  const internalServer = await internalIntake.listen(
-    internal,
-    config.GATEWAY_INTERNAL_HOST,
-    config.GATEWAY_INTERNAL_PORT,
-  );
-  const publicServer = await intake.listen(app, config.GATEWAY_HOST, config.GATEWAY_PORT);
-  departure.watch(publicServer);
-  if (keys === undefined)
-    log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
-  log.info({ replica, port: config.GATEWAY_PORT, models }, 'listening');
+}
 
+function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts: Parts, open: Open): void {
+  const { watch, registry, relay, admission, departure, quarantine } = parts;
+  const { server, probes, uploads } = open;
   endWith(
     [
       {
@@ -249,10 +262,10 @@ async function main(): Promise<void> {
         because: 'running answers belong to their clients, and balancers need a while to send nothing more',
         run: () =>
           departure.run({
-            server: publicServer,
+            server,
             delayMs: config.GATEWAY_DRAIN_DELAY_MS,
             limitMs: config.GATEWAY_DRAIN_TIMEOUT_MS,
-            uploads: intake.uploads,
+            uploads,
             endAnswers: () =>
               relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete')),
           }),
@@ -267,10 +280,10 @@ async function main(): Promise<void> {
           keys?.close();
           // Redis may be gone as well: what is left there lapses by itself.
           await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));
-          for (const redis of connections) redis.disconnect();
+          for (const redis of all) redis.disconnect();
         },
       },
-      { name: 'probes', because: 'they answer to the last', run: () => internalServer.close() },
+      { name: 'probes', because: 'they answer to the last', run: () => probes.close() },
     ],
     config.GATEWAY_DRAIN_DELAY_MS + config.GATEWAY_DRAIN_TIMEOUT_MS + 5_000,
     log,

@@ -12,7 +12,7 @@ import { EngineLedger } from './engine/ledger.ts';
 import type { CrashReason, OutlierReason } from './engine/state.ts';
 import { planEngines, type EnginePlan } from './preflight/engine-plan.ts';
 import { Engines } from './fleet/engines.ts';
-import { startInternalServer, type LauncherStatus } from './probes.ts';
+import { startInternalServer, type InternalServer, type LauncherStatus } from './probes.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCard } from './preflight/choose-card.ts';
 import { readFactsFile, type MachineFacts } from './preflight/facts.ts';
@@ -20,22 +20,66 @@ import { readFacts } from './preflight/read-facts.ts';
 import { commandOnPath } from './preflight/vllm-version.ts';
 import { connectBoth } from './preflight/redis-connections.ts';
 
-/** Composition root of the worker-launcher: settings, wiring, start, drain. */
-
 /** Without the process that started us, everything is over within this time. */
 const ORPHAN_LIMIT_MS = 8_000;
 const ORPHAN_ABANDON_MS = 2_000;
 const ORPHAN_STOP = { drainMs: 0, settleMs: 0, stopMs: 2_000 } as const;
 
-async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<MachineFacts> {
-  const { WORKER_FACTS_FILE: file, WORKER_SKU: sku } = config;
-  const briefly = config.WORKER_ENGINE === 'simulator' || !vllmOnPath;
-  const facts = file === undefined ? await readFacts(process.env, { sku, briefly }) : readFactsFile(file);
-  return sku === undefined ? facts : { ...facts, sku };
+type Settings = ReturnType<typeof readSettings>;
+type Machine = Awaited<ReturnType<typeof lookAtMachine>>;
+
+/** How far its end is. */
+interface Course {
+  draining: boolean;
+  orphaned: boolean;
 }
 
+interface Given {
+  readonly ledger: EngineLedger;
+  readonly redis: RedisWatch;
+  readonly course: Readonly<Course>;
+}
+
+interface EndingDeps {
+  readonly dispatchers: Dispatchers;
+  readonly engines: Engines;
+  readonly internal: InternalServer;
+  readonly course: Course;
+}
+
+/** Composition root of the worker-launcher: settings, wiring, start, drain. */
 async function launch(): Promise<void> {
   const startedByParent = process.connected === true;
+  const settings = readSettings();
+  const { config, log, card } = settings;
+  const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
+  // Connections of its own: it knows of an outage whatever its dispatchers do.
+  const redis = new RedisWatch({ ...(await connectBoth(config, log)) }, log);
+  // Before the machine is looked at: what a former launcher left holds its GPUs.
+  const swept = await ledger.sweep();
+  if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
+  const machine = await lookAtMachine(settings);
+  const { plan } = machine;
+  const course: Course = { draining: false, orphaned: false };
+  const { dispatchers, engines, registry, status } = createParts(settings, machine, { ledger, redis, course });
+  const internal = await startInternalServer(config.WORKER_INTERNAL_HOST, config.WORKER_INTERNAL_PORT, {
+    status,
+    metrics: registry,
+    engineMetrics: () => engines.metrics(),
+    hosts: config.WORKER_HOSTS,
+  });
+  const end = endInOrder(settings, { dispatchers, engines, internal, course });
+  if (startedByParent && !process.connected) {
+    end('the parent is gone');
+    return;
+  }
+  reloadOnHangup(settings, machine, engines);
+  engines.start();
+  dispatchers.start();
+  log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');
+}
+
+function readSettings() {
   const config = loadConfig(process.env);
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
   captureConsole(log);
@@ -44,12 +88,11 @@ async function launch(): Promise<void> {
   const card = readCard();
   // At once, in place of a failure of each engine.
   engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);
-  const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
-  // Connections of its own: it knows of an outage whatever its dispatchers do.
-  const redis = new RedisWatch({ ...(await connectBoth(config, log)) }, log);
-  // Before the machine is looked at: what a former launcher left holds its GPUs.
-  const swept = await ledger.sweep();
-  if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
+  return { config, log, readCard, card };
+}
+
+/** What the card makes of this machine. */
+async function lookAtMachine({ config, log, card }: Settings) {
   const vllmOnPath = commandOnPath('vllm', process.env['PATH']) !== undefined;
   const facts = await factsFor(config, vllmOnPath);
   const planFor = (of: ModelCard): EnginePlan => planEngines(config, of, { facts, vllmOnPath, env: process.env });
@@ -57,8 +100,17 @@ async function launch(): Promise<void> {
   if (plan.warnings.length > 0) log.warn({ missing: plan.warnings }, 'this machine does not pass the preflight');
   if (plan.kind === 'vllm') for (const warning of plan.preflight.warnings) log.warn({ vllm: facts.vllm }, warning);
   log.info({ facts, plan: plan.preflight.placement }, 'planned');
+  return { facts, planFor, plan };
+}
 
-  let draining = false;
+async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<MachineFacts> {
+  const { WORKER_FACTS_FILE: file, WORKER_SKU: sku } = config;
+  const briefly = config.WORKER_ENGINE === 'simulator' || !vllmOnPath;
+  const facts = file === undefined ? await readFacts(process.env, { sku, briefly }) : readFactsFile(file);
+  return sku === undefined ? facts : { ...facts, sku };
+}
+
+function createParts({ config, card, log }: Settings, { facts, plan }: Machine, { ledger, redis, course }: Given) {
   const dispatchers = new Dispatchers({
     entryPath: fileURLToPath(new URL('./dispatch/main.js', import.meta.url)),
     engineIds: plan.engines.map(({ id }) => id),
@@ -74,8 +126,9 @@ async function launch(): Promise<void> {
   const onOutlier = (reason: OutlierReason): void => metrics.countOutlier(reason);
   const started = { config, card, plan, facts, ledger, dispatchers, env: process.env, log };
   const engines = new Engines({ ...started, onRestart, onOutlier });
+  const { WORKER_NODE: node, WORKER_POOL: pool } = config;
   const status = (): LauncherStatus => ({
-    launcher: { pid: process.pid, node: config.WORKER_NODE, pool: config.WORKER_POOL, draining },
+    launcher: { pid: process.pid, node, pool, draining: course.draining },
     model: card.name,
     engine: plan.kind,
     redis: redis.views,
@@ -93,29 +146,28 @@ async function launch(): Promise<void> {
       inFlight: dispatchers.inFlight(view.id),
     })),
   });
-  const internal = await startInternalServer(config.WORKER_INTERNAL_HOST, config.WORKER_INTERNAL_PORT, {
-    status,
-    metrics: registry,
-    engineMetrics: () => engines.metrics(),
-    hosts: config.WORKER_HOSTS,
-  });
+  return { dispatchers, engines, registry, status };
+}
 
-  let orphaned = false;
+function endInOrder(
+  { config, log }: Settings,
+  { dispatchers, engines, internal, course }: EndingDeps,
+): (why: string) => void {
   // The dispatchers are gone, and with them what was in flight.
-  const stopEngines = (): Promise<void> => engines.stop(orphaned ? ORPHAN_STOP : { settleMs: 0 });
+  const stopEngines = (): Promise<void> => engines.stop(course.orphaned ? ORPHAN_STOP : { settleMs: 0 });
   process.on('disconnect', () => {
-    orphaned = true;
+    course.orphaned = true;
     setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref();
     void dispatchers.abandon(ORPHAN_ABANDON_MS).then(stopEngines);
   });
-  const end = endWith(
+  return endWith(
     [
       {
         name: 'drain the dispatchers',
         because: 'running answers need their engines',
         run: () => {
-          draining = true;
-          return orphaned
+          course.draining = true;
+          return course.orphaned
             ? dispatchers.abandon(ORPHAN_ABANDON_MS)
             : dispatchers.drain(config.WORKER_DRAIN_TIMEOUT_MS + 5_000);
         },
@@ -126,10 +178,9 @@ async function launch(): Promise<void> {
     config.WORKER_DRAIN_TIMEOUT_MS + config.WORKER_ENGINE_STOP_TIMEOUT_MS + 20_000,
     log,
   );
-  if (startedByParent && !process.connected) {
-    end('the parent is gone');
-    return;
-  }
+}
+
+function reloadOnHangup({ readCard, card, log }: Settings, { planFor }: Machine, engines: Engines): void {
   process.on('SIGHUP', () => {
     try {
       const changed = readCard();
@@ -140,9 +191,6 @@ async function launch(): Promise<void> {
       log.error({ cause }, 'the changed model card is not taken over');
     }
   });
-  engines.start();
-  dispatchers.start();
-  log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');
 }
 
 launch().catch((error: unknown) => {

@@ -120,8 +120,15 @@ function isOlder(version: string, [least, leastMinor]: readonly [number, number]
   return major < least || (major === least && minor < leastMinor);
 }
 
+/** For the `catch` of what a start asks for, and a Redis that is full, for instance, refuses. */
+export function refusedBy(redis: Redis): (cause: unknown) => never {
+  return (cause) => {
+    throw refusal(redis, cause);
+  };
+}
+
 /** One sentence of what a Redis did in place of what it was asked. */
-export function refusal(redis: Redis, cause: unknown): Error {
+function refusal(redis: Redis, cause: unknown): Error {
   return new Error(`${placeOf(redis)} ${explain(cause, redis)}`, { cause });
 }
 

@@ -1,19 +1,19 @@
 import { Control } from '#contract/control';
 import { keys, useKeyPrefix } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
-import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, writtenReport, type WorkerReport } from '#contract/registry';
 import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
-import { captureConsole, createLog } from '#runtime/log';
+import { captureConsole, createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { redisTargets } from '#runtime/redis-target';
-import { loadConfig } from '../config.ts';
+import { loadConfig, type WorkerConfig } from '../config.ts';
 import { BulkReader } from './bulk-reader.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
 import { ALIVE_EVERY_MS, ToDispatcher, type FromDispatcher } from './link.ts';
 import { Publisher } from './publisher.ts';
+import { Registration } from './registration.ts';
 
 /** What a stopping dispatcher still says to Redis, which may be gone, takes no longer than this. */
 const FAREWELL_MS = 1_000;
@@ -25,142 +25,167 @@ const LOOK_MS = 250;
 /** An orphan is gone after this, whatever it was doing. */
 const ORPHAN_LIMIT_MS = 8_000;
 
+type Connections = ReturnType<typeof connect>;
+type Parts = ReturnType<typeof createParts>;
+
+interface EndingDeps {
+  readonly config: WorkerConfig;
+  readonly registration: Registration;
+  readonly watchingWrites: NodeJS.Timeout;
+  readonly log: Log;
+}
+
 /** Composition root of a dispatcher process: a child of the launcher, which tells it of the engines over IPC. */
-collectLessOften();
-const config = loadConfig(process.env);
-const log = createLog('dispatcher', config.WORKER_LOG_LEVEL);
-captureConsole(log);
-const incarnation = newIncarnation('d');
-const tell = (message: FromDispatcher): void => {
+async function main(): Promise<void> {
+  collectLessOften();
+  const config = loadConfig(process.env);
+  const log = createLog('dispatcher', config.WORKER_LOG_LEVEL);
+  captureConsole(log);
+  const incarnation = newIncarnation('d');
+  const connections = connect(config, log);
+  const parts = createParts(connections, incarnation, log);
+  const { slots, dispatcher } = parts;
+  setInterval(() => tell({ type: 'alive', intakes: slots.intakes() }), ALIVE_EVERY_MS).unref();
+  const { WORKER_NODE: node, WORKER_POOL: pool } = config;
+  const registration = new Registration({ redis: connections.redis, incarnation, node, pool, slots });
+  registration.start();
+  takeCommands(connections, dispatcher);
+  const adjust = follower(dispatcher, registration, log);
+  const watchingWrites = watchWrites(parts, adjust, log);
+  obeyLauncher(parts, adjust, () => end('the launcher drains'));
+  const end = endInOrder(parts, { config, registration, watchingWrites, log });
+  // Last, as it waits for Redis: whatever happens meanwhile finds the process able to end.
+  await connections.controlRedis.subscribe(keys.control(incarnation));
+  tell({ type: 'ready', incarnation });
+}
+
+/** To the launcher, while it is there. */
+function tell(message: FromDispatcher): void {
   if (process.connected) process.send?.(message);
-};
+}
 
-useKeyPrefix(config.WORKER_REDIS_PREFIX);
-const { queue, replies } = redisTargets('WORKER', config);
-const redis = connectRedis(queue, 'patient', 'dispatcher', log);
-const controlRedis = connectRedis(queue, 'patient', 'dispatcher-control', log);
-const replyRedis = connectRedis(replies, 'patient', 'dispatcher-replies', log);
-const pictures = new BulkReader(replies, PICTURE_SILENCE_MS);
-
-let loadTimer: NodeJS.Timeout | undefined;
-const slots = new EngineSlots(() => {
-  loadTimer ??= setTimeout(() => {
-    loadTimer = undefined;
-    tell({ type: 'load', inFlight: Object.fromEntries(slots.reports().map(({ id, inFlight }) => [id, inFlight])) });
-  }, 100);
-});
-const suspect = (engine: string): void => {
-  slots.suspect(engine);
-  tell({ type: 'suspect', engine });
-};
-const publisher = new Publisher(replyRedis, incarnation, log, {
-  gone: (replica) => dispatcher.replicaGone(replica),
-  behind: (replica, behind) => dispatcher.replicaBehind(replica, behind),
-});
-const dispatcher = new Dispatcher({
-  redis,
-  slots,
-  log,
-  publisher,
-  readBody: async (job) => {
-    const key = keys.body(job.model, job.requestId);
-    // The other connection waits for a Redis that is away, and follows it.
-    const reading =
-      job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
-    const [bytes, ttlMs] = await Promise.all([reading, replyRedis.pttl(key)]);
-    return { bytes, ttlMs };
-  },
-  leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
-  onAnswer: (engine, status) => {
-    if (slots.answered(engine, status)) tell({ type: 'answered', engine, status });
-  },
-  onSuspect: suspect,
-});
-
-setInterval(() => tell({ type: 'alive', intakes: slots.intakes() }), ALIVE_EVERY_MS).unref();
-
-let draining = false;
-const report = async (): Promise<void> => {
-  const value: WorkerReport = {
-    incarnation,
-    pid: process.pid,
-    launcherPid: process.ppid,
-    node: config.WORKER_NODE,
-    pool: config.WORKER_POOL,
-    draining,
-    engines: slots.reports(),
+function connect(config: WorkerConfig, log: Log) {
+  useKeyPrefix(config.WORKER_REDIS_PREFIX);
+  const { queue, replies } = redisTargets('WORKER', config);
+  return {
+    redis: connectRedis(queue, 'patient', 'dispatcher', log),
+    controlRedis: connectRedis(queue, 'patient', 'dispatcher-control', log),
+    replyRedis: connectRedis(replies, 'patient', 'dispatcher-replies', log),
+    pictures: new BulkReader(replies, PICTURE_SILENCE_MS),
   };
-  await redis
-    .multi()
-    .set(keys.worker(incarnation), writtenReport(value), 'PX', WORKER_REPORT_TTL_MS)
-    .zadd(keys.workers(), Date.now(), incarnation)
-    .exec();
-};
-const unreport = (): Promise<unknown> =>
-  redis.multi().del(keys.worker(incarnation)).zrem(keys.workers(), incarnation).exec();
-const reporting = setInterval(() => void report().catch(() => {}), WORKER_REPORT_EVERY_MS);
+}
 
-controlRedis.on('message', (_channel, text) => {
-  const message = readJson(Control, text);
-  if (message !== undefined) dispatcher.control(message);
-});
+function createParts({ redis, replyRedis, pictures }: Connections, incarnation: string, log: Log) {
+  let loadTimer: NodeJS.Timeout | undefined;
+  const slots = new EngineSlots(() => {
+    loadTimer ??= setTimeout(() => {
+      loadTimer = undefined;
+      tell({ type: 'load', inFlight: Object.fromEntries(slots.reports().map(({ id, inFlight }) => [id, inFlight])) });
+    }, 100);
+  });
+  const publisher = new Publisher(replyRedis, incarnation, log, {
+    gone: (replica) => dispatcher.replicaGone(replica),
+    behind: (replica, behind) => dispatcher.replicaBehind(replica, behind),
+  });
+  const dispatcher = new Dispatcher({
+    redis,
+    slots,
+    log,
+    publisher,
+    readBody: async (job) => {
+      const key = keys.body(job.model, job.requestId);
+      // The other connection waits for a Redis that is away, and follows it.
+      const reading =
+        job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
+      const [bytes, ttlMs] = await Promise.all([reading, replyRedis.pttl(key)]);
+      return { bytes, ttlMs };
+    },
+    leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
+    onAnswer: (engine, status) => {
+      if (slots.answered(engine, status)) tell({ type: 'answered', engine, status });
+    },
+    onSuspect: (engine) => {
+      slots.suspect(engine);
+      tell({ type: 'suspect', engine });
+    },
+  });
+  return { slots, publisher, dispatcher };
+}
 
-let adjusting: Promise<void> = Promise.resolve();
-const adjust = (): void => {
-  adjusting = adjusting
-    .then(() => dispatcher.adjust())
-    .then(report)
-    .catch((cause: unknown) => log.error({ cause }, 'could not follow the engines'));
-};
-const watchingWrites = setInterval(() => {
-  const stuckMs = publisher.stuckMs;
-  if (!dispatcher.stuck(stuckMs >= STUCK_MS)) return;
-  if (stuckMs >= STUCK_MS) log.warn({ stuckMs: Math.round(stuckMs) }, 'answers cannot be written: no jobs are taken');
-  else log.info({}, 'answers can be written again: jobs are taken');
-  adjust();
-}, LOOK_MS).unref();
-process.on('message', (raw) => {
-  const message = ToDispatcher.parse(raw);
-  if (message.type === 'engines') {
-    slots.update(message.engines);
+/** What gateways say of single requests. */
+function takeCommands({ controlRedis }: Connections, dispatcher: Dispatcher): void {
+  controlRedis.on('message', (_channel, text) => {
+    const message = readJson(Control, text);
+    if (message !== undefined) dispatcher.control(message);
+  });
+}
+
+/** @returns what is called after each change of what may be pulled; one change after another is followed, and reported */
+function follower(dispatcher: Dispatcher, registration: Registration, log: Log): () => void {
+  let adjusting: Promise<void> = Promise.resolve();
+  return () => {
+    adjusting = adjusting
+      .then(() => dispatcher.adjust())
+      .then(() => registration.report())
+      .catch((cause: unknown) => log.error({ cause }, 'could not follow the engines'));
+  };
+}
+
+/** No further jobs while Redis takes no answers. */
+function watchWrites({ dispatcher, publisher }: Parts, adjust: () => void, log: Log): NodeJS.Timeout {
+  return setInterval(() => {
+    const stuckMs = publisher.stuckMs;
+    if (!dispatcher.stuck(stuckMs >= STUCK_MS)) return;
+    if (stuckMs >= STUCK_MS) log.warn({ stuckMs: Math.round(stuckMs) }, 'answers cannot be written: no jobs are taken');
+    else log.info({}, 'answers can be written again: jobs are taken');
     adjust();
-  } else if (message.type === 'relieve') dispatcher.relieve(message.engine);
-  else {
-    end('the launcher drains');
-  }
-});
+  }, LOOK_MS).unref();
+}
 
-// Without the launcher nobody supervises the engines, and its guards end them: nothing here can finish.
-process.on('disconnect', () => {
-  setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref();
-  dispatcher.abandon('the worker was killed');
-});
-const end = endWith(
-  [
-    {
-      name: 'finish',
-      because: 'running answers belong to their clients',
-      run: async () => {
-        draining = true;
-        await within(FAREWELL_MS, report());
-        await dispatcher.drain(FAREWELL_MS);
+function obeyLauncher({ slots, dispatcher }: Parts, adjust: () => void, drain: () => void): void {
+  process.on('message', (raw) => {
+    const message = ToDispatcher.parse(raw);
+    if (message.type === 'engines') {
+      slots.update(message.engines);
+      adjust();
+    } else if (message.type === 'relieve') dispatcher.relieve(message.engine);
+    else drain();
+  });
+  // Without the launcher nobody supervises the engines, and its guards end them: nothing here can finish.
+  process.on('disconnect', () => {
+    setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref();
+    dispatcher.abandon('the worker was killed');
+  });
+}
+
+function endInOrder(
+  { dispatcher, publisher }: Parts,
+  { config, registration, watchingWrites, log }: EndingDeps,
+): (why: string) => void {
+  return endWith(
+    [
+      {
+        name: 'finish',
+        because: 'running answers belong to their clients',
+        run: async () => {
+          await within(FAREWELL_MS, registration.drain());
+          await dispatcher.drain(FAREWELL_MS);
+        },
       },
-    },
-    { name: 'last frames', because: 'the gateways wait for them', run: () => within(FAREWELL_MS, publisher.close()) },
-    {
-      name: 'leave the registry',
-      because: 'a gateway must not count on these engines',
-      run: async () => {
-        clearInterval(reporting);
-        clearInterval(watchingWrites);
-        await within(FAREWELL_MS, unreport());
-        tell({ type: 'drained' });
+      { name: 'last frames', because: 'the gateways wait for them', run: () => within(FAREWELL_MS, publisher.close()) },
+      {
+        name: 'leave the registry',
+        because: 'a gateway must not count on these engines',
+        run: async () => {
+          clearInterval(watchingWrites);
+          await within(FAREWELL_MS, registration.leave());
+          tell({ type: 'drained' });
+        },
       },
-    },
-  ],
-  config.WORKER_DRAIN_TIMEOUT_MS,
-  log,
-);
-// Last, as it waits for Redis: whatever happens meanwhile finds the process able to end.
-await controlRedis.subscribe(keys.control(incarnation));
-tell({ type: 'ready', incarnation });
+    ],
+    config.WORKER_DRAIN_TIMEOUT_MS,
+    log,
+  );
+}
+
+await main();

@@ -1,5 +1,5 @@
 # The gateway, with the penstock command for keys and cards. From the repository root:
-#   docker build -f deploy/gateway.Dockerfile -t penstock/gateway:0.1.0 .
+#   docker build -f deploy/gateway.Dockerfile -t penstock/gateway:0.2.0 .
 ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build

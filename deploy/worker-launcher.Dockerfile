@@ -1,7 +1,7 @@
 # The worker-launcher, on vLLM's own image. From the repository root:
-#   docker build -f deploy/worker-launcher.Dockerfile -t penstock/worker-launcher:0.1.0 .
+#   docker build -f deploy/worker-launcher.Dockerfile -t penstock/worker-launcher:0.2.0 .
 # Without vLLM, for the simulator, a hundredth of its size:
-#   docker build -f deploy/worker-launcher.Dockerfile --target simulator -t penstock/worker-launcher:0.1.0-simulator .
+#   docker build -f deploy/worker-launcher.Dockerfile --target simulator -t penstock/worker-launcher:0.2.0-simulator .
 ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
 ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.33.0
 

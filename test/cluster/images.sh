@@ -31,15 +31,15 @@ if ! present "$node_image"; then
 fi
 # vLLM itself is not to be had here; its stage is built on the same ground.
 build() { "$HERE/real-node.sh" "$T" "$W" build "$@"; }
-build docker.io/penstock/gateway:0.1.0 "$ROOT" -f "$ROOT/deploy/gateway.Dockerfile"
-build docker.io/penstock/worker-launcher:0.1.0-simulator "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --target simulator \
+build docker.io/penstock/gateway:0.2.0 "$ROOT" -f "$ROOT/deploy/gateway.Dockerfile"
+build docker.io/penstock/worker-launcher:0.2.0-simulator "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --target simulator \
   --build-arg "VLLM_IMAGE=$node_image"
 # The same under a second tag, to upgrade to.
-store tag docker.io/penstock/gateway:0.1.0 docker.io/penstock/gateway:0.1.1
-store tag docker.io/penstock/worker-launcher:0.1.0-simulator docker.io/penstock/worker-launcher:0.1.1-simulator
+store tag docker.io/penstock/gateway:0.2.0 docker.io/penstock/gateway:0.2.1
+store tag docker.io/penstock/worker-launcher:0.2.0-simulator docker.io/penstock/worker-launcher:0.2.1-simulator
 if [ "${ALL:-0}" = 1 ]; then
-  build docker.io/penstock/worker-launcher:0.1.0 "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --build-arg "VLLM_IMAGE=$node_image"
-  build docker.io/penstock/all-in-one:0.1.0 "$ROOT" -f "$ROOT/deploy/all-in-one.Dockerfile"
+  build docker.io/penstock/worker-launcher:0.2.0 "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --build-arg "VLLM_IMAGE=$node_image"
+  build docker.io/penstock/all-in-one:0.2.0 "$ROOT" -f "$ROOT/deploy/all-in-one.Dockerfile"
 fi
 # Stands in for Valkey, as Debian has it.
 mkdir -p "$W/redis"

@@ -48,7 +48,7 @@ export class Release {
 
   /** @param {Cluster} cluster */
   static async install(cluster) {
-    for (const tag of ['0.1.0', '0.1.1']) {
+    for (const tag of ['0.2.0', '0.2.1']) {
       await cluster.load(`${GATEWAY}:${tag}`);
       await cluster.load(`${WORKER}:${tag}-simulator`);
     }
@@ -62,7 +62,7 @@ export class Release {
       '-n',
       NAMESPACE,
       '-f',
-      await cluster.values('real', values('0.1.0')),
+      await cluster.values('real', values('0.2.0')),
     ]);
     const release = new Release(
       cluster,
@@ -106,7 +106,7 @@ export class Release {
     await this.cluster.helm(3, ['test', 'r', '-n', NAMESPACE, '--timeout', '240s']);
 
     const clients = new Clients(this.url, this.key, { count: 6, tokens: 30 });
-    const file = await this.cluster.values('real-new', values('0.1.1', { note: 'upgraded' }));
+    const file = await this.cluster.values('real-new', values('0.2.1', { note: 'upgraded' }));
     const upgrade = ['upgrade', 'r', CHART, '-n', NAMESPACE, '-f', file, '--wait', '--timeout', '540s'];
     const upgraded = await this.cluster.tryHelm(4, upgrade, { limitMs: 560_000 });
     const isNew = async () => {

@@ -10,6 +10,7 @@ import type { Notes } from './notes.ts';
 import type { Asked } from './question.ts';
 import type { Renderers } from './renderers.ts';
 import { StreamReply } from './stream-reply.ts';
+import { TranslatedClient } from './translated.ts';
 import { WholeReply } from './whole-reply.ts';
 
 export interface DeliverDeps {
@@ -57,7 +58,9 @@ async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient
 async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
   const { ask, clock, keepAliveMs, slowClientBytes } = deps;
   const { question, choices, messagesParam, passUsage } = asked;
-  const { client, render, notes, signal } = recipient;
+  const { render, notes, signal } = recipient;
+  const translate = render.renderEvents?.();
+  const client = translate === undefined ? recipient.client : new TranslatedClient(recipient.client, translate);
   const reply = new StreamReply(client, {
     answer: engineAnswer(question.path, choices),
     messagesParam,

@@ -14,6 +14,8 @@ export interface Renderers {
   renderAnswer(engineBody: Buffer, facts: { readonly form?: AnswerForm; readonly modelMs: number }): Rendered;
   /** @param eventsBefore events that the client has, where the API numbers them */
   renderStreamFailure(failure: Failure, eventsBefore?: number): string;
+  /** a translator for one stream, where the API's events are not the engine's */
+  readonly renderEvents?: () => (events: Buffer | string) => string;
   readonly cutsBrokenStreams?: boolean;
   /** in place of comments */
   readonly emptyEvent?: (stream: StreamIdentity) => string;

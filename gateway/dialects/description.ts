@@ -48,5 +48,7 @@ export interface Description {
   /** names of the answer's schema, and of its streamed events where it can be streamed */
   readonly answer: string;
   readonly event?: string;
+  /** whether such a stream ends in `[DONE]`; absent: yes */
+  readonly hasEndMark?: false;
   readonly schemas: Readonly<Record<string, z.ZodType>>;
 }

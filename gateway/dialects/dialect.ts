@@ -27,9 +27,11 @@ export interface AnswerFacts {
 
 /** One API shape of callers: objects and bytes in, objects and bytes out; pure. */
 export interface Dialect {
-  readonly name: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai';
+  readonly name: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai' | 'anthropic';
   /** of every answer, also of refusals */
   readonly headers?: Readonly<Record<string, string>>;
+  /** further headers in which its clients send a key, beside `authorization` and `api-key` */
+  readonly keyHeaders?: readonly string[];
   /** a further header that says the request's id */
   readonly requestIdHeader?: string;
   /** its bodies name no model: `parse` is told the card that the route found */
@@ -39,12 +41,17 @@ export interface Dialect {
   /** The engine's whole, successful, non-streamed answer, as its bytes came. */
   renderAnswer(engineBody: Buffer, facts: AnswerFacts): Rendered;
   /** Before the first byte: status, headers and body as this dialect's callers expect them. */
-  renderFailure(failure: Failure): Rendered;
+  renderFailure(failure: Failure, requestId?: string): Rendered;
   /**
    * After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it.
    * @param eventsBefore events that the client has, where the API numbers them
    */
   renderStreamFailure(failure: Failure, eventsBefore?: number): string;
+  /**
+   * A translator for one stream, where the API's events are not the engine's: whole events in vLLM's form become the
+   * client's, which may be none. `[DONE]` is among them only behind a whole answer, a comment keeps the stream open.
+   */
+  readonly renderEvents?: () => (events: Buffer | string) => string;
   /** name of the schema of a failure's body */
   readonly errorSchema: string;
   /** Callers notice a broken stream by its connection, which is cut after the event that tells of it. */

@@ -1,3 +1,4 @@
+import { anthropicCount, anthropicMessages } from './anthropic/messages.ts';
 import { createAzureInference } from './azure/inference.ts';
 import { azureOpenai, azureOpenaiCompletions, azureOpenaiResponses } from './azure/openai.ts';
 import type { DeploymentBy } from './description.ts';
@@ -25,6 +26,8 @@ export function createDialects({ deploymentName, scoreErrors, tokenize }: Dialec
     completions: openaiCompletions,
     responses: openaiResponses,
     tokenize: tokenize ? openaiTokenize : undefined,
+    messages: anthropicMessages,
+    countTokens: anthropicCount,
     score: createAzureScore({ deploymentName, errors: scoreErrors }),
     inference: inference.chat,
     inferenceCompletions: inference.completions,

@@ -29,7 +29,6 @@ const ABSENT: Readonly<Record<string, string>> = {
   containers: NOTHING_STORED,
   'responses/:id': NOTHING_STORED,
   'chat/completions/:id': NOTHING_STORED,
-  messages: "messages go to /v1/chat/completions, in the form of OpenAI's API",
 };
 /** Refused in the card's name. */
 const BATCHES = ['batches', 'files', 'uploads'] as const;

@@ -16,7 +16,9 @@ export interface Keys {
  */
 export function authenticate(keys: Keys | undefined): RequestHandler {
   return (req, res, next) => {
-    const presented = presentedKeys(req.headers);
+    const context = requestContext(res);
+    const { keyHeaders = [] } = context.dialect;
+    const presented = presentedKeys(req.headers, keyHeaders);
     const caller = keys === undefined ? ANYONE : keys.find(presented);
     if (caller === undefined) {
       res.setHeader('www-authenticate', 'Bearer');
@@ -24,10 +26,9 @@ export function authenticate(keys: Keys | undefined): RequestHandler {
         'unauthorized',
         presented.length > 0
           ? 'the key of this request is not known here, or has been revoked'
-          : 'this request has no key; send it as Authorization: Bearer KEY or as api-key: KEY',
+          : `this request has no key; send it as Authorization: Bearer KEY or as ${keyHeaders[0] ?? 'api-key'}: KEY`,
       );
     }
-    const context = requestContext(res);
     context.caller = caller;
     const path = req.baseUrl + req.path;
     if (!caller.mayCall(path))
@@ -39,15 +40,15 @@ export function authenticate(keys: Keys | undefined): RequestHandler {
 /**
  * Every form in which Azure's and OpenAI's clients send a key; Azure's inference SDKs send two at a time. Any scheme but
  * Bearer is taken as a bare key, which Microsoft's curl samples send.
+ * @param further headers that carry a key on this route
  */
-export function presentedKeys(headers: IncomingHttpHeaders): string[] {
+export function presentedKeys(headers: IncomingHttpHeaders, further: readonly string[] = []): string[] {
   const authorization = headers.authorization?.trim() ?? '';
   const bearer = /^bearer(?:\s+(.*))?$/i.exec(authorization);
-  const apiKey = headers['api-key'];
   const candidates = [
     bearer === null ? authorization : (bearer[1] ?? ''),
-    ...(typeof apiKey === 'string' ? [apiKey.trim()] : []),
-  ];
+    ...['api-key', ...further].map((name) => headers[name]).filter((key) => typeof key === 'string'),
+  ].map((key) => key.trim());
   return [...new Set(candidates)].filter((key) => key !== '');
 }
 

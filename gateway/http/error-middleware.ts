@@ -18,7 +18,9 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
     if (failure.cause !== undefined || row.log === 'error')
       log[row.log]({ failure: failure.code, path: loggedPath(req), cause: failure.cause }, 'request failed');
     if (res.destroyed || res.headersSent) return;
-    send(res, (context?.dialect ?? fallback).renderFailure(failure), failure);
+    const requestId = res.getHeader('x-request-id');
+    const told = typeof requestId === 'string' ? requestId : undefined;
+    send(res, (context?.dialect ?? fallback).renderFailure(failure, told), failure);
   };
 }
 

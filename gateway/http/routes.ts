@@ -33,6 +33,14 @@ export const ROUTES: readonly ServedRoute[] = [
   { path: '/v1/completions', dialect: 'completions', deployment: 'none', id: 'complete', tag: 'OpenAI' },
   { path: '/v1/responses', dialect: 'responses', deployment: 'none', id: 'respond', tag: 'OpenAI' },
   { path: '/tokenize', dialect: 'tokenize', deployment: 'none', id: 'tokenize', tag: 'OpenAI' },
+  { path: '/v1/messages', dialect: 'messages', deployment: 'none', id: 'message', tag: 'Anthropic' },
+  {
+    path: '/v1/messages/count_tokens',
+    dialect: 'countTokens',
+    deployment: 'none',
+    id: 'countTokens',
+    tag: 'Anthropic',
+  },
   { path: '/score', dialect: 'score', deployment: 'header', deadline: 'score', id: 'score', tag: 'Azure ML' },
   // Azure's inference SDKs, with the gateway or its /models as their endpoint.
   {
@@ -195,6 +203,7 @@ export function createRoutes(deps: RouteDeps): Router {
   const embeddings = '/openai/deployments/*deployment/embeddings';
   router.route(embeddings).all(azureOpenai).post(byPath, noEmbeddings).all(only('POST'));
   router.use('/openai/v1/embeddings', azureOpenai, noEmbeddings);
+  router.use('/v1/messages', guarded(dialects.messages), notThere);
   for (const { paths, azurePaths, refuse } of absent) {
     router.use(paths, openai, refuse);
     if (azurePaths.length > 0) router.use(azurePaths, azureOpenai, refuse);

@@ -36,7 +36,11 @@ const EITHER_OUTSIDE = Uint8Array.from({ length: 65_536 }, (_, pair) => isOutsid
 export async function parseDataUri(uri: Buffer, param: string, signal: AbortSignal): Promise<Base64Text> {
   const comma = uri.subarray(0, LONGEST_HEAD).indexOf(COMMA);
   if (comma === -1 || !/;base64$/i.test(uri.toString('latin1', 0, comma))) throw malformed('is not base64 data', param);
-  const base64 = uri.subarray(comma + 1);
+  return checkBase64(uri.subarray(comma + 1), param, signal);
+}
+
+/** The same of the base64 alone. */
+export async function checkBase64(base64: Buffer, param: string, signal: AbortSignal): Promise<Base64Text> {
   const padding = base64.at(-1) !== PAD ? 0 : base64.at(-2) !== PAD ? 1 : 2;
   const end = base64.length - padding;
   for (let at = 0; at < end; at += SLICE) {

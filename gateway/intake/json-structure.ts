@@ -22,12 +22,18 @@ const LEAST_PICTURE_BYTES = 4_096;
 const SCHEME = 'data:';
 /** Up to here a data: URI may have a parameter in quotes. */
 const LONGEST_HEAD = 256;
-/** Names of the fields in which the APIs carry a picture. */
+/** Names of the fields in which the APIs carry a picture as a URI. */
 const PICTURE_FIELDS = ['url', 'image_url'].map((name) => Buffer.from(name));
+/** Anthropic's API has the base64 alone, in this field. */
+const BASE64_FIELD = Buffer.from('data');
+/** How PNG, JPEG, WebP and GIF begin in base64. */
+const BEGINNINGS = ['iVBORw0KGgo', '/9j/', 'UklGR', 'R0lGOD'];
+const LONGEST_BEGINNING = 11;
 
 /**
  * Parses a JSON body after one pass over its bytes that finds its depth, its elements and its pictures: the `data:` URIs
- * of 4 kB and more in fields named `url` or `image_url`. What comes after `data:` in them is held back as bytes.
+ * of 4 kB and more in fields named `url` or `image_url`, and base64 of as much in fields named `data` that begins as a
+ * picture does. The latter, and what comes after `data:` in the former, is held back as bytes.
  * @param isChecked the pictures are known to be base64, as in a request that was made for an engine
  * @throws Failure `invalid_json`; `body_too_large` where the bytes outside pictures are too many
  */
@@ -68,7 +74,7 @@ function findPictures(bytes: Buffer, start: number, limits: StructureLimits): re
         texts += 1;
         if (texts > limits.texts) throw tooMany('texts, names of fields included', limits.texts);
         const from = at + 1;
-        const span = isNamed && isPictureField(bytes.subarray(nameFrom, nameTo)) ? pictureAt(bytes, from) : undefined;
+        const span = isNamed ? pictureAt(bytes, from, bytes.subarray(nameFrom, nameTo)) : undefined;
         if (span !== undefined) {
           spans.push(span);
           most += span.end - from;
@@ -108,10 +114,19 @@ function isPictureField(name: Buffer): boolean {
   return PICTURE_FIELDS.some((field) => field.equals(name));
 }
 
-/** @returns what follows the scheme of a `data:` URI that begins at `from`; undefined for a short or any other text */
-function pictureAt(bytes: Buffer, from: number): Span | undefined {
-  const start = from + SCHEME.length;
-  if (bytes.toString('latin1', from, start).toLowerCase() !== SCHEME) return undefined;
+/**
+ * @param name of the field
+ * @returns what follows the scheme of a `data:` URI that begins at `from`, or base64; undefined for a short or any other text
+ */
+function pictureAt(bytes: Buffer, from: number, name: Buffer): Span | undefined {
+  const isBase64 = name.equals(BASE64_FIELD);
+  if (!isBase64 && !isPictureField(name)) return undefined;
+  const start = isBase64 ? from : from + SCHEME.length;
+  const beginning = bytes.toString('latin1', from, from + 2 * LONGEST_BEGINNING);
+  const begins = isBase64
+    ? BEGINNINGS.some((one) => beginning.replaceAll('\\/', '/').startsWith(one))
+    : beginning.slice(0, SCHEME.length).toLowerCase() === SCHEME;
+  if (!begins) return undefined;
   const end = endOfUri(bytes, start);
   return end - from < LEAST_PICTURE_BYTES ? undefined : { from: start, end };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ApiFacts } from '../dialects/description.ts';
+import type { Dialect } from '../dialects/dialect.ts';
 import type { Dialects, ServedRoute } from '../dialects/index.ts';
 import { LIMITS } from '../dialects/reading/limits.ts';
 import { messageSchema } from '../dialects/reading/message-schema.ts';
@@ -37,6 +38,7 @@ export function openApiDocument(
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer' },
         apiKey: { type: 'apiKey', in: 'header', name: 'api-key' },
+        ...all(({ dialect }) => keySchemes(dialect)),
       },
       parameters: { ...parameters(facts), ...all(({ description }) => description.parameters) },
       headers: RESPONSE_HEADERS,
@@ -47,6 +49,10 @@ export function openApiDocument(
       ),
     },
   };
+}
+
+function keySchemes({ keyHeaders = [] }: Dialect): Record<string, object> {
+  return Object.fromEntries(keyHeaders.map((name) => [name, { type: 'apiKey', in: 'header', name }]));
 }
 
 /** Schemas by name, each referring to the others by theirs. */

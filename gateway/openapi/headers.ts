@@ -37,6 +37,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   'x-request-id': "the request's id: the caller's, or a new one",
   'x-ms-request-id': 'the same, where Azure looks for it',
   'apim-request-id': 'the same, where clients of Azure OpenAI look for it',
+  'request-id': 'the same, where clients of Anthropic look for it',
   'azureml-model-deployment': 'the deployment that answered',
   'azureml-model-session': 'the same',
   'ms-azureml-model-time': 'milliseconds from the queue to the whole answer',

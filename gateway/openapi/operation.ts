@@ -17,12 +17,14 @@ export interface OperationFacts {
   /** names of the answer's schema, and of its streamed events where it can be streamed */
   readonly answer: string;
   readonly event?: string;
+  readonly hasEndMark?: false;
   readonly stages: readonly Stage[];
 }
 
 /** One operation, with every status that its route can answer. */
 export function operation(dialect: Dialect, facts: OperationFacts): object {
-  const { id, tag, summary, parameters = [], request, answer, event, stages } = facts;
+  const { id, tag, summary, parameters = [], request, answer, event, hasEndMark = true, stages } = facts;
+  const headers = dialect.keyHeaders ?? [];
   const keyed = request === undefined ? [] : ['idempotency-key'];
   const all = ['x-request-id', 'x-ms-client-request-id', ...keyed, ...parameters];
   return {
@@ -30,12 +32,16 @@ export function operation(dialect: Dialect, facts: OperationFacts): object {
     tags: [tag],
     summary,
     parameters: all.map((name) => ({ $ref: `#/components/parameters/${name}` })),
+    ...(headers.length === 0 ? {} : { security: ['bearer', 'apiKey', ...headers].map((scheme) => ({ [scheme]: [] })) }),
     ...(request === undefined ? {} : { requestBody: body(request) }),
     responses: {
       200: {
         description: event === undefined ? 'the answer' : 'the answer, whole or as a stream of server-sent events',
         headers: answerHeaders(dialect, request !== undefined),
-        content: { 'application/json': { schema: ref(answer) }, ...(event === undefined ? {} : stream(event)) },
+        content: {
+          'application/json': { schema: ref(answer) },
+          ...(event === undefined ? {} : stream(event, hasEndMark)),
+        },
       },
       ...failuresOf(dialect, ['guarded', ...(request === undefined ? [] : BODY_STAGES), ...stages]),
     },
@@ -53,11 +59,19 @@ function body({ schema, examples }: NonNullable<OperationFacts['request']>): obj
 }
 
 /** One event, as its clients take it apart (OpenAPI 3.1 has no word for a sequence of them). */
-function stream(event: string): object {
+function stream(event: string, hasEndMark: boolean): object {
+  if (!hasEndMark) return events('Each event of the stream.', jsonText(ref(event)));
   const content = { anyOf: [ref(event), ref('StreamError')] };
-  const json = { type: 'string', contentMediaType: 'application/json', contentSchema: content };
-  const data = { anyOf: [{ const: '[DONE]' }, json] };
+  const data = { anyOf: [{ const: '[DONE]' }, jsonText(content)] };
   const description = 'Each event of the stream; the last is `[DONE]`, or an error that ends it.';
+  return events(description, data);
+}
+
+function jsonText(contentSchema: object): object {
+  return { type: 'string', contentMediaType: 'application/json', contentSchema };
+}
+
+function events(description: string, data: object): object {
   return {
     'text/event-stream': { schema: { type: 'object', description, properties: { data }, required: ['data'] } },
   };

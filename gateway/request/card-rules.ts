@@ -1,4 +1,4 @@
-import { LARGEST_BATCH, partPath } from './chat.ts';
+import { LARGEST_BATCH, contentPath } from './chat.ts';
 import type { ChatRequest, Prompt } from './chat.ts';
 import { Failure } from '../failure.ts';
 import type { Kind } from '#contract/job';
@@ -157,10 +157,12 @@ function tooLong(card: string, { param, width, height }: ImageShape, allowed: nu
 
 /** Where each picture of the conversation stands, earlier turns included. */
 function imageParams({ messages, messagesParam }: ChatRequest): string[] {
-  return messages.flatMap(({ content }, message) =>
-    typeof content === 'string' || content === null
+  return messages.flatMap((message, at) =>
+    typeof message.content === 'string' || message.content === null
       ? []
-      : content.flatMap((part, index) => (part.type === 'image_url' ? [partPath(messagesParam, message, index)] : [])),
+      : message.content.flatMap((part, index) =>
+          part.type === 'image_url' ? [`${contentPath(messagesParam, message, at)}[${String(index)}]`] : [],
+        ),
   );
 }
 

@@ -21,6 +21,8 @@ export interface ChatMessage {
   readonly content: string | null | readonly ContentPart[];
   /** `name`, `tool_calls`, `tool_call_id`: handed to the engine as they came */
   readonly extra?: Readonly<Record<string, JsonValue>>;
+  /** where its content stands in the caller's body; absent: `content` of the message that has its index */
+  readonly place?: string;
 }
 
 /** A bare prompt: a text, or ids of the model's tokens. */
@@ -54,8 +56,8 @@ export interface ChatRequest {
   readonly maxTokensParam: string;
   /** where the messages are in the caller's body: `messages`, `input_data.input_string`, `prompt` */
   readonly messagesParam: string;
-  /** where a picture's URL is in its part; absent: `image_url.url` */
-  readonly imageParam?: 'image_url';
+  /** where a picture is in its part; absent: `image_url.url` */
+  readonly imageParam?: 'image_url' | 'source';
   /** number of choices asked */
   readonly choices: number;
   /** fields that the engine takes, under the engine's names, validated */
@@ -66,9 +68,9 @@ export interface ChatRequest {
   readonly ignored: readonly string[];
 }
 
-/** Where an image part stands, in the caller's words, such as `messages[0].content[1]`. */
-export function partPath(messagesParam: string, message: number, part: number): string {
-  return `${messagesParam}[${String(message)}].content[${String(part)}]`;
+/** Where a message's content stands, in the caller's words, such as `messages[0].content`. */
+export function contentPath(messagesParam: string, { place }: ChatMessage, index: number): string {
+  return place ?? `${messagesParam}[${String(index)}].content`;
 }
 
 /** What all events of one stream have in common. */

@@ -1,8 +1,8 @@
-import { partPath } from './chat.ts';
+import { contentPath } from './chat.ts';
 import type { ChatMessage, ChatRequest, ContentPart } from './chat.ts';
 import { Failure } from '../failure.ts';
 import { Base64Bytes } from '../images/formats/base64-bytes.ts';
-import { DATA_URI_FORM, base64Length, encodeBase64, parseDataUri } from '../images/data-uri.ts';
+import { DATA_URI_FORM, base64Length, checkBase64, encodeBase64, parseDataUri } from '../images/data-uri.ts';
 import { withoutEscapes } from '../images/formats/escaped-base64.ts';
 import { createImageFetch } from '../images/fetch/fetch-image.ts';
 import type { Base64Text } from '../images/data-uri.ts';
@@ -54,13 +54,14 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
       const stop = new AbortController();
       const either = AbortSignal.any([signal, stop.signal]);
       const loads = new Map<string, Promise<Loaded>>();
-      const urlParam = (message: number, part: number): string =>
-        `${partPath(request.messagesParam, message, part)}.${request.imageParam ?? 'image_url.url'}`;
-      for (const [message, { content }] of request.messages.entries()) {
+      const urlParam = (message: ChatMessage, at: number, part: number): string =>
+        `${contentPath(request.messagesParam, message, at)}[${String(part)}].${request.imageParam ?? 'image_url.url'}`;
+      for (const [at, message] of request.messages.entries()) {
+        const { content } = message;
         if (typeof content === 'string' || content === null) continue;
         for (const [index, part] of content.entries()) {
           if (part.type !== 'image_url') continue;
-          const param = urlParam(message, index);
+          const param = urlParam(message, at, index);
           loads.set(param, load(part.image_url.url, { param, keyId, pictures, signal: either }, fetchImage, options));
         }
       }
@@ -69,7 +70,7 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
         const loaded = await Promise.all(loads.values());
         const urls = new Map(loaded.map(({ url, facts }) => [facts.param, url]));
         const messages = request.messages.map((message, at) =>
-          withUrls(message, (part) => urls.get(urlParam(at, part))),
+          withUrls(message, (part) => urls.get(urlParam(message, at, part))),
         );
         return { request: { ...request, messages }, images: loaded.map(({ facts }) => facts) };
       } catch (cause) {
@@ -107,8 +108,11 @@ async function readPicture(url: string, wanted: Wanted, fetchImage: FetchImage):
   // Short pictures, and those in fields of other names, come as they are.
   if (/^data:/i.test(url.slice(0, 5))) {
     const held = pictures.find(url);
-    const uri = held === undefined ? Buffer.from(url.slice('data:'.length)) : await withoutEscapes(held, signal);
-    return parseDataUri(uri, param, signal);
+    const bytes = held === undefined ? Buffer.from(url.slice('data:'.length)) : await withoutEscapes(held, signal);
+    // What was held back is all but the scheme; where the base64 stood in a field of its own, that alone.
+    return held !== undefined && url.includes(',')
+      ? checkBase64(bytes, param, signal)
+      : parseDataUri(bytes, param, signal);
   }
   // Base64 alone has no colon; it must never be taken for the name of a host.
   if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33)))

@@ -1,6 +1,7 @@
 import type { ChatMessage, ChatRequest, ContentPart, JsonValue, Prompt } from './chat.ts';
 import { Failure } from '../failure.ts';
 import type { ModelCard } from '#contract/model-card';
+import { contentPath } from './chat.ts';
 import { TOKEN_BREAK, longestSpecialToken, specialTokenPattern } from '#contract/special-tokens';
 
 /** Fields of a request, besides its conversation, that an engine's chat template writes into the prompt. */
@@ -46,7 +47,7 @@ class Guard {
     const asked = Object.entries(sampling).filter(([name]) => PROMPT_FIELDS.some((field) => field === name));
     return {
       ...request,
-      messages: messages.map((message, index) => this.#message(message, `${messagesParam}[${String(index)}]`)),
+      messages: messages.map((message, index) => this.#message(message, contentPath(messagesParam, message, index))),
       ...(first === undefined
         ? {}
         : {
@@ -60,13 +61,13 @@ class Guard {
     };
   }
 
-  #message({ content, extra, ...rest }: ChatMessage, at: string): ChatMessage {
-    const where = `${at}.content`;
+  /** @param where its content stands */
+  #message({ content, extra, ...rest }: ChatMessage, where: string): ChatMessage {
     const parts = Array.isArray(content) ? this.#parts(content, where) : content;
     return {
       ...rest,
       content: typeof parts === 'string' ? this.#text(parts, where) : parts,
-      ...(extra === undefined ? {} : { extra: this.#fields(Object.entries(extra), `${at}.`) }),
+      ...(extra === undefined ? {} : { extra: this.#fields(Object.entries(extra), where.replace(/content$/, '')) }),
     };
   }
 

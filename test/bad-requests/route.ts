@@ -3,7 +3,7 @@ import { Failure, type FailureCode } from '../../gateway/failure.ts';
 /** A route that takes a request for an engine, and how it writes and answers the same things as the others. */
 export interface Route {
   readonly path: string;
-  readonly shape: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai';
+  readonly shape: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai' | 'anthropic';
   /** where the conversation or the prompt stands in its body, and the parameters' prefix */
   readonly input: string;
   readonly prefix: string;
@@ -64,10 +64,21 @@ const deployment: Route = {
 };
 const azureCompletions: Route = { ...COMPLETION, path: '/openai/v1/completions', shape: 'azure_openai' };
 
+export const messages: Route = {
+  path: '/v1/messages',
+  shape: 'anthropic',
+  input: 'messages',
+  prefix: '',
+  withParameters: (parameters) => ({ messages: MESSAGES, max_tokens: 5, ...parameters }),
+  withInput: (input) => ({ messages: input, max_tokens: 5 }),
+};
+
 export const CHATS: readonly Route[] = [chat, inference, deployment];
 export const COMPLETIONS: readonly Route[] = [completions, inferenceCompletions, azureCompletions];
 export const OPENAI: readonly Route[] = [...CHATS, ...COMPLETIONS];
 export const ALL: readonly Route[] = [...OPENAI, score];
+/** Also of an API whose parameters are its own. */
+export const EVERY: readonly Route[] = [...ALL, messages];
 export const WITH_MESSAGES: readonly Route[] = [...CHATS, score];
 /** Where a field that the API does not name is as good as any other. */
 export const LENIENT: readonly Route[] = OPENAI.filter(({ fields }) => fields === undefined);

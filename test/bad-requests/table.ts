@@ -1,12 +1,14 @@
 import { gzipSync } from 'node:zlib';
 import type { FailureCode } from '../../gateway/failure.ts';
 import { INPUT_FAULTS } from './input-faults.ts';
+import { MESSAGE_INPUTS, MESSAGE_PARAMETERS } from './message-faults.ts';
 import { PARAMETER_FAULTS } from './parameter-faults.ts';
 import {
-  ALL,
+  EVERY,
   chat,
   completions,
   inference,
+  messages,
   parameterRefusal,
   refusedOn,
   score,
@@ -47,7 +49,7 @@ function row(refused: Refused, given: Given): BadRequest {
 }
 
 function parameterRows(): BadRequest[] {
-  return PARAMETER_FAULTS.flatMap(({ fault, name, value, routes, code, inside, beside }) =>
+  return [...PARAMETER_FAULTS, ...MESSAGE_PARAMETERS].flatMap(({ fault, name, value, routes, code, inside, beside }) =>
     routes.map((route) => {
       const parameters = { ...beside, [name]: value };
       const refusal = parameterRefusal(route, Object.keys(parameters), { code, param: name + inside });
@@ -58,7 +60,7 @@ function parameterRows(): BadRequest[] {
 }
 
 function inputRows(): BadRequest[] {
-  return INPUT_FAULTS.flatMap(({ fault, input, routes, code, inside }) =>
+  return [...INPUT_FAULTS, ...MESSAGE_INPUTS].flatMap(({ fault, input, routes, code, inside }) =>
     routes.map(({ path, shape, input: at, withInput }) => {
       const body = (pictures: string): string => JSON.stringify(withInput(input(pictures)));
       return row(refusedOn(shape, code), { fault, path, param: at + inside, body });
@@ -135,6 +137,8 @@ function missingRows(): BadRequest[] {
     ['no messages', chat, { model: 'azureai' }, 'messages'],
     ['messages as null', chat, { messages: null }, 'messages'],
     ['a prompt where messages belong', chat, { prompt: 'hi' }, 'prompt', 'unsupported_parameter'],
+    ['no messages', messages, { max_tokens: 5 }, 'messages'],
+    ['no length of the answer', messages, { messages: hi }, 'max_tokens'],
     ['no prompt at all', completions, { max_tokens: 5 }, 'prompt'],
     ['no input_data', score, {}, 'input_data'],
     ["an OpenAI body on Azure's route", score, { messages: hi }, 'input_data'],
@@ -179,7 +183,6 @@ export const ABSENT = [
   '/v1/vector_stores',
   '/v1/containers',
   '/v1/chat/completions/chatcmpl-1',
-  '/v1/messages',
   '/v1/responses/resp_1',
   '/v1/responses/resp_1/cancel',
 ] as const;
@@ -220,7 +223,7 @@ const NO_DEPLOYMENT = 'a deployment that is not there, by its path';
 const IN_PATH = { param: 'deployment' };
 
 export const BAD_REQUESTS: readonly BadRequest[] = [
-  ...ALL.flatMap(bodyRows),
+  ...EVERY.flatMap(bodyRows),
   ...headerRows(),
   ...missingRows(),
   ...parameterRows(),

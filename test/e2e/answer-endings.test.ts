@@ -105,7 +105,9 @@ const Event = z.looseObject({
     )
     .optional(),
   type: z.string().optional(),
-  delta: z.string().optional(),
+  /** of a response, of a message */
+  delta: z.union([z.string(), z.object({ text: z.string().optional() })]).optional(),
+  content: z.array(z.object({ text: z.string() })).optional(),
   error: z.object({ message: z.string() }).optional(),
   output: z.union([z.string(), z.array(z.object({ content: z.tuple([z.object({ text: z.string() })]) }))]).optional(),
   count: z.number().optional(),
@@ -125,8 +127,12 @@ function judge(outcome: Outcome, choices = 1): Verdict {
     ? judgeStream(outcome.body, choices)
     : judgeWhole(outcome.body, choices);
 }
+const textOf = (piece: string | { readonly text?: string | undefined }): string =>
+  typeof piece === 'string' ? piece : (piece.text ?? '');
+
 function judgeWhole(body: string, choices: number): Verdict {
-  const { choices: all, output } = Event.parse(JSON.parse(body));
+  const { choices: all, output, content } = Event.parse(JSON.parse(body));
+  if (content !== undefined) return sameTexts([textOf(content[0] ?? {})], choices) ? 'whole' : `TRUNCATED: ${body}`;
   const texts = all?.map(({ message, text }) => message?.content ?? text ?? '') ?? [
     typeof output === 'string' ? output : (output?.[0]?.content[0].text ?? ''),
   ];
@@ -140,11 +146,11 @@ function judgeStream(body: string, choices: number): Verdict {
   if (datas.includes(undefined)) return `TRUNCATED: not vLLM's form: ${body.slice(0, 500)}`;
   const isDone = datas.at(-1) === '[DONE]';
   const events = datas.slice(0, isDone ? -1 : undefined).map((data) => Event.parse(JSON.parse(data ?? '')));
-  const isCompleted = ['response.completed', 'response.incomplete'].includes(events.at(-1)?.type ?? '');
+  const isCompleted = ['response.completed', 'response.incomplete', 'message_stop'].includes(events.at(-1)?.type ?? '');
   if (events.some(({ error }) => error !== undefined)) return isDone || isCompleted ? `TRUNCATED: ${body}` : 'error';
   const texts = new Map<number, string>();
   for (const { choices: some = [], delta } of events)
-    for (const one of delta === undefined ? some : [{ index: 0, text: delta }]) {
+    for (const one of delta === undefined ? some : [{ index: 0, text: textOf(delta) }]) {
       const text = 'delta' in one ? one.delta?.content : one.text;
       texts.set(one.index, (texts.get(one.index) ?? '') + (text ?? ''));
     }
@@ -189,6 +195,7 @@ const STREAMED: readonly (readonly [path: string, body: (text: string) => object
   ['/chat/completions', messages],
   ['/v1/completions', (prompt) => ({ prompt })],
   ['/completions', (prompt) => ({ prompt })],
+  ['/v1/messages', (text) => ({ ...messages(text), max_tokens: 64 })],
 ];
 const NOT_STREAMED: typeof STREAMED = [
   ...STREAMED,
@@ -205,7 +212,7 @@ test.each(STREAMED)(
     const cases = everyTime(STREAM_ENDINGS).map(([ending, { is }, times]) => ({
       name: wish(ending, times),
       // Bare prompts have no second life once there is text.
-      expected: expected(is, times, path.includes('chat')),
+      expected: expected(is, times, /chat|messages/.test(path)),
       run: async () => {
         const outcome = await post(path, { ...body(wish(ending, times)), stream: true });
         if (!path.startsWith('/v1') && !path.startsWith('/openai'))
@@ -245,7 +252,7 @@ test.each(NOT_STREAMED)(
 
 test('A1, A2: two choices are whole when both are', async () => {
   const cases = [true, false].flatMap((stream) =>
-    STREAMED.filter(([path]) => /^\/(v1|openai)/.test(path)).flatMap(([path, body]) =>
+    STREAMED.filter(([path]) => /^\/(v1|openai)/.test(path) && path !== '/v1/messages').flatMap(([path, body]) =>
       everyTime(TWO_CHOICES[stream ? 'stream' : 'whole']).map(([ending, { is }, times]) => ({
         name: `${path} ${String(stream)} ${wish(ending, times)}`,
         expected: expected(is, times, !stream),

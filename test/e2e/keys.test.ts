@@ -14,6 +14,8 @@ const MODEL = 'Phi-3-vision-128k-instruct';
 const PROMISED_MS = 5_000;
 
 type Form = (key: string) => Record<string, string>;
+/** Theirs, on their routes alone. */
+const ANTHROPIC = 'x-api-key';
 /** Every way to send a key, and whether the gateway is to find it. */
 const FORMS: readonly (readonly [name: string, form: Form, found: boolean])[] = [
   ['Authorization: Bearer', (key) => ({ authorization: `Bearer ${key}` }), true],
@@ -30,7 +32,8 @@ const FORMS: readonly (readonly [name: string, form: Form, found: boolean])[] = 
   ['a wrong api-key', () => ({ 'api-key': 'wrong' }), false],
   ['two wrong ones', () => ({ authorization: 'wrong', 'api-key': 'wrong' }), false],
   ['Basic', (key) => ({ authorization: `Basic ${Buffer.from(`key:${key}`).toString('base64')}` }), false],
-  ['another header', (key) => ({ 'x-api-key': key, 'ocp-apim-subscription-key': key }), false],
+  ['another header', (key) => ({ 'x-apikey': key, 'ocp-apim-subscription-key': key }), false],
+  [ANTHROPIC, (key) => ({ 'x-api-key': key }), false],
   ['a key that lacks its last letter', (key) => ({ authorization: `Bearer ${key.slice(0, -1)}` }), false],
 ];
 
@@ -67,6 +70,9 @@ const ROUTES: readonly (readonly [
   ['GET', '/docs/swagger-ui.css', undefined, 200, 200],
   ['POST', '/v1/responses', { model: MODEL, input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
   ['POST', '/tokenize', { model: MODEL, prompt: 'hi' }, 200, 403],
+  ['POST', '/v1/messages', { model: MODEL, messages, max_tokens: 1 }, 200, 403],
+  ['POST', '/v1/messages/count_tokens', { model: MODEL, messages }, 200, 403],
+  ['POST', '/v1/messages/batches', {}, 404, 404],
   ['GET', '/v1/models', undefined, 200, 200],
   ['GET', '/models', undefined, 200, 200],
   ['GET', '/version', undefined, 200, 200],
@@ -132,7 +138,6 @@ const ABSENT_ROUTES: typeof ROUTES = [
   'conversations',
   'vector_stores',
   'containers',
-  'messages',
   'responses/resp_1',
   'chat/completions/chat_1',
 ].map((path) => ['POST', `/v1/${path}`, {}, 404, 404] as const);
@@ -199,7 +204,8 @@ test.each(ALL_ROUTES)(
       for (const [index, [form, , found]] of FORMS.entries()) {
         seen.push(`${name}, ${form}: ${String(statuses[index])}`);
         const served = name === 'other-model' ? otherModel : status;
-        const right = !found ? 401 : mayCall(name, path) ? served : 403;
+        const isFound = found || (form === ANTHROPIC && path.startsWith('/v1/messages'));
+        const right = !isFound ? 401 : mayCall(name, path) ? served : 403;
         expected.push(`${name}, ${form}: ${String(right)}`);
       }
     }
@@ -268,6 +274,24 @@ test('401 and 403 as OpenAI’s clients read them; the official SDK has its own 
   const forbidden = client(keyOf('score-route')).models.list();
   await expect(forbidden).rejects.toBeInstanceOf(OpenAI.PermissionDeniedError);
   await expect(forbidden).rejects.toThrow('the key score-route is not meant for /v1/models');
+});
+
+test('401 and 403 as Anthropic’s clients read them; a key is found in their own header, on their routes alone', async () => {
+  const hello = { model: MODEL, messages, max_tokens: 1 };
+  const ask = (key: string, path = '/v1/messages') => send(stack.url + path, { 'x-api-key': key }, 'POST', hello);
+  expect((await ask(keyOf('all'))).status).toBe(200);
+  expect((await ask(keyOf('all'), '/v1/chat/completions')).status).toBe(401);
+  for (const [key, status, type, code] of [
+    ['wrong', 401, 'authentication_error', 'unauthorized'],
+    [keyOf('score-route'), 403, 'permission_error', 'forbidden'],
+  ] as const) {
+    const refused = await ask(key);
+    const body: unknown = await refused.json();
+    expect([refused.status, body]).toMatchObject([status, { type: 'error', error: { type, code } }]);
+    expect(body).toHaveProperty('request_id', refused.headers.get('request-id'));
+  }
+  const none = Refused.parse(await (await send(`${stack.url}/v1/messages`, {}, 'POST', {})).json());
+  expect(none.error.message).toContain('as x-api-key: KEY');
 });
 
 test('401 and 403 as Azure’s endpoint says them on /score', async () => {

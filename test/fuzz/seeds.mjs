@@ -14,6 +14,7 @@ const URIS = TINY_PICTURES.map((bytes, i) => {
   const type = ['png', 'jpeg', 'gif', 'webp'][i] ?? '';
   return `data:image/${type};base64,${bytes.toString('base64')}`;
 });
+const BASE64 = { type: 'base64', media_type: 'image/png', data: TINY_PICTURES[0]?.toString('base64') ?? '' };
 const messages = [{ role: 'user', content: TEXT }];
 const talk = [
   { role: 'system', content: 'Be brief.' },
@@ -100,6 +101,21 @@ export function seeds(pictureUrl) {
     ),
     post('/tokenize', { prompt: TEXT, add_special_tokens: true }),
     post('/tokenize', { messages: withPicture(URIS[1] ?? '') }),
+    post('/v1/messages', { messages, max_tokens: 2, system: 'Be brief.', stop_sequences: ['END'], stream: true }),
+    post('/v1/messages', {
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'image', source: BASE64 },
+            { type: 'text', text: TEXT },
+          ],
+        },
+      ],
+      max_tokens: 2,
+      temperature: 0.5,
+    }),
+    post('/v1/messages/count_tokens', { messages, system: [{ type: 'text', text: 'Be brief.' }] }),
     post('/v1/embeddings', { input: TEXT, model: 'x' }),
     ...[
       '/',

@@ -23,11 +23,13 @@ test('a mistake of ours is a 500 of each API, and says nothing of what went wron
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
-    for (const name of Object.keys(DIALECTS)) {
+    for (const [name, dialect] of Object.entries(DIALECTS)) {
       const answer = await fetch(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/${name}`);
       const text = await answer.text();
       expect([name, answer.status, text.includes('secret')]).toEqual([name, name === 'score' ? 424 : 500, false]);
-      expect(JSON.parse(text)).toMatchObject({ error: { code: 'internal', type: 'server_error' } });
+      expect(JSON.parse(text)).toMatchObject({
+        error: { code: 'internal', type: dialect.name === 'anthropic' ? 'api_error' : 'server_error' },
+      });
     }
   } finally {
     server.close();

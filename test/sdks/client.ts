@@ -18,6 +18,9 @@ export const CASES = [
   'leave a stream',
   'broken stream',
   'error 504',
+  'system',
+  'stop sequence',
+  'count tokens',
 ] as const;
 export type Case = (typeof CASES)[number];
 

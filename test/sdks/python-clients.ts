@@ -131,6 +131,21 @@ const ESTIMATE = {
 };
 const ESTIMATES = { stream: ESTIMATE, 'two turns streamed': ESTIMATE };
 
+const OF_ANTHROPIC: NonNullable<Client['shortfalls']> = {
+  'picture address': {
+    outcome: { error: { class: 'ImageFetchError' } },
+    why: 'it fetches pictures itself, and from public addresses only; the test has none',
+  },
+  json: {
+    outcome: { error: { class: 'BadRequestError', status: 400 } },
+    why: 'it asks for a form of the answer by a tool, and the card has none',
+  },
+  'error 503': {
+    outcome: { error: { class: 'InternalServerError', status: 500 } },
+    why: 'it makes a 500 of it',
+  },
+};
+
 const REGISTERED =
   'register_model with supports_native_streaming: else it reads the stream of a model that it does not know to its end first';
 const KNOWN_NAME = 'a model name of OpenAI, and ours in additional_kwargs: it takes no other name';
@@ -148,6 +163,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
   { ...LITELLM, name: 'LiteLLM azure/, Responses', needs: REGISTERED },
   { ...LITELLM, name: 'LiteLLM azure_ai/', shortfalls: ESTIMATES },
   { ...LITELLM, name: 'LiteLLM azure_ai/, Responses', shortfalls: ESTIMATES },
+  { ...LITELLM, name: 'LiteLLM anthropic/', shortfalls: OF_ANTHROPIC },
   { ...LLAMA_INDEX, name: 'LlamaIndex OpenAI', needs: KNOWN_NAME },
   { ...LLAMA_INDEX, name: 'LlamaIndex OpenAILike' },
   { ...LLAMA_INDEX, name: 'LlamaIndex AzureOpenAI', dialect: 'azure-openai', needs: KNOWN_DEPLOYMENT },

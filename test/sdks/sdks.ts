@@ -55,7 +55,7 @@ export interface Sdk {
   readonly surfaces: Readonly<Record<string, Dialect>>;
   readonly family: Family;
 }
-export type Dialect = 'openai' | 'azure-openai' | 'inference';
+export type Dialect = 'openai' | 'azure-openai' | 'inference' | 'anthropic';
 
 const OPENAI_SURFACES = { v1: 'openai', azure: 'azure-openai', 'azure-v1': 'azure-openai' } as const;
 const AZURE_SURFACES = { host: 'inference', models: 'inference' } as const;
@@ -107,4 +107,5 @@ export const CODES: Readonly<Record<Dialect, Readonly<Record<Status, string>>>> 
   openai: COMMON,
   'azure-openai': OF_AZURE_OPENAI,
   inference: COMMON,
+  anthropic: COMMON,
 };

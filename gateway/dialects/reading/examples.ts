@@ -5,9 +5,13 @@ export function exampleModel({ cards }: ApiFacts): string {
   return cards[0]?.name ?? 'model';
 }
 
+/** A picture of one in base64. */
+export const BLUE_SQUARE =
+  'iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAW0lEQVR42mP4T2PAMGrBkLHghIAeGqKOBZjmkmoTA4WmE7SDgXLT8dvBQBXT8djBQC3Tcdkx/CygxHSsdoxaMAItGM1og6Kwo0dxTY8Khx5VJj0q/dGG13CwAAA+UwII6biQTwAAAABJRU5ErkJggg==';
+
 /** A conversation as examples have it. */
 export const HELLO = [{ role: 'user', content: 'Say hello.' }];
-/** The same with a picture, a blue square. */
+/** The same with that picture. */
 const LOOK = [
   {
     role: 'user',
@@ -15,7 +19,7 @@ const LOOK = [
       {
         type: 'image_url',
         image_url: {
-          url: 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAW0lEQVR42mP4T2PAMGrBkLHghIAeGqKOBZjmkmoTA4WmE7SDgXLT8dvBQBXT8djBQC3Tcdkx/CygxHSsdoxaMAItGM1og6Kwo0dxTY8Khx5VJj0q/dGG13CwAAA+UwII6biQTwAAAABJRU5ErkJggg==',
+          url: `data:image/png;base64,${BLUE_SQUARE}`,
         },
       },
       { type: 'text', text: 'What is shown in this image?' },

@@ -1,5 +1,6 @@
 // What the clients import is not in this repository's node_modules.
 declare module '@ai-sdk/*';
+declare module '@anthropic-ai/*';
 declare module '@langchain/*';
 declare module 'ai';
 declare module 'ai/package.json';

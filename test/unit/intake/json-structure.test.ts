@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { z } from 'zod';
 import { toFailure, type Failure } from '../../../gateway/failure.ts';
 import { parseBody, type StructureLimits } from '../../../gateway/intake/json-structure.ts';
 import { PictureBytes } from '../../../gateway/intake/picture-bytes.ts';
@@ -7,6 +8,8 @@ import { dataUri, noisePng } from '../../support/pictures.ts';
 
 const LIMITS: StructureLimits = { bytes: 50_000, depth: 10, values: 100, texts: 50 };
 const picture = dataUri(noisePng(120, 100));
+const base64 = picture.slice('data:image/png;base64,'.length);
+const Source = z.object({ source: z.object({ data: z.string() }) });
 const message = (url: unknown) => ({ messages: [{ content: [{ type: 'image_url', image_url: { url } }] }] });
 
 function parse(text: string | Buffer, limits = LIMITS) {
@@ -26,6 +29,15 @@ const heldIn = ({ value, pictures }: ReturnType<typeof parse>): string => {
   const [marker = ''] = /data:[0-9a-f-]{36}\d{6}/i.exec(JSON.stringify(value)) ?? [];
   return `data:${pictures.find(marker)?.toString() ?? ''}`;
 };
+
+test('base64 in a field of its own is held back where it begins as a picture does, and nothing else there', () => {
+  const { value, pictures } = parse(JSON.stringify({ source: { data: base64 } }));
+  const { source } = Source.parse(value);
+  expect(source.data).toHaveLength(42);
+  expect(pictures.find(`data:image/png;base64,${source.data}`)?.toString()).toBe(base64);
+  for (const data of [base64.slice(1), base64.slice(0, 4_000)])
+    expect(parse(JSON.stringify({ source: { data } })).value).toEqual({ source: { data } });
+});
 
 test.each([
   ['a plain body', '{"a": [1, "b\\"c", null], "é": {}}'],

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { BAD_REQUESTS } from '../../bad-requests/table.ts';
-import { ALL } from '../../bad-requests/route.ts';
+import { EVERY } from '../../bad-requests/route.ts';
 import { documentOf } from '../../support/api-document.ts';
 
 const E2E = 'test/e2e';
@@ -15,6 +15,14 @@ const LATE = [`${E2E}/connections.test.ts`, 'B1: a body that stalls is 408 in th
 const BY_OPENAI = [
   KEYS,
   '401 and 403 as OpenAI’s clients read them; the official SDK has its own class for each',
+] as const;
+const BY_ANTHROPIC = [
+  KEYS,
+  '401 and 403 as Anthropic’s clients read them; a key is found in their own header, on their routes alone',
+] as const;
+const RENDERED = [
+  'test/unit/dialects/anthropic/messages.test.ts',
+  'each failure has a type of this API, its code, and says whether to send it again',
 ] as const;
 const BY_SCORE = [KEYS, '401 and 403 as Azure’s endpoint says them on /score'] as const;
 const BY_AZURE = [KEYS, '401 and 403 as Azure’s other APIs say them'] as const;
@@ -58,6 +66,16 @@ const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   AzureOpenai502: SDKS,
   AzureOpenai503: SDKS,
   AzureOpenai504: SDKS,
+  Anthropic401: BY_ANTHROPIC,
+  Anthropic403: BY_ANTHROPIC,
+  Anthropic408: LATE,
+  Anthropic409: ONCE,
+  Anthropic422: ONCE,
+  Anthropic429: RENDERED,
+  Anthropic500: OURS,
+  Anthropic502: RENDERED,
+  Anthropic503: RENDERED,
+  Anthropic504: RENDERED,
 };
 
 const Referred = z.object({ $ref: z.string() });
@@ -77,7 +95,7 @@ function documented(): Set<string> {
 }
 
 function sentBadly(): Set<string> {
-  const shapes = new Map(ALL.map(({ path, shape }) => [path, shape]));
+  const shapes = new Map(EVERY.map(({ path, shape }) => [path, shape]));
   return new Set(
     BAD_REQUESTS.flatMap(({ path, status }) => {
       const shape = shapes.get(path);

@@ -93,7 +93,7 @@ export interface FailureOptions extends ErrorOptions {
   readonly allowed?: number;
   /** the engine's process ended by itself while it worked on the request */
   readonly engineDied?: boolean;
-  /** the engine failed before the first byte of its answer: another one may do better, and is tried once */
+  /** the engine failed or refused it, and another one may do better: it is tried once */
   readonly elsewhere?: boolean;
   /** name of the model card whose rule refused */
   readonly card?: string;

@@ -144,7 +144,7 @@ test('a failure before the first event without text keeps its own status; one af
   const fails = (afterMs: number): void => {
     scripted.script = async (res) => {
       await lasts(afterMs);
-      const error = { message: 'no', type: 'x', param: null, code: 400 };
+      const error = { message: 'stop cannot contain an empty string.', type: 'x', param: null, code: 400 };
       res.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
     };
   };

@@ -96,7 +96,7 @@ test('saturate: requests wait while engine steps go on, and are served when it i
   expect((await asked).status).toBe(200);
 });
 
-test('refuse and fail-requests: 503 and 500, as often as asked', async () => {
+test('refuse, fail-requests and answer-status: 503, 500 and what was asked, as often as asked', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ refuse: true, times: 2 });
   const seen = [];
@@ -104,6 +104,8 @@ test('refuse and fail-requests: 503 and 500, as often as asked', async () => {
   expect(seen).toEqual([503, 503, 200]);
   await simulator.fault({ refuse: null, times: null, 'fail-requests': true });
   expect((await simulator.ask({ max_tokens: 1 })).status).toBe(500);
+  await simulator.fault({ 'fail-requests': null, 'answer-status': 429 });
+  expect((await simulator.ask({ max_tokens: 1 })).status).toBe(429);
 });
 
 test('cut-after: the socket closes in mid-stream, other requests live', async () => {

@@ -84,7 +84,7 @@ export class EngineSlots {
   /**
    * @returns a place on the emptiest ready engine, or undefined when all are full. One that failed lately comes after all
    * others: it answers fastest, and would be the emptiest for ever. Among equals the one that was longest unused
-   * @param spared none that failed lately: another dispatcher may have a better one
+   * @param spared none that failed or refused lately: another dispatcher may have a better one
    */
   take(model: string, kind: Kind, spared = false): Slot | undefined {
     const now = performance.now();
@@ -92,7 +92,7 @@ export class EngineSlots {
       .filter(
         ({ entry, inFlight }) => entry.model === model && entry.state === 'ready' && inFlight[kind] < entry.slots[kind],
       )
-      .map((engine) => ({ engine, failures: engine.record.failures(now), load: loadOf(engine) }))
+      .map((engine) => ({ engine, failures: failuresOf(engine, spared, now), load: loadOf(engine) }))
       .toSorted((a, b) => a.failures - b.failures || a.load - b.load || a.engine.usedAt - b.engine.usedAt);
     if (best === undefined || (spared && best.failures > 0)) return undefined;
     const { engine } = best;
@@ -125,6 +125,9 @@ export class EngineSlots {
   }
 }
 
+/** What an engine refused may be its callers' doing: that keeps repeats from it alone. */
+const failuresOf = ({ record }: Engine, spared: boolean, now: number): number =>
+  record.failures(now) + (spared ? record.refusals(now) : 0);
 const loadOf = ({ entry, inFlight }: Engine): number =>
   load1(inFlight.text, entry.slots.text) + load1(inFlight.image, entry.slots.image);
 const load1 = (inFlight: number, slots: number): number => (slots === 0 ? 0 : inFlight / slots);

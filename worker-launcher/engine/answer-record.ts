@@ -1,3 +1,5 @@
+import { isRefusal } from '#contract/engine-status';
+
 /** A failed answer is held against its engine this long, in milliseconds. */
 const REMEMBERED_MS = 10_000;
 /** Successes closer than this, in milliseconds, are one. */
@@ -7,36 +9,66 @@ const OUTLIER_FAILURES = 2;
 /** So many make one that has no siblings be looked at, at most this often, in milliseconds. */
 const ALONE_FAILURES = 3;
 const ALONE_EVERY_MS = 30_000;
+/** One that refuses is asked itself, at most this often, in milliseconds. */
+const ASKED_EVERY_MS = 5_000;
+
+/** Answers of one kind in a row. */
+class Row {
+  #count = 0;
+  since = 0;
+  #at = -Infinity;
+
+  add(now: number): void {
+    if (this.#count === 0) this.since = now;
+    this.#count += 1;
+    this.#at = now;
+  }
+
+  end(): void {
+    this.#count = 0;
+  }
+
+  /** How many, if they are not too old to count. */
+  count(now: number): number {
+    return now - this.#at < REMEMBERED_MS ? this.#count : 0;
+  }
+}
 
 /** What one engine did with the latest requests; all instants are monotonic milliseconds. */
 export class AnswerRecord {
-  #failures = 0;
-  #failedSince = 0;
-  #failedAt = -Infinity;
+  readonly #failed = new Row();
+  readonly #refused = new Row();
   #answeredAt = -Infinity;
   #lookedAt = -Infinity;
+  #askedAt = -Infinity;
 
   /**
    * An answer failed with this status, or is whole.
-   * @returns whether that is news: each failure, the first success after one, and one success in a while
+   * @returns whether that is news: each failure and refusal, the first success after one, and one success in a while
    */
   answered(status: number, now: number): boolean {
-    if (isEnginesFault(status)) {
-      if (this.#failures === 0) this.#failedSince = now;
-      this.#failures += 1;
-      this.#failedAt = now;
+    // A full engine says nothing of itself.
+    if (status === 503) return false;
+    if (status !== 200) {
+      (isRefusal(status) ? this.#refused : this.#failed).add(now);
       return true;
     }
-    if (status >= 400) return false;
-    if (this.#failures === 0 && now - this.#answeredAt < SAME_NEWS_MS) return false;
-    this.#failures = 0;
+    const isFirst = this.failures(now) + this.refusals(now) > 0;
+    if (!isFirst && now - this.#answeredAt < SAME_NEWS_MS) return false;
+    this.#failed.end();
+    this.#refused.end();
     this.#answeredAt = now;
     return true;
   }
 
   /** Failures in a row that are not too old to count. */
   failures(now: number): number {
-    return now - this.#failedAt < REMEMBERED_MS ? this.#failures : 0;
+    return this.#failed.count(now);
+  }
+
+  /** The same of refusals, which may be their callers' doing. */
+  refusals(now: number): number {
+    return this.#refused.count(now);
   }
 
   /**
@@ -44,16 +76,21 @@ export class AnswerRecord {
    * is blamed; one without siblings is looked at now and then.
    */
   isOutlier(siblings: readonly AnswerRecord[], now: number): boolean {
-    const failures = this.failures(now);
-    if (siblings.length > 0)
-      return failures >= OUTLIER_FAILURES && siblings.some((one) => one.#answeredAt >= this.#failedSince);
-    if (failures < ALONE_FAILURES || now - this.#lookedAt < ALONE_EVERY_MS) return false;
+    return this.#standsOut(this.#failed, siblings, now);
+  }
+
+  /** Whether its refusals may be its own doing: the same, but a request of our own has to show it. */
+  isDoubtful(siblings: readonly AnswerRecord[], now: number): boolean {
+    if (now - this.#askedAt < ASKED_EVERY_MS || !this.#standsOut(this.#refused, siblings, now)) return false;
+    this.#askedAt = now;
+    return true;
+  }
+
+  #standsOut(row: Row, siblings: readonly AnswerRecord[], now: number): boolean {
+    const count = row.count(now);
+    if (siblings.length > 0) return count >= OUTLIER_FAILURES && siblings.some((one) => one.#answeredAt >= row.since);
+    if (count < ALONE_FAILURES || now - this.#lookedAt < ALONE_EVERY_MS) return false;
     this.#lookedAt = now;
     return true;
   }
-}
-
-/** An engine's own 5xx, and refusals of us, or of the name that we call it by; not 503, by which a full one answers. */
-function isEnginesFault(status: number): boolean {
-  return (status >= 500 && status !== 503) || [401, 403, 404, 407].includes(status);
 }

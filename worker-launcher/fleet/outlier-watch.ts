@@ -54,11 +54,16 @@ export class OutlierWatch {
     for (const engine of ready) {
       const siblings = ready.filter((other) => other !== engine).map((other) => this.#recordOf(other));
       const record = this.#recordOf(engine);
-      if (!record.isOutlier(siblings, now)) continue;
       // One that is alone may be right: it is only looked at.
-      if (siblings.length === 0) engine.hint();
-      else engine.outlier('failing', { failures: record.failures(now) });
-      return;
+      const blame = (figures: Figures): void =>
+        siblings.length === 0 ? engine.hint() : engine.outlier('failing', figures);
+      if (record.isOutlier(siblings, now)) return blame({ failures: record.failures(now) });
+      if (!record.isDoubtful(siblings, now)) continue;
+      const { muteMs } = this.#deps.limits;
+      void engine.doubt(muteMs).then((isWell) => {
+        // A late answer is no refusal: it has work.
+        if (isWell === false && monotonic() - now < muteMs) blame({ refusals: record.refusals(now) });
+      });
     }
   }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { saysEngineDied, saysEngineGone } from '#contract/engine-gone';
+import { isRefusal } from '#contract/engine-status';
 import { Failure } from '../../failure.ts';
 import { isAboutGrammar, knownSentence } from './words.ts';
 import { parseJson } from './sse.ts';
@@ -10,34 +11,31 @@ const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
 
 const UNFINISHED = 'the model process did not finish its answer';
 
-/** By these an engine refuses us, or what we call it by: no word of the caller's key or path. */
-const OUR_FAULT: ReadonlySet<number> = new Set([401, 403, 404, 407]);
-
 /** An engine names fields of its own API; anything else could be the caller's text. */
 const FIELD = /^[\w.[\]-]{1,64}$/;
 const GRAMMAR = 'the engine cannot build the grammar, regular expression or schema of this request';
 
 /**
- * What the client is told when the engine answered with an error status: a 4xx keeps its status, anything else is our
+ * What the client is told when the engine answered with an error status: a refusal keeps its status, anything else is our
  * fault, unless it tells of the caller's grammar. The engine's own sentence may quote the prompt: it is told where its
  * shape is known, and logged nowhere. `worker_lost` where another engine may do better; after an engine's 500 by itself one
- * other engine is tried, as a request can cause it.
+ * other engine is tried, as a request can cause it, and after a refusal in words that no vLLM has, as the engine may be ill.
  * @param messagesParam where the caller wrote the messages
  */
 export function engineFailure(status: number, body: Buffer, messagesParam: string): Failure {
   const parsed = EngineErrorBody.safeParse(parseJson(body));
   const message = parsed.success ? parsed.data.error.message : '';
   const param = parsed.data?.error.param ?? undefined;
-  if (status < 400 || status >= 500 || OUR_FAULT.has(status))
-    return faultOf(status, message, 'the model process failed on this request');
+  if (!isRefusal(status)) return faultOf(status, message, 'the model process failed on this request');
   const told = knownSentence(message);
   if (param !== undefined && TOO_LONG.has(param))
     return new Failure('context_length_exceeded', told ?? 'the prompt is longer than the context of the model', {
       param: messagesParam,
     });
-  const instead = isAboutGrammar(message) ? GRAMMAR : 'the model process refused this request';
-  return new Failure('engine_refused', told ?? instead, {
+  const known = told ?? (isAboutGrammar(message) ? GRAMMAR : undefined);
+  return new Failure('engine_refused', known ?? 'the model process refused this request', {
     status,
+    elsewhere: known === undefined,
     ...(param !== undefined && FIELD.test(param) ? { param } : {}),
   });
 }

@@ -3,15 +3,13 @@ import { AnswerRecord } from '../../../worker-launcher/engine/answer-record.ts';
 
 function records(count: number) {
   const all = Array.from({ length: count }, () => new AnswerRecord());
-  const isOutlier = (which: number, now: number): boolean | undefined =>
-    all[which]?.isOutlier(
-      all.filter((_one, index) => index !== which),
-      now,
-    );
-  return { all, isOutlier };
+  const siblingsOf = (which: number) => all.filter((_one, index) => index !== which);
+  const isOutlier = (which: number, now: number) => all[which]?.isOutlier(siblingsOf(which), now);
+  const isDoubtful = (which: number, now: number) => all[which]?.isDoubtful(siblingsOf(which), now);
+  return { all, isOutlier, isDoubtful };
 }
 
-test.each([500, 502, 401, 403, 404, 407])(
+test.each([500, 502, 302, 401, 403, 404, 407, 408, 409, 425, 429])(
   'H4: an engine that answers %d where its sibling answers is an outlier',
   (status) => {
     const { all, isOutlier } = records(2);
@@ -53,4 +51,28 @@ test('H4: one without siblings is looked at after three failures, at most each 3
   };
   expect([1, 2, 3, 4, 29_000].map(fails)).toEqual([false, false, true, false, false]);
   expect([34_001, 34_002].map(fails)).toContain(true);
+});
+
+test('H4: one that refuses, twice where its sibling answers, is to be asked itself, at most each 5 s', () => {
+  const { all, isOutlier, isDoubtful } = records(2);
+  const [one, other] = all;
+  one?.answered(400, 1);
+  other?.answered(200, 2);
+  expect(isDoubtful(0, 3)).toBe(false);
+  expect(one?.answered(422, 4)).toBe(true);
+  expect([isOutlier(0, 5), isDoubtful(0, 5), isDoubtful(0, 6), isDoubtful(0, 5_006)]).toEqual([
+    false,
+    true,
+    false,
+    true,
+  ]);
+  expect(one?.answered(200, 5_010)).toBe(true);
+  expect(one?.refusals(5_011)).toBe(0);
+});
+
+test('H4: where all refuse alike, none is asked', () => {
+  const { all, isDoubtful } = records(2);
+  for (const one of all) one.answered(200, 0);
+  for (let n = 1; n < 10; n += 1) for (const one of all) one.answered(400, n);
+  expect([0, 1].map((which) => isDoubtful(which, 11))).toEqual([false, false]);
 });

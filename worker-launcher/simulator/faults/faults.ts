@@ -1,5 +1,5 @@
 import type { Engine } from '../engine/engine.ts';
-import { engineBusy, internalError } from '../http/errors.ts';
+import { ApiError, engineBusy, internalError } from '../http/errors.ts';
 import type { EventHook, EventStream } from '../http/exchange.ts';
 import type { FaultName, FaultSet } from './schema.ts';
 import { logLine } from '../process/log.ts';
@@ -82,6 +82,8 @@ export class Faults {
   onRequest(): void {
     if (this.#active.refuse === true && this.#spend()) throw engineBusy();
     if (this.#active['fail-requests'] === true && this.#spend()) throw internalError('simulated failure');
+    const status = this.#active['answer-status'];
+    if (status !== undefined && this.#spend()) throw new ApiError(status, 'Simulated', 'simulated refusal', null);
   }
 
   /** What is to be done to the events of the next stream; undefined for nothing, which is the fast path. */

@@ -61,6 +61,8 @@ export const FaultSet = z.strictObject({
   refuse: z.stringbool(),
   /** every request is answered 500 */
   'fail-requests': z.stringbool(),
+  /** every request is answered with this status, in a sentence that no vLLM has */
+  'answer-status': number.min(400).max(599),
   /** the socket closes after so many events of a stream */
   'cut-after': events,
   /** the event with this number (from 1) is not JSON */
@@ -75,7 +77,7 @@ export const FaultSet = z.strictObject({
   'slow-start': number.min(0),
   /** a start that fails; only at start */
   'fail-start': StartFailure,
-  /** how many requests or streams `refuse`, `fail-requests`, `cut-after`, `malformed-at`, `error-after` meet; default all */
+  /** how many requests or streams `refuse`, `fail-requests`, `answer-status`, `cut-after`, `malformed-at`, `error-after` meet; default all */
   times: number.min(1),
 });
 export type FaultName = keyof z.output<typeof FaultSet>;

@@ -102,10 +102,19 @@ test('N15: shapes of sentences are read in one pass, however long a sentence is'
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
-test.each([401, 403, 404, 407])(
+test.each([302, 401, 403, 404, 405, 407, 408, 409, 413, 425, 429])(
   'H4: an engine that refuses us with %d is our fault, and another one is tried',
   (status) => {
     const failure = engineFailure(status, Buffer.from('{"error":{"message":"no"}}'), 'messages');
     expect([failure.code, failure.status, failure.options.elsewhere]).toEqual(['engine_failed', 502, true]);
   },
 );
+
+test.each([
+  ['in words of its own', 'no', true],
+  ['as vLLM does', 'stop cannot contain an empty string.', false],
+  ['over a grammar', `Error parsing regex ${CANARY}(: unclosed group`, false],
+])('H4: an engine may be ill that refuses %s: another one is tried: %s %s', (_how, message, elsewhere) => {
+  const failure = failureOf(400, message);
+  expect([failure.code, failure.status, failure.options.elsewhere]).toEqual(['engine_refused', 400, elsewhere]);
+});

@@ -55,11 +55,18 @@ export const ITEM: Inside = {
   status: own,
   id: ignored('nothing is stored'),
   phase: ignored('no model here knows phases'),
+  cache_control: CACHED,
 };
 
 /** Of a part of the caller's. */
-export const INPUT_PART: Inside = { type: own, text: own, prompt_cache_breakpoint: CACHED };
-export const INPUT_IMAGE: Inside = { type: own, image_url: own, detail: own, prompt_cache_breakpoint: CACHED };
+export const INPUT_PART: Inside = { type: own, text: own, prompt_cache_breakpoint: CACHED, cache_control: CACHED };
+export const INPUT_IMAGE: Inside = {
+  type: own,
+  image_url: own,
+  detail: own,
+  prompt_cache_breakpoint: CACHED,
+  cache_control: CACHED,
+};
 
 /** Of a part of an earlier answer. */
 export const SAID_PART: Inside = {
@@ -69,4 +76,5 @@ export const SAID_PART: Inside = {
   annotations: ignored('marks in an earlier answer are no part of its text'),
   logprobs: ignored('they are no part of its text'),
   prompt_cache_breakpoint: CACHED,
+  cache_control: CACHED,
 };

@@ -7,9 +7,13 @@ import { TEXT, withoutEffect } from './schemas.ts';
 /** A message in OpenAI's form, for the API's document. */
 export function messageSchema({ cards }: ApiFacts): z.ZodType {
   const url = TEXT.describe('http(s) URL, or data:image/png;base64,…');
-  const words = z.looseObject({ type: z.literal('text'), text: z.string(), ...ignoredIn(PART) });
+  const words = z.looseObject({
+    type: z.enum(['text', 'input_text', 'output_text']),
+    text: z.string(),
+    ...ignoredIn(PART),
+  });
   const picture = z.looseObject({
-    type: z.literal('image_url'),
+    type: z.enum(['image_url', 'input_image']).nullish(),
     image_url: z.union([z.looseObject({ url, uuid: z.null().optional(), ...ignoredIn(IMAGE_URL) }), url]),
     uuid: z.null().optional(),
     ...ignoredIn(PART),
@@ -17,7 +21,7 @@ export function messageSchema({ cards }: ApiFacts): z.ZodType {
   const seesPictures = cards.some(({ modalities }) => modalities.input.includes('image'));
   const refusal = z.looseObject({ type: z.literal('refusal'), refusal: z.string() });
   const parts = (part: z.ZodType) => z.union([z.string(), z.array(part).max(LIMITS.parts.most)]);
-  const asked = seesPictures ? z.union([words, picture]) : words;
+  const asked = z.union([z.string(), words, ...(seesPictures ? [picture] : [])]);
   const rest = {
     name: z.string().max(LIMITS.name.most).nullish(),
     tool_calls: z.array(z.looseObject({})).max(LIMITS.toolCalls.most).nullish(),

@@ -17,8 +17,18 @@ const EXTRAS = {
 const EXTRA_NAMES = ['name', 'tool_calls', 'tool_call_id'] as const;
 /** An assistant's reasoning in an earlier turn: vLLM's name, and the one that it had before. */
 const THOUGHTS = ['reasoning', 'reasoning_content'] as const;
-/** What a part holds, by its type; a part that held two of them would lose one. */
+/** What a part holds; one that held two of them would lose one. */
 const PAYLOADS = ['text', 'image_url', 'refusal'] as const;
+/** The payload by the part's type, of an assistant's parts and of all others; vLLM reads those of `/v1/responses` too. */
+const ASKED: ReadonlyMap<unknown, (typeof PAYLOADS)[number]> = new Map([
+  ['text', 'text'],
+  ['input_text', 'text'],
+  ['output_text', 'text'],
+  ['image_url', 'image_url'],
+  ['input_image', 'image_url'],
+]);
+/** With what the model said in an earlier turn, as OpenAI's typed clients send it back. */
+const SAID: typeof ASKED = new Map([...ASKED, ['refusal', 'refusal']]);
 
 /**
  * Reads a conversation; every dialect's messages have OpenAI's form. `developer` becomes `system`: an engine writes a
@@ -96,23 +106,27 @@ function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNam
 }
 
 function readPart(value: unknown, role: Role, at: string, ignored: IgnoredNames): ContentPart {
-  if (!isObject(value)) throw bad(at, `must be ${TEXT_FORM} or ${IMAGE_FORM}${kind(value)}`);
+  if (typeof value === 'string') return { type: 'text', text: wellFormed(value, at) };
+  if (!isObject(value)) throw bad(at, `must be a text, ${TEXT_FORM} or ${IMAGE_FORM}${kind(value)}`);
   refuseInside(value, PART, at);
   for (const [name, field] of fieldsOf(value, at))
     if (isSet(field) && PART[name]?.kind !== 'own') ignored.add(`content.${name}`);
+  const types = role === 'assistant' ? SAID : ASKED;
+  const { type } = value;
+  const payload = isAbsent(type) && isSet(value['image_url']) ? 'image_url' : types.get(type);
+  if (payload === undefined) {
+    const names = [...types.keys()].join(', ');
+    throw bad(`${at}.type`, `must be one of ${names}${got(type)}; a picture is ${IMAGE_FORM}`);
+  }
   for (const name of PAYLOADS)
-    if (name !== value['type'] && PAYLOADS.some((type) => type === value['type']) && isSet(value[name]))
+    if (name !== payload && isSet(value[name]))
       throw unsupported(
         `${at}.${name}`,
-        `is not accepted in a part of type ${String(value['type'])}: it would be lost`,
+        `is not accepted in a part of type ${String(type ?? payload)}: it would be lost`,
       );
-  if (value['type'] === 'text') return { type: 'text', text: readText(value['text'], `${at}.text`) };
-  // What the model said in an earlier turn, as OpenAI's typed clients send it back.
-  if (value['type'] === 'refusal' && role === 'assistant')
-    return { type: 'text', text: readText(value['refusal'], `${at}.refusal`) };
-  if (value['type'] !== 'image_url')
-    throw bad(`${at}.type`, `must be text or image_url${got(value['type'])}; a picture is ${IMAGE_FORM}`);
-  return { type: 'image_url', image_url: { url: readUrl(value['image_url'], `${at}.image_url`, ignored) } };
+  if (payload === 'image_url')
+    return { type: payload, image_url: { url: readUrl(value[payload], `${at}.image_url`, ignored) } };
+  return { type: 'text', text: readText(value[payload], `${at}.${payload}`) };
 }
 
 function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {

@@ -49,7 +49,7 @@ test.each(ROUTES)('E1: %s refuses a refusal without text, or of another role', (
   const part = (role: string, refused: unknown) => [{ role, content: [{ type: 'refusal', refusal: refused }] }];
   expect(refusal(() => parse(part('assistant', 7))).message).toMatch(/\.refusal must be a text, got 7$/);
   expect(refusal(() => parse(part('assistant', '\ud800'))).message).toMatch(/\.refusal has half of a character/);
-  expect(refusal(() => parse(part('user', 'no'))).message).toMatch(/\.type must be text or image_url, got "refusal"/);
+  expect(refusal(() => parse(part('user', 'no'))).message).toMatch(/\.type must be one of .*, got "refusal"/);
 });
 
 test('E1: /v1/responses reads a refusal of an earlier answer as text', () => {
@@ -232,4 +232,14 @@ test.each([{ type: 'item_reference', id: 'msg_1' }, { type: null, id: 'msg_1' },
 
 test.each(['previous_response_id', 'conversation'])('E4: %s says what to set', (name) => {
   expect(refusal(() => openaiResponses.parse({ input: 'hi', [name]: 'resp_1' })).message).toContain('store: false');
+});
+
+test('E5: /v1/responses: cache_control has no effect and is named, as on a chat', () => {
+  const cache_control = { type: 'ephemeral' };
+  const item = { ...hi, cache_control, content: [{ type: 'input_text', text: 'hi', cache_control }] };
+  const said = { role: 'assistant', content: [{ type: 'output_text', text: 'so', cache_control }] };
+  expect(openaiResponses.parse({ input: [item, said, hi] }).ignored).toEqual([
+    'input.cache_control',
+    'content.cache_control',
+  ]);
 });

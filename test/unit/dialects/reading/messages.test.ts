@@ -115,7 +115,7 @@ test('no refusal quotes a prompt or a picture, however short', () => {
     { messages: canary },
     { messages: [canary] },
     { messages: [{ role: 'user', content: { text: canary } }] },
-    { messages: user(canary) },
+    { messages: user([canary]) },
     { messages: user({ type: 'text', text: [canary] }) },
     { messages: user({ type: 'image_url', image_url: [canary] }) },
     { messages: [{ role: 'user', content: 'x', tool_call_id: [canary] }] },
@@ -126,4 +126,39 @@ test('no refusal quotes a prompt or a picture, however short', () => {
     expect(refusal(() => openai.parse(body)).message).not.toContain(canary);
     expect(refusal(() => score.parse(body)).message).not.toContain(canary);
   }
+});
+
+/** What vLLM 0.33 reads on its chat route besides OpenAI's forms (source: `entrypoints/chat_utils.py`). */
+test.each(dialects)('E5: %s: forms of parts that vLLM reads too', (_at, parse) => {
+  const url = 'https://example.org/a.png';
+  const said = { type: 'text', text: 'x' };
+  const shown = { type: 'image_url', image_url: { url } };
+  for (const [given, read] of [
+    ['x', said],
+    [{ type: 'input_text', text: 'x' }, said],
+    [{ type: 'output_text', text: 'x', annotations: [] }, said],
+    [{ image_url: { url } }, shown],
+    [{ type: null, image_url: url }, shown],
+    [{ type: 'input_image', image_url: url }, shown],
+  ])
+    expect(parse(user(given))).toMatchObject({ messages: [{ content: [read] }], ignored: [] });
+  const { ignored } = parse(user({ type: 'input_image', image_url: url, detail: 'high', cache_control: { a: 1 } }));
+  expect(ignored).toEqual(['content.detail', 'content.cache_control']);
+});
+
+test.each(dialects)('E5: %s: what a part must be is told as it is', (at, parse) => {
+  const known = 'text, input_text, output_text, image_url, input_image';
+  const told = (role: string, part: unknown) => refusal(() => parse([{ role, content: [part] }]));
+  for (const [role, types] of [
+    ['user', known],
+    ['assistant', `${known}, refusal`],
+  ] as const) {
+    const { message, param } = told(role, { type: 'file' });
+    expect(param).toBe(`${at}[0].content[0].type`);
+    expect(message).toContain(`.type must be one of ${types}, got "file"`);
+  }
+  expect(told('user', { text: 'x' }).message).toContain('.type must be one of');
+  expect(told('user', { type: 'input_text', text: 'x', image_url: 'y' }).param).toBe(`${at}[0].content[0].image_url`);
+  expect(told('user', { type: 'input_image', file_id: 'f' }).param).toBe(`${at}[0].content[0].image_url`);
+  expect(told('user', 'a\ud800').message).toContain('has half of a character');
 });

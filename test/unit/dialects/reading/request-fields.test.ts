@@ -230,15 +230,21 @@ const WITHIN = [
   ['MESSAGE', inside.MESSAGE, 'chat', /^messages\[\](?:\(role=\w+\))?\.(\w+)/, ['reasoning_content', 'annotations']],
   ['PART', inside.PART, 'chat', /^messages\[\].*content\[\](?:\(type=(?:text|refusal|image_url)\))?\.(\w+)/, ['type']],
   ['IMAGE_URL', inside.IMAGE_URL, 'chat', /\(type=image_url\)\.image_url\.(\w+)/, ['uuid']],
-  ['ITEM', inside.ITEM, 'responses', /^input\[\]\(role=\w+\)\.(\w+)/, ['role']],
-  ['INPUT_PART', inside.INPUT_PART, 'responses', /^input\[\].*\(type=input_text\)\.(\w+)/, ['type']],
-  ['INPUT_IMAGE', inside.INPUT_IMAGE, 'responses', /^input\[\].*\(type=input_image\)\.(\w+)/, ['type']],
+  ['ITEM', inside.ITEM, 'responses', /^input\[\]\(role=\w+\)\.(\w+)/, ['role', 'cache_control']],
+  ['INPUT_PART', inside.INPUT_PART, 'responses', /^input\[\].*\(type=input_text\)\.(\w+)/, ['type', 'cache_control']],
+  [
+    'INPUT_IMAGE',
+    inside.INPUT_IMAGE,
+    'responses',
+    /^input\[\].*\(type=input_image\)\.(\w+)/,
+    ['type', 'cache_control'],
+  ],
   [
     'SAID_PART',
     inside.SAID_PART,
     'responses',
     /\(role=assistant\).*\(type=(?:output_text|refusal|input_text)\)\.(\w+)/,
-    ['type'],
+    ['type', 'cache_control'],
   ],
 ] as const;
 

@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
 import type { Catalog } from '#contract/model-card';
 
@@ -34,7 +34,7 @@ const ABSENT: Readonly<Record<string, string>> = {
 const BATCHES = ['batches', 'files', 'uploads'] as const;
 
 /** First segments of paths of OpenAI's API, below its /v1; those that Azure has there as well have routes of their own. */
-export const OPENAI_SEGMENTS: readonly string[] = [
+const OPENAI_SEGMENTS: readonly string[] = [
   ...new Set([...Object.keys(ABSENT).map((path) => path.split('/', 1)[0] ?? path), ...BATCHES]),
 ];
 
@@ -58,13 +58,21 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
     refuse: refusal((asked) => new Failure('route_not_found', `${asked} is not served: ${instead}`)),
   }));
   const card = catalog.cards.find(({ limits }) => !limits.batch)?.name;
-  const message = `${card ?? 'this gateway'} takes no batches; send each request to /v1/chat/completions`;
-  const noBatch = (): Failure => new Failure('batch_not_supported', message, card === undefined ? {} : { card });
-  const noTokens = (asked: string): Failure =>
-    new Failure(
+  const each = 'send each request to /v1/chat/completions';
+  const noBatch = (asked: string): Failure => {
+    const isBatch = asked.endsWith('/batches') || asked.includes('/batches/');
+    const message = isBatch
+      ? `${card ?? 'this gateway'} takes no batches; ${each}`
+      : `no files are kept here: a text or a picture is a part of a message; ${each}`;
+    return new Failure('batch_not_supported', message, card === undefined ? {} : { card });
+  };
+  const noTokens = (asked: string): Failure => {
+    const which = asked === '/tokenize' ? 'it' : '/tokenize';
+    return new Failure(
       'route_not_found',
-      `${asked} is not served; /tokenize is where the operator sets GATEWAY_TOKENIZE=true`,
+      `${asked} is not served; ${which} is where the operator sets GATEWAY_TOKENIZE=true`,
     );
+  };
   return [
     ...routes,
     { paths: ['/tokenize', '/detokenize'], azurePaths: [], stage: 'absent', refuse: refusal(noTokens) },
@@ -74,6 +82,28 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
 
 function refusal(failure: (asked: string) => Failure): RequestHandler {
   return (req) => {
-    throw failure((req.baseUrl + req.path).replace(/\/$/, '').slice(0, 200));
+    const asked = pathOf(req);
+    const doubled = saysTwice(asked);
+    throw doubled === '' ? failure(asked.replace(/\/$/, '')) : notHere(req);
   };
+}
+
+/** Paths of OpenAI's API as clients ask for them whose base URL lacks its end. */
+const OF_OPENAI = new RegExp(`^/(?:responses|models|${OPENAI_SEGMENTS.join('|')})(?:/|$)`);
+
+/** A path that nothing serves, with what is wrong with the client's base URL where that can be seen. */
+export function notHere(req: Request): Failure {
+  const path = pathOf(req);
+  const beneath = OF_OPENAI.test(path) ? `; OpenAI's routes are under /v1: end the base URL of your client in /v1` : '';
+  return new Failure('route_not_found', `there is no ${req.method} ${path} here${saysTwice(path) || beneath}`);
+}
+
+function pathOf(req: Request): string {
+  return (req.baseUrl + req.path).slice(0, 200);
+}
+
+/** Clients add the path of a route to a base URL that ends in it, or in a part of it, already. */
+function saysTwice(path: string): string {
+  const part = /((?:\/[^/]+)+)\1(?=\/|$)/.exec(path)?.[1];
+  return part === undefined ? '' : `; ${part} stands in it twice: leave one out of the base URL of your client`;
 }

@@ -1,4 +1,4 @@
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { Failure } from '../failure.ts';
 import type { Catalog, ModelCard } from '#contract/model-card';
 import { findCard } from '../request/prepare.ts';
@@ -45,11 +45,20 @@ export function deploymentByHeader(deps: DeploymentDeps): RequestHandler {
  */
 export function deploymentByPath(deps: DeploymentDeps): RequestHandler {
   return (req, res, next) => {
+    const nameless = namelessDeployment(req);
+    if (nameless !== undefined) throw nameless;
     const name = [req.params['deployment'] ?? []].flat().join('/');
     const card = name === deps.deploymentName ? undefined : cardOf(deps, name, 'deployment');
     requestContext(res).chosen = card === undefined ? {} : { model: card.name };
     next();
   };
+}
+
+/** Of a client whose setting of a name is empty; two slashes are otherwise read as one. */
+export function namelessDeployment({ originalUrl }: Request): Failure | undefined {
+  if (!/\/deployments\/{2,}(?:chat\/completions|completions|embeddings)\/?(?:\?|$)/.test(originalUrl)) return undefined;
+  const message = 'the path names no deployment; it must be /openai/deployments/NAME/…';
+  return new Failure('deployment_not_found', message, { param: 'deployment' });
 }
 
 /** The model behind a route whose body names none. @throws Failure as `findCard`, telling of the header */

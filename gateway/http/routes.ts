@@ -1,4 +1,4 @@
-import { Router, type Request, type RequestHandler, type Response } from 'express';
+import { Router, type RequestHandler, type Response } from 'express';
 import type { ModelCard } from '#contract/model-card';
 import { Failure } from '../failure.ts';
 import type { Idempotency } from '../queue/idempotency.ts';
@@ -6,11 +6,17 @@ import type { Dialect } from '../dialects/dialect.ts';
 import type { Dialects, ServedRoute } from '../dialects/index.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
-import { absentRoutes, OPENAI_SEGMENTS } from './absent-routes.ts';
+import { absentRoutes, notHere } from './absent-routes.ts';
 import { requireKeys } from './auth.ts';
 import { chatHandler, type GenerateDeps } from './generate.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
-import { cardOfRoute, deploymentByHeader, deploymentByPath, type DeploymentDeps } from './deployment.ts';
+import {
+  cardOfRoute,
+  deploymentByHeader,
+  deploymentByPath,
+  namelessDeployment,
+  type DeploymentDeps,
+} from './deployment.ts';
 import { documents } from './documents.ts';
 import { engineHealth, version } from './health.ts';
 import { readBody, type BodyLimits } from './read-body.ts';
@@ -23,9 +29,6 @@ import { cutUnread } from './connection/unread-answer.ts';
 const OPEN_PATHS = ['/', '/health', '/ping'];
 /** Routes of Azure's APIs for which no model here has the task. */
 const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
-
-/** Paths of OpenAI's API as clients ask for them whose base URL lacks its end. */
-const OF_OPENAI = new RegExp(`^/(?:responses|models|${OPENAI_SEGMENTS.join('|')})(?:/|$)`);
 
 /** Every path that takes a POST. The API's document and the README are made of the same rows, or compared with them. */
 export const ROUTES: readonly ServedRoute[] = [
@@ -235,10 +238,8 @@ const anything: RequestHandler = (req, res) => {
   res.status(204).end();
 };
 
-const notThere: RequestHandler = (req: Request) => {
-  const path = `${req.baseUrl}${req.path}`.slice(0, 200);
-  const beneath = OF_OPENAI.test(path) ? `; OpenAI's routes are under /v1: end the base URL of your client in /v1` : '';
-  throw new Failure('route_not_found', `there is no ${req.method} ${path} here${beneath}`);
+const notThere: RequestHandler = (req) => {
+  throw namelessDeployment(req) ?? notHere(req);
 };
 
 const noEmbeddings: RequestHandler = () => {

@@ -137,3 +137,50 @@ test('G: fields without effect are named in the header, whatever their letters',
   expect(bounded?.length).toBeGreaterThan(500);
   expect(bounded?.length).toBeLessThan(2_100);
 });
+
+test.each([
+  ['/v1/v1/chat/completions', '/v1'],
+  ['/openai/v1/v1/responses', '/v1'],
+  ['/openai/openai/deployments/x/chat/completions', '/openai'],
+  ['/openai/v1/openai/v1/chat/completions', '/openai/v1'],
+  ['/v1/chat/completions/chat/completions', '/chat/completions'],
+  ['/v1/chat/completions/v1/chat/completions', '/v1/chat/completions'],
+  ['/openai/v1/responses/responses', '/responses'],
+  ['/models/models/chat/completions', '/models'],
+  ['/score/score', '/score'],
+])('E6: %s says that %s stands in it twice', async (path, part) => {
+  const { code, message } = await refusal(await send(path, hi), 404);
+  expect(code).toBe('route_not_found');
+  expect(message).toContain(`${part} stands in it twice: leave one out of the base URL of your client`);
+  expect(message).not.toContain('stored');
+});
+
+test('E6: what only looks alike keeps its reason', async () => {
+  expect((await refusal(await send('/v1/responses/resp_1', hi), 404)).message).toContain('nothing is stored here');
+  expect((await refusal(await send('/v1/v12/chat', hi), 404)).message).not.toContain('twice');
+});
+
+test.each(['chat/completions', 'completions', 'embeddings'])(
+  'E6: a path of deployments without a name before %s says so',
+  async (rest) => {
+    const { code, message } = await refusal(await send(`/openai/deployments//${rest}?api-version=1`, hi), 404);
+    expect([code, message.includes('names no deployment')]).toEqual(['DeploymentNotFound', true]);
+  },
+);
+
+test('E6: a doubled slash before a deployment’s name does no harm', async () => {
+  expect((await send(`//openai//deployments//${VISION}//chat/completions`, hi)).status).toBe(200);
+});
+
+test('E6: files are not told to be batches; /tokenize and /detokenize say where the first is', async () => {
+  const told = async (path: string) => Refused.parse(await (await send(path, hi)).json()).error.message;
+  expect(await told('/v1/batches')).toContain('takes no batches');
+  for (const path of ['/v1/files', '/v1/uploads', '/openai/files']) {
+    expect(await told(path)).toContain('no files are kept here');
+    expect(await told(path)).not.toContain('takes no batches');
+  }
+  expect(await told('/tokenize')).toBe('/tokenize is not served; it is where the operator sets GATEWAY_TOKENIZE=true');
+  expect(await told('/detokenize')).toBe(
+    '/detokenize is not served; /tokenize is where the operator sets GATEWAY_TOKENIZE=true',
+  );
+});

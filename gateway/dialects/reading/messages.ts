@@ -122,7 +122,7 @@ function readPart(value: unknown, role: Role, at: string, ignored: IgnoredNames)
     if (name !== payload && isSet(value[name]))
       throw unsupported(
         `${at}.${name}`,
-        `is not accepted in a part of type ${String(type ?? payload)}: it would be lost`,
+        `is not accepted in a part of type ${typeof type === 'string' ? type : payload}: it would be lost`,
       );
   if (payload === 'image_url')
     return { type: payload, image_url: { url: readUrl(value[payload], `${at}.image_url`, ignored) } };

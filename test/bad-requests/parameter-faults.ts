@@ -56,7 +56,6 @@ const RANGES = [
   bad('repetition_penalty of 0', 'repetition_penalty', 0, OPENAI),
   bad('a seed with a fraction', 'seed', 0.5, OPENAI),
   bad('min_tokens below 0', 'min_tokens', -1, OPENAI),
-  bad('an empty stop text', 'stop', ''),
   bad('a number as stop text', 'stop', 5),
   bad('an empty text among stop texts', 'stop', ['a', ''], ALL, { inside: '[1]' }),
   bad('half of an emoji as stop text', 'stop', '\ud83d'),
@@ -130,7 +129,7 @@ const CHAT_ONLY = {
   chat_template_kwargs: { a: 1 },
   documents: [{ text: 'x' }],
   functions: [{ name: 'paint' }],
-  function_call: 'auto',
+  function_call: { name: 'f' },
   audio: { voice: 'x' },
   web_search_options: { a: 1 },
 };

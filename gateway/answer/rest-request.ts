@@ -12,7 +12,7 @@ const Body = z.looseObject({
   messages: z.array(z.looseObject({ role: z.string(), content: z.unknown() })),
   max_tokens: z.number(),
   min_tokens: z.number().optional(),
-  seed: z.number().optional(),
+  seed: z.union([z.number(), z.string()]).optional(),
   continue_final_message: z.boolean().optional(),
 });
 /** The last message is the answer's beginning. */
@@ -84,8 +84,13 @@ export class RestRequest {
       max_tokens: left,
       ...(least === undefined ? {} : { min_tokens: Math.min(left, Math.max(0, least - tokens)) }),
       // The same seed would draw the answer's first numbers again, and with them its beginning.
-      ...(seed === undefined ? {} : { seed: seed + tokens }),
+      ...(seed === undefined ? {} : { seed: typeof seed === 'number' ? seed + tokens : addedTo(seed, tokens) }),
       ...PREFIXED,
     });
   }
+}
+
+/** A seed of more than 53 bits, as a text. */
+function addedTo(seed: string, tokens: number): string {
+  return String(BigInt.asIntN(64, BigInt(seed) + BigInt(tokens)));
 }

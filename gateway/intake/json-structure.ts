@@ -48,11 +48,24 @@ export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: Pict
   }
   text += textOf(bytes.subarray(from));
   try {
-    return JSON.parse(text) as unknown;
+    return withExactSeed(JSON.parse(text), text);
   } catch {
     // The parser's own message quotes the body; it must not travel.
     throw notJson();
   }
+}
+
+/**
+ * JSON.parse rounds above 53 bits, and engines take a `seed` of 64.
+ * @returns the body with its seed as the text that was written, which engines read alike, where it would be rounded
+ */
+function withExactSeed(body: unknown, text: string): unknown {
+  if (typeof body !== 'object' || body === null || !('seed' in body)) return body;
+  const { seed } = body;
+  if (typeof seed !== 'number' || Number.isSafeInteger(seed)) return body;
+  const written = [...text.matchAll(/"seed"\s*:\s*(-?\d+)(?=\s*[,}])/g)].map(([, digits = '']) => digits);
+  const [exact, ...others] = new Set(written.filter((digits) => Number(digits) === seed));
+  return exact === undefined || others.length > 0 ? body : { ...body, seed: exact };
 }
 
 /** Bytes from `from` up to the quote at `end`. */

@@ -184,3 +184,25 @@ test('E6: files are not told to be batches; /tokenize and /detokenize say where 
     '/detokenize is not served; /tokenize is where the operator sets GATEWAY_TOKENIZE=true',
   );
 });
+
+test.each([
+  ['/v1/chat/completions', { ...hi, model: VISION }],
+  ['/v1/completions', { model: VISION, prompt: 'hi', max_tokens: 2 }],
+  ['/v1/responses', { model: VISION, input: 'hi', max_output_tokens: 2 }],
+  [`/openai/deployments/${VISION}/chat/completions`, hi],
+  ['/chat/completions', hi],
+])('E5: %s takes a seed of 64 bits, and tells one of more as it came', async (path, body) => {
+  const ask = (seed: string) =>
+    fetch(stack.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...body, seed: 0 }).replace('"seed":0', `"seed" : ${seed}`),
+    });
+  for (const seed of ['9223372036854775807', '-9223372036854775808'])
+    expect([seed, (await ask(seed)).status]).toEqual([seed, 200]);
+  for (const seed of ['9223372036854775808', '18446744073709551616']) {
+    const answer = await ask(seed);
+    expect([400, 422]).toContain(answer.status);
+    expect(await answer.text()).toContain(seed);
+  }
+});

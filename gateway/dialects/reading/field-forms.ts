@@ -23,7 +23,12 @@ export const FLAG = field(z.boolean(), 'true or false');
 export const ANY_NUMBER = field(z.number(), 'a number');
 export const ABOVE_0 = field(z.number().gt(0), 'a number above 0');
 export const SHARE = field(z.number().gt(0).max(1), 'a number above 0 and up to 1');
-export const SEED = field(z.int(), 'a whole number of at most 53 bits');
+/** One that JavaScript would round comes as a text (`intake/json-structure.ts`); vLLM's protocol reads it as a number. */
+const LARGE_SEED = z
+  .string()
+  .regex(/^-?\d{16,19}$/)
+  .refine((text) => BigInt.asIntN(64, BigInt(text)) === BigInt(text));
+export const SEED = field(z.union([z.int(), LARGE_SEED]), 'a whole number of at most 64 bits');
 export const LABEL = field(textOf(LIMITS.label, 0), 'a text');
 
 /** More answers than are shown, to choose from: engines no longer do that. */

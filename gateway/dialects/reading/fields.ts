@@ -51,13 +51,19 @@ const LONGEST_QUOTED = 32;
 
 /** A scalar that may be quoted to its sender; undefined for anything longer. */
 export function shortValue(value: unknown): ShortValue | undefined {
-  if (typeof value === 'number' || typeof value === 'boolean') return value;
+  if (typeof value === 'boolean' || (typeof value === 'number' && isExact(value))) return value;
   return typeof value === 'string' && value.length <= LONGEST_QUOTED ? value : undefined;
+}
+
+/** A number that JSON.parse gave as it was written, but for digits behind the point. */
+function isExact(value: number): boolean {
+  return Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value));
 }
 
 /** `, got 3`: a short scalar itself, of anything else only its kind. */
 export function got(value: unknown): string {
   if (value === undefined) return ', and is missing';
+  if (typeof value === 'number' && !isExact(value)) return ', got one that is too large to be exact';
   if (value === null || typeof value === 'number' || typeof value === 'boolean') return `, got ${String(value)}`;
   if (typeof value === 'string')
     return value.length <= LONGEST_QUOTED

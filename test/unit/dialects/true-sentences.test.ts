@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { z } from 'zod';
 import { Failure, toFailure } from '../../../gateway/failure.ts';
 import { createAzureInference } from '../../../gateway/dialects/azure/inference.ts';
 import { azureOpenai } from '../../../gateway/dialects/azure/openai.ts';
@@ -16,11 +17,12 @@ const call = (argument: unknown) => ({ id: 'c', type: 'function', function: { na
 const message = (fields: object) => ({ messages: [{ role: 'assistant', content: 'hi', ...fields }] });
 const chat = (fields: object) => ({ ...message({}), ...fields });
 
-function sentence(run: () => unknown): string {
+const sentence = (run: () => unknown): string => refusal(run).message;
+function refusal(run: () => unknown): Failure {
   try {
     run();
   } catch (error) {
-    return toFailure(error).message;
+    return toFailure(error);
   }
   throw new Error('was accepted');
 }
@@ -105,7 +107,8 @@ test('G: a field without a name is named where it has no effect', () => {
   expect(openai.parse(chat({ '': 1 })).ignored).toEqual(['""']);
 });
 
-const DIALECTS = [openai, openaiResponses, azureOpenai, createAzureInference('penstock').chat, score];
+const inference = createAzureInference('penstock').chat;
+const DIALECTS = [openai, openaiResponses, azureOpenai, inference, score];
 test.each(DIALECTS.map((dialect) => [dialect.name, dialect] as const))(
   'G: %s: what an engine refused after acceptance is not repeated by an SDK',
   (_name, dialect) => {
@@ -125,4 +128,29 @@ test('G: /score wraps an engine’s refusal, which says nothing of its own queue
     expect(headers['ms-azureml-model-error-reason']).toBe('model_error');
     expect(String(body)).toContain('engine_refused');
   }
+});
+
+test.each(['9223372036854775807', '-9223372036854775808', '9007199254740993', '18446744073709551616', '1e999'])(
+  'E5: a number that cannot be read exactly, %s, is not told as another one',
+  (number) => {
+    const body = (name: string) => z.looseObject({}).parse(JSON.parse(`{"${name}": ${number}}`));
+    for (const dialect of DIALECTS.slice(0, 4)) {
+      const input = dialect === openaiResponses ? { input: 'hi' } : message({});
+      expect(sentence(() => dialect.parse({ ...input, ...body('seed') }))).toMatch(
+        /^seed must be .*, got one that is too large to be exact$/,
+      );
+    }
+    for (const name of ['max_tokens', 'top_p', 'temperature']) {
+      const run = () => score.parse({ input_data: { input_string: message({}).messages, parameters: body(name) } });
+      expect(sentence(run)).toMatch(/, got one that is too large to be exact$/);
+    }
+    const { body: told } = inference.renderFailure(refusal(() => inference.parse({ ...message({}), ...body('seed') })));
+    expect(String(told)).not.toContain('"input"');
+  },
+);
+
+test('E5: numbers that were read exactly are told as they came', () => {
+  expect(sentence(() => openai.parse(chat({ seed: 1.5 })))).toMatch(/, got 1\.5$/);
+  expect(sentence(() => openai.parse(chat({ top_p: 9007199254740991 })))).toMatch(/, got 9007199254740991$/);
+  expect(openai.parse(chat({ seed: -9007199254740991 })).sampling).toEqual({ seed: -9007199254740991 });
 });

@@ -160,3 +160,16 @@ test('N2: no body of 20 MB takes more than 50 ms of CPU, whatever its bytes are'
   }
   expect(slow).toEqual([]);
 });
+
+test.each([
+  ['{"seed": 9223372036854775807, "a": [1]}', '9223372036854775807'],
+  ['{"metadata":{"seed":5},"seed" :\n-9223372036854775808 }', '-9223372036854775808'],
+  ['{"text":"\\"seed\\":9223372036854775806,","seed":9223372036854775807}', '9223372036854775807'],
+  ['{"seed":1,"seed":9223372036854775807}', '9223372036854775807'],
+  ['{"seed":9007199254740991}', 9_007_199_254_740_991],
+  // Which of them stands at the top, the text alone does not tell.
+  ['{"a":{"seed":9223372036854775806},"seed":9223372036854775807}', 2 ** 63],
+  ['{"s\\u0065ed":9223372036854775807}', 2 ** 63],
+])('E5: the seed of %s is the one that was written, or as JSON.parse has it', (text, seed) => {
+  expect(parse(text).value).toEqual({ ...z.looseObject({}).parse(JSON.parse(text)), seed });
+});

@@ -36,10 +36,17 @@ const int = lax<number>((value) => {
 
 /** Above it vLLM refuses a seed; JSON numbers as large are read inexactly, so that the next one counts as too large. */
 const LONGEST = 2 ** 63;
-const long = int.refine((value) => Math.abs(value) < LONGEST, {
-  params: { type: 'less_than_equal' },
-  error: 'Input should be less than or equal to 9223372036854775807',
-});
+const isLong = (value: unknown): boolean =>
+  typeof value === 'string' && /^-?\d+$/.test(value)
+    ? BigInt.asIntN(64, BigInt(value)) === BigInt(value)
+    : !(Math.abs(Number(value)) >= LONGEST);
+const long = z
+  .unknown()
+  .refine(isLong, {
+    params: { type: 'less_than_equal' },
+    error: 'Input should be less than or equal to 9223372036854775807',
+  })
+  .pipe(int);
 
 const float = lax<number>((value) => {
   if (typeof value === 'number') return value;

@@ -36,7 +36,8 @@ const ResponsesBody = z.object({
   presence_penalty: field.float,
   frequency_penalty: field.float,
   repetition_penalty: field.float,
-  seed: field.int,
+  // Read as of a chat, where one of 64 bits is a text.
+  seed: field.anything,
   stop: field.texts,
   stop_token_ids: field.ints,
   ignore_eos: field.bool,

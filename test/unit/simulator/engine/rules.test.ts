@@ -34,3 +34,9 @@ test('what the model has passes', () => {
 test('more alternatives than the server gives are refused', () => {
   expect(refusal({}, 21)).toMatch(/^Requested sample logprobs of 21, which is greater than max allowed: 20/);
 });
+
+test('a seed is a whole number of 64 bits, exact where it is a text', () => {
+  const seed = (value: unknown) => () => parseBody(ChatBody, { messages: [], seed: value });
+  for (const value of [0, -5, '7', '9223372036854775807', '-9223372036854775808']) expect(seed(value)).not.toThrow();
+  for (const value of [2 ** 63, '9223372036854775808', '-9223372036854775809', 'x', 1.5]) expect(seed(value)).toThrow();
+});

@@ -20,15 +20,37 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
     if (res.destroyed || res.headersSent) return;
     const requestId = res.getHeader('x-request-id');
     const told = typeof requestId === 'string' ? requestId : undefined;
-    send(res, (context?.dialect ?? fallback).renderFailure(failure, told), failure);
+    const dialect = context?.dialect ?? fallback;
+    const broken = (cause: unknown): void => {
+      // What cannot be written must not reach express, whose page shows the stack.
+      log.error({ failure: 'internal', path: loggedPath(req), cause }, 'a failure that cannot be told');
+      if (res.headersSent) return void res.destroy();
+      write(res, dialect.renderFailure(new Failure('internal', 'internal error'), told));
+    };
+    try {
+      send(res, dialect.renderFailure(failure, told), failure, broken);
+    } catch (cause) {
+      broken(cause);
+    }
   };
 }
 
-/** @param failure what the answer tells of, if it is none */
-export function send(res: Response, answer: Rendered, failure?: Failure): void {
+/**
+ * @param failure what the answer tells of, if it is none
+ * @param onBroken gets what is thrown once this has returned
+ */
+export function send(
+  res: Response,
+  answer: Rendered,
+  failure?: Failure,
+  onBroken: (cause: unknown) => void = () => res.destroy(),
+): void {
   const settle = contextOf(res)?.beforeAnswer;
   if (settle === undefined) write(res, answer);
-  else void settle(answer, failure).finally(() => write(res, answer));
+  else
+    void settle(answer, failure)
+      .finally(() => write(res, answer))
+      .catch(onBroken);
 }
 
 function write(res: Response, { status, headers, body }: Rendered): void {

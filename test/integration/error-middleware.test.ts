@@ -4,14 +4,15 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
+import { Failure } from '../../gateway/failure.ts';
 import { Departure } from '../../gateway/http/departure.ts';
 import { errorMiddleware } from '../../gateway/http/error-middleware.ts';
-import { withContext } from '../../gateway/http/request-context.ts';
+import { requestContext, withContext } from '../../gateway/http/request-context.ts';
 import { createMetrics } from '../../gateway/metrics.ts';
 import { DIALECTS } from '../support/api-document.ts';
 import { silentLog } from '../support/silent-log.ts';
 
-test('a mistake of ours is a 500 of each API, and says nothing of what went wrong', async () => {
+test('F6: a mistake of ours is a 500 of each API, and says nothing of what went wrong, be it in the telling', async () => {
   const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
   const app = express();
   const deps = { clock: () => 0, log: silentLog, metrics, departure: new Departure(() => 0), begunAt: () => undefined };
@@ -19,11 +20,25 @@ test('a mistake of ours is a 500 of each API, and says nothing of what went wron
     app.get(`/${name}`, withContext(dialect, deps), () => {
       throw new TypeError('secret is not a function');
     });
+  const impossible = new Failure('engine_refused', 'secret', { status: 400.5 });
+  for (const [name, dialect] of Object.entries(DIALECTS)) {
+    app.get(`/${name}/status`, withContext(dialect, deps), () => {
+      throw impossible;
+    });
+    app.get(`/${name}/settled`, withContext(dialect, deps), (_req, res) => {
+      requestContext(res).beforeAnswer = () => Promise.resolve();
+      throw impossible;
+    });
+  }
   app.use(errorMiddleware(DIALECTS.openai, metrics, silentLog));
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   try {
-    for (const [name, dialect] of Object.entries(DIALECTS)) {
+    const all = Object.entries(DIALECTS).flatMap(([name, dialect]) =>
+      // Azure's own endpoint writes its own status around that of a model.
+      (name === 'score' ? [''] : ['', '/status', '/settled']).map((end) => [name + end, dialect] as const),
+    );
+    for (const [name, dialect] of all) {
       const answer = await fetch(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/${name}`);
       const text = await answer.text();
       expect([name, answer.status, text.includes('secret')]).toEqual([name, name === 'score' ? 424 : 500, false]);

@@ -46,6 +46,8 @@ export class StreamReply implements Reply {
   #errorBody: Buffer[] = [];
   #errorBytes = 0;
   #bytes = 0;
+  /** bytes of the longest write */
+  #longest = 0;
   #sawData = false;
   #slow: NodeJS.Timeout | undefined;
 
@@ -171,13 +173,21 @@ export class StreamReply implements Reply {
     this.#lastWriteAt = this.#options.clock();
     this.#bytes += bytes.length;
     client.write(bytes);
-    if (client.unsentBytes > this.#options.slowClientBytes) this.#slow ??= setTimeout(() => this.#judge(), SLOW_MS);
+    // The last event of a response may be many times the limit by itself.
+    this.#longest = Math.max(this.#longest, bytes.length);
+    if (this.#isSlow) this.#slow ??= setTimeout(() => this.#judge(), SLOW_MS);
   }
 
   /** Much may come in one moment; a client that reads has taken it by now. */
   #judge(): void {
     this.#slow = undefined;
     // A hang-up like any other: the attempt is cancelled.
-    if (this.#client.unsentBytes > this.#options.slowClientBytes) this.#client.giveUp();
+    if (this.#isSlow) this.#client.giveUp();
+  }
+
+  get #isSlow(): boolean {
+    const { slowClientBytes } = this.#options;
+    const allowed = this.#longest > slowClientBytes ? slowClientBytes + this.#longest : slowClientBytes;
+    return this.#client.unsentBytes > allowed;
   }
 }

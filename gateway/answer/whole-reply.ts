@@ -1,14 +1,11 @@
+import { isUtf8 } from 'node:buffer';
 import { Failure } from '../failure.ts';
 import type { Head } from '#contract/frame';
-import { AnswerOutline } from './engine/answer-outline.ts';
+import { AnswerOutline, SHORT_BYTES } from './engine/answer-outline.ts';
 import type { EngineAnswer } from './engine/answer.ts';
-import { engineFailure } from './engine/failure.ts';
+import { engineFailure, unfinished } from './engine/failure.ts';
+import { LONGEST_BYTES, withoutMark } from './engine/sse.ts';
 import type { Reply, Resume } from './reply.ts';
-
-/** Log probabilities of the longest answers take some 10 MB. */
-const LIMIT_BYTES = 64 * 1024 * 1024;
-/** Up to here an answer is parsed as it is. */
-const SHORT_BYTES = 256 * 1024;
 
 /** Gathers a non-streamed answer. */
 export class WholeReply implements Reply {
@@ -17,7 +14,7 @@ export class WholeReply implements Reply {
   #chunks: Buffer[] = [];
   #bytes = 0;
   #status = 0;
-  #body = Buffer.alloc(0);
+  #body: Buffer = Buffer.alloc(0);
   #outline: AnswerOutline | undefined;
 
   /** @param messagesParam where the caller wrote the messages, for what is said of a prompt that is too long */
@@ -31,10 +28,10 @@ export class WholeReply implements Reply {
   }
   data(chunk: Buffer): Failure | undefined {
     this.#bytes += chunk.length;
-    if (this.#bytes > LIMIT_BYTES) {
+    if (this.#bytes > LONGEST_BYTES) {
       this.#chunks = [];
       return new Failure('engine_failed', 'the model process failed on this request', {
-        cause: `an answer of more than ${String(LIMIT_BYTES)} bytes`,
+        cause: `an answer of more than ${String(LONGEST_BYTES)} bytes`,
       });
     }
     this.#chunks.push(chunk);
@@ -46,8 +43,9 @@ export class WholeReply implements Reply {
     return undefined;
   }
   end(): Failure | undefined {
-    this.#body = Buffer.concat(this.#chunks);
+    this.#body = withoutMark(Buffer.concat(this.#chunks));
     if (this.#status !== 200) return engineFailure(this.#status, this.#body, this.#messagesParam);
+    if (this.#outline !== undefined && !isUtf8(this.#body)) return unfinished('a 200 that is no UTF-8');
     return this.#answer.judge(this.outline);
   }
   /** The client has seen nothing of it. */
@@ -65,6 +63,6 @@ export class WholeReply implements Reply {
   }
   /** the same without long lists of tokens, for what is to be read of it here */
   get outline(): Buffer {
-    return this.#outline?.bytes() ?? this.#body;
+    return this.#outline === undefined ? this.#body : withoutMark(this.#outline.bytes());
   }
 }

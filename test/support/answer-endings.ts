@@ -130,6 +130,20 @@ export const STREAM_ENDINGS: Readonly<Record<string, EndingRow>> = {
   'a reset between events': lost((_, begun) => ({ bytes: begun, closes: 'reset' })),
   'less than was announced': lost((_, begun) => ({ bytes: begun, closes: 'short' })),
   nothing: lost(() => ({ bytes: [] })),
+  'a comment of 5 MB before it': isWhole((events) => ({ bytes: [`:${'x'.repeat(5 * 2 ** 20)}\n`, ...events, DONE] })),
+  'pings of other names': isWhole((events) => ({
+    bytes: [...events.flatMap((one) => ['event: ping\ndata: {}\n\n', 'event: ping\ndata: now\n\n', one]), DONE],
+  })),
+  'a text without its end': lost(({ piece }, begun) => ({
+    bytes: [...begun, piece(' three').replace(' three"', ' three'), piece('', 'stop'), DONE],
+  })),
+  'a tab in a text': lost(({ piece }, begun) => ({
+    bytes: [...begun, piece(' three').replace(' three', ' \tthree'), piece('', 'stop'), DONE],
+  })),
+  'an error behind its choices': lost(({ piece }, begun) => ({
+    bytes: [...begun, piece(' three').replace('}]}', '}],"error":{"message":"it broke"}}'), piece('', 'stop'), DONE],
+  })),
+  'an error whose code is no status': lost(() => ({ bytes: [data({ error: { message: 'x', code: 400.5 } })] })),
   'a comment': lost(() => ({ bytes: [': hi\n\n'] })),
   'an error event': { is: 'lost', of: (voice, pieces) => ({ bytes: [...half(voice, pieces), ERROR, DONE] }) },
   'an error event by its name': {
@@ -169,6 +183,10 @@ const json = (text: string | Buffer, closes?: Ending['closes']): Ending => ({
   type: 'application/json',
   ...(closes === undefined ? {} : { closes }),
 });
+const longList = (list: string): ((answer: string) => string) => {
+  const padded = `[${'"x",'.repeat(100_000)}${list}]`;
+  return (answer) => answer.replace('"logprobs":null', `"logprobs":${padded}`);
+};
 const lostWhole = (of: (voice: Voice) => Ending): EndingRow => ({ is: 'lost', of });
 /** Ends of answers that are not streamed. */
 export const WHOLE_ENDINGS: Readonly<Record<string, EndingRow>> = {
@@ -186,6 +204,16 @@ export const WHOLE_ENDINGS: Readonly<Record<string, EndingRow>> = {
   nothing: lostWhole(() => json('')),
   NaN: lostWhole(({ whole }) => json(whole([FULL, 'stop']).replace('"logprobs":null', '"logprobs":NaN'))),
   'bytes that are no UTF-8': lostWhole(({ whole }) => json(splice(whole([FULL, 'stop']), BAD_UTF8))),
+  'a long list': { is: 'whole', of: ({ whole }) => json(longList('[97,1]')(whole([FULL, 'stop']))) },
+  'NaN in a long list': lostWhole(({ whole }) => json(longList('NaN')(whole([FULL, 'stop'])))),
+  'a comma too many in a long list': lostWhole(({ whole }) => json(longList('[97,]')(whole([FULL, 'stop'])))),
+  'no UTF-8 in a long list': lostWhole(({ whole }) =>
+    json(Buffer.from(longList('"\u00ff"')(whole([FULL, 'stop'])), 'latin1')),
+  ),
+  'an error beside a whole answer': lostWhole(({ whole }) =>
+    json(whole([FULL, 'stop']).replace(/}$/, ',"error":{"message":"it broke"}}')),
+  ),
+  'a byte order mark': { is: 'whole', of: ({ whole }) => json(`\uFEFF${whole([FULL, 'stop'])}`) },
   'a stream': lostWhole((voice) => wholeStream(voice, PIECES)),
   'an error with status 200': lostWhole(() => json('{"error":{"message":"it broke"}}')),
   'a page': lostWhole(() => json('<html>busy</html>')),

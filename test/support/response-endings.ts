@@ -26,6 +26,11 @@ const response = (status: string, members: object = {}): object => ({
   ...members,
 });
 
+const PING = 'event: ping\ndata: {}\n\n';
+const itemOf = (status: string): object => ({
+  output: [{ id: 'msg_scripted', type: 'message', status, content: [{ type: 'output_text', text: FULL }] }],
+});
+const LONG = { padding: 'x'.repeat(5 * 2 ** 20) };
 const OPENING = ['response.created', 'response.in_progress'].map((type, n) =>
   event(type, { response: response('in_progress', { output: [], usage: null }) }, n),
 );
@@ -58,6 +63,18 @@ export const RESPONSE_STREAMS: Readonly<Record<string, ResponseEnding>> = {
     ...ALL,
     closing('response.incomplete', response('incomplete', { incomplete_details: { reason: 'max_output_tokens' } })),
   ),
+  'a ping before each event': whole(...[...ALL, COMPLETED].flatMap((one) => [PING, one])),
+  'a closing event of 5 MB': whole(...ALL, closing('response.completed', response('completed', LONG))),
+  'completed with an error': lost(
+    ...HALF,
+    closing('response.completed', response('completed', { error: { message: 'it broke' } })),
+  ),
+  'completed with an item in progress': lost(
+    ...HALF,
+    closing('response.completed', response('completed', itemOf('in_progress'))),
+  ),
+  'a text without its end': lost(...HALF, (TEXT[2] ?? '').replace(' three"', ' three'), COMPLETED),
+  'a tab in a text': lost(...HALF, (TEXT[2] ?? '').replace(' three', ' \tthree'), COMPLETED),
   'no closing event': lost(...HALF),
   '[DONE] in its place': lost(...HALF, 'data: [DONE]\n\n'),
   'the opening alone': lost(...OPENING),
@@ -104,6 +121,14 @@ export const RESPONSES: Readonly<Record<string, ResponseEnding>> = {
   failed: { is: 'lost', of: json(response('failed')) },
   cancelled: { is: 'lost', of: json(response('cancelled')) },
   'incomplete for no reason': { is: 'lost', of: json(response('incomplete')) },
+  'with an error': { is: 'lost', of: json(response('completed', { error: { message: 'it broke' } })) },
+  'with an item in progress': { is: 'lost', of: json(response('completed', itemOf('in_progress'))) },
+  'with an item that is incomplete': { is: 'lost', of: json(response('completed', itemOf('incomplete'))) },
+  'as long as was allowed': {
+    is: 'whole',
+    of: json(response('incomplete', { ...itemOf('incomplete'), incomplete_details: { reason: 'max_output_tokens' } })),
+  },
+  'a byte order mark': { is: 'whole', of: json(`\uFEFF${JSON.stringify(response('completed'))}`) },
   'no output': { is: 'lost', of: json(response('completed', { output: undefined })) },
   'no status': { is: 'lost', of: json(response('completed', { status: undefined })) },
   half: { is: 'lost', of: json(JSON.stringify(response('completed')).slice(0, -20)) },

@@ -1,14 +1,18 @@
+import { isUtf8 } from 'node:buffer';
+import { JsonValue } from './json-value.ts';
+import { parseJson } from './sse.ts';
+
 /** Lists of an answer that can be long, and say nothing of whether it is whole or what it cost. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['logprobs', 'prompt_logprobs', 'tokens', 'token_strs']);
 const LONGEST_NAME = 16;
-const [QUOTE, COMMA, COLON, BACKSLASH, LIST, LIST_END, OBJECT, OBJECT_END] = [
-  0x22, 0x2c, 0x3a, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d,
-];
+const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c];
 const NOTHING = Buffer.from('null');
+/** Up to here JSON is parsed as it is. */
+export const SHORT_BYTES = 256 * 1024;
 
 /**
  * An engine's answer in JSON without its long lists, put together as its bytes come: to parse 10 MB of log probabilities
- * at its end would hold up all other callers for 100 ms.
+ * at its end would hold up all other callers for 100 ms. Where such a list is no JSON, what is kept is none either.
  */
 export class AnswerOutline {
   readonly #kept: Buffer[] = [];
@@ -16,28 +20,29 @@ export class AnswerOutline {
   #isEscaped = false;
   /** of the last text, unless it is longer than any name looked for */
   #name = '';
-  /** lists and objects of a value that is left out, inside each other; undefined: all is kept */
-  #depth: number | undefined;
+  /** the value that is left out; undefined: all is kept */
+  #leftOut: JsonValue | undefined;
 
   /** @param piece the next bytes of the answer */
   add(piece: Buffer): void {
-    let from = this.#depth === undefined ? 0 : piece.length;
+    let from = 0;
     for (let at = 0; at < piece.length; at += 1) {
+      if (this.#leftOut !== undefined) {
+        at = this.#leftOut.read(piece, at);
+        from = at;
+        if (at === piece.length) break;
+        this.#leftOut = undefined;
+      }
       const byte = piece[at] ?? 0;
       if (this.#isText) this.#inText(byte);
       else if (byte === QUOTE) {
         this.#isText = true;
         this.#name = '';
-      } else if (this.#depth === undefined) {
-        if (byte !== COLON || !LEFT_OUT.has(this.#name)) continue;
+      } else if (byte === COLON && LEFT_OUT.has(this.#name)) {
         this.#kept.push(piece.subarray(from, at + 1), NOTHING);
         from = piece.length;
-        this.#depth = 0;
-      } else if (this.#depth === 0 && (byte === COMMA || byte === OBJECT_END)) {
-        this.#depth = undefined;
-        from = at;
-      } else if (byte === LIST || byte === OBJECT) this.#depth += 1;
-      else if (byte === LIST_END || byte === OBJECT_END) this.#depth -= 1;
+        this.#leftOut = new JsonValue();
+      }
     }
     if (from < piece.length) this.#kept.push(piece.subarray(from));
   }
@@ -50,6 +55,14 @@ export class AnswerOutline {
     if (this.#isEscaped) this.#isEscaped = false;
     else if (byte === BACKSLASH) this.#isEscaped = true;
     else if (byte === QUOTE) this.#isText = false;
-    else if (this.#depth === undefined && this.#name.length < LONGEST_NAME) this.#name += String.fromCharCode(byte);
+    else if (this.#name.length < LONGEST_NAME) this.#name += String.fromCharCode(byte);
   }
+}
+
+/** @returns what JSON holds, without its long lists where it is long; undefined for what is no JSON in UTF-8 */
+export function parseAnswer(bytes: Buffer): unknown {
+  if (bytes.length <= SHORT_BYTES) return parseJson(bytes);
+  const outline = new AnswerOutline();
+  outline.add(bytes);
+  return isUtf8(bytes) ? parseJson(outline.bytes()) : undefined;
 }

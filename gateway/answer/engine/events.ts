@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
 import { brokenStream, unfinished } from './failure.ts';
-import { eventBytes, EventReader, joinPieces, parseJson, type ServerEvent } from './sse.ts';
+import { eventBytes, EventReader, isForeign, joinPieces, parseJson, parseText, type ServerEvent } from './sse.ts';
 import type { EventWatch, Join } from './event-watch.ts';
 import { FinishedChoices } from './whole-answer.ts';
 
@@ -16,7 +16,7 @@ const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.n
 const Event = z.looseObject({ choices: z.array(z.unknown()).optional(), error: z.unknown().optional() });
 /** In vLLM's form, and in those that others have. */
 const EngineError = z
-  .looseObject({ message: z.string(), code: z.number().optional().catch(undefined) })
+  .looseObject({ message: z.string(), code: z.int().min(400).max(599).optional().catch(undefined) })
   .or(z.string().transform((message) => ({ message, code: undefined })));
 const Whole = z.object({ usage: EngineUsage });
 
@@ -32,13 +32,12 @@ export interface EngineEventsOptions {
 /**
  * Watches an engine's SSE bytes go by: finished choices, usage, error, `[DONE]`. Takes out the closing usage event when
  * the caller had not asked for it, and an error event with all that follows, as vLLM ends a broken stream with `[DONE]`
- * too. vLLM's pieces of text pass untouched and unread.
+ * too. vLLM's pieces of text pass untouched.
  */
 export class EngineEvents implements EventWatch {
   readonly #passUsage: boolean;
   readonly #choices: FinishedChoices;
   readonly #reader = new EventReader();
-  readonly #plainForm = new PlainForm();
   #join: Join | undefined;
   #done = false;
   #usage: Usage | undefined;
@@ -78,7 +77,7 @@ export class EngineEvents implements EventWatch {
 
   take(chunk: Buffer): Buffer {
     if (this.#isOver) return NOTHING;
-    if (this.#join === undefined && this.#reader.isBetween && this.#plainForm.covers(chunk)) return chunk;
+    if (this.#join === undefined && this.#reader.isBetween && isPlain(chunk)) return chunk;
     const passed: Buffer[] = [];
     for (const event of this.#reader.read(chunk)) {
       const bytes = this.#pass(event);
@@ -94,8 +93,9 @@ export class EngineEvents implements EventWatch {
     return this.#done || this.#failure !== undefined;
   }
 
-  #pass({ name, data }: ServerEvent): Buffer | undefined {
-    if (data.length === 0) return undefined;
+  #pass(sent: ServerEvent): Buffer | undefined {
+    const { name, data } = sent;
+    if (data.length === 0 || isForeign(sent)) return undefined;
     if (data.length < 16 && data.toString('latin1').trim() === DONE) return this.#end();
     const read = Event.safeParse(parseJson(data));
     if (!read.success) {
@@ -147,45 +147,29 @@ export function usageOfAnswer(body: Buffer): Usage | undefined {
   return parsed.success ? usageOf(parsed.data.usage) : undefined;
 }
 
-const PLAIN_START = 'data: {"id":"';
-const PLAIN_CHOICE = '"choices":[{"index":';
-/** Without its first quote: what begins with a rare letter is found sooner. */
-const REASON = 'finish_reason"';
-const NO_REASON = 'finish_reason":null';
+const DATA = 'data: ';
+/** A piece of an answer that goes on, and nothing that must be looked at. */
+const GoesOn = z.object({
+  choices: z.array(z.object({ index: z.int().nonnegative(), finish_reason: z.null().optional() })).min(1),
+  error: z.null().optional(),
+  object: z
+    .string()
+    .refine((object) => object !== 'error')
+    .optional(),
+});
 
-/**
- * Knows events in vLLM's own form, each with a piece of an answer that goes on, and nothing that must be looked at. What
- * it searches for stands in no event's text: inside a JSON string its quotes would be escaped.
- */
-class PlainForm {
-  /** where the choices stood in the last event: in all events of a stream it is the same place */
-  #choiceAt = 0;
-
-  /** @param chunk may hold several events; they are whole */
-  covers(chunk: Buffer): boolean {
-    // As text for the search alone, which is several times as fast as on bytes.
-    const text = chunk.toString('latin1');
-    let at = 0;
-    let reason = text.indexOf(REASON);
-    while (at < text.length) {
-      const end = text.indexOf('\n', at);
-      if (!text.startsWith(PLAIN_START, at) || !text.startsWith('}\n\n', end - 1)) return false;
-      const choice = this.#findChoice(text, at);
-      if (choice < 0 || reason < choice || reason > end || !text.startsWith(NO_REASON, reason)) return false;
-      reason = text.indexOf(REASON, reason + REASON.length);
-      if (reason >= 0 && reason < end) return false;
-      at = end + 2;
-    }
-    // No numbers of JSON, whoever writes them.
-    return at > 0 && !text.includes('\r') && !text.includes('NaN') && !text.includes('Infinity') && isUtf8(chunk);
+/** Whether all events are in vLLM's own form, each with a piece of an answer that goes on. @param chunk of whole events */
+function isPlain(chunk: Buffer): boolean {
+  // As text of bytes, which is made several times as fast; that it is UTF-8 is for the end.
+  const text = chunk.toString('latin1');
+  let at = 0;
+  while (at < text.length) {
+    const end = text.indexOf('\n', at);
+    if (!text.startsWith(DATA, at) || !text.startsWith('}\n\n', end - 1)) return false;
+    if (!GoesOn.safeParse(parseText(text.slice(at + DATA.length, end))).success) return false;
+    at = end + 2;
   }
-
-  #findChoice(text: string, at: number): number {
-    if (text.startsWith(PLAIN_CHOICE, at + this.#choiceAt)) return at + this.#choiceAt;
-    const found = text.indexOf(PLAIN_CHOICE, at);
-    this.#choiceAt = found - at;
-    return found;
-  }
+  return at > 0 && !text.includes('\r') && isUtf8(chunk);
 }
 
 function usageOf(usage: z.infer<typeof EngineUsage>): Usage {

@@ -3,7 +3,7 @@ import { saysEngineDied, saysEngineGone } from '#contract/engine-gone';
 import { isRefusal } from '#contract/engine-status';
 import { Failure } from '../../failure.ts';
 import { isAboutGrammar, knownSentence } from './words.ts';
-import { parseJson } from './sse.ts';
+import { parseJson, withoutMark } from './sse.ts';
 
 const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param: z.string().nullish() }) });
 /** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
@@ -23,7 +23,7 @@ const GRAMMAR = 'the engine cannot build the grammar, regular expression or sche
  * @param messagesParam where the caller wrote the messages
  */
 export function engineFailure(status: number, body: Buffer, messagesParam: string): Failure {
-  const parsed = EngineErrorBody.safeParse(parseJson(body));
+  const parsed = EngineErrorBody.safeParse(parseJson(withoutMark(body)));
   const message = parsed.success ? parsed.data.error.message : '';
   const param = parsed.data?.error.param ?? undefined;
   if (!isRefusal(status)) return faultOf(status, message, 'the model process failed on this request');

@@ -3,12 +3,11 @@ import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
 import { brokenStream, unfinished } from './failure.ts';
-import { eventBytes, EventReader, joinPieces, parseJson, type ServerEvent } from './sse.ts';
+import { parseAnswer } from './answer-outline.ts';
+import { eventBytes, EventReader, isForeign, joinPieces, parseText, type ServerEvent } from './sse.ts';
 import type { EventWatch } from './event-watch.ts';
 import { brokenResponse } from './whole-answer.ts';
 
-const OPEN_BRACE = 123;
-const CLOSE_BRACE = 125;
 const DONE = '[DONE]';
 const NOTHING = Buffer.alloc(0);
 /** Sent before the engine has looked at the request (source: vLLM 0.32, recorded). */
@@ -19,7 +18,10 @@ const FAILED: ReadonlySet<string> = new Set(['response.failed', 'error']);
 const ResponseUsage = z.object({ input_tokens: z.number(), output_tokens: z.number() });
 const Answer = z.object({ usage: ResponseUsage.nullish() });
 const Closing = z.object({ response: z.looseObject({}) });
-const Named = z.object({ type: z.string() });
+const Event = z.looseObject({
+  type: z.string().optional().catch(undefined),
+  error: z.unknown().optional(),
+});
 const Said = z.object({
   message: z.string().nullish(),
   error: z.object({ message: z.string() }).nullish().catch(undefined),
@@ -76,18 +78,19 @@ export class ResponseEvents implements EventWatch {
     return this.#done || this.#failure !== undefined;
   }
 
-  #pass({ name: said, data }: ServerEvent): readonly Buffer[] {
+  #pass(sent: ServerEvent): readonly Buffer[] {
+    const { name: said, data } = sent;
     if (data.length === 0 || (said === '' && data.toString('latin1', 0, DONE.length) === DONE)) return [];
-    const isObject = data[0] === OPEN_BRACE && data.at(-1) === CLOSE_BRACE && isUtf8(data);
-    // By their data, where the names are of another make: the SDKs go by that alone.
-    const isNamed = isObject && (said.startsWith('response.') || said === 'error');
-    const name = isNamed ? said : Named.safeParse(parseJson(data)).data?.type;
-    if (name === undefined) {
+    if (isForeign(sent)) return [];
+    const event = Event.safeParse(parseAnswer(data)).data;
+    const name = event === undefined ? undefined : nameOf(said, event);
+    if (event === undefined || name === undefined) {
       this.#failure = unfinished('a malformed event');
       return [];
     }
-    if (FAILED.has(name)) this.#failure = brokenStream(saidBy(data) ?? `event ${name}`);
-    if (CLOSING.has(name)) this.#close(parseJson(data));
+    if (FAILED.has(name)) this.#failure = brokenStream(saidBy(event) ?? `event ${name}`);
+    else if (!name.startsWith('response.')) return [];
+    if (CLOSING.has(name)) this.#close(event);
     if (this.#failure !== undefined) return [];
     const bytes = eventBytes(data, name);
     if (OPENING.has(name) && this.#passed === 0) {
@@ -114,19 +117,26 @@ export class ResponseEvents implements EventWatch {
   }
 }
 
+/** By its data, where its name is of another make: the SDKs go by that alone. @returns undefined where none tells it */
+function nameOf(said: string, { type, error }: z.infer<typeof Event>): string | undefined {
+  if (said === 'error' || (error !== undefined && error !== null)) return 'error';
+  if (type !== undefined && (type === 'error' || type.startsWith('response.'))) return type;
+  return said === '' || said === 'message' ? type : said;
+}
+
 const PIECE = 'event: response.output_text.delta\n';
-const PIECE_DATA = `${PIECE}data: {`;
+const PIECE_DATA = `${PIECE}data: `;
+const Piece = z.object({ type: z.literal('response.output_text.delta'), error: z.null().optional() });
 
 /** One piece of text in vLLM's own form, as most events are. */
 function isPlain(chunk: Buffer): boolean {
   const text = chunk.toString('latin1');
   return (
-    text.startsWith(PIECE_DATA) &&
+    text.startsWith(`${PIECE_DATA}{`) &&
     text.endsWith('}\n\n') &&
     text.indexOf('\n', PIECE.length) === text.length - 2 &&
     !text.includes('\r') &&
-    !text.includes('NaN') &&
-    !text.includes('Infinity') &&
+    Piece.safeParse(parseText(text.slice(PIECE_DATA.length))).success &&
     isUtf8(chunk)
   );
 }
@@ -138,7 +148,7 @@ export function usageOfResponse(body: unknown): Usage | undefined {
     : { promptTokens: usage.input_tokens, completionTokens: usage.output_tokens };
 }
 
-function saidBy(data: Buffer): string | undefined {
-  const said = Said.safeParse(parseJson(data)).data;
+function saidBy(event: unknown): string | undefined {
+  const said = Said.safeParse(event).data;
   return said?.message ?? said?.error?.message ?? said?.response?.error.message;
 }

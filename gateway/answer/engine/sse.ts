@@ -15,7 +15,11 @@ const SPACE = 32;
 const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 const LINE_FEED = Buffer.from('\n');
 const LONGEST_FIELD = 'retry'.length;
-const LIMIT_BYTES = 4 * 1024 * 1024;
+const COMMENT = Buffer.from(':');
+/** The most that an engine may send as one event, or as one whole answer: log probabilities of the longest take some 10 MB. */
+export const LONGEST_BYTES = 64 * 1024 * 1024;
+/** What a piece of it takes besides its bytes, however short. */
+const PIECE_BYTES = 128;
 
 /**
  * Reads events from bytes as they come (source: WHATWG HTML, "Server-sent events"): lines end in CR, LF or CRLF; a byte
@@ -27,7 +31,8 @@ export class EventReader {
   #line: Buffer[] = [];
   #data: Buffer[] = [];
   #name = '';
-  #pendingBytes = 0;
+  #lineBytes = 0;
+  #dataBytes = 0;
   #isFirstLine = true;
   /** the last byte was a CR, to which a first LF belongs */
   #mayBeLineFeed = false;
@@ -38,7 +43,7 @@ export class EventReader {
   }
   /** an event has no end within reason */
   get isEndless(): boolean {
-    return this.#pendingBytes > LIMIT_BYTES;
+    return this.#lineBytes + this.#dataBytes > LONGEST_BYTES;
   }
 
   read(chunk: Buffer): ServerEvent[] {
@@ -52,8 +57,7 @@ export class EventReader {
       if (lf >= 0 && lf < at) lf = chunk.indexOf(LF, at);
       const end = cr >= 0 && (lf < 0 || cr < lf) ? cr : lf;
       if (end < 0) {
-        this.#line.push(chunk.subarray(at));
-        this.#pendingBytes += chunk.length - at;
+        this.#keep(chunk.subarray(at));
         break;
       }
       const event = this.#endLine(chunk.subarray(at, end));
@@ -66,21 +70,31 @@ export class EventReader {
     return events;
   }
 
+  /** Of a comment nothing but its colon. */
+  #keep(piece: Buffer): void {
+    const isComment = (this.#line[0] ?? piece)[0] === COLON;
+    if (!isComment) this.#line.push(piece);
+    else this.#line = [COMMENT];
+    this.#lineBytes = isComment ? 0 : this.#lineBytes + piece.length + PIECE_BYTES;
+  }
+
   #endLine(rest: Buffer): ServerEvent | undefined {
     let line = this.#line.length === 0 ? rest : Buffer.concat([...this.#line, rest]);
     this.#line = [];
+    this.#lineBytes = 0;
     if (this.#isFirstLine) {
       this.#isFirstLine = false;
-      if (line.indexOf(BYTE_ORDER_MARK) === 0) line = line.subarray(BYTE_ORDER_MARK.length);
+      line = withoutMark(line);
     }
     if (line.length === 0) return this.#dispatch();
-    this.#pendingBytes += rest.length;
     const colon = line.indexOf(COLON);
     const fieldEnd = colon < 0 ? line.length : colon;
     const field = fieldEnd > LONGEST_FIELD ? '' : line.toString('latin1', 0, fieldEnd);
     const value = line.subarray(line[fieldEnd + 1] === SPACE ? fieldEnd + 2 : fieldEnd + 1);
-    if (field === 'data') this.#data.push(value);
-    else if (field === 'event') this.#name = value.toString('utf8');
+    if (field === 'data') {
+      this.#data.push(value);
+      this.#dataBytes += value.length + PIECE_BYTES;
+    } else if (field === 'event') this.#name = value.toString('utf8');
     return undefined;
   }
 
@@ -89,7 +103,7 @@ export class EventReader {
     const name = this.#name;
     this.#data = [];
     this.#name = '';
-    this.#pendingBytes = 0;
+    this.#dataBytes = 0;
     const [first, ...more] = data;
     if (first === undefined) return undefined;
     return {
@@ -101,12 +115,29 @@ export class EventReader {
 
 /** @returns undefined for what is no JSON in UTF-8 */
 export function parseJson(bytes: Buffer): unknown {
-  if (!isUtf8(bytes)) return undefined;
+  return isUtf8(bytes) ? parseText(bytes.toString('utf8')) : undefined;
+}
+
+/** @returns undefined for what is no JSON */
+export function parseText(text: string): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
+}
+
+/** A byte order mark may stand before what engines send. */
+export function withoutMark(bytes: Buffer): Buffer {
+  return bytes.indexOf(BYTE_ORDER_MARK) === 0 ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
+}
+
+const OPEN_BRACE = 0x7b;
+const MEANT: ReadonlySet<string> = new Set(['', 'message', 'error']);
+
+/** An event of a name that is no part of any answer, such as `ping`, whose data need be no JSON. */
+export function isForeign({ name, data }: ServerEvent): boolean {
+  return !MEANT.has(name) && !name.startsWith('response.') && data[0] !== OPEN_BRACE;
 }
 
 const DATA = Buffer.from('data: ');

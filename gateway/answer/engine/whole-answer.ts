@@ -30,9 +30,11 @@ const PIECES = {
   '/v1/completions': z.object({ text: z.string() }),
 } as const;
 const Counted = z.object({ count: z.int().nonnegative() });
+const Blamed = z.object({ error: z.unknown().optional() });
+const Item = z.object({ status: z.string().nullish() });
 const Responded = z.object({
   status: z.string(),
-  output: z.array(z.unknown()),
+  output: z.array(Item),
   incomplete_details: z.object({ reason: z.string().nullish() }).nullish(),
 });
 
@@ -73,6 +75,7 @@ export class FinishedChoices {
  * @returns what is wrong with it; undefined when it is whole
  */
 export function brokenAnswer(path: EnginePath, body: unknown, asked: number): string | undefined {
+  if (saysError(body)) return 'a 200 with an error';
   if (path === '/v1/responses') return brokenResponse(body);
   if (path === '/tokenize') return Counted.safeParse(body).success ? undefined : 'a 200 that holds no count';
   const answer = Choices.safeParse(body);
@@ -88,9 +91,19 @@ export function brokenAnswer(path: EnginePath, body: unknown, asked: number): st
 export function brokenResponse(response: unknown): string | undefined {
   const answer = Responded.safeParse(response);
   if (!answer.success) return 'a 200 that holds no answer';
-  const { status, incomplete_details: details } = answer.data;
+  if (saysError(response)) return 'a 200 with an error';
+  const { status, output, incomplete_details: details } = answer.data;
   const isWhole = status === 'completed' || (status === 'incomplete' && SHORTENED.has(details?.reason ?? ''));
-  return isWhole ? undefined : `status ${known(status)}`;
+  if (!isWhole) return `status ${known(status)}`;
+  // The last item of a response that was shortened is as incomplete as the response.
+  const cut = output.find((item) => ![undefined, null, 'completed', status].includes(item.status));
+  return cut === undefined ? undefined : `an item of status ${known(cut.status)}`;
+}
+
+/** Beside whatever else it holds. */
+function saysError(answer: unknown): boolean {
+  const { error } = Blamed.safeParse(answer).data ?? {};
+  return error !== undefined && error !== null;
 }
 
 /** An engine's word as the log may have it. */

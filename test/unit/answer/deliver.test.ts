@@ -139,7 +139,7 @@ test('what goes wrong before the first byte is thrown, and the client has nothin
 
 test('a client that does not read is given up, and nothing more is written to it', async () => {
   const { client, ended } = deliver(async (reply, reader) => {
-    reader.unsentBytes = 101;
+    reader.unsentBytes = 101 + ONE.length;
     reply.data(Buffer.from(ONE));
     await once(reader, 'gone');
     reply.data(Buffer.from(LAST));

@@ -40,6 +40,62 @@ test.each([JSON.stringify(LONG).slice(0, -1), '{"tokens":[1,2', '{"tokens":[1,2]
   },
 );
 
+test.each([
+  'NaN',
+  '[97,]',
+  '[,1]',
+  '[1 2]',
+  '[01]',
+  '[1.]',
+  '[-]',
+  '[.5]',
+  '[1e]',
+  '[+1]',
+  '[tru]',
+  '[nul]',
+  '[truee]',
+  '[1}',
+  '{"a":1]',
+  '{"a"}',
+  '{"a":1,}',
+  '{a:1}',
+  '{1:1}',
+  '["a',
+  '["\t"]',
+  String.raw`["\x"]`,
+  String.raw`["\u12g4"]`,
+  '',
+  '[}',
+  '"a" 1',
+  '{,}',
+])('A2: a long list that is no JSON makes the answer none: %s', (list) => {
+  for (const text of [`{"tokens":${list},"b":1}`, `{"tokens":${list}}`])
+    for (const size of [1, 3, 1_000]) expect(() => outlineOf(text, size)).toThrow(SyntaxError);
+});
+
+test('A2: whatever JSON a long list is, it is left out', () => {
+  const values = [
+    0,
+    -0.5,
+    1e21,
+    1.5e-7,
+    10,
+    true,
+    false,
+    null,
+    '',
+    'é\u2028\\"/\n,]}',
+    [],
+    {},
+    [[]],
+    { a: {}, '': [1] },
+  ];
+  for (const value of [...values, values, { values }])
+    for (const text of [JSON.stringify({ tokens: value, b: 1 }), JSON.stringify({ tokens: value, b: 1 }, null, 1)])
+      for (const size of [1, 5, 1_000]) expect([text, outlineOf(text, size)]).toEqual([text, { tokens: null, b: 1 }]);
+  expect(outlineOf('{"tokens" : [ 1E+2 , 0e-1 ,"\\u00Af" ] , "b":1}')).toEqual({ tokens: null, b: 1 });
+});
+
 test('N2: 10 MB of log probabilities take less than 50 ms of CPU', () => {
   const one = { token: 'word', logprob: -1.2345678, bytes: [119, 111, 114, 100] };
   const content = Array.from({ length: 4_096 }, () => ({ ...one, top_logprobs: Array(20).fill(one) }));

@@ -76,7 +76,7 @@ test('a stream that just stops is not whole', () => {
 test('an event without an end does not fill the memory', () => {
   const events = new EngineEvents({ passUsage: false, choices: 1 });
   const piece = Buffer.alloc(1024 * 1024, 'x');
-  for (let i = 0; i < 5; i += 1) events.take(piece);
+  for (let i = 0; i < 65; i += 1) events.take(piece);
   expect(events.failure).toMatchObject({ code: 'worker_lost', cause: 'an event without an end' });
 });
 
@@ -178,9 +178,46 @@ test.each<[how: string, bad: string | Buffer]>([
   ['Infinity', token('a').replace('"logprobs":null', '"logprobs":-Infinity')],
   ['no UTF-8', NO_UTF8],
   ['a choice without an index', token('a').replace('"index":0,', '')],
+  ['a text without its end', token('a').replace('"a"', '"a')],
+  ['a text without its end, in the last of two events', token('a') + token('b').replace('"b"', '"b')],
+  ['a tab in a text', token('a').replace('"a"', '"a\tb"')],
+  ['a control character in a text', token('a').replace('"a"', '"a\u0001b"')],
+  ['an escape that there is not', token('a').replace('"a"', String.raw`"a\x"`)],
+  ['a comma too many', token('a').replace('null}', 'null,}')],
   ['a line feed inside a text', token('a').replace('"a"', '"a\ndata: b"')],
 ])('an event that no client could read is not passed, and the attempt is lost: %s', (_how, bad) => {
-  expect(run(false, token('a'), bad, last('b'), DONE)).toMatchObject({ events: LOST, passed: token('a') });
+  for (const pieces of [
+    [token('a'), bad, last('b'), DONE],
+    cut(Buffer.concat([Buffer.from(token('a')), Buffer.from(bad)]), 7),
+  ]) {
+    const { events, passed } = run(false, ...pieces);
+    expect(events).toMatchObject(LOST);
+    // A chunk in which one event is broken passes those before it.
+    expect([token('a'), token('a') + token('a')]).toContain(passed);
+  }
+});
+
+test.each<[how: string, code: unknown]>([
+  ['a fraction', 400.5],
+  ['too small', 99],
+  ['too large', 600],
+  ['a text', '400'],
+])('F6: an error event whose code is no status blames the engine: %s', (_how, code) => {
+  const { events } = run(false, `data: ${JSON.stringify({ error: { message: 'x', code } })}\n\n`);
+  expect(events).toMatchObject({ refusal: undefined, failure: { code: 'engine_failed' } });
+});
+
+test('A3: events of other names are passed over, whatever they hold', () => {
+  for (const ping of [
+    'event: ping\ndata: {}\n\n',
+    "event: ping\ndata: 12:30 o'clock\n\n",
+    'event: ping\ndata: [1]\n\n',
+  ])
+    expect(run(false, ping, token('a'), ping, last('b'), ping, DONE)).toMatchObject({
+      events: { done: true, failure: undefined },
+      passed: token('a') + last('b') + DONE,
+    });
+  expect(run(false, token('a'), 'event: message\ndata: sorry\n\n').events).toMatchObject(LOST);
 });
 
 test.each<[how: string, error: string]>([
@@ -188,6 +225,7 @@ test.each<[how: string, error: string]>([
   ['of before', 'data: {"object":"error","message":"broke","code":500}\n\n'],
   ['a text', 'data: {"error":"broke"}\n\n'],
   ['beside a choice', event('', 'error').replace('"choices"', '"error":{"message":"broke","code":"x"},"choices"')],
+  ['behind a choice', token('b').replace('}]}', '}],"error":{"message":"broke"}}')],
   ['by its name', 'event: error\ndata: {"message":"broke"}\n\n'],
 ])('an error event in another form: %s', (_how, error) => {
   expect(run(false, token('a'), error, DONE)).toMatchObject({

@@ -99,3 +99,48 @@ test('A1: a response as long as was allowed is whole', () => {
   const shortened = closingAs('incomplete').replace('"incomplete_details":null', reason);
   expect(run(...EVENTS.slice(0, -1), shortened).events).toMatchObject({ done: true, failure: undefined });
 });
+
+const PIECE = EVENTS.find((one) => one.startsWith('event: response.output_text.delta')) ?? '';
+test.each<[how: string, change: (piece: string) => string]>([
+  ['a text without its end', (piece) => piece.replace('","', ',"')],
+  ['a tab in a text', (piece) => piece.replace('"delta":"', '"delta":"\t')],
+  ['an error beside the text', (piece) => piece.replace('data: {', 'data: {"error":{"message":"broke"},')],
+  ['a comma too many', (piece) => piece.replace('}\n\n', ',}\n\n')],
+])('A1: a piece that no client could read is not passed: %s', (_how, change) => {
+  for (const bad of [change(PIECE), change(EVENTS.at(-2) ?? '')]) {
+    if (bad === EVENTS.at(-2)) continue;
+    const { events, passed } = run(...EVENTS.slice(0, 4), bad, ...EVENTS.slice(5));
+    expect(passed).toBe(EVENTS.slice(0, 4).join(''));
+    expect(events).toMatchObject({ done: false, failure: {} });
+  }
+});
+
+test('A3: events of other names are passed over', () => {
+  const pings = ['event: ping\ndata: {}\n\n', 'event: ping\ndata: now\n\n', 'data: {"type":"ping"}\n\n'];
+  const { events, passed } = run(...EVENTS.flatMap((one) => [...pings, one]));
+  expect(events).toMatchObject({ done: true, failure: undefined, passed: EVENTS.length });
+  expect(passed).toBe(EVENTS.join(''));
+});
+
+test('A1: the last event of the longest answers passes, log probabilities and all; broken ones do not', () => {
+  const list = JSON.stringify(Array(100_000).fill({ token: 'word', logprob: -1.25, bytes: [119], top_logprobs: [] }));
+  const long = CLOSING.replace('"logprobs":null', `"logprobs":${list}`);
+  expect(long.length).toBeGreaterThan(4 * 1024 * 1024);
+  const cut = (text: string) => [text.slice(0, 1_000_000), text.slice(1_000_000, 3_000_000), text.slice(3_000_000)];
+  const { events, passed } = run(...EVENTS.slice(0, -1), ...cut(long));
+  expect(events).toMatchObject({ done: true, usage: { promptTokens: 8, completionTokens: 2 } });
+  expect(passed.endsWith(long)).toBe(true);
+  const broken = long.replace('-1.25', 'NaN');
+  expect(run(...EVENTS.slice(0, -1), ...cut(broken)).events).toMatchObject({ done: false, failure: {} });
+});
+
+test('A1: a response is not whole with an error, or with an item that is not', () => {
+  for (const closing of [
+    CLOSING.replace('"output":', '"error":{"message":"broke"},"output":'),
+    CLOSING.replace('"status":"completed","type":"message"', '"status":"in_progress","type":"message"'),
+    CLOSING.replace('"status":"completed","type":"message"', '"status":"incomplete","type":"message"'),
+  ]) {
+    expect(closing).not.toBe(CLOSING);
+    expect(run(...EVENTS.slice(0, -1), closing).events).toMatchObject({ done: false, failure: {} });
+  }
+});

@@ -133,6 +133,7 @@ test('H5: where all engines are slow alike nobody is taken out', async () => {
 test.each([
   ['takes requests and never answers', { engines: 2 }, { mute: true, saturate: true }],
   ['sends a head and no token, as the only one of its dispatcher,', { engines: 5 }, { saturate: true }],
+  ['falls silent after its first event', { engines: 3 }, { 'hang-after': 1 }],
 ])(
   'H5: an engine that %s while its siblings answer: all requests are answered elsewhere, and it is started anew',
   async (_name, size, faults) => {

@@ -5,6 +5,7 @@ import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
 import { readJson } from '#contract/read-json';
 import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
 import type { Slot } from './engine-slots.ts';
+import type { Waiting } from './first-bytes.ts';
 import type { Publisher } from './publisher.ts';
 
 /** A repeated pickup waits this long for the gateway's `go`, in milliseconds. */
@@ -53,6 +54,7 @@ export class Attempt {
   #stream: EngineStream | undefined;
   /** an engine has it and has not given a byte of its answer */
   #unheard = false;
+  #waiting: Waiting | undefined;
 
   constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
     this.#deps = deps;
@@ -77,13 +79,16 @@ export class Attempt {
     this.#onHandBack();
   }
 
-  /** Its engine answers nobody: if it has given nothing, another one is to try. */
-  relieve(engine: string): void {
-    if (this.#unheard && this.#slot.engine === engine) this.fail('worker_lost', 'its engine answered nobody');
+  /** Its engine answers nobody: if it has given nothing, or nothing for so long, another one is to go on. */
+  relieve(engine: string, stuckMs: number): void {
+    if (this.#slot.engine !== engine) return;
+    if (this.#unheard || (this.#waiting?.stuckMs ?? 0) >= stuckMs)
+      this.fail('worker_lost', 'its engine answered nobody');
   }
 
   /** The replica reads too late: the engine is held back, or goes on. */
   holdBack(held: boolean): void {
+    this.#waiting?.holdBack(held);
     if (held) this.#stream?.pause();
     else this.#stream?.resume();
   }
@@ -153,6 +158,7 @@ export class Attempt {
       const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
       const last: LastBytes = { status: 0, before: Buffer.alloc(0), chunk: Buffer.alloc(0) };
       const waiting = this.#slot.begin(body.length);
+      this.#waiting = waiting;
       this.#unheard = true;
       const stream = streamFromEngine(this.#slot.pool, request, {
         head: (status, contentType) => {

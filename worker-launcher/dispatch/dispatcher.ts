@@ -91,8 +91,8 @@ export class Dispatcher {
   }
 
   /** This engine answers nobody. */
-  relieve(engine: string): void {
-    for (const attempt of this.#attempts.values()) attempt.relieve(engine);
+  relieve(engine: string, stuckMs: number): void {
+    for (const attempt of this.#attempts.values()) attempt.relieve(engine, stuckMs);
   }
 
   /** The replica's lease lapsed: nobody reads its answers. */

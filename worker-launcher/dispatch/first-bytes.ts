@@ -2,39 +2,72 @@ import type { Intake } from '../engine/pace.ts';
 
 /** One request on an engine. */
 export interface Waiting {
-  /** a byte of its answer came; further ones say nothing */
+  /** bytes of its answer came */
   heard(): void;
+  /** its engine is held back, or goes on: meanwhile silence is no fault of the engine */
+  holdBack(held: boolean): void;
   over(): void;
+  /** it has begun, is not held back, and has had no byte for so long, in milliseconds; 0: none of that */
+  readonly stuckMs: number;
 }
 
-/** Which requests of one engine have no byte of an answer yet; instants are monotonic milliseconds. */
+interface Answer {
+  readonly since: number;
+  readonly weight: number;
+  /** undefined: no byte of it came yet */
+  heardAt: number | undefined;
+  held: boolean;
+}
+
+/** Which requests of one engine have no byte of an answer yet, or none any more; instants are monotonic milliseconds. */
 export class FirstBytes {
-  readonly #waiting = new Map<Waiting, { readonly since: number; readonly weight: number }>();
+  readonly #answers = new Set<Answer>();
   #taken = 0;
+  /** the last first byte, and the last byte of all */
   #heardAt = -Infinity;
+  #movedAt = -Infinity;
 
   /** @param weight what reading its prompt costs */
   begin(weight: number): Waiting {
-    const waiting: Waiting = {
-      heard: () => {
-        if (this.#waiting.delete(waiting)) this.#heardAt = performance.now();
-      },
-      over: () => void this.#waiting.delete(waiting),
-    };
+    const answer: Answer = { since: performance.now(), weight, heardAt: undefined, held: false };
     this.#taken += weight;
-    this.#waiting.set(waiting, { since: performance.now(), weight });
-    return waiting;
+    this.#answers.add(answer);
+    return {
+      heard: () => {
+        const now = performance.now();
+        if (answer.heardAt === undefined) this.#heardAt = now;
+        answer.heardAt = now;
+        this.#movedAt = now;
+      },
+      holdBack: (held) => {
+        if (answer.held && answer.heardAt !== undefined) answer.heardAt = performance.now();
+        answer.held = held;
+      },
+      over: () => void this.#answers.delete(answer),
+      get stuckMs() {
+        return stuckMs(answer, performance.now());
+      },
+    };
   }
 
   get report(): Intake {
     const now = performance.now();
-    const all = [...this.#waiting.values()];
-    const since = Math.max(Math.min(...all.map((one) => one.since)), this.#heardAt);
+    const all = [...this.#answers];
+    const waiting = all.filter(({ heardAt }) => heardAt === undefined);
+    const since = Math.max(Math.min(...waiting.map((one) => one.since)), this.#heardAt);
+    const begun = all.filter(({ heardAt, held }) => heardAt !== undefined && !held);
+    const stuck = begun.map((one) => stuckMs(one, now)).toSorted((a, b) => b - a);
     return {
       taken: this.#taken,
-      waiting: all.reduce((sum, { weight }) => sum + weight, 0),
-      silentMs: all.length === 0 ? 0 : now - since,
-      heardAgoMs: this.#heardAt === -Infinity ? null : now - this.#heardAt,
+      waiting: waiting.reduce((sum, { weight }) => sum + weight, 0),
+      silentMs: waiting.length === 0 ? 0 : now - since,
+      heardAgoMs: agoMs(this.#heardAt, now),
+      // Of more than half: a single one may wait for memory, or for the end of a call of a tool.
+      stuckMs: stuck[Math.floor(stuck.length / 2)] ?? 0,
+      movedAgoMs: agoMs(this.#movedAt, now),
     };
   }
 }
+
+const stuckMs = ({ heardAt, held }: Answer, now: number): number => (heardAt === undefined || held ? 0 : now - heardAt);
+const agoMs = (instant: number, now: number): number | null => (instant === -Infinity ? null : now - instant);

@@ -16,8 +16,8 @@ export function addressOf({ socket, port }: EngineEntry): EngineAddress {
 export const ToDispatcher = z.discriminatedUnion('type', [
   /** the engines of this dispatcher, whole, at every change */
   z.object({ type: z.literal('engines'), engines: z.array(EngineEntry) }),
-  /** the engine answers nobody: what has no byte of an answer from it is to run elsewhere */
-  z.object({ type: z.literal('relieve'), engine: z.string() }),
+  /** the engine answers nobody: what has no byte of an answer from it, or none for so long, is to run elsewhere */
+  z.object({ type: z.literal('relieve'), engine: z.string(), stuckMs: z.number() }),
   /** stop pulling; answer `drained` when nothing is in flight */
   z.object({ type: z.literal('drain') }),
 ]);
@@ -29,6 +29,8 @@ const Intake = z.object({
   waiting: z.number(),
   silentMs: z.number(),
   heardAgoMs: z.number().nullable(),
+  stuckMs: z.number(),
+  movedAgoMs: z.number().nullable(),
 });
 export const FromDispatcher = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready'), incarnation: z.string() }),

@@ -148,7 +148,7 @@ function obeyLauncher({ slots, dispatcher }: Parts, adjust: () => void, drain: (
     if (message.type === 'engines') {
       slots.update(message.engines);
       adjust();
-    } else if (message.type === 'relieve') dispatcher.relieve(message.engine);
+    } else if (message.type === 'relieve') dispatcher.relieve(message.engine, message.stuckMs);
     else drain();
   });
   // Without the launcher nobody supervises the engines, and its guards end them: nothing here can finish.

@@ -1,4 +1,4 @@
-import type { ProbeResult } from './probe.ts';
+import { CANARY_TOKENS, type ProbeResult } from './probe.ts';
 import { readPace } from './progress.ts';
 import type { EngineEvent, EngineState, OutlierReason } from './state.ts';
 
@@ -45,6 +45,7 @@ export class OutlierCase {
     const gaps = page === undefined ? this.#gaps : (readPace(page)?.gaps ?? this.#gaps);
     const before = this.#gaps;
     this.#gaps = gaps;
-    return gaps > before;
+    // Those of the probe itself reached nobody.
+    return gaps > before + CANARY_TOKENS;
   }
 }

@@ -19,6 +19,10 @@ export interface Intake {
   readonly silentMs: number;
   /** since the last first byte that it gave, in milliseconds; null: it gave none yet */
   readonly heardAgoMs: number | null;
+  /** more than half of the answers that it has begun have had no byte for so long, in milliseconds; 0: none is begun */
+  readonly stuckMs: number;
+  /** since the last byte that it gave, in milliseconds; null: it gave none yet */
+  readonly movedAgoMs: number | null;
 }
 
 export interface PaceLimits {
@@ -137,11 +141,18 @@ export class PaceRule {
   }
 
   #silence({ id, intake }: EngineFacts, siblings: readonly EngineFacts[], now: number): Finding | undefined {
-    if (intake === undefined || intake.silentMs === 0) return undefined;
-    const silentMs = Math.min(intake.silentMs, now - (this.#lives.get(id)?.answeredAt ?? -Infinity));
+    if (intake === undefined) return undefined;
     const withinMs = this.#limits.muteMs + (intake.waiting / WEIGHT_PER_SECOND) * 1_000;
-    const othersAnswer = siblings.some((one) => (one.intake?.heardAgoMs ?? Infinity) < silentMs);
-    return silentMs >= withinMs && othersAnswer ? { id, kind: 'silent', silentMs, withinMs } : undefined;
+    const sinceAnsweredMs = now - (this.#lives.get(id)?.answeredAt ?? -Infinity);
+    for (const [own, others] of [
+      ['silentMs', 'heardAgoMs'],
+      ['stuckMs', 'movedAgoMs'],
+    ] as const) {
+      const silentMs = Math.min(intake[own], sinceAnsweredMs);
+      if (silentMs >= withinMs && siblings.some((one) => (one.intake?.[others] ?? Infinity) < silentMs))
+        return { id, kind: 'silent', silentMs, withinMs };
+    }
+    return undefined;
   }
 
   #slowness({ id }: EngineFacts, siblings: readonly EngineFacts[], now: number): Finding[] {

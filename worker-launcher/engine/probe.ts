@@ -16,7 +16,7 @@ export interface ProbeTimes {
 }
 
 /** Enough to tell the pace, too few to matter. */
-const CANARY_TOKENS = 4;
+export const CANARY_TOKENS = 4;
 
 /** Asks one engine process how it is, over connections of its own. */
 export class EngineProbe {

@@ -71,8 +71,8 @@ export class Dispatchers {
   }
 
   /** The engine answers nobody: what waits there without a byte of an answer runs elsewhere. */
-  relieve(engine: string): void {
-    this.#childOf.get(engine)?.relieve(engine);
+  relieve(engine: string, stuckMs: number): void {
+    this.#childOf.get(engine)?.relieve(engine, stuckMs);
   }
 
   get processes(): { readonly pid: number | null; readonly incarnation: string | null }[] {
@@ -169,8 +169,8 @@ class DispatcherChild {
     return this.#intakes[engine];
   }
 
-  relieve(engine: string): void {
-    this.#tell({ type: 'relieve', engine });
+  relieve(engine: string, stuckMs: number): void {
+    this.#tell({ type: 'relieve', engine, stuckMs });
   }
 
   async drain(limitMs: number): Promise<void> {

@@ -67,7 +67,7 @@ export class Engines {
     this.#outliers = new OutlierWatch({
       engines: () => [...this.#supervisors.values()],
       intake: (engine) => dispatchers.intake(engine),
-      relieve: (engine) => dispatchers.relieve(engine),
+      relieve: (engine, stuckMs) => dispatchers.relieve(engine, stuckMs),
       limits: {
         factor: config.WORKER_SLOW_FACTOR,
         windowMs: config.WORKER_SLOW_WINDOW_MS,

@@ -9,8 +9,8 @@ export interface OutlierWatchDeps {
   readonly engines: () => readonly EngineSupervisor[];
   /** what an engine's dispatcher knows of it */
   readonly intake: (engine: string) => Intake | undefined;
-  /** what has no byte of an answer from this engine is to run elsewhere */
-  readonly relieve: (engine: string) => void;
+  /** what has no byte of an answer from this engine, or none for so long, in milliseconds, is to run elsewhere */
+  readonly relieve: (engine: string, stuckMs: number) => void;
   readonly limits: PaceLimits;
 }
 
@@ -105,7 +105,7 @@ export class OutlierWatch {
         if (isWell === true) this.#pace.answered(found.id, monotonic());
         if (isWell !== false) return;
         engine.outlier('mute', { silentMs: Math.round(silentMs), askedMs: Math.round(withinMs) });
-        relieve(found.id);
+        relieve(found.id, withinMs);
       });
     }
   }

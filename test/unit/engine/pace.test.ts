@@ -19,6 +19,8 @@ interface Second {
   readonly waiting?: number;
   readonly silentMs?: number;
   readonly heardAgoMs?: number | null;
+  readonly stuckMs?: number;
+  readonly movedAgoMs?: number | null;
   readonly ready?: boolean;
 }
 const WELL: Second = { tokens: 200, gapMs: 5, answers: 4, waitMs: 20, weight: 2_000, heardAgoMs: 100 };
@@ -41,8 +43,8 @@ function watch(doing: readonly Second[], rule = new PaceRule(LIMITS)) {
       };
       page[index] = is;
       taken[index] = (taken[index] ?? 0) + weight;
-      const { waiting = 0, silentMs = 0, heardAgoMs = null } = one;
-      const intake: Intake = { taken: taken[index] ?? 0, waiting, silentMs, heardAgoMs };
+      const { waiting = 0, silentMs = 0, heardAgoMs = null, stuckMs = 0, movedAgoMs = null } = one;
+      const intake: Intake = { taken: taken[index] ?? 0, waiting, silentMs, heardAgoMs, stuckMs, movedAgoMs };
       return { id: `e${String(index)}`, pid: 1, ready: one.ready ?? true, page: is, intake };
     });
   return {
@@ -137,6 +139,14 @@ describe('silent', () => {
     expect(watch([SILENT, answering]).pass(1)).toEqual(['e0 silent']);
     // the others waited on it before: in service or not, it holds requests
     expect(watch([{ ...SILENT, ready: false }, answering]).pass(1)).toEqual(['e0 silent']);
+  });
+
+  test('H5: one whose answers got stuck is to be asked, where those of a sibling go on, new ones or not', () => {
+    const STUCK: Second = { ...WELL, stuckMs: 12_000, movedAgoMs: 0 };
+    const goesOn: Second = { ...WELL, heardAgoMs: 60_000, movedAgoMs: 50 };
+    expect(watch([STUCK, goesOn]).pass(1)).toEqual(['e0 silent']);
+    expect(watch([STUCK, { ...goesOn, movedAgoMs: 20_000 }]).pass(60)).toEqual([]);
+    expect(watch([{ ...STUCK, stuckMs: 9_000 }, goesOn]).pass(60)).toEqual([]);
   });
 
   test('H5: where all are silent, or the silence is short, none is', () => {

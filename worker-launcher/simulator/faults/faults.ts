@@ -89,7 +89,7 @@ export class Faults {
   /** What is to be done to the events of the next stream; undefined for nothing, which is the fast path. */
   onEvent(): EventHook | undefined {
     const active = this.#active;
-    const perStream = active['cut-after'] ?? active['malformed-at'] ?? active['error-after'];
+    const perStream = active['cut-after'] ?? active['hang-after'] ?? active['malformed-at'] ?? active['error-after'];
     const isHit = perStream !== undefined && this.#spend();
     if (!isHit && active['crash-after'] === undefined && active['kill-core-after'] === undefined) return undefined;
     let events = 0;
@@ -105,6 +105,10 @@ export class Faults {
     if (active['malformed-at'] === events) return 'data: {"id":"chatcmpl-broken","choices":[{"ind\n\n';
     if (active['cut-after'] !== undefined && events > active['cut-after']) {
       stream.cut();
+      return undefined;
+    }
+    if (active['hang-after'] !== undefined && events > active['hang-after']) {
+      stream.silence();
       return undefined;
     }
     if (active['error-after'] === undefined || events <= active['error-after']) return text;

@@ -65,6 +65,8 @@ export const FaultSet = z.strictObject({
   'answer-status': number.min(400).max(599),
   /** the socket closes after so many events of a stream */
   'cut-after': events,
+  /** a stream falls silent after so many events, while the engine goes on */
+  'hang-after': events,
   /** the event with this number (from 1) is not JSON */
   'malformed-at': events,
   /** an error event and `[DONE]` after so many events of a stream */
@@ -77,7 +79,7 @@ export const FaultSet = z.strictObject({
   'slow-start': number.min(0),
   /** a start that fails; only at start */
   'fail-start': StartFailure,
-  /** how many requests or streams `refuse`, `fail-requests`, `answer-status`, `cut-after`, `malformed-at`, `error-after` meet; default all */
+  /** how many requests or streams `refuse`, `fail-requests`, `answer-status`, `cut-after`, `hang-after`, `malformed-at`, `error-after` meet; default all */
   times: number.min(1),
 });
 export type FaultName = keyof z.output<typeof FaultSet>;

@@ -103,6 +103,7 @@ export class EventStream {
   readonly #onEnd: () => void;
   readonly #hook: EventHook | undefined;
   #keepAlive: NodeJS.Timeout | undefined;
+  #isSilent = false;
 
   constructor(res: ServerResponse, onEnd: () => void, hook?: EventHook) {
     this.#res = res;
@@ -126,8 +127,15 @@ export class EventStream {
 
   end(): void {
     clearInterval(this.#keepAlive);
+    if (this.#isSilent) return;
     this.#onEnd();
     if (!this.#res.writableEnded) this.#res.end('0\r\n\r\n');
+  }
+
+  /** Nothing more is sent, and the connection stays. */
+  silence(): void {
+    clearInterval(this.#keepAlive);
+    this.#isSilent = true;
   }
 
   /** Cuts the connection in mid-body. */
@@ -143,7 +151,7 @@ export class EventStream {
   }
 
   #send(text: string): void {
-    if (this.#res.writableEnded || this.#res.socket?.writable !== true) return;
+    if (this.#isSilent || this.#res.writableEnded || this.#res.socket?.writable !== true) return;
     this.#res.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
   }
 }

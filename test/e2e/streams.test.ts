@@ -166,7 +166,9 @@ const fails =
   async (res, { text }) => {
     await lasts(afterMs);
     const status = text === 'refused' ? 400 : 500;
-    const error = { message: `${text} by the engine`, type: 'x', param: null, code: status };
+    // In words of vLLM: others are asked for once more elsewhere.
+    const message = text === 'refused' ? 'stop cannot contain an empty string.' : 'failed by the engine';
+    const error = { message, type: 'x', param: null, code: status };
     res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
   };
 test.each(ROUTES)(

@@ -33,7 +33,7 @@ const MESSAGES = [
   bad('a number as content', [user(5)], '[0].content'),
   bad('half of an emoji in a text', [user('cut \ud83d')], '[0].content'),
   bad('half of an emoji in a part', [user([{ type: 'text', text: '\udc00' }])], '[0].content[0].text'),
-  bad('a text among the parts', [user(['hi'])], '[0].content[0]'),
+  bad('a list among the parts', [user([['hi']])], '[0].content[0]'),
   bad('a text part without text', [user([{ type: 'text' }])], '[0].content[0].text'),
   bad('a number as text of a part', [user([{ type: 'text', text: 9 }])], '[0].content[0].text'),
   bad('a part without type', [user([{ text: 'hi' }])], '[0].content[0].type'),

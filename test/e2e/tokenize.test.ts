@@ -43,7 +43,7 @@ test('the card’s rules hold, and mistakes are named', async () => {
   for (const [body, code, param] of [
     [two, 'too_many_images', 'messages[0].content[1]'],
     [{}, 'invalid_request', 'prompt'],
-    [{ prompt: 'a', messages: [] }, 'invalid_request', 'prompt'],
+    [{ prompt: 'a', messages: [{ role: 'user', content: 'a' }] }, 'invalid_request', 'prompt'],
     [{ prompt: ['a', 'b'] }, 'invalid_request', 'prompt'],
     [{ prompt: 'a', add_special_tokens: 'yes' }, 'invalid_request', 'add_special_tokens'],
     [{ prompt: 'a', chat_template: 'x' }, 'unsupported_parameter', 'chat_template'],

@@ -111,15 +111,12 @@ test('refuse, fail-requests and answer-status: 503, 500 and what was asked, as o
 test('hang-after: a stream falls silent, other requests live', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ 'hang-after': 2, times: 1 });
-  const reader = (await simulator.ask({ ...LONG, max_tokens: 5 })).body?.getReader();
-  for (let events = 0; events < 2;) {
-    const piece = await reader?.read();
-    events += new TextDecoder().decode(piece?.value).split('data: ').length - 1;
-  }
-  const next = reader?.read();
+  const events = eventsOf(await simulator.ask({ ...LONG, max_tokens: 5 }));
+  await eventually('all tokens', async () => (await simulator.metric('vllm:generation_tokens_total')) >= 5);
   expect((await simulator.ask({ max_tokens: 1 })).status).toBe(200);
-  expect(await Promise.race([next, Promise.resolve('silence')])).toBe('silence');
-  await reader?.cancel();
+  expect(await Promise.race([events, Promise.resolve('silence')])).toBe('silence');
+  await simulator[Symbol.asyncDispose]();
+  expect((await events).filter((event) => event !== 'cut')).toHaveLength(2);
 });
 
 test('cut-after: the socket closes in mid-stream, other requests live', async () => {

@@ -91,7 +91,7 @@ export async function startInternalServer(host: string, port: number, deps: Inte
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE';
-      const where = `port ${String(port)} of ${host} (WORKER_INTERNAL_PORT)`;
+      const where = `port ${port} of ${host} (WORKER_INTERNAL_PORT)`;
       reject(new Error(taken ? `${where} is in use` : `${where} cannot be used: ${error.message}`, { cause: error }));
     });
     server.listen(port, host, resolve);

@@ -28,7 +28,7 @@ export function createAsk(deps: AskDeps): Ask {
   let count = 0;
   return (question, reply, phases, signal) => {
     count += 1;
-    phases.requestId = `${deps.replica}-${String(count)}`;
+    phases.requestId = `${deps.replica}-${count}`;
     return new Attempts(deps, question, reply, phases, signal).run();
   };
 }

@@ -137,7 +137,7 @@ export class Waiting {
       await this.#added;
       const { admission, relay } = this.#deps;
       const found = await admission.reconcile(this.#candidate(), epoch);
-      const seen = found !== 'waits' && relay.hears ? `${String(epoch)} ${found}` : '';
+      const seen = found !== 'waits' && relay.hears ? `${epoch} ${found}` : '';
       // Twice, as a claim may be on its way here.
       if (seen !== '' && seen === this.#seenUnclaimed && !this.#isClaimed && this.#epoch === epoch)
         this.#events.unheard();

@@ -31,7 +31,7 @@ export class WholeReply implements Reply {
     if (this.#bytes > LONGEST_BYTES) {
       this.#chunks = [];
       return new Failure('engine_failed', 'the model process failed on this request', {
-        cause: `an answer of more than ${String(LONGEST_BYTES)} bytes`,
+        cause: `an answer of more than ${LONGEST_BYTES} bytes`,
       });
     }
     this.#chunks.push(chunk);

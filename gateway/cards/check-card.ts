@@ -10,9 +10,7 @@ export function problemsOfText(text: string): string[] {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   if (document.errors.length === 0) return problemsOf(document.toJS());
-  return document.errors.map(
-    ({ pos, message }) => `Line ${String(lineCounter.linePos(pos[0]).line)} is not YAML: ${message}.`,
-  );
+  return document.errors.map(({ pos, message }) => `Line ${lineCounter.linePos(pos[0]).line} is not YAML: ${message}.`);
 }
 
 /** The YAML of a text without problems. */
@@ -42,10 +40,8 @@ export function problemsBetween(cards: readonly { readonly file: string; readonl
 
 function* contradictions({ limits, modalities, tokens, engine }: ModelCard): Generator<string> {
   const { context_tokens: context, max_output_tokens: most, default_output_tokens: usual } = limits;
-  if (most > context)
-    yield `limits.max_output_tokens (${String(most)}) is larger than limits.context_tokens (${String(context)}).`;
-  if (usual > most)
-    yield `limits.default_output_tokens (${String(usual)}) is larger than limits.max_output_tokens (${String(most)}).`;
+  if (most > context) yield `limits.max_output_tokens (${most}) is larger than limits.context_tokens (${context}).`;
+  if (usual > most) yield `limits.default_output_tokens (${usual}) is larger than limits.max_output_tokens (${most}).`;
   const images = modalities.input.includes('image');
   if (images && limits.images_per_conversation === 0)
     yield 'modalities.input has image, and limits.images_per_conversation allows none.';
@@ -55,7 +51,7 @@ function* contradictions({ limits, modalities, tokens, engine }: ModelCard): Gen
     yield 'modalities.input has image, and engine.max_in_flight.image leaves no room for a request with one.';
   const crops = engine.mm_processor_kwargs?.['num_crops'];
   if (tokens.image !== undefined && crops !== undefined && crops !== tokens.image.num_crops)
-    yield `tokens.image.num_crops (${String(tokens.image.num_crops)}) and engine.mm_processor_kwargs.num_crops (${JSON.stringify(crops)}) must be the same.`;
+    yield `tokens.image.num_crops (${tokens.image.num_crops}) and engine.mm_processor_kwargs.num_crops (${JSON.stringify(crops)}) must be the same.`;
 }
 
 function sentencesOf(issue: z.core.$ZodIssue): string[] {
@@ -77,7 +73,7 @@ function sentencesOf(issue: z.core.$ZodIssue): string[] {
       ];
     case 'too_small':
       return [
-        `${field} must be ${issue.inclusive === false ? 'above' : 'at least'} ${String(issue.minimum)}${itemsOf(issue.origin)}${got(issue.input)}.`,
+        `${field} must be ${issue.inclusive === false ? 'above' : 'at least'} ${issue.minimum}${itemsOf(issue.origin)}${got(issue.input)}.`,
       ];
     case 'invalid_format':
       return [

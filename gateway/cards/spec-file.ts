@@ -31,7 +31,7 @@ export class SpecFile {
     const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false });
     const [error] = document.errors;
     if (error !== undefined)
-      throw new Error(`line ${String(lineCounter.linePos(error.pos[0]).line)} is not YAML: ${error.message}`);
+      throw new Error(`line ${lineCounter.linePos(error.pos[0]).line} is not YAML: ${error.message}`);
     const value: unknown = document.toJS();
     if (!isMapping(value)) throw new Error('it is no spec file: its top level is no mapping');
     this.#flatten(value, '');

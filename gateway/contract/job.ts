@@ -38,7 +38,7 @@ export const LaterJob = z.object({ v: z.int().min(2) });
 
 /** The id that BullMQ deduplicates by. */
 export function jobId(requestId: string, epoch: number): string {
-  return `${requestId}-${String(epoch)}`;
+  return `${requestId}-${epoch}`;
 }
 
 /** Finished jobs stay for a minute, so that a re-sent `add` is a no-op. They hold no body. */

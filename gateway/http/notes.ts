@@ -35,7 +35,7 @@ export function notePrepared(context: RequestContext, { card, kind, images }: Pr
   context.model = card.name;
   Object.assign(context.fields, {
     kind,
-    images: images.map(({ type, width, height }) => `${type} ${String(width)}x${String(height)}`),
+    images: images.map(({ type, width, height }) => `${type} ${width}x${height}`),
   });
 }
 

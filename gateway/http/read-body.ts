@@ -135,11 +135,11 @@ class Collected {
 }
 
 function tooLarge(allowed: number): Failure {
-  return new Failure('body_too_large', `the body is larger than ${String(allowed)} bytes`, { allowed });
+  return new Failure('body_too_large', `the body is larger than ${allowed} bytes`, { allowed });
 }
 
 function tooManyPieces(): Failure {
-  const message = `the body came in more than ${String(MOST_PIECES)} pieces; send larger chunks`;
+  const message = `the body came in more than ${MOST_PIECES} pieces; send larger chunks`;
   return new Failure('invalid_request', message, { allowed: MOST_PIECES });
 }
 

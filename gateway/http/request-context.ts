@@ -127,7 +127,7 @@ function echoIds(headers: Record<string, string | string[] | undefined>, res: Re
     const value = headers[name];
     if (typeof value !== 'string' || value === '') return undefined;
     if (value.length > ID_LIMIT)
-      throw new Failure('header_too_long', `${name} is longer than ${String(ID_LIMIT)} characters`, { param: name });
+      throw new Failure('header_too_long', `${name} is longer than ${ID_LIMIT} characters`, { param: name });
     return value;
   };
   res.setHeader('x-request-id', randomUUID());

@@ -24,7 +24,7 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
       return;
     }
     if (key.length > KEY_LIMIT)
-      throw new Failure('header_too_long', `${HEADER} is longer than ${String(KEY_LIMIT)} characters`, {
+      throw new Failure('header_too_long', `${HEADER} is longer than ${KEY_LIMIT} characters`, {
         param: HEADER,
       });
     const context = requestContext(res);

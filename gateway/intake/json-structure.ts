@@ -103,7 +103,7 @@ function findPictures(bytes: Buffer, start: number, limits: StructureLimits): re
       case OBJECT:
         depth += 1;
         if (depth > limits.depth)
-          throw new Failure('invalid_json', `the body nests deeper than ${String(limits.depth)} levels`);
+          throw new Failure('invalid_json', `the body nests deeper than ${limits.depth} levels`);
         values += 1;
         isNamed = false;
         break;
@@ -180,10 +180,10 @@ function notJson(): Failure {
 }
 
 function tooMany(what: string, allowed: number): Failure {
-  return new Failure('invalid_json', `the body holds more than ${String(allowed)} ${what}`, { allowed });
+  return new Failure('invalid_json', `the body holds more than ${allowed} ${what}`, { allowed });
 }
 
 function tooLarge(allowed: number): Failure {
-  const message = `the body has more than ${String(allowed)} bytes outside its pictures`;
+  const message = `the body has more than ${allowed} bytes outside its pictures`;
   return new Failure('body_too_large', message, { allowed });
 }

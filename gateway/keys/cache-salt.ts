@@ -30,6 +30,6 @@ export function givenSecret(settings: {
   const secret = readSecretFile('GATEWAY_CACHE_SALT_SECRET_FILE', file);
   if (secret.length >= SHORTEST) return secret;
   throw new Error(
-    `bad configuration\n  GATEWAY_CACHE_SALT_SECRET_FILE: ${file} must hold at least ${String(SHORTEST)} characters`,
+    `bad configuration\n  GATEWAY_CACHE_SALT_SECRET_FILE: ${file} must hold at least ${SHORTEST} characters`,
   );
 }

@@ -46,7 +46,7 @@ export function openKeyDocument(text: string): Document.Parsed {
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const [error] = document.errors;
   if (error === undefined) return document;
-  throw new Error(`line ${String(lineCounter.linePos(error.pos[0]).line)} is not YAML (${error.code})`);
+  throw new Error(`line ${lineCounter.linePos(error.pos[0]).line} is not YAML (${error.code})`);
 }
 
 /**

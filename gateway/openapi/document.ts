@@ -81,11 +81,11 @@ export function jsonSchemas(
 function describe({ cards, body: { limitBytes, textBytes, depth, values, texts } }: ApiFacts): string {
   const rows = cards.map(({ name, task, limits }) => {
     const { context_tokens: context, max_output_tokens: most, images_per_conversation: images, tools, batch } = limits;
-    const numbers = [`${String(images)} image(s)`, `${String(context)} tokens`, `${String(most)} of an answer`];
+    const numbers = [`${images} image(s)`, `${context} tokens`, `${most} of an answer`];
     return `- ${name} (${task}): ${numbers.join(', ')}; ${tools ? 'tools' : 'no tools'}, ${batch ? 'batches' : 'no batches'}`;
   });
-  const most = Object.values(LIMITS).map((one) => `- ${one.of}: ${String(one.most)}`);
-  const structure = `${String(depth)} levels, ${String(values)} elements of lists and objects, ${String(texts)} texts and names of fields`;
-  const body = `A body has at most ${String(limitBytes)} bytes, ${String(textBytes)} outside its pictures; at most ${structure}. The most of each:`;
+  const most = Object.values(LIMITS).map((one) => `- ${one.of}: ${one.most}`);
+  const structure = `${depth} levels, ${values} elements of lists and objects, ${texts} texts and names of fields`;
+  const body = `A body has at most ${limitBytes} bytes, ${textBytes} outside its pictures; at most ${structure}. The most of each:`;
   return `Models of the Azure catalog behind the APIs that people already call.\n\n${rows.join('\n')}\n\n${body}\n\n${most.join('\n')}`;
 }

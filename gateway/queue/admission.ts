@@ -184,8 +184,7 @@ export class Admission {
     const whole = writtenJob({ ...job, epoch });
     const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
     const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
-    if (!isStored)
-      throw new Error(`a body's key was gone: Redis evicted it, or took longer than ${String(BODY_WITHIN_MS)} ms`);
+    if (!isStored) throw new Error(`a body's key was gone: Redis evicted it, or took longer than ${BODY_WITHIN_MS} ms`);
   }
 
   async #reserve(candidate: Candidate): Promise<void> {

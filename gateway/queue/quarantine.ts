@@ -141,5 +141,5 @@ export function hashOf(body: Buffer): string {
   const from = at === -1 ? body.length : at + SALT.length;
   const to = at === -1 ? body.length : body.indexOf('"', from);
   const hash = createHash('sha256').update(body.subarray(0, from)).update(body.subarray(to));
-  return `${String(body.length)}-${hash.digest('base64url')}`;
+  return `${body.length}-${hash.digest('base64url')}`;
 }

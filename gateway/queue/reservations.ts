@@ -252,7 +252,7 @@ export class Reservations {
 }
 
 function memberOf({ requestId, bytes }: Applicant): string {
-  return `${requestId}:${String(bytes)}`;
+  return `${requestId}:${bytes}`;
 }
 
 function placeKeys({ model, kind, keyId }: Applicant): [string, string, string, string] {

@@ -170,10 +170,7 @@ export class Relay {
       if (now >= request.deadlineAt)
         this.#fail(exchange, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
       else if (exchange.silenceMs(now) > request.idleMs)
-        this.#fail(
-          exchange,
-          new Failure('engine_silent', `the model process was silent for ${String(request.idleMs)} ms`),
-        );
+        this.#fail(exchange, new Failure('engine_silent', `the model process was silent for ${request.idleMs} ms`));
       else if (accepted !== undefined && this.#reader.silenceMs(accepted.dispatcher) > SILENCE_LIMIT_MS)
         this.#fail(exchange, new Failure('worker_lost', 'the worker that held this request is gone'));
     }

@@ -202,5 +202,5 @@ function fieldOf(fields: readonly Buffer[], name: string): Buffer | undefined {
 /** The smallest id after this one: `<ms>-<number within it>`. */
 function nextId(streamId: string): string {
   const dash = streamId.indexOf('-');
-  return `${streamId.slice(0, dash)}-${String(BigInt(streamId.slice(dash + 1)) + 1n)}`;
+  return `${streamId.slice(0, dash)}-${BigInt(streamId.slice(dash + 1)) + 1n}`;
 }

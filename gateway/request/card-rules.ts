@@ -58,14 +58,14 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
       mostImages === 0
         ? 'no image in a conversation'
         : `${counted(mostImages, 'image')} per conversation (all turns counted)`;
-    const message = `takes ${takes}; this one has ${String(asked)}; ${listed(surplus)} too many`;
+    const message = `takes ${takes}; this one has ${asked}; ${listed(surplus)} too many`;
     throw refuse('too_many_images', message, { param, asked, allowed: mostImages });
   };
   const checkBatch = ({ prompts, messagesParam }: ChatRequest): void => {
     const asked = prompts?.length ?? 1;
     const allowed = limits.batch ? LARGEST_BATCH : 1;
     if (asked <= allowed) return;
-    const holds = `takes ${counted(allowed, 'prompt')} per request; ${messagesParam} holds ${String(asked)}`;
+    const holds = `takes ${counted(allowed, 'prompt')} per request; ${messagesParam} holds ${asked}`;
     const message = `${holds}: send ${allowed === 1 ? 'each prompt' : 'the rest'} in a request of its own`;
     throw refuse('batch_not_supported', message, { param: messagesParam, asked, allowed });
   };
@@ -74,7 +74,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const allowed = policy.maxChoices;
     const asked = choices * (prompts?.length ?? 1);
     if (asked <= allowed) return;
-    const message = `gives ${counted(allowed, 'answer')} per request; this one asks for ${String(asked)}: send it again for each further one`;
+    const message = `gives ${counted(allowed, 'answer')} per request; this one asks for ${asked}: send it again for each further one`;
     throw refuse('batch_not_supported', message, { param: beside(maxTokensParam, 'n'), asked, allowed });
   };
   const checkTools = ({ sampling }: ChatRequest): void => {
@@ -91,8 +91,8 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
       const at = ids.findIndex((id) => Number(id) >= vocabulary);
       const id = ids[at];
       if (id === undefined) continue;
-      const inside = typeof id === 'number' ? `${param}[${String(at)}]` : `${param}.${id}`;
-      const message = `${card.name} has tokens from 0 to ${String(vocabulary - 1)}; ${inside} names the token ${String(id)}`;
+      const inside = typeof id === 'number' ? `${param}[${at}]` : `${param}.${id}`;
+      const message = `${card.name} has tokens from 0 to ${vocabulary - 1}; ${inside} names the token ${id}`;
       const numbers = { asked: Number(id), allowed: vocabulary - 1 };
       throw new Failure('invalid_request', message, { param: inside, ...numbers, card: card.name });
     }
@@ -101,14 +101,14 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const allowed = limits.max_output_tokens;
     if (maxTokens === undefined) return limits.default_output_tokens;
     if (maxTokens <= allowed || policy.maxTokens === 'clamp') return Math.min(maxTokens, allowed);
-    const message = `gives at most ${counted(allowed, 'token')} per answer; ${maxTokensParam} asks for ${String(maxTokens)}`;
+    const message = `gives at most ${counted(allowed, 'token')} per answer; ${maxTokensParam} asks for ${maxTokens}`;
     throw refuse('max_tokens_exceeded', message, { param: maxTokensParam, asked: maxTokens, allowed });
   };
   const checkLeast = ({ sampling, maxTokensParam }: ChatRequest, maxTokens: number): void => {
     const least = sampling['min_tokens'];
     if (typeof least !== 'number' || least <= maxTokens) return;
     const param = beside(maxTokensParam, 'min_tokens');
-    const message = `${param} must be at most the ${counted(maxTokens, 'token')} of the answer, got ${String(least)}`;
+    const message = `${param} must be at most the ${counted(maxTokens, 'token')} of the answer, got ${least}`;
     throw new Failure('invalid_request', message, { param, asked: least, allowed: maxTokens });
   };
   const checkContext = (request: ChatRequest, tokensOfImages: number): void => {
@@ -117,7 +117,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const asked = Math.max(Math.ceil(textLength(request) / longest) + tokensOfImages, ...ofPrompts);
     const allowed = limits.context_tokens;
     if (asked <= allowed) return;
-    const message = `has a context of ${counted(allowed, 'token')}; ${request.messagesParam} has at least ${String(asked)}`;
+    const message = `has a context of ${counted(allowed, 'token')}; ${request.messagesParam} has at least ${asked}`;
     throw refuse('context_length_exceeded', message, { param: request.messagesParam, asked, allowed });
   };
 
@@ -149,8 +149,8 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
 }
 
 function tooLong(card: string, { param, width, height }: ImageShape, allowed: number): Failure {
-  const size = `${String(width)} by ${String(height)} pixels`;
-  const message = `${card} takes pictures whose sides are at most ${String(allowed)} to 1; ${param} has ${size}`;
+  const size = `${width} by ${height} pixels`;
+  const message = `${card} takes pictures whose sides are at most ${allowed} to 1; ${param} has ${size}`;
   const asked = Math.max(width, height) / Math.min(width, height);
   return new Failure('invalid_image', message, { param, asked, allowed, card });
 }
@@ -161,7 +161,7 @@ function imageParams({ messages, messagesParam }: ChatRequest): string[] {
     typeof message.content === 'string' || message.content === null
       ? []
       : message.content.flatMap((part, index) =>
-          part.type === 'image_url' ? [`${contentPath(messagesParam, message, at)}[${String(index)}]`] : [],
+          part.type === 'image_url' ? [`${contentPath(messagesParam, message, at)}[${index}]`] : [],
         ),
   );
 }
@@ -189,7 +189,7 @@ function namedIds(request: ChatRequest): { readonly ids: readonly (number | stri
   const { prompts = [], messagesParam, maxTokensParam, sampling } = request;
   const ofPrompts = prompts.map((ids, index) => ({
     ids: typeof ids === 'string' ? [] : ids,
-    param: prompts.length === 1 ? messagesParam : `${messagesParam}[${String(index)}]`,
+    param: prompts.length === 1 ? messagesParam : `${messagesParam}[${index}]`,
   }));
   const ofFields = TOKEN_FIELDS.map((name) => {
     const value = sampling[name] ?? [];
@@ -210,11 +210,11 @@ const MOST_NAMED = 16;
 function listed(places: readonly string[]): string {
   const named = places.slice(0, MOST_NAMED);
   const more = places.length - named.length;
-  const all = more > 0 ? [...named, `${String(more)} more`] : named;
+  const all = more > 0 ? [...named, `${more} more`] : named;
   const last = all.at(-1) ?? '';
   return all.length === 1 ? `${last} is one` : `${all.slice(0, -1).join(', ')} and ${last} are`;
 }
 
 function counted(count: number, noun: string): string {
-  return `${String(count)} ${noun}${count === 1 ? '' : 's'}`;
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -70,7 +70,7 @@ export interface ChatRequest {
 
 /** Where a message's content stands, in the caller's words, such as `messages[0].content`. */
 export function contentPath(messagesParam: string, { place }: ChatMessage, index: number): string {
-  return place ?? `${messagesParam}[${String(index)}].content`;
+  return place ?? `${messagesParam}[${index}].content`;
 }
 
 /** What all events of one stream have in common. */

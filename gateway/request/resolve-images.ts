@@ -55,7 +55,7 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
       const either = AbortSignal.any([signal, stop.signal]);
       const loads = new Map<string, Promise<Loaded>>();
       const urlParam = (message: ChatMessage, at: number, part: number): string =>
-        `${contentPath(request.messagesParam, message, at)}[${String(part)}].${request.imageParam ?? 'image_url.url'}`;
+        `${contentPath(request.messagesParam, message, at)}[${part}].${request.imageParam ?? 'image_url.url'}`;
       for (const [at, message] of request.messages.entries()) {
         const { content } = message;
         if (typeof content === 'string' || content === null) continue;
@@ -129,15 +129,15 @@ async function inspect(
   signal: AbortSignal,
 ): Promise<Measured> {
   if (bytes > limitBytes) {
-    const message = `${param} has ${String(bytes)} bytes; at most ${String(limitBytes)} are taken`;
+    const message = `${param} has ${bytes} bytes; at most ${limitBytes} are taken`;
     throw new Failure('image_too_large', message, { param, asked: bytes, allowed: limitBytes });
   }
   const measured = await measurePicture(new Base64Bytes(base64, bytes, signal), param);
   const { width, height } = measured;
   const pixels = width * height;
   if (pixels > limitPixels) {
-    const size = `${String(width)} by ${String(height)}, ${String(pixels)} pixels`;
-    const message = `${param} has ${size}; at most ${String(limitPixels)} are taken: send it smaller`;
+    const size = `${width} by ${height}, ${pixels} pixels`;
+    const message = `${param} has ${size}; at most ${limitPixels} are taken: send it smaller`;
     throw new Failure('image_too_large', message, { param, asked: pixels, allowed: limitPixels });
   }
   return measured;

@@ -42,8 +42,7 @@ class Guard {
   guarded(request: ChatRequest): ChatRequest {
     const { messages, messagesParam, prompts, instructions, sampling } = request;
     const [first, ...more] = prompts ?? [];
-    const promptAt = (index: number): string =>
-      more.length === 0 ? messagesParam : `${messagesParam}[${String(index)}]`;
+    const promptAt = (index: number): string => (more.length === 0 ? messagesParam : `${messagesParam}[${index}]`);
     const asked = Object.entries(sampling).filter(([name]) => PROMPT_FIELDS.some((field) => field === name));
     return {
       ...request,
@@ -76,7 +75,7 @@ class Guard {
     let before = '';
     return parts.map((part, index) => {
       if (part.type !== 'text') return part;
-      const where = `${at}[${String(index)}].text`;
+      const where = `${at}[${index}].text`;
       let text = this.#text(part.text, where);
       const joined = before + text.slice(0, this.#longest);
       if (before !== '' && this.#isIn(joined)) {
@@ -94,8 +93,8 @@ class Guard {
     const isSpecial = (id: number): boolean => id !== begin && ids.some(([first, last]) => id >= first && id <= last);
     const index = prompt.findIndex(isSpecial);
     if (index === -1) return prompt;
-    const param = `${at}[${String(index)}]`;
-    const message = `${param} is ${String(prompt[index])}, the id of a special token of ${this.#card.name}: only its begin token is accepted in a prompt`;
+    const param = `${at}[${index}]`;
+    const message = `${param} is ${prompt[index]}, the id of a special token of ${this.#card.name}: only its begin token is accepted in a prompt`;
     throw new Failure('special_token', message, { param, card: this.#card.name });
   }
 
@@ -153,7 +152,7 @@ class Guard {
 
   #tooMany(at: string): Failure {
     const { name } = this.#card;
-    const message = `the request has more than ${String(MOST_BROKEN)} special tokens of ${name}; the one above is in ${at}`;
+    const message = `the request has more than ${MOST_BROKEN} special tokens of ${name}; the one above is in ${at}`;
     return new Failure('special_token', message, { param: at, card: name, allowed: MOST_BROKEN });
   }
 }

@@ -133,7 +133,7 @@ function refusal(redis: Redis, cause: unknown): Error {
 }
 
 function placeOf({ options: { host = 'localhost', port = 6379 } }: Redis): string {
-  return `Redis at ${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+  return `Redis at ${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** A Redis that is full refuses every transaction; it may have room again when it is needed. */
@@ -199,5 +199,5 @@ async function greetingOf({ options: { host = 'localhost', port = 6379 } }: Redi
 
 function silence(withinMs: number, { options, status }: Redis): string {
   if (options.tls !== undefined && status === 'connecting') return NO_TLS;
-  return `did not answer within ${String(withinMs)} ms: is it running, and is this its port?`;
+  return `did not answer within ${withinMs} ms: is it running, and is this its port?`;
 }

@@ -30,7 +30,7 @@ const REASONS: readonly WhyNot[] = [
     says: /DB index|SELECT is not allowed|invalid DB/i,
     isFinal: true,
     sentence: (_message, { options }) =>
-      `has no database ${String(options.db)}: let the URL end in one that it has, such as /0; two installations on one are kept apart by _REDIS_PREFIX`,
+      `has no database ${options.db}: let the URL end in one that it has, such as /0; two installations on one are kept apart by _REDIS_PREFIX`,
   },
   {
     says: /WRONGPASS|NOAUTH|invalid password|AUTH failed/i,

@@ -20,8 +20,8 @@ class SetPieces extends Command {
   override toWritable(socket: object): string | Buffer {
     const length = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
     const count = 3 + this.#options.length;
-    const head = `*${String(count)}\r\n$3\r\nSET\r\n$${String(Buffer.byteLength(this.#key))}\r\n${this.#key}\r\n$${String(length)}\r\n`;
-    const tail = `\r\n${this.#options.map((option) => `$${String(option.length)}\r\n${option}\r\n`).join('')}`;
+    const head = `*${count}\r\n$3\r\nSET\r\n$${Buffer.byteLength(this.#key)}\r\n${this.#key}\r\n$${length}\r\n`;
+    const tail = `\r\n${this.#options.map((option) => `$${option.length}\r\n${option}\r\n`).join('')}`;
     if (!(socket instanceof Writable)) return Buffer.concat([Buffer.from(head), ...this.#pieces, Buffer.from(tail)]);
     // One system call for all; ioredis writes what is returned.
     socket.cork();

@@ -14,7 +14,7 @@ export const setting = {
   count: whole('a whole number, 1 or more'),
   countOrNone: whole('a whole number, 0 or more', { least: 0 }),
   /** @param most inclusive */
-  countUpTo: (most: number) => whole(`a whole number from 1 to ${String(most)}`, { most }),
+  countUpTo: (most: number) => whole(`a whole number from 1 to ${most}`, { most }),
   bytes: whole('a whole number of bytes, 1 or more'),
   port: whole('a port from 1 to 65535', { most: 65_535 }),
   share: z.coerce.number({ error: SHARE }).gt(0, { error: SHARE }).lte(1, { error: SHARE }),

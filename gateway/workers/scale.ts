@@ -68,7 +68,7 @@ function roomOfOne(
 ): Load {
   const launchers = new Map<string, Load>();
   for (const worker of workers.filter((one) => one.pool === pool)) {
-    const id = `${worker.node}/${String(worker.launcherPid)}`;
+    const id = `${worker.node}/${worker.launcherPid}`;
     launchers.set(id, sum([launchers.get(id) ?? NOTHING, ...engineLoads(pool, model, [worker], 'slots')]));
   }
   const room = (kind: Kind): number => {

@@ -6,7 +6,7 @@
 export function differences(at: string, pattern: unknown, seen: unknown): string[] {
   if (fits(pattern, seen)) return [];
   if (Array.isArray(pattern) && Array.isArray(seen) && pattern.length === seen.length)
-    return pattern.flatMap((item, index) => differences(`${at}[${String(index)}]`, item, seen[index]));
+    return pattern.flatMap((item, index) => differences(`${at}[${index}]`, item, seen[index]));
   if (isObject(pattern) && isObject(seen))
     return Object.entries(pattern).flatMap(([key, item]) => differences(`${at}.${key}`, item, seen[key]));
   return [`${at}: expected ${show(pattern)}, seen ${show(seen)}`];

@@ -102,7 +102,7 @@ export function readChecks(): readonly { readonly file: string; readonly checks:
       ids.add(id);
       if (gateway !== undefined && gateways[gateway] === undefined) throw new Error(`${id}: no gateway ${gateway}`);
       if (decision !== undefined && decisions[decision] === undefined)
-        throw new Error(`${id}: no decision ${String(decision)}`);
+        throw new Error(`${id}: no decision ${decision}`);
     }
     return { file: file.replace('.yaml', ''), checks: rows.flatMap(checksOf) };
   });

@@ -28,7 +28,7 @@ export function streamDifferences(expected: NonNullable<Expected['stream']>, { t
   if (expected.text !== undefined) found.push(...differences('stream.text', expected.text, content));
   if (expected.chunks !== undefined)
     for (const [index, chunk] of chunks.entries())
-      found.push(...differences(`stream.chunks[${String(index)}]`, expected.chunks, chunk));
+      found.push(...differences(`stream.chunks[${index}]`, expected.chunks, chunk));
   if (expected.usage !== undefined) {
     const closing = chunks.flatMap(({ choices }, index) => (choices.length === 0 ? [index] : []));
     const wanted = expected.usage === 'none' ? [] : [chunks.length - 1];

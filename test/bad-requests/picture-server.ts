@@ -47,7 +47,7 @@ export async function startPictureServer(): Promise<AsyncDisposable & { readonly
   await once(server, 'listening');
   const address = server.address();
   return {
-    url: `http://127.0.0.1:${String(typeof address === 'object' ? address?.port : 0)}`,
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();

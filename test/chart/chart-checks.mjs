@@ -143,7 +143,5 @@ function same(found, wanted, what) {
   const [left, right] = [found.split('\n'), wanted.split('\n')];
   const at = left.findIndex((line, index) => line !== right[index]);
   const line = at < 0 ? left.length : at;
-  throw new Error(
-    `${what} differs from line ${String(line + 1)} on:\n- ${left[line] ?? '(end)'}\n+ ${right[line] ?? '(end)'}`,
-  );
+  throw new Error(`${what} differs from line ${line + 1} on:\n- ${left[line] ?? '(end)'}\n+ ${right[line] ?? '(end)'}`);
 }

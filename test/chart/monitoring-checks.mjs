@@ -38,7 +38,7 @@ export async function dashboards({ tools, report }) {
       const { panels } = JSON.parse(readFileSync(join(folder, file), 'utf8'));
       const queries = panels.flatMap((/** @type {any} */ panel) => panel.targets.map((/** @type {any} */ t) => t.expr));
       const rules = queries.map((/** @type {string} */ query, /** @type {number} */ index) => ({
-        record: `dashboard:query:q${String(index)}`,
+        record: `dashboard:query:q${index}`,
         expr: query.replaceAll('$__rate_interval', '5m').replaceAll(/\$\w+/g, '.*'),
       }));
       await checkRules(promtool, { groups: [{ name: 'dashboard', rules }] });

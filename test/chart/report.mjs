@@ -22,7 +22,7 @@ export class Report {
     try {
       const count = (await run()) ?? 1;
       this.passed += count;
-      this.say(`ok      ${name}${count === 1 ? '' : `: ${String(count)}`} (${seconds(startedAt)})`);
+      this.say(`ok      ${name}${count === 1 ? '' : `: ${count}`} (${seconds(startedAt)})`);
     } catch (error) {
       this.failed += 1;
       const reason = error instanceof Error ? error.message : String(error);

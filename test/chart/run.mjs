@@ -65,5 +65,5 @@ for (const [name, check] of Object.entries(CHECKS)) {
   }
 }
 if (report.notRun.length > 0) say(`not run:\n${report.notRun.map((line) => `  ${line}`).join('\n')}`);
-say(`${String(report.passed)} passed, ${String(report.failed)} failed`);
+say(`${report.passed} passed, ${report.failed} failed`);
 process.exitCode = report.failed > 0 ? 1 : 0;

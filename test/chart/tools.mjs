@@ -73,7 +73,7 @@ export class Tools {
     await run('nice', ['-n', '15', 'env', 'GOWORK=off', 'go', ...build], { cwd: source });
     rmSync(source, { recursive: true, force: true });
     writeFileSync(stamp, `${version}\n`);
-    this.say(`built ${name} in ${String(Math.round((performance.now() - startedAt) / 1_000))} s`);
+    this.say(`built ${name} in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
     return path;
   }
 

@@ -30,7 +30,7 @@ async function verdictOn(data, limitPixels) {
     const bytes = new Base64Bytes(base64, data.length, new AbortController().signal);
     const { type, width, height } = await measurePicture(bytes, 'it');
     const pixels = width * height;
-    return pixels > limitPixels ? { refused: `${String(pixels)} pixels` } : { type, width, height };
+    return pixels > limitPixels ? { refused: `${pixels} pixels` } : { type, width, height };
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'invalid_image')) throw error;
     return { refused: error.message };

@@ -98,7 +98,7 @@ async function askBySdk(sdk, { kind, body }) {
     Object.assign(seen, { status: 200, done: true });
   } catch (error) {
     if (error instanceof OpenAI.APIConnectionTimeoutError) seen.timedOut = true;
-    else if (error instanceof OpenAI.APIConnectionError) seen.broken = `${String(error)} (${String(error.cause)})`;
+    else if (error instanceof OpenAI.APIConnectionError) seen.broken = `${error} (${String(error.cause)})`;
     else if (error instanceof OpenAI.APIError) Object.assign(seen, { errorTold: true, status: error.status ?? 200 });
     else seen.broken = String(error);
     seen.detail = String(error);

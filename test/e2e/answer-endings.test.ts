@@ -118,10 +118,10 @@ const Refusal = z.object({ error: z.object({ code: TOLD, message: z.string() }) 
 /** Reads as a client that believes what it is told. */
 function judge(outcome: Outcome, choices = 1): Verdict {
   // Far below the silence at which an engine is given up.
-  if (outcome.tookMs > 20_000) return `TRUNCATED: after ${String(outcome.tookMs)} ms`;
+  if (outcome.tookMs > 20_000) return `TRUNCATED: after ${outcome.tookMs} ms`;
   if (outcome.status !== 200) {
     const isTold = Refusal.safeParse(JSON.parse(outcome.body)).success;
-    return isTold ? 'error' : `TRUNCATED: ${String(outcome.status)} ${outcome.body}`;
+    return isTold ? 'error' : `TRUNCATED: ${outcome.status} ${outcome.body}`;
   }
   return outcome.headers['content-type']?.includes('event-stream') === true
     ? judgeStream(outcome.body, choices)
@@ -254,7 +254,7 @@ test('A1, A2: two choices are whole when both are', async () => {
   const cases = [true, false].flatMap((stream) =>
     STREAMED.filter(([path]) => /^\/(v1|openai)/.test(path) && path !== '/v1/messages').flatMap(([path, body]) =>
       everyTime(TWO_CHOICES[stream ? 'stream' : 'whole']).map(([ending, { is }, times]) => ({
-        name: `${path} ${String(stream)} ${wish(ending, times)}`,
+        name: `${path} ${stream} ${wish(ending, times)}`,
         expected: expected(is, times, !stream),
         run: async () => judge(await post(path, { ...body(wish(ending, times)), stream, n: 2, temperature: 1 }), 2),
       })),
@@ -266,7 +266,7 @@ test('A1, A2: two choices are whole when both are', async () => {
 test('A1, A2: /v1/responses: however it ends, its client has all of it or an error', async () => {
   const cases = [true, false].flatMap((stream) =>
     everyTime(stream ? RESPONSE_STREAMS : RESPONSES).map(([ending, { is }, times]) => ({
-      name: `${String(stream)} ${wish(ending, times)}`,
+      name: `${stream} ${wish(ending, times)}`,
       expected: expected(is, times, !stream),
       run: async () => judge(await post('/v1/responses', { input: wish(ending, times), stream })),
     })),
@@ -312,7 +312,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (_name,
         const request = { call: what, surface, url: stack.url, key: 'none', body: { ...named, ...body }, retries: 0 };
         const { text, error } = await sdk.call(request);
         if (error !== undefined) return 'error';
-        return text === FULL ? 'whole' : `TRUNCATED: ${String(text)}`;
+        return text === FULL ? 'whole' : `TRUNCATED: ${text}`;
       },
     });
     const chats = [

@@ -58,7 +58,7 @@ function read({ body }: Outcome) {
   const errors = json.flatMap((event) => ErrorEvent.safeParse(event).data?.error.code ?? []);
   const events = json.filter((event) => !ErrorEvent.safeParse(event).success).map((event) => Event.parse(event));
   const pieces = events.map(({ choices }) => choices[0]?.delta?.content ?? choices[0]?.text ?? '');
-  const identities = new Set(events.map(({ id, created, model }) => `${id} ${String(created)} ${model}`));
+  const identities = new Set(events.map(({ id, created, model }) => `${id} ${created} ${model}`));
   return { text: pieces.join(''), empty: pieces.filter((piece) => piece === '').length, identities, errors, isDone };
 }
 const post = (path: string, body: object, headers?: Record<string, string>): Promise<Outcome> =>

@@ -54,8 +54,8 @@ async function judge(bad: BadRequest) {
   const { status, headers, text } = await send(bad);
   const { error } = ErrorBody.parse(JSON.parse(text));
   const behind = headers['ms-azureml-model-error-statuscode'];
-  const answer = `${String(status)}${behind === undefined ? '' : `/${String(behind)}`} ${error.code}`;
-  const expected = `${String(bad.status)}${bad.status === 424 ? `/${String(bad.inner)}` : ''} ${bad.code}`;
+  const answer = `${status}${behind === undefined ? '' : `/${String(behind)}`} ${error.code}`;
+  const expected = `${bad.status}${bad.status === 424 ? `/${bad.inner}` : ''} ${bad.code}`;
   const route = `${bad.method} ${bad.path}`;
   expect(Buffer.byteLength(text)).toBeLessThan(LARGEST_ANSWER_BYTES);
   expect(headers['content-type']).toMatch(/^application\/json/);
@@ -106,7 +106,7 @@ test.each([
   socket.write(bytes);
   await once(socket, 'close');
   const [head = '', body = ''] = text.split('\r\n\r\n');
-  expect(head).toContain(`HTTP/1.1 ${String(status)} `);
+  expect(head).toContain(`HTTP/1.1 ${status} `);
   expect(ErrorBody.safeParse(JSON.parse(body)).success).toBe(true);
 });
 

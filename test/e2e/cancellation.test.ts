@@ -159,10 +159,10 @@ test.each(KINDS)(
         await lasts(50);
         gone.leave(n % 2 === 0 ? 'close' : 'reset');
         await lasts(n % 6);
-        const again = await call(stack.url + path, request(`answer ${String(n)}`), headers).ended;
+        const again = await call(stack.url + path, request(`answer ${n}`), headers).ended;
         expect(again).toMatchObject({ status: 200, isWhole: true });
         expect(again.headers).toMatchObject(headers);
-        expect(again.body).toContain(`answer ${String(n)}`);
+        expect(again.body).toContain(`answer ${n}`);
         if (path !== '/score' && again.headers['content-type']?.includes('event-stream'))
           expect(again.body.endsWith(DONE)).toBe(true);
       }
@@ -211,11 +211,11 @@ async function openUnread(body: object): Promise<Socket> {
   socket.on('error', () => {});
   const text = JSON.stringify(body);
   const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`;
-  await new Promise((resolve) => socket.write(`${head}content-length: ${String(text.length)}\r\n\r\n${text}`, resolve));
+  await new Promise((resolve) => socket.write(`${head}content-length: ${text.length}\r\n\r\n${text}`, resolve));
   return socket;
 }
 function residentBytes(pid: number): number {
-  const pages = readFileSync(`/proc/${String(pid)}/statm`, 'latin1').split(' ')[1];
+  const pages = readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1];
   return Number(pages) * 4_096;
 }
 function every(ms: number, look: () => void): Disposable {

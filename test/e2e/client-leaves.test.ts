@@ -76,7 +76,7 @@ const expectClientClosed = (told: z.infer<typeof Line>[]): void => {
 const about = (url: string): object => ({
   messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],
 });
-const held = (): string => `http://127.0.0.1:${String(portOf(host))}/a.png`;
+const held = (): string => `http://127.0.0.1:${portOf(host)}/a.png`;
 
 // One fetch at a time is allowed here: each of these tests also shows that the one before it left nothing behind.
 test.each(WAYS_TO_LEAVE)('N16: who leaves by %s while a picture is fetched is logged as client_closed', async (how) => {

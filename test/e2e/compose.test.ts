@@ -91,10 +91,10 @@ test.each([
     const stranger = new Redis(port).on('error', () => {});
     await expect(stranger.ping()).rejects.toThrow('NOAUTH');
     stranger.disconnect();
-    expect(await readFile(`/proc/${String(child.pid)}/cmdline`, 'utf8')).not.toContain(password);
+    expect(await readFile(`/proc/${child.pid}/cmdline`, 'utf8')).not.toContain(password);
     const [how, script] = service?.healthcheck?.test ?? [];
     expect(how).toBe('CMD-SHELL');
-    const probe = here(script ?? '').replace('valkey-cli', `valkey-cli -p ${String(port)}`);
+    const probe = here(script ?? '').replace('valkey-cli', `valkey-cli -p ${port}`);
     await expect(run('sh', ['-c', probe], { env })).resolves.toBeDefined();
     await expect(run('sh', ['-c', probe.replace(file, 'none')], { env })).rejects.toThrow();
   } finally {

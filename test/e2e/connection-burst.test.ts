@@ -12,7 +12,7 @@ const REQUEST = 'GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close
 
 // Where the kernel allows fewer, no program can hold them: README, "Limits and errors".
 (kernelsLimit < COUNT ? test.skip : test)(
-  `H9: ${String(COUNT)} connections come in one moment: each is taken and answered, none is reset`,
+  `H9: ${COUNT} connections come in one moment: each is taken and answered, none is reset`,
   async () => {
     await using stack = await startStack({
       launchers: 0,

@@ -63,11 +63,11 @@ test('N5: connections that never finish are all closed when their time is up, an
   }
   const last = Math.max(...closedAt);
   took.sort((a, b) => a - b);
-  const descriptors = readFileSync(`/proc/${String(stack.gateways[0]?.child.pid)}/status`, 'utf8');
+  const descriptors = readFileSync(`/proc/${stack.gateways[0]?.child.pid}/status`, 'utf8');
   const rss = /VmRSS:\s+(\d+)/.exec(descriptors)?.[1] ?? '';
   process.stdout.write(
-    `${String(COUNT)} connections: the last closed after ${String(Math.round(last / 1_000))} s; ${String(took.length)} honest requests, ` +
-      `median ${String(Math.round(took[Math.floor(took.length / 2)] ?? 0))} ms, longest ${String(Math.round(took.at(-1) ?? 0))} ms; RSS ${rss} kB\n`,
+    `${COUNT} connections: the last closed after ${Math.round(last / 1_000)} s; ${took.length} honest requests, ` +
+      `median ${Math.round(took[Math.floor(took.length / 2)] ?? 0)} ms, longest ${Math.round(took.at(-1) ?? 0)} ms; RSS ${rss} kB\n`,
   );
   expect(last).toBeLessThan(BODY_MS + LATE_MS);
 }, 120_000);

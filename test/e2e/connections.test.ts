@@ -102,7 +102,7 @@ test('B1: a body that stalls is 408 in the words of each API, with ids and a lin
 
 test('N5: half of a second request closes the connection after the answer to the first, which is whole', async () => {
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 80, stream: true });
-  const first = `${HEAD}content-length: ${String(body.length)}\r\n\r\n${body}`;
+  const first = `${HEAD}content-length: ${body.length}\r\n\r\n${body}`;
   const connection = await rawConnection(stack.url, `${first}GET / HTTP/1.1\r\nhost: loc`);
   await lifeOf(connection);
   expect(connection.status()).toBe(200);

@@ -33,7 +33,7 @@ async function leaves({ child, internalUrl }: Gateway): Promise<void> {
 function requestOf(path: string, body: object | undefined): string {
   const text = body === undefined ? '' : JSON.stringify(body);
   const lines = [`${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1`, 'host: localhost'];
-  if (body !== undefined) lines.push('content-type: application/json', `content-length: ${String(text.length)}`);
+  if (body !== undefined) lines.push('content-type: application/json', `content-length: ${text.length}`);
   return `${lines.join('\r\n')}\r\n\r\n${text}`;
 }
 
@@ -87,7 +87,7 @@ test('H7: connections that wait in the kernel while a gateway is told to leave a
   const exited = once(gateway.child, 'exit');
   gateway.child.kill('SIGSTOP');
   await eventually('the gateway stands still', () =>
-    / T /.test(readFileSync(`/proc/${String(gateway.child.pid)}/stat`, 'utf8')),
+    / T /.test(readFileSync(`/proc/${gateway.child.pid}/stat`, 'utf8')),
   );
   gateway.child.kill('SIGTERM');
   const waiting = await Promise.all(

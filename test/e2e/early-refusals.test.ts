@@ -39,7 +39,7 @@ const REFUSED: readonly (readonly [status: number, lines: readonly string[]])[] 
 ];
 
 test.each(REFUSED)('B3: %d before the body: no 100 Continue, the connection closes: %j', async (status, lines) => {
-  const length = `content-length: ${String(LIMIT + 1)}`;
+  const length = `content-length: ${LIMIT + 1}`;
   const connection = await rawConnection(stack.url, head(...lines, length, 'expect: 100-continue'));
   await connection.closed;
   const text = connection.text();
@@ -49,7 +49,7 @@ test.each(REFUSED)('B3: %d before the body: no 100 Continue, the connection clos
 });
 
 test.each(REFUSED)('B3: %d while the body is being sent: its client can read why: %j', async (status, lines) => {
-  const connection = await rawConnection(stack.url, head(...lines, `content-length: ${String(12 * LIMIT)}`));
+  const connection = await rawConnection(stack.url, head(...lines, `content-length: ${12 * LIMIT}`));
   const piece = Buffer.alloc(100_000, 0x20);
   // A client that sends all of its body before it reads.
   connection.socket.pause();
@@ -91,11 +91,11 @@ test('B3: whoever goes on sending after a refusal is cut off', async () => {
 test('B3: a body that is wanted is asked for, and its connection stays', async () => {
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 1 });
   const before = await stack.metric('penstock_jobs_added_total');
-  const asking = head(CHAT, JSON_TYPE, KEY, `content-length: ${String(body.length)}`, 'expect: 100-continue');
+  const asking = head(CHAT, JSON_TYPE, KEY, `content-length: ${body.length}`, 'expect: 100-continue');
   const connection = await rawConnection(stack.url, asking);
   await once(connection.socket, 'data');
   expect(connection.text()).toBe('HTTP/1.1 100 Continue\r\n\r\n');
-  connection.socket.write(body + head(CHAT, JSON_TYPE, KEY, `content-length: ${String(body.length)}`) + body);
+  connection.socket.write(body + head(CHAT, JSON_TYPE, KEY, `content-length: ${body.length}`) + body);
   while ((connection.text().match(/HTTP\/1\.1 200 OK/g) ?? []).length < 2) await once(connection.socket, 'data');
   connection.socket.destroy();
   expect(headerOf(connection.text(), 'connection')).toBe('keep-alive');
@@ -106,7 +106,7 @@ test('B3: a body that is wanted is asked for, and its connection stays', async (
 test('B3: what follows a refused body on its connection is no request', async () => {
   const jobs = await stack.metric('penstock_jobs_added_total');
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 1 });
-  const next = head(CHAT, JSON_TYPE, KEY, `content-length: ${String(body.length)}`) + body;
+  const next = head(CHAT, JSON_TYPE, KEY, `content-length: ${body.length}`) + body;
   const connection = await rawConnection(stack.url, `${head(CHAT, 'content-length: 4')}{}  ${next}`);
   await connection.closed;
   expect(connection.text().match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 401']);

@@ -10,7 +10,7 @@ const AT_A_TIME = 4;
 const question = (n: number) => ({
   model: MODEL,
   max_tokens: 4,
-  messages: [{ role: 'user', content: `question ${String(n)}` }],
+  messages: [{ role: 'user', content: `question ${n}` }],
 });
 
 test('H4: one engine of four answers 500 to everything: no client notices, and it is started anew', async () => {

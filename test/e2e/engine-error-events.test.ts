@@ -17,7 +17,7 @@ async function askMany(stack: Stack, stream: boolean): Promise<{ status: number;
   const ask = async (): Promise<void> => {
     for (; next < CLIENTS;) {
       next += 1;
-      const messages = [{ role: 'user', content: `question ${String(next)}` }];
+      const messages = [{ role: 'user', content: `question ${next}` }];
       const { status, text } = await postJson(`${stack.url}/v1/chat/completions`, {
         model: MODEL,
         max_tokens: 4,

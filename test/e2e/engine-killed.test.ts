@@ -18,7 +18,7 @@ afterAll(async () => {
 
 const request = (n: number, extra: object = {}) => ({
   model: MODEL,
-  messages: [{ role: 'user' as const, content: `Tell me of river ${String(n)}.` }],
+  messages: [{ role: 'user' as const, content: `Tell me of river ${n}.` }],
   max_tokens: 100,
   temperature: 0,
   ...extra,
@@ -52,7 +52,7 @@ async function stream(n: number, onToken: () => void, extra: object = {}): Promi
       stream_options: usage,
     });
     for await (const chunk of chunks) {
-      seen.ids.add(`${chunk.id} ${String(chunk.created)} ${chunk.model}`);
+      seen.ids.add(`${chunk.id} ${chunk.created} ${chunk.model}`);
       if (chunk.choices[0]?.delta.role !== undefined) seen.roles += 1;
       seen.text += chunk.choices[0]?.delta.content ?? '';
       seen.completionTokens = chunk.usage?.completion_tokens ?? seen.completionTokens;

@@ -49,7 +49,7 @@ function startLoad(stack: Stack) {
     while (!isOver) {
       next += 1;
       const stream = next % 2 === 0;
-      const messages = [{ role: 'user', content: `question ${String(next)}` }];
+      const messages = [{ role: 'user', content: `question ${next}` }];
       const body = { model: MODEL, max_tokens: TOKENS, messages, stream };
       const { status, text } = await postJson(`${stack.url}/v1/chat/completions`, body);
       answers.push({ status, isWhole: !text.includes('"error"') && (!stream || text.endsWith('data: [DONE]\n\n')) });
@@ -138,7 +138,7 @@ test.each([
   'H5: an engine that %s while its siblings answer: all requests are answered elsewhere, and it is started anew',
   async (_name, size, faults) => {
     await using stack = await startStack({ ...size, workerEnv });
-    const id = `engine-${String(size.engines - 1)}`;
+    const id = `engine-${size.engines - 1}`;
     const ill = await engine(stack, id);
     await setFaults(ill, faults);
     await using load = startLoad(stack);

@@ -11,7 +11,7 @@ const AT_A_TIME = 4;
 const question = (n: number) => ({
   model: MODEL,
   max_tokens: 4,
-  messages: [{ role: 'user', content: `question ${String(n)}` }],
+  messages: [{ role: 'user', content: `question ${n}` }],
   stream: n % 2 === 0,
 });
 

@@ -73,7 +73,7 @@ test('N13: the engine answers on its socket, and on no TCP port', async () => {
   // Its processes may talk to each other over ports, but none of these speaks HTTP.
   const ports = listeningPorts(pid ?? 0);
   const answers = await Promise.all(ports.map(async (port) => ({ port, said: await calledOn(port) })));
-  process.stdout.write(`${engine.name}: ${String(ports.length)} TCP ports are listened on\n`);
+  process.stdout.write(`${engine.name}: ${ports.length} TCP ports are listened on\n`);
   expect(answers.filter(({ said }) => said.includes('HTTP/'))).toEqual([]);
 });
 

@@ -306,7 +306,7 @@ test(
     texts.forEach(expectWhole);
     const equal = texts.filter(({ text: words }, n) => words === undisturbed[n]?.text).length;
     const longer = texts.map(({ text: words }, n) => words.length - (undisturbed[n]?.text.length ?? 0));
-    process.stdout.write(`${engine.name}: ${String(equal)} equal; longer by ${longer.join(', ')} characters\n`);
+    process.stdout.write(`${engine.name}: ${equal} equal; longer by ${longer.join(', ')} characters\n`);
     // Of a real engine's texts one in some twenty takes another way where two words are as likely as each other.
     expect(equal).toBeGreaterThanOrEqual(engine.name === 'simulator' ? texts.length : texts.length - 1);
   },

@@ -48,7 +48,7 @@ test.concurrent(
     await using stack = await startStack({
       launcherEnvs: [
         { WORKER_NODE: 'beside' },
-        { WORKER_NODE: 'behind', WORKER_REDIS_URL: `redis://127.0.0.1:${String(proxy.port)}` },
+        { WORKER_NODE: 'behind', WORKER_REDIS_URL: `redis://127.0.0.1:${proxy.port}` },
       ],
     });
     try {
@@ -75,7 +75,7 @@ test.concurrent(
 
       const readiness = async (): Promise<string> => {
         const answer = await fetch(`${behind.internalUrl}/readyz`);
-        return `${String(answer.status)} ${await answer.text()}`;
+        return `${answer.status} ${await answer.text()}`;
       };
       expect(await readiness()).toBe('200 ready');
       proxy.mute(true);

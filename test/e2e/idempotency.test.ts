@@ -30,7 +30,7 @@ beforeAll(async () => {
     else if (isStream) res.writeHead(200, EVENT_STREAM).end(chunk('hello', 'stop') + DONE);
     else {
       res.setHeader('content-type', 'application/json');
-      res.end(wholeAnswer(text === 'long' ? 'x'.repeat(300_000) : `run ${String(runs)}`));
+      res.end(wholeAnswer(text === 'long' ? 'x'.repeat(300_000) : `run ${runs}`));
     }
   };
 }, 60_000);

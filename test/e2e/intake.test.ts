@@ -46,7 +46,7 @@ const question = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 4 };
 const refusalOf = (answer: RawHttp) => Refusal.parse(JSON.parse(answer.received().split('\r\n\r\n').at(-1) ?? ''));
 const bytesUsed = (): number => {
   const { pid } = stack.gateways[0]?.child ?? {};
-  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))?.[1]) * 1_024;
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024;
 };
 
 test.each(ROUTES)('B3: an announced body over the limit is refused at its header: %s', async (path) => {
@@ -81,7 +81,7 @@ test.each([
 ] as const)('a body in %s is unpacked, up to the limit', async (coding, pack) => {
   const packed = (body: object): RawHttp => {
     const bytes = pack(JSON.stringify(body));
-    return send(PATH, bytes, `content-encoding: ${coding}`, `content-length: ${String(bytes.length)}`);
+    return send(PATH, bytes, `content-encoding: ${coding}`, `content-length: ${bytes.length}`);
   };
   const served = packed(question);
   const bomb = packed({ ...question, padding: ' '.repeat(21_000_000) });
@@ -174,7 +174,7 @@ test('N4: 200 unfinished uploads of 20 MB fill no pod, and 20 streams of another
 }, 90_000);
 
 function withLength(body: string): [string, string] {
-  return [body, `content-length: ${String(body.length)}`];
+  return [body, `content-length: ${body.length}`];
 }
 
 function withPicture(): object[] {

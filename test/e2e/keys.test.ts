@@ -202,11 +202,11 @@ test.each(ALL_ROUTES)(
         }),
       );
       for (const [index, [form, , found]] of FORMS.entries()) {
-        seen.push(`${name}, ${form}: ${String(statuses[index])}`);
+        seen.push(`${name}, ${form}: ${statuses[index]}`);
         const served = name === 'other-model' ? otherModel : status;
         const isFound = found || (form === ANTHROPIC && path.startsWith('/v1/messages'));
         const right = !isFound ? 401 : mayCall(name, path) ? served : 403;
-        expected.push(`${name}, ${form}: ${String(right)}`);
+        expected.push(`${name}, ${form}: ${right}`);
       }
     }
     expect(seen).toEqual(expected);
@@ -381,7 +381,7 @@ async function untilAll(key: string, status: number): Promise<number> {
   await Promise.all(
     stack.gateways.map(({ url }) =>
       eventually(
-        `${url} answers ${String(status)}`,
+        `${url} answers ${status}`,
         async () => (await send(`${url}/v1/models`, bearer(key))).status === status,
         PROMISED_MS + 1_000,
       ),

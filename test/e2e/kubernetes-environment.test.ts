@@ -33,7 +33,7 @@ test('Services called vllm, gateway, worker or penstock beside it keep neither p
   const engines = (await stack.status()).workers.flatMap((worker) => worker.engines);
   expect(engines).toHaveLength(1);
   for (const { pid } of engines) {
-    const environment = readFileSync(`/proc/${String(pid)}/environ`, 'utf8').split('\0');
+    const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
     expect(environment.filter((entry) => /10\.0\.0\.1|_SERVICE_|_PORT(_|=)/.test(entry))).toEqual([]);
   }
 }, 60_000);

@@ -27,7 +27,7 @@ beforeAll(async () => {
   }).listen(0, '127.0.0.1');
   await once(pictures, 'listening');
   const address = pictures.address();
-  pictureUrl = `http://127.0.0.1:${String(typeof address === 'object' ? address?.port : 0)}/australia.png`;
+  pictureUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/australia.png`;
   stack = await startStack({
     gatewayEnv: { GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
     workerEnv: { PENSTOCK_SIM_ITL_MS: '20' },

@@ -26,7 +26,7 @@ test('500 streams at once on four engines: each is whole, and nothing is left be
   const one = async (): Promise<string> => {
     const headers = { 'content-type': 'application/json' };
     const res = await pool.request({ path: '/v1/chat/completions', method: 'POST', headers, body });
-    return `${String(res.statusCode)} ${await res.body.text()}`;
+    return `${res.statusCode} ${await res.body.text()}`;
   };
   const running = Promise.all(Array.from({ length: STREAMS }, one));
   // While they run: what Redis holds of jobs carries no word of the prompt.

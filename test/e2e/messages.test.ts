@@ -126,7 +126,7 @@ test('count_tokens tells how long the prompt of a conversation is, although /tok
 });
 
 test('a picture is seen, short and long, as base64 and by URL', async () => {
-  const url = `http://127.0.0.1:${String((pictures.address() as AddressInfo).port)}/a.png`;
+  const url = `http://127.0.0.1:${(pictures.address() as AddressInfo).port}/a.png`;
   const base64 = (picture: Buffer) => ({
     type: 'base64',
     media_type: 'image/png',

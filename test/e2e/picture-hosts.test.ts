@@ -80,16 +80,16 @@ async function unreachableUrls(): Promise<string[]> {
   return [
     ...Object.keys(BEFORE_SUCCESS).map((path) => host.at(path)),
     ...['unknown', 'none', 'failing', 'inside', 'half-inside', 'inside-by-six', 'mute'].map(
-      (name) => `http://${name}.test:${String(port)}/picture.png`,
+      (name) => `http://${name}.test:${port}/picture.png`,
     ),
     'http://inside.test/a.png',
     'https://inside.test/a.png',
-    `http://127.0.0.1:${String(closed)}/a.png`,
-    `https://127.0.0.1:${String(port)}/a.png`,
-    `https://127.0.0.1:${String(strangeTls.port)}/a.png`,
-    `http://127.0.0.1:${String(strangeTls.port)}/a.png`,
-    `https://well.test:${String(strangeTls.port)}/a.png`,
-    `http://localhost:${String(stack.redis.client.options.port ?? port)}/`,
+    `http://127.0.0.1:${closed}/a.png`,
+    `https://127.0.0.1:${port}/a.png`,
+    `https://127.0.0.1:${strangeTls.port}/a.png`,
+    `http://127.0.0.1:${strangeTls.port}/a.png`,
+    `https://well.test:${strangeTls.port}/a.png`,
+    `http://localhost:${stack.redis.client.options.port ?? port}/`,
     ...['10.0.0.1', '127.0.0.2', '169.254.169.254', '168.63.129.16', '[::1]', '[fd00::1]', '0.0.0.0', '2130706434'].map(
       (address) => `http://${address}/a.png`,
     ),
@@ -151,7 +151,7 @@ test('N1: 40 host names that are never resolved delay 20 honest fetches by at mo
     const took = await Promise.all(
       Array.from({ length: 20 }, async (_, n) => {
         const startedAt = performance.now();
-        const url = `http://${n % 2 === 0 ? 'well.test' : 'localhost'}:${String(host.port)}/picture.png`;
+        const url = `http://${n % 2 === 0 ? 'well.test' : 'localhost'}:${host.port}/picture.png`;
         const { status } = await postJson(`${gateway}/v1/chat/completions`, body(url));
         expect(status).toBe(200);
         return performance.now() - startedAt;
@@ -163,7 +163,7 @@ test('N1: 40 host names that are never resolved delay 20 honest fetches by at mo
   const alone = await slowest();
   const before = names.asked.length;
   const mute = Array.from({ length: 40 }, (_, n) =>
-    call(`${gateway}/v1/chat/completions`, body(`http://mute-${String(n)}.test/a.png`)),
+    call(`${gateway}/v1/chat/completions`, body(`http://mute-${n}.test/a.png`)),
   );
   const muteAsked = (): number =>
     new Set(names.asked.slice(before).filter((question) => question.startsWith('A mute-'))).size;
@@ -193,13 +193,13 @@ test('N1: the limits of keys are their own: one that has all its fetches under w
     GATEWAY_IMAGE_TIMEOUT_MS: '20000',
   });
   const fetching = (name: string, headers: Record<string, string>) =>
-    call(`${url}/v1/chat/completions`, body(`http://${name}.test:${String(host.port)}/picture.png`), headers);
+    call(`${url}/v1/chat/completions`, body(`http://${name}.test:${host.port}/picture.png`), headers);
   const mutes = new Set<string>();
   const muteAsked = (): Set<string> => {
     for (const question of names.asked) if (question.startsWith('A mute-key')) mutes.add(question);
     return mutes;
   };
-  const held = Array.from({ length: 6 }, (_, n) => fetching(`mute-key-${String(n)}`, hostile));
+  const held = Array.from({ length: 6 }, (_, n) => fetching(`mute-key-${n}`, hostile));
   await eventually('three are under way', () => muteAsked().size === 3);
   const behind = fetching('well', hostile);
   expect(await fetching('well', honest).ended).toMatchObject({ status: 200 });
@@ -218,7 +218,7 @@ test('a picture comes over TLS from a host that is who it says it is, by name an
     ['127.0.0.1', 200],
     ['localhost', 400],
   ] as const) {
-    const answered = await postJson(`${url}/v1/chat/completions`, body(`https://${name}:${String(tls.port)}/a.png`));
+    const answered = await postJson(`${url}/v1/chat/completions`, body(`https://${name}:${tls.port}/a.png`));
     expect([name, answered.status]).toEqual([name, status]);
   }
   expect(tls.names.slice(0, 3)).toEqual(['well.test', 'well.test', '']);

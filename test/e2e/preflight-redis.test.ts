@@ -22,7 +22,7 @@ beforeAll(async () => {
     socket.on('data', (bytes) => {
       // RESP: each command is `*<words>`, its name is the first word
       for (const [, name] of String(bytes).matchAll(/\*\d+\r\n\$\d+\r\n(\w+)\r\n/g))
-        socket.write(name?.toLowerCase() === 'info' ? `$${String(page.length)}\r\n${page}\r\n` : '+OK\r\n');
+        socket.write(name?.toLowerCase() === 'info' ? `$${page.length}\r\n${page}\r\n` : '+OK\r\n');
     });
   }).listen(0, '127.0.0.1');
   await once(old, 'listening');
@@ -69,11 +69,7 @@ test("C4: a gateway's URL is looked at as well, and of two Redis each by its nam
 test.each([
   ['a policy that evicts', () => evicting.url, /^ {2}MISSING +Redis, policy +volatile-lru +wanted noeviction$/m],
   ['a database that is not there', () => `${well.url}/99`, /^ {2}MISSING +Redis +.* has no database 99: /m],
-  [
-    'nobody there',
-    async () => `redis://127.0.0.1:${String(await freePort())}`,
-    /^ {2}MISSING +Redis +.* refuses connections/m,
-  ],
+  ['nobody there', async () => `redis://127.0.0.1:${await freePort()}`, /^ {2}MISSING +Redis +.* refuses connections/m],
   [
     'few rights',
     () => well.url.replace('//', '//reader:pw@'),
@@ -81,7 +77,7 @@ test.each([
   ],
   [
     'an old version',
-    () => `redis://127.0.0.1:${String(portOf(old))}`,
+    () => `redis://127.0.0.1:${portOf(old)}`,
     /^ {2}MISSING +Redis +.* is Redis 6\.0\.14, which is too old/m,
   ],
 ])(

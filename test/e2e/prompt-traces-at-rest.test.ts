@@ -64,15 +64,14 @@ afterAll(async () => {
 });
 
 const ask = (body: object, headers: Record<string, string> = {}) =>
-  call(`http://127.0.0.1:${String(port)}/v1/chat/completions`, body, headers);
+  call(`http://127.0.0.1:${port}/v1/chat/completions`, body, headers);
 async function whole(body: object, headers?: Record<string, string>): Promise<Outcome> {
   const outcome = await ask(body, headers).ended;
   expect(outcome.status).toBe(200);
   return outcome;
 }
 const pidOf = (name: string): number => run.noted().find((one) => one.name === name)?.pid ?? 0;
-const engines = async () =>
-  Engines.parse(await (await fetch(`http://127.0.0.1:${String(port + 2)}/status`)).json()).engines;
+const engines = async () => Engines.parse(await (await fetch(`http://127.0.0.1:${port + 2}/status`)).json()).engines;
 async function answersAgain(): Promise<void> {
   await eventually(
     'requests are answered again',
@@ -140,7 +139,7 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   const cut = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
   await Promise.all(cut.map(({ begun }) => begun));
   const gateway = pidOf('gateway');
-  const { replica } = Replica.parse(await (await fetch(`http://127.0.0.1:${String(port + 1)}/status`)).json());
+  const { replica } = Replica.parse(await (await fetch(`http://127.0.0.1:${port + 1}/status`)).json());
   process.kill(gateway, 'SIGKILL');
   await Promise.all(cut.map(({ ended }) => ended));
   await eventually('another gateway', () => ![0, gateway].includes(pidOf('gateway')));

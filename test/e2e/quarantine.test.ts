@@ -75,7 +75,7 @@ beforeAll(async () => {
   playing = await Promise.all(Array.from({ length: ENGINES }, startEngine));
   const entries = playing.map(({ engine }, index) => ({
     ...scriptedEngine('Phi-3-vision-128k-instruct', engine),
-    id: `engine-${String(index)}`,
+    id: `engine-${index}`,
   }));
   dispatcher = await startScriptedDispatcher(stack, entries);
 }, 60_000);
@@ -147,7 +147,7 @@ test('N9: deaths are counted by key, and the log tells of the quarantine without
 
 test('N9: streams that were on the engines that died go on elsewhere; none of them is refused', async () => {
   holding = [];
-  const others = Array.from({ length: 24 }, (_, index) => ask(`honest ${String(index)}`, 0, true));
+  const others = Array.from({ length: 24 }, (_, index) => ask(`honest ${index}`, 0, true));
   await eventually('all are on engines', () => holding?.length === 24);
   const poison = await ask(`${POISON}, among others`);
   expect(codeOf(poison.text)).toBe('request_quarantined');
@@ -207,7 +207,7 @@ test('N9: a dispatcher that is lost is not a death of its engines', async () => 
     stack,
     playing.map(({ engine }, index) => ({
       ...scriptedEngine('Phi-3-vision-128k-instruct', engine),
-      id: `engine-${String(index)}`,
+      id: `engine-${index}`,
     })),
   );
   expect((await waiting).text.endsWith('data: [DONE]\n\n')).toBe(true);

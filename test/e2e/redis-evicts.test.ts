@@ -23,7 +23,7 @@ const Status = z.object({
 function endOf({ status, body, isWhole }: Outcome): string {
   if (!isWhole) return 'broken';
   if (status === 200 && (body.endsWith('data: [DONE]\n\n') || body.startsWith('{"id"'))) return 'whole';
-  return /"code":"(\w+)"/.exec(body)?.[1] ?? `${String(status)} ${body}`;
+  return /"code":"(\w+)"/.exec(body)?.[1] ?? `${status} ${body}`;
 }
 
 test.concurrent.each(['allkeys-lru', 'volatile-lru'])(
@@ -53,7 +53,7 @@ test.concurrent.each(['allkeys-lru', 'volatile-lru'])(
     const ends = new Map<string, number>();
     for (const one of outcomes) ends.set(endOf(one), (ends.get(endOf(one)) ?? 0) + 1);
     process.stdout.write(
-      `${policy}: ${[...ends].map(([end, count]) => `${String(count)} ${end}`).join(', ')}; longest ${String(Math.round(Math.max(...outcomes.map(({ tookMs }) => tookMs))))} ms\n`,
+      `${policy}: ${[...ends].map(([end, count]) => `${count} ${end}`).join(', ')}; longest ${Math.round(Math.max(...outcomes.map(({ tookMs }) => tookMs)))} ms\n`,
     );
     const named = new Set(['whole', 'body_lost', 'worker_lost', 'queue_unavailable']);
     expect([...ends.keys()].filter((end) => !named.has(end))).toEqual([]);

@@ -65,7 +65,7 @@ test.each([
   [
     'over TLS, with its own certificate authority and key prefix',
     () => ({
-      REDIS_URL: `rediss://localhost:${String(tlsPort)}`,
+      REDIS_URL: `rediss://localhost:${tlsPort}`,
       REDIS_PASSWORD_FILE: passwordFile,
       REDIS_CA_FILE: join(folder.path, 'redis.crt'),
       REDIS_PREFIX: 'other.one',

@@ -195,7 +195,7 @@ test.each(FAULTS)(
     const whole = outcomes.filter(tellsTheTruth).length;
     await answered(waiting);
     process.stdout.write(
-      `whole ${String(whole)} of ${String(STREAMS)}, drained after ${String(performance.now() - endedAt)} ms, refused ${String(refused)}\n`,
+      `whole ${whole} of ${STREAMS}, drained after ${performance.now() - endedAt} ms, refused ${refused}\n`,
     );
     // One for the queue; the others are about the open requests.
     expect(complaints() - before).toBeLessThan(6);
@@ -227,7 +227,7 @@ test('Redis is emptied: what waits is answered, streams go on or say that they c
   await stack.redis.client.flushall();
   const outcomes = await Promise.all(streams.map(({ ended }) => ended));
   const whole = outcomes.filter(tellsTheTruth).length;
-  process.stdout.write(`whole ${String(whole)} of ${String(STREAMS)}\n`);
+  process.stdout.write(`whole ${whole} of ${STREAMS}\n`);
   await answered(calls);
   await nothingLeft();
   await admitsAsManyAsBefore();

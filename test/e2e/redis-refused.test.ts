@@ -94,13 +94,13 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
     async () => {
       const port = await freePort();
       const file = join(folder.path, 'sentinel.conf');
-      writeFileSync(file, `port ${String(port)}\nbind 127.0.0.1\n`);
+      writeFileSync(file, `port ${port}\nbind 127.0.0.1\n`);
       processes.push(execFile('redis-server', [file, '--sentinel', '--daemonize', 'no']));
       const client = new Redis(port, { maxRetriesPerRequest: null });
       client.on('error', () => {});
       await client.ping();
       client.disconnect();
-      return `redis://127.0.0.1:${String(port)}`;
+      return `redis://127.0.0.1:${port}`;
     },
     /is a Sentinel: give the address of the primary/,
   ],
@@ -109,7 +109,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
     async () => (await started('--replicaof', '127.0.0.1', new URL(plain.url).port)).url,
     /is a read-only replica: give the address of its primary/,
   ],
-  ['H11: an HTTP server', () => `redis://127.0.0.1:${String(portOf(http))}`, /is this the port of another service\?/],
+  ['H11: an HTTP server', () => `redis://127.0.0.1:${portOf(http)}`, /is this the port of another service\?/],
   [
     'H11: TLS to a plain port',
     () => plain.url.replace('redis:', 'rediss:'),
@@ -117,14 +117,10 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
   ],
   [
     'H11: plain to the port for TLS',
-    () => `redis://127.0.0.1:${String(tlsPort)}`,
+    () => `redis://127.0.0.1:${tlsPort}`,
     /a port for TLS needs a URL that begins with rediss:/,
   ],
-  [
-    'H11: nobody there',
-    async () => `redis://127.0.0.1:${String(await freePort())}`,
-    /refuses connections: is it running/,
-  ],
+  ['H11: nobody there', async () => `redis://127.0.0.1:${await freePort()}`, /refuses connections: is it running/],
   ['H12: a wrong password', () => `redis://reader:wrong@${host()}`, /refuses our user or password/],
   [
     'H12: a user without some commands',

@@ -12,7 +12,7 @@ const PAGE = 'https://chat.example.com';
 const MODELS = 'GET /v1/models HTTP/1.1';
 const CHAT = 'POST /v1/chat/completions HTTP/1.1';
 const BODY = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 2 });
-const LENGTH = `content-length: ${String(BODY.length)}`;
+const LENGTH = `content-length: ${BODY.length}`;
 
 const folder = mkdtempSync(join(tmpdir(), 'penstock-heads-'));
 const keysFile = join(folder, 'keys.yaml');
@@ -114,7 +114,7 @@ test.each([
     `${head(CHAT, 'host: localhost', 'transfer-encoding: chunked')}${BODY.length.toString(16)};a=b\r\n${BODY}\r\n0;c\r\nx: y\r\n\r\n`,
   ],
   ['an empty value', head(MODELS, 'host: localhost', 'x-any:')],
-  ['many headers', head(MODELS, 'host: localhost', ...Array.from({ length: 900 }, (_, i) => `a${String(i)}: b`))],
+  ['many headers', head(MODELS, 'host: localhost', ...Array.from({ length: 900 }, (_, i) => `a${i}: b`))],
 ])('B4: %s: served', async (_what, bytes) => {
   const { status, text } = await ask(stack.url, bytes);
   expect([status, text]).toEqual([200, expect.any(String)]);

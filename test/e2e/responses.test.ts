@@ -89,7 +89,7 @@ test('instructions stand before a conversation of several turns, replayed answer
 });
 
 test('a picture is seen, as data and by URL', async () => {
-  const url = `http://127.0.0.1:${String((pictures.address() as AddressInfo).port)}/a.png`;
+  const url = `http://127.0.0.1:${(pictures.address() as AddressInfo).port}/a.png`;
   for (const [image_url, size] of [
     [IMAGE, '64 x 48'],
     [url, '40 x 30'],

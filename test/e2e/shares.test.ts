@@ -52,11 +52,7 @@ function ask(id: string): Call {
   return asked;
 }
 const someWait = (count: number) =>
-  eventually(
-    `${String(count)} wait`,
-    async () => (await scripted.stack.metric('penstock_queue_depth')) === count,
-    60_000,
-  );
+  eventually(`${count} wait`, async () => (await scripted.stack.metric('penstock_queue_depth')) === count, 60_000);
 /** Fills the one slot, so that all that comes next waits. */
 async function occupy(): Promise<Call> {
   served = [];
@@ -76,7 +72,7 @@ test('two keys of weights 1 and 8 that flood one engine are served one to eight,
   expect(served).toHaveLength(181);
   // All of heavy's 90 are through by then; the first 81 are one round of both.
   const heavy = served.slice(1, 82).filter((id) => id === 'heavy').length;
-  process.stdout.write(`of the first 81: heavy ${String(heavy)}, light ${String(81 - heavy)}\n`);
+  process.stdout.write(`of the first 81: heavy ${heavy}, light ${81 - heavy}\n`);
   expect(heavy).toBeGreaterThanOrEqual(70);
   expect(heavy).toBeLessThanOrEqual(74);
 }, 120_000);
@@ -89,7 +85,7 @@ test('a key with one request is not starved by 500 waiting ones of another', asy
   await someWait(501);
   open();
   expect((await late.ended).status).toBe(200);
-  process.stdout.write(`answered before the late one: ${String(served.indexOf('heavy'))}\n`);
+  process.stdout.write(`answered before the late one: ${served.indexOf('heavy')}\n`);
   expect(served.indexOf('heavy')).toBeLessThan(5);
   await Promise.all(flood.map(({ ended }) => ended));
   expect(served).toHaveLength(502);

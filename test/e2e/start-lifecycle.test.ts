@@ -75,7 +75,7 @@ async function allGone(pids: readonly number[]): Promise<void> {
 test('ready is one line of its own, two curl commands follow, and pids.json names all that runs', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path);
-  await run.says(new RegExp(`^ready http://127\\.0\\.0\\.1:${String(run.port)}$`, 'm'));
+  await run.says(new RegExp(`^ready http://127\\.0\\.0\\.1:${run.port}$`, 'm'));
   await run.says(/^curl http:\S+\/v1\/chat\/completions .*stand-in-model.*'$/m);
   await run.says(/^curl http:\S+\/score .*input_string.*'$/m);
   expect(names(run)).toEqual(['start', 'guard', 'redis', 'reply-redis', 'gateway', 'worker-launcher']);
@@ -124,7 +124,7 @@ test('N12: two Redis, each with a password of its own that no process list shows
     const stranger = new Redis(Number(port)).on('error', () => {});
     await expect(stranger.ping()).rejects.toThrow('NOAUTH');
     stranger.disconnect();
-    expect(readFileSync(`/proc/${String(pidOf(run, name))}/cmdline`, 'utf8')).not.toContain(password);
+    expect(readFileSync(`/proc/${pidOf(run, name)}/cmdline`, 'utf8')).not.toContain(password);
   }
   expect(passwords.size).toBe(2);
   expect(statSync(join(folder.path, 'data/pids.json')).mode & 0o777).toBe(0o600);
@@ -140,7 +140,7 @@ test('N12: a Redis for bodies and replies that is there already is used, and no 
     ['gateway', 'GATEWAY_REPLY_REDIS_URL'],
     ['worker-launcher', 'WORKER_REPLY_REDIS_URL'],
   ] as const)
-    expect(readFileSync(`/proc/${String(pidOf(run, name))}/environ`, 'utf8')).toContain(`${variable}=${redis.url}`);
+    expect(readFileSync(`/proc/${pidOf(run, name)}/environ`, 'utf8')).toContain(`${variable}=${redis.url}`);
 });
 
 test('N13: sockets stand in the data folder, or where WORKER_STATE_DIR says, as their path must be short', async () => {
@@ -151,7 +151,7 @@ test('N13: sockets stand in the data folder, or where WORKER_STATE_DIR says, as 
   ] as const) {
     await using run = await start(folder.path, { env });
     await run.says(/^ready /m);
-    const environment = readFileSync(`/proc/${String(pidOf(run, 'worker-launcher'))}/environ`, 'utf8').split('\0');
+    const environment = readFileSync(`/proc/${pidOf(run, 'worker-launcher')}/environ`, 'utf8').split('\0');
     expect(environment).toContain(`WORKER_STATE_DIR=${expected}`);
   }
 });
@@ -252,7 +252,7 @@ test('a taken port: one sentence, exit 1, nothing started', async () => {
   await using run = await start(folder.path, { port });
   expect(await run.ended).toMatchObject({ code: 1 });
   expect(run.stderr()).toBe(
-    `port ${String(port + 2)}, meant for the internal port of a worker-launcher, is taken; choose others with --port\n`,
+    `port ${port + 2}, meant for the internal port of a worker-launcher, is taken; choose others with --port\n`,
   );
   expect(readdirSync(join(folder.path, 'data'))).toEqual([]);
   taken.close();
@@ -318,7 +318,7 @@ test('a Redis that wants another password: one sentence without the password, ex
 test('a Redis that is not there: one sentence, exit 1', async () => {
   using folder = temporaryFolder();
   const port = await freePorts(1);
-  await using run = await start(folder.path, { redis: `redis://127.0.0.1:${String(port)}` });
+  await using run = await start(folder.path, { redis: `redis://127.0.0.1:${port}` });
   expect(await run.ended).toMatchObject({ code: 1 });
   expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ cannot be reached: [^\n]*ECONNREFUSED[^\n]*\n$/);
 });

@@ -17,9 +17,9 @@ async function start(how: 'npm' | 'penstock', folder: string, args = '', env: No
   const port = await freePorts(6);
   const npm = ['npm', 'start', '--'];
   const command = how === 'npm' ? npm : [process.execPath, PENSTOCK, 'up'];
-  const options = `--port ${String(port)} --data-dir ${folder} --engine simulator ${args}`.trim().split(' ');
+  const options = `--port ${port} --data-dir ${folder} --engine simulator ${args}`.trim().split(' ');
   const run = runStart([...command, ...options], folder, cleanEnv(env));
-  return Object.assign(run, { port, url: `http://127.0.0.1:${String(port)}` });
+  return Object.assign(run, { port, url: `http://127.0.0.1:${port}` });
 }
 type Started = Awaited<ReturnType<typeof start>>;
 
@@ -27,7 +27,7 @@ type Started = Awaited<ReturnType<typeof start>>;
 async function allPids(run: Started): Promise<number[]> {
   const pids = new Set(run.noted().map(({ pid }) => pid));
   for (const port of [run.port + 1, run.port + 2]) {
-    const status = await (await fetch(`http://127.0.0.1:${String(port)}/status`)).text();
+    const status = await (await fetch(`http://127.0.0.1:${port}/status`)).text();
     for (const [, pid] of status.matchAll(/"(?:pid|launcherPid)":\s*(\d+)/g)) pids.add(Number(pid));
   }
   return [...pids];
@@ -60,7 +60,7 @@ test('F2: npm start ends in short lines; both printed requests are answered; Ctr
   });
   const ending = run.stdout().slice(run.stdout().indexOf('\nready '));
   expect(ending).toContain(`\ndocs ${run.url}/docs\n`);
-  expect(ending).toContain(`\nstatus http://127.0.0.1:${String(run.port + 1)}/status\n`);
+  expect(ending).toContain(`\nstatus http://127.0.0.1:${run.port + 1}/status\n`);
   expect(ending).toContain(`npx penstock status --data-dir ${folder.path}\n`);
   expect(Math.max(...ending.split('\n').map(({ length }) => length))).toBeLessThan(240);
   expect(await paste(run, '/score')).toEqual({ status: 200, body: { output: expect.stringMatching(/\S/) } });

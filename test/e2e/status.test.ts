@@ -25,13 +25,13 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 }, 30_000);
 
-const internal = (offset: number): string => `http://127.0.0.1:${String(port + offset)}`;
+const internal = (offset: number): string => `http://127.0.0.1:${port + offset}`;
 const status = (...args: string[]): Promise<Commanded> => penstock(['status', '--data-dir', folder.path, ...args]);
 const pidOf = (name: string): number => run.noted().find((one) => one.name === name)?.pid ?? 0;
 /** Until the verdict is this. */
 const says = (code: number, pattern: RegExp): Promise<Commanded | undefined> =>
   eventually(
-    `status ends with ${String(code)} and ${String(pattern)}`,
+    `status ends with ${code} and ${pattern}`,
     async () => {
       const seen = await status();
       return seen.code === code && pattern.test(seen.stdout) ? seen : undefined;

@@ -49,7 +49,7 @@ async function streamed(route: Route, parameters: object) {
   return {
     text: choices.map((choice) => ('delta' in choice ? (choice.delta.content ?? '') : choice.text)).join(''),
     finish: choices.flatMap((choice) => choice.finish_reason ?? []),
-    identities: new Set(chunks.map(({ id, created, model }) => `${id} ${String(created)} ${model}`)),
+    identities: new Set(chunks.map(({ id, created, model }) => `${id} ${created} ${model}`)),
     chunks: chunks.length,
   };
 }

@@ -100,7 +100,7 @@ async function startBalancer(idleMs: number): Promise<AsyncDisposable & { readon
   await once(server, 'listening');
   const address = server.address();
   return {
-    url: `http://127.0.0.1:${String(typeof address === 'object' ? address?.port : 0)}`,
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
     async [Symbol.asyncDispose]() {
       server.close();
       await once(server, 'close');
@@ -143,7 +143,7 @@ test.each([14_900, 15_000, 15_100])(
     scripted.script = async (res, { text }) => {
       res.writeHead(200, EVENT_STREAM).flushHeaders();
       await lasts(scaled(firstMs));
-      for (let n = 0; n < 5; n += 1) res.write(chunk(`${text}-${String(n)} `));
+      for (let n = 0; n < 5; n += 1) res.write(chunk(`${text}-${n} `));
       res.end(LAST + DONE);
     };
     const asked = Array.from({ length: STREAMS_EACH }, (_, n) =>
@@ -153,7 +153,7 @@ test.each([14_900, 15_000, 15_100])(
       }),
     );
     for (const [n, outcome] of (await Promise.all(asked)).entries()) {
-      const text = [0, 1, 2, 3, 4].map((i) => `${String(n)}-${String(i)} `).join('');
+      const text = [0, 1, 2, 3, 4].map((i) => `${n}-${i} `).join('');
       expect(outcome).toMatchObject({ status: 200, isWhole: true });
       expect(read(outcome)).toMatchObject({ text, isDone: true, error: undefined });
     }
@@ -222,7 +222,7 @@ async function logged(id: string): Promise<{ promptTokens?: number; completionTo
 test.each(
   ROUTES.flatMap(([path, request]) =>
     [{ include_usage: false }, undefined, {}, null, { include_usage: true }].map(
-      (options, n) => [JSON.stringify(options), path, request, options, `usage-${path}-${String(n)}`] as const,
+      (options, n) => [JSON.stringify(options), path, request, options, `usage-${path}-${n}`] as const,
     ),
   ),
 )(

@@ -21,8 +21,8 @@ test('H2: what a dispatcher hears and cannot read, and reports that nobody can r
   const name = worker?.incarnation ?? '';
   for (const [n, text] of UNREADABLE.entries()) {
     expect(await client.publish(keys.control(name), text)).toBe(1);
-    await client.set(keys.worker(`unreadable-${String(n)}`), text);
-    await client.zadd(keys.workers(), Date.now(), `unreadable-${String(n)}`);
+    await client.set(keys.worker(`unreadable-${n}`), text);
+    await client.zadd(keys.workers(), Date.now(), `unreadable-${n}`);
   }
   const answer = await call(`${stack.url}/v1/chat/completions`, { messages: [{ role: 'user', content: 'x' }] }).ended;
   expect(answer).toMatchObject({ status: 200, body: wholeAnswer('hi') });

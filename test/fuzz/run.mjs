@@ -88,6 +88,6 @@ function install() {
 /** @param {string} file @param {readonly string[]} argv @returns {string} what it wrote to standard output */
 function run(file, argv) {
   const { status, stdout, stderr } = spawnSync(file, argv, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${file} ended with ${String(status)}:\n${stderr.trim().slice(-2_000)}`);
+  if (status !== 0) throw new Error(`${file} ended with ${status}:\n${stderr.trim().slice(-2_000)}`);
   return stdout;
 }

@@ -36,10 +36,10 @@ async function crooked(stand: Stand): Promise<string> {
   for (const [name, bytes, status] of CROOKED)
     for (const url of [stand.gateway.url, stand.open.internalUrl]) {
       const answer = await ask(url, bytes);
-      must(answer.status === status, `${name} was answered ${String(answer.status)} on ${url}`);
+      must(answer.status === status, `${name} was answered ${answer.status} on ${url}`);
       must(answer.text.includes('x-request-id'), `${name} was answered without ids`);
     }
-  return `${String(CROOKED.length)} kinds on both ports, each with its 4xx, ids and a reason`;
+  return `${CROOKED.length} kinds on both ports, each with its 4xx, ids and a reason`;
 }
 
 async function slashes(stand: Stand): Promise<string> {
@@ -73,8 +73,8 @@ async function grammar(stand: Stand): Promise<string> {
     structured_outputs: { grammar: 'root ::= (' },
   };
   const { status } = await stand.ask(body, 'hostile').ended;
-  must(status === 400 || status === 200, `answered ${String(status)}`);
-  return `a broken grammar is answered ${String(status)}`;
+  must(status === 400 || status === 200, `answered ${status}`);
+  return `a broken grammar is answered ${status}`;
 }
 
 export const CROOKED_HEADS: readonly Check[] = [

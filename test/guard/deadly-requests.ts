@@ -26,7 +26,7 @@ async function poison(): Promise<string> {
     const first = await asked();
     const second = await asked();
     const alive = (await pidsOf(stack)).filter((pid) => before.includes(pid)).length;
-    const figure = `${String(ENGINES - alive)} of ${String(ENGINES)} engines died; sent again it was answered ${String(second.status)} in ${milliseconds(second.tookMs)}`;
+    const figure = `${ENGINES - alive} of ${ENGINES} engines died; sent again it was answered ${second.status} in ${milliseconds(second.tookMs)}`;
     must(first.text.includes('request_quarantined'), `${figure}; at first it was told ${first.text.slice(0, 300)}`);
     must(
       second.status === 502 && second.text.includes('request_quarantined'),
@@ -45,5 +45,5 @@ async function pidsOf(stack: Stack): Promise<(number | null)[]> {
 }
 
 export const DEADLY_REQUESTS: readonly Check[] = [
-  { row: 'N9', name: 'a request that its engines die of', sent: `twice, with ${String(ENGINES)} engines`, run: poison },
+  { row: 'N9', name: 'a request that its engines die of', sent: `twice, with ${ENGINES} engines`, run: poison },
 ];

@@ -27,7 +27,7 @@ async function limits(stand: Stand): Promise<string> {
   const jobs = await stand.stack.metric('penstock_jobs_added_total', stand.gateway);
   for (const [name, value] of Object.entries(ABOVE)) {
     const { status, body } = await stand.ask({ ...QUESTION, [name]: value }, 'hostile').ended;
-    must(status === 400 && body.includes('limit'), `${name} was answered ${String(status)}: ${body.slice(0, 300)}`);
+    must(status === 400 && body.includes('limit'), `${name} was answered ${status}: ${body.slice(0, 300)}`);
   }
   const outside = [
     { ...QUESTION, logit_bias: { 32_064: 1 } },
@@ -36,7 +36,7 @@ async function limits(stand: Stand): Promise<string> {
   for (const body of outside)
     must((await stand.ask(body, 'hostile').ended).status === 400, 'a token that is none passed');
   must(jobs === (await stand.stack.metric('penstock_jobs_added_total', stand.gateway)), 'a job was made');
-  return `${String(Object.keys(ABOVE).length + outside.length)} refused with their limit, no job made`;
+  return `${Object.keys(ABOVE).length + outside.length} refused with their limit, no job made`;
 }
 
 async function specialTokens(stand: Stand): Promise<string> {
@@ -58,8 +58,8 @@ async function specialTokens(stand: Stand): Promise<string> {
   must(!SPECIAL.test(await stand.engineBody({ ...QUESTION, messages: talk })), 'a name or a joined part was handed on');
   const ids = { prompt: [1, 450, 32_010], max_tokens: 1 };
   const { status, body } = await stand.ask(ids, 'hostile', '/v1/completions').ended;
-  must(status === 400 && body.includes('special_token'), `ids were answered ${String(status)}`);
-  return `${String(ALL.length)} routes, names, earlier answers and joined parts: none reaches an engine; ids are refused`;
+  must(status === 400 && body.includes('special_token'), `ids were answered ${status}`);
+  return `${ALL.length} routes, names, earlier answers and joined parts: none reaches an engine; ids are refused`;
 }
 
 async function cacheSalt(stand: Stand): Promise<string> {
@@ -69,8 +69,8 @@ async function cacheSalt(stand: Stand): Promise<string> {
   must(one === again && one !== other, 'salts do not tell callers apart');
   must(one.length >= 32 && !one.includes('hostile'), `the salt ${one} can be guessed`);
   const chosen = await stand.ask({ ...QUESTION, cache_salt: other }, 'hostile', CHAT).ended;
-  must(chosen.status === 400, `a salt of the caller's choice was answered ${String(chosen.status)}`);
-  return `${String(one.length)} characters of a secret, another for each key; a caller cannot choose it`;
+  must(chosen.status === 400, `a salt of the caller's choice was answered ${chosen.status}`);
+  return `${one.length} characters of a secret, another for each key; a caller cannot choose it`;
 }
 
 export const ENGINE_REQUESTS: readonly Check[] = [

@@ -41,9 +41,9 @@ async function pages(stand: Stand): Promise<string> {
     for (const [url, targets] of ports)
       for (const target of targets) {
         const isPost = target.startsWith('POST');
-        const type = isPost ? ['content-type: text/plain', `content-length: ${String(BODY.length)}`] : [];
+        const type = isPost ? ['content-type: text/plain', `content-length: ${BODY.length}`] : [];
         const status = await statusOf(url, head(`${target} HTTP/1.1`, ...headers, ...type) + (isPost ? BODY : ''));
-        must(status === 403, `${target} with ${headers.join(', ')} was answered ${String(status)}`);
+        must(status === 403, `${target} with ${headers.join(', ')} was answered ${status}`);
         sent += 1;
       }
   }
@@ -52,7 +52,7 @@ async function pages(stand: Stand): Promise<string> {
     (await statusOf(stand.open.url, head('GET /v1/models HTTP/1.1', 'host: localhost'))) === 200,
     'localhost is refused',
   );
-  return `${String(sent)} requests refused with 403, no job made`;
+  return `${sent} requests refused with 403, no job made`;
 }
 
 async function withoutKey(stand: Stand): Promise<string> {
@@ -66,9 +66,9 @@ async function withoutKey(stand: Stand): Promise<string> {
         'content-length: 9999999',
       );
       const status = await statusOf(stand.gateway.url, bytes);
-      must(status === 401, `${target} with "${key}" was answered ${String(status)}`);
+      must(status === 401, `${target} with "${key}" was answered ${status}`);
     }
-  return `${String(keys.length * (TARGETS.length - 1))} requests refused with 401 before their body`;
+  return `${keys.length * (TARGETS.length - 1)} requests refused with 401 before their body`;
 }
 
 export const FOREIGN_PAGES: readonly Check[] = [

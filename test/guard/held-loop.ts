@@ -38,7 +38,7 @@ async function during(stand: Stand, work: () => Promise<unknown>): Promise<Seen 
   const tookMs = performance.now() - startedAt;
   const { gapMs, failed } = await running.seen();
   const { blockMs, waitMs, delayMs } = await stand.loop.seen(stand.pid);
-  must(failed === 0, `${String(failed)} streams broke`);
+  must(failed === 0, `${failed} streams broke`);
   return { blockMs, waitMs, delayMs, gapMs, tookMs };
 }
 
@@ -72,7 +72,7 @@ function sendTo(stand: Stand, { body }: Hostile, index: number): Promise<void> {
       answer.socket.destroy();
       const inner = Number(/^ms-azureml-model-error-statuscode: (\d+)/im.exec(told)?.[1] ?? 0);
       for (const each of [status, inner])
-        must(each < 500 || MAY_BE.includes(each), `${path} answered ${String(each)}: ${told.slice(-300)}`);
+        must(each < 500 || MAY_BE.includes(each), `${path} answered ${each}: ${told.slice(-300)}`);
       must(status !== 0, `${path} gave no answer`);
       must(!told.includes('"code":"internal"'), `${path} answered ${told.slice(-300)}`);
     }
@@ -95,7 +95,7 @@ const AHEAD: readonly (readonly [name: string, request: (stand: Stand) => string
   [
     'a caller',
     (stand) =>
-      `POST ${CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${stand.keyOf('hostile')}\r\ncontent-length: ${String(json.length)}\r\n\r\n${json}`,
+      `POST ${CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${stand.keyOf('hostile')}\r\ncontent-length: ${json.length}\r\n\r\n${json}`,
   ],
   [
     'a reader of pages',
@@ -111,19 +111,19 @@ export const HELD_LOOP: readonly Check[] = [
   ).map((hostile, index): Check => ({
     row: hostile.row ?? 'N2',
     name: hostile.name,
-    sent: either(`one at a time to each of ${String(ATTACKED.length)} routes`, 'once'),
+    sent: either(`one at a time to each of ${ATTACKED.length} routes`, 'once'),
     run: (stand) => holds(stand, () => sendTo(stand, hostile, index)),
   })),
   ...AHEAD.map(([who, request]): Check => ({
     row: 'N2',
     name: `requests that ${who} sends ahead on one connection`,
-    sent: `${String(either(20, 5))} times 5,000`,
+    sent: `${either(20, 5)} times 5,000`,
     run: (stand) => holds(stand, () => sendAhead(stand, request(stand))),
   })),
   {
     row: 'N2',
     name: 'pictures of 1.5 MB, 16 at a time',
-    sent: `${String(either(160, 32))} of them as data: URIs`,
+    sent: `${either(160, 32)} of them as data: URIs`,
     run: (stand) => {
       const body = JSON.stringify(pictureQuestion(dataUri(noisePng(1_060, 1_060))));
       return holds(stand, async () => {

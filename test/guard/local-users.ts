@@ -23,7 +23,7 @@ async function localUser(stand: Stand): Promise<string> {
     refused.every((code) => code === 'EACCES'),
     `another user was told ${refused.join(', ')}`,
   );
-  return `${String(engines.length)} engines: no TCP port, folders of mode 700${refused.length > 0 ? ', another user gets EACCES' : ''}`;
+  return `${engines.length} engines: no TCP port, folders of mode 700${refused.length > 0 ? ', another user gets EACCES' : ''}`;
 }
 
 export const LOCAL_USERS: readonly Check[] = [

@@ -42,11 +42,11 @@ async function lies(stand: Stand): Promise<string> {
       const { status, body } = await call(stand.gateway.url + route.path, input, headers).ended;
       must(
         status >= 400 && status < 500 && body.includes(code),
-        `${name} on ${route.path}: ${String(status)} ${body.slice(0, 300)}`,
+        `${name} on ${route.path}: ${status} ${body.slice(0, 300)}`,
       );
     }
   must(jobs === (await stand.stack.metric('penstock_jobs_added_total', stand.gateway)), 'one reached the queue');
-  return `${String(PICTURES.length)} pictures on ${String(WITH_MESSAGES.length)} routes refused with their reason, no job made`;
+  return `${PICTURES.length} pictures on ${WITH_MESSAGES.length} routes refused with their reason, no job made`;
 }
 
 export const LYING_PICTURES: readonly Check[] = [

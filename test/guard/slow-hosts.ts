@@ -12,8 +12,8 @@ async function slowest(stand: Stand): Promise<number> {
   const { port } = stand.host;
   const fetches = Array.from({ length: HONEST }, async (_, n) => {
     const name = n % 2 === 0 ? 'well.test' : 'localhost';
-    const { status, tookMs } = await stand.ask(pictureQuestion(`http://${name}:${String(port)}/picture.png`)).ended;
-    must(status === 200, `an honest fetch was answered ${String(status)}`);
+    const { status, tookMs } = await stand.ask(pictureQuestion(`http://${name}:${port}/picture.png`)).ended;
+    must(status === 200, `an honest fetch was answered ${status}`);
     return tookMs;
   });
   return Math.max(...(await Promise.all(fetches)));
@@ -24,7 +24,7 @@ async function muteNames(stand: Stand): Promise<string> {
   const alone = await slowest(stand);
   const before = stand.names.asked.length;
   const mute = Array.from({ length: MUTE }, (_, n) =>
-    stand.ask(pictureQuestion(`http://mute-${String(n)}.test/a.png`), 'hostile'),
+    stand.ask(pictureQuestion(`http://mute-${n}.test/a.png`), 'hostile'),
   );
   const asked = (): number =>
     new Set(stand.names.asked.slice(before).filter((question) => question.startsWith('A mute-'))).size;
@@ -32,7 +32,7 @@ async function muteNames(stand: Stand): Promise<string> {
   const beside = await slowest(stand);
   const outcomes = await Promise.all(mute.map(({ ended }) => ended));
   const longest = Math.max(...outcomes.map(({ tookMs }) => tookMs));
-  const figure = `slowest of ${String(HONEST)} honest fetches: ${milliseconds(alone)} alone, ${milliseconds(beside)} beside; the mute ones ended after ${milliseconds(longest)}`;
+  const figure = `slowest of ${HONEST} honest fetches: ${milliseconds(alone)} alone, ${milliseconds(beside)} beside; the mute ones ended after ${milliseconds(longest)}`;
   must(beside - alone < 1_000, figure);
   must(longest < LIMITS.pictureMs + BUSY_MS, figure);
   must(
@@ -48,7 +48,7 @@ async function endlessHosts(stand: Stand): Promise<string> {
   const beside = await slowest(stand);
   const longest = Math.max(...(await Promise.all(asked)).map(({ tookMs }) => tookMs));
   await eventually('no connection is left', () => stand.host.open.size === 0);
-  const figure = `${String(paths.length)} hosts: the last ended after ${milliseconds(longest)}; an honest fetch beside them took ${milliseconds(beside)}`;
+  const figure = `${paths.length} hosts: the last ended after ${milliseconds(longest)}; an honest fetch beside them took ${milliseconds(beside)}`;
   must(longest < LIMITS.pictureMs + BUSY_MS, figure);
   return figure;
 }
@@ -58,16 +58,16 @@ async function leavers(stand: Stand): Promise<string> {
   await eventually('all are under way', () => stand.host.open.size === MUTE, LIMITS.pictureMs);
   const left = Math.max(...asked.map((one) => one.leave('close')));
   await eventually('all connections are closed', () => stand.host.open.size === 0);
-  return `${String(MUTE)} fetches ended ${milliseconds(performance.now() - left)} after their clients left`;
+  return `${MUTE} fetches ended ${milliseconds(performance.now() - left)} after their clients left`;
 }
 
 export const SLOW_HOSTS: readonly Check[] = [
-  { row: 'N1', name: 'host names that never resolve', sent: `${String(MUTE)} picture URLs`, run: muteNames },
+  { row: 'N1', name: 'host names that never resolve', sent: `${MUTE} picture URLs`, run: muteNames },
   { row: 'N1', name: 'picture hosts that never finish', sent: 'a picture URL of each kind', run: endlessHosts },
   {
     row: 'N1',
     name: 'clients that leave while their picture is fetched',
-    sent: `${String(MUTE)} of them`,
+    sent: `${MUTE} of them`,
     run: leavers,
   },
 ];

@@ -132,7 +132,7 @@ export async function startStand(): Promise<Stand> {
     send: (path, body, ...headers) => {
       const length = headers.some((line) => /^(?:content-length|transfer-encoding):/.test(line))
         ? []
-        : [`content-length: ${String(Buffer.byteLength(body))}`];
+        : [`content-length: ${Buffer.byteLength(body)}`];
       const head = postHead(path, `authorization: Bearer ${keyOf('hostile')}`, ...headers, ...length);
       const sent = rawHttp(gateway.url, head);
       sent.socket.write(body);

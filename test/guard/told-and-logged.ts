@@ -26,10 +26,10 @@ async function unreachable(stand: Stand): Promise<string> {
   const { port } = stand.host;
   const urls = [
     ...Object.keys(BEFORE_SUCCESS).map((path) => stand.host.at(path)),
-    ...['unknown', 'failing', 'inside', 'mute'].map((name) => `http://${name}.test:${String(port)}/picture.png`),
-    `http://127.0.0.1:${String(await freePort())}/a.png`,
-    `https://127.0.0.1:${String(port)}/a.png`,
-    `https://127.0.0.1:${String(stand.tls.port)}/a.png`,
+    ...['unknown', 'failing', 'inside', 'mute'].map((name) => `http://${name}.test:${port}/picture.png`),
+    `http://127.0.0.1:${await freePort()}/a.png`,
+    `https://127.0.0.1:${port}/a.png`,
+    `https://127.0.0.1:${stand.tls.port}/a.png`,
     ...[
       '10.0.0.1',
       '127.0.0.2',
@@ -51,9 +51,9 @@ async function unreachable(stand: Stand): Promise<string> {
     urls.map(async (url) => (await stand.ask(pictureQuestion(url), 'hostile').ended).body),
   );
   const kinds = new Set(told.map((body) => JSON.stringify(Refused.parse(JSON.parse(body)).error)));
-  must(kinds.size === 1, `told in ${String(kinds.size)} ways: ${[...kinds].join('; ').slice(0, 600)}`);
+  must(kinds.size === 1, `told in ${kinds.size} ways: ${[...kinds].join('; ').slice(0, 600)}`);
   must(!log().includes(CANARY), 'the log has bytes of a host');
-  return `${String(urls.length)} URLs, one code and one sentence`;
+  return `${urls.length} URLs, one code and one sentence`;
 }
 
 async function brokenHosts(stand: Stand): Promise<string> {
@@ -61,11 +61,11 @@ async function brokenHosts(stand: Stand): Promise<string> {
   const paths = Object.keys(AFTER_SUCCESS);
   const told = await Promise.all(paths.map((path) => stand.ask(pictureQuestion(stand.host.at(path)), 'hostile').ended));
   for (const { status, body } of told)
-    must((status === 400 || status === 413) && !body.includes(CANARY), `told ${String(status)} ${body.slice(0, 300)}`);
+    must((status === 400 || status === 413) && !body.includes(CANARY), `told ${status} ${body.slice(0, 300)}`);
   const lines = log();
   must(!lines.includes(CANARY), 'the log has bytes of a host');
   must(!lines.includes('"level":"error"'), 'the log calls it our error');
-  return `${String(paths.length)} ways to break an answer, no byte of them told or logged`;
+  return `${paths.length} ways to break an answer, no byte of them told or logged`;
 }
 
 async function ownWords(stand: Stand): Promise<string> {
@@ -101,8 +101,8 @@ async function ownWords(stand: Stand): Promise<string> {
   const longest = Math.max(...lines.map(({ length }) => length));
   const said = lines.filter((line) => line.includes(word));
   must(said.length === 0, `the log has words of a caller: ${said.join(' ').slice(0, 500)}`);
-  must(longest < LONGEST_LINE, `a line of the log has ${String(longest)} characters`);
-  return `${String(bodies.length)} requests and 3 paths; no word of them in the log, the longest line has ${String(longest)} characters`;
+  must(longest < LONGEST_LINE, `a line of the log has ${longest} characters`);
+  return `${bodies.length} requests and 3 paths; no word of them in the log, the longest line has ${longest} characters`;
 }
 
 async function leaving(stand: Stand): Promise<string> {
@@ -118,7 +118,7 @@ async function leaving(stand: Stand): Promise<string> {
   const { level, outcome } = Line.parse(JSON.parse(line));
   must(level === 'info' && outcome === 'client_closed', line);
   must(!log().includes('"level":"error"'), 'the log calls it our error');
-  return `logged as ${String(outcome)}, ${level}`;
+  return `logged as ${outcome}, ${level}`;
 }
 
 /** Whatever a first Redis keeps, it writes to its file. */
@@ -136,7 +136,7 @@ async function atRest(stand: Stand): Promise<string> {
   const [, folder = ''] = (await redis.client.config('GET', 'dir')) as string[];
   const files = await filesIn(folder);
   for (const [name, bytes] of files) must(!bytes.includes(word), `a prompt is in ${name}`);
-  return `${String(dump.length / 2)} keys of both Redis and ${String(files.length)} files of the first: nothing`;
+  return `${dump.length / 2} keys of both Redis and ${files.length} files of the first: nothing`;
 }
 
 async function filesIn(folder: string): Promise<[string, Buffer][]> {

@@ -28,7 +28,7 @@ async function uploads(stand: Stand): Promise<string> {
   const streams = await stand.streams();
   await streams.seen();
   const rss = (): number =>
-    Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${String(stand.pid)}/status`, 'utf8'))?.[1]) * 1_024;
+    Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${stand.pid}/status`, 'utf8'))?.[1]) * 1_024;
   let peak = 0;
   const watch = setInterval(() => (peak = Math.max(peak, rss())), 20);
   const most = Buffer.alloc(UPLOAD_BYTES, ' ');
@@ -45,9 +45,9 @@ async function uploads(stand: Stand): Promise<string> {
   const statuses = await Promise.all(sent.map(({ settled }) => settled));
   clearInterval(watch);
   const { failed, running } = await streams.seen();
-  const figure = `RSS at most ${String(Math.round(peak / 1024 / 1024))} MiB; ${String(running)} streams whole; ${String(statuses.filter((status) => status === 503).length)} uploads refused with 503`;
+  const figure = `RSS at most ${Math.round(peak / 1024 / 1024)} MiB; ${running} streams whole; ${statuses.filter((status) => status === 503).length} uploads refused with 503`;
   must(peak < POD_BYTES, figure);
-  must(failed === 0 && running === STREAMS, `${figure}; ${String(failed)} streams broke`);
+  must(failed === 0 && running === STREAMS, `${figure}; ${failed} streams broke`);
   must(
     meanwhile.every(({ status }) => status === 200),
     `honest requests were answered ${meanwhile.map(({ status }) => status).join(', ')}`,
@@ -84,7 +84,7 @@ async function crowd(stand: Stand): Promise<string> {
       'all are closed',
       async () => {
         const { status, tookMs } = await call(gateway.url + CHAT, QUESTION, headers).ended;
-        must(status === 200, `an honest request was answered ${String(status)}`);
+        must(status === 200, `an honest request was answered ${status}`);
         took.push(tookMs);
         return closedAt.length === CONNECTIONS;
       },
@@ -95,17 +95,17 @@ async function crowd(stand: Stand): Promise<string> {
     for (const { socket } of open) socket.destroy();
   }
   const last = Math.max(...closedAt);
-  const figure = `the last closed after ${(last / 1_000).toFixed(1)} s; ${String(took.length)} honest requests meanwhile, the slowest ${milliseconds(Math.max(...took))}`;
+  const figure = `the last closed after ${(last / 1_000).toFixed(1)} s; ${took.length} honest requests meanwhile, the slowest ${milliseconds(Math.max(...took))}`;
   must(last < BODY_MS + LATE_MS, figure);
   return figure;
 }
 
 export const UNFINISHED: readonly Check[] = [
-  { row: 'N4', name: 'uploads that are never finished', sent: `${String(UPLOADS)} of 20 MB`, run: uploads },
+  { row: 'N4', name: 'uploads that are never finished', sent: `${UPLOADS} of 20 MB`, run: uploads },
   {
     row: 'N5',
     name: 'connections that never finish what they began',
-    sent: `${String(CONNECTIONS)} of them, a byte now and then, without a key`,
+    sent: `${CONNECTIONS} of them, a byte now and then, without a key`,
     run: crowd,
   },
 ];

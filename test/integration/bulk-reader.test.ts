@@ -28,9 +28,9 @@ afterAll(async () => {
 
 test('values of all sizes come as they were written, several asked for at once', async () => {
   const values = [0, 1, 5, 1_000, 262_143, 262_144, 262_145, 3_000_001].map((size) => randomBytes(size));
-  for (const [index, value] of values.entries()) await server.client.set(`value-${String(index)}`, value);
+  for (const [index, value] of values.entries()) await server.client.set(`value-${index}`, value);
   const bulk = reader();
-  const read = await Promise.all([...values.keys()].map((index) => bulk.get(`value-${String(index)}`)));
+  const read = await Promise.all([...values.keys()].map((index) => bulk.get(`value-${index}`)));
   expect(read.map((value, index) => value?.equals(values[index] ?? Buffer.alloc(0)))).toEqual(values.map(() => true));
   expect(await bulk.get('no such key')).toBeNull();
 });
@@ -84,7 +84,7 @@ test('a Redis that is silent, or breaks off, fails what was asked, and the next 
   const sockets: Socket[] = [];
   const mute = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
   await once(mute, 'listening');
-  const bulk = reader(`redis://127.0.0.1:${String(portOf(mute))}`);
+  const bulk = reader(`redis://127.0.0.1:${portOf(mute)}`);
   await expect(bulk.get('x')).rejects.toThrow('does not answer');
   const cut = bulk.get('x');
   const [, second] = [sockets[0], sockets[1] ?? (await once(mute, 'connection'))[0]] as [Socket?, Socket?];

@@ -46,7 +46,7 @@ function leave(
 }
 
 async function ask(): Promise<string> {
-  const connection = await rawConnection(`http://127.0.0.1:${String(portOf(server))}`, REQUEST);
+  const connection = await rawConnection(`http://127.0.0.1:${portOf(server)}`, REQUEST);
   await connection.closed;
   return connection.text();
 }
@@ -67,7 +67,7 @@ test('H7: a gateway whose delay is over serves until nothing has come for a seco
 });
 
 test('H7: a connection without a request keeps its place for a while after the gateway stopped listening', async () => {
-  const connection = await rawConnection(`http://127.0.0.1:${String(portOf(server))}`);
+  const connection = await rawConnection(`http://127.0.0.1:${portOf(server)}`);
   const { run, ends } = leave(1_000);
   now = 1_500;
   expect(await ends()).toBe(false);
@@ -83,7 +83,7 @@ test('H7: a gateway that is never quiet ends its answers at the limit, and then 
   const open: ServerResponse[] = [];
   answer = (res) => void open.push(res);
   const { run, ends, told } = leave(0, 10_000);
-  const connection = await rawConnection(`http://127.0.0.1:${String(portOf(server))}`, REQUEST);
+  const connection = await rawConnection(`http://127.0.0.1:${portOf(server)}`, REQUEST);
   now = 9_999;
   expect([await ends(), departure.stage, open.length]).toEqual([false, 'leaving', 1]);
   expect(() => departure.turnAway()).not.toThrow();

@@ -37,7 +37,7 @@ function connect(): Redis {
 /** A dispatcher over the given engines, and a replica's end of the reply stream. */
 async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1 }) {
   replicas += 1;
-  const replica = `g${String(replicas)}`;
+  const replica = `g${replicas}`;
   await server.client.xadd(keys.replies(replica), '*', 's', '', 'b', '');
   const replies = connect();
   const suspects: string[] = [];
@@ -68,7 +68,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
   const setEngines = async (states: readonly ('ready' | 'starting')[]): Promise<void> => {
     engineSlots.update(
       engines.map(({ port }, index) => ({
-        id: `engine-${String(index)}`,
+        id: `engine-${index}`,
         model: MODEL,
         pid: 1_000 + index,
         port,
@@ -85,7 +85,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     options: Partial<JobV1> & { ttlMs?: number; body?: string | null } = {},
   ): Promise<string> => {
     const { ttlMs = 60_000, body = JSON.stringify({ n }), ...rest } = options;
-    const requestId = `${replica}-${String(n)}`;
+    const requestId = `${replica}-${n}`;
     const base = { v: 1, requestId, epoch: 1, model: MODEL, kind: 'text', deadlineMs: 60_000 } as const;
     const job: JobV1 = { ...base, replica, path: '/v1/chat/completions', ...rest };
     if (body !== null) await server.client.set(keys.body(MODEL, requestId), body, 'PX', ttlMs + BODY_GRACE_MS);

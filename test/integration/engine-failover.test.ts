@@ -11,7 +11,7 @@ async function enginesOf(stack: Stack) {
 }
 
 async function ask(stack: Stack, n: number): Promise<number> {
-  const body = { model: MODEL, messages: [{ role: 'user', content: `question ${String(n)}` }], max_tokens: 60 };
+  const body = { model: MODEL, messages: [{ role: 'user', content: `question ${n}` }], max_tokens: 60 };
   const headers = { 'content-type': 'application/json' };
   const answer = await fetch(`${stack.url}/v1/chat/completions`, {
     method: 'POST',

@@ -102,7 +102,7 @@ test('a mistake ends the launcher with one sentence', async () => {
     [{ WORKER_ENGINES: 'many', WORKER_NONSENSE: '1' }, redis.url, 'WORKER_NONSENSE: unknown setting'],
     [{ WORKER_MODEL: 'nobody' }, redis.url, 'set WORKER_MODEL to one of the model cards: Phi-3-vision-128k-instruct'],
     [{ WORKER_INTERNAL_PORT: taken }, redis.url, `port ${taken} of 127.0.0.1 (WORKER_INTERNAL_PORT) is in use`],
-    [{}, `redis://127.0.0.1:${String(free)}`, `Redis at 127.0.0.1:${String(free)} refuses connections`],
+    [{}, `redis://127.0.0.1:${free}`, `Redis at 127.0.0.1:${free} refuses connections`],
     [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, 'WORKER_MODELS_DIR: /nowhere cannot be read (ENOENT)'],
     // F3
     [{ WORKER_STATE_DIR: '/proc/x/y' }, redis.url, 'the folder /proc/x/y (WORKER_STATE_DIR) cannot be made (ENOENT)'],

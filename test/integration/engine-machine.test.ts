@@ -34,7 +34,7 @@ function commands(scripts: Record<string, string>) {
   };
 }
 
-const GPUS = [0, 1].map((n) => `echo "GPU-0000000${String(n)}-a100, A100, 81920, 4, 0, Disabled, 580.95.05"`);
+const GPUS = [0, 1].map((n) => `echo "GPU-0000000${n}-a100, A100, 81920, 4, 0, Disabled, 580.95.05"`);
 const SIMULATOR = join(ROOT, 'dist/worker-launcher/simulator/main.js');
 /** A vLLM that is the simulator. */
 const VLLM = `exec '${process.execPath}' '${SIMULATOR}' "$@"`;
@@ -50,7 +50,7 @@ const TWO_GPUS = {
 /** Its dispatcher as well: one whose launcher dies before it listens would stay. */
 const ready = (launcher: TestLauncher, count: number): Promise<unknown> =>
   eventually(
-    `${String(count)} engines`,
+    `${count} engines`,
     async () => {
       const { engines, dispatchers } = await launcher.status();
       const served = engines.filter(({ state }) => state === 'ready').length === count;

@@ -97,7 +97,7 @@ function guardsOf(parent: number): number {
 
 /** Makes the note of this process look like that of a launcher that is no more. */
 function forgeNote(change: (text: string) => string): void {
-  const name = `engines-${String(process.pid)}.json`;
+  const name = `engines-${process.pid}.json`;
   writeFileSync(join(folder, 'engines-4999999.json'), change(readFileSync(join(folder, name), 'utf8')));
   rmSync(join(folder, name));
 }

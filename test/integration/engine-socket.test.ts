@@ -96,7 +96,7 @@ test('N13: only a socket is removed; a start that finds something else in its pl
 });
 
 test('N13: a path of 107 bytes is the longest that a socket may have', () => {
-  const room = 107 - Buffer.byteLength(`/engine-0.${String(process.pid)}.sock`) - 1;
+  const room = 107 - Buffer.byteLength(`/engine-0.${process.pid}.sock`) - 1;
   expect(engineAddress(`/${'x'.repeat(room)}`, 'engine-0', undefined)).toHaveProperty('socket');
   expect(() => engineAddress(`/${'x'.repeat(room + 1)}`, 'engine-0', undefined)).toThrow(
     /: 108 bytes, .* at most 107\./,

@@ -39,7 +39,7 @@ test('F6: a mistake of ours is a 500 of each API, and says nothing of what went 
       (name === 'score' ? [''] : ['', '/status', '/settled']).map((end) => [name + end, dialect] as const),
     );
     for (const [name, dialect] of all) {
-      const answer = await fetch(`http://127.0.0.1:${String((server.address() as AddressInfo).port)}/${name}`);
+      const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${name}`);
       const text = await answer.text();
       expect([name, answer.status, text.includes('secret')]).toEqual([name, name === 'score' ? 424 : 500, false]);
       expect(JSON.parse(text)).toMatchObject({

@@ -20,7 +20,7 @@ async function startServer(listener: RequestListener) {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
-    at: (path: string, host = '127.0.0.1') => `http://${host}:${String(port)}${path}`,
+    at: (path: string, host = '127.0.0.1') => `http://${host}:${port}${path}`,
     hits: () => hits,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();

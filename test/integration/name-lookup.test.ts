@@ -19,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 let files = 0;
 async function file(text: string): Promise<string> {
   files += 1;
-  const path = join(folder, `file-${String(files)}`);
+  const path = join(folder, `file-${files}`);
   await writeFile(path, text);
   return path;
 }
@@ -124,7 +124,7 @@ test('N1: a name whose server is silent is given up at once when its caller goes
   const caller = new AbortController();
   const gone = new Error('gone');
   const waiting = Promise.allSettled(
-    Array.from({ length: 40 }, (_, n) => lookup(`mute-${String(n)}.test`, AbortSignal.any([caller.signal]))),
+    Array.from({ length: 40 }, (_, n) => lookup(`mute-${n}.test`, AbortSignal.any([caller.signal]))),
   );
   expect(await addressesOf(lookup, 'well.test')).toEqual(expect.arrayContaining(['10.0.0.1']));
   // getaddrinfo, by which Redis is found, still has its threads.

@@ -78,7 +78,7 @@ test('N1: a caller who goes while TLS is agreed on, or a connection is set up, f
   const get = fetching();
   const caller = new AbortController();
   const gone = new Error('gone');
-  const held = get(`https://127.0.0.1:${String(portOf(mute))}/a.png`, { signal: caller.signal }).catch(
+  const held = get(`https://127.0.0.1:${portOf(mute)}/a.png`, { signal: caller.signal }).catch(
     (reason: unknown) => reason,
   );
   const socket = await eventually('it has connected', () => connected[0]);
@@ -109,7 +109,7 @@ test('a name that answers differently each time is connected to where it was che
     return [count % 2 === 0 ? '127.0.0.2' : '127.0.0.1'];
   });
   const get = fetching({ names: { servers: [names.address] } });
-  const url = `http://rebinding.test:${String(host.port)}/a.png`;
+  const url = `http://rebinding.test:${host.port}/a.png`;
   const ended = [];
   for (let i = 0; i < 20; i += 1)
     ended.push(
@@ -130,7 +130,7 @@ test('of several addresses those that do not answer are passed over, whichever t
   });
   const get = fetching({ allow: ['127.0.0.0/8', '::1'], names: { servers: [names.address] } });
   for (const name of ['four', 'both', 'six-first'])
-    expect(await get(`http://${name}.test:${String(host.port)}/a.png`)).toEqual(picture);
+    expect(await get(`http://${name}.test:${host.port}/a.png`)).toEqual(picture);
 });
 
 test('N11: other ports than those of the web are not tried, and not told apart', async () => {
@@ -138,7 +138,7 @@ test('N11: other ports than those of the web are not tried, and not told apart',
   await using names = await startNameServer((_name, type) => (type === 'A' ? ['127.0.0.1'] : []));
   const get = fetching({ allow: ['other.test'], names: { servers: [names.address] } });
   const failures = [];
-  for (const url of [host.at('/'), `http://well.test:${String(host.port)}/`, 'http://8.8.8.8:22/', 'http://10.0.0.1/'])
+  for (const url of [host.at('/'), `http://well.test:${host.port}/`, 'http://8.8.8.8:22/', 'http://10.0.0.1/'])
     failures.push(await get(url).catch((failure: unknown) => failure));
   const [first] = failures;
   expect(first).toMatchObject({ code: 'image_fetch_failed', status: 400, options: { param: PARAM } });
@@ -146,5 +146,5 @@ test('N11: other ports than those of the web are not tried, and not told apart',
   expect(message).toContain('on port 80 or 443');
   for (const failure of failures) expect(failure).toMatchObject({ code: 'image_fetch_failed', message });
   expect(host.asked).toEqual([]);
-  expect(await get(`http://other.test:${String(host.port)}/`)).toEqual(picture);
+  expect(await get(`http://other.test:${host.port}/`)).toEqual(picture);
 });

@@ -15,9 +15,9 @@ afterEach(() => {
 async function serve(app: RequestListener): Promise<string> {
   server = createServer(oneByOne(app)).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return `http://127.0.0.1:${String(portOf(server))}`;
+  return `http://127.0.0.1:${portOf(server)}`;
 }
-const get = (path: string | number): string => `GET /${String(path)} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
+const get = (path: string | number): string => `GET /${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
 const many = (count: number): string => Array.from({ length: count }, (_, n) => get(n)).join('');
 
 test('N2: requests that come in one piece are answered one after the other, in their order', async () => {
@@ -31,7 +31,7 @@ test('N2: requests that come in one piece are answered one after the other, in t
   });
   const connection = await rawConnection(url, many(100));
   await eventually('all answers', () => connection.text().includes('</99>'));
-  expect(connection.text().match(/<[^>]*>/g)).toEqual(Array.from({ length: 100 }, (_, n) => `</${String(n)}>`));
+  expect(connection.text().match(/<[^>]*>/g)).toEqual(Array.from({ length: 100 }, (_, n) => `</${n}>`));
   expect(most).toBe(1);
   connection.socket.write(get('later'));
   await eventually('the connection serves on', () => connection.text().includes('</later>'));
@@ -56,7 +56,7 @@ test('a body that is sent ahead is read in its turn', async () => {
     req.on('end', () => res.end(`<${text}>`));
   });
   const post = (body: string): string =>
-    `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${String(body.length)}\r\n\r\n${body}`;
+    `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
   const connection = await rawConnection(url, post('one') + get('two') + post('a'.repeat(200_000)));
   await eventually('all answers', () => connection.text().includes('aaa>'));
   expect(

@@ -64,9 +64,9 @@ async function fakePort(answers: { first: string } | { each: (asked: string) => 
 const ofVersion = (version: string) => (asked: string) => {
   const info = `redis_version:${version}\r\nredis_mode:standalone\r\nrole:master\r\n`;
   const commands = asked.match(/^\*\d+\r\n\$\d+\r\n\w+/gm) ?? [];
-  return commands.map((one) => (/info$/i.test(one) ? `$${String(info.length)}\r\n${info}\r\n` : '+OK\r\n')).join('');
+  return commands.map((one) => (/info$/i.test(one) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')).join('');
 };
-const local = (port: number): string => `redis://127.0.0.1:${String(port)}`;
+const local = (port: number): string => `redis://127.0.0.1:${port}`;
 const as = (user: string, database = ''): string => plain.url.replace('redis://', `redis://${user}:pw@`) + database;
 
 interface Target {
@@ -76,23 +76,23 @@ interface Target {
 test.each<[string, () => Target | Promise<Target>, RegExp]>([
   [
     'H11: a certificate of an authority that is not trusted',
-    () => ({ url: `rediss://localhost:${String(tlsPort)}` }),
+    () => ({ url: `rediss://localhost:${tlsPort}` }),
     /has a certificate that is not trusted: name its certificate authority in _REDIS_CA_FILE$/,
   ],
   [
     'H11: a certificate of another name',
-    () => ({ url: `rediss://127.0.0.1:${String(tlsPort)}`, ca }),
+    () => ({ url: `rediss://127.0.0.1:${tlsPort}`, ca }),
     /has a certificate for other names than 127\.0\.0\.1: let the URL hold a name of the certificate$/,
   ],
   [
     'H11: a port that asks for a certificate of its clients',
-    () => ({ url: `rediss://localhost:${String(strictTlsPort)}`, ca }),
+    () => ({ url: `rediss://localhost:${strictTlsPort}`, ca }),
     /asks for a certificate of its clients, and there is no setting for one/,
   ],
   [
     'H11: TLS to a service that speaks something else',
     async () => ({
-      url: `rediss://127.0.0.1:${String(await fakePort({ each: () => 'HTTP/1.1 400 Bad Request\r\n\r\n' }))}`,
+      url: `rediss://127.0.0.1:${await fakePort({ each: () => 'HTTP/1.1 400 Bad Request\r\n\r\n' })}`,
     }),
     /does not answer in TLS: let the URL begin with redis:\/\//,
   ],
@@ -160,7 +160,7 @@ test('a Redis that is well, over TLS and over IPv6, is accepted', async () => {
   const six = await startRedis({ args: ['--bind', '::1', '127.0.0.1'] });
   servers.push(six);
   for (const target of [
-    { url: `rediss://localhost:${String(tlsPort)}`, ca },
+    { url: `rediss://localhost:${tlsPort}`, ca },
     { url: six.url.replace('127.0.0.1', '[::1]') },
     { url: as('plain').replace('plain:pw@', '') },
   ]) {

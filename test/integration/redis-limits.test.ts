@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 async function connect(manner: RedisManner, port = proxy.port): Promise<Redis> {
-  const redis = connectRedis({ url: `redis://127.0.0.1:${String(port)}` }, manner, 'test', silentLog);
+  const redis = connectRedis({ url: `redis://127.0.0.1:${port}` }, manner, 'test', silentLog);
   opened.push(redis);
   await eventually('it is connected', () => redis.status === 'ready');
   return redis;
@@ -92,7 +92,7 @@ test('C1: a server that takes connections and says nothing is told at the start 
   const mute = createServer((socket) => void socket.on('error', () => {}).resume()).listen(0, '127.0.0.1');
   await once(mute, 'listening');
   const { requireRedis } = await import('../../gateway/runtime/redis-check.ts');
-  const redis = connectRedis({ url: `redis://127.0.0.1:${String(portOf(mute))}` }, 'fail_fast', 'test', silentLog);
+  const redis = connectRedis({ url: `redis://127.0.0.1:${portOf(mute)}` }, 'fail_fast', 'test', silentLog);
   opened.push(redis);
   await expect(requireRedis(redis, 300, { unused: [], channel: 'c' })).rejects.toThrow(/did not answer within 300 ms/);
   mute.close();

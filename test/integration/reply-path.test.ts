@@ -88,7 +88,7 @@ test('N12: an entry of the same millisecond as the last one read is not trimmed 
   const at = Date.now() + 1_000;
   for (let n = 0; n < 40; n += 1) {
     const entry = Buffer.concat(encodeFrame(data(String(n))));
-    await server.client.xadd(key, `${String(at)}-${String(n)}`, 's', `d:${String(n + 1)}`, 'b', entry);
+    await server.client.xadd(key, `${at}-${n}`, 's', `d:${n + 1}`, 'b', entry);
     if (n % 10 === 0) await eventually('trimmed to the last', async () => (await server.client.xlen(key)) === 0);
   }
   await eventually('the last', () => seen.includes('39'));

@@ -33,7 +33,7 @@ async function ask(keyId: string, given: Given = {}): Promise<Place & { readonly
   count += 1;
   const { weight = 1, cost = 1, caps = {}, bytes = 10, lifeMs = LIFE_MS } = given;
   const share = { cost, weight, caps };
-  const applicant = { model: 'm', kind: 'text', requestId: `g-${String(count)}`, keyId, bytes, share } as const;
+  const applicant = { model: 'm', kind: 'text', requestId: `g-${count}`, keyId, bytes, share } as const;
   return { ...(await reservations.reserve(applicant, lifeMs)), applicant };
 }
 const priorities = async (keyId: string, times: number, given?: Given): Promise<number[]> => {

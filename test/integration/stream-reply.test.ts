@@ -49,7 +49,7 @@ async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Prom
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : 0;
   try {
-    return await (await fetch(`http://127.0.0.1:${String(port)}/`)).text();
+    return await (await fetch(`http://127.0.0.1:${port}/`)).text();
   } finally {
     server.close();
   }

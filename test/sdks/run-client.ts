@@ -25,6 +25,6 @@ export async function runClient(runtime: Runtime, file: string, served: Served):
   const lines: z.infer<typeof Line>[] = [];
   for await (const line of createInterface({ input: child.stdout })) lines.push(Line.parse(JSON.parse(line)));
   await ended;
-  if (child.exitCode !== 0) throw new Error(`${file} ended with ${String(child.exitCode ?? child.signalCode)}`);
+  if (child.exitCode !== 0) throw new Error(`${file} ended with ${child.exitCode ?? child.signalCode}`);
   return lines;
 }

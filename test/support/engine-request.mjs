@@ -8,7 +8,7 @@ import { Agent, fetch } from 'undici';
  * @param {import('undici').RequestInit} [init]
  */
 export function askEngine({ socket, port }, path, init = {}) {
-  if (socket === undefined || socket === null) return fetch(`http://127.0.0.1:${String(port)}${path}`, init);
+  if (socket === undefined || socket === null) return fetch(`http://127.0.0.1:${port}${path}`, init);
   // Its idle connection keeps no process alive, and closes by itself.
   const dispatcher = new Agent({ connect: { socketPath: socket }, keepAliveTimeout: 100 });
   return fetch(`http://localhost${path}`, { ...init, dispatcher });

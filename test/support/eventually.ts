@@ -18,7 +18,7 @@ export async function eventually<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > until) throw new Error(`not within ${String(limitMs)} ms: ${what}; last: ${String(last)}`);
+    if (performance.now() > until) throw new Error(`not within ${limitMs} ms: ${what}; last: ${String(last)}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

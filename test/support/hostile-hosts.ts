@@ -61,10 +61,10 @@ export const BEFORE_SUCCESS: Readonly<Record<string, RawScript>> = {
     void socket.write(`HTTP/1.1 101 Switching\r\nupgrade: ${CANARY}\r\nconnection: upgrade\r\n\r\n${CANARY}`),
   ...Object.fromEntries(
     [300, 304, 305, 400, 401, 402, 403, 404, 407, 410, 418, 429, 451, 500, 502, 503, 504].map((status) => [
-      `/status-${String(status)}`,
+      `/status-${status}`,
       (socket: Socket) =>
         void socket.end(
-          `HTTP/1.1 ${String(status)} ${CANARY}\r\nwww-authenticate: Basic realm=${CANARY}\r\nretry-after: 1\r\ncontent-length: 8\r\n\r\n${CANARY}`,
+          `HTTP/1.1 ${status} ${CANARY}\r\nwww-authenticate: Basic realm=${CANARY}\r\nretry-after: 1\r\ncontent-length: 8\r\n\r\n${CANARY}`,
         ),
     ]),
   ),
@@ -89,9 +89,8 @@ export const BEFORE_SUCCESS: Readonly<Record<string, RawScript>> = {
       ['port', `location: http://8.8.8.8:22/${CANARY}`],
       ['far', `location: /${CANARY.repeat(1_200)}`],
     ].map(([name, header]) => [
-      `/to-${String(name)}`,
-      (socket: Socket) =>
-        void socket.end(`HTTP/1.1 302 ${CANARY}\r\n${String(header)}\r\ncontent-length: 0\r\n\r\n`, 'latin1'),
+      `/to-${name}`,
+      (socket: Socket) => void socket.end(`HTTP/1.1 302 ${CANARY}\r\n${header}\r\ncontent-length: 0\r\n\r\n`, 'latin1'),
     ]),
   ),
 };

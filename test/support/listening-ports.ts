@@ -12,7 +12,7 @@ export function listeningPorts(pgid: number): number[] {
 }
 
 function socketInodes(pid: number): string[] {
-  const folder = `/proc/${String(pid)}/fd`;
+  const folder = `/proc/${pid}/fd`;
   return readdirSync(folder).flatMap((fd) => {
     try {
       return /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/${fd}`))?.[1] ?? [];

@@ -41,7 +41,7 @@ export async function startNameServer(
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
   return {
-    address: `127.0.0.1:${String(socket.address().port)}`,
+    address: `127.0.0.1:${socket.address().port}`,
     asked,
     async [Symbol.asyncDispose]() {
       socket.close();

@@ -40,7 +40,7 @@ export async function startRawHost(script: RawScript, where = { address: '127.0.
     port,
     asked,
     open,
-    at: (path) => `http://${where.address}:${String(port)}${path}`,
+    at: (path) => `http://${where.address}:${port}${path}`,
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy();
       server.close();

@@ -25,7 +25,7 @@ export async function startRedis(
     stdio: 'ignore',
   });
   const exited = once(child, 'exit');
-  const url = `redis://127.0.0.1:${String(port)}`;
+  const url = `redis://127.0.0.1:${port}`;
   const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 20 });
   client.on('error', () => {});
   await client.ping();

@@ -86,7 +86,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       WORKER_INTERNAL_PORT: String(internal),
       WORKER_ENGINE: 'simulator',
       WORKER_ENGINES: String(options.engines ?? 1),
-      WORKER_STATE_DIR: join(folder, `worker-${String(launchers.length)}`),
+      WORKER_STATE_DIR: join(folder, `worker-${launchers.length}`),
     };
     const launcher = start(
       'dist/worker-launcher/main.js',
@@ -165,8 +165,8 @@ function start(program: string, env: Record<string, string>, port: number, inter
   child.stderr?.on('data', keep);
   return {
     child,
-    url: `http://127.0.0.1:${String(port)}`,
-    internalUrl: `http://127.0.0.1:${String(internal)}`,
+    url: `http://127.0.0.1:${port}`,
+    internalUrl: `http://127.0.0.1:${internal}`,
     output: () => output,
   };
 }

@@ -92,11 +92,11 @@ export function runStart(
   };
   const says = async (pattern: RegExp, limitMs = 60_000): Promise<RegExpExecArray> => {
     const seen = await eventually(
-      `stdout shows ${String(pattern)}\n${stdout}\n${stderr}`,
+      `stdout shows ${pattern}\n${stdout}\n${stderr}`,
       () => pattern.exec(stdout) ?? (over ? 'over' : undefined),
       limitMs,
     );
-    if (seen === 'over') throw new Error(`it ended before it said ${String(pattern)}:\n${stdout}\n${stderr}`);
+    if (seen === 'over') throw new Error(`it ended before it said ${pattern}:\n${stdout}\n${stderr}`);
     return seen;
   };
   const { pid } = child;

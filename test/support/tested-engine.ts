@@ -56,7 +56,7 @@ function wholeWords(weights: string): number[] {
 /** The process that computes; 0 when there is none. @param leader of the engine's group */
 export function corePid(leader: number): number {
   const isCore = ({ pid }: { readonly pid: number }): boolean =>
-    readFileSync(`/proc/${String(pid)}/cmdline`, 'latin1').startsWith('VLLM::EngineCore');
+    readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('VLLM::EngineCore');
   return groupMembers(leader).find(isCore)?.pid ?? 0;
 }
 

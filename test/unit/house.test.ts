@@ -9,13 +9,20 @@ const SAYS_NOTHING = /(^|-)(utils?|helpers?|common|managers?|misc)\.ts$/;
 describe.each(['gateway', 'worker-launcher'])('%s', (program) => {
   const files = readdir(program, { recursive: true }).then((names) => names.filter((name) => name.endsWith('.ts')));
 
-  test(`no file is longer than ${String(MOST_LINES)} lines`, async () => {
+  test(`no file is longer than ${MOST_LINES} lines`, async () => {
     const lengths = (await files).map(async (name): Promise<[string, number]> => {
       const text = await readFile(join(program, name), 'utf8');
       return [name, text.trimEnd().split('\n').length];
     });
     expect(lengths.length).toBeGreaterThan(20);
     expect((await Promise.all(lengths)).filter(([, lines]) => lines > MOST_LINES)).toEqual([]);
+  });
+
+  test('private members are #private', async () => {
+    const found = (await files).map(async (name) =>
+      /^\s+(private|protected) /m.test(await readFile(join(program, name), 'utf8')) ? [name] : [],
+    );
+    expect((await Promise.all(found)).flat()).toEqual([]);
   });
 
   test('the name of each file tells its subject', async () => {

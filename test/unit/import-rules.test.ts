@@ -31,7 +31,7 @@ function samples(room: (typeof ROOMS)[number], file: string): Sample[] {
   ];
 }
 
-const nameOf = (index: number, file: string): string => join(dirname(file), `sample-${String(index)}.ts`);
+const nameOf = (index: number, file: string): string => join(dirname(file), `sample-${index}.ts`);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'penstock-lint-'));

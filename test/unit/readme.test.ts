@@ -53,7 +53,7 @@ test('N3: the table of limits has every limit of lists and texts, and the docume
   const shown = JSON.stringify(documentOf());
   for (const { of, most } of Object.values(LIMITS)) {
     expect(rows).toContainEqual([of, 'fixed', most.toLocaleString('en-US'), '`invalid_request`']);
-    expect(shown).toContain(JSON.stringify(`- ${of}: ${String(most)}`).slice(1, -1));
+    expect(shown).toContain(JSON.stringify(`- ${of}: ${most}`).slice(1, -1));
   }
   const batch = rows.find(([name = '']) => name.startsWith('prompts in a request'));
   expect(batch?.[2]).toBe(String(LARGEST_BATCH));
@@ -87,7 +87,7 @@ test('every way to fail is in the table of errors, with its statuses and whether
     return [
       `\`${code}\``,
       String(rendered.status),
-      azure.status === 424 ? `424 (${String(behind)})` : String(azure.status),
+      azure.status === 424 ? `424 (${behind})` : String(azure.status),
       AGAIN[String(rowOf(code).retry)] ?? 'yes, `Retry-After`',
     ];
   });

@@ -48,7 +48,7 @@ export async function installVllm(cache, say) {
   await run(uv, ['pip', 'install', '--quiet', '--python', python, '--override', override, PACKAGE, 'orjson']);
   const version = await nameAsVllm(python);
   const seconds = Math.round((performance.now() - startedAt) / 1_000);
-  say(`vLLM ${version} installed in ${String(seconds)} s; making the model …`);
+  say(`vLLM ${version} installed in ${seconds} s; making the model …`);
   cpSync(MODEL, places.weights, { recursive: true });
   await run(python, [TOKENIZER_MAKER, join(places.weights, 'tokenizer.json')]);
   writeCommand(cache, places.bin, join(env, 'bin/vllm'));
@@ -124,7 +124,7 @@ function run(file, argv) {
     child.once('error', reject);
     child.once('close', (code) => {
       if (code === 0) resolve(stdout);
-      else reject(new Error(`${file} ${argv.join(' ')} ended with ${String(code)}:\n${all.trim().slice(-2_000)}`));
+      else reject(new Error(`${file} ${argv.join(' ')} ended with ${code}:\n${all.trim().slice(-2_000)}`));
     });
   });
 }

@@ -196,7 +196,7 @@ export class Attempt {
   }
 
   #tokenText(): string {
-    return `${String(this.token.epoch)}-${String(this.token.attempt)}`;
+    return `${this.token.epoch}-${this.token.attempt}`;
   }
 
   #failed(reason: AttemptError['reason'], message: string, died = false): 'failed' {

@@ -75,10 +75,10 @@ class Connection {
   }
 
   send(...command: string[]): Promise<Buffer | null> {
-    const words = command.map((word) => `$${String(Buffer.byteLength(word))}\r\n${word}\r\n`);
+    const words = command.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      this.#socket.write(`*${String(command.length)}\r\n${words.join('')}`);
+      this.#socket.write(`*${command.length}\r\n${words.join('')}`);
     });
   }
 

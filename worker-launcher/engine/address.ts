@@ -19,11 +19,11 @@ const SOCKET_PATH_BYTES = 107;
 export function engineAddress(stateDir: string, id: string, port: number | undefined): EngineAddress {
   if (port !== undefined) return { port };
   // Several launchers may share the folder.
-  const socket = join(resolve(stateDir), `${id}.${String(process.pid)}.sock`);
+  const socket = join(resolve(stateDir), `${id}.${process.pid}.sock`);
   const bytes = Buffer.byteLength(socket);
   if (bytes > SOCKET_PATH_BYTES)
     throw new Error(
-      `the unix socket of ${id} would be ${socket}: ${String(bytes)} bytes, and the system takes at most ${String(SOCKET_PATH_BYTES)}. Set WORKER_STATE_DIR to a folder with a shorter path`,
+      `the unix socket of ${id} would be ${socket}: ${bytes} bytes, and the system takes at most ${SOCKET_PATH_BYTES}. Set WORKER_STATE_DIR to a folder with a shorter path`,
     );
   return { socket };
 }
@@ -52,5 +52,5 @@ export function clearSocket(address: EngineAddress): void {
 export function connectTo(address: EngineAddress, options: Pool.Options): Pool {
   return 'socket' in address
     ? new Pool('http://localhost', { ...options, connect: { socketPath: address.socket } })
-    : new Pool(`http://127.0.0.1:${String(address.port)}`, options);
+    : new Pool(`http://127.0.0.1:${address.port}`, options);
 }

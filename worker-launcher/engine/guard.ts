@@ -49,7 +49,7 @@ export function startGuard(graceSeconds = 0): Guard {
   child.unref();
   return {
     watch: (pgid) => {
-      child.stdin.write(`${String(pgid)}\n`);
+      child.stdin.write(`${pgid}\n`);
     },
     note: (path) => {
       child.stdin.write(`${path}\n`);

@@ -86,7 +86,7 @@ export class EngineHistory {
       return;
     }
     const loud = after.kind === 'stopped' || after.attempt >= LOUD_FROM_ATTEMPT;
-    const next = after.kind === 'stopped' ? 'not started again' : `failure ${String(after.attempt)}, will be restarted`;
+    const next = after.kind === 'stopped' ? 'not started again' : `failure ${after.attempt}, will be restarted`;
     const told = { ...fields, reason: this.#lastFailure, why: crashReason(before) };
     if (loud) this.#log.error(told, `engine failed: ${next}`);
     else this.#log.warn(told, `engine failed: ${next}`);
@@ -107,7 +107,7 @@ export class EngineHistory {
       return;
     }
     const verdict = {
-      start_timeout: `was not ready within ${String(startMs)} ms`,
+      start_timeout: `was not ready within ${startMs} ms`,
       exited: how,
       unresponsive: 'stood still and was killed',
       outlier: 'did worse than its siblings, and was killed',

@@ -53,7 +53,7 @@ export class EngineLedger {
       );
     this.#folder = folder;
     this.#log = log;
-    this.#file = join(folder, `engines-${String(process.pid)}.json`);
+    this.#file = join(folder, `engines-${process.pid}.json`);
   }
 
   /**

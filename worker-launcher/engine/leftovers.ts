@@ -50,7 +50,7 @@ function isOurs(path: string): boolean {
 
 function mappedBy(pid: number): string[] {
   try {
-    const maps = readFileSync(`/proc/${String(pid)}/maps`, 'utf8');
+    const maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
     return [...maps.matchAll(/ (\/(?:dev\/shm\/|\S*\/vllm_dist_)\S+)$/gm)].map(([, path]) => path ?? '');
   } catch {
     // gone, or another user's

@@ -10,7 +10,7 @@ export interface Outlier {
 
 /** In words, for its last failure. */
 export function describeOutlier({ reason, figures }: Outlier): string {
-  const told = Object.entries(figures).map(([name, value]) => `${name} ${String(value)}`);
+  const told = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
   return `${reason} where its siblings are not: ${told.join(', ')}`;
 }
 

@@ -84,7 +84,7 @@ export class EngineProbe {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
       const answer = await this.#pool.request({ method, path, headers, body: body ?? null, signal });
       const text = await answer.body.text();
-      return { status: answer.statusCode, text, problem: `status ${String(answer.statusCode)} ${text.slice(0, 300)}` };
+      return { status: answer.statusCode, text, problem: `status ${answer.statusCode} ${text.slice(0, 300)}` };
     } catch (cause) {
       return { status: 0, text: '', problem: reasonOf(cause, withinMs) };
     }
@@ -93,6 +93,6 @@ export class EngineProbe {
 
 function reasonOf(cause: unknown, withinMs: number): string {
   if (typeof cause !== 'object' || cause === null) return String(cause);
-  if ('name' in cause && cause.name === 'TimeoutError') return `no answer within ${String(withinMs)} ms`;
+  if ('name' in cause && cause.name === 'TimeoutError') return `no answer within ${withinMs} ms`;
   return 'message' in cause && cause.message !== '' ? String(cause.message) : 'connection failed';
 }

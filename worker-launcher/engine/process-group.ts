@@ -13,7 +13,7 @@ export interface ProcessFact {
 export function processFact(pid: number): ProcessFact | undefined {
   let stat: string;
   try {
-    stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   } catch {
     return undefined;
   }

@@ -40,7 +40,7 @@ export function startProcess(command: EngineCommand, onLine: (line: string) => v
   const exited = new Promise<{ code: number | null; how: string }>((resolve) => {
     child.once('error', (error) => resolve({ code: null, how: `could not be started: ${error.message}` }));
     child.once('exit', (code, signal) =>
-      resolve({ code, how: signal === null ? `ended with exit code ${String(code)}` : `was ended by ${signal}` }),
+      resolve({ code, how: signal === null ? `ended with exit code ${code}` : `was ended by ${signal}` }),
     );
   });
   const output = async (): Promise<readonly string[]> => {

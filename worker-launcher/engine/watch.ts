@@ -72,7 +72,7 @@ export class EngineWatch {
       else if (now - this.#movedAt >= limits.idleCanaryMs) this.#poke(now);
       return;
     }
-    const problem = `no engine step for ${String(Math.round(look.forMs / 1_000))} s, with ${String(Math.max(sample.requests, ours))} requests at work`;
+    const problem = `no engine step for ${Math.round(look.forMs / 1_000)} s, with ${Math.max(sample.requests, ours)} requests at work`;
     if (look.forMs >= limits.hangMs) onLook('hung', problem);
     else if (look.forMs >= limits.stallMs) onLook('stalled', problem);
     if (look.forMs >= limits.stallMs / 2) this.#poke(now);

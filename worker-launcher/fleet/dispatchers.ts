@@ -153,7 +153,7 @@ class DispatcherChild {
       // A message to a process that is just ending is an error as well: only one without a process has no exit.
       if (child.pid === undefined) end(error.message);
     });
-    child.on('exit', (code, signal) => end(signal ?? `exit code ${String(code)}`));
+    child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`));
   }
 
   update(entry: EngineEntry): void {

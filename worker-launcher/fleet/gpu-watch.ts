@@ -55,7 +55,7 @@ export class GpuWatch {
       if (gpu === undefined) return `GPU ${uuid} is missing in nvidia-smi${problem === null ? '' : `: ${problem}`}`;
       const errors = gpu.ecc_errors ?? 0;
       if (errors > (this.#deps.accepted.get(uuid) ?? 0))
-        return `GPU ${uuid} has ${String(errors)} uncorrected ECC errors; it needs a reset`;
+        return `GPU ${uuid} has ${errors} uncorrected ECC errors; it needs a reset`;
     }
     return undefined;
   }

@@ -31,7 +31,7 @@ export function checkMachine(card: ModelCard, facts: MachineFacts, gpuMemoryUtil
     {
       what: 'GPUs',
       wanted: String(wantedGpus),
-      found: facts.gpu_problem === null ? String(count) : `${String(count)} (${facts.gpu_problem})`,
+      found: facts.gpu_problem === null ? String(count) : `${count} (${facts.gpu_problem})`,
       passes: count >= wantedGpus && facts.gpu_problem === null,
     },
     atLeast('memory', hardware.min_memory_gib, facts.memory_gib, SHOWN_SHARE, ' GiB'),
@@ -45,16 +45,16 @@ export function checkMachine(card: ModelCard, facts: MachineFacts, gpuMemoryUtil
 export function gpuProblem(gpu: GpuFact, gpuMemoryUtilization: number): string | undefined {
   const problems = [];
   if (gpu.mig) problems.push('split by MIG');
-  if ((gpu.ecc_errors ?? 0) > 0) problems.push(`${String(gpu.ecc_errors)} uncorrected ECC errors`);
+  if ((gpu.ecc_errors ?? 0) > 0) problems.push(`${gpu.ecc_errors} uncorrected ECC errors`);
   if (gpu.used_mib > gpu.memory_mib * (1 - gpuMemoryUtilization))
-    problems.push(`${String(gpu.used_mib)} of ${String(gpu.memory_mib)} MiB in use by others`);
+    problems.push(`${gpu.used_mib} of ${gpu.memory_mib} MiB in use by others`);
   return problems.length === 0 ? undefined : problems.join(', ');
 }
 
 function gpuCheck(gpu: GpuFact, index: number, gpuMemoryUtilization: number): Check {
   const problem = gpuProblem(gpu, gpuMemoryUtilization);
   return {
-    what: `GPU ${String(index)}`,
+    what: `GPU ${index}`,
     wanted: 'whole, free and sound',
     found: `${gpu.name} ${gpu.uuid}${problem === undefined ? '' : `: ${problem}`}`,
     passes: problem === undefined,
@@ -64,7 +64,7 @@ function gpuCheck(gpu: GpuFact, index: number, gpuMemoryUtilization: number): Ch
 function driverCheck({ driver, vllm }: MachineFacts): Check[] {
   if (driver === null || vllm === null || !needsCuda13(vllm)) return [];
   const passes = Number(driver.split('.')[0]) >= DRIVER_BRANCH;
-  return [{ what: 'NVIDIA driver', wanted: `${String(DRIVER_BRANCH)} for vLLM ${vllm}`, found: driver, passes }];
+  return [{ what: 'NVIDIA driver', wanted: `${DRIVER_BRANCH} for vLLM ${vllm}`, found: driver, passes }];
 }
 
 function needsCuda13(vllm: string): boolean {
@@ -75,8 +75,8 @@ function needsCuda13(vllm: string): boolean {
 function atLeast(what: string, wanted: number, found: number, share: number, unit: string): Check {
   return {
     what,
-    wanted: `${String(wanted)}${unit}${share === 1 ? '' : ` (${String(Math.round(wanted * share))} shown)`}`,
-    found: `${String(Math.round(found * 10) / 10)}${unit}`,
+    wanted: `${wanted}${unit}${share === 1 ? '' : ` (${Math.round(wanted * share)} shown)`}`,
+    found: `${Math.round(found * 10) / 10}${unit}`,
     passes: found >= wanted * share,
   };
 }

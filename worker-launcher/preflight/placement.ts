@@ -94,21 +94,21 @@ export function placeEngines(
     problems.push(
       memory.kv_tokens <= 0
         ? `the weights need ${gib(memory.weights_gib)} and ${gib(memory.usable_gib)} are usable: no memory is left for the KV cache`
-        : `a context of ${String(context)} tokens does not fit: ${String(memory.kv_tokens)} do (WORKER_MAX_MODEL_LEN, WORKER_TENSOR_PARALLEL)`,
+        : `a context of ${context} tokens does not fit: ${memory.kv_tokens} do (WORKER_MAX_MODEL_LEN, WORKER_TENSOR_PARALLEL)`,
     );
   if (shape !== undefined && shape.heads % parallel !== 0)
-    problems.push(`tensor parallel ${String(parallel)} does not divide the model's ${String(shape.heads)} heads`);
+    problems.push(`tensor parallel ${parallel} does not divide the model's ${shape.heads} heads`);
 
   const most = Math.floor(gpus.length / parallel);
   const count = wishes.engines ?? Math.max(most, 1);
   if (gpus.length > 0 && count > most)
     problems.push(
-      `WORKER_ENGINES is ${String(count)}, but this machine offers ${String(gpus.length)} GPUs, and an engine takes ${String(parallel)}`,
+      `WORKER_ENGINES is ${count}, but this machine offers ${gpus.length} GPUs, and an engine takes ${parallel}`,
     );
   const cpus = facts.vcpus - Math.max(CPUS_OF_OTHERS, facts.vcpus * CPU_SHARE_OF_OTHERS);
   return {
     engines: Array.from({ length: count }, (_, index) => ({
-      id: `engine-${String(index)}`,
+      id: `engine-${index}`,
       gpus: gpus.slice(index * parallel, (index + 1) * parallel).map(({ uuid }) => uuid),
       port: wishes.port === undefined ? null : wishes.port + index,
     })),
@@ -158,4 +158,4 @@ function places(card: ModelCard, memory: MemoryPlan | null, wishes: PlacementWis
 }
 
 const round = (value: number): number => Math.round(value * 100) / 100;
-const gib = (value: number): string => `${String(round(value))} GiB`;
+const gib = (value: number): string => `${round(value)} GiB`;

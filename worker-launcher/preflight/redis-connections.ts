@@ -42,7 +42,7 @@ export async function lookAtBoth(config: WorkerConfig): Promise<RedisSeen[]> {
   const { queue, replies } = both;
   const look = async (name: RedisSeen['name'], redis: Redis): Promise<RedisSeen> => {
     const { host = 'localhost', port = 6379, db = 0 } = redis.options;
-    const at = `${host}:${String(port)}, database ${String(db)}`;
+    const at = `${host}:${port}, database ${db}`;
     const problem = (error: unknown): string => (error instanceof Error ? error.message : String(error));
     return { name, at, found: await requireOf(redis, both, config).catch(problem) };
   };

@@ -40,19 +40,19 @@ export function renderPreflight(result: Preflight, redis: readonly Check[] = [])
 function planLines(placement: Preflight['placement'], shape: Preflight['shape']): string[] {
   const { engines, memory, tensor_parallel: parallel, max_in_flight: places } = placement;
   const lines = [
-    `${String(engines.length)} ${engines.length === 1 ? 'replica' : 'replicas'}, tensor parallel ${String(parallel)}, --max-model-len ${String(placement.max_model_len)}, --gpu-memory-utilization ${String(placement.gpu_memory_utilization)}`,
-    `each: ${String(places.text)} text and ${String(places.image)} image requests at a time, ${String(placement.cpus_per_engine)} CPUs`,
+    `${engines.length} ${engines.length === 1 ? 'replica' : 'replicas'}, tensor parallel ${parallel}, --max-model-len ${placement.max_model_len}, --gpu-memory-utilization ${placement.gpu_memory_utilization}`,
+    `each: ${places.text} text and ${places.image} image requests at a time, ${placement.cpus_per_engine} CPUs`,
   ];
   if (memory === null) lines.push('memory: not computed, as there is no GPU or the shape of the model is not known');
   else {
     lines.push(
-      `memory of one GPU, GiB: ${String(memory.usable_gib)} usable of ${String(memory.gpu_gib)} - ${String(memory.weights_gib)} weights (${shape?.source ?? ''}) - ${String(memory.working_gib)} working = ${String(memory.kv_gib)} for the KV cache`,
-      `KV cache of one engine: ${String(memory.kv_gib)} GiB x ${String(parallel)} GPU / ${String(memory.kv_bytes_per_token)} bytes a token = ${String(memory.kv_tokens)} tokens = ${String(memory.contexts)} full contexts`,
+      `memory of one GPU, GiB: ${memory.usable_gib} usable of ${memory.gpu_gib} - ${memory.weights_gib} weights (${shape?.source ?? ''}) - ${memory.working_gib} working = ${memory.kv_gib} for the KV cache`,
+      `KV cache of one engine: ${memory.kv_gib} GiB x ${parallel} GPU / ${memory.kv_bytes_per_token} bytes a token = ${memory.kv_tokens} tokens = ${memory.contexts} full contexts`,
     );
   }
   for (const { id, gpus, port } of engines)
     lines.push(
-      `${id}: ${gpus.length === 0 ? 'no GPU' : gpus.join(', ')}, ${port === null ? 'unix socket' : `port ${String(port)}`}`,
+      `${id}: ${gpus.length === 0 ? 'no GPU' : gpus.join(', ')}, ${port === null ? 'unix socket' : `port ${port}`}`,
     );
   return lines;
 }

@@ -36,7 +36,7 @@ export async function cardCommand(args, setup) {
   }
   if (files.length === 0) throw new Refusal(`say which file to ${command}`);
   if (command === 'check') return check(files, setup);
-  if (files.length > 1) throw new Refusal(`'${String(files[1])}' is one argument too many`);
+  if (files.length > 1) throw new Refusal(`'${files[1]}' is one argument too many`);
   return importOne(String(files[0]), values.out, setup);
 }
 

@@ -119,7 +119,7 @@ function parse(args) {
         help: { ...flag, short: 'h' },
       },
     });
-    if (positionals.length > 1) throw new Refusal(`'${String(positionals[1])}' is one argument too many`);
+    if (positionals.length > 1) throw new Refusal(`'${positionals[1]}' is one argument too many`);
     return { ...values, command: positionals[0] };
   } catch (error) {
     if (error instanceof Refusal) throw error;

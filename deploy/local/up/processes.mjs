@@ -88,7 +88,7 @@ export function keepRunning(spec, { say, pidChanged }) {
     child.once('error', (error) => {
       if (child?.pid === undefined) ended(error.message);
     });
-    child.once('exit', (code, signal) => ended(signal ?? `exit code ${String(code)}`));
+    child.once('exit', (code, signal) => ended(signal ?? `exit code ${code}`));
   };
   start();
 

@@ -52,7 +52,7 @@ export async function up(options, setup) {
   let began = 0;
   asked.signal.addEventListener('abort', () => {
     began = performance.now();
-    say(`stopping (${String(asked.signal.reason)}) …`);
+    say(`stopping (${asked.signal.reason}) …`);
   });
   try {
     await startAll(options, setup, running, asked.signal);
@@ -154,7 +154,7 @@ async function startAll(options, setup, running, signal) {
 
   const [first] = gateways;
   const apiUrl = String(first?.apiUrl);
-  const served = await servedModel(`${String(launchers[0]?.internalUrl)}/status`);
+  const served = await servedModel(`${launchers[0]?.internalUrl}/status`);
   const needsKey = Boolean(env['GATEWAY_KEYS_FILE']);
   const requests = firstRequests(apiUrl, served ?? 'Phi-3-vision-128k-instruct', needsKey);
   const startSeconds = (performance.now() - startedAt) / 1_000;

@@ -128,7 +128,7 @@ export class EngineEvents implements EventWatch {
     const { missing } = this.#choices;
     this.#done = missing === undefined;
     if (this.#done) return DONE_EVENT;
-    this.#failure = unfinished(`[DONE] came, but ${String(missing)}`);
+    this.#failure = unfinished(`[DONE] came, but ${missing}`);
     return undefined;
   }
 

@@ -64,7 +64,7 @@ function faultOf(status: number | undefined, message: string, told: string): Fai
       engineDied: saysEngineDied(message),
     });
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
-  const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${String(status)}`;
-  const cause = `${what}, in ${String(message.length)} characters`;
+  const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${status}`;
+  const cause = `${what}, in ${message.length} characters`;
   return new Failure('engine_failed', told, { cause, elsewhere: true });
 }

@@ -64,7 +64,7 @@ export class FinishedChoices {
   /** @returns what is missing; undefined when all are finished */
   get missing(): string | undefined {
     for (let index = 0; index < this.#asked; index += 1)
-      if (!this.#finished.has(index)) return `choice ${String(index)} of ${String(this.#asked)} has no finish_reason`;
+      if (!this.#finished.has(index)) return `choice ${index} of ${this.#asked} has no finish_reason`;
     return undefined;
   }
 }

@@ -23,7 +23,7 @@ export function readConversation(system: unknown, messages: unknown, ignored: Ig
   checkConversation(messages, 'messages');
   return [
     ...readSystem(system, ignored),
-    ...messages.flatMap((message: unknown, index) => readMessage(message, `messages[${String(index)}]`, ignored)),
+    ...messages.flatMap((message: unknown, index) => readMessage(message, `messages[${index}]`, ignored)),
   ];
 }
 
@@ -52,7 +52,7 @@ function readUser(blocks: readonly Block[], place: string, ignored: IgnoredNames
   const results: ChatMessage[] = [];
   const parts: ContentPart[] = [];
   for (const [index, block] of blocks.entries()) {
-    const at = `${place}[${String(index)}]`;
+    const at = `${place}[${index}]`;
     if (block['type'] === 'tool_result') results.push(readResult(block, at, ignored));
     else if (block['type'] === 'image') parts.push({ type: 'image_url', image_url: { url: readSource(block, at) } });
     else if (block['type'] === 'text') parts.push({ type: 'text', text: readText(block['text'], `${at}.text`) });
@@ -66,7 +66,7 @@ function readAssistant(blocks: readonly Block[], place: string): ChatMessage {
   let text = '';
   const calls: JsonValue[] = [];
   for (const [index, block] of blocks.entries()) {
-    const at = `${place}[${String(index)}]`;
+    const at = `${place}[${index}]`;
     if (block['type'] === 'text') text += readText(block['text'], `${at}.text`);
     else if (block['type'] === 'tool_use') calls.push(readUse(block, at));
     else throw unknownType(block, at, 'text or tool_use');
@@ -107,7 +107,7 @@ function readSource({ source }: Block, at: string): string {
 
 function textsOf(value: unknown, at: string, ignored: IgnoredNames): ContentPart[] {
   return blocksOf(value, at, ignored).map((block, index) => {
-    const inside = `${at}[${String(index)}]`;
+    const inside = `${at}[${index}]`;
     if (block['type'] !== 'text') throw unknownType(block, inside, 'text');
     return { type: 'text', text: readText(block['text'], `${inside}.text`) };
   });
@@ -117,8 +117,8 @@ function blocksOf(value: unknown, at: string, ignored: IgnoredNames): readonly B
   if (!Array.isArray(value)) throw bad(at, `must be a text or a list of blocks${kind(value)}`);
   checkLimit(LIMITS.parts, value.length, at);
   return value.map((block: unknown, index) => {
-    if (!isObject(block)) throw bad(`${at}[${String(index)}]`, `must be {"type": "text", "text": "…"}${kind(block)}`);
-    for (const [name, field] of fieldsOf(block, `${at}[${String(index)}]`))
+    if (!isObject(block)) throw bad(`${at}[${index}]`, `must be {"type": "text", "text": "…"}${kind(block)}`);
+    for (const [name, field] of fieldsOf(block, `${at}[${index}]`))
       if (isSet(field) && BLOCK[name]?.kind !== 'own') ignored.add(`content.${name}`);
     return block;
   });

@@ -15,7 +15,7 @@ export function readClientTools(tools: unknown, choice: unknown): Record<string,
   if (!isAbsent(tools) && !Array.isArray(tools)) throw bad('tools', `must be a list of tools${kind(tools)}`);
   const list: unknown[] = isAbsent(tools) ? [] : tools;
   checkLimit(LIMITS.tools, list.length, 'tools');
-  const inner = { tools: list.map((tool, index) => readTool(tool, `tools[${String(index)}]`)), ...readChoice(choice) };
+  const inner = { tools: list.map((tool, index) => readTool(tool, `tools[${index}]`)), ...readChoice(choice) };
   try {
     return readTools(inner);
   } catch (error) {

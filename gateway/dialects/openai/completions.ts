@@ -45,7 +45,7 @@ function readPrompts(value: unknown): readonly [Prompt, ...Prompt[]] {
   const list: unknown[] = Array.isArray(value) ? value : [];
   if (typeof list[0] !== 'number') checkBatch(list.length, 'prompt');
   const wrong = list.findIndex((item) => !isPrompt(item));
-  const at = list.length > 0 && wrong !== -1 ? `prompt[${String(wrong)}]` : 'prompt';
+  const at = list.length > 0 && wrong !== -1 ? `prompt[${wrong}]` : 'prompt';
   const [first, ...more] = list.filter(isPrompt);
   if (first !== undefined && wrong === -1) return [first, ...more];
   const fault = list.length === 0 ? value : list[wrong];

@@ -27,7 +27,7 @@ export function readInput(value: unknown, ignored: IgnoredNames): ChatMessage[] 
     throw bad('input', `must be a text or a list of messages, at least one${kind(value)}`);
   checkConversation(value, 'input');
   const last = value.length - 1;
-  return value.map((item: unknown, index) => readItem(item, `input[${String(index)}]`, index === last, ignored));
+  return value.map((item: unknown, index) => readItem(item, `input[${index}]`, index === last, ignored));
 }
 
 function readItem(item: unknown, at: string, isLast: boolean, ignored: IgnoredNames): ChatMessage {
@@ -58,7 +58,7 @@ function readItem(item: unknown, at: string, isLast: boolean, ignored: IgnoredNa
 function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNames): string | ContentPart[] {
   if (typeof value === 'string') return wellFormed(value, at);
   if (!Array.isArray(value) || value.length === 0) throw bad(at, `must be a text or a list of parts${kind(value)}`);
-  const partAt = (index: number): string => `${at}[${String(index)}]`;
+  const partAt = (index: number): string => `${at}[${index}]`;
   if (role !== 'assistant') return value.map((part: unknown, index) => readPart(part, partAt(index), ignored));
   // One text, as vLLM reads only the first part of an assistant's message.
   return value.map((part: unknown, index) => readSaid(part, partAt(index), ignored)).join('');

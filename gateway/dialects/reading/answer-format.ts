@@ -82,7 +82,7 @@ function onlyOne(value: Readonly<Record<string, unknown>>): Fault | undefined {
   const names = Object.keys(CONSTRAINTS);
   const given = names.filter((name) => value[name] !== undefined && value[name] !== null);
   if (given.length === 1) return undefined;
-  return { at: [], problem: `must have exactly one of ${names.join(', ')}; it has ${String(given.length)}` };
+  return { at: [], problem: `must have exactly one of ${names.join(', ')}; it has ${given.length}` };
 }
 
 function textsFault(texts: readonly string[]): Fault | undefined {

@@ -11,11 +11,9 @@ import { LIMITS } from './limits.ts';
 export const field = (schema: z.ZodType<JsonValue>, form: string): Field => ({ schema, form });
 
 export const range = (low: number, high: number): Field =>
-  field(z.number().min(low).max(high), `a number from ${String(low)} to ${String(high)}`);
-export const upTo = (most: number): Field =>
-  field(z.int().min(0).max(most), `a whole number from 0 to ${String(most)}`);
-export const atLeast = (least: number): Field =>
-  field(z.int32().min(least), `a whole number, ${String(least)} or more`);
+  field(z.number().min(low).max(high), `a number from ${low} to ${high}`);
+export const upTo = (most: number): Field => field(z.int().min(0).max(most), `a whole number from 0 to ${most}`);
+export const atLeast = (least: number): Field => field(z.int32().min(least), `a whole number, ${least} or more`);
 /** A value that changes nothing, where no other is served. */
 export const nothingBut = (value: boolean | number | string): Field => field(z.literal(value), String(value));
 
@@ -69,7 +67,7 @@ export const THINKING_BUDGET = atLeast(-1);
 const windowed = z.int().min(0).max(LIMITS.window.most).optional();
 export const REPETITION = field(
   strictJson(objectOf(z.strictObject({ max_pattern_size: windowed, min_pattern_size: windowed, min_count: windowed }))),
-  `an object of max_pattern_size, min_pattern_size and min_count, each a whole number from 0 to ${String(LIMITS.window.most)}`,
+  `an object of max_pattern_size, min_pattern_size and min_count, each a whole number from 0 to ${LIMITS.window.most}`,
 );
 
 export const METADATA = field(

@@ -41,7 +41,7 @@ function pathOf(param: string, inside: readonly PropertyKey[]): string {
   return inside
     .slice(0, DEEPEST_NAMED)
     .reduce<string>(
-      (path, key) => (typeof key === 'number' ? `${path}[${String(key)}]` : `${path}.${shortName(String(key))}`),
+      (path, key) => (typeof key === 'number' ? `${path}[${key}]` : `${path}.${shortName(String(key))}`),
       param,
     );
 }
@@ -64,11 +64,11 @@ function isExact(value: number): boolean {
 export function got(value: unknown): string {
   if (value === undefined) return ', and is missing';
   if (typeof value === 'number' && !isExact(value)) return ', got one that is too large to be exact';
-  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `, got ${String(value)}`;
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `, got ${value}`;
   if (typeof value === 'string')
     return value.length <= LONGEST_QUOTED
       ? `, got ${JSON.stringify(value)}`
-      : `, got a text of ${String(value.length)} characters`;
+      : `, got a text of ${value.length} characters`;
   return Array.isArray(value) ? ', got a list' : ', got an object';
 }
 
@@ -120,7 +120,7 @@ export function jsonProblem(value: unknown, depth = MAX_DEPTH): string | undefin
   if (value === null || typeof value === 'boolean') return undefined;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'has a number that is too large';
   if (typeof value !== 'object') return 'is no JSON';
-  if (depth === 0) return `nests more than ${String(MAX_DEPTH)} levels deep`;
+  if (depth === 0) return `nests more than ${MAX_DEPTH} levels deep`;
   for (const item of Object.values(value)) {
     const problem = jsonProblem(item, depth - 1);
     if (problem !== undefined) return problem;

@@ -84,7 +84,7 @@ export const BODY = 'the body';
 
 /** What is said when there is too much of something. */
 export function overLimit({ most, unit }: Limit, seen: number, param: string): Failure {
-  const message = `${param} has ${String(seen)} ${unit}; the limit is ${String(most)}`;
+  const message = `${param} has ${seen} ${unit}; the limit is ${most}`;
   const at = param === BODY ? {} : { param };
   return new Failure('invalid_request', message, { ...at, asked: seen, allowed: most });
 }
@@ -92,6 +92,6 @@ export function overLimit({ most, unit }: Limit, seen: number, param: string): F
 /** @throws Failure `batch_not_supported` for more prompts than any card allows, before one of them is looked at */
 export function checkBatch(seen: number, param: string): void {
   if (seen <= LARGEST_BATCH) return;
-  const message = `${param} holds ${String(seen)} prompts; the limit is ${String(LARGEST_BATCH)} per request: send the rest in a request of its own`;
+  const message = `${param} holds ${seen} prompts; the limit is ${LARGEST_BATCH} per request: send the rest in a request of its own`;
   throw new Failure('batch_not_supported', message, { param, asked: seen, allowed: LARGEST_BATCH });
 }

@@ -29,9 +29,7 @@ export function messageSchema({ cards }: ApiFacts): z.ZodType {
     ...ignoredIn(MESSAGE),
   };
   const thoughts = z.string().nullish().describe('reasoning in an earlier turn, for the chat template');
-  const pictures = cards.map(
-    ({ name, limits }) => `${name}: ${String(limits.images_per_conversation)} in a conversation`,
-  );
+  const pictures = cards.map(({ name, limits }) => `${name}: ${limits.images_per_conversation} in a conversation`);
   return z
     .union([
       z.looseObject({ role: z.enum(['user', 'system', 'developer', 'tool']), content: parts(asked), ...rest }),

@@ -40,7 +40,7 @@ export function readMessages(value: unknown, at: string, ignored: IgnoredNames):
   if (!Array.isArray(value) || value.length === 0)
     throw bad(at, `must be a list of messages, at least one${Array.isArray(value) ? ', got none' : kind(value)}`);
   checkConversation(value, at);
-  return value.map((message: unknown, index) => readMessage(message, `${at}[${String(index)}]`, ignored));
+  return value.map((message: unknown, index) => readMessage(message, `${at}[${index}]`, ignored));
 }
 
 /** Counts messages and their parts before any is read. */
@@ -84,9 +84,9 @@ function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMes
 function checkCalls(calls: readonly unknown[], at: string): void {
   for (const [index, call] of calls.entries()) {
     const said = isObject(call) && isObject(call['function']) ? call['function']['arguments'] : undefined;
-    const inside = `${at}[${String(index)}].function.arguments`;
+    const inside = `${at}[${index}].function.arguments`;
     const type = isObject(call) ? (call['type'] ?? 'function') : 'function';
-    if (type !== 'function') throw bad(`${at}[${String(index)}].type`, `must be function${got(type)}`);
+    if (type !== 'function') throw bad(`${at}[${index}].type`, `must be function${got(type)}`);
     if (typeof said === 'string') checkLimit(LIMITS.toolArguments, said.length, inside);
   }
 }
@@ -102,7 +102,7 @@ function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNam
   if (typeof value === 'string') return wellFormed(value, at);
   if (isAbsent(value) && role === 'assistant') return null;
   if (!Array.isArray(value)) throw bad(at, `must be a text or a list of parts${kind(value)}`);
-  return value.map((part: unknown, index) => readPart(part, role, `${at}[${String(index)}]`, ignored));
+  return value.map((part: unknown, index) => readPart(part, role, `${at}[${index}]`, ignored));
 }
 
 function readPart(value: unknown, role: Role, at: string, ignored: IgnoredNames): ContentPart {

@@ -58,7 +58,7 @@ export function readTools(body: Readonly<Record<string, unknown>>): Record<strin
 export function readChoices(value: unknown, param: string, sampling: Readonly<Record<string, JsonValue>>): number {
   const choices = readPositive(value, param) ?? 1;
   if (choices > 1 && sampling['temperature'] === 0 && sampling['use_beam_search'] !== true)
-    throw new Failure('invalid_request', `${param} must be 1 at temperature 0, got ${String(choices)}`, { param });
+    throw new Failure('invalid_request', `${param} must be 1 at temperature 0, got ${choices}`, { param });
   return choices;
 }
 

@@ -32,7 +32,7 @@ export function envelope(facts: ApiFacts, limits: readonly string[]): Record<str
 
 /** Only what counts is held to the card: a longer one behind it does no harm. */
 export function lengths(facts: ApiFacts, names: readonly string[]): Record<string, z.ZodType> {
-  const most = facts.mostTokens === undefined ? '' : `, up to ${String(facts.mostTokens)}`;
+  const most = facts.mostTokens === undefined ? '' : `, up to ${facts.mostTokens}`;
   return Object.fromEntries(
     names.map((name, index) => [
       name,

@@ -124,7 +124,7 @@ function refuseLists(input: readonly unknown[], card: string | undefined): void 
     return;
   }
   if (input.length === 1) throw shape(INPUT, 'one conversation: a list of messages, not a list of lists', CHAT_SHAPE);
-  const holds = `takes 1 conversation per request; ${INPUT} holds ${String(input.length)}`;
+  const holds = `takes 1 conversation per request; ${INPUT} holds ${input.length}`;
   const message = `${card ?? 'this model'} ${holds}: send each in a request of its own`;
   throw new Failure('batch_not_supported', message, {
     param: INPUT,
@@ -142,7 +142,7 @@ function readPrompts(value: unknown, at: string): readonly [Prompt, ...Prompt[]]
   if (first !== undefined && wrong === -1) return [first, ...more];
   if (wrong === -1)
     throw shape(at, `a list of prompts, at least one${Array.isArray(value) ? '' : kind(value)}`, TEXT_SHAPE);
-  const param = `${at}[${String(wrong)}]`;
+  const param = `${at}[${wrong}]`;
   const fault = list[wrong];
   if (typeof fault === 'string' && fault !== '')
     throw new Failure('invalid_request', `${param} ${HALF_CHARACTER}`, { param });

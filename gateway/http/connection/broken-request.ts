@@ -74,7 +74,7 @@ export class BrokenRequests {
       connection: 'close',
     }).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.on('error', () => socket.destroy());
-    socket.end(`HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body.toString()}`);
+    socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body.toString()}`);
     socket.resume();
     const timer = setTimeout(() => socket.destroy(), CUT_MS);
     socket.once('close', () => clearTimeout(timer));

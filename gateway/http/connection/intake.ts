@@ -89,7 +89,7 @@ export class Intake {
     holdContinue(server);
     return new Promise((resolve, reject) => {
       server.once('error', (cause) =>
-        reject(new Error(`cannot listen on ${host}:${String(port)}: ${cause.message}`, { cause })),
+        reject(new Error(`cannot listen on ${host}:${port}: ${cause.message}`, { cause })),
       );
       server.listen({ port, host, backlog: BACKLOG }, () => resolve(server));
     });

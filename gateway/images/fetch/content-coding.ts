@@ -37,7 +37,7 @@ export function contentCodings(header: string | undefined, param: string): Conte
   if (known.length > MOST_CODINGS)
     throw new Failure(
       'invalid_image',
-      `${param} leads to a picture with ${String(known.length)} content codings; at most ${String(MOST_CODINGS)} are undone`,
+      `${param} leads to a picture with ${known.length} content codings; at most ${MOST_CODINGS} are undone`,
       { param },
     );
   const unknown = codings[at];

@@ -60,7 +60,7 @@ export function createImageFetch(options: FetchOptions): FetchImage {
       signal.throwIfAborted();
       throw new Failure(
         'overloaded',
-        `${param} was not fetched: for ${String(timeoutMs)} ms as many pictures were being fetched as this gateway allows; try again`,
+        `${param} was not fetched: for ${timeoutMs} ms as many pictures were being fetched as this gateway allows; try again`,
         { param },
       );
     });
@@ -87,7 +87,7 @@ async function readPicture(
   limitBytes: number,
   { param, take }: Wanted,
 ): Promise<Buffer> {
-  const tooLarge = new Failure('image_too_large', `${param} is larger than ${String(limitBytes)} bytes`, {
+  const tooLarge = new Failure('image_too_large', `${param} is larger than ${limitBytes} bytes`, {
     param,
     allowed: limitBytes,
   });
@@ -124,7 +124,7 @@ async function readPicture(
 function unreachable(url: URL, param: string, timeoutMs: number, detail: string): Failure {
   const message =
     `${param} could not be fetched. Pictures are fetched from public addresses, on port 80 or 443, ` +
-    `if the host answers with status 200 within ${String(timeoutMs)} ms, after at most ${String(MOST_REDIRECTS)} redirects`;
+    `if the host answers with status 200 within ${timeoutMs} ms, after at most ${MOST_REDIRECTS} redirects`;
   const host = url.hostname.slice(0, 80);
   return new Failure('image_fetch_failed', message, { param, cause: { message: `${host}: ${detail}` } });
 }
@@ -132,14 +132,14 @@ function unreachable(url: URL, param: string, timeoutMs: number, detail: string)
 /** Nothing of what the host sent: the messages of libraries quote it, such as the names in a certificate. */
 function detailOf(cause: unknown, { redirects, stage }: Progress, clock: AbortSignal): string {
   const reason = isFailure(cause) ? cause.message : codeOf(cause);
-  const where = redirects === 0 ? stage : `${stage}, after ${String(redirects)} redirects`;
+  const where = redirects === 0 ? stage : `${stage}, after ${redirects} redirects`;
   return `${clock.aborted ? 'too late' : reason} (${where})`;
 }
 
 /** The host's answer began well and did not end well. */
 function broken(param: string, lateMs: number | undefined, code: string): Failure {
   if (lateMs !== undefined)
-    return new Failure('image_fetch_failed', `${param} did not arrive whole within ${String(lateMs)} ms`, { param });
+    return new Failure('image_fetch_failed', `${param} did not arrive whole within ${lateMs} ms`, { param });
   const cause = { code };
   if (code === 'TOO_MUCH_OVERHEAD')
     return new Failure('image_fetch_failed', `${param} comes in pieces too small, or with too much beside it`, {

@@ -84,8 +84,7 @@ export async function reachPicture(
     if (answer.status >= 200 && answer.status < 300) return answer;
     answer.close();
     const location = redirectOf(answer);
-    if (location === undefined)
-      throw new Failure('image_fetch_failed', `it answered with status ${String(answer.status)}`);
+    if (location === undefined) throw new Failure('image_fetch_failed', `it answered with status ${answer.status}`);
     if (progress.redirects === MOST_REDIRECTS) throw new Failure('image_fetch_failed', 'it redirects without end');
     progress.redirects += 1;
     target = readPictureUrl(location, 'a redirect', target.href);

@@ -13,7 +13,7 @@ export function readPictureUrl(text: string, param: string, base?: string): URL 
   if (text.length > LONGEST_URL)
     throw new Failure(
       'invalid_image',
-      `${param} has a URL of ${String(text.length)} characters; at most ${String(LONGEST_URL)} are allowed. Use a shorter URL, or send the picture as a data URI`,
+      `${param} has a URL of ${text.length} characters; at most ${LONGEST_URL} are allowed. Use a shorter URL, or send the picture as a data URI`,
       { param, asked: text.length, allowed: LONGEST_URL },
     );
   if (!URL.canParse(text, base)) throw new Failure('invalid_image', `${param} is not a valid URL`, { param });

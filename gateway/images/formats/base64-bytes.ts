@@ -88,16 +88,14 @@ export class Base64Bytes {
   countPart(): void {
     this.#parts += 1;
     if (this.#parts > MOST_PARTS)
-      throw new PictureProblem(`is made of more than ${String(MOST_PARTS)} parts; save it again with an image program`);
+      throw new PictureProblem(`is made of more than ${MOST_PARTS} parts; save it again with an image program`);
   }
   /** To be called for bytes that were unpacked. @throws PictureProblem beyond the most of them that decoders take */
   countUnpacked(bytes: number): void {
     this.#decoded += bytes;
     this.#unpacked += bytes;
     if (this.#unpacked > MOST_UNPACKED_BYTES)
-      throw new PictureProblem(
-        `has more than ${String(MOST_UNPACKED_BYTES)} bytes of text; save it again without metadata`,
-      );
+      throw new PictureProblem(`has more than ${MOST_UNPACKED_BYTES} bytes of text; save it again without metadata`);
   }
   /** much was decoded since the last rest: to be asked in every loop */
   get isTired(): boolean {

@@ -122,12 +122,12 @@ interface Frame {
 
 function frameAt(bytes: Base64Bytes, marker: number, start: number, end: number): Frame {
   const bits = bytes.byte(start);
-  if (bits !== 8) throw new PictureProblem(`is a JPEG picture with ${String(bits)} bits a sample; 8 are decoded`);
+  if (bits !== 8) throw new PictureProblem(`is a JPEG picture with ${bits} bits a sample; 8 are decoded`);
   const height = bytes.uint16(start + 1);
   const width = bytes.uint16(start + 3);
   const components = bytes.byte(start + 5);
   if (![1, 3, 4].includes(components))
-    throw new PictureProblem(`is a JPEG picture with ${String(components)} colour components; 1, 3 and 4 are decoded`);
+    throw new PictureProblem(`is a JPEG picture with ${components} colour components; 1, 3 and 4 are decoded`);
   let isSound = end - start === 6 + 3 * components;
   for (let index = 0; index < components; index += 1) {
     const sampling = bytes.byte(start + 7 + 3 * index);
@@ -135,9 +135,7 @@ function frameAt(bytes: Base64Bytes, marker: number, start: number, end: number)
   }
   if (!isSound) throw new PictureProblem('is a JPEG picture with a damaged frame header');
   if (width === 0 || height === 0 || Math.max(width, height) > LONGEST_SIDE)
-    throw new PictureProblem(
-      `is a JPEG picture of ${String(width)} by ${String(height)} pixels; a side can have 1 to ${String(LONGEST_SIDE)}`,
-    );
+    throw new PictureProblem(`is a JPEG picture of ${width} by ${height} pixels; a side can have 1 to ${LONGEST_SIDE}`);
   return { width, height, components, isLossless: marker === LOSSLESS };
 }
 

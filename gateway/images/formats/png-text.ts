@@ -49,5 +49,5 @@ function unpacked(bytes: Base64Bytes, data: Buffer, key: string): Buffer | undef
 }
 
 function tooLong(key: string): PictureProblem {
-  return new PictureProblem(`is a PNG picture with more than ${String(MOST_BYTES)} bytes of text under "${key}"`);
+  return new PictureProblem(`is a PNG picture with more than ${MOST_BYTES} bytes of text under "${key}"`);
 }

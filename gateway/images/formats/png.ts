@@ -85,8 +85,7 @@ class Walk {
     }
     const { width, height, colour } = this.#header ?? { width: 0, height: 0 };
     if (colour === undefined) throw new PictureProblem('is a PNG picture without a header that can be decoded');
-    if (width === 0 || height === 0)
-      throw new PictureProblem(`is a PNG picture of ${String(width)} by ${String(height)} pixels`);
+    if (width === 0 || height === 0) throw new PictureProblem(`is a PNG picture of ${width} by ${height} pixels`);
     const rest = await this.#afterData(at);
     return { width, height, orientation: await this.#orientation(rest) };
   }

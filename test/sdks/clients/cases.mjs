@@ -69,7 +69,7 @@ async function untilBusy(isSo) {
     const ours = engines.filter((/** @type {any} */ { model }) => model === served.slowModel);
     const count = ours.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.inFlight.text, 0);
     if (isSo(count)) return;
-    if (performance.now() > until) throw new Error(`the slow model's engine has ${String(count)} requests`);
+    if (performance.now() > until) throw new Error(`the slow model's engine has ${count} requests`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

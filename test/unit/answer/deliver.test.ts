@@ -31,7 +31,7 @@ class Memory extends EventEmitter implements ClientStream {
     return this.got.length > 0;
   }
   send({ status, body }: { status: number; body: string | Buffer }): void {
-    this.got.push(`${String(status)} ${body.toString()}`);
+    this.got.push(`${status} ${body.toString()}`);
   }
   write(piece: Buffer | string): void {
     this.got.push(piece.toString());

@@ -5,7 +5,7 @@ import { problemsBetween, problemsOfText, valueOf } from '../../../gateway/cards
 const CARD = readFileSync('deploy/models/phi-3-vision-128k-instruct.yaml', 'utf8');
 const changed = (from: string | RegExp, to: string): string => {
   const text = CARD.replace(from, to);
-  if (text === CARD) throw new Error(`the card has no ${String(from)}`);
+  if (text === CARD) throw new Error(`the card has no ${from}`);
   return text;
 };
 

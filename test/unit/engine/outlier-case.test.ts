@@ -15,7 +15,7 @@ const limits: Limits = {
 };
 const out = (reason: OutlierReason): EngineState => step({ kind: 'ready', since: 0, attempt: 0 }, reason, 0, limits)[0];
 const page = (tokens: number): string =>
-  ['inter_token_latency_seconds_sum 1', `inter_token_latency_seconds_count ${String(tokens)}`]
+  ['inter_token_latency_seconds_sum 1', `inter_token_latency_seconds_count ${tokens}`]
     .concat('time_to_first_token_seconds_sum 1', 'time_to_first_token_seconds_count 1')
     .map((line) => `vllm:${line}\n`)
     .join('');

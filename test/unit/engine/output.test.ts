@@ -15,7 +15,7 @@ test.each([
 });
 
 test('the last lines of the output are kept, oldest first, and each is heard once', async () => {
-  const lines = Array.from({ length: 300 }, (_, index) => `INFO line ${String(index)}`);
+  const lines = Array.from({ length: 300 }, (_, index) => `INFO line ${index}`);
   const script = 'for (const line of process.argv.slice(1)) console.error(line)';
   const command = { file: process.execPath, argv: ['-e', script, '--', ...lines], env: {} };
   const seen: string[] = [];

@@ -45,7 +45,7 @@ function watch(doing: readonly Second[], rule = new PaceRule(LIMITS)) {
       taken[index] = (taken[index] ?? 0) + weight;
       const { waiting = 0, silentMs = 0, heardAgoMs = null, stuckMs = 0, movedAgoMs = null } = one;
       const intake: Intake = { taken: taken[index] ?? 0, waiting, silentMs, heardAgoMs, stuckMs, movedAgoMs };
-      return { id: `e${String(index)}`, pid: 1, ready: one.ready ?? true, page: is, intake };
+      return { id: `e${index}`, pid: 1, ready: one.ready ?? true, page: is, intake };
     });
   return {
     rule,

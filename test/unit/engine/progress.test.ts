@@ -46,7 +46,7 @@ function watched(inFlight: number) {
   const watch = new EngineWatch({
     probe: {
       metrics: async () =>
-        `\nvllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:iteration_tokens_total_count ${String(engine.steps)}\n`,
+        `\nvllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:iteration_tokens_total_count ${engine.steps}\n`,
       canary: () => {
         engine.canaries += 1;
         return new Promise(() => {});
@@ -54,7 +54,7 @@ function watched(inFlight: number) {
     },
     limits: { stallMs: 5_000, hangMs: 20_000, idleCanaryMs: 30_000 },
     inFlight: () => engine.inFlight,
-    onLook: (event) => events.push(`${event}@${String(now / 1_000)}`),
+    onLook: (event) => events.push(`${event}@${now / 1_000}`),
   });
   const pass = async (seconds: number, perSecond = 0): Promise<string[]> => {
     events.length = 0;

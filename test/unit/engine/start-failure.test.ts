@@ -3,7 +3,7 @@ import { explainStart } from '../../../worker-launcher/engine/start-failure.ts';
 import { stageIn } from '../../../worker-launcher/engine/start-progress.ts';
 import { START_FAILURES } from '../../../worker-launcher/simulator/faults/schema.ts';
 
-const EARLY = Array.from({ length: 80 }, (_, index) => `(APIServer pid=7) INFO line ${String(index)}`);
+const EARLY = Array.from({ length: 80 }, (_, index) => `(APIServer pid=7) INFO line ${index}`);
 const LATE = [
   '(APIServer pid=7) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}',
 ];

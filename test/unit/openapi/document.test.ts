@@ -77,9 +77,9 @@ test('it has the names, aliases, deployments and limits of what is served', () =
   const catalog = parseCatalog([{ file: 'a.yaml', value: card }], [['prod', card.name]]);
   const shown = text(documentOf(factSources(catalog)));
   expect(shown).toContain(text([card.name, ...card.aliases, 'prod']));
-  expect(shown).toContain(`"maximum":${String(card.limits.max_output_tokens)}`);
+  expect(shown).toContain(`"maximum":${card.limits.max_output_tokens}`);
   const clamped = { ...factSources(catalog), policy: { maxTokens: 'clamp' as const, maxChoices: 4 } };
-  expect(text(documentOf(clamped))).not.toContain(`"maximum":${String(card.limits.max_output_tokens)}`);
+  expect(text(documentOf(clamped))).not.toContain(`"maximum":${card.limits.max_output_tokens}`);
 });
 
 test('who may not use a model does not read its name', () => {

@@ -100,7 +100,7 @@ function sentBadly(): Set<string> {
     BAD_REQUESTS.flatMap(({ path, status }) => {
       const shape = shapes.get(path);
       const name = shape?.replace(/(?:^|_)(\w)/g, (_match, letter: string) => letter.toUpperCase());
-      return name === undefined ? [] : [`${name}${String(status)}`];
+      return name === undefined ? [] : [`${name}${status}`];
     }),
   );
 }

@@ -63,12 +63,12 @@ test('Azure is asked with its header, and nobody there means no answer', async (
   });
   const port = await freePort();
   await new Promise<void>((done) => server.listen(port, '127.0.0.1', done));
-  expect(await askVmSize(`http://127.0.0.1:${String(port)}/`)).toBe('Standard_NC48ads_A100_v4');
+  expect(await askVmSize(`http://127.0.0.1:${port}/`)).toBe('Standard_NC48ads_A100_v4');
   await new Promise((done) => {
     server.close(done);
     server.closeAllConnections();
   });
-  expect(await askVmSize(`http://127.0.0.1:${String(port)}/`)).toBeNull();
+  expect(await askVmSize(`http://127.0.0.1:${port}/`)).toBeNull();
 });
 
 test('the version of vLLM: by the record of the Python that runs it, else by the command', async () => {

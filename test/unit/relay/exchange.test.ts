@@ -10,7 +10,7 @@ function open() {
     deadlineAt: 10_000,
     onClaimed: () => seen.push('claimed'),
     onTaken: () => {},
-    onHead: (head) => seen.push(`head ${String(head.status)}`),
+    onHead: (head) => seen.push(`head ${head.status}`),
     onData: (chunk) => seen.push(chunk.toString()),
     onOver: (failure) => seen.push(failure?.code ?? 'end'),
   });

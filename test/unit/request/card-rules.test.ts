@@ -66,7 +66,7 @@ test.each([
     expect(before(conversation(turns))).toMatchObject({
       code: 'too_many_images',
       status: 400,
-      message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${String(asked)}; ${told}`,
+      message: `${NAME} takes 1 image per conversation (all turns counted); this one has ${asked}; ${told}`,
       options: { param, asked, allowed: 1, card: NAME },
     });
   },

@@ -139,7 +139,7 @@ test('N6: ids of special tokens are refused in a prompt, except the begin token;
     for (const id of [0, 2, 32_000, 32_010, 32_044, 32_063]) {
       const { code, param, message } = refusal(ids([1, 450, id]), guard);
       expect([code, param]).toEqual(['special_token', 'prompt[2]']);
-      expect(message).toContain(`is ${String(id)}, the id of a special token`);
+      expect(message).toContain(`is ${id}, the id of a special token`);
     }
     expect(refusal(ids([1], [[1, 32_010]]), guard).param).toBe('prompt[1][1]');
   }

@@ -11,9 +11,7 @@ test.each(sdks('python').map(({ name, family }) => [name, family] as const))(
   (name, { classes, requests, brokenStream }) => {
     const cells = STATUSES.map((status) => {
       const count = requests[status] ?? 1;
-      return classes[status] === undefined
-        ? 'none'
-        : `\`${classes[status]}\`${count === 1 ? '' : `, ${String(count)}`}`;
+      return classes[status] === undefined ? 'none' : `\`${classes[status]}\`${count === 1 ? '' : `, ${count}`}`;
     });
     const told = lines.find(([, first]) => first === name)?.slice(2, -1);
     expect(told).toEqual([...cells, `\`${brokenStream}\``]);

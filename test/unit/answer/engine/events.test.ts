@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { EngineEvents, usageOfAnswer } from '../../../../gateway/answer/engine/events.ts';
 
 const event = (text: string, reason: string | null, index = 0): string =>
-  `data: {"id":"c","choices":[{"index":${String(index)},"delta":{"content":${JSON.stringify(text)}},"logprobs":null,"finish_reason":${JSON.stringify(reason)}}]}\n\n`;
+  `data: {"id":"c","choices":[{"index":${index},"delta":{"content":${JSON.stringify(text)}},"logprobs":null,"finish_reason":${JSON.stringify(reason)}}]}\n\n`;
 const token = (text: string, index?: number): string => event(text, null, index);
 const last = (text: string, index?: number): string => event(text, 'stop', index);
 const USAGE = 'data: {"id":"c","choices":[],"usage":{"prompt_tokens":7,"total_tokens":10,"completion_tokens":3}}\n\n';

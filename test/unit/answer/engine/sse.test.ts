@@ -121,7 +121,7 @@ test('A3: reads what undici’s EventSource reads, whatever is thrown together',
   let events = 0;
   try {
     for (const [n, bytes] of streams.entries()) {
-      const source = new EventSource(`http://127.0.0.1:${String(port)}/${String(n)}`);
+      const source = new EventSource(`http://127.0.0.1:${port}/${n}`);
       const expected: Read[] = [];
       const over = new Promise<void>((resolve) => source.addEventListener('error', () => resolve()));
       const names = new Set(read(bytes).map(([name]) => name));

@@ -69,7 +69,7 @@ function refusal(route: Route, body: unknown): Failure | undefined {
 const times = <Item>(count: number, item: (index: number) => Item): Item[] =>
   Array.from({ length: count }, (_, index) => item(index));
 const members = (count: number, prefix: string, value: unknown): Fields =>
-  Object.fromEntries(times(count, (index) => [`${prefix}${String(index)}`, value]));
+  Object.fromEntries(times(count, (index) => [`${prefix}${index}`, value]));
 
 /** A field with exactly `count` of what its limit counts. */
 interface Limited {
@@ -116,7 +116,7 @@ const FIELDS: readonly Limited[] = [
   {
     field: 'tools',
     limit: LIMITS.tools,
-    value: (n) => times(n, (i) => ({ type: 'function', function: { name: `f${String(i)}` } })),
+    value: (n) => times(n, (i) => ({ type: 'function', function: { name: `f${i}` } })),
     routes: [...CHATS, TOKENIZE],
   },
   {
@@ -212,7 +212,7 @@ const FIELDS: readonly Limited[] = [
   {
     field: 'structured_outputs',
     limit: LIMITS.repetitions,
-    value: (n) => ({ regex: `(ab){2,${String(n)}}` }),
+    value: (n) => ({ regex: `(ab){2,${n}}` }),
     routes: SAMPLED,
     inside: '.regex',
   },
@@ -233,7 +233,7 @@ const FIELDS: readonly Limited[] = [
   {
     field: 'structured_outputs',
     limit: LIMITS.grammarRules,
-    value: (n) => ({ grammar: times(n, (i) => `r${String(i)} ::= "a"`).join('\n') }),
+    value: (n) => ({ grammar: times(n, (i) => `r${i} ::= "a"`).join('\n') }),
     routes: SAMPLED,
     inside: '.grammar',
   },
@@ -274,7 +274,7 @@ test.each(rows)(
   ({ route, field, limit, value, inside = '' }) => {
     expect(refusal(route, route.body({ [field]: value(limit.most) }))).toBeUndefined();
     const param = route.prefix + field + inside;
-    const said = `${param} has ${String(limit.most + 1)} ${limit.unit}; the limit is ${String(limit.most)}`;
+    const said = `${param} has ${limit.most + 1} ${limit.unit}; the limit is ${limit.most}`;
     expect(refusal(route, route.body({ [field]: value(limit.most + 1) }))).toMatchObject({
       code: 'invalid_request',
       message: said,

@@ -115,13 +115,13 @@ function parsed({ dialect, said, wrap = (body) => body }: Way, body: Body): Chat
 /** What an engine and the relay have of a request. */
 function view(request: ChatRequest): string {
   const terms = { model: request.model ?? 'm', maxTokens: request.maxTokens ?? 99, cacheSalt: 's' };
-  return `${engineBody(request, new PictureBytes(), terms).join('')} ${String(request.includeUsage)}`;
+  return `${engineBody(request, new PictureBytes(), terms).join('')} ${request.includeUsage}`;
 }
 
 /** Whether a name of `x-penstock-ignored` is that of a row, or of what it stands in. */
 function tells(name: string, { place, form }: FieldRow): boolean {
   const names = place.replace(/\[\]|\([^)]*\)/g, '').split('.');
-  const value = form.startsWith('"') ? `.${String(JSON.parse(form))}` : '';
+  const value = form.startsWith('"') ? `.${JSON.parse(form)}` : '';
   const told = names.flatMap((one, index) => [
     index === 0 ? one : `${names[index - 1] ?? ''}.${one}`,
     `${one}${value}`,

@@ -9,7 +9,7 @@ const measure = (bytes: Buffer, signal = never) =>
   measurePicture(new Base64Bytes(Buffer.from(bytes.toString('base64'), 'latin1'), bytes.length, signal), 'the picture');
 const sizeOf = async (bytes: Buffer) => {
   const { type, width, height } = await measure(bytes);
-  return `${type} ${String(width)}x${String(height)}`;
+  return `${type} ${width}x${height}`;
 };
 
 const WHOLE: readonly (readonly [string, Buffer])[] = [

@@ -36,7 +36,7 @@ test('a taken port is named together with what it was meant for', async () => {
   const { port } = server.address() as AddressInfo;
   const plan = { gateways: [{ public: port, internal: port }], launchers: [] };
   await expect(checkPorts(plan, LOOPBACK)).rejects.toThrow(
-    `port ${String(port)}, meant for the public API of a gateway, is taken; choose others with --port`,
+    `port ${port}, meant for the public API of a gateway, is taken; choose others with --port`,
   );
   server.close();
   await once(server, 'close');

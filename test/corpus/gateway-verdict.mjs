@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 
 /** @param {string} name @returns {Promise<any>} a compiled module of the gateway */
-const compiled = (name) => import(new URL(`../../dist/gateway/images/${name}.js`, import.meta.url).href);
+const compiled = (name) => import(new URL(`../../dist/gateway/images/formats/${name}.js`, import.meta.url).href);
 /** @type {typeof import('../../gateway/images/formats/base64-bytes.ts')} */
 const { Base64Bytes } = await compiled('base64-bytes');
 /** @type {typeof import('../../gateway/images/formats/measure.ts')} */

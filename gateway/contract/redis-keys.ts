@@ -8,7 +8,7 @@ export function useKeyPrefix(chosen: string): void {
 
 const tag = (model: string): string => `{${prefix}:${model}}`;
 
-export const keys = {
+export const redisKeys = {
   /** BullMQ prefix of a model's two queues, which are named `text` and `image` */
   queuePrefix: (model: string): string => tag(model),
   /** the engine's request body, until the request ends */

@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Failure, isFailure } from '../failure.ts';
 import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, writtenJob, type JobV1, type Kind } from '#contract/job';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { setPieces } from '#runtime/redis-set-pieces';
 import type { HeldBody } from './held-body.ts';
@@ -112,7 +112,7 @@ export class Admission {
     const [present, [finishedOn, pickups], bodies] = await Promise.all([
       redis.exists(queue.toKey(id)),
       redis.hmget(queue.toKey(id), 'finishedOn', 'ats'),
-      stored.exists(keys.body(job.model, job.requestId)),
+      stored.exists(redisKeys.body(job.model, job.requestId)),
     ]);
     if (typeof finishedOn === 'string') return 'finished';
     if (present === 0 || bodies === 0) {
@@ -126,7 +126,7 @@ export class Admission {
 
   /** The engine's request of a claimed job. @returns undefined when it is lost @throws while Redis is away */
   async readBody({ job }: Candidate): Promise<Buffer | undefined> {
-    return (await this.#deps.bodies.getBuffer(keys.body(job.model, job.requestId))) ?? undefined;
+    return (await this.#deps.bodies.getBuffer(redisKeys.body(job.model, job.requestId))) ?? undefined;
   }
 
   /** The request was claimed: its place among the waiting is free again. */
@@ -136,7 +136,7 @@ export class Admission {
 
   /** The request ended after it was claimed. */
   finished({ job }: Candidate): void {
-    void this.#quietly(() => this.#deps.bodies.del(keys.body(job.model, job.requestId)));
+    void this.#quietly(() => this.#deps.bodies.del(redisKeys.body(job.model, job.requestId)));
   }
 
   /** The request ended while it waited: job, body and place go. */
@@ -176,7 +176,7 @@ export class Admission {
   async #add({ job, body, leftMs }: Candidate, epoch: number, heldOpen = false): Promise<void> {
     const { pieces } = body;
     if (pieces === undefined) return;
-    const key = keys.body(job.model, job.requestId);
+    const key = redisKeys.body(job.model, job.requestId);
     const stored = setPieces(this.#deps.bodies, key, pieces, bodyLifeMs(leftMs), heldOpen);
     // On one connection the body is there before the job; with a second Redis it must be waited for.
     if (!this.#sameRedis) await stored;
@@ -222,7 +222,7 @@ export class Admission {
     const name = `${model}/${kind}`;
     let queue = this.#queues.get(name);
     if (queue === undefined) {
-      queue = new Queue<JobV1>(kind, { connection: this.#deps.redis, prefix: keys.queuePrefix(model) });
+      queue = new Queue<JobV1>(kind, { connection: this.#deps.redis, prefix: redisKeys.queuePrefix(model) });
       queue.on('error', (cause) => this.#deps.log.debug({ cause }, 'queue error'));
       this.#queues.set(name, queue);
     }

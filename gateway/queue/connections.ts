@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
@@ -30,7 +30,10 @@ export async function connectAll(
   const bodies = isOne ? queue : connectRedis(targets.replies, 'fail_fast', 'gateway-bodies', log);
   const replies = connectRedis(targets.replies, 'patient', 'gateway-replies', log);
   const all = new Set([queue, bodies, replies]);
-  const probed = { unused: [keys.replies('check'), keys.body('check', 'check')], channel: keys.control('check') };
+  const probed = {
+    unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
+    channel: redisKeys.control('check'),
+  };
   await Promise.all([...all].map((redis) => requireRedis(redis, waitMs, probed)));
   return { queue, bodies, replies, all };
 }

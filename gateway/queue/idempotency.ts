@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Redis, Result } from 'ioredis';
 import { z } from 'zod';
 import { Failure } from '../failure.ts';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 
 /** A running request holds its key this long, and renews it in time: a replica that died gives it back. In milliseconds. */
 const LEASE_MS = 15_000;
@@ -75,7 +75,7 @@ export class Idempotency {
     body: Buffer,
     said: readonly string[] = [],
   ): Promise<Begun> {
-    const record = keys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
+    const record = redisKeys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
     const hash = createHash('sha256').update(body);
     const digest = (said.length === 0 ? hash : hash.update(JSON.stringify(said))).digest('hex');
     const mine = randomUUID();
@@ -84,7 +84,7 @@ export class Idempotency {
       if (state === 'first')
         return { kind: state, turn: new Turn(this.#records, this.#answers, record, owner, this.#ttlMs) };
       if (state !== 'answered') return { kind: state };
-      const answer = await this.#answers.get(keys.onceAnswer(owner));
+      const answer = await this.#answers.get(redisKeys.onceAnswer(owner));
       return answer === null ? { kind: 'spent' } : { kind: state, answer: Kept.parse(JSON.parse(answer)) };
     } catch (cause) {
       const message = 'it cannot be told just now whether this request has run; try again';
@@ -103,7 +103,7 @@ export class Turn {
 
   constructor(records: Redis, answers: Redis, record: string, owner: string, ttlMs: number) {
     this.#store = async (answer) =>
-      answers.set(keys.onceAnswer(owner), answer, 'PX', ttlMs).then(
+      answers.set(redisKeys.onceAnswer(owner), answer, 'PX', ttlMs).then(
         () => true,
         () => false,
       );

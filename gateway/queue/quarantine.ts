@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Redis, Result } from 'ioredis';
 import { Failure } from '../failure.ts';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 
 /** How long a request is suspected, and how long it is refused after its second death, in milliseconds. */
@@ -94,8 +94,8 @@ export class Quarantine {
    */
   async suspect(hash: string, isLast: boolean): Promise<boolean> {
     const enough = isLast ? 1 : DEATHS;
-    const list = keys.quarantine();
-    const listed = await this.#redis.penstockSuspect(keys.deaths(hash), list, hash, QUARANTINE_MS, enough, MOST);
+    const list = redisKeys.quarantine();
+    const listed = await this.#redis.penstockSuspect(redisKeys.deaths(hash), list, hash, QUARANTINE_MS, enough, MOST);
     if (listed === 0) return false;
     this.#log.warn({ hash }, 'a request is refused from here on, as engines died of it');
     this.#know([...this.#listed, hash]);
@@ -104,14 +104,14 @@ export class Quarantine {
 
   /** The request was answered: it was not the reason. */
   clear(hash: string): void {
-    this.#redis.del(keys.deaths(hash)).catch(() => {
+    this.#redis.del(redisKeys.deaths(hash)).catch(() => {
       // It lapses by itself.
     });
   }
 
   async #read(): Promise<void> {
     try {
-      this.#know(await this.#redis.penstockListed(keys.quarantine()));
+      this.#know(await this.#redis.penstockListed(redisKeys.quarantine()));
     } catch {
       // Redis is away; the next turn asks again.
     }

@@ -1,6 +1,6 @@
 import type { Redis, Result } from 'ioredis';
 import type { Kind } from '#contract/job';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 
 /** One class for all where there are no keys, and what was accepted once goes first. Never 0: BullMQ serves that apart. */
 export const FIRST = 1;
@@ -204,11 +204,11 @@ export class Reservations {
   async reserve(applicant: Applicant, lifeMs: number, bodyWithinMs = 0): Promise<Place> {
     const { model, kind, requestId, keyId, bytes, share } = applicant;
     const { jobs, bytes: limitBytes } = this.#limits;
-    const queue = `${keys.queuePrefix(model)}:${kind}:`;
+    const queue = `${redisKeys.queuePrefix(model)}:${kind}:`;
     const [verdict, priority, tag] = await this.#redis.penstockReserve(
       ...placeKeys(applicant),
       ...['prioritized', 'delayed', 'active'].map((state) => queue + state),
-      keys.body(model, requestId),
+      redisKeys.body(model, requestId),
       requestId,
       bytes,
       Math.ceil(lifeMs),
@@ -243,9 +243,14 @@ export class Reservations {
       for (let from = 0; from < held.length; from += RENEWED_AT_ONCE) {
         const places = held.slice(from, from + RENEWED_AT_ONCE).flatMap(([member, { keyId, share }]) => {
           const { waiting_jobs: jobs, waiting_bytes: bytes } = share?.caps ?? {};
-          return [member, jobs === undefined && bytes === undefined ? '' : keys.reservationsOf(model, keyId)];
+          return [member, jobs === undefined && bytes === undefined ? '' : redisKeys.reservationsOf(model, keyId)];
         });
-        await this.#redis.penstockRenew(keys.reservations(model), keys.reservedBytes(model), this.#placeMs, ...places);
+        await this.#redis.penstockRenew(
+          redisKeys.reservations(model),
+          redisKeys.reservedBytes(model),
+          this.#placeMs,
+          ...places,
+        );
       }
     }
   }
@@ -257,9 +262,9 @@ function memberOf({ requestId, bytes }: Applicant): string {
 
 function placeKeys({ model, kind, keyId }: Applicant): [string, string, string, string] {
   return [
-    keys.reservations(model),
-    keys.reservedBytes(model),
-    keys.shares(model, kind),
-    keys.reservationsOf(model, keyId),
+    redisKeys.reservations(model),
+    redisKeys.reservedBytes(model),
+    redisKeys.shares(model, kind),
+    redisKeys.reservationsOf(model, keyId),
   ];
 }

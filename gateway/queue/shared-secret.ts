@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 
 const SECRET_BYTES = 32;
 
@@ -10,6 +10,6 @@ const SECRET_BYTES = 32;
  */
 export async function sharedSecret(redis: Redis): Promise<string> {
   const made = randomBytes(SECRET_BYTES).toString('base64url');
-  await redis.set(keys.cacheSaltSecret(), made, 'NX');
-  return (await redis.get(keys.cacheSaltSecret())) ?? made;
+  await redis.set(redisKeys.cacheSaltSecret(), made, 'NX');
+  return (await redis.get(redisKeys.cacheSaltSecret())) ?? made;
 }

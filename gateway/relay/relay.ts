@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
 import { Failure } from '../failure.ts';
 import type { Frame } from '#contract/frame';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { Exchange, type OpenRequest, type Reaction } from './exchange.ts';
@@ -157,7 +157,7 @@ export class Relay {
       if (triesLeft > 1) setTimeout(() => this.#tell(dispatcher, message, triesLeft - 1), CONTROL_PAUSE_MS);
       else log.debug({ why, type: message.type }, 'control message not delivered');
     };
-    control.publish(keys.control(dispatcher), JSON.stringify(message)).then((receivers) => {
+    control.publish(redisKeys.control(dispatcher), JSON.stringify(message)).then((receivers) => {
       if (receivers === 0) again('nobody listens');
     }, again);
   }

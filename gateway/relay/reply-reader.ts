@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { decodeFrames, decodeStamp, entryMs, type Frame } from '#contract/frame';
-import { keys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/redis-keys';
+import { redisKeys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 
@@ -51,7 +51,7 @@ export class ReplyReader {
 
   constructor(deps: ReplyReaderDeps) {
     this.#deps = deps;
-    this.#key = keys.replies(deps.replica);
+    this.#key = redisKeys.replies(deps.replica);
   }
 
   /** Creates the stream and starts to read. @throws when Redis does not answer */

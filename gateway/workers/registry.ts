@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
 import type { Clock } from '#runtime/clock';
@@ -58,8 +58,8 @@ export class WorkerRegistry {
   }
 
   async #read(): Promise<void> {
-    const names = await this.#redis.zrange(keys.workers(), '0', '-1');
-    const values = names.length === 0 ? [] : await this.#redis.mget(names.map((name) => keys.worker(name)));
+    const names = await this.#redis.zrange(redisKeys.workers(), '0', '-1');
+    const values = names.length === 0 ? [] : await this.#redis.mget(names.map((name) => redisKeys.worker(name)));
     const workers: WorkerReport[] = [];
     const gone: string[] = [];
     names.forEach((name, index) => {
@@ -73,6 +73,6 @@ export class WorkerRegistry {
     this.#workers = workers;
     for (const model of readyBefore) if (this.readyEngines(model) === 0) this.#noEngineSince.set(model, this.#clock());
     // Who still lives writes its name again within a second.
-    if (gone.length > 0) await this.#redis.zrem(keys.workers(), ...gone);
+    if (gone.length > 0) await this.#redis.zrem(redisKeys.workers(), ...gone);
   }
 }

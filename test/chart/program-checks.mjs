@@ -15,7 +15,7 @@ export async function programSettings({ tools, report }) {
   const gateway = await import(join(ROOT, 'dist/gateway/config.js'));
   const worker = await import(join(ROOT, 'dist/worker-launcher/config.js'));
   const { parseCatalog } = await import(join(ROOT, 'dist/gateway/contract/model-card.js'));
-  const { keys } = await import(join(ROOT, 'dist/gateway/contract/redis-keys.js'));
+  const { redisKeys } = await import(join(ROOT, 'dist/gateway/contract/redis-keys.js'));
   for (const { shape, values } of shapes()) {
     const all = objects(await render(helm, values));
     const cards = Object.entries(all.find(({ metadata }) => metadata.name === 'shape-penstock-models').data);
@@ -43,7 +43,9 @@ export async function programSettings({ tools, report }) {
         const found = triggers.map(({ metadata }) => metadata.listName);
         const model = catalog.cards[0].name;
         const wanted = ['text', 'image'].flatMap((queue) =>
-          ['wait', 'prioritized', 'active'].map((state) => new QueueKeys(keys.queuePrefix(model)).toKey(queue, state)),
+          ['wait', 'prioritized', 'active'].map((state) =>
+            new QueueKeys(redisKeys.queuePrefix(model)).toKey(queue, state),
+          ),
         );
         if (!isDeepStrictEqual(found, wanted)) throw new Error(`${found.join(' ')}\n${wanted.join(' ')}`);
       });

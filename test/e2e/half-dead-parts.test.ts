@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Worker } from 'bullmq';
 import { WORKER_OPTIONS } from '#contract/job';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { startProxy } from '../drill/tcp-proxy.mjs';
 import { call, type Call } from '../support/call.ts';
 import { askEngine } from '../support/engine-request.mjs';
@@ -103,12 +103,12 @@ test.concurrent(
     const silent = new Worker('text', () => new Promise(() => {}), {
       ...WORKER_OPTIONS,
       connection,
-      prefix: keys.queuePrefix(MODEL),
+      prefix: redisKeys.queuePrefix(MODEL),
       concurrency: 100,
     });
     try {
       const calls = asked(stack.url, 3);
-      const active = `${keys.queuePrefix(MODEL)}:text:active`;
+      const active = `${redisKeys.queuePrefix(MODEL)}:text:active`;
       await eventually('all are held', async () => (await stack.redis.client.llen(active)) === 3);
       await silent.pause(true);
       await stack.startLauncher();
@@ -133,7 +133,7 @@ test.concurrent(
     const [dying, other] = stack.gateways;
     if (dying === undefined || other === undefined) throw new Error('there are two gateways');
     const waiting = asked(dying.url, 5);
-    const places = (): Promise<number> => stack.redis.client.zcard(keys.reservations(MODEL));
+    const places = (): Promise<number> => stack.redis.client.zcard(redisKeys.reservations(MODEL));
     await eventually('the queue is full', async () => (await places()) === 5);
     expect(await statuses([ask(other.url)])).toEqual([429]);
     dying.child.kill('SIGKILL');

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { eventually } from '../support/eventually.ts';
 import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
 import { postJson } from '../support/post.ts';
@@ -125,11 +125,11 @@ test.each([
     expect(codeOf((await ask(content, 1)).text)).toBe('request_quarantined');
     expect(deaths).toHaveLength(late);
     expect((await ask(`well, ${how}`)).status).toBe(200);
-    const [hash = '', until = ''] = await redis().zrange(keys.quarantine(), '-1', '-1', 'WITHSCORES');
+    const [hash = '', until = ''] = await redis().zrange(redisKeys.quarantine(), '-1', '-1', 'WITHSCORES');
     const [seconds = 0] = await redis().time();
     expect(hash).not.toContain(POISON);
     expect(Number(until) / 1_000 - seconds).toBeLessThanOrEqual(TEN_MINUTES_MS / 1_000 + 1);
-    expect(await redis().pttl(keys.quarantine())).toBeGreaterThan(TEN_MINUTES_MS - 60_000);
+    expect(await redis().pttl(redisKeys.quarantine())).toBeGreaterThan(TEN_MINUTES_MS - 60_000);
   },
   60_000,
 );
@@ -200,7 +200,7 @@ test('N9: a dispatcher that is lost is not a death of its engines', async () => 
   holding = [];
   const waiting = ask('on a lost node', 0, true);
   await eventually('it is on an engine', () => holding?.length === 1);
-  const before = await redis().keys(keys.deaths('*'));
+  const before = await redis().keys(redisKeys.deaths('*'));
   await dispatcher[Symbol.asyncDispose]();
   holding = undefined;
   dispatcher = await startScriptedDispatcher(
@@ -211,5 +211,5 @@ test('N9: a dispatcher that is lost is not a death of its engines', async () => 
     })),
   );
   expect((await waiting).text.endsWith('data: [DONE]\n\n')).toBe(true);
-  expect(await redis().keys(keys.deaths('*'))).toEqual(before);
+  expect(await redis().keys(redisKeys.deaths('*'))).toEqual(before);
 }, 60_000);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { call, type Call, type Outcome } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { either, lasts } from '../support/full-length.ts';
@@ -45,7 +45,7 @@ const ask = (n: number): Call => {
 };
 const depth = (): Promise<number> => stack.metric('penstock_queue_depth');
 /** of those that wait */
-const places = (): Promise<number> => stack.redis.client.zcard(keys.reservations(MODEL));
+const places = (): Promise<number> => stack.redis.client.zcard(redisKeys.reservations(MODEL));
 const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_running');
 
 /** Takes this many of the engine's places for so many tokens, and with them the last ones. */
@@ -95,8 +95,8 @@ async function admitsAsManyAsBefore(): Promise<void> {
 /** The reserved bytes are those of the reserved places, and no place is left of those that went. */
 async function placesAgree(): Promise<boolean> {
   const [members, bytes] = await Promise.all([
-    stack.redis.client.zrange(keys.reservations(MODEL), '0', '-1'),
-    stack.redis.client.get(keys.reservedBytes(MODEL)),
+    stack.redis.client.zrange(redisKeys.reservations(MODEL), '0', '-1'),
+    stack.redis.client.get(redisKeys.reservedBytes(MODEL)),
   ]);
   const sum = members.reduce((total, place) => total + Number(place.slice(place.indexOf(':') + 1)), 0);
   return Number(bytes) === sum && members.length <= WAITING - LEAVING;
@@ -208,7 +208,7 @@ test('jobs that somebody removed: their requests are put back within 5 s and ans
   const streams = await occupy(STREAMS, 4_000);
   const calls = await queueUp(20);
   const connection = stack.redis.client.duplicate();
-  const queue = new Queue('text', { connection, prefix: keys.queuePrefix(MODEL) });
+  const queue = new Queue('text', { connection, prefix: redisKeys.queuePrefix(MODEL) });
   const jobs = await queue.getPrioritized();
   expect(jobs).toHaveLength(20);
   for (const job of jobs) await job.remove();

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { startScriptedStack, wholeAnswer, type ScriptedStack } from '../support/scripted-stack.ts';
@@ -20,14 +20,17 @@ test('H2: what a dispatcher hears and cannot read, and reports that nobody can r
   const [worker] = (await stack.status()).workers;
   const name = worker?.incarnation ?? '';
   for (const [n, text] of UNREADABLE.entries()) {
-    expect(await client.publish(keys.control(name), text)).toBe(1);
-    await client.set(keys.worker(`unreadable-${n}`), text);
-    await client.zadd(keys.workers(), Date.now(), `unreadable-${n}`);
+    expect(await client.publish(redisKeys.control(name), text)).toBe(1);
+    await client.set(redisKeys.worker(`unreadable-${n}`), text);
+    await client.zadd(redisKeys.workers(), Date.now(), `unreadable-${n}`);
   }
   const answer = await call(`${stack.url}/v1/chat/completions`, { messages: [{ role: 'user', content: 'x' }] }).ended;
   expect(answer).toMatchObject({ status: 200, body: wholeAnswer('hi') });
   // Written each second, and gone after five: it is read beside the others, and its dispatcher lives.
-  const before = await client.zscore(keys.workers(), name);
-  await eventually('the dispatcher reports again', async () => (await client.zscore(keys.workers(), name)) !== before);
+  const before = await client.zscore(redisKeys.workers(), name);
+  await eventually(
+    'the dispatcher reports again',
+    async () => (await client.zscore(redisKeys.workers(), name)) !== before,
+  );
   expect((await stack.status()).workers.map(({ incarnation }) => incarnation)).toEqual([name]);
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import type { AdmissionOutcome } from '../../gateway/queue/outcome.ts';
 import { Admission, type Candidate } from '../../gateway/queue/admission.ts';
 import { HeldBody } from '../../gateway/queue/held-body.ts';
@@ -109,9 +109,9 @@ test('H3: the places of a replica that died come back when its lease is over; th
   dead?.close();
   await eventually('a free place', async () => (await reserve(other, 'other-1')) === 'ok');
   // Twice its life later it still stands.
-  const [, at] = await server.client.zrange(keys.reservations(MODEL), '0', '0', 'WITHSCORES');
+  const [, at] = await server.client.zrange(redisKeys.reservations(MODEL), '0', '0', 'WITHSCORES');
   await eventually('the living one was renewed', async () => {
-    const score = await server.client.zscore(keys.reservations(MODEL), 'living-1:10');
+    const score = await server.client.zscore(redisKeys.reservations(MODEL), 'living-1:10');
     return Number(score) > Number(at) + 600;
   });
   expect(await reserve(other, 'other-2')).toBe('jobs');
@@ -134,7 +134,7 @@ test('C1: a body that comes so late that its client was refused is not stored, a
     override async reserve(...asked: Parameters<Reservations['reserve']>) {
       const place = await super.reserve(...asked);
       // As if its time had passed.
-      await server.client.del(keys.body(MODEL, 'g-1'));
+      await server.client.del(redisKeys.body(MODEL, 'g-1'));
       return place;
     }
   })(redis, limits);
@@ -147,7 +147,7 @@ test('H1: a request that a dispatcher took and nobody claimed is told apart from
   const one = candidate('g-1');
   await gate.enqueue(one);
   expect(await gate.reconcile(one, 1)).toBe('waits');
-  const worker = new Worker('text', undefined, { connection: server.client, prefix: keys.queuePrefix(MODEL) });
+  const worker = new Worker('text', undefined, { connection: server.client, prefix: redisKeys.queuePrefix(MODEL) });
   const job = await worker.getNextJob('somebody');
   expect(await gate.reconcile(one, 1)).toBe('taken 1');
   await job?.moveToCompleted(null, 'somebody', false);

@@ -3,7 +3,7 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
 import { BODY_GRACE_MS, JOB_OPTIONS, jobId, type JobV1 } from '#contract/job';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { Dispatcher } from '../../worker-launcher/dispatch/dispatcher.ts';
 import { EngineSlots } from '../../worker-launcher/dispatch/engine-slots.ts';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
@@ -38,7 +38,7 @@ function connect(): Redis {
 async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1 }) {
   replicas += 1;
   const replica = `g${replicas}`;
-  await server.client.xadd(keys.replies(replica), '*', 's', '', 'b', '');
+  await server.client.xadd(redisKeys.replies(replica), '*', 's', '', 'b', '');
   const replies = connect();
   const suspects: string[] = [];
   const engineSlots = new EngineSlots(() => {});
@@ -52,11 +52,11 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     log: silentLog,
     publisher,
     readBody: async ({ model, requestId }) => {
-      const key = keys.body(model, requestId);
+      const key = redisKeys.body(model, requestId);
       const [bytes, ttlMs] = await Promise.all([replies.getBuffer(key), replies.pttl(key)]);
       return { bytes, ttlMs };
     },
-    leaseAlive: async (name) => (await replies.exists(keys.replies(name))) === 1,
+    leaseAlive: async (name) => (await replies.exists(redisKeys.replies(name))) === 1,
     onAnswer: () => {},
     onSuspect: (engine) => suspects.push(engine),
   });
@@ -79,7 +79,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     await dispatcher.adjust();
   };
   await setEngines(engines.map(() => 'ready'));
-  const queue = new Queue('text', { connection: connect(), prefix: keys.queuePrefix(MODEL) });
+  const queue = new Queue('text', { connection: connect(), prefix: redisKeys.queuePrefix(MODEL) });
   const add = async (
     n: number,
     options: Partial<JobV1> & { ttlMs?: number; body?: string | null } = {},
@@ -88,12 +88,12 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     const requestId = `${replica}-${n}`;
     const base = { v: 1, requestId, epoch: 1, model: MODEL, kind: 'text', deadlineMs: 60_000 } as const;
     const job: JobV1 = { ...base, replica, path: '/v1/chat/completions', ...rest };
-    if (body !== null) await server.client.set(keys.body(MODEL, requestId), body, 'PX', ttlMs + BODY_GRACE_MS);
+    if (body !== null) await server.client.set(redisKeys.body(MODEL, requestId), body, 'PX', ttlMs + BODY_GRACE_MS);
     await queue.add('text', job, { ...JOB_OPTIONS, priority: 1, jobId: jobId(requestId, job.epoch) });
     return requestId;
   };
   const frames = async (requestId: string): Promise<Frame[]> => {
-    const entries = await server.client.xrangeBuffer(keys.replies(replica), '-', '+');
+    const entries = await server.client.xrangeBuffer(redisKeys.replies(replica), '-', '+');
     return entries
       .flatMap(([, fields]) => decodeFrames(fields[3] ?? Buffer.alloc(0)))
       .filter((f) => f.requestId === requestId);
@@ -171,7 +171,7 @@ test('a repeat that nobody lets go is handed back while its replica lives, and f
   const id = await add(1, { epoch: 2 });
   const claims = async (): Promise<number> => (await frames(id)).filter(({ type }) => type === 'claimed').length;
   await eventually('picked up again', async () => (await claims()) >= 2);
-  await server.client.del(keys.replies(replica));
+  await server.client.del(redisKeys.replies(replica));
   await eventually('finished', async () => (await queue.getJobCountByTypes('completed')) === 1);
   expect(engine.requests).toHaveLength(0);
 });
@@ -218,9 +218,9 @@ test('the replica dies in mid-answer: its generation is ended', async () => {
   const { add, frame, replica } = await start([engine]);
   const id = await add(1);
   await frame(id, 'data');
-  await server.client.del(keys.replies(replica));
+  await server.client.del(redisKeys.replies(replica));
   await eventually('abort', () => engine.requests[0]?.abortedAt);
-  expect(await server.client.exists(keys.replies(replica))).toBe(0);
+  expect(await server.client.exists(redisKeys.replies(replica))).toBe(0);
 });
 
 const DYING = '{"error":{"message":"EngineCore encountered an issue. See stack trace","type":"InternalServerError"}}';

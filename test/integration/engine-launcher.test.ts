@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { WorkerReport } from '#contract/registry';
 import { groupMembers } from '../../worker-launcher/engine/process-group.ts';
 import { eventually } from '../support/eventually.ts';
@@ -42,7 +42,7 @@ test('two engines come into service, and probes, status, metrics and the registr
   expect(metrics).toContain('penstock_engine_state{engine="engine-1",state="ready"} 1');
   expect(metrics).toContain('penstock_engine_in_flight{engine="engine-0",kind="image"} 0');
   const reported = await eventually('the registry', async () => {
-    const text = await redis.client.get(keys.worker(status.dispatchers[0]?.incarnation ?? ''));
+    const text = await redis.client.get(redisKeys.worker(status.dispatchers[0]?.incarnation ?? ''));
     const report = WorkerReport.parse(JSON.parse(text ?? '{}'));
     return report.engines.every(({ state }) => state === 'ready') && report;
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { decodeFrames, type Frame } from '#contract/frame';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -19,7 +19,7 @@ afterAll(async () => {
 
 test('engines that bring more than Redis takes are held back until it has caught up; nobody is given up', async () => {
   const { client } = server;
-  await client.xadd(keys.replies(REPLICA), '*', 's', '', 'b', '');
+  await client.xadd(redisKeys.replies(REPLICA), '*', 's', '', 'b', '');
   const events: string[] = [];
   const publisher = new Publisher(client, 'd1', silentLog, {
     gone: () => events.push('gone'),
@@ -36,7 +36,7 @@ test('engines that bring more than Redis takes are held back until it has caught
   await publisher.close();
   expect(events.slice(0, 2)).toEqual(['hold', 'go on']);
   expect(events).not.toContain('gone');
-  const entries = await client.xrangeBuffer(keys.replies(REPLICA), '-', '+');
+  const entries = await client.xrangeBuffer(redisKeys.replies(REPLICA), '-', '+');
   const frames = entries.flatMap(([, fields]) => decodeFrames(fields[3] ?? Buffer.alloc(0)));
   expect(frames.filter(({ type }) => type === 'data')).toHaveLength(sent);
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { encodeFrame, type Frame } from '#contract/frame';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { monotonic } from '#runtime/clock';
 import { Relay } from '../../gateway/relay/relay.ts';
 import { ReplyReader } from '../../gateway/relay/reply-reader.ts';
@@ -195,7 +195,7 @@ test('H2: what one request’s frames bring about stays with that request, in on
     );
   const each = (type: Frame['type'], payload: string, bad: string): [string, Frame['type'], string][] =>
     ids.map((id) => [id, type, id === type ? bad : payload]);
-  const key = keys.replies('g-alone');
+  const key = redisKeys.replies('g-alone');
   await server.client.xadd(
     key,
     '*',

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { sharedSecret } from '../../gateway/queue/shared-secret.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -9,6 +9,6 @@ test('N14: replicas that start together, and those that start later, have the sa
   const later = await sharedSecret(redis.client);
   expect(new Set([...secrets, later]).size).toBe(1);
   expect(later).toMatch(/^[\w-]{43}$/);
-  await redis.client.del(keys.cacheSaltSecret());
+  await redis.client.del(redisKeys.cacheSaltSecret());
   expect(await sharedSecret(redis.client)).not.toBe(later);
 });

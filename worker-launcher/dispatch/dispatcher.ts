@@ -2,7 +2,7 @@ import { DelayedError, Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
 import { JobV1, KINDS, LaterJob, WORKER_OPTIONS, type Kind } from '#contract/job';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { within } from '#runtime/lifecycle';
 import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
@@ -132,7 +132,7 @@ export class Dispatcher {
     const worker = new Worker(kind, (job, token) => this.#process(job, token ?? ''), {
       ...WORKER_OPTIONS,
       connection: this.#deps.redis,
-      prefix: keys.queuePrefix(model),
+      prefix: redisKeys.queuePrefix(model),
       autorun: false,
     });
     worker.on('error', (cause) => this.#deps.log.debug({ cause }, 'worker error'));

@@ -1,5 +1,5 @@
 import { Control } from '#contract/control';
-import { keys, useKeyPrefix } from '#contract/redis-keys';
+import { redisKeys, useKeyPrefix } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { collectLessOften } from '#runtime/collector';
 import { newIncarnation } from '#runtime/incarnation';
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   obeyLauncher(parts, adjust, () => end('the launcher drains'));
   const end = endInOrder(parts, { config, registration, watchingWrites, log });
   // Last, as it waits for Redis: whatever happens meanwhile finds the process able to end.
-  await connections.controlRedis.subscribe(keys.control(incarnation));
+  await connections.controlRedis.subscribe(redisKeys.control(incarnation));
   tell({ type: 'ready', incarnation });
 }
 
@@ -93,14 +93,14 @@ function createParts({ redis, replyRedis, pictures }: Connections, incarnation: 
     log,
     publisher,
     readBody: async (job) => {
-      const key = keys.body(job.model, job.requestId);
+      const key = redisKeys.body(job.model, job.requestId);
       // The other connection waits for a Redis that is away, and follows it.
       const reading =
         job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
       const [bytes, ttlMs] = await Promise.all([reading, replyRedis.pttl(key)]);
       return { bytes, ttlMs };
     },
-    leaseAlive: async (replica) => (await replyRedis.exists(keys.replies(replica))) === 1,
+    leaseAlive: async (replica) => (await replyRedis.exists(redisKeys.replies(replica))) === 1,
     onAnswer: (engine, status) => {
       if (slots.answered(engine, status)) tell({ type: 'answered', engine, status });
     },

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { encodeFrame, encodeStamp, entryMs, type Frame } from '#contract/frame';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 
 /** Bytes waiting for one replica at which it is given up: nobody reads there. */
@@ -157,7 +157,7 @@ export class Publisher {
   async #write(replica: string, stamp: string, entry: Buffer): Promise<number | 'lease lapsed' | 'refused'> {
     for (let waitedMs = 0, pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
       try {
-        const id = await this.#redis.xadd(keys.replies(replica), 'NOMKSTREAM', '*', 's', stamp, 'b', entry);
+        const id = await this.#redis.xadd(redisKeys.replies(replica), 'NOMKSTREAM', '*', 's', stamp, 'b', entry);
         return id === null ? 'lease lapsed' : entryMs(id);
       } catch (cause) {
         if (waitedMs === 0) this.#log.warn({ replica, cause }, 'reply write refused');
@@ -190,7 +190,7 @@ export class Publisher {
 
   /** The replica trims what it read: the first entry is the first unread, or, of an older replica, the last read. */
   async #lookBehind(replica: string, channel: Channel): Promise<void> {
-    const entries = await this.#redis.xrange(keys.replies(replica), '-', '+', 'COUNT', 1);
+    const entries = await this.#redis.xrange(redisKeys.replies(replica), '-', '+', 'COUNT', 1);
     const unreadFrom = entryMs(entries[0]?.[0] ?? '');
     channel.written = Number.isNaN(unreadFrom) ? [] : channel.written.filter(({ atMs }) => atMs >= unreadFrom);
     const lagMs = (channel.written.at(-1)?.atMs ?? 0) - (channel.written[0]?.atMs ?? 0);

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, writtenReport, type WorkerReport } from '#contract/registry';
 import type { EngineSlots } from './engine-slots.ts';
 
@@ -40,8 +40,8 @@ export class Registration {
     };
     await redis
       .multi()
-      .set(keys.worker(incarnation), writtenReport(value), 'PX', WORKER_REPORT_TTL_MS)
-      .zadd(keys.workers(), Date.now(), incarnation)
+      .set(redisKeys.worker(incarnation), writtenReport(value), 'PX', WORKER_REPORT_TTL_MS)
+      .zadd(redisKeys.workers(), Date.now(), incarnation)
       .exec();
   }
 
@@ -55,6 +55,6 @@ export class Registration {
   async leave(): Promise<void> {
     clearInterval(this.#timer);
     const { redis, incarnation } = this.#deps;
-    await redis.multi().del(keys.worker(incarnation)).zrem(keys.workers(), incarnation).exec();
+    await redis.multi().del(redisKeys.worker(incarnation)).zrem(redisKeys.workers(), incarnation).exec();
   }
 }

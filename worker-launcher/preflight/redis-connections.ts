@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { keys, useKeyPrefix } from '#contract/redis-keys';
+import { redisKeys, useKeyPrefix } from '#contract/redis-keys';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
@@ -64,6 +64,9 @@ function connect(config: WorkerConfig, log: Log): RedisConnections {
 }
 
 function requireOf(redis: Redis, { queue }: RedisConnections, config: WorkerConfig): Promise<RedisFacts> {
-  const probed = { unused: [keys.replies('check'), keys.body('check', 'check')], channel: keys.control('check') };
+  const probed = {
+    unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
+    channel: redisKeys.control('check'),
+  };
   return requireRedis(redis, config.WORKER_REDIS_WAIT_MS, { ...probed, subscribes: redis === queue });
 }

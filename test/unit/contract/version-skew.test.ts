@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { Control } from '#contract/control';
 import { decodeFrames, encodeFrame, type Frame } from '#contract/frame';
 import { JobV1, writtenJob } from '#contract/job';
-import { keys } from '#contract/redis-keys';
+import { redisKeys } from '#contract/redis-keys';
 import { WorkerReport, writtenReport } from '#contract/registry';
 
 /**
@@ -53,14 +53,14 @@ test('frames have the same bytes in both directions', () => {
 
 test('both look under the same keys', () => {
   expect({
-    queuePrefix: keys.queuePrefix('m'),
-    body: keys.body('m', 'r'),
-    reservations: keys.reservations('m'),
-    reservedBytes: keys.reservedBytes('m'),
-    replies: keys.replies('g'),
-    workers: keys.workers(),
-    worker: keys.worker('d'),
-    control: keys.control('d'),
+    queuePrefix: redisKeys.queuePrefix('m'),
+    body: redisKeys.body('m', 'r'),
+    reservations: redisKeys.reservations('m'),
+    reservedBytes: redisKeys.reservedBytes('m'),
+    replies: redisKeys.replies('g'),
+    workers: redisKeys.workers(),
+    worker: redisKeys.worker('d'),
+    control: redisKeys.control('d'),
   }).toEqual(recorded('keys'));
 });
 

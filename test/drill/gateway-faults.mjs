@@ -7,8 +7,8 @@ import { startBalancer } from './tcp-proxy.mjs';
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
 const READY_WITHIN_MS = 90_000;
-/** Longer than the SDK keeps an idle connection, which is 4 s: it could choose one in the moment in which it is closed. */
-const DELAY_MS = '5000';
+/** Twice as long as the SDK keeps an idle connection: it could choose one in the moment in which it is closed, and is late on a busy machine. */
+const DELAY_MS = '9000';
 const CLIENTS = { short: 8, full: 32 };
 
 /** @param {Scene} scene */

@@ -108,20 +108,22 @@ export class Admission {
     const id = jobId(job.requestId, epoch);
     const { redis, bodies: stored } = this.#deps;
     const queue = this.#queue(job.model, job.kind);
-    // Of BullMQ's job hash: when it finished, and how often it was taken.
-    const [present, [finishedOn, pickups], bodies] = await Promise.all([
-      redis.exists(queue.toKey(id)),
-      redis.hmget(queue.toKey(id), 'finishedOn', 'ats'),
+    // Of BullMQ's job hash: how often it was taken.
+    const [state, pickups, bodies] = await Promise.all([
+      queue.getJobState(id),
+      redis.hget(queue.toKey(id), 'ats'),
       stored.exists(redisKeys.body(job.model, job.requestId)),
     ]);
-    if (typeof finishedOn === 'string') return 'finished';
-    if (present === 0 || bodies === 0) {
+    if (state === 'completed' || state === 'failed') return 'finished';
+    if (state === 'active' && bodies !== 0) return `taken ${pickups ?? ''}`;
+    if (state === 'unknown' || bodies === 0) {
+      // A job that is in no list, as where Redis evicted the list, would keep its own id from being added.
+      if (state === 'unknown') await queue.remove(id);
       await this.#add(candidate, epoch);
       // After it, as a Redis that refuses is asked again and again.
-      this.#deps.log.info({ requestId: job.requestId, epoch, present, bodies }, 'a waiting request was added again');
+      this.#deps.log.info({ requestId: job.requestId, epoch, state, bodies }, 'a waiting request was added again');
     }
-    const isTaken = typeof pickups === 'string' && (await redis.lpos(queue.toKey('active'), id)) !== null;
-    return isTaken ? `taken ${pickups}` : 'waits';
+    return 'waits';
   }
 
   /** The engine's request of a claimed job. @returns undefined when it is lost @throws while Redis is away */

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Queue } from 'bullmq';
+import { Queue, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { JobV1 } from '#contract/job';
@@ -205,29 +205,36 @@ test.each(FAULTS)(
   180_000,
 );
 
-test('jobs that somebody removed: their requests are put back within 5 s and answered', async () => {
-  const streams = await occupy(STREAMS, 4_000);
-  const calls = await queueUp(20);
-  const connection = stack.redis.client.duplicate();
-  const queue = new Queue<JobV1>('text', { connection, prefix: redisKeys.queuePrefix(MODEL) });
-  // A place comes before its job, and the queue may hold, for a while, jobs of requests that ended in an outage.
-  const jobs = await eventually('the jobs of those that wait are there', async () => {
-    const waiting = await stack.redis.client.zrange(redisKeys.reservations(MODEL), '0', '-1');
-    const ids = new Set(waiting.map((place) => place.slice(0, place.indexOf(':'))));
-    const found = (await queue.getPrioritized()).filter(({ data }) => ids.has(data.requestId));
-    return found.length === 20 && found;
-  });
-  for (const job of jobs) await job.remove();
-  await eventually('they wait again', async () => {
-    const back = jobs.map(({ id = '' }) => stack.redis.client.exists(queue.toKey(id)));
-    return (await Promise.all(back)).every((count) => count === 1);
-  });
-  await queue.close();
-  connection.disconnect();
-  for (const stream of streams) stream.leave('close');
-  await answered(calls);
-  await nothingLeft();
-}, 60_000);
+test.each<[lost: string, remove: (queue: Queue<JobV1>, jobs: readonly Job<JobV1>[]) => Promise<unknown>]>([
+  ['jobs that somebody removed', async (_, jobs) => Promise.all(jobs.map((job) => job.remove()))],
+  ['C4: the list of waiting jobs, evicted', async (queue) => stack.redis.client.del(queue.toKey('prioritized'))],
+])(
+  '%s: their requests are put back within 5 s and answered',
+  async (_, remove) => {
+    const streams = await occupy(STREAMS, 4_000);
+    const calls = await queueUp(20);
+    const connection = stack.redis.client.duplicate();
+    const queue = new Queue<JobV1>('text', { connection, prefix: redisKeys.queuePrefix(MODEL) });
+    // A place comes before its job, and the queue may hold, for a while, jobs of requests that ended in an outage.
+    const waitingJobs = async (): Promise<Job<JobV1>[]> => {
+      const waiting = await stack.redis.client.zrange(redisKeys.reservations(MODEL), '0', '-1');
+      const ids = new Set(waiting.map((place) => place.slice(0, place.indexOf(':'))));
+      return (await queue.getPrioritized()).filter(({ data }) => ids.has(data.requestId));
+    };
+    const jobs = await eventually('the jobs of those that wait are there', async () => {
+      const found = await waitingJobs();
+      return found.length === 20 && found;
+    });
+    await remove(queue, jobs);
+    await eventually('they wait again', async () => (await waitingJobs()).length === 20);
+    await queue.close();
+    connection.disconnect();
+    for (const stream of streams) stream.leave('close');
+    await answered(calls);
+    await nothingLeft();
+  },
+  60_000,
+);
 
 test('Redis is emptied: what waits is answered, streams go on or say that they cannot, and none hangs', async () => {
   const streams = await occupy(STREAMS, 200);

@@ -1,6 +1,6 @@
 /**
- * What vLLM 0.32 and 0.33 say when the engine behind their API server is dead, or going (source: recorded answers). For
- * a moment the server still answers, while nothing that is sent to it can succeed.
+ * Errors of vLLM 0.32 and 0.33 when the engine behind their API server has died or is stopping (source: recorded
+ * answers). The server still answers for a moment, but no request sent to it can succeed.
  */
 const SENTENCES = [
   'EngineCore encountered an issue',
@@ -10,12 +10,12 @@ const SENTENCES = [
 
 const STOPPING: (typeof SENTENCES)[number] = 'cannot schedule new futures after shutdown';
 
-/** Whether it tells of an end that nobody asked for. */
+/** Whether the message reports an end that nothing requested. */
 export function saysEngineDied(message: string): boolean {
   return saysEngineGone(message) && !message.includes(STOPPING);
 }
 
-/** Whether an engine's error tells of its own end, and not of the request. */
+/** Whether an engine's error reports its own end, and not a fault of the request. */
 export function saysEngineGone(message: string): boolean {
   return SENTENCES.some((sentence) => message.includes(sentence));
 }

@@ -1,10 +1,10 @@
 /**
- * By these vLLM refuses what its caller asked for (source: vLLM 0.32 and 0.33). By any other an engine fails us: it does
- * not take us, or the name that we call it by, or what no engine of ours has to say, such as 429.
+ * With these vLLM refuses the caller's request (source: vLLM 0.32 and 0.33). Any other error status is a failure of the
+ * engine: it rejects the gateway itself or the model name, or sends a status that no engine should send, such as 429.
  */
 const REFUSALS: ReadonlySet<number> = new Set([400, 422]);
 
-/** Whether an engine's answer with this status may be the caller's doing. */
+/** Whether an engine's answer with this status may be the caller's fault. */
 export function isRefusal(status: number): boolean {
   return REFUSALS.has(status);
 }

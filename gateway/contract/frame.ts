@@ -1,9 +1,8 @@
 import { z } from 'zod';
 
 /**
- * What a dispatcher writes back to the replica that holds the client. One stream entry carries all frames of one
- * event-loop turn: field `s` is `<dispatcher incarnation>:<sequence>`, field `b` is the frames end to end.
- *
+ * What a dispatcher writes back to the replica that holds the client. One stream entry carries all frames of one run of
+ * the event loop: field `s` is `<dispatcher incarnation>:<sequence>`, field `b` is the frames end to end.
  * One frame: type u8, length of request id u8, epoch u16, attempt u16, payload length u32 (big endian), id, payload.
  */
 const FRAME_TYPES = ['claimed', 'head', 'data', 'end', 'error', 'heartbeat'] as const;
@@ -11,7 +10,7 @@ export type FrameType = (typeof FRAME_TYPES)[number];
 
 export interface Frame {
   readonly type: FrameType;
-  /** empty in a heartbeat, which speaks for the dispatcher */
+  /** empty in a heartbeat, which concerns the whole dispatcher */
   readonly requestId: string;
   readonly epoch: number;
   readonly attempt: number;
@@ -59,7 +58,8 @@ export function encodeFrame(frame: Frame): [header: Buffer, payload: Buffer] {
 }
 
 /**
- * Splits an entry's bytes into frames; payloads are views of `bytes`. A type that a newer dispatcher knows is passed over.
+ * Splits an entry's bytes into frames; payloads are views of `bytes`. Frame types that only newer dispatchers know are
+ * ignored.
  * @throws Error when the bytes end inside a frame
  */
 export function decodeFrames(bytes: Buffer): Frame[] {
@@ -87,23 +87,23 @@ export function decodeFrames(bytes: Buffer): Frame[] {
 /** Payload of `claimed`. `waits`: the pickup is a repeat and starts only after `go`. */
 export const Claimed = z.object({ engine: z.string(), waits: z.boolean() });
 export type Claimed = Readonly<z.infer<typeof Claimed>>;
-/** Payload of `head`: what the engine answered before its body. */
+/** Payload of `head`: the engine's status and content type. */
 export const Head = z.object({ status: z.int(), contentType: z.string() });
 export type Head = Readonly<z.infer<typeof Head>>;
 /**
- * Payload of `error`: why an attempt ended without the engine's own answer.
- * `expired` deadline passed; `body_lost` no body under its key; `worker_lost` the engine went away, or a reason that only
- * newer programs know.
+ * Payload of `error`: why an attempt ended without the engine's own answer. `expired`: the deadline passed.
+ * `body_lost`: no body exists under its key. `worker_lost`: the engine ended, or a reason that only newer programs
+ * know.
  */
 export const AttemptError = z.object({
   reason: z.enum(['expired', 'body_lost', 'worker_lost']).catch('worker_lost'),
   message: z.string(),
-  /** the engine had the request when its connection broke; older dispatchers do not say */
+  /** the engine had the request when its connection broke; older dispatchers do not send it */
   died: z.boolean().exactOptional(),
 });
 export type AttemptError = Readonly<z.infer<typeof AttemptError>>;
 
-/** @throws Error when it is not what this type of frame carries */
+/** @throws Error if the payload does not fit this type of frame */
 export function parsePayload<T>(schema: z.ZodType<T>, payload: Buffer): T {
   return schema.parse(JSON.parse(payload.toString('utf8')));
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Which of a model's two queues: engines have different room for requests with and without a picture. */
+/** Which of a model's two queues: engines have separate slots for requests with and without a picture. */
 export const KINDS = ['text', 'image'] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -8,32 +8,30 @@ export type Kind = (typeof KINDS)[number];
 const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions', '/v1/responses', '/tokenize'] as const;
 export type EnginePath = (typeof ENGINE_PATHS)[number];
 
-/**
- * What crosses the queue: no word of a prompt. The body has its own key (`redisKeys.body`), written before the job is added.
- */
+/** What crosses the queue: no word of a prompt. The body has its own key (`redisKeys.body`), written before. */
 export const JobV1 = z.object({
   v: z.literal(1),
   requestId: z.string().min(1),
-  /** which life of the request this job is; raised by the gateway alone */
+  /** number of this job among the request's jobs; only the gateway raises it */
   epoch: z.number().int().positive(),
   model: z.string().min(1),
   kind: z.enum(KINDS),
-  /** whole time from arrival to the end of the answer, in milliseconds: for a body whose key has no life span */
+  /** time from arrival to the end of the answer, in milliseconds; used if the body's key has no expiry */
   deadlineMs: z.number().int().positive(),
   /** incarnation of the gateway replica that holds the client */
   replica: z.string().min(1),
   path: z.enum(ENGINE_PATHS),
 });
 export type JobV1 = z.infer<typeof JobV1>;
-/** Dispatchers of release 0.1 take no job without these, and use none of them. */
+/** Dispatchers of release 0.1 take no job without these fields, and use none of them. */
 const WANTED_BY_0_1 = { priority: 1, keyId: '' } as const;
 
-/** What is written to the queue. */
+/** The job as it is written to the queue. */
 export function writtenJob(job: Omit<JobV1, 'v'>): JobV1 {
   return { v: 1, ...job, ...WANTED_BY_0_1 };
 }
 
-/** A job as a newer gateway writes it: for a newer worker. */
+/** A job that a newer gateway wrote for newer workers. */
 export const LaterJob = z.object({ v: z.int().min(2) });
 
 /** The id that BullMQ deduplicates by. */
@@ -59,10 +57,10 @@ export const WORKER_OPTIONS = {
   drainDelay: 2,
 } as const;
 
-/** A body lives this much longer than the deadline: a dispatcher reads what is left as PTTL minus this, in ms. */
+/** A body is kept this much longer than the deadline, in ms: the remaining time is its PTTL minus this. */
 export const BODY_GRACE_MS = 60_000;
 
-/** Orders fencing tokens: a later life, or a later pickup of the same life, wins. */
+/** Fencing token. A later epoch wins, or a later pickup of the same epoch. */
 export interface Token {
   readonly epoch: number;
   /** BullMQ's `attemptsStarted` of the pickup */

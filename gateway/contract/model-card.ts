@@ -4,12 +4,12 @@ import { USUAL_SPECIAL_TOKENS } from './special-tokens.ts';
 const tokens = z.number().int().positive();
 const id = z.number().int().nonnegative();
 
-/** One served model: what it may be asked, where it may run, how its engine is started. One YAML file each. */
+/** One served model: its limits, its hardware, and how its engine is started. One YAML file each. */
 export const ModelCard = z.strictObject({
   /** the name that answers carry and that clients may send in `model` */
   name: z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,254}$/),
   version: z.string(),
-  /** day on which the model came out, as OpenAI's list of models tells it (`created`); absent: 0 there */
+  /** release day of the model, which OpenAI's model list gives as `created`; absent: 0 in that list */
   released: z.iso.date().optional(),
   /** further names that clients may send in `model` */
   aliases: z.array(z.string().min(1)).default([]),
@@ -21,30 +21,30 @@ export const ModelCard = z.strictObject({
     output: z.array(z.literal('text')).min(1),
   }),
   /**
-   * special tokens of the model in what callers write: read as ordinary letters, refused, or left to be what they are,
-   * so that a text can write the system's turn
+   * special tokens of the model in callers' texts: read as ordinary letters, refused, or passed on. If they are passed
+   * on, a text can write a system message.
    */
   special_tokens: z.enum(['neutralise', 'refuse', 'pass']).default('neutralise'),
   limits: z.strictObject({
-    /** images in a whole conversation, earlier turns included */
+    /** images in the entire conversation, earlier messages included */
     images_per_conversation: z.number().int().nonnegative(),
     /** prompt, image tokens and answer together */
     context_tokens: tokens,
-    /** largest answer that a caller may ask for */
+    /** limit for the answer length that a caller may request */
     max_output_tokens: tokens,
-    /** answer length when the caller says nothing */
+    /** answer length if the caller gives none */
     default_output_tokens: tokens,
     /** several conversations or prompts in one request, batch routes */
     batch: z.boolean(),
-    /** the model was taught to call tools, and its engine arguments name a parser of its calls */
+    /** the model was trained to call tools, and its engine arguments name a parser for these calls */
     tools: z.boolean().default(false),
   }),
   tokens: z.strictObject({
-    /** number of ids that the model knows (`vocab_size` of its config.json); absent: ids are not held to it */
+    /** number of token ids of the model (`vocab_size` of its config.json); absent: ids are not checked against it */
     vocabulary: tokens.optional(),
-    /** characters of the vocabulary's longest piece: characters / this = a lower bound of a prompt's tokens */
+    /** characters of the vocabulary's longest token: characters / this = a lower bound of a prompt's tokens */
     longest_token_characters: z.number().int().positive(),
-    /** what the tokenizer and the picture's processor take for more than letters; a card that says nothing has the usual ones */
+    /** texts and ids that tokenizer and image processor treat as special; a card without them gets the usual ones */
     special: z
       .strictObject({
         /** as they are written; `{name}` stands for any name */
@@ -52,13 +52,13 @@ export const ModelCard = z.strictObject({
           .array(z.string().min(2))
           .min(1)
           .default([...USUAL_SPECIAL_TOKENS]),
-        /** first and last id of each row of them */
+        /** first and last id of each range */
         ids: z.array(z.tuple([id, id])).default([]),
-        /** the one with which a prompt may begin */
+        /** the special token that may begin a prompt */
         begin: id.optional(),
       })
       .prefault({}),
-    /** how an image's size becomes tokens; absent for a text model */
+    /** how tokens are computed from an image's size; absent for a text model */
     image: z
       .discriminatedUnion('formula', [
         /** tiles of 336 px, scaled up to fill them (source: vLLM's Phi3V processor) */
@@ -82,7 +82,7 @@ export const ModelCard = z.strictObject({
     revision: z.string().optional(),
     trust_remote_code: z.boolean(),
     mm_processor_kwargs: z.record(z.string(), z.json()).optional(),
-    /** requests that one engine works on at a time; past these it only queues */
+    /** requests that one engine works on at a time; it queues further ones */
     max_in_flight: z.strictObject({
       text: z.number().int().positive(),
       image: z.number().int().nonnegative(),
@@ -96,16 +96,16 @@ export type ModelCard = z.infer<typeof ModelCard>;
 /** The served models, found by name, alias or deployment. */
 export interface Catalog {
   readonly cards: readonly ModelCard[];
-  /** further names, given by the operator, under which Azure's clients know the cards */
+  /** further names of the cards for Azure's clients, given by the operator */
   readonly deployments: ReadonlyMap<string, ModelCard>;
-  /** @returns undefined for a name that no card carries, in whatever case of letters */
+  /** Ignores the case of letters. @returns undefined if no card has that name */
   find(name: string): ModelCard | undefined;
 }
 
 /**
  * Builds the catalog from parsed card files.
  * @param deployments each a further name, and the name or alias of its card
- * @throws Error that names the file and every bad field, a name that two cards claim, or a deployment without a card
+ * @throws Error that names the file and every bad field, a name of two cards, or a deployment without a card
  */
 export function parseCatalog(
   files: readonly { readonly file: string; readonly value: unknown }[],
@@ -123,20 +123,21 @@ export function parseCatalog(
   const byName = new Map<string, ModelCard>();
   for (const card of cards) {
     for (const name of new Set([card.name, ...card.aliases])) {
-      if (byName.has(name)) throw new Error(`two model cards claim the name ${name}`);
+      if (byName.has(name)) throw new Error(`two model cards have the name ${name}`);
       byName.set(name, card);
     }
   }
   const anyCase = new Map<string, ModelCard | undefined>();
   for (const [name, card] of byName) {
     const small = name.toLowerCase();
-    // Two cards whose names differ in the case of letters alone are told apart by it.
+    // Two cards whose names differ only in the case of letters are found by their exact names only.
     anyCase.set(small, (anyCase.get(small) ?? card) === card ? card : undefined);
   }
   const named = new Map<string, ModelCard>();
   for (const [name, cardName] of deployments) {
     const card = byName.get(cardName);
-    if (card === undefined) throw new Error(`the deployment ${name} is of ${cardName}, which no model card is named`);
+    if (card === undefined)
+      throw new Error(`the deployment ${name} names the model card ${cardName}, which does not exist`);
     if ((named.get(name) ?? byName.get(name) ?? card) !== card)
       throw new Error(`the deployment ${name} has the name of another model`);
     named.set(name, card);

@@ -1,7 +1,7 @@
-/** Every Redis key and channel of Penstock, one function each. Those of one model share a hash tag. */
+/** Every Redis key and channel of Penstock, one function each. All keys of one model share a hash tag. */
 
 let prefix = 'penstock';
-/** Sets the first part of every key, for two installations on one Redis; once, at start, the same in all programs. */
+/** Sets the first part of every key, for two installations on one Redis. Once, at start, the same in all programs. */
 export function useKeyPrefix(chosen: string): void {
   prefix = chosen;
 }
@@ -17,13 +17,13 @@ export const redisKeys = {
   reservations: (model: string): string => `${tag(model)}:reservations`,
   /** bytes of all waiting bodies */
   reservedBytes: (model: string): string => `${tag(model)}:reserved-bytes`,
-  /** sorted set like `reservations`, of one caller's key that has caps */
+  /** sorted set like `reservations`, for one caller's key that has caps */
   reservationsOf: (model: string, keyId: string): string => `${tag(model)}:reservations:${keyId}`,
   /** hash: how far each caller's key has used one of a model's queues */
   shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
   once: (hash: string): string => `${prefix}:once:${hash}`,
-  /** the answer of such a request, by who ran it; not in the same Redis where there are two */
+  /** the answer of such a request, by its owner; in the second Redis if there is one */
   onceAnswer: (owner: string): string => `${prefix}:once-answer:${owner}`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `${prefix}:replies:${replica}`,
@@ -31,11 +31,11 @@ export const redisKeys = {
   workers: (): string => `${prefix}:workers`,
   /** registry: what one dispatcher reports, as JSON */
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
-  /** the secret in the engines' cache salts, where no setting gives one */
+  /** the secret in the engines' cache salts, if no setting gives one */
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
-  /** how many engines died of a request, by its hash */
+  /** how many engines died while they ran a request, by its hash */
   deaths: (hash: string): string => `${prefix}:deaths:${hash}`,
-  /** sorted set: hashes of requests that are refused, as engines died of them */
+  /** sorted set: hashes of requests that are refused because engines died while they ran them */
   quarantine: (): string => `${prefix}:quarantine`,
   /** Pub/Sub channel to one dispatcher */
   control: (incarnation: string): string => `${prefix}:control:${incarnation}`,

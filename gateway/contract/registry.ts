@@ -9,9 +9,9 @@ export const EngineReport = z.object({
   id: z.string(),
   model: z.string(),
   pid: z.number().int().positive().nullable(),
-  /** on loopback; `NO_PORT` for an engine that listens on a socket, as readers of earlier releases want a number */
+  /** on loopback; `NO_PORT` for an engine on a socket, because readers of earlier releases require a number */
   port: z.number().int().positive(),
-  /** its unix socket, a path on its node; earlier writers lack it, and so does an engine that listens on its port */
+  /** its unix socket, a path on its node; absent from earlier writers and from engines that listen on their port */
   socket: z.string().exactOptional(),
   state: z.enum(ENGINE_STATES),
   slots: room,
@@ -19,7 +19,7 @@ export const EngineReport = z.object({
 });
 export type EngineReport = z.infer<typeof EngineReport>;
 
-/** What one dispatcher writes of itself once a second, with a life of `WORKER_REPORT_TTL_MS`. */
+/** What one dispatcher reports once a second; the report expires after `WORKER_REPORT_TTL_MS`. */
 export const WorkerReport = z.object({
   incarnation: z.string().min(1),
   pid: z.number().int().positive(),
@@ -31,7 +31,7 @@ export const WorkerReport = z.object({
 });
 export type WorkerReport = z.infer<typeof WorkerReport>;
 
-/** What is written to the registry. Gateways of release 0.1 read no report without `contract`, and use it for nothing. */
+/** The report as it is written to the registry. Gateways of release 0.1 require `contract`, and do not use it. */
 export function writtenReport(report: WorkerReport): string {
   return JSON.stringify({ ...report, contract: [1] });
 }

@@ -1,9 +1,9 @@
-/** Splits a special token so that it is none; stands in no name of one. */
+/** Splits a special token so that the tokenizer reads letters; no token name contains it. */
 export const TOKEN_BREAK = '\u200B';
-/** What `{name}` stands for in the spelling of a card's special tokens; vLLM's processor of Phi-3 takes any digits for a number. */
+/** What `{name}` in a card's special tokens stands for; vLLM's processor of Phi-3 accepts any number. */
 const NAME = { written: '{name}', pattern: '[^\\s|<>\\u200B]{1,64}', longest: 64 } as const;
 
-/** Special tokens of the models in use, for cards that name none. `<##IMAGE##>` and its like are vLLM's own. */
+/** Special tokens of the models in use, for cards that list none. vLLM itself adds `<##IMAGE##>` and similar ones. */
 export const USUAL_SPECIAL_TOKENS = [
   '<|{name}|>',
   '<s>',
@@ -20,8 +20,8 @@ export const USUAL_SPECIAL_TOKENS = [
 ] as const;
 
 /**
- * Finds each place where a special token begins, in linear time, and matches its first character only, so that a
- * replacement misses none that begins inside another one. The rest is what one of the groups has.
+ * Finds each position where a special token begins, in linear time. It matches only the first character, so that a
+ * replacement misses no token that begins inside another one. A group holds the rest of the token.
  * @param spellings at least two characters each; `{name}` is any name without blanks, bars and angle brackets
  */
 export function specialTokenPattern(spellings: readonly string[]): RegExp {

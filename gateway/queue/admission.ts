@@ -9,18 +9,21 @@ import type { HeldBody } from './held-body.ts';
 import type { AdmissionOutcome } from './outcome.ts';
 import { FIRST, type Applicant, type Place, type Reservations, type Share } from './reservations.ts';
 
-/** Reply lag above which this replica takes on no more, in milliseconds. */
+/** Reply lag above which this replica admits no more requests, in milliseconds. */
 const LAG_LIMIT_MS = 1_000;
-/** From place to body and job, in Redis' time: more than a pause that costs nothing, less than any client is kept waiting. */
+/**
+ * From reservation to body and job, in ms of Redis time: longer than a harmless pause of Redis, shorter than a client
+ * waits.
+ */
 const BODY_WITHIN_MS = 4_500;
-/** What a Redis that is full or read-only refuses to clean up is tried again this often, at this distance in ms. */
+/** How often a clean-up that Redis refuses (full, read-only) is tried, and the pause between tries in ms. */
 const CLEAN_UP_TRIES = 60;
 const CLEAN_UP_PAUSE_MS = 1_000;
-/** It takes requests again once it has refused none for so long: one that is full or evicts refuses some and takes others. */
+/** The queue is available after this long without a refusal, in ms: a full or evicting Redis refuses only some. */
 const CALM_MS = 5_000;
 
 export interface AdmissionDeps {
-  /** queue and reservations; fails fast, as a client waits on it */
+  /** queue and reservations; fails fast, because a client waits for it */
   readonly redis: Redis;
   /** bodies */
   readonly bodies: Redis;
@@ -31,22 +34,22 @@ export interface AdmissionDeps {
   readonly log: Log;
 }
 
-/** A request that asks for a place. */
+/** A request that applies for a reservation. */
 export interface Candidate {
   readonly job: Omit<JobV1, 'v' | 'epoch'>;
   /** id of the caller's key, `anonymous` without keys */
   readonly keyId: string;
   readonly body: HeldBody;
-  /** the caller's part of the engines; absent where there are no keys */
+  /** the caller's share of the engines; absent without keys */
   readonly share?: Share;
-  /** what is left of the deadline, in milliseconds */
+  /** remaining time until the deadline, in milliseconds */
   readonly leftMs: number;
 }
 
-/** How the job of an unclaimed request stands; `taken` with the number of the pickup. */
+/** State of an unclaimed request's job; `taken` carries the number of the pickup. */
 type Found = 'waits' | 'finished' | `taken ${string}`;
 
-/** Finished jobs older than this are removed, at most so many at a time. */
+/** How often finished jobs are removed, in ms, and how many at a time. */
 const SWEEP_MS = 5_000;
 const SWEPT_AFTER_MS = 50_000;
 const SWEEP_COUNT = 10_000;
@@ -55,10 +58,10 @@ const SWEEP_COUNT = 10_000;
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #queues = new Map<string, Queue<JobV1>>();
-  /** of waiting requests, by their bodies: a candidate is made anew at each step, its body is one */
+  /** reservations of waiting requests, by body: a candidate is created anew at each step, its body stays the same */
   readonly #places = new WeakMap<HeldBody, Place>();
   readonly #sweeping: NodeJS.Timeout;
-  /** when Redis last refused a request, monotonic ms; infinity: it is told that it takes them again */
+  /** when Redis last refused a request, monotonic ms; infinity: the log already has that it takes requests again */
   #refusedAt = Infinity;
 
   constructor(deps: AdmissionDeps) {
@@ -86,7 +89,7 @@ export class Admission {
   }
 
   /**
-   * Adds the job of the next epoch of an accepted request: it is not asked again whether there is room.
+   * Adds the job of the next epoch of an accepted request, without another check of the limits.
    * @throws Failure `queue_unavailable`
    */
   async repeat(candidate: Candidate, epoch: number): Promise<void> {
@@ -99,16 +102,16 @@ export class Admission {
   }
 
   /**
-   * Looks after a request that nobody has claimed: its job and body are put back where a restart of Redis, or somebody,
-   * lost them. Where they are, nothing happens.
-   * @returns how its job stands, although no claim was heard of; in which pickup it is, where a dispatcher has it
+   * Checks a request that no dispatcher has claimed, and adds its job and body again if they were lost, for example by
+   * a restart of Redis.
+   * @returns the state of its job; if a dispatcher has it without a known claim, the number of the pickup
    */
   async reconcile(candidate: Candidate, epoch: number): Promise<Found> {
     const { job } = candidate;
     const id = jobId(job.requestId, epoch);
     const { redis, bodies: stored } = this.#deps;
     const queue = this.#queue(job.model, job.kind);
-    // Of BullMQ's job hash: how often it was taken.
+    // From BullMQ's job hash: how often it was taken.
     const [state, pickups, bodies] = await Promise.all([
       queue.getJobState(id),
       redis.hget(queue.toKey(id), 'ats'),
@@ -117,10 +120,10 @@ export class Admission {
     if (state === 'completed' || state === 'failed') return 'finished';
     if (state === 'active' && bodies !== 0) return `taken ${pickups ?? ''}`;
     if (state === 'unknown' || bodies === 0) {
-      // A job that is in no list, as where Redis evicted the list, would keep its own id from being added.
+      // A job in no list, for example because Redis evicted the list, would keep its own id from being added.
       if (state === 'unknown') await queue.remove(id);
       await this.#add(candidate, epoch);
-      // After it, as a Redis that refuses is asked again and again.
+      // Logged after success, because a refused attempt is repeated again and again.
       this.#deps.log.info({ requestId: job.requestId, epoch, state, bodies }, 'a waiting request was added again');
     }
     return 'waits';
@@ -131,7 +134,7 @@ export class Admission {
     return (await this.#deps.bodies.getBuffer(redisKeys.body(job.model, job.requestId))) ?? undefined;
   }
 
-  /** The request was claimed: its place among the waiting is free again. */
+  /** The request was claimed: its reservation is released. */
   claimed(candidate: Candidate): void {
     this.#release(candidate, this.#places.get(candidate.body)?.tag);
   }
@@ -141,7 +144,7 @@ export class Admission {
     void this.#quietly(() => this.#deps.bodies.del(redisKeys.body(job.model, job.requestId)));
   }
 
-  /** The request ended while it waited: job, body and place go. */
+  /** The request ended while it waited: its job, body and reservation are removed. */
   async withdraw(candidate: Candidate, epoch = 1): Promise<void> {
     const { job } = candidate;
     this.#release(candidate);
@@ -160,7 +163,7 @@ export class Admission {
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 
-  /** Prepares the queues of a model, so that no request pays for it. */
+  /** Prepares the queues of a model, so that no request has to wait for it. */
   async open(model: string): Promise<void> {
     await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
   }
@@ -174,19 +177,20 @@ export class Admission {
     void this.#quietly(() => this.#deps.reservations.release(applicant, tag));
   }
 
-  /** @param heldOpen the reservation has held the body's key open, see `Reservations.reserve` */
+  /** @param heldOpen the reservation has created the body's key, see `Reservations.reserve` */
   async #add({ job, body, leftMs }: Candidate, epoch: number, heldOpen = false): Promise<void> {
     const { pieces } = body;
     if (pieces === undefined) return;
     const key = redisKeys.body(job.model, job.requestId);
     const stored = setPieces(this.#deps.bodies, key, pieces, bodyLifeMs(leftMs), heldOpen);
-    // On one connection the body is there before the job; with a second Redis it must be waited for.
+    // On one connection the body arrives before the job. With a second Redis the job must wait for it.
     if (!this.#sameRedis) await stored;
     const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
     const whole = writtenJob({ ...job, epoch });
     const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
     const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
-    if (!isStored) throw new Error(`a body's key was gone: Redis evicted it, or took longer than ${BODY_WITHIN_MS} ms`);
+    if (!isStored)
+      throw new Error(`a body's key was missing: Redis evicted it, or took longer than ${BODY_WITHIN_MS} ms`);
   }
 
   async #reserve(candidate: Candidate): Promise<void> {
@@ -214,7 +218,7 @@ export class Admission {
     }
   }
 
-  /** BullMQ removes old jobs when another one finishes: on an idle queue they would stay for ever. */
+  /** BullMQ removes old jobs only when another one finishes, so they would stay for ever on an idle queue. */
   async #sweep(): Promise<void> {
     for (const queue of this.#queues.values())
       for (const state of ['completed', 'failed'] as const) await queue.clean(SWEPT_AFTER_MS, SWEEP_COUNT, state);
@@ -231,7 +235,7 @@ export class Admission {
     return queue;
   }
 
-  /** What is never done lapses by itself: reservation and body have a life span. @returns after the first try */
+  /** Work that fails for good does no harm, because reservation and body expire. @returns after the first try */
   async #quietly(work: () => Promise<unknown>, triesLeft = CLEAN_UP_TRIES): Promise<void> {
     try {
       await work();
@@ -241,11 +245,11 @@ export class Admission {
     }
   }
 
-  /** An outage is told once, not with each request that it costs. */
+  /** An outage is logged once, not with each request that fails. */
   #unavailable(cause: unknown): Failure {
     if (this.#refusedAt === Infinity) this.#deps.log.warn({ cause }, 'the queue takes no requests');
     this.#refusedAt = performance.now();
-    const message = 'the queue does not take requests just now';
+    const message = 'the queue takes no requests at the moment; try again';
     return new Failure('queue_unavailable', message);
   }
 }

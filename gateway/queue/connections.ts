@@ -5,20 +5,20 @@ import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
 import type { RedisTarget } from '#runtime/redis-target';
 
-/** A gateway's connections; with one Redis for all, `bodies` is `queue`. */
+/** A gateway's Redis connections. Without a second Redis, `bodies` is the same as `queue`. */
 export interface Connections {
   readonly queue: Redis;
   readonly bodies: Redis;
-  /** of its reply stream alone, as it waits there */
+  /** for its reply stream alone, because it blocks there */
   readonly replies: Redis;
-  /** each once */
+  /** each connection once */
   readonly all: ReadonlySet<Redis>;
 }
 
 /**
- * Connects, and makes sure that each Redis can be served from.
- * @param waitMs how long one may not answer yet, in milliseconds
- * @throws Error in one sentence when one cannot
+ * Connects, and checks that Penstock can use each Redis.
+ * @param waitMs how long a Redis may take to answer, in milliseconds
+ * @throws Error in one sentence if one cannot be used
  */
 export async function connectAll(
   targets: { readonly queue: RedisTarget; readonly replies: RedisTarget },

@@ -1,28 +1,29 @@
 import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 
 /**
- * The engine's request of a request that waits, in pieces. It is kept here until an attempt was cleared to start, so that a queue
- * that loses it gets it again; afterwards Redis holds it alone, as the pictures of all running requests would fill the memory.
+ * The engine's request of a waiting request, in pieces. The gateway keeps it until an attempt is cleared to start, so
+ * that it can restore a lost job. After that only Redis holds it, because the pictures of all running requests would
+ * fill the memory.
  */
 export class HeldBody {
   readonly #memory: Allowance;
-  /** of the request as it was first enqueued */
+  /** of the request when it was first enqueued */
   readonly length: number;
   #pieces: readonly Buffer[] | undefined;
 
-  /** @param memory what was taken for the request that it is made of; given back with it */
+  /** @param memory the allowance of the request that it was made from; released with this body */
   constructor(pieces: readonly Buffer[], memory: Allowance = UNCOUNTED) {
     this.#memory = memory;
     this.#pieces = pieces;
     this.length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   }
 
-  /** end to end; undefined once it was released */
+  /** the pieces in order; undefined after the release */
   get pieces(): readonly Buffer[] | undefined {
     return this.#pieces;
   }
 
-  /** Takes the request of a further epoch, which was accepted once and is not refused for want of memory. */
+  /** Takes the request of a further epoch. It was accepted before, so it is never refused for lack of memory. */
   hold(bytes: Buffer): void {
     this.#pieces = [bytes];
   }

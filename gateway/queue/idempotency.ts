@@ -4,13 +4,13 @@ import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
 
-/** A running request holds its key this long, and renews it in time: a replica that died gives it back. In milliseconds. */
+/** Lease of a running request on its idempotency key, in ms; renewed in time, it lapses if its replica dies. */
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
 /** Longer answers are not kept. */
 const LIMIT_BYTES = 256 * 1024;
 
-/** KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms. Returns the state, and whose request it is. */
+/** KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms. Returns the state and the owner. */
 const BEGIN = `
 local state, digest, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'owner'))
 if state then
@@ -21,7 +21,7 @@ redis.call('HSET', KEYS[1], 'state', 'running', 'owner', ARGV[1], 'digest', ARGV
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {'first', ARGV[1]}`;
 
-/** KEYS as above. ARGV: owner, new state (empty: forget), life in ms. Does nothing once another holds the key. */
+/** KEYS as above. ARGV: owner, new state (empty: remove), expiry in ms. Does nothing if another owner holds the key. */
 const CHANGE = `
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
@@ -37,26 +37,27 @@ declare module 'ioredis' {
 }
 
 const Kept = z.object({ status: z.number(), headers: z.record(z.string(), z.string()), body: z.string() });
-/** An answer as it was given. */
+/** An answer as the client got it. */
 export type KeptAnswer = z.infer<typeof Kept>;
 
-/** How a request under a key stands. */
+/** State of the request under a key. */
 export type Begun =
   | { readonly kind: 'first'; readonly turn: Turn }
   | { readonly kind: 'answered'; readonly answer: KeptAnswer }
   | { readonly kind: 'running' | 'spent' | 'other_body' };
 
 /**
- * Requests that carry an idempotency key run once, whichever replica they reach. The key is known as a hash only; an
- * answer rests in Redis, in clear, for as long as it can be asked for again. That a request ran stands with the queue, which
- * is kept over a restart; its answer with the replies, which are not: then the request is spent, and does not run twice.
+ * Requests with an idempotency key run once, on whichever replica they arrive. Redis knows the key only as a hash, but
+ * stores the answer in clear text until it expires. The record that a request ran is stored with the queue, which
+ * survives a restart. Its answer is stored with the replies, which do not. After such a loss the request counts as
+ * spent and does not run twice.
  */
 export class Idempotency {
   readonly #records: Redis;
   readonly #answers: Redis;
   readonly #ttlMs: number;
 
-  /** @param ttlMs how long an answer can be asked for again */
+  /** @param ttlMs how long an answer can be requested again */
   constructor(records: Redis, answers: Redis, ttlMs: number) {
     records.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
     records.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
@@ -66,9 +67,9 @@ export class Idempotency {
   }
 
   /**
-   * @param scope whose key it is, on which route, and the key itself
-   * @param said what else decides the answer: with other words of these it is another request
-   * @throws Failure `queue_unavailable`: without Redis nobody knows whether it has run
+   * @param scope owner of the key, the route, and the key itself
+   * @param said further input that decides the answer; if it differs, it is another request
+   * @throws Failure `queue_unavailable`: without Redis no gateway knows whether the request has run
    */
   async begin(
     scope: readonly [callerId: string, route: string, key: string],
@@ -87,7 +88,7 @@ export class Idempotency {
       const answer = await this.#answers.get(redisKeys.onceAnswer(owner));
       return answer === null ? { kind: 'spent' } : { kind: state, answer: Kept.parse(JSON.parse(answer)) };
     } catch (cause) {
-      const message = 'it cannot be told just now whether this request has run; try again';
+      const message = 'the gateway cannot check whether a request with this idempotency key has run; try again';
       throw new Failure('queue_unavailable', message, { cause });
     }
   }
@@ -107,31 +108,31 @@ export class Turn {
         () => true,
         () => false,
       );
-    // What is not written lapses by itself.
+    // A record that is not changed expires by itself.
     this.#change = async (...change) =>
       void (await records.penstockOnceChange(record, owner, ...change).catch(() => 0));
     this.#ttlMs = ttlMs;
     this.#renewing = setInterval(() => void this.#change('running', LEASE_MS), RENEW_MS).unref();
   }
 
-  /** Its answer is given again to who asks again; a longer one is only known to have been given. */
+  /** Keeps the answer for later requests with the same key. Of an answer that is too long, only the fact is kept. */
   async keep(answer: KeptAnswer): Promise<void> {
     if (!this.#ends()) return;
     const isKept = Buffer.byteLength(answer.body) <= LIMIT_BYTES && (await this.#store(JSON.stringify(answer)));
     await this.#change(isKept ? 'answered' : 'spent', this.#ttlMs);
   }
 
-  /** It was answered in a way that cannot be repeated. */
+  /** The request was answered in a way that cannot be repeated. */
   async spend(): Promise<void> {
     if (this.#ends()) await this.#change('spent', this.#ttlMs);
   }
 
-  /** It did not run, or nobody has its answer: it may be sent again. */
+  /** The request did not run, or no client has its answer: it may be sent again. */
   async release(): Promise<void> {
     if (this.#ends()) await this.#change('', 0);
   }
 
-  /** The first end counts. */
+  /** @returns whether this is the first end, the only one that counts */
   #ends(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;

@@ -1,17 +1,17 @@
 /** How the admission of a request ends: the closed set used as metric label. */
 export const ADMISSION_OUTCOMES = [
   'admitted',
-  /** as many requests, or bytes of them, wait as may */
+  /** the queue has reached its limit of requests or bytes */
   'rejected_queue_jobs',
   'rejected_queue_bytes',
-  /** as many of the caller's key, or bytes of them, wait as its caps allow */
+  /** the caller's key has reached its cap of waiting requests or bytes */
   'rejected_key_jobs',
   'rejected_key_bytes',
-  /** this replica reads its replies too late to take on more */
+  /** this replica lags behind in reading replies */
   'rejected_reply_lag',
   /** Redis did not take the request */
   'rejected_unavailable',
-  /** waited while no engine was ready, for as long as is allowed */
+  /** no engine was ready for as long as a request may wait */
   'evicted_no_engine',
 ] as const;
 export type AdmissionOutcome = (typeof ADMISSION_OUTCOMES)[number];

@@ -4,17 +4,17 @@ import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 
-/** How long a request is suspected, and how long it is refused after its second death, in milliseconds. */
+/** How long a request is suspected after one engine's death, and refused after the second, in milliseconds. */
 const QUARANTINE_MS = 600_000;
 const DEATHS = 2;
-/** The list is read so often; a refusal on another replica comes as much later. */
+/** How often each replica reads the list, in ms; other replicas refuse a request at most this much later. */
 const READ_EVERY_MS = 250;
-/** Further ones push out the oldest. */
+/** Longest list; the oldest entries are removed. */
 const MOST = 1_000;
 
 /**
- * KEYS: 1 deaths of the request, 2 the list (sorted set: hashes by the Redis time, in ms, at which they lapse).
- * ARGV: hash, life in ms, deaths that are enough, longest list. Returns 1 when the request is in the list.
+ * KEYS: 1 deaths of the request, 2 the list (sorted set: hashes by the Redis time, in ms, at which they lapse). ARGV:
+ * hash, expiry in ms, deaths that put it into the list, longest list. Returns 1 when the request is in the list.
  */
 const SUSPECT = `
 local deaths = redis.call('INCR', KEYS[1])
@@ -26,7 +26,7 @@ redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[4] - 1)
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1`;
 
-/** KEYS: 1 the list. Takes out what has lapsed, returns the rest. */
+/** KEYS: 1 the list. Removes lapsed entries, returns the rest. */
 const LISTED = `
 local time = redis.call('TIME')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -46,21 +46,21 @@ declare module 'ioredis' {
   }
 }
 
-/** A request as it waits: its length is known without a copy. */
+/** A waiting request, whose length is known without a copy. */
 interface Waiting {
   readonly length: number;
   readonly pieces: readonly Buffer[] | undefined;
 }
 
 /**
- * Requests that engines died of are refused for a while, by all replicas. Known by hash alone. While Redis is away nothing is
- * refused that was not yet known, and nothing new becomes known to others.
+ * Requests that engines died of are refused for 10 minutes, by all replicas, and are known only by their hash. While
+ * Redis is away, each replica refuses the requests that it already knows, and learns no new ones.
  */
 export class Quarantine {
   readonly #redis: Redis;
   readonly #log: Log;
   #listed: ReadonlySet<string> = new Set();
-  /** lengths of the listed: all others need no hash */
+  /** lengths of the listed requests: a request of any other length needs no hash */
   #lengths: ReadonlySet<number> = new Set();
   #reading: NodeJS.Timeout | undefined;
 
@@ -88,24 +88,24 @@ export class Quarantine {
   }
 
   /**
-   * An engine died, and this request is likely why.
-   * @param isLast no further death is waited for
-   * @returns whether the request is refused from here on
+   * Records that an engine died, probably because of this request.
+   * @param isLast this death is enough
+   * @returns whether the request is refused from now on
    */
   async suspect(hash: string, isLast: boolean): Promise<boolean> {
     const enough = isLast ? 1 : DEATHS;
     const list = redisKeys.quarantine();
     const listed = await this.#redis.penstockSuspect(redisKeys.deaths(hash), list, hash, QUARANTINE_MS, enough, MOST);
     if (listed === 0) return false;
-    this.#log.warn({ hash }, 'a request is refused from here on, as engines died of it');
+    this.#log.warn({ hash }, 'a request is refused from now on because engines died while they ran it');
     this.#know([...this.#listed, hash]);
     return true;
   }
 
-  /** The request was answered: it was not the reason. */
+  /** Forgets a suspicion: the request was answered, so it was not the reason. */
   clear(hash: string): void {
     this.#redis.del(redisKeys.deaths(hash)).catch(() => {
-      // It lapses by itself.
+      // The entry expires by itself.
     });
   }
 
@@ -113,7 +113,7 @@ export class Quarantine {
     try {
       this.#know(await this.#redis.penstockListed(redisKeys.quarantine()));
     } catch {
-      // Redis is away; the next turn asks again.
+      // Redis is away; the next check asks again.
     }
   }
 
@@ -123,7 +123,7 @@ export class Quarantine {
   }
 }
 
-/** What the caller of such a request is told. */
+/** The failure that the caller of such a request gets. */
 export function quarantined(cause?: unknown): Failure {
   const minutes = String(QUARANTINE_MS / 60_000);
   const message = `engines ended while they worked on this request; the same request is refused for ${minutes} minutes`;
@@ -133,8 +133,8 @@ export function quarantined(cause?: unknown): Failure {
 const SALT = Buffer.from('"cache_salt":"');
 
 /**
- * Length and SHA-256 of an engine's request without its salt, so that it is known whichever key sends it. The salt is behind
- * everything that a caller wrote, in whose texts such quotes would be escaped.
+ * Length and SHA-256 of an engine's request without its salt, so that the same request is recognised with any key. The
+ * salt follows the caller's texts, in which such quotes would be escaped.
  */
 export function hashOf(body: Buffer): string {
   const at = body.lastIndexOf(SALT);

@@ -2,26 +2,25 @@ import type { Redis, Result } from 'ioredis';
 import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 
-/** One class for all where there are no keys, and what was accepted once goes first. Never 0: BullMQ serves that apart. */
+/** Priority of requests without keys, and of repeated ones. Never 0: BullMQ serves that separately. */
 export const FIRST = 1;
-/** BullMQ takes priorities up to 2^21; from here on the queue's are lowered. */
+/** BullMQ takes priorities up to 2^21; above this value the queue's priorities are lowered. */
 const REBASE_ABOVE = 1_500_000;
 const HIGHEST = 2_000_000;
 
 /**
- * Reserves a place among a model's waiting requests and among those of the caller's key, and gives it a priority that
- * shares the engines between keys; a refusal writes nothing.
- * In both scripts what a full Redis refuses stands first: it then refuses the whole, and the keys still agree.
- *
- * Shares: the queue's virtual time `v` is the tag of the request that was taken last; a request's tag is the larger of `v`
- * and its key's last tag, plus cost / weight; the lowest tag goes next (priority = tag - base + 1). So a key that was idle
- * is next but for its own cost, whatever waits for others. An empty queue begins anew; when priorities become too large,
- * base and all queued ones are lowered by what `v` has passed.
- * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes,
- * 3 shares (hash: v, base, `t:<key id>`), 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
- * ARGV: 1 request id, 2 bytes, 3 life of shares in ms, 4 limit of requests, 5 of bytes, 6 key id, empty: no shares,
- * 7 cost / weight, 8 and 9 the key's own limits, 0: none, 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest priority,
- * 13 life of the place in ms, 14 how long the body may take to follow, in ms, 0: it is stored elsewhere.
+ * Makes a reservation among a model's waiting requests and among those of the caller's key, and gives it a priority
+ * that shares the engines between keys. A refusal writes nothing. In both scripts the commands that a full Redis
+ * refuses come first: Redis then refuses the entire script, and the keys stay consistent.
+ * Shares: the queue's virtual time `v` is the tag of the request that was taken last. A request's tag is the larger of
+ * `v` and its key's last tag, plus cost / weight. The lowest tag goes next (priority = tag - base + 1). So the request
+ * of an idle key has only its own cost before it, however much waits for other keys. An empty queue starts again from
+ * 0. When priorities become too large, the script lowers base and all queued priorities by the progress of `v`.
+ * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
+ * (hash: v, base, `t:<key id>`), 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
+ * ARGV: 1 request id, 2 bytes, 3 expiry of shares in ms, 4 limit of requests, 5 of bytes, 6 key id, empty: no shares, 7
+ * cost / weight, 8 and 9 the key's own limits, 0: none, 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest
+ * priority, 13 expiry of the reservation in ms, 14 timeout in ms until the body is stored, 0: it is stored elsewhere.
  * Returns the verdict (`ok`, `jobs`, `bytes`, `key_jobs`, `key_bytes`), the priority, the tag.
  */
 const RESERVE = `
@@ -95,8 +94,8 @@ keep(KEYS[3])
 return {verdict, math.min(math.floor(tag - base) + 1, tonumber(ARGV[12])), exact}`;
 
 /**
- * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key.
- * ARGV: member, bytes, tag of a request that was taken, else empty. Safe to repeat.
+ * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key. ARGV: member, bytes, tag if the request
+ * was taken, otherwise empty. Safe to repeat.
  */
 const RELEASE = `
 if ARGV[3] ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then
@@ -111,8 +110,9 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 return 1`;
 
 /**
- * Prolongs places of requests that still wait; those that were lost, as by a restart of Redis, come back.
- * KEYS: 1 reservations, 2 reserved bytes. ARGV: life in ms, then `<member>`, `<key of the caller's own set>` or empty, by turns.
+ * Extends the reservations of requests that still wait, and restores lost ones, for example after a restart of Redis.
+ * KEYS: 1 reservations, 2 reserved bytes. ARGV: expiry in ms, then pairs of `<member>` and `<key of the caller's own
+ * set>` or empty.
  */
 const RENEW = `
 local t = redis.call('TIME')
@@ -125,9 +125,9 @@ for i = 2, #ARGV, 2 do
 end
 return 1`;
 
-/** A place is its replica's, which renews it in time: one that died gives it back. In milliseconds. */
+/** Expiry of a reservation, in ms. Its replica renews it in time; if the replica dies, the reservation lapses. */
 const PLACE_MS = 15_000;
-/** What a full queue renews at a time. */
+/** How many reservations one command renews. */
 const RENEWED_AT_ONCE = 1_000;
 
 type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes';
@@ -145,7 +145,7 @@ export interface ReservationLimits {
   readonly bytes: number;
 }
 
-/** What is known of the caller where there are keys: its part of the engines, and how much of it may wait. */
+/** Limits of the caller's key: its share of the engines, and how much of it may wait. */
 export interface Share {
   /** of this request, in units of 256 tokens */
   readonly cost: number;
@@ -153,26 +153,26 @@ export interface Share {
   readonly caps: { readonly waiting_jobs?: number | undefined; readonly waiting_bytes?: number | undefined };
 }
 
-/** A request that asks for a place. */
+/** A request that applies for a reservation. */
 export interface Applicant {
   readonly model: string;
   readonly kind: Kind;
   readonly requestId: string;
   readonly keyId: string;
   readonly bytes: number;
-  /** absent where there are no keys */
+  /** absent without keys */
   readonly share?: Share;
 }
 
-/** What a request was given; `tag` is empty where engines are not shared between keys. */
+/** A granted reservation; `tag` is empty if keys do not share the engines. */
 export interface Place {
   readonly verdict: Verdict;
-  /** BullMQ's: the lowest goes first */
+  /** BullMQ's priority: the lowest goes first */
   readonly priority: number;
   readonly tag: string;
 }
 
-/** The waiting requests of each model, counted in Redis, so that all replicas share one bound and one order. */
+/** The waiting requests of each model, counted in Redis, so that all replicas share one limit and one order. */
 export class Reservations {
   readonly #redis: Redis;
   readonly #limits: ReservationLimits;
@@ -181,7 +181,7 @@ export class Reservations {
   readonly #held = new Map<string, Applicant>();
   readonly #renewing: NodeJS.Timeout;
 
-  /** @param placeMs life of a place that is not renewed, in milliseconds */
+  /** @param placeMs expiry of a reservation that is not renewed, in milliseconds */
   constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
     redis.defineCommand('penstockReserve', { numberOfKeys: 8, lua: RESERVE });
     redis.defineCommand('penstockRelease', { numberOfKeys: 4, lua: RELEASE });
@@ -197,9 +197,9 @@ export class Reservations {
   }
 
   /**
-   * @param lifeMs how long the order of the keys is remembered at least
-   * @param bodyWithinMs the body's key is held open so long, where it is in the same Redis: it is to be stored only where it
-   * still is, so that what comes too late brings no job to an engine; 0 where the body is stored elsewhere
+   * @param lifeMs how long the order of the keys is kept at least
+   * @param bodyWithinMs how long the body's key is held open, if it is in the same Redis. The body is stored only while
+   * that key exists, so that a late write brings no job to an engine. 0 if the body is stored elsewhere.
    */
   async reserve(applicant: Applicant, lifeMs: number, bodyWithinMs = 0): Promise<Place> {
     const { model, kind, requestId, keyId, bytes, share } = applicant;
@@ -229,8 +229,8 @@ export class Reservations {
   }
 
   /**
-   * Gives the place back: the request was taken, or ended while it waited.
-   * @param tag of a request that was taken; empty otherwise
+   * Releases the reservation: the request was taken, or ended while it waited.
+   * @param tag of a request that was taken; otherwise empty
    */
   async release(applicant: Applicant, tag = ''): Promise<void> {
     this.#held.delete(memberOf(applicant));

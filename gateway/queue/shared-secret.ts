@@ -5,8 +5,8 @@ import { redisKeys } from '#contract/redis-keys';
 const SECRET_BYTES = 32;
 
 /**
- * The secret that all replicas of one Redis share: the first one makes it. It is lost with the data of that Redis, and another
- * is made: engines' caches begin anew then, and nothing else.
+ * The secret that all replicas of one Redis share; the first replica makes it. If that Redis loses its data, a new
+ * secret is made, and the engines' prompt caches start empty.
  */
 export async function sharedSecret(redis: Redis): Promise<string> {
   const made = randomBytes(SECRET_BYTES).toString('base64url');

@@ -1,9 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * To be called first of all. The bytes of pictures lie outside V8's heap and yet count for it: with a heap as small as
- * ours they start a full collection with each few pictures, which costs more CPU than all else that is done with them.
- * With this the heap may grow to four times what was left of it, as V8 itself lets it where there is much garbage.
+ * Must be the first call of a program. V8 counts the bytes of pictures although they lie outside its heap. With a small
+ * heap, every few pictures start a full collection, which costs more CPU than all other work on them. This lets the
+ * heap grow to four times its size after a collection, as V8 itself does when there is much garbage.
  */
 export function collectLessOften(): void {
   setFlagsFromString('--heap-growing-percent=300');

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder for this user alone, and the folders above it that are missing. It is not left to `mkdirSync` with
- * `recursive`: Node 20's tries for ever where a folder is there and refuses a new one with ENOENT, as /proc does.
- * @throws Error of Node when it cannot be made, or when something else has its name
+ * Makes a folder for this user alone, and each missing folder above it. It avoids `mkdirSync` with `recursive`: Node
+ * 20's version tries for ever if a folder exists and answers ENOENT to a new one, as /proc does.
+ * @throws Error of Node if it cannot be made, or if something else has its name
  */
 export function makeFolder(path: string): void {
   if (isFolder(path)) return;

@@ -3,23 +3,23 @@ import type { Log } from './log.ts';
 /** One part of a process that must be ended, in the order given. */
 export interface ShutdownStep {
   readonly name: string;
-  /** why it stands where it stands in the order */
+  /** why it has this position in the order */
   readonly because: string;
   readonly run: () => unknown;
 }
 
-/** Whether a parent with an IPC channel started this process; it may die before anybody listens for that. */
+/** Whether a parent with an IPC channel started this process; it may exit before this process listens for that. */
 const startedByParent = process.connected === true;
 
 /**
- * Ends the process once: on SIGTERM, on SIGINT, or when the parent that started it with an IPC channel is gone.
- * Runs the steps one after another; a second signal, or `limitMs`, ends it at once with exit code 1.
+ * Ends the process once: on SIGTERM, on SIGINT, or when the parent that started it with an IPC channel is gone. Runs
+ * the steps one after another. A second signal, or `limitMs`, ends it immediately with exit code 1.
  */
 export function endWith(steps: readonly ShutdownStep[], limitMs: number, log: Log): (why: string) => void {
   let ending = false;
   const end = (why: string): void => {
     if (ending) {
-      log.warn({ why }, 'ending at once');
+      log.warn({ why }, 'ending immediately');
       process.exit(1);
     }
     ending = true;

@@ -1,11 +1,11 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 
 const STDOUT = 1;
-/** Of lines whose reader is behind; what comes above it is dropped. */
+/** Limit for the lines that wait for a slow reader; further lines are dropped. */
 const MOST_WAITING_BYTES = 1_048_576;
-/** How often a reader that is behind is tried, in milliseconds. */
+/** How often a write to a slow reader is tried, in milliseconds. */
 const TRY_EVERY_MS = 50;
-/** What an ending process gives its reader for the last lines, in tries of 10 ms. */
+/** How often an ending process tries to write its last lines, every 10 ms. */
 const LAST_TRIES = 20;
 
 let descriptor: number | undefined;
@@ -14,12 +14,12 @@ let waitingBytes = 0;
 let timer: NodeJS.Timeout | undefined;
 let dropped = 0;
 
-/** Lines that could not be written, whole or in part: the disk under the log is full, or its reader is gone or stands still. */
+/** How many lines were not written, or only in part: the disk under the log is full, or its reader is gone or hangs. */
 export function droppedLogLines(): number {
   return dropped;
 }
 
-/** Writes a line to standard output and never waits for its reader: a log that cannot be written costs its lines, not the service. */
+/** Writes a line to standard output without waiting for its reader: a blocked log loses lines, not requests. */
 export function writeLine(line: string): void {
   const bytes = Buffer.from(line);
   if (waitingBytes + bytes.length > MOST_WAITING_BYTES) {
@@ -64,15 +64,15 @@ function writeLast(): void {
 }
 
 /**
- * Standard output, such that a write to it fails where it would wait. Opened anew where that can be: the flag is shared with all
- * processes that inherited the same pipe. Source: open(2) on /proc/self/fd, pipe(7).
+ * Standard output, opened so that a write fails when it would block. It is opened again if possible, because all
+ * processes that inherited the same pipe share the flag. Source: open(2) on /proc/self/fd, pipe(7).
  */
 function withoutWaiting(): number {
   try {
     if (fstatSync(STDOUT).isFile()) return STDOUT;
     return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK);
   } catch {
-    // A socket, another user's pipe, or a system without /proc: Node sets the flag when it makes its stream.
+    // This is a socket, another user's pipe, or a system without /proc: Node sets the flag when it makes its stream.
     return process.stdout.fd;
   }
 }

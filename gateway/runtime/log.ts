@@ -5,7 +5,7 @@ import { writeLine } from './log-output.ts';
 
 export { droppedLogLines } from './log-output.ts';
 
-/** What the parts of a process log with: JSON lines, one event each. Prompts and keys never reach it. */
+/** The interface by which all parts of a process log: JSON lines, one event each. Prompts and keys never reach it. */
 export interface Log {
   debug(fields: object, event: string): void;
   info(fields: object, event: string): void;
@@ -14,17 +14,17 @@ export interface Log {
 }
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
-/** Characters of an error's message, and of a cause that is a text. */
+/** Limit for an error's message, and for a cause that is a string, in characters. */
 const LONGEST_MESSAGE = 300;
 const MOST_FRAMES = 10;
 const LONGEST_FRAME = 200;
 const FRAME = /(?<=^ {4})at .*(?::\d+|<anonymous>|native)\)?$/gm;
-/** Errors in one another. */
+/** How many nested causes are logged. */
 const DEEPEST_CAUSE = 4;
 // oxlint-disable-next-line no-control-regex -- these are the characters to find
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g;
 
-/** Unreadable parts count as absent. */
+/** Unreadable fields count as absent. */
 const Cause = z.object({
   name: z.string().optional().catch(undefined),
   code: z.union([z.string(), z.number()]).optional().catch(undefined),
@@ -33,10 +33,10 @@ const Cause = z.object({
   cause: z.unknown().optional(),
 });
 
-/** What libraries print, such as BullMQ's warnings, becomes lines of the log: nothing else stands between them. */
+/** Turns what libraries print, such as BullMQ's warnings, into log lines, so that the output has nothing else. */
 export function captureConsole(log: Log): void {
   const told = (...words: unknown[]): void =>
-    log.debug({ text: short(words.map(String).join(' '), LONGEST_MESSAGE) }, 'a library says');
+    log.debug({ text: short(words.map(String).join(' '), LONGEST_MESSAGE) }, 'a library printed this');
   Object.assign(console, { log: told, info: told, warn: told, error: told });
 }
 
@@ -52,7 +52,7 @@ export function createLog(program: string, level: (typeof LOG_LEVELS)[number]): 
   return pino(options, { write: writeLine });
 }
 
-/** Under whatever name an error is given to the log. */
+/** Describes errors under any field name. */
 function withCausesDescribed(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
@@ -63,8 +63,8 @@ function withCausesDescribed(fields: Record<string, unknown>): Record<string, un
 }
 
 /**
- * What a log line says of an error: name, code, message, stack and cause, each cut short. All else stays out, because libraries
- * hang on their errors what they were working with: ioredis the refused command with its bodies and passwords, HTTP
+ * The part of an error that a log line holds: name, code, message, stack and cause, each cut short. Everything else is
+ * left out, because libraries attach their data to errors: ioredis the refused command with bodies and passwords, HTTP
  * parsers the peer's bytes, TLS the peer's certificate.
  */
 export function describeCause(cause: unknown): unknown {
@@ -86,7 +86,7 @@ function describe(cause: unknown, depth: number): unknown {
   };
 }
 
-/** The places in the code alone: what stands before them is the message again, of whatever length and lines. */
+/** Only the code positions: before them the stack repeats the message, of any length and number of lines. */
 function framesOf(stack: string, message: string): string {
   const frames = stack.slice(stack.indexOf(message) + message.length).match(FRAME) ?? [];
   return frames
@@ -96,12 +96,12 @@ function framesOf(stack: string, message: string): string {
 }
 
 function short(text: string, most: number): string {
-  // Cut first: what comes is of any length.
+  // Cut first, because the text may have any length.
   const cut = text.length <= most ? text : `${text.slice(0, most)}…`;
   return cut.replaceAll(UNPRINTABLE, ' ');
 }
 
-/** Across realms as well, where `instanceof` does not hold; a DOMException is no native error. */
+/** Works across realms too, where `instanceof` fails. A DOMException is no native error. */
 function isError(value: unknown): boolean {
   return types.isNativeError(value) || value instanceof Error;
 }

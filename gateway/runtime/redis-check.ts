@@ -5,14 +5,14 @@ import { within } from './lifecycle.ts';
 import { factsOf, type RedisFacts } from './redis-facts.ts';
 import { explain, isClosed, missesRight, NO_TLS, RIGHTS, whyNot } from './redis-refusal.ts';
 
-/** What it says by itself it says at once, in milliseconds. */
+/** How long to wait for what a Redis sends unasked when a connection opens, in milliseconds. */
 const GREETING_MS = 500;
-/** The first with `XADD NOMKSTREAM`, without which a reply stream that lapsed would come back for ever. */
+/** The first version with `XADD NOMKSTREAM`; without it a reply stream that lapsed would be created again and again. */
 const LEAST_VERSION = [6, 2] as const;
 
 /**
- * Commands of ours and of BullMQ's scripts, each with arguments that change nothing or are undone; `K` stands for a key.
- * `deploy/README.md` gives them as the least rights of a user.
+ * The commands that Penstock and BullMQ's scripts use, each with arguments that change nothing or are undone. `K`
+ * stands for a key. `deploy/README.md` lists them as the least rights of a user.
  */
 const PROBES: readonly (readonly string[])[] = [
   ['set', 'K', '1', 'PX', '1000'],
@@ -59,7 +59,7 @@ const PROBES: readonly (readonly string[])[] = [
   ['time'],
 ];
 
-/** KEYS: 1 a key that nobody uses. ARGV: 1 the probes as JSON. Returns what the user may not, or nothing. */
+/** KEYS: 1 a key that no program uses. ARGV: 1 the probes as JSON. Returns the commands that the user may not run. */
 const PROBE = `
 local denied = {}
 for _, probe in ipairs(cjson.decode(ARGV[1])) do
@@ -76,9 +76,10 @@ redis.pcall('DEL', KEYS[1])
 return denied`;
 
 /**
- * Waits until a Redis answers, and makes sure that it is one that can be served from.
- * @param keys such as it will be used with, that nobody uses, and such a channel; `subscribes`: it is listened to as well
- * @returns what it is
+ * Waits until a Redis answers, and checks that Penstock can use it.
+ * @param keys unused keys with the names that the program uses, and such a channel; `subscribes`: the program also
+ * listens on the channel
+ * @returns the facts of that Redis
  * @throws Error in one sentence that says what is wrong and what to do
  */
 export async function requireRedis(
@@ -92,7 +93,7 @@ export async function requireRedis(
     if (facts.mode === 'sentinel')
       throw new Error('is a Sentinel: give the address of the primary, or of a proxy that leads to it');
     if (facts.mode === 'cluster')
-      throw new Error('is a Redis Cluster, which is not served: give one without cluster mode');
+      throw new Error('is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode');
     if (facts.isReadOnly) throw new Error('is a read-only replica: give the address of its primary');
     if (isOlder(facts.version, LEAST_VERSION))
       throw new Error(
@@ -120,14 +121,14 @@ function isOlder(version: string, [least, leastMinor]: readonly [number, number]
   return major < least || (major === least && minor < leastMinor);
 }
 
-/** For the `catch` of what a start asks for, and a Redis that is full, for instance, refuses. */
+/** For the `catch` of a command during a start that a Redis refuses, for example because it is full. */
 export function refusedBy(redis: Redis): (cause: unknown) => never {
   return (cause) => {
     throw refusal(redis, cause);
   };
 }
 
-/** One sentence of what a Redis did in place of what it was asked. */
+/** One sentence about a Redis that failed a command. */
 function refusal(redis: Redis, cause: unknown): Error {
   return new Error(`${placeOf(redis)} ${explain(cause, redis)}`, { cause });
 }
@@ -136,7 +137,7 @@ function placeOf({ options: { host = 'localhost', port = 6379 } }: Redis): strin
   return `Redis at ${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** A Redis that is full refuses every transaction; it may have room again when it is needed. */
+/** Ignores refusals of a full Redis, which refuses every transaction but may have memory again later. */
 function refuseMissingRight(error: unknown): void {
   if (missesRight(error)) throw error;
 }
@@ -155,7 +156,7 @@ async function becomesReady(redis: Redis, withinMs: number): Promise<void> {
   let last: unknown;
   let refuse: (error: Error) => void = () => {};
   const onError = (error: Error): void => {
-    // That a connection ended says less than why.
+    // The end of a connection explains less than an error before it.
     if (last === undefined || !isClosed(error)) last = error;
     if (whyNot(error, redis)?.isFinal === true) refuse(refusal(redis, error));
   };
@@ -184,7 +185,7 @@ async function becomesReady(redis: Redis, withinMs: number): Promise<void> {
   }
 }
 
-/** A Redis that serves nobody from here says why and closes, before a client library listens. @returns its error, if it says one */
+/** Reads the error that a refusing Redis sends before it closes, too early for a client library. */
 async function greetingOf({ options: { host = 'localhost', port = 6379 } }: Redis): Promise<Error | undefined> {
   const socket = connect({ host, port });
   let said = '';

@@ -1,17 +1,17 @@
-/** What a Redis says of itself in `INFO`. */
+/** What a Redis reports in `INFO`. */
 export interface RedisFacts {
-  /** another one after each start */
+  /** a new one after each start */
   readonly runId: string;
-  /** such as `7.2.4`; of a service that speaks for Redis, the Redis that it is like */
+  /** such as `7.2.4`; a compatible service gives the version of Redis that it resembles */
   readonly version: string;
   readonly mode: 'standalone' | 'cluster' | 'sentinel';
   readonly isReadOnly: boolean;
-  /** `noeviction` where it does not tell */
+  /** `noeviction` if the Redis does not report it */
   readonly evictionPolicy: string;
   readonly evictedKeys: number;
-  /** at its `maxmemory`, and nothing may be evicted */
+  /** it has reached its `maxmemory` and may evict nothing */
   readonly isFull: boolean;
-  /** commands that were refused for lack of memory, since its start or since somebody reset its statistics */
+  /** commands that were refused for lack of memory, since its start or since its statistics were reset */
   readonly refusedAsFull: number;
   /** the append-only file or the last snapshot could not be written */
   readonly cannotSave: boolean;

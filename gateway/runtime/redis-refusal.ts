@@ -2,7 +2,7 @@ import type { RedisOptions } from 'ioredis';
 
 export const RIGHTS = 'give it the rights that deploy/README.md lists';
 export const NO_TLS =
-  'does not answer in TLS: let the URL begin with redis:// if this is a plain port, or give the port for TLS';
+  'does not answer in TLS: if this is a plain port, begin the URL with redis://; otherwise give the port for TLS';
 
 const CLOSED = /Stream isn't writeable|ECONNRESET|EPIPE|Connection is closed/;
 const NO_RIGHT = /NOPERM|no permission/i;
@@ -12,30 +12,30 @@ interface Connection {
 }
 
 interface WhyNot {
-  /** of a library or of Redis itself: message or code of an error */
+  /** matches the message or code of an error of a library or of Redis itself */
   readonly says: RegExp;
   /** waiting does not help */
   readonly isFinal?: boolean;
   readonly isSo?: (connection: Connection) => boolean;
-  /** what is said behind the address */
+  /** follows the address of the Redis in the message */
   readonly sentence: string | ((message: string, connection: Connection) => string);
 }
 
 const hasTls = ({ options }: Connection): boolean => options.tls !== undefined;
 
-/** Why a Redis does not serve us. The first row that fits counts. */
+/** Why a Redis does not serve this program. The first row that fits counts. */
 const REASONS: readonly WhyNot[] = [
   { says: /^(is a|is Redis|does not let)/, sentence: (message) => message },
   {
     says: /DB index|SELECT is not allowed|invalid DB/i,
     isFinal: true,
     sentence: (_message, { options }) =>
-      `has no database ${options.db}: let the URL end in one that it has, such as /0; two installations on one are kept apart by _REDIS_PREFIX`,
+      `has no database ${options.db}: end the URL in a database that it has, such as /0; _REDIS_PREFIX separates two installations in one database`,
   },
   {
     says: /WRONGPASS|NOAUTH|invalid password|AUTH failed/i,
     isFinal: true,
-    sentence: 'refuses our user or password: check _REDIS_USERNAME and _REDIS_PASSWORD, or what the URL holds',
+    sentence: 'refuses our user or password: check _REDIS_USERNAME and _REDIS_PASSWORD, or those in the URL',
   },
   {
     says: NO_RIGHT,
@@ -48,16 +48,17 @@ const REASONS: readonly WhyNot[] = [
   {
     says: /DENIED/,
     isFinal: true,
-    sentence: 'is in protected mode, which serves its own machine alone: give it a password, and us the same',
+    sentence:
+      'is in protected mode and serves its own machine only: set a password in Redis, and give Penstock the same one',
   },
-  { says: /max number of clients/i, sentence: 'has as many connections as it may: raise its maxclients' },
-  { says: /LOADING/, sentence: 'still reads its file: wait for it, or raise _REDIS_WAIT_MS' },
+  { says: /max number of clients/i, sentence: 'has reached its limit of connections: raise its maxclients' },
+  { says: /LOADING/, sentence: 'is still loading its file: wait for it, or raise _REDIS_WAIT_MS' },
   {
     says: /MISCONF|OOM command/,
     sentence: (message) =>
       /OOM/.test(message)
         ? 'is full and refuses writes: give it more memory (its maxmemory)'
-        : 'cannot write its file and refuses writes: look at its disk and its log',
+        : 'cannot write its file and refuses writes: check its disk and its log',
   },
   {
     says: /Protocol error|RESP type|unknown command/i,
@@ -67,7 +68,7 @@ const REASONS: readonly WhyNot[] = [
   {
     says: /alert (certificate required|bad certificate|handshake failure|unknown ca)/i,
     isFinal: true,
-    sentence: 'asks for a certificate of its clients, and there is no setting for one: let it ask for none',
+    sentence: 'requires a client certificate, which Penstock cannot send: turn that requirement off in Redis',
   },
   {
     says: /WRONG_VERSION|wrong version number|packet length|EPROTO|before secure TLS|unknown protocol/i,
@@ -78,12 +79,12 @@ const REASONS: readonly WhyNot[] = [
     says: /ALTNAME/i,
     isFinal: true,
     sentence: (_message, { options }) =>
-      `has a certificate for other names than ${options.host ?? 'localhost'}: let the URL hold a name of the certificate`,
+      `has a certificate without the name ${options.host ?? 'localhost'}: use a name of the certificate in the URL`,
   },
   {
     says: /CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/,
     isFinal: true,
-    sentence: 'has a certificate that is over, or not valid yet: renew it, or set the clock',
+    sentence: 'has a certificate that has expired or is not valid yet: renew it, or set the clock',
   },
   {
     says: /certificate|self.signed|UNABLE_TO_/i,
@@ -93,19 +94,19 @@ const REASONS: readonly WhyNot[] = [
   {
     says: /ENOTFOUND|EAI_AGAIN|EINVAL/,
     sentence:
-      'has a name that cannot be resolved: check the URL; in it, other characters of a password than letters and digits are percent-encoded',
+      'has a name that cannot be resolved: check the URL; percent-encode all characters of its password except letters and digits',
   },
   { says: /READONLY/, sentence: 'is a read-only replica: give the address of its primary' },
   {
     says: /MOVED|CLUSTERDOWN|cluster/i,
-    sentence: 'is a Redis Cluster, which is not served: give one without cluster mode',
+    sentence: 'is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode',
   },
   {
     says: CLOSED,
     isSo: (connection) => !hasTls(connection),
-    sentence: 'closes each connection at once: a port for TLS needs a URL that begins with rediss://',
+    sentence: 'closes each connection immediately: if this is a TLS port, begin the URL with rediss://',
   },
-  { says: CLOSED, sentence: 'closes each connection at once: is this its port?' },
+  { says: CLOSED, sentence: 'closes each connection immediately: is this its port?' },
   { says: /ETIMEDOUT|timed out|timeout/i, isSo: hasTls, sentence: NO_TLS },
   {
     says: /ETIMEDOUT|timed out|timeout|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EACCES/i,
@@ -114,7 +115,7 @@ const REASONS: readonly WhyNot[] = [
   { says: /ECONNREFUSED/, sentence: 'refuses connections: is it running, and is this its port?' },
 ];
 
-/** Of a transaction that was discarded the first of its own errors says why. */
+/** The text of an error; of a discarded transaction, its first own error has the reason. */
 function wordsOf(error: unknown): { readonly message: string; readonly code: string } {
   if (typeof error !== 'object' || error === null) return { message: String(error), code: '' };
   if ('previousErrors' in error && Array.isArray(error.previousErrors) && error.previousErrors.length > 0)
@@ -125,7 +126,7 @@ function wordsOf(error: unknown): { readonly message: string; readonly code: str
   };
 }
 
-/** The connection ended, which says nothing of why. */
+/** Whether the error only reports that the connection ended, without a reason. */
 export function isClosed(error: unknown): boolean {
   return CLOSED.test(wordsOf(error).message);
 }
@@ -134,7 +135,7 @@ export function missesRight(error: unknown): boolean {
   return NO_RIGHT.test(wordsOf(error).message);
 }
 
-/** @returns undefined for what is not known */
+/** @returns undefined for an unknown error */
 export function whyNot(error: unknown, connection: Connection): WhyNot | undefined {
   const { message, code } = wordsOf(error);
   return REASONS.find(
@@ -142,7 +143,7 @@ export function whyNot(error: unknown, connection: Connection): WhyNot | undefin
   );
 }
 
-/** What stands in a library's error, in a sentence of ours. */
+/** A library's error as one sentence for the operator. */
 export function explain(error: unknown, connection: Connection): string {
   const { message } = wordsOf(error);
   const sentence = whyNot(error, connection)?.sentence ?? `does not serve us: ${message.slice(0, 200)}`;

@@ -2,8 +2,8 @@ import { Writable } from 'node:stream';
 import { Command, type Redis } from 'ioredis';
 
 /**
- * `SET key value PX life`, with `XX` where the key must exist, whose value is written piece by piece. ioredis would copy a value twice, and a picture's copies
- * cost more in garbage collection than all else that is done with it.
+ * `SET key value PX lifeMs`, with `XX` if the key must exist, whose value is written piece by piece. ioredis would copy
+ * a value twice. Garbage collection of a picture's copies costs more CPU than all other work on it.
  */
 class SetPieces extends Command {
   readonly #key: string;
@@ -23,7 +23,7 @@ class SetPieces extends Command {
     const head = `*${count}\r\n$3\r\nSET\r\n$${Buffer.byteLength(this.#key)}\r\n${this.#key}\r\n$${length}\r\n`;
     const tail = `\r\n${this.#options.map((option) => `$${option.length}\r\n${option}\r\n`).join('')}`;
     if (!(socket instanceof Writable)) return Buffer.concat([Buffer.from(head), ...this.#pieces, Buffer.from(tail)]);
-    // One system call for all; ioredis writes what is returned.
+    // One system call for all pieces; ioredis writes the returned text.
     socket.cork();
     process.nextTick(() => socket.uncork());
     socket.write(head);
@@ -33,9 +33,9 @@ class SetPieces extends Command {
 }
 
 /**
- * Sets a value given in pieces; they must not change until it is done.
+ * Sets a value that is given in pieces. The pieces must not change until it is done.
  * @param lifeMs whole milliseconds
- * @param mustExist the key is only set where it is already
+ * @param mustExist sets the key only if it already exists
  * @returns whether it was set
  */
 export async function setPieces(

@@ -1,8 +1,8 @@
 import { readSecretFile, readSettingFile } from './setting-file.ts';
 
-/** Where a Redis is and how to log in there. */
+/** The address of a Redis and how to log in. */
 export interface RedisTarget {
-  /** `redis://` or `rediss://`, without credentials of its own where they are given beside it */
+  /** `redis://` or `rediss://`, without credentials if they are given separately */
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
@@ -13,9 +13,10 @@ export interface RedisTarget {
 type Settings = Readonly<Record<string, unknown>>;
 
 /**
- * Where a program's queue is, and where bodies and replies are: the same Redis unless it has a second.
- * Made of the settings `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL`, `USERNAME`, `PASSWORD`, `PASSWORD_FILE` and
- * `CA_FILE`. What stands beside the URL is taken as it is, so that no password needs to be encoded; in the URL it is percent-encoded.
+ * The Redis of a program's queue, and the Redis of bodies and replies: the same one unless a second is configured. The
+ * settings are `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL`, `USERNAME`, `PASSWORD`, `PASSWORD_FILE` and
+ * `CA_FILE`. Separate settings are taken literally, so that no password needs encoding. A password in the URL is
+ * percent-encoded.
  * @throws Error in one sentence that names the setting, and never a value
  */
 export function redisTargets(
@@ -27,7 +28,7 @@ export function redisTargets(
   return { queue, replies: redisTarget(`${program}_REPLY_REDIS`, settings) ?? queue };
 }
 
-/** @returns undefined when there is no such URL */
+/** @returns undefined if that URL is not set */
 function redisTarget(name: string, settings: Settings): RedisTarget | undefined {
   const given = (part: string): string | undefined => {
     const value = settings[`${name}_${part}`];
@@ -41,16 +42,16 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   if (address === undefined) return alone === undefined ? undefined : refuse(`${alone}: needs ${name}_URL`);
 
   const url = new URL(address);
-  // Of what stands there ioredis would take options, a database among them.
+  // ioredis would read options from there, a database among them.
   if (url.search !== '' || url.hash !== '')
-    refuse('URL: has something behind ? or #, which is not read; in a password these are written %3F and %23');
+    refuse('URL: has something after ? or #, which is not read; write %3F and %23 for these in a password');
   if (!/^\/?\d{0,5}$/.test(url.pathname))
-    refuse('URL: what stands behind its last slash is the number of a database, such as /0, and here it is none');
+    refuse('URL: its last slash must be followed by the number of a database, such as /0');
   if (url.hostname === '' || url.port === '0') refuse('URL: names no host or port, as in redis://127.0.0.1:6379/0');
   if (!isEncoded(url.username) || !isEncoded(url.password))
-    refuse('URL: a % in its user or password is written %25; or give them by _USERNAME and _PASSWORD, as they are');
+    refuse('URL: write %25 for a % in the user or password, or give them unencoded in _USERNAME and _PASSWORD');
   if (given('PASSWORD') !== undefined && passwordFile !== undefined)
-    refuse('PASSWORD: given a second time by _PASSWORD_FILE; leave one out');
+    refuse('PASSWORD: _PASSWORD_FILE gives one too; leave one out');
   if (caFile !== undefined && url.protocol !== 'rediss:') refuse('CA_FILE: needs a URL that begins with rediss://');
   const ca = caFile === undefined ? {} : { ca: readSettingFile(`${name}_CA_FILE`, caFile) };
   if (ca.ca?.includes('-----BEGIN CERTIFICATE-----') === false)
@@ -58,10 +59,10 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   const password =
     passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
-    if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password beside it');
+    if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password too');
     return { url: address, ...ca };
   }
-  if (url.password !== '') refuse('PASSWORD: the URL holds a password as well; leave one out');
+  if (url.password !== '') refuse('PASSWORD: the URL holds a password too; leave one out');
   const username = given('USERNAME') ?? decodeURIComponent(url.username);
   url.username = '';
   return { url: url.href, password, ...(username === '' ? {} : { username }), ...ca };

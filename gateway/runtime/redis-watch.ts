@@ -4,38 +4,39 @@ import type { Log } from './log.ts';
 import { factsOf, type RedisFacts } from './redis-facts.ts';
 
 /**
- * How a Redis is. `away`: no connection; `silent`: it takes commands and does not answer; `read_only`: a replica; `full`: at
- * its `maxmemory`, or so near that it refuses what is large; `cannot_save`: its file cannot be written, so that it may refuse writes.
+ * States of a Redis. `away`: no connection. `silent`: it takes commands and does not answer. `read_only`: it is a
+ * replica. `full`: it has reached its `maxmemory`, or is so near that it refuses large values. `cannot_save`: it cannot
+ * write its file, so it may refuse writes.
  */
 const REDIS_STATES = ['ok', 'away', 'silent', 'read_only', 'full', 'cannot_save'] as const;
 type RedisState = (typeof REDIS_STATES)[number];
 
-/** What `/status` says of a Redis. */
+/** The fields of one Redis in `/status`. */
 export interface RedisView {
   readonly state: RedisState;
   readonly since: string;
-  /** how long it took to answer the last question, in milliseconds; null: it has answered none */
+  /** time until the last `INFO` was answered, in milliseconds; null: none was answered yet */
   readonly latencyMs: number | null;
-  /** `noeviction` is right: any other one loses requests under pressure; null: not known */
+  /** `noeviction` is right: any other policy loses requests under memory pressure; null: not known */
   readonly evictionPolicy: string | null;
   /** since that Redis started */
   readonly evictedKeys: number;
-  /** how often it was started again, or another one took its place, since this program started */
+  /** how often it was restarted or replaced since this program started */
   readonly restarts: number;
 }
 
 const LOOK_MS = 1_000;
-/** Without an answer for this long it is silent, in milliseconds. */
+/** A Redis without an answer for this long is silent, in milliseconds. */
 const SILENT_MS = 2_000;
-/** Full until it has refused nothing for so long, as what is refused is large and what is small still goes in, in milliseconds. */
+/** A Redis counts as full until it has refused nothing for this long, in ms: it still takes small values. */
 const ROOM_MS = 5_000;
 
-/** Keeps an eye on the Redis that a program uses: one log line for each change, a field of `/status`, gauges. */
+/** Watches the Redis connections of a program: one log line for each change, a field in `/status`, gauges. */
 export class RedisWatch {
   readonly #watched: ReadonlyMap<string, WatchedRedis>;
   readonly #timer: NodeJS.Timeout;
 
-  /** @param connections by the name under which each is told; the same one may stand under several */
+  /** @param connections by the name under which each is reported; one connection may have several names */
   constructor(connections: Readonly<Record<string, Redis>>, log: Log) {
     const known = new Map<Redis, WatchedRedis>();
     const watched = Object.entries(connections).map(([name, redis]) => {
@@ -87,7 +88,11 @@ export class RedisWatch {
       evictionPolicy === null || evictionPolicy === 'noeviction' ? 0 : 1,
     );
     gauge('penstock_redis_evicted_keys', 'keys that a Redis evicted since its start', (view) => view.evictedKeys);
-    gauge('penstock_redis_restarts', 'how often a Redis was started again while this program ran', (v) => v.restarts);
+    gauge(
+      'penstock_redis_restarts',
+      'how often a Redis was restarted or replaced while this program ran',
+      (v) => v.restarts,
+    );
   }
 }
 
@@ -145,7 +150,7 @@ class WatchedRedis {
     const redis = this.#name;
     if (before !== undefined && before.runId !== facts.runId) {
       this.#restarts += 1;
-      this.#log.warn({ redis }, 'another Redis process answers: it was started again, or another one took its place');
+      this.#log.warn({ redis }, 'another Redis process answers: Redis was restarted or replaced');
     }
     if (before?.evictionPolicy !== facts.evictionPolicy && facts.evictionPolicy !== 'noeviction') {
       const { evictionPolicy } = facts;
@@ -168,7 +173,7 @@ class WatchedRedis {
     const fields = { redis: this.#name, state, was: this.#state };
     this.#state = state;
     this.#since = new Date();
-    if (state === 'ok') this.#log.info(fields, 'Redis is well again');
-    else this.#log.warn(fields, 'Redis is not well');
+    if (state === 'ok') this.#log.info(fields, 'Redis is healthy again');
+    else this.#log.warn(fields, 'Redis is not healthy');
   }
 }

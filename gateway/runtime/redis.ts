@@ -2,22 +2,22 @@ import { Redis, type Command } from 'ioredis';
 import type { Log } from './log.ts';
 import type { RedisTarget } from './redis-target.ts';
 
-/** `patient` waits out an outage; `fail_fast` refuses at once while disconnected, for what a client waits on. */
+/** `patient` waits out an outage; `fail_fast` refuses immediately, for commands that a client waits for. */
 export type RedisManner = 'patient' | 'fail_fast';
 
-/** A connection attempt may take this long, in milliseconds. */
+/** Timeout of a connection attempt, in milliseconds. */
 const CONNECT_MS = 4_000;
-/** What a client waits on is given up after this long without an answer, in milliseconds: a pause of 3 s costs nothing. */
+/** Timeout of a command that a client waits for, in milliseconds: a pause of 3 s costs no request. */
 const ANSWER_MS = 3_700;
 /**
- * A connection with an unanswered command that brings no byte for this long is dead, in milliseconds. Above what any blocking
- * command of ours waits: BullMQ's `drainDelay` of 2 s, the reply reader's 500 ms.
+ * A connection with an unanswered command that receives no byte for this long counts as lost, in milliseconds. It is
+ * longer than every blocking command: BullMQ's `drainDelay` of 2 s, the reply reader's 500 ms.
  */
 const SILENT_MS = 5_000;
-/** An idle connection is asked this often, as one that died without a reset shows only in a command, in milliseconds. */
+/** Interval of pings on an idle connection, in ms: only a command shows a loss without a reset. */
 const PING_MS = 1_000;
 
-/** A command that was given up by its time limit must not be sent again after a reconnect: its caller was told an error. */
+/** Never sends a command again after a reconnect if its timeout passed: its caller already got an error. */
 class Connection extends Redis {
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
     return command.isSettled ? command.promise : super.sendCommand(command, stream);
@@ -25,8 +25,8 @@ class Connection extends Redis {
 }
 
 /**
- * One connection. Reconnects for ever, at most a second apart, also when Redis falls silent without a reset; an outage is
- * logged once and its end once. The password reaches no log.
+ * Opens one connection. It reconnects for ever, at most a second apart, also when Redis falls silent without a reset.
+ * The log has one line for an outage and one for its end. The password reaches no log.
  */
 export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): Redis {
   const { url, ca, ...login } = target;
@@ -43,13 +43,13 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
   });
   let down = false;
   redis.on('error', (error: Error) => {
-    // ioredis would go on in database 0, which may be somebody else's.
+    // ioredis would go on in database 0, which another program may own.
     if (isRefusedSelect(error)) redis.disconnect(true);
     if (!down) log.warn({ connection: name, reason: error.message }, 'redis connection lost');
     down = true;
   });
   redis.on('ready', () => {
-    if (down) log.info({ connection: name }, 'redis connection is back');
+    if (down) log.info({ connection: name }, 'redis connection restored');
     down = false;
   });
   let asking = false;

@@ -8,7 +8,7 @@ const whole = (what: string, { least = 1, most = Number.MAX_SAFE_INTEGER } = {})
 
 const SHARE = 'takes a number above 0 and up to 1';
 
-/** Reusable pieces of settings schemas; every value arrives as text. Each says what it takes. */
+/** Reusable pieces of settings schemas. Every value arrives as text. Each message says what the setting takes. */
 export const setting = {
   milliseconds: whole('a whole number of milliseconds, 1 or more'),
   count: whole('a whole number, 1 or more'),
@@ -20,9 +20,9 @@ export const setting = {
   share: z.coerce.number({ error: SHARE }).gt(0, { error: SHARE }).lte(1, { error: SHARE }),
   redisUrl: z.url({ protocol: /^rediss?$/, error: 'takes a URL such as redis://127.0.0.1:6379/0' }),
   flag: z.stringbool({ error: 'takes true or false' }),
-  /** first part of every key in Redis; not what would end a hash tag, part a key or match others */
+  /** first part of every key in Redis; it must not end a hash tag, split a key or act as a pattern */
   keyPrefix: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'takes up to 64 letters, digits, dots, dashes and underscores'),
-  /** JSON of that shape */
+  /** JSON of the given shape */
   json: <Shape extends z.ZodType>(shape: Shape) =>
     z
       .string()
@@ -30,12 +30,12 @@ export const setting = {
         try {
           return JSON.parse(text);
         } catch {
-          context.addIssue({ code: 'custom', message: 'takes JSON, and this is none' });
+          context.addIssue({ code: 'custom', message: 'takes JSON, and this is invalid JSON' });
           return z.NEVER;
         }
       })
       .pipe(shape),
-  /** comma-separated; empty means none */
+  /** comma-separated; empty: no entries */
   list: z.string().transform((text) =>
     text
       .split(',')
@@ -45,8 +45,8 @@ export const setting = {
 } as const;
 
 /**
- * Reads the settings that begin with `prefix`, once, at start. An empty value counts as absent.
- * Names in the form that Kubernetes injects for Services (`GATEWAY_PORT=tcp://…`, `GATEWAY_SERVICE_HOST`) are passed over.
+ * Reads the settings that begin with `prefix`, once, at start. An empty value counts as absent. Names that Kubernetes
+ * injects for Services (`GATEWAY_PORT=tcp://…`, `GATEWAY_SERVICE_HOST`) are ignored.
  * @throws Error that names every bad or unknown variable
  */
 export function loadSettings<Shape extends z.ZodRawShape>(
@@ -66,7 +66,7 @@ export function loadSettings<Shape extends z.ZodRawShape>(
   return Object.freeze(parsed.data);
 }
 
-/** In place of zod's words, which name types of TypeScript. Where a schema has a sentence of its own, that one counts. */
+/** Replaces zod's messages, which name TypeScript types. A schema's own message wins. */
 const whatItTakes: z.core.$ZodErrorMap = (issue) => {
   if (issue.code === 'invalid_value') return `takes one of ${issue.values.map(String).join(', ')}`;
   if (issue.code === 'unrecognized_keys') return `knows no ${issue.keys.join(', ')}`;
@@ -75,7 +75,7 @@ const whatItTakes: z.core.$ZodErrorMap = (issue) => {
   return `takes ${/^[aio]/.test(expected) ? 'an' : 'a'} ${expected}`;
 };
 
-/** Values that could be secrets are not repeated. */
+/** Only such values are repeated in a message; all others could be secrets. */
 const SHOWN = /^[\w.+-]{1,40}$/;
 const SECRET = /URL|PASSWORD|SECRET|KEY/;
 

@@ -4,9 +4,9 @@ import { parse } from 'yaml';
 import { cannotBeRead, readSettingFile } from './setting-file.ts';
 
 /**
- * Parses every `.yaml` file of a folder, in the order of their names.
- * @param setting that names the folder, for the errors
- * @throws Error naming the folder that cannot be read, or the file and line that is not YAML
+ * Parses every `.yaml` file of a folder, in the order of the file names.
+ * @param setting the setting that names the folder, for the errors
+ * @throws Error that names the unreadable folder, or the file and line that is not YAML
  */
 export function readYamlFolder(folder: string, setting = 'folder'): { file: string; value: unknown }[] {
   return namesIn(folder, setting)

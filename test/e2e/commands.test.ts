@@ -117,7 +117,7 @@ test('card check says in sentences what is wrong, alone and together, and exits 
   });
   const twice = await penstock(['card', 'check', CARD, CARD]);
   expect(twice.code).toBe(1);
-  expect(twice.stdout).toContain('together: two model cards claim the name Phi-3-vision-128k-instruct.');
+  expect(twice.stdout).toContain('together: two model cards have the name Phi-3-vision-128k-instruct.');
 });
 
 test('the help of each command names its options', async () => {

@@ -81,13 +81,13 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
   [
     'C2: a database that it does not have',
     () => `${plain.url}/20`,
-    /has no database 20: let the URL end in one that it has/,
+    /has no database 20: end the URL in a database that it has/,
   ],
   ['C2: a path that is no database', () => `${plain.url}/abc`, /REDIS_URL: .* the number of a database/],
   [
     'C3: a Redis Cluster',
     async () => (await started('--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf')).url,
-    /is a Redis Cluster, which is not served: give one without cluster mode/,
+    /is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode/,
   ],
   [
     'H11: a Sentinel',
@@ -113,12 +113,12 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
   [
     'H11: TLS to a plain port',
     () => plain.url.replace('redis:', 'rediss:'),
-    /does not answer in TLS: let the URL begin with redis:\/\//,
+    /does not answer in TLS: if this is a plain port, begin the URL with redis:\/\//,
   ],
   [
     'H11: plain to the port for TLS',
     () => `redis://127.0.0.1:${tlsPort}`,
-    /a port for TLS needs a URL that begins with rediss:/,
+    /if this is a TLS port, begin the URL with rediss:/,
   ],
   ['H11: nobody there', async () => `redis://127.0.0.1:${await freePort()}`, /refuses connections: is it running/],
   ['H12: a wrong password', () => `redis://reader:wrong@${host()}`, /refuses our user or password/],

@@ -123,7 +123,7 @@ test.each(STATES)(
         .split('\n')
         .filter((line) => line.includes(`"state":"${state}"`));
       expect(told).toHaveLength(1);
-      expect(JSON.parse(told[0] ?? '')).toMatchObject({ level: 'warn', redis: 'queue', event: 'Redis is not well' });
+      expect(JSON.parse(told[0] ?? '')).toMatchObject({ level: 'warn', redis: 'queue', event: 'Redis is not healthy' });
     }
   },
   60_000,

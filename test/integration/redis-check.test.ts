@@ -82,19 +82,19 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
   [
     'H11: a certificate of another name',
     () => ({ url: `rediss://127.0.0.1:${tlsPort}`, ca }),
-    /has a certificate for other names than 127\.0\.0\.1: let the URL hold a name of the certificate$/,
+    /has a certificate without the name 127\.0\.0\.1: use a name of the certificate in the URL$/,
   ],
   [
     'H11: a port that asks for a certificate of its clients',
     () => ({ url: `rediss://localhost:${strictTlsPort}`, ca }),
-    /asks for a certificate of its clients, and there is no setting for one/,
+    /requires a client certificate, which Penstock cannot send/,
   ],
   [
     'H11: TLS to a service that speaks something else',
     async () => ({
       url: `rediss://127.0.0.1:${await fakePort({ each: () => 'HTTP/1.1 400 Bad Request\r\n\r\n' })}`,
     }),
-    /does not answer in TLS: let the URL begin with redis:\/\//,
+    /does not answer in TLS: if this is a plain port, begin the URL with redis:\/\//,
   ],
   [
     'H11: a service that greets, such as ssh',
@@ -104,17 +104,17 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
   [
     'H11: a service that closes each connection',
     async () => ({ url: local(await fakePort({ first: '' })) }),
-    /closes each connection at once: a port for TLS needs a URL that begins with rediss:/,
+    /closes each connection immediately: if this is a TLS port, begin the URL with rediss:/,
   ],
   [
     'H11: protected mode',
     async () => ({ url: local(await fakePort({ first: '-DENIED Redis is running in protected mode because …\r\n' })) }),
-    /is in protected mode, which serves its own machine alone: give it a password, and us the same$/,
+    /is in protected mode and serves its own machine only: set a password in Redis, and give Penstock the same one$/,
   ],
   [
     'H11: no connection left',
     async () => ({ url: local(await fakePort({ first: '-ERR max number of clients reached\r\n' })) }),
-    /has as many connections as it may: raise its maxclients$/,
+    /has reached its limit of connections: raise its maxclients$/,
   ],
   [
     'H11: a Redis that is too old',

@@ -85,7 +85,7 @@ test('C5: what a Redis is like is known: silent, away, full, of another policy, 
   const told = lines.filter(({ level }) => level !== 'info').map(({ event }) => event);
   expect(told.filter((event) => event.includes('may evict keys'))).toHaveLength(1);
   expect(told.filter((event) => event === 'this Redis evicted keys').length).toBeGreaterThan(0);
-  expect(told.filter((event) => event === 'Redis is not well')).toHaveLength(3);
+  expect(told.filter((event) => event === 'Redis is not healthy')).toHaveLength(3);
 }, 60_000);
 
 test('C1: a server that takes connections and says nothing is told at the start in one sentence', async () => {

@@ -55,5 +55,5 @@ test('two cards with one name between them', () => {
       { file: 'a', value: valueOf(CARD) },
       { file: 'b', value: other },
     ]),
-  ).toEqual(['two model cards claim the name azureai.']);
+  ).toEqual(['two model cards have the name azureai.']);
 });

@@ -46,7 +46,7 @@ test('a deployment is a further name of its card', () => {
   expect(named.find('blue')?.name).toBe('Phi-4');
   expect([...named.deployments.keys()]).toEqual(['blue']);
   expect(() => parseCatalog(files, [['blue', 'gpt-4o']])).toThrow(
-    'the deployment blue is of gpt-4o, which no model card',
+    'the deployment blue names the model card gpt-4o, which does not',
   );
   const both = [...files, { file: 'b.yaml', value: catalog.cards.find(({ name }) => name !== 'Phi-4') }];
   expect(() => parseCatalog(both, [['Phi-4', 'Phi-3.5-vision-instruct']])).toThrow('the name of another model');

@@ -39,7 +39,10 @@ test('bodies and replies go to the same Redis with the same login, unless there 
 });
 
 test.each([
-  [{ GATEWAY_REDIS_PASSWORD: 'x', GATEWAY_REDIS_PASSWORD_FILE: file }, /^GATEWAY_REDIS_PASSWORD: given a second time/],
+  [
+    { GATEWAY_REDIS_PASSWORD: 'x', GATEWAY_REDIS_PASSWORD_FILE: file },
+    /^GATEWAY_REDIS_PASSWORD: _PASSWORD_FILE gives one too/,
+  ],
   [{ GATEWAY_REDIS_URL: 'redis://:secret@cache', GATEWAY_REDIS_PASSWORD: 'x' }, /^GATEWAY_REDIS_PASSWORD: the URL/],
   [
     { GATEWAY_REDIS_PASSWORD_FILE: join(folder, 'nowhere') },
@@ -47,11 +50,11 @@ test.each([
   ],
   [{ GATEWAY_REDIS_URL: 'redis://:secret@cache/abc' }, /^GATEWAY_REDIS_URL: .* the number of a database, such as \/0/],
   [{ GATEWAY_REDIS_URL: 'redis://:secret@cache/1/2' }, /^GATEWAY_REDIS_URL: .* the number of a database/],
-  [{ GATEWAY_REDIS_URL: 'redis://cache/?db=3' }, /^GATEWAY_REDIS_URL: has something behind \? or #/],
-  [{ GATEWAY_REDIS_URL: 'redis://cache/0?family=6' }, /^GATEWAY_REDIS_URL: has something behind \? or #/],
-  [{ GATEWAY_REDIS_URL: 'redis://cache/0#secret' }, /^GATEWAY_REDIS_URL: has something behind \? or #/],
-  [{ GATEWAY_REDIS_URL: 'redis://:50%secret@cache' }, /^GATEWAY_REDIS_URL: a % in its user or password is written %25/],
-  [{ GATEWAY_REDIS_URL: 'redis://secret%ff@cache' }, /^GATEWAY_REDIS_URL: a % in its user or password is written %25/],
+  [{ GATEWAY_REDIS_URL: 'redis://cache/?db=3' }, /^GATEWAY_REDIS_URL: has something after \? or #/],
+  [{ GATEWAY_REDIS_URL: 'redis://cache/0?family=6' }, /^GATEWAY_REDIS_URL: has something after \? or #/],
+  [{ GATEWAY_REDIS_URL: 'redis://cache/0#secret' }, /^GATEWAY_REDIS_URL: has something after \? or #/],
+  [{ GATEWAY_REDIS_URL: 'redis://:50%secret@cache' }, /^GATEWAY_REDIS_URL: write %25 for a % in the user or password/],
+  [{ GATEWAY_REDIS_URL: 'redis://secret%ff@cache' }, /^GATEWAY_REDIS_URL: write %25 for a % in the user or password/],
   [{ GATEWAY_REDIS_URL: 'redis:///0' }, /^GATEWAY_REDIS_URL: names no host or port/],
   [{ GATEWAY_REDIS_URL: 'redis://cache:0' }, /^GATEWAY_REDIS_URL: names no host or port/],
   [{ GATEWAY_REPLY_REDIS_URL: 'redis://cache/-1' }, /^GATEWAY_REPLY_REDIS_URL: .* the number of a database/],

@@ -36,7 +36,7 @@ test.each<[string, Record<string, string>, string]>([
   ['a fraction', { ...REDIS, GATEWAY_QUEUE_LIMIT_JOBS: '1.5' }, "takes a whole number, 1 or more, not '1.5'"],
   ['a flag', { ...REDIS, GATEWAY_TOKENIZE: 'perhaps' }, "GATEWAY_TOKENIZE: takes true or false, not 'perhaps'"],
   ['a choice', { ...REDIS, GATEWAY_MAX_TOKENS: 'maybe' }, "takes one of refuse, clamp, not 'maybe'"],
-  ['JSON', { ...REDIS, GATEWAY_POOLS: '{' }, 'GATEWAY_POOLS: takes JSON, and this is none'],
+  ['JSON', { ...REDIS, GATEWAY_POOLS: '{' }, 'GATEWAY_POOLS: takes JSON, and this is invalid JSON'],
   ['its shape', { ...REDIS, GATEWAY_POOLS: '[]' }, 'GATEWAY_POOLS: takes an object'],
   [
     'what is inside',

@@ -1,0 +1,74 @@
+// @ts-check
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { blockProblems } from './block-forms.mjs';
+import { readPage } from './page.mjs';
+import { bannedIn, LONGEST_SENTENCE, sentencesOf, wordsIn } from './wording.mjs';
+
+/** @typedef {import('./page.mjs').Page} Page */
+
+/**
+ * All that is wrong with the pages: their links, their blocks of code, their sentences.
+ * @param {string} root
+ * @param {readonly string[]} files pages, relative to it
+ * @returns {string[]} lines `file:line: what is wrong, and what to write instead`
+ */
+export function pageProblems(root, files) {
+  /** @type {Map<string, Page>} */
+  const read = new Map();
+  /** @param {string} file */
+  const pageOf = (file) => {
+    const page = read.get(file) ?? readPage(file, readFileSync(join(root, file), 'utf8'));
+    read.set(file, page);
+    return page;
+  };
+  return files.flatMap((file) => {
+    const page = pageOf(file);
+    return [
+      ...page.indented.map((line) => ({ line, problem: 'indented code: fence it, with its language' })),
+      ...page.links.flatMap(({ target, line }) => {
+        const problem = linkProblem(root, file, target, pageOf);
+        return problem === undefined ? [] : [{ line, problem }];
+      }),
+      ...page.blocks.flatMap((block) => blockProblems(block).map((problem) => ({ line: block.line, problem }))),
+      ...page.prose.flatMap(({ text, line }) => wordingProblems(text).map((problem) => ({ line, problem }))),
+    ].map(({ line, problem }) => `${file}:${line}: ${problem}`);
+  });
+}
+
+/**
+ * Banned turns in comments and messages of programs.
+ * @param {string} root
+ * @param {readonly string[]} files relative to it
+ * @returns {string[]} lines `file:line: what is wrong, and what to write instead`
+ */
+export function sourceProblems(root, files) {
+  return files.flatMap((file) =>
+    bannedIn(readFileSync(join(root, file), 'utf8')).map(({ line, problem }) => `${file}:${line}: ${problem}`),
+  );
+}
+
+/** @param {string} text @returns {string[]} */
+function wordingProblems(text) {
+  const tooLong = sentencesOf(text).flatMap((sentence) => {
+    const words = wordsIn(sentence);
+    return words > LONGEST_SENTENCE ? [`a sentence of ${words} words, at most ${LONGEST_SENTENCE}: ${sentence}`] : [];
+  });
+  return [...tooLong, ...bannedIn(text).map(({ problem }) => problem)];
+}
+
+/**
+ * @param {string} root @param {string} file @param {string} target @param {(file: string) => Page} pageOf
+ * @returns {string | undefined}
+ */
+function linkProblem(root, file, target, pageOf) {
+  if (/^(https?|mailto):/.test(target)) return undefined;
+  const [path = '', anchor] = decodeURIComponent(target).split('#');
+  if (path.startsWith('/')) return `link ${target}: write it relative to this page`;
+  const linked = path === '' ? file : normalize(join(dirname(file), path)).replace(/\/$/, '');
+  if (linked.startsWith('..') || !existsSync(join(root, linked))) return `link ${target}: there is no ${linked}`;
+  if (anchor === undefined) return undefined;
+  if (!linked.endsWith('.md') || statSync(join(root, linked)).isDirectory())
+    return /^L\d+$/.test(anchor) ? undefined : `link ${target}: only pages have such an anchor`;
+  return pageOf(linked).anchors.has(anchor) ? undefined : `link ${target}: ${linked} has no heading ${anchor}`;
+}

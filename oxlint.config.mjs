@@ -15,6 +15,25 @@ const HTTP = '^(express|cors|undici|node:https?)';
 const REDIS = '^(bullmq|ioredis)';
 const OUTSIDE = '^(express|cors|undici|bullmq|ioredis|pino|prom-client|node:(net|tls|https?|fs|child_process))';
 
+const SIMULATOR = 'worker-launcher/simulator';
+const NOT_IN_SIMULATOR = '^(#contract/|#runtime/|bullmq|ioredis|express)';
+/** The folders of the simulator, lowest floor first, and what each may import. */
+const SIMULATOR_ROOMS = {
+  'command-line': [],
+  http: [],
+  pictures: ['command-line', 'http'],
+  text: ['http', 'pictures'],
+  metrics: ['http'],
+  engine: ['command-line', 'http', 'log.ts', 'metrics', 'pictures', 'text'],
+  faults: ['command-line', 'engine', 'http', 'log.ts'],
+  generate: ['command-line', 'engine', 'faults', 'http', 'text'],
+  chat: ['command-line', 'engine', 'generate', 'http', 'pictures', 'simulator.ts', 'text'],
+  completions: ['engine', 'generate', 'http', 'simulator.ts', 'text'],
+  responses: ['chat', 'engine', 'generate', 'http', 'simulator.ts', 'text'],
+  server: ['chat', 'command-line', 'completions', 'generate', 'http', 'responses', 'simulator.ts'],
+  process: ['command-line', 'engine', 'log.ts', 'simulator.ts'],
+};
+
 /** A room in another one stands after it: the last rule that fits a file counts. @type {readonly Room[]} */
 export const ROOMS = [
   {
@@ -151,19 +170,28 @@ export const ROOMS = [
     samples: ['express', 'ioredis'],
   },
   {
-    path: 'worker-launcher/simulator',
+    path: SIMULATOR,
     promise: 'stands in for `vllm serve`, started as a child like it; imports nothing of the rest',
     may: [],
-    not: '^(#contract/|#runtime/|bullmq|ioredis|express)',
+    not: NOT_IN_SIMULATOR,
     samples: ['#runtime/log', 'express'],
   },
+  ...Object.entries(SIMULATOR_ROOMS).map(([folder, may]) => ({
+    path: `${SIMULATOR}/${folder}`,
+    promise: `a floor of the simulator: it imports ${may.join(', ') || 'no other'}`,
+    may,
+    not: NOT_IN_SIMULATOR,
+    samples: ['#runtime/log', 'express'],
+  })),
 ];
 
-/** Files of a program that stand in no room; none but these may be imported from one. */
+/** Files of a program that stand in no room; none but these may be imported from one. The simulator is a program too. */
 export const LOOSE_FILES = {
   gateway: ['main.ts', 'app.ts', 'config.ts', 'metrics.ts', 'failure.ts'],
   'worker-launcher': ['main.ts', 'config.ts', 'metrics.ts', 'probes.ts'],
+  [SIMULATOR]: ['main.ts', 'simulator.ts', 'log.ts'],
 };
+export const PROGRAMS = /** @type {const} */ (['gateway', 'worker-launcher', SIMULATOR]);
 /** The deepest folder below a room. */
 const DEEPEST = 2;
 
@@ -174,10 +202,14 @@ const OTHER_PROGRAM = {
 };
 const NO_MAIN = { regex: '(^|/)main\\.ts$', message: 'main.ts is imported by nobody' };
 
-/** @param {Room} room @returns {{ room: string[], program: 'gateway' | 'worker-launcher' }} its folders below its program */
-function placeOf({ path }) {
-  const [program, ...room] = path.split('/');
-  return { room, program: program === 'gateway' ? program : 'worker-launcher' };
+/** @param {Room} room @returns {{ room: string[], program: keyof typeof LOOSE_FILES }} its folders below its program */
+export function placeOf({ path }) {
+  const program = path.startsWith(`${SIMULATOR}/`)
+    ? SIMULATOR
+    : path.startsWith('gateway/')
+      ? 'gateway'
+      : 'worker-launcher';
+  return { room: path.slice(program.length + 1).split('/'), program };
 }
 
 /** @param {Room} room @returns {string[]} rooms and loose files of its program that it must not import */

@@ -18,7 +18,7 @@ async function answerOf(res: Response): Promise<Answer> {
   return (await res.json()) as Answer;
 }
 
-test('a starting simulator refuses connections until it is ready, and tells its progress in vLLM’s words', async () => {
+test('a starting simulator refuses connections until it is ready, and logs its progress in vLLM’s words', async () => {
   await using simulator = await startSimulator(['--sim-start-ms', '400'], { isReady: false });
   await eventually('a first line', () => simulator.output().includes('Resolved architecture'));
   expect(await simulator.health()).toBe(0);
@@ -34,6 +34,8 @@ test('a starting simulator refuses connections until it is ready, and tells its 
     'Starting vLLM server on',
     'Application startup complete',
   ];
+  // The port may answer before the test has read the last lines.
+  await eventually('a last line', () => simulator.output().includes('Application startup complete'));
   const places = milestones.map((line) => simulator.output().indexOf(line));
   expect(places).toEqual(places.toSorted((a, b) => a - b));
   expect(places).not.toContain(-1);

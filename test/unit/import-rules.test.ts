@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { deniedTo, LOOSE_FILES, ROOMS } from '../../oxlint.config.mjs';
+import { deniedTo, LOOSE_FILES, placeOf, PROGRAMS, ROOMS } from '../../oxlint.config.mjs';
 
 /** A file, an import that stands in it, and whether a room's rule refuses it. */
 type Sample = readonly [file: string, imported: string, isRefused: boolean];
@@ -18,7 +18,7 @@ let refused = new Set<string>();
 let folder = '';
 
 function samples(room: (typeof ROOMS)[number], file: string): Sample[] {
-  const program = room.path.split('/')[0] ?? '';
+  const { program } = placeOf(room);
   const other = program === 'gateway' ? 'worker-launcher/config.ts' : 'gateway/relay/relay.ts';
   const from = (target: string): string => relative(dirname(file), target);
   const inProgram = (one: string): string => from(`${program}/${one}${one.endsWith('.ts') ? '' : '/x.ts'}`);
@@ -59,18 +59,32 @@ test.each(ROOMS.map(({ path }) => path))('%s imports what its rule allows, and n
   expect(wrong.map(([, sample]) => sample)).toEqual([]);
 });
 
-test('ARCHITECTURE.md says of each room what it promises', async () => {
-  const page = await readFile('ARCHITECTURE.md', 'utf8');
-  expect(ROOMS.filter(({ path }) => !page.includes(`\n| \`${path}\` `))).toEqual([]);
+test.each(PROGRAMS)('a page has a row for each room of %s', async (program) => {
+  const isInner = program.includes('/');
+  const page = await readFile(isInner ? `${program}/README.md` : 'ARCHITECTURE.md', 'utf8');
+  const rooms = roomsOf(program).map((room) => (isInner ? `${room}/` : `${program}/${room}`));
+  expect(rooms.filter((room) => !page.includes(`\n| \`${room}\` `))).toEqual([]);
 });
 
-describe.each(['gateway', 'worker-launcher'] as const)('%s', (program) => {
+test('the rooms of the simulator import lower ones only', () => {
+  const rooms = ROOMS.filter((room) => placeOf(room).program === 'worker-launcher/simulator');
+  const lower = new Set<string>(LOOSE_FILES['worker-launcher/simulator']);
+  for (const room of rooms) {
+    expect(room.may.filter((one) => !lower.has(one))).toEqual([]);
+    lower.add(placeOf(room).room.join('/'));
+  }
+});
+
+describe.each(PROGRAMS)('%s', (program) => {
   test('every folder is a room with a rule, and no file stands outside but those that are named', async () => {
     const entries = await readdir(program, { withFileTypes: true });
-    const rooms = ROOMS.filter(({ path }) => path.startsWith(`${program}/`)).map(({ path }) => path.split('/')[1]);
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
-    expect(new Set(folders)).toEqual(new Set(rooms));
-    expect(new Set(files)).toEqual(new Set(LOOSE_FILES[program]));
+    expect(new Set(folders)).toEqual(new Set(roomsOf(program).map((room) => room.split('/')[0])));
+    expect(files.filter((name) => name.endsWith('.ts')).sort()).toEqual([...LOOSE_FILES[program]].sort());
   });
 });
+
+function roomsOf(program: string): string[] {
+  return ROOMS.map(placeOf).flatMap((place) => (place.program === program ? [place.room.join('/')] : []));
+}

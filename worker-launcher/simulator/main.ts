@@ -1,8 +1,8 @@
 import { startCoreProcess } from './process/core-process.ts';
-import { FaultSet, START_FAILURES } from './faults/schema.ts';
+import { FaultSet, START_FAILURES } from './command-line/fault-set.ts';
 import { FlagError } from './command-line/flags.ts';
-import { logLine } from './process/log.ts';
-import { createHttpServer } from './server.ts';
+import { logLine } from './log.ts';
+import { createHttpServer } from './server/server.ts';
 import { loadSettings, StartError } from './command-line/settings.ts';
 import { watchForTheEnd } from './process/shutdown.ts';
 import { createSimulator } from './simulator.ts';

@@ -1,8 +1,8 @@
 import { Engine } from './engine/engine.ts';
 import { Faults } from './faults/faults.ts';
 import { createHttpMetrics, createProcessMetrics, type HttpMetrics } from './metrics/http-metrics.ts';
-import { createEngineMetrics } from './metrics/metrics.ts';
-import { createServedModel, type ServedModel } from './http/models.ts';
+import { createEngineMetrics } from './engine/metrics.ts';
+import { createServedModel, type ServedModel } from './generate/served-model.ts';
 import { MetricsPage } from './metrics/prometheus.ts';
 import type { SimulatorSettings } from './command-line/settings.ts';
 import { createTiming } from './engine/timing.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { explainStart } from '../../../worker-launcher/engine/start-failure.ts';
 import { stageIn } from '../../../worker-launcher/engine/start-progress.ts';
-import { START_FAILURES } from '../../../worker-launcher/simulator/faults/schema.ts';
+import { START_FAILURES } from '../../../worker-launcher/simulator/command-line/fault-set.ts';
 
 const EARLY = Array.from({ length: 80 }, (_, index) => `(APIServer pid=7) INFO line ${index}`);
 const LATE = [

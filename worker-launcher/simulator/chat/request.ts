@@ -3,12 +3,13 @@ import { answerTo, type TokenSource } from '../text/answer.ts';
 import type { CacheUse } from '../engine/cache.ts';
 import { readMessages } from './messages.ts';
 import { ChatBody } from './schema.ts';
-import { checkModel, checkPromptLength } from '../text/context.ts';
+import { checkModel, checkPromptLength } from '../generate/context.ts';
 import type { Engine } from '../engine/engine.ts';
-import { engineRefusal } from '../engine/rules.ts';
-import { badRequest, type ApiError } from '../http/errors.ts';
+import { engineRefusal } from '../generate/engine-rules.ts';
+import type { Generation } from '../generate/generate.ts';
+import { badRequest } from '../http/errors.ts';
 import { mix } from '../text/hash.ts';
-import { preparePictures } from '../pictures/pictures.ts';
+import { preparePictures } from './pictures.ts';
 import { chatPrompt, truncated, type Prompt } from '../text/prompt.ts';
 import { parseBody } from '../http/pydantic.ts';
 import {
@@ -17,20 +18,14 @@ import {
   readSampling,
   readStreamUsage,
   type StreamUsage,
-} from '../engine/sampling.ts';
+} from '../generate/sampling.ts';
 import { Sequence } from '../engine/sequence.ts';
 import { readResponseFormat, readStructuredOutputs, recite, textFor, type Structure } from '../text/structured.ts';
 import { readForcedCall, type ForcedCall } from './tools.ts';
 
-/** A chat request that was read, checked and prepared; only the engine is missing. */
-export interface ChatRequest {
-  readonly id: string;
-  readonly isStream: boolean;
-  readonly prompt: Prompt;
+/** A chat request after all checks. */
+export interface ChatRequest extends Generation {
   readonly cache: CacheUse;
-  readonly maxTokens: number;
-  readonly priority: number;
-  readonly sequences: readonly Sequence[];
   readonly usage: StreamUsage;
   /** how many alternatives to show per token; undefined without logprobs */
   readonly alternatives: number | undefined;
@@ -38,8 +33,6 @@ export interface ChatRequest {
   readonly call: ForcedCall | undefined;
   /** text of the assistant prefix to repeat in the answer (`echo`) */
   readonly echo: string;
-  /** what the engine says to it instead of an answer */
-  readonly refusal: ApiError | undefined;
 }
 
 /** What headers may add to a body. */

@@ -1,16 +1,15 @@
 import type { ChatRequest } from './request.ts';
 import type { ApiError } from '../http/errors.ts';
 import type { EventStream } from '../http/exchange.ts';
-import { StepCollector, type CollectedStep } from '../engine/collected-steps.ts';
+import type { CollectedStep } from '../generate/collected-steps.ts';
+import { EventFrames } from '../generate/event-frames.ts';
 import { chatLogprobs } from '../text/logprobs.ts';
-import type { ServedModel } from '../http/models.ts';
+import type { ServedModel } from '../generate/served-model.ts';
 import { promptIds } from '../text/prompt.ts';
 import type { Task } from '../engine/task.ts';
 import type { Step } from '../engine/sequence.ts';
 import { tokenId } from '../text/tokens.ts';
-import { closingUsage, requestMetrics, runningUsage } from '../text/usage.ts';
-
-export const DONE = 'data: [DONE]\n\n';
+import { closingUsage, requestMetrics, runningUsage } from '../generate/usage.ts';
 
 /**
  * Writes a chat answer as events, one for each decode step. Members and their order are those of recorded streams.
@@ -20,26 +19,18 @@ export class ChatStream {
   readonly #out: EventStream;
   readonly #request: ChatRequest;
   readonly #model: ServedModel;
-  readonly #start: string;
+  readonly #frames: EventFrames;
   readonly #plainEnd: string;
   readonly #isPlain: boolean;
-  readonly #produced: number[];
   readonly #hasCalled: boolean[];
-  readonly #steps: StepCollector;
   #hasBegun = false;
-  #open: number;
 
   constructor(out: EventStream, request: ChatRequest, model: ServedModel) {
     this.#out = out;
     this.#request = request;
     this.#model = model;
-    this.#open = request.sequences.length;
-    this.#steps = new StepCollector(model.settings);
-    this.#produced = request.sequences.map(() => 0);
+    this.#frames = new EventFrames(out, 'chat.completion.chunk', request, model);
     this.#hasCalled = request.sequences.map(() => false);
-    const { id } = request;
-    const head = { id, object: 'chat.completion.chunk', created: model.nowSeconds(), model: model.name };
-    this.#start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
     this.#plainEnd = `},"logprobs":null,"finish_reason":null,"token_ids":null}]${this.#tail()}}\n\n`;
     this.#isPlain =
       !request.usage.everyChunk &&
@@ -50,30 +41,23 @@ export class ChatStream {
 
   take(index: number, step: Step, task: Task): void {
     if (!this.#hasBegun) this.#begin();
-    this.#produced[index] = task.sequence.produced;
-    const collected = this.#steps.take(index, step, task.sequence.produced);
+    const collected = this.#frames.take(index, step, task);
     if (collected !== undefined) this.#send(index, collected, task);
   }
 
   #send(index: number, step: CollectedStep, task: Task): void {
     if (step.finish === null && this.#isPlain) {
-      this.#out.write(
-        `${this.#start}{"index":${index},"delta":{"content":${JSON.stringify(step.text)}${this.#plainEnd}`,
-      );
+      this.#out.write(this.#plainEvent(index, step.text));
       return;
     }
     this.#out.write(this.#callEvent(index));
     this.#out.write(this.#event(index, step));
-    if (step.finish !== null) this.#finish(task);
+    if (step.finish !== null) this.#frames.complete((total) => this.#closing(total, task));
   }
 
-  /** The engine died: an error event, then `[DONE]` and an orderly end, as vLLM does. */
   fail(error: ApiError): void {
     // 0.32 writes this one event with Python's spacing.
-    const body = this.#model.settings.version === '0.32' ? spaced(error.body()) : error.body();
-    this.#out.write(`data: ${body}\n\n`);
-    this.#out.write(DONE);
-    this.#out.end();
+    this.#frames.fail(this.#model.settings.version === '0.32' ? spaced(error.body()) : error.body());
   }
 
   /** The events that come with the first token: a role for each choice, and the repeated prefix if asked for. */
@@ -83,10 +67,14 @@ export class ChatStream {
     const ids = showsIds ? JSON.stringify(promptIds(prompt)) : 'null';
     for (const index of sequences.keys()) {
       const role = `{"index":${index},"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]`;
-      this.#out.write(`${this.#start}${role}${this.#usage(0)},"prompt_token_ids":${ids},"prompt_text":null}\n\n`);
+      this.#out.write(`${this.#frames.head}${role}${this.#usage(0)},"prompt_token_ids":${ids},"prompt_text":null}\n\n`);
       if (echo === '') continue;
-      this.#out.write(`${this.#start}{"index":${index},"delta":{"content":${JSON.stringify(echo)}${this.#plainEnd}`);
+      this.#out.write(this.#plainEvent(index, echo));
     }
+  }
+
+  #plainEvent(index: number, text: string): string {
+    return `${this.#frames.head}{"index":${index},"delta":{"content":${JSON.stringify(text)}${this.#plainEnd}`;
   }
 
   #event(index: number, step: CollectedStep): string {
@@ -108,7 +96,7 @@ export class ChatStream {
       if (model.weightVersions.weight_versions === null) versions = ',"weight_versions":null';
     }
     const choice = `{"index":${index},"delta":${this.#delta(step)},"logprobs":${logprobs},${ending},"token_ids":${ids}${versions}}`;
-    return `${this.#start}${choice}]${this.#usage(this.#produced[index] ?? 0)}${fingerprint}${this.#tail()}}\n\n`;
+    return `${this.#frames.head}${choice}]${this.#usage(this.#frames.produced(index))}${fingerprint}${this.#tail()}}\n\n`;
   }
 
   #delta(step: CollectedStep): string {
@@ -126,25 +114,16 @@ export class ChatStream {
     const begun = { id: this.#model.callId(), type: 'function', index: 0, function: { name: call.name } };
     const delta = JSON.stringify({ content: null, tool_calls: [begun] });
     const choice = `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":null,"token_ids":null}`;
-    return `${this.#start}${choice}]${this.#usage(this.#produced[index] ?? 0)}${this.#tail()}}\n\n`;
+    return `${this.#frames.head}${choice}]${this.#usage(this.#frames.produced(index))}${this.#tail()}}\n\n`;
   }
 
-  #finish(task: Task): void {
-    this.#open -= 1;
-    if (this.#open > 0) return;
-    const request = this.#request;
-    const model = this.#model;
-    if (request.usage.closing) {
-      const total = this.#produced.reduce((sum, count) => sum + count, 0);
-      const hasDetails = model.settings.promptTokensDetails;
-      const usage = closingUsage({ prompt: request.prompt, cache: request.cache, hasDetails }, total);
-      const metrics = model.settings.perRequestMetrics ? `,"metrics":${JSON.stringify(requestMetrics(task))}` : '';
-      this.#out.write(
-        `${this.#start}],"usage":${JSON.stringify(usage)},"system_fingerprint":"${model.fingerprint}"${metrics}}\n\n`,
-      );
-    }
-    this.#out.write(DONE);
-    this.#out.end();
+  #closing(completionTokens: number, task: Task): string {
+    const { prompt, cache, usage } = this.#request;
+    if (!usage.closing) return '';
+    const { settings, fingerprint } = this.#model;
+    const closing = closingUsage({ prompt, cache, hasDetails: settings.promptTokensDetails }, completionTokens);
+    const metrics = settings.perRequestMetrics ? `,"metrics":${JSON.stringify(requestMetrics(task))}` : '';
+    return `${this.#frames.head}],"usage":${JSON.stringify(closing)},"system_fingerprint":"${fingerprint}"${metrics}}\n\n`;
   }
 
   #usage(completionTokens: number): string {

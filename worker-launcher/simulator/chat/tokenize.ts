@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { readJsonBody } from '../http/body.ts';
 import { readMessages } from './messages.ts';
-import { checkModel } from '../text/context.ts';
+import { checkModel } from '../generate/context.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { preparePictures } from '../pictures/pictures.ts';
+import { preparePictures } from './pictures.ts';
 import { chatPrompt, plainPrompt, promptIds } from '../text/prompt.ts';
 import { complaints, field, parseBody } from '../http/pydantic.ts';
 import type { Simulator } from '../simulator.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseFaults, type FaultSet } from '../faults/schema.ts';
+import { parseFaults, type FaultSet } from './fault-set.ts';
 import { FlagError, parseFlags, type FlagKind, type FlagValue } from './flags.ts';
 
 /** Switches of the simulator itself; each also as `PENSTOCK_SIM_<NAME>` (`--sim-ttft-ms`, `PENSTOCK_SIM_TTFT_MS`). */

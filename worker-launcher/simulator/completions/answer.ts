@@ -1,88 +1,49 @@
-import { DONE } from '../chat/stream.ts';
-import { StepCollector } from '../engine/collected-steps.ts';
+import { EventFrames } from '../generate/event-frames.ts';
+import type { Choice } from '../generate/gathered-answer.ts';
 import type { CompletionRequest } from './request.ts';
 import type { ApiError } from '../http/errors.ts';
 import type { EventStream } from '../http/exchange.ts';
 import { chatLogprobs } from '../text/logprobs.ts';
-import type { ServedModel } from '../http/models.ts';
+import type { ServedModel } from '../generate/served-model.ts';
 import { promptIds } from '../text/prompt.ts';
 import type { Task } from '../engine/task.ts';
-import type { FinishReason, Step } from '../engine/sequence.ts';
+import type { Step } from '../engine/sequence.ts';
 import { tokenId } from '../text/tokens.ts';
-import { closingUsage, requestMetrics, runningUsage, wholeUsage } from '../text/usage.ts';
-
-interface Choice {
-  text: string;
-  readonly pieces: string[];
-  finish: FinishReason | null;
-  stopReason: number | string | null;
-  produced: number;
-}
+import { closingUsage, requestMetrics, runningUsage, wholeUsage } from '../generate/usage.ts';
 
 /** The body of a completion that is not streamed. */
-export class CompletionAnswer {
-  readonly #request: CompletionRequest;
-  readonly #model: ServedModel;
-  readonly #choices: Choice[];
-  #open: number;
-
-  constructor(request: CompletionRequest, model: ServedModel) {
-    this.#request = request;
-    this.#model = model;
-    this.#open = request.sequences.length;
-    this.#choices = request.sequences.map((_, index) => ({
-      text: echoOf(request, index),
-      pieces: [],
-      finish: null,
-      stopReason: null,
-      produced: 0,
-    }));
-  }
-
-  /** @returns the body once all choices are complete */
-  take(index: number, step: Step, task: Task): object | undefined {
-    const choice = this.#choices[index];
-    if (choice === undefined) return undefined;
-    choice.text += step.text;
-    choice.pieces.push(step.piece);
-    if (step.finish === null) return undefined;
-    choice.finish = step.finish;
-    choice.stopReason = step.stopReason;
-    choice.produced = task.sequence.produced;
-    this.#open -= 1;
-    return this.#open === 0 ? this.#body(task) : undefined;
-  }
-
-  #body(task: Task): object {
-    const request = this.#request;
-    const model = this.#model;
-    const { settings } = model;
-    const completionTokens = this.#choices.reduce((total, choice) => total + choice.produced, 0);
-    return {
-      id: request.id,
-      object: 'text_completion',
-      created: model.nowSeconds(),
-      model: model.name,
-      choices: this.#choices.map((choice, index) => ({
-        index,
-        text: choice.text,
-        logprobs: request.alternatives === undefined ? null : legacyLogprobs(choice.pieces, request.alternatives),
-        finish_reason: choice.finish,
-        stop_reason: choice.stopReason,
-        token_ids: request.showsIds ? choice.pieces.map(tokenId) : null,
-        prompt_logprobs: null,
-        prompt_token_ids: request.showsIds ? promptOf(request, index) : null,
-        routed_experts: null,
-        ...model.weightVersions,
-      })),
-      service_tier: null,
-      system_fingerprint: model.fingerprint,
-      usage: wholeUsage(usageOf(request, settings.promptTokensDetails), completionTokens, false),
-      kv_transfer_params: null,
-      ec_transfer_params: null,
-      metrics: settings.perRequestMetrics ? { ...requestMetrics(task), speculative_decoding: null } : null,
-    };
-  }
+export function completionBody(
+  request: CompletionRequest,
+  model: ServedModel,
+  choices: readonly Choice[],
+  completionTokens: number,
+  task: Task,
+): object {
+  const { settings } = model;
+  return {
+    id: request.id,
+    object: 'text_completion',
+    created: model.nowSeconds(),
+    model: model.name,
+    choices: choices.map((choice, index) => ({
+      index,
+      text: choice.text,
+      logprobs: request.alternatives === undefined ? null : legacyLogprobs(choice.pieces, request.alternatives),
+      finish_reason: choice.finish,
+      stop_reason: choice.stopReason,
+      token_ids: request.showsIds ? choice.pieces.map(tokenId) : null,
+      prompt_logprobs: null,
+      prompt_token_ids: request.showsIds ? promptOf(request, index) : null,
+      routed_experts: null,
+      ...model.weightVersions,
+    })),
+    service_tier: null,
+    system_fingerprint: model.fingerprint,
+    usage: wholeUsage(usageOf(request, settings.promptTokensDetails), completionTokens, false),
+    kv_transfer_params: null,
+    ec_transfer_params: null,
+    metrics: settings.perRequestMetrics ? { ...requestMetrics(task), speculative_decoding: null } : null,
+  };
 }
 
 /** The events of a streamed completion, one for each decode step. */
@@ -90,27 +51,19 @@ export class CompletionStream {
   readonly #out: EventStream;
   readonly #request: CompletionRequest;
   readonly #model: ServedModel;
-  readonly #start: string;
-  readonly #produced: number[];
-  readonly #steps: StepCollector;
-  #hasBegun: boolean[] = [];
-  #open: number;
+  readonly #frames: EventFrames;
+  readonly #hasBegun: boolean[] = [];
 
   constructor(out: EventStream, request: CompletionRequest, model: ServedModel) {
     this.#out = out;
     this.#request = request;
     this.#model = model;
-    this.#open = request.sequences.length;
-    this.#produced = request.sequences.map(() => 0);
-    this.#steps = new StepCollector(model.settings);
-    const head = { id: request.id, object: 'text_completion', created: model.nowSeconds(), model: model.name };
-    this.#start = `data: ${JSON.stringify(head).slice(0, -1)},"choices":[`;
+    this.#frames = new EventFrames(out, 'text_completion', request, model);
   }
 
   take(index: number, step: Step, task: Task): void {
     const request = this.#request;
-    this.#produced[index] = task.sequence.produced;
-    const collected = this.#steps.take(index, step, task.sequence.produced);
+    const collected = this.#frames.take(index, step, task);
     if (collected === undefined) return;
     const { pieces } = collected;
     const isFirst = this.#hasBegun[index] !== true;
@@ -125,36 +78,26 @@ export class CompletionStream {
       token_ids: request.showsIds ? pieces.map(tokenId) : null,
     };
     const usage = request.usage.everyChunk
-      ? runningUsage(usageOf(request, false).prompt.count, this.#produced[index] ?? 0)
+      ? runningUsage(usageOf(request, false).prompt.count, this.#frames.produced(index))
       : '"usage":null';
-    this.#out.write(`${this.#start}${JSON.stringify(choice)}],${usage}}\n\n`);
-    if (step.finish !== null) this.#finish();
+    this.#out.write(`${this.#frames.head}${JSON.stringify(choice)}],${usage}}\n\n`);
+    if (step.finish !== null) this.#frames.complete((total) => this.#closing(total));
   }
 
   fail(error: ApiError): void {
-    this.#out.write(`data: ${error.body()}\n\n`);
-    this.#out.write(DONE);
-    this.#out.end();
+    this.#frames.fail(error.body());
   }
 
-  #finish(): void {
-    this.#open -= 1;
-    if (this.#open > 0) return;
-    if (this.#request.usage.closing) {
-      const total = this.#produced.reduce((all, count) => all + count, 0);
-      const usage = closingUsage(usageOf(this.#request, this.#model.settings.promptTokensDetails), total);
-      this.#out.write(`${this.#start}],"usage":${JSON.stringify(usage)}}\n\n`);
-    }
-    this.#out.write(DONE);
-    this.#out.end();
+  #closing(completionTokens: number): string {
+    if (!this.#request.usage.closing) return '';
+    const usage = closingUsage(usageOf(this.#request, this.#model.settings.promptTokensDetails), completionTokens);
+    return `${this.#frames.head}],"usage":${JSON.stringify(usage)}}\n\n`;
   }
 }
 
-function usageOf(request: CompletionRequest, hasDetails: boolean) {
-  const [first] = request.prompts;
-  if (first === undefined) throw new Error('a completion without a prompt');
-  const count = request.prompts.reduce((total, prompt) => total + prompt.count, 0);
-  return { prompt: { ...first, count }, cache: request.cache, hasDetails };
+function usageOf({ prompt, prompts, cache }: CompletionRequest, hasDetails: boolean) {
+  const count = prompts.reduce((total, one) => total + one.count, 0);
+  return { prompt: { ...prompt, count }, cache, hasDetails };
 }
 
 function promptIndex({ choices, prompts }: CompletionRequest, index: number) {
@@ -166,7 +109,8 @@ function promptOf(request: CompletionRequest, index: number): number[] {
   return prompt === undefined ? [] : promptIds(prompt);
 }
 
-function echoOf(request: CompletionRequest, index: number): string {
+/** The text that a choice begins with: its prompt, if the request has `echo`. */
+export function echoOf(request: CompletionRequest, index: number): string {
   return request.echo ? (promptIndex(request, index)?.seed.question ?? '') : '';
 }
 

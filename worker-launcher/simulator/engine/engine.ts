@@ -1,7 +1,7 @@
 import { PictureCache, PrefixCache, type CacheUse } from './cache.ts';
 import { engineBusy, engineDead, internalError, type ApiError } from '../http/errors.ts';
-import { logLine } from '../process/log.ts';
-import type { EngineMetrics } from '../metrics/metrics.ts';
+import { logLine } from '../log.ts';
+import type { EngineMetrics } from './metrics.ts';
 import type { Prompt } from '../text/prompt.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Task } from './task.ts';

@@ -1,5 +1,5 @@
 import type { ApiError } from '../http/errors.ts';
-import type { EngineMetrics } from '../metrics/metrics.ts';
+import type { EngineMetrics } from './metrics.ts';
 import type { Task } from './task.ts';
 import type { SimulatorSettings } from '../command-line/settings.ts';
 import type { Timing } from './timing.ts';

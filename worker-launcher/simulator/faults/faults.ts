@@ -1,8 +1,8 @@
 import type { Engine } from '../engine/engine.ts';
 import { ApiError, engineBusy, internalError } from '../http/errors.ts';
 import type { EventHook, EventStream } from '../http/exchange.ts';
-import type { FaultName, FaultSet } from './schema.ts';
-import { logLine } from '../process/log.ts';
+import type { FaultName, FaultSet } from '../command-line/fault-set.ts';
+import { logLine } from '../log.ts';
 
 type Values = { -readonly [Name in FaultName]?: FaultSet[Name] | undefined };
 

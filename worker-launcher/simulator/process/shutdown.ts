@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import { logLine, serverLine } from './log.ts';
+import { logLine, serverLine } from '../log.ts';
 import type { Simulator } from '../simulator.ts';
 
 /** How long vLLM's watchdog takes to notice a death that no request has met. */

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
-import { START_FAILURES } from '../faults/schema.ts';
-import { logLine, serverLine } from './log.ts';
+import { START_FAILURES } from '../command-line/fault-set.ts';
+import { logLine, serverLine } from '../log.ts';
 import { StartError, type SimulatorSettings } from '../command-line/settings.ts';
 
 type Progress = readonly [process: 'APIServer' | 'EngineCore' | 'Worker', source: string, text: string];

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { EventStream } from '../http/exchange.ts';
 import { chatLogprobs } from '../text/logprobs.ts';
-import type { ServedModel } from '../http/models.ts';
+import type { ServedModel } from '../generate/served-model.ts';
 import type { ResponsesRequest } from './request.ts';
 import type { Step } from '../engine/sequence.ts';
+import type { Task } from '../engine/task.ts';
 
 const SchemaFormat = z.looseObject({ type: z.literal('json_schema') });
 type Logprobs = ReturnType<typeof logprobsOf>;
@@ -36,7 +37,7 @@ export class ResponsesAnswer {
   }
 
   /** @returns the body once it is complete */
-  take(step: Step, produced: number): object | undefined {
+  take(_choice: number, step: Step, task: Task): object | undefined {
     const { alternatives } = this.#request.chat;
     const logprobs = alternatives === undefined ? [] : logprobsOf(step.piece, alternatives);
     if (step.text !== '') {
@@ -55,16 +56,14 @@ export class ResponsesAnswer {
       this.#send('response.content_part.done', { ...this.#place, part });
       this.#send('response.output_item.done', { item: output[0], output_index: 0 });
     }
-    const whole = this.#response(step.finish === 'length' ? 'incomplete' : 'completed', output, produced);
+    const whole = this.#response(step.finish === 'length' ? 'incomplete' : 'completed', output, task.sequence.produced);
     this.#send('response.completed', { response: whole });
     this.#out?.end();
     return whole;
   }
 
-  /** @returns false for a whole answer, whose failure has a status */
-  breakOff(): boolean {
+  fail(): void {
     this.#out?.breakOff();
-    return this.#out !== undefined;
   }
 
   #open(): void {

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { prepareChat, type ChatRequest } from '../chat/request.ts';
-import { checkModel } from '../text/context.ts';
+import { checkModel } from '../generate/context.ts';
 import type { Engine } from '../engine/engine.ts';
 import { ApiError, badRequest } from '../http/errors.ts';
 import { field, parseBody } from '../http/pydantic.ts';
-import { checkAskedTokens } from '../engine/sampling.ts';
+import { checkAskedTokens } from '../generate/sampling.ts';
 
 /** `POST /v1/responses` as vLLM reads it; fields not named here are ignored. */
 const ResponsesBody = z.object({

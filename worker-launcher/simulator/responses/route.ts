@@ -1,34 +1,17 @@
+import { generate } from '../generate/generate.ts';
 import { readJsonBody } from '../http/body.ts';
 import type { Exchange } from '../http/exchange.ts';
+import type { Simulator } from '../simulator.ts';
 import { ResponsesAnswer } from './answer.ts';
 import { prepareResponses } from './request.ts';
-import type { Simulator } from '../simulator.ts';
 
 /** `POST /v1/responses`. */
-export async function handleResponses(exchange: Exchange, { engine, model, faults }: Simulator): Promise<void> {
+export async function handleResponses(exchange: Exchange, simulator: Simulator): Promise<void> {
+  const { engine, model } = simulator;
   const raw = await readJsonBody(exchange.req);
   const request = await prepareResponses(raw, exchange.header('x-vllm-priority'), engine, exchange.gone);
-  if (exchange.gone.aborted) return;
-  const { id, prompt, maxTokens, priority, sequences, refusal, isStream } = request.chat;
-  const out = isStream ? exchange.stream(faults.onEvent()) : undefined;
-  const answer = new ResponsesAnswer(request, model, out);
-  if (refusal !== undefined) {
-    if (!answer.breakOff()) throw refusal;
-    return;
-  }
-  const drop = engine.start({
-    id,
-    prompt,
-    maxTokens,
-    priority,
-    sequences,
-    onStep: (_choice, step, task) => {
-      const body = answer.take(step, task.sequence.produced);
-      if (body !== undefined && !isStream) exchange.json(200, body);
-    },
-    onFailure: (error) => {
-      if (!answer.breakOff()) exchange.error(error);
-    },
+  generate(exchange, simulator, request.chat, {
+    events: (out) => new ResponsesAnswer(request, model, out),
+    body: () => new ResponsesAnswer(request, model),
   });
-  exchange.gone.addEventListener('abort', drop, { once: true });
 }

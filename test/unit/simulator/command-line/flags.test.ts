@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { parseFaults, readFaults } from '../../../../worker-launcher/simulator/faults/schema.ts';
+import { parseFaults, readFaults } from '../../../../worker-launcher/simulator/command-line/fault-set.ts';
 import { parseFlags } from '../../../../worker-launcher/simulator/command-line/flags.ts';
 import { loadSettings } from '../../../../worker-launcher/simulator/command-line/settings.ts';
 

@@ -1,5 +1,5 @@
 import type { CacheUse } from '../engine/cache.ts';
-import type { Prompt } from './prompt.ts';
+import type { Prompt } from '../text/prompt.ts';
 import type { Task } from '../engine/task.ts';
 
 export interface UsageContext {

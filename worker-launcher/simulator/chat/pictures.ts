@@ -1,8 +1,8 @@
-import type { PictureReference } from '../chat/messages.ts';
+import type { PictureReference } from './messages.ts';
 import type { Engine } from '../engine/engine.ts';
 import { badRequest } from '../http/errors.ts';
-import { imageTokens, readPicture } from './image.ts';
-import { loadMedia } from './media.ts';
+import { imageTokens, readPicture } from '../pictures/image.ts';
+import { loadMedia } from '../pictures/media.ts';
 import type { PromptPicture } from '../text/prompt.ts';
 
 export interface PreparedPictures {

@@ -1,6 +1,6 @@
-import type { Labels, MetricsPage } from './prometheus.ts';
-import type { FinishReason } from '../engine/sequence.ts';
-import type { Task } from '../engine/task.ts';
+import type { Labels, MetricsPage } from '../metrics/prometheus.ts';
+import type { FinishReason } from './sequence.ts';
+import type { Task } from './task.ts';
 import type { SimulatorSettings } from '../command-line/settings.ts';
 
 /** Source of names, help texts and buckets: recorded pages of vLLM 0.32 and 0.33. */

@@ -1,6 +1,6 @@
 import { badRequest, modelNotFound } from '../http/errors.ts';
-import type { Prompt } from './prompt.ts';
-import { LONGEST_PIECE } from './tokens.ts';
+import type { Prompt } from '../text/prompt.ts';
+import { LONGEST_PIECE } from '../text/tokens.ts';
 
 /** @throws ApiError 404; a request that names no model is taken */
 export function checkModel(model: string | undefined, names: readonly string[]): void {

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { SamplingBody } from '../chat/schema.ts';
 import { badRequest, type ApiError } from '../http/errors.ts';
 import { schemaProblem, type Structure } from '../text/structured.ts';
 import { VOCABULARY } from '../text/tokens.ts';
+import type { SamplingBody } from './sampling-fields.ts';
 
 /** What only the engine judges. */
 export interface EngineQuestion {

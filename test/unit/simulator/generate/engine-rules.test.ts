@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { ChatBody } from '../../../../worker-launcher/simulator/chat/schema.ts';
-import { engineRefusal } from '../../../../worker-launcher/simulator/engine/rules.ts';
+import { engineRefusal } from '../../../../worker-launcher/simulator/generate/engine-rules.ts';
 import { parseBody } from '../../../../worker-launcher/simulator/http/pydantic.ts';
 import { readStructuredOutputs } from '../../../../worker-launcher/simulator/text/structured.ts';
 

@@ -1,4 +1,4 @@
-import type { Handler } from '../handler.ts';
+import type { Handler } from './handler.ts';
 
 /** Routes that exist only with VLLM_SERVER_DEV_MODE=1; asleep, requests wait without an answer. */
 export const DEV_ROUTES: readonly (readonly [path: string, handlers: Readonly<Record<string, Handler>>])[] = [

@@ -1,12 +1,12 @@
-import { handleChat } from './chat/route.ts';
-import { changeFaults, clearFaults, showFaults } from './faults/control.ts';
-import { handleCompletions } from './completions/route.ts';
-import { DEV_ROUTES } from './http/dev-routes.ts';
+import { handleChat } from '../chat/route.ts';
+import { changeFaults, clearFaults, showFaults } from './fault-routes.ts';
+import { handleCompletions } from '../completions/route.ts';
+import { DEV_ROUTES } from './dev-routes.ts';
 import type { Handler } from './handler.ts';
-import { modelList } from './http/models.ts';
-import { handleResponses } from './responses/route.ts';
-import type { Simulator } from './simulator.ts';
-import { handleDetokenize, handleTokenize } from './chat/tokenize.ts';
+import { modelList } from '../generate/served-model.ts';
+import { handleResponses } from '../responses/route.ts';
+import type { Simulator } from '../simulator.ts';
+import { handleDetokenize, handleTokenize } from '../chat/tokenize.ts';
 
 export type RouteTable = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
 

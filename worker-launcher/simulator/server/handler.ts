@@ -1,5 +1,5 @@
-import type { Exchange } from './http/exchange.ts';
-import type { Simulator } from './simulator.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { Simulator } from '../simulator.ts';
 
 /** Answers one request of one route. */
 export type Handler = (exchange: Exchange, simulator: Simulator) => void | Promise<void>;

@@ -1,8 +1,8 @@
 import { readJsonBody } from '../http/body.ts';
 import { badRequest } from '../http/errors.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { readFaults } from './schema.ts';
-import type { Handler } from '../handler.ts';
+import { readFaults } from '../command-line/fault-set.ts';
+import type { Handler } from './handler.ts';
 
 /** `POST /sim/faults`: switches faults on (`{"freeze-decode": true}`) and off (`null`); answers what is on then. */
 export const changeFaults: Handler = local(async (exchange, { faults }) => {

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { timingSafeEqual } from 'node:crypto';
-import { Exchange } from './http/exchange.ts';
+import { Exchange } from '../http/exchange.ts';
 import { createRoutes, type RouteTable } from './routes.ts';
-import type { Simulator } from './simulator.ts';
+import type { Simulator } from '../simulator.ts';
 
 /** Paths below which an API key is asked for; everything else stays open, as in vLLM. */
 const GUARDED = ['/v1', '/v2', '/inference', '/cohere'];

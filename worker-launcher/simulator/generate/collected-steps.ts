@@ -1,5 +1,5 @@
 import type { SimulatorSettings } from '../command-line/settings.ts';
-import type { Step } from './sequence.ts';
+import type { Step } from '../engine/sequence.ts';
 
 /** One or more decode steps of a choice that one event tells of. */
 export interface CollectedStep extends Omit<Step, 'piece'> {

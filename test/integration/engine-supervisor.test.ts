@@ -77,7 +77,7 @@ test('a command that does not exist is a failed start that says so', async () =>
 });
 
 test('an engine that is not ready in time is killed and started anew', async () => {
-  await using engine = await supervise({ args: ['--cold'], limits: { startMs: 400 } });
+  await using engine = await supervise({ args: ['--cold'], limits: { startMs: 4_000 } });
   await eventually('a restart', () => engine.restarts.length > 0);
   expect(engine.restarts[0]).toBe('start_timeout');
   expect(engine.supervisor.view.lastFailure).toContain('still cold');

@@ -7,21 +7,21 @@ import { loadSettings, setting } from '#runtime/settings';
 const Settings = z.object({
   /** the gateways' Redis: queue, registry, control */
   WORKER_REDIS_URL: setting.redisUrl,
-  /** user to log in as, where the URL names none */
+  /** user name for the login, if the URL has none */
   WORKER_REDIS_USERNAME: z.string().optional(),
-  /** its password, as it is: nothing needs to be encoded */
+  /** its password, without URL encoding */
   WORKER_REDIS_PASSWORD: z.string().optional(),
-  /** file with the password, in place of the above */
+  /** file with the password, instead of WORKER_REDIS_PASSWORD */
   WORKER_REDIS_PASSWORD_FILE: z.string().optional(),
-  /** certificate authorities (PEM) to trust for rediss:// in place of the system's */
+  /** certificate authorities (PEM) to trust for rediss://, instead of the system's */
   WORKER_REDIS_CA_FILE: z.string().optional(),
   /** first part of every key, the same as the gateways' */
   WORKER_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
-  /** how long a start waits for Redis to answer */
+  /** timeout of a start: longest wait for an answer from Redis */
   WORKER_REDIS_WAIT_MS: setting.milliseconds.default(5_000),
   /** the gateways' second Redis, if they have one */
   WORKER_REPLY_REDIS_URL: setting.redisUrl.optional(),
-  /** how to log in there, as above */
+  /** its login, as above */
   WORKER_REPLY_REDIS_USERNAME: z.string().optional(),
   WORKER_REPLY_REDIS_PASSWORD: z.string().optional(),
   WORKER_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
@@ -30,77 +30,77 @@ const Settings = z.object({
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** their port */
   WORKER_INTERNAL_PORT: setting.port.default(8082),
-  /** further names by which they are reached, besides `localhost` and addresses */
+  /** further host names of this port, besides `localhost` and IP addresses */
   WORKER_HOSTS: setting.list.default([]),
   /** folder of model cards, the same as the gateways' */
   WORKER_MODELS_DIR: z.string().default('deploy/models'),
-  /** name of the card to serve; needed when the folder holds several */
+  /** name of the card to serve; required if the folder has several cards */
   WORKER_MODEL: z.string().optional(),
   /** debug, info, warn, error or silent */
   WORKER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  /** `auto`: vLLM where a GPU and the `vllm` command are, else the simulator */
+  /** `auto`: vLLM if this machine has a GPU and the `vllm` command, else the simulator */
   WORKER_ENGINE: z.enum(['auto', 'vllm', 'simulator']).default('auto'),
-  /** Azure VM size of this machine; default: Azure's instance metadata is asked */
+  /** Azure VM size of this machine; default: read from Azure's instance metadata */
   WORKER_SKU: z.string().optional(),
-  /** serve on a machine that the card does not allow, with a warning */
+  /** serve on a machine that the card does not allow; the launcher logs a warning */
   WORKER_OVERRIDE_SKU: setting.flag.default(false),
-  /** file that says what this machine is, in place of asking it; the form is that of `penstock preflight --json` under `facts` */
+  /** file with the facts of this machine, instead of detection; same form as `facts` in `penstock preflight --json` */
   WORKER_FACTS_FILE: z.string().optional(),
-  /** GPUs of one engine; default: the fewest that one full context fits on */
+  /** GPUs of one engine; default: the fewest GPUs whose memory holds one full context */
   WORKER_TENSOR_PARALLEL: setting.count.optional(),
-  /** longest context of an engine in tokens, in place of the card's */
+  /** longest context of an engine in tokens, instead of the card's */
   WORKER_MAX_MODEL_LEN: setting.count.optional(),
-  /** part of a GPU's memory that an engine takes, 0 to 1; default: vLLM's 0.92 */
+  /** share of a GPU's memory that an engine uses, 0 to 1; default: vLLM's 0.92 */
   WORKER_GPU_MEMORY_UTILIZATION: setting.share.optional(),
-  /** CPU threads of an engine (`OMP_NUM_THREADS`); default: left to vLLM */
+  /** CPU threads of an engine (`OMP_NUM_THREADS`); default: vLLM decides */
   WORKER_ENGINE_CPUS: setting.count.optional(),
-  /** TCP port of the first engine on loopback, further ones take the next; default: none, engines listen on unix sockets in WORKER_STATE_DIR */
+  /** TCP port of the first engine on loopback; each further engine takes the next port. Default: unix sockets in WORKER_STATE_DIR */
   WORKER_ENGINE_PORT: setting.port.optional(),
-  /** engine processes; default: one for each group of GPUs, one without GPUs */
+  /** engine processes; default: one for each group of GPUs, or one if there is no GPU */
   WORKER_ENGINES: setting.count.optional(),
-  /** folder or hub name of the weights, in place of the card's */
+  /** folder or hub name of the weights, instead of the card's */
   WORKER_WEIGHTS: z.string().optional(),
   /** further engine arguments, split at blanks */
   WORKER_ENGINE_ARGS: z.string().default(''),
-  /** text requests that one engine works on at a time, in place of the card's */
+  /** text requests that one engine works on at a time, instead of the card's number */
   WORKER_MAX_IN_FLIGHT_TEXT: setting.count.optional(),
-  /** the same for requests with an image */
+  /** image requests that one engine works on at a time, instead of the card's number */
   WORKER_MAX_IN_FLIGHT_IMAGE: setting.count.optional(),
   /** name of this node, for status and metrics */
   WORKER_NODE: z.string().default(hostname()),
-  /** the pool that it belongs to */
+  /** pool that this node belongs to */
   WORKER_POOL: z.string().default('default'),
-  /** folder for this user alone: the engines' sockets, and notes of their process groups for the sweep of the next start */
+  /** private folder of this user: the engines' sockets, and the list of their process groups, from which the next start kills orphans */
   WORKER_STATE_DIR: z.string().default(join(tmpdir(), 'penstock-worker')),
-  /** from spawn to ready; an engine that takes longer is killed and started anew */
+  /** start timeout of an engine, from spawn to ready; the launcher kills and restarts an engine that takes longer */
   WORKER_START_TIMEOUT_MS: setting.milliseconds.default(900_000),
   /**
-   * an engine with work that makes no step for this long is out of dispatch; default 5 s, 30 s without a GPU. A step
-   * computes some thousand tokens, well below a second on a GPU; a kernel that is compiled on first use takes seconds
+   * if a busy engine makes no step for this long, it gets no more requests; default 5 s, 30 s without a GPU. A step
+   * computes some thousand tokens in well below a second on a GPU; compiling a kernel on first use takes seconds
    */
   WORKER_STALL_MS: setting.milliseconds.optional(),
-  /** and after this long it is replaced; default four times WORKER_STALL_MS */
+  /** if it makes no step for this long, the launcher replaces it; default four times WORKER_STALL_MS */
   WORKER_HANG_MS: setting.milliseconds.optional(),
-  /** an idle engine is made to generate a few tokens this often, as a hang does not show without work */
+  /** interval at which an idle engine must generate a few tokens, because a hang does not show without work */
   WORKER_IDLE_CANARY_MS: setting.milliseconds.default(30_000),
   /**
-   * an engine whose siblings answer, and that gives nothing to any new request for so long, is asked for a few tokens, and
-   * replaced if it gives none in as long; what waits on it runs elsewhere. Default twice WORKER_STALL_MS. Long prompts
-   * have more time: a second for 8 kB
+   * if an engine sends nothing to any new request for this long while its siblings answer, the launcher requests a few
+   * tokens from it. If they do not arrive within the same time, the launcher replaces the engine, and its waiting requests
+   * run elsewhere. Default twice WORKER_STALL_MS. Long prompts get more time: 1 s per 8 kB
    */
   WORKER_MUTE_MS: setting.milliseconds.optional(),
   /**
-   * an engine that is so many times slower than the median of its siblings on the same worker, in time between tokens or
-   * to the first one, is out of dispatch, and replaced if it stays slow when its running answers are finished
+   * if an engine is this many times slower than the median of its siblings on the same worker, in time between tokens or
+   * to the first token, it gets no more requests. If it is still slow after its running answers, the launcher replaces it
    */
   WORKER_SLOW_FACTOR: setting.count.default(4),
-  /** over so long: engines with fewer than 20 tokens and 5 answers in it are not compared */
+  /** window of that comparison: engines with fewer than 20 tokens and 5 answers in it are not compared */
   WORKER_SLOW_WINDOW_MS: setting.milliseconds.default(30_000),
-  /** how often the driver is asked for the GPUs; one that falls out takes its engine out of service */
+  /** interval at which the launcher checks the GPUs with the driver; a lost GPU takes its engine out of service */
   WORKER_GPU_CHECK_MS: setting.milliseconds.default(30_000),
-  /** how long a stopping launcher lets running answers finish */
+  /** drain timeout: how long a stopping launcher lets running answers finish */
   WORKER_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
-  /** longest wait of an engine that was told to stop, before its process group is killed */
+  /** stop timeout of an engine: time from SIGTERM until its process group is killed */
   WORKER_ENGINE_STOP_TIMEOUT_MS: setting.milliseconds.default(40_000),
 });
 export type WorkerConfig = Readonly<z.infer<typeof Settings>>;

@@ -20,7 +20,7 @@ import { readFacts } from './preflight/read-facts.ts';
 import { commandOnPath } from './preflight/vllm-version.ts';
 import { connectBoth } from './preflight/redis-connections.ts';
 
-/** Without the process that started us, everything is over within this time. */
+/** If the parent process exits, the launcher and its children exit within this time. */
 const ORPHAN_LIMIT_MS = 8_000;
 const ORPHAN_ABANDON_MS = 2_000;
 const ORPHAN_STOP = { drainMs: 0, settleMs: 0, stopMs: 2_000 } as const;
@@ -28,7 +28,7 @@ const ORPHAN_STOP = { drainMs: 0, settleMs: 0, stopMs: 2_000 } as const;
 type Settings = ReturnType<typeof readSettings>;
 type Machine = Awaited<ReturnType<typeof lookAtMachine>>;
 
-/** How far its end is. */
+/** State of the launcher's own shutdown. */
 interface Course {
   draining: boolean;
   orphaned: boolean;
@@ -53,11 +53,11 @@ async function launch(): Promise<void> {
   const settings = readSettings();
   const { config, log, card } = settings;
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
-  // Connections of its own: it knows of an outage whatever its dispatchers do.
+  // Its own connections, so that it sees an outage without its dispatchers.
   const redis = new RedisWatch({ ...(await connectBoth(config, log)) }, log);
-  // Before the machine is looked at: what a former launcher left holds its GPUs.
+  // Before the machine is read: the orphans of an earlier launcher hold GPU memory.
   const swept = await ledger.sweep();
-  if (swept.length > 0) log.warn({ groups: swept }, 'ended engines that a former launcher left');
+  if (swept.length > 0) log.warn({ groups: swept }, 'killed the engines that an earlier launcher left running');
   const machine = await lookAtMachine(settings);
   const { plan } = machine;
   const course: Course = { draining: false, orphaned: false };
@@ -70,7 +70,7 @@ async function launch(): Promise<void> {
   });
   const end = endInOrder(settings, { dispatchers, engines, internal, course });
   if (startedByParent && !process.connected) {
-    end('the parent is gone');
+    end('the parent process exited');
     return;
   }
   reloadOnHangup(settings, machine, engines);
@@ -86,12 +86,12 @@ function readSettings() {
   const readCard = (): ModelCard =>
     chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR, 'WORKER_MODELS_DIR')), config.WORKER_MODEL);
   const card = readCard();
-  // At once, in place of a failure of each engine.
+  // Fails here, once, instead of in each engine.
   engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);
   return { config, log, readCard, card };
 }
 
-/** What the card makes of this machine. */
+/** The facts of this machine and the engines that the card plans for it. */
 async function lookAtMachine({ config, log, card }: Settings) {
   const vllmOnPath = commandOnPath('vllm', process.env['PATH']) !== undefined;
   const facts = await factsFor(config, vllmOnPath);
@@ -153,7 +153,7 @@ function endInOrder(
   { config, log }: Settings,
   { dispatchers, engines, internal, course }: EndingDeps,
 ): (why: string) => void {
-  // The dispatchers are gone, and with them what was in flight.
+  // The dispatchers have exited, so no request is in flight.
   const stopEngines = (): Promise<void> => engines.stop(course.orphaned ? ORPHAN_STOP : { settleMs: 0 });
   process.on('disconnect', () => {
     course.orphaned = true;
@@ -172,8 +172,8 @@ function endInOrder(
             : dispatchers.drain(config.WORKER_DRAIN_TIMEOUT_MS + 5_000);
         },
       },
-      { name: 'stop the engines', because: 'nobody sends to them any more', run: stopEngines },
-      { name: 'close the internal port', because: 'until here it tells what goes on', run: () => internal.close() },
+      { name: 'stop the engines', because: 'no dispatcher sends to them any more', run: stopEngines },
+      { name: 'close the internal port', because: 'it reports the progress of the drain', run: () => internal.close() },
     ],
     config.WORKER_DRAIN_TIMEOUT_MS + config.WORKER_ENGINE_STOP_TIMEOUT_MS + 20_000,
     log,
@@ -184,11 +184,12 @@ function reloadOnHangup({ readCard, card, log }: Settings, { planFor }: Machine,
   process.on('SIGHUP', () => {
     try {
       const changed = readCard();
-      if (changed.name !== card.name) throw new Error(`another model, ${changed.name}, needs a restart`);
+      if (changed.name !== card.name)
+        throw new Error(`the card now names another model, ${changed.name}: restart the worker-launcher`);
       log.info({ model: card.name }, 'reading the model card again');
       void engines.reload(changed, planFor(changed));
     } catch (cause) {
-      log.error({ cause }, 'the changed model card is not taken over');
+      log.error({ cause }, 'the changed model card cannot be used: the launcher keeps the old one');
     }
   });
 }

@@ -11,7 +11,7 @@ export interface LauncherMetrics {
 
 /**
  * Every metric of the launcher.
- * @param engines what they are at the moment of a scrape
+ * @param engines their state at the time of the scrape
  */
 export function createMetrics(
   registry: Registry,
@@ -22,7 +22,7 @@ export function createMetrics(
 ): LauncherMetrics {
   new Gauge({
     name: 'penstock_engine_state',
-    help: '1 for the state that an engine is in, 0 for the others',
+    help: '1 for the current state of an engine, 0 for the other states',
     labelNames: ['engine', 'state'] as const,
     registers: [registry],
     collect() {
@@ -44,7 +44,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'penstock_engine_out_of_service',
-    help: '1 while an engine is stopped or waits for its next start after a failure, by the cause of the failure',
+    help: '1 while an engine is stopped or waits for its next restart, by cause of the failure',
     labelNames: ['engine', 'cause'] as const,
     registers: [registry],
     collect() {
@@ -56,7 +56,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'penstock_engine_outlier',
-    help: '1 while an engine is out of dispatch because it does worse than its siblings, by how: failing, mute, slow',
+    help: '1 while an engine gets no requests because it does worse than its siblings, by reason: failing, mute, slow',
     labelNames: ['engine', 'reason'] as const,
     registers: [registry],
     collect() {
@@ -67,7 +67,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'penstock_log_lines_dropped',
-    help: 'lines of the launcher that could not be written to the log',
+    help: 'Log lines that the launcher could not write',
     registers: [registry],
     collect() {
       this.set(droppedLogLines());
@@ -75,17 +75,17 @@ export function createMetrics(
   });
   const restarts = new Counter({
     name: 'penstock_engine_restarts_total',
-    help: 'Engine processes that ended unasked and were started again, by reason',
+    help: 'Restarts of engine processes after an unexpected exit, by reason',
     labelNames: ['reason'] as const,
     registers: [registry],
   });
   const outliers = new Counter({
     name: 'penstock_engine_outliers_total',
-    help: 'Engines that were taken out because they did worse than their siblings, by how: failing, mute, slow',
+    help: 'Times that an engine was taken out of dispatch because it did worse than its siblings, by reason: failing, mute, slow',
     labelNames: ['reason'] as const,
     registers: [registry],
   });
-  // From zero on: a series that begins at its first event has no rate of it.
+  // Each series starts at 0: Prometheus computes no rate for the first event of a new series.
   for (const reason of CRASH_REASONS) restarts.inc({ reason }, 0);
   for (const reason of OUTLIER_REASONS) outliers.inc({ reason }, 0);
   return {

@@ -9,7 +9,7 @@ export interface LauncherStatus {
   readonly launcher: { readonly pid: number; readonly node: string; readonly pool: string; readonly draining: boolean };
   readonly model: string;
   readonly engine: 'vllm' | 'simulator';
-  /** by what it is for */
+  /** by purpose */
   readonly redis: Readonly<Record<string, RedisView>>;
   readonly logLinesDropped: number;
   readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
@@ -21,13 +21,13 @@ export interface LauncherStatus {
     /** UUIDs */
     readonly gpus: readonly string[];
     readonly restarts: number;
-    /** why it last failed and what to do about it, in a sentence */
+    /** cause of the last failure and what to do, in a sentence */
     readonly lastFailure: string | null;
-    /** the same in a word */
+    /** cause of the last failure, in a word */
     readonly lastCause: string | null;
-    /** how far its start is, for people; null once it is ready */
+    /** progress of its start, for people; null once it is ready */
     readonly stage: string | null;
-    /** out of dispatch because it does worse than its siblings: how, and by which figures; null: it does not */
+    /** why it is out of dispatch, with figures, if it does worse than its siblings; null: it does not */
     readonly outlier: Outlier | null;
     /** whether it was ready at least once */
     readonly wasReady: boolean;
@@ -35,7 +35,7 @@ export interface LauncherStatus {
 }
 
 export interface InternalServer {
-  /** the port it listens on, which the system chose if 0 was asked */
+  /** port that it listens on; the system chose it if 0 was given */
   readonly port: number;
   close(): Promise<void>;
 }
@@ -45,19 +45,19 @@ export interface InternalDeps {
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
   /** a chosen part of the engines' own metrics, in the same form */
   readonly engineMetrics: () => string;
-  /** names by which this port is reached, besides loopback's and the address that it is reached at */
+  /** allowed host names of this port, besides loopback names and the address of the connection */
   readonly hosts: readonly string[];
 }
 
-/** For a whole request, in milliseconds: these have no body. */
+/** Timeout for a complete request, in milliseconds; these requests have no body. */
 const REQUEST_MS = 15_000;
 
 /**
  * Probes, status and metrics, for the operator's network only.
- * `/livez`: the launcher itself, never an engine. `/startupz`: every engine was ready once, or failed to be
- * while another one serves: whoever restarts this process for it would end the answers of the others. `/readyz`: one
- * engine is ready, a dispatcher pulls for it, Redis answers, and nothing drains.
- * @throws Error in one sentence when the port is taken
+ * `/livez`: the launcher itself, never an engine. `/startupz`: every engine was ready once, or failed while another one
+ * serves, because a restart of this process would end the answers of the other. `/readyz`: one engine is ready, a
+ * dispatcher pulls for it, Redis answers, and the launcher does not drain.
+ * @throws Error in one sentence when the port is in use
  */
 export async function startInternalServer(host: string, port: number, deps: InternalDeps): Promise<InternalServer> {
   const routes: Record<string, (res: ServerResponse) => void | Promise<void>> = {
@@ -84,8 +84,9 @@ export async function startInternalServer(host: string, port: number, deps: Inte
     const foreign = whyForeign(req.headers, req.socket.localAddress, { hosts: deps.hosts, origins: [] });
     if (foreign !== undefined) refuse(res, 403, 'forbidden', foreign);
     else if (route === undefined)
-      refuse(res, 404, 'route_not_found', `there is no ${req.method ?? ''} ${path.slice(0, 200)} here`);
-    else if (req.method !== 'GET' && req.method !== 'HEAD') refuse(res, 405, 'method_not_allowed', 'only GET');
+      refuse(res, 404, 'route_not_found', `no route for ${req.method ?? ''} ${path.slice(0, 200)}`);
+    else if (req.method !== 'GET' && req.method !== 'HEAD')
+      refuse(res, 405, 'method_not_allowed', 'only GET is allowed');
     else void Promise.resolve(route(res)).catch(() => res.destroy());
   });
   await new Promise<void>((resolve, reject) => {

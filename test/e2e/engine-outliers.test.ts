@@ -90,7 +90,7 @@ test('H5: an engine that is ten times slower than its siblings gets no more requ
   expect(await load.stop()).toEqual([]);
   const launcher = launcherOf(stack);
   expect(launcher.output()).toMatch(
-    /"engine":"engine-0","reason":"slow",.*"event":"engine taken out: its siblings do better"/,
+    /"engine":"engine-0","reason":"slow",.*"event":"engine taken out of dispatch: its siblings do better"/,
   );
   expect(await stack.metric('penstock_engine_outliers_total', launcher)).toBe(1);
   expect(await stack.metric('penstock_engine_restarts_total', launcher)).toBe(1);
@@ -113,7 +113,7 @@ test('H5: an engine that was slow for a while is put back, the same process', as
   );
   expect(await load.stop()).toEqual([]);
   expect((await engine(stack)).pid).toBe(ill.pid);
-  expect(launcherOf(stack).output()).toContain('engine put back: it is well');
+  expect(launcherOf(stack).output()).toContain('engine put back into dispatch: it is healthy');
 }, 180_000);
 
 test('H5: where all engines are slow alike nobody is taken out', async () => {

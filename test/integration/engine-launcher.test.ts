@@ -23,7 +23,7 @@ test('F6: an unknown path of the internal port is refused as the gateway refuses
   const refused = await launcher.get('/nothing');
   expect([refused.status, await refused.json()]).toEqual([
     404,
-    { error: { code: 'route_not_found', message: 'there is no GET /nothing here' } },
+    { error: { code: 'route_not_found', message: 'no route for GET /nothing' } },
   ]);
 });
 
@@ -105,7 +105,11 @@ test('a mistake ends the launcher with one sentence', async () => {
     [{}, `redis://127.0.0.1:${free}`, `Redis at 127.0.0.1:${free} refuses connections`],
     [{ WORKER_MODELS_DIR: '/nowhere' }, redis.url, 'WORKER_MODELS_DIR: /nowhere cannot be read (ENOENT)'],
     // F3
-    [{ WORKER_STATE_DIR: '/proc/x/y' }, redis.url, 'the folder /proc/x/y (WORKER_STATE_DIR) cannot be made (ENOENT)'],
+    [
+      { WORKER_STATE_DIR: '/proc/x/y' },
+      redis.url,
+      'the folder /proc/x/y (WORKER_STATE_DIR) cannot be created (ENOENT)',
+    ],
     // N13: the folder of the sockets
     [
       { WORKER_STATE_DIR: `/tmp/${'x'.repeat(100)}` },

@@ -73,7 +73,7 @@ test('N13: only a socket is removed; a start that finds something else in its pl
   const address = engineAddress(folder.path, 'engine-0', undefined);
   if (!('socket' in address)) throw new Error('an engine without a port has a socket');
   writeFileSync(address.socket, 'notes');
-  expect(() => clearSocket(address)).toThrow(`${address.socket} is no socket of this user`);
+  expect(() => clearSocket(address)).toThrow(`${address.socket}, but that file is not a socket of this user`);
   expect(existsSync(address.socket)).toBe(true);
   rmSync(address.socket);
   clearSocket(address);
@@ -90,7 +90,7 @@ test('N13: only a socket is removed; a start that finds something else in its pl
   mkdirSync(engine.socket);
   engine.supervisor.start();
   const { lastFailure } = await engine.until('backoff');
-  expect(lastFailure).toContain('is no socket of this user');
+  expect(lastFailure).toContain('is not a socket of this user');
   rmSync(engine.socket, { recursive: true });
   await engine.until('ready');
 });
@@ -99,7 +99,7 @@ test('N13: a path of 107 bytes is the longest that a socket may have', () => {
   const room = 107 - Buffer.byteLength(`/engine-0.${process.pid}.sock`) - 1;
   expect(engineAddress(`/${'x'.repeat(room)}`, 'engine-0', undefined)).toHaveProperty('socket');
   expect(() => engineAddress(`/${'x'.repeat(room + 1)}`, 'engine-0', undefined)).toThrow(
-    /: 108 bytes, .* at most 107\./,
+    /, has 108 bytes; .* at most 107\./,
   );
   // Bytes, not characters.
   expect(() => engineAddress(`/${'é'.repeat(room)}`, 'engine-0', undefined)).toThrow('WORKER_STATE_DIR');

@@ -63,7 +63,7 @@ test('bad flags are not tried again, and are quoted', async () => {
   const text = 'vllm: error: unrecognized arguments: --nonsense';
   await using engine = await supervise({ args: ['--fail', text, '2'] });
   const view = await engine.until('stopped');
-  expect(view.lastFailure).toContain('vLLM does not take an argument: --nonsense');
+  expect(view.lastFailure).toContain('vLLM refuses an argument: --nonsense');
   expect(view.lastCause).toBe('bad_flag');
   expect(view.restarts).toBe(0);
 });

@@ -62,7 +62,7 @@ test.each(['freeze-decode', 'freeze-core'])(
     expect(groupMembers(first.pid ?? 0)).toEqual([]);
     expect(engine.restarts).toEqual(['unresponsive']);
     expect(next.lastFailure).toMatch(
-      /^stood still and was killed; no engine step for \d+ s, with \d+ requests at work$/,
+      /^stopped making progress and was killed; no engine step for \d+ s, with \d+ requests in flight$/,
     );
   },
 );

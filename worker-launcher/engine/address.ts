@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path';
 import { Pool } from 'undici';
 
 /**
- * Where an engine listens: a unix socket in the launcher's own folder, which no other user of the machine can enter, or,
- * where the operator asks for it, a TCP port on loopback, which every user of the machine can call without a key.
+ * Where an engine listens: a unix socket in the launcher's own folder, which no other user of the machine can enter. If
+ * the operator sets a port: TCP on loopback, which every user of the machine can call without a key.
  */
 export type EngineAddress = { readonly socket: string } | { readonly port: number };
 
@@ -23,7 +23,7 @@ export function engineAddress(stateDir: string, id: string, port: number | undef
   const bytes = Buffer.byteLength(socket);
   if (bytes > SOCKET_PATH_BYTES)
     throw new Error(
-      `the unix socket of ${id} would be ${socket}: ${bytes} bytes, and the system takes at most ${SOCKET_PATH_BYTES}. Set WORKER_STATE_DIR to a folder with a shorter path`,
+      `the path of the unix socket of ${id}, ${socket}, has ${bytes} bytes; the system allows at most ${SOCKET_PATH_BYTES}. Set WORKER_STATE_DIR to a folder with a shorter path`,
     );
   return { socket };
 }
@@ -36,15 +36,17 @@ export function sameAddress(one: EngineAddress, other: EngineAddress): boolean {
 }
 
 /**
- * Removes the socket file that a dead engine left: vLLM does not start where one is.
- * @throws Error in one sentence when something else stands in its place, which is left alone
+ * Removes the socket file of an engine that has exited: vLLM does not start while the file exists.
+ * @throws Error in one sentence when another file has that path; it is not removed
  */
 export function clearSocket(address: EngineAddress): void {
   if (!('socket' in address)) return;
   const found = lstatSync(address.socket, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket() || (process.getuid !== undefined && found.uid !== process.getuid()))
-    throw new Error(`${address.socket} is no socket of this user, and an engine is to listen there: remove it`);
+    throw new Error(
+      `an engine must listen on ${address.socket}, but that file is not a socket of this user: remove it`,
+    );
   rmSync(address.socket);
 }
 

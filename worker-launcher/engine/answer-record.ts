@@ -1,15 +1,15 @@
 import { isRefusal } from '#contract/engine-status';
 
-/** A failed answer is held against its engine this long, in milliseconds. */
+/** A failed answer counts against its engine this long, in milliseconds. */
 const REMEMBERED_MS = 10_000;
-/** Successes closer than this, in milliseconds, are one. */
+/** Successes closer together than this, in milliseconds, count as one. */
 const SAME_NEWS_MS = 100;
-/** So many in a row make an engine an outlier where a sibling has answered since the first. */
+/** This many failures in a row make an engine an outlier if a sibling has answered since the first. */
 const OUTLIER_FAILURES = 2;
-/** So many make one that has no siblings be looked at, at most this often, in milliseconds. */
+/** An engine without siblings is probed after this many failures, at most once per interval, in milliseconds. */
 const ALONE_FAILURES = 3;
 const ALONE_EVERY_MS = 30_000;
-/** One that refuses is asked itself, at most this often, in milliseconds. */
+/** An engine that refuses gets a test request at most once per this interval, in milliseconds. */
 const ASKED_EVERY_MS = 5_000;
 
 /** Answers of one kind in a row. */
@@ -28,7 +28,7 @@ class Row {
     this.#count = 0;
   }
 
-  /** How many, if they are not too old to count. */
+  /** How many; 0 if the last is too old to count. */
   count(now: number): number {
     return now - this.#at < REMEMBERED_MS ? this.#count : 0;
   }
@@ -43,11 +43,11 @@ export class AnswerRecord {
   #askedAt = -Infinity;
 
   /**
-   * An answer failed with this status, or is whole.
-   * @returns whether that is news: each failure and refusal, the first success after one, and one success in a while
+   * Records an answer: 200 if it is complete, else the status it failed with.
+   * @returns whether it is worth a report: each failure and refusal, the first success after one, and one success per 100 ms
    */
   answered(status: number, now: number): boolean {
-    // A full engine says nothing of itself.
+    // 503 means a full engine, not an unhealthy one.
     if (status === 503) return false;
     if (status !== 200) {
       (isRefusal(status) ? this.#refused : this.#failed).add(now);
@@ -61,25 +61,25 @@ export class AnswerRecord {
     return true;
   }
 
-  /** Failures in a row that are not too old to count. */
+  /** Recent failures in a row. */
   failures(now: number): number {
     return this.#failed.count(now);
   }
 
-  /** The same of refusals, which may be their callers' doing. */
+  /** Recent refusals in a row; the callers may have caused them. */
   refusals(now: number): number {
     return this.#refused.count(now);
   }
 
   /**
-   * Whether it is this engine, and not the requests: a sibling has answered since it began to fail. Where all fail alike, none
-   * is blamed; one without siblings is looked at now and then.
+   * Whether the engine, not the requests, causes the failures: a sibling has answered since it began to fail. If all
+   * engines fail, none is blamed. An engine without siblings is probed at most every 30 s.
    */
   isOutlier(siblings: readonly AnswerRecord[], now: number): boolean {
     return this.#standsOut(this.#failed, siblings, now);
   }
 
-  /** Whether its refusals may be its own doing: the same, but a request of our own has to show it. */
+  /** Whether the engine may cause its refusals: the same rule, but a test request must confirm it. */
   isDoubtful(siblings: readonly AnswerRecord[], now: number): boolean {
     if (now - this.#askedAt < ASKED_EVERY_MS || !this.#standsOut(this.#refused, siblings, now)) return false;
     this.#askedAt = now;

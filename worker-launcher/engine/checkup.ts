@@ -4,7 +4,7 @@ import { OutlierCase } from './outlier-case.ts';
 import { probeOf, type EngineEvent, type EngineState } from './state.ts';
 import { EngineWatch, type StallLimits } from './watch.ts';
 
-/** Pause between two notes of its processes and files, each of which reads all of `/proc`; a starting one gets more of them. */
+/** Pause between two notes of its processes and files, because each reads all of `/proc`; shorter while it gets more of them. */
 const NOTE_EVERY_MS = 15_000;
 const NOTE_EVERY_STARTING_MS = 1_000;
 
@@ -13,19 +13,19 @@ export interface CheckupDeps {
   readonly stall: StallLimits;
   readonly inFlight: () => number;
   readonly isSlow: (tookMs: number) => boolean;
-  /** the engine's, as it is at the moment of asking */
+  /** the engine's current state */
   readonly state: () => EngineState;
-  /** whether this life is still the one that counts */
+  /** whether this process is still the engine's current one */
   readonly isCurrent: () => boolean;
-  /** how long a mute engine may take over a few tokens, in milliseconds */
+  /** time limit for a few tokens from a silent engine, in milliseconds */
   readonly patienceMs: () => number | undefined;
-  /** what is wrong with it, in a sentence */
+  /** a problem of the engine, in a sentence */
   readonly onProblem: (problem: string) => void;
   readonly onEvent: (event: EngineEvent) => void;
   readonly clock: Clock;
 }
 
-/** All that is looked at in one life of an engine: its answers to probes, its progress, its processes and files. */
+/** Everything that is checked in one engine process: its answers to probes, its progress, its processes and files. */
 export class Checkup {
   readonly #deps: CheckupDeps;
   readonly #watch: EngineWatch;
@@ -49,12 +49,12 @@ export class Checkup {
     this.#notedAt = deps.clock();
   }
 
-  /** the engine's own page of metrics, some seconds old */
+  /** the engine's own page of metrics, a few seconds old */
   get page(): string | undefined {
     return this.#watch.page;
   }
 
-  /** Looks at whatever it is time for. */
+  /** Runs each check that is due. */
   turn(): void {
     this.#probe();
     this.#look();
@@ -80,9 +80,9 @@ export class Checkup {
       const event = this.#outlier.read(result, known);
       this.#probing = false;
       if (!isCurrent() || life.ended) return;
-      // What a killed one says is our own doing.
+      // We caused the problems of an engine that we killed.
       if (problem !== undefined && !this.#killed) onProblem(problem);
-      // An answer from before the state changed may be no answer to its question.
+      // If the state changed, the answer may belong to another question.
       if (event !== undefined && probeOf(state()) === question) onEvent(event);
       if (probeOf(state()) !== question) this.#probe();
     });

@@ -14,31 +14,31 @@ export interface CommandOptions {
   /** script of the simulator, run by this Node */
   readonly simulatorPath: string;
   readonly address: EngineAddress;
-  /** what the engine may work on at a time: its own sequence limit, so that waiting happens in our queue */
+  /** concurrent requests of the engine: its own sequence limit, so that requests wait in our queue */
   readonly slots: { readonly text: number; readonly image: number };
-  /** folder or hub name in place of the card's; the card's revision does not belong to it */
+  /** folder or hub name instead of the card's; the card's revision does not apply to it */
   readonly weights?: string | undefined;
-  /** longest context in place of the card's */
+  /** longest context, in tokens, instead of the card's */
   readonly maxModelLen?: number | undefined;
   readonly tensorParallel?: number | undefined;
-  /** part of a GPU's memory; absent without a GPU */
+  /** share of a GPU's memory; absent without a GPU */
   readonly gpuMemoryUtilization?: number | undefined;
-  /** threads of the engine's own computing on the CPU; absent: left to the engine */
+  /** CPU threads of the engine; absent: the engine decides */
   readonly cpus?: number | undefined;
-  /** arguments that this release of vLLM refused and that can be done without */
+  /** optional arguments that this release of vLLM refused */
   readonly without?: ReadonlySet<string> | undefined;
-  /** come last, so they win */
+  /** last on the command line, so they win */
   readonly extraArgs: readonly string[];
   /** device ids for `CUDA_VISIBLE_DEVICES`; absent: no GPU is assigned */
   readonly gpus?: readonly string[] | undefined;
-  /** the launcher's own environment, of which the engine gets a chosen part */
+  /** the launcher's own environment; the engine gets selected variables of it */
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Seconds that vLLM lets running answers finish after SIGTERM; at its default of 0 it hung in most tries. */
+/** Seconds that vLLM lets running answers finish after SIGTERM; with its default of 0 it hung in most tests. */
 const ENGINE_SHUTDOWN_SECONDS = 30;
 
-/** What an engine gets only if its release takes it: an older or newer one may not, and serves without. */
+/** Arguments that are left out if this release of vLLM refuses them: it serves without them. */
 const OPTIONAL = {
   '--shutdown-timeout': [String(ENGINE_SHUTDOWN_SECONDS)],
   '--enable-prompt-tokens-details': [],
@@ -46,8 +46,8 @@ const OPTIONAL = {
 } as const;
 
 /**
- * How one engine is started: vLLM and the simulator get the same arguments (source: `vllm serve`, 0.24 to 0.33, which
- * spell these alike). It needs no key: nobody else can enter the folder of its socket.
+ * The command that starts one engine: vLLM and the simulator get the same arguments (source: `vllm serve`, the same
+ * spelling in 0.24 to 0.33). It needs no key because no other user can enter the folder of its socket.
  */
 export function engineCommand(card: ModelCard, options: CommandOptions): EngineCommand {
   const serve = [
@@ -75,8 +75,8 @@ export function engineCommand(card: ModelCard, options: CommandOptions): EngineC
 }
 
 /**
- * @param lines the last output of an engine that ended over its arguments
- * @returns those to be left out the next time; none when it refused another one as well
+ * @param lines the last output of an engine that exited because of its arguments
+ * @returns the optional arguments that it refused, to leave out next time; none if it also refused a required one
  */
 export function dispensable(lines: readonly string[]): string[] {
   const refused = lines
@@ -107,7 +107,7 @@ function imageArgs(card: ModelCard): string[] {
   ];
 }
 
-/** A hub's code is executed, so it is pinned with the weights. */
+/** Pins the hub's code together with the weights, because vLLM executes it. */
 function trustArgs(card: ModelCard, ownWeights: boolean): string[] {
   const { revision, trust_remote_code: trusted } = card.engine;
   const args = trusted ? ['--trust-remote-code'] : [];
@@ -126,13 +126,13 @@ const PASSED = new Set(
 );
 const PASSED_PREFIXES = ['HF_', 'TRANSFORMERS_', 'CUDA_', 'NVIDIA_', 'NCCL_', 'VLLM_', 'TORCH', 'TRITON_'];
 
-/** Our own choices; they win over what the launcher was given. */
+/** Our own values; they override the launcher's environment. */
 const OURS = {
   VLLM_NO_USAGE_STATS: '1',
   DO_NOT_TRACK: '1',
   /** above the idle time of our connections, in seconds */
   VLLM_HTTP_TIMEOUT_KEEP_ALIVE: '65',
-  /** pictures arrive as data URIs; should one slip through, a redirect is not followed and nothing is retried */
+  /** pictures arrive as data URIs; if a URL slips through, vLLM follows no redirect and does not retry */
   VLLM_MEDIA_URL_ALLOW_REDIRECTS: '0',
   VLLM_MEDIA_FETCH_MAX_RETRIES: '1',
   PYTHONUNBUFFERED: '1',

@@ -1,4 +1,4 @@
-/** What of an engine's own metrics the launcher shows on its page. Source: vLLM, the same names in 0.24 to 0.33. */
+/** The engine metrics that the launcher's page includes. Source: vLLM, the same names in 0.24 to 0.33. */
 const EXPORTED = [
   'vllm:num_requests_running',
   'vllm:num_requests_waiting',
@@ -19,13 +19,13 @@ const EXPORTED = [
   'vllm:e2e_request_latency_seconds',
 ] as const;
 
-/** Line ends of a family: of its samples, which for a histogram carry a suffix. */
+/** One sample line; the samples of a histogram have a suffix. */
 const SAMPLE = /^([\w:]+?)(?:_bucket|_sum|_count)?(?:\{(.*)\})? (\S+)$/;
 
 /**
- * The chosen families of all engines, each once, with our engine's name as label `engine`; vLLM's own label of that
- * name, the part of a data-parallel engine, becomes `engine_core`.
- * @param pages one for each engine that has one, as vLLM wrote it
+ * The exported families of all engines, each once, with our engine's name as label `engine`. vLLM's own label `engine`,
+ * the rank of a data-parallel engine, becomes `engine_core`.
+ * @param pages vLLM's own page of each engine that has one
  */
 export function exportMetrics(pages: readonly { readonly engine: string; readonly page: string }[]): string {
   const heads = new Map<string, string[]>();
@@ -35,9 +35,9 @@ export function exportMetrics(pages: readonly { readonly engine: string; readonl
     for (const line of page.split('\n')) {
       if (line.startsWith('# ')) {
         const family = line.split(' ', 3)[2] ?? '';
-        const told = heads.get(family) ?? [];
-        // Each engine tells HELP and TYPE; once is enough.
-        if (wanted.has(family) && told.length < 2 && !told.includes(line)) heads.set(family, [...told, line]);
+        const head = heads.get(family) ?? [];
+        // Each engine repeats HELP and TYPE.
+        if (wanted.has(family) && head.length < 2 && !head.includes(line)) heads.set(family, [...head, line]);
         continue;
       }
       const family = familyOf(line, wanted);

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { signalGroup } from './process-group.ts';
 
 /**
- * The first line is the group, each further one a file that the group would leave; the loop ends with the launcher: the
- * pipe's other end is held by it alone (Node opens it close-on-exec), so it closes however the launcher dies. A file that
- * a living process has mapped stays, and all stay where `grep` is not there to tell. `-s KILL`, as dash does not take `-KILL --`.
- * $1 is how many seconds the group has to end by itself.
+ * The first line is the process group; each further line is a file that the group would leave behind. The loop ends when
+ * the launcher exits: only the launcher holds the other end of the pipe (Node opens it close-on-exec). A file that a
+ * running process has mapped stays; without `grep`, all stay. `-s KILL`, because dash refuses `-KILL --`.
+ * $1 is the number of seconds that the group has to exit by itself.
  */
 const SCRIPT = `
 grace=$1
@@ -23,19 +23,19 @@ for path; do
 done
 `;
 
-/** A tiny process that outlives the launcher just long enough to kill one process group and clear what it left. */
+/** A small process that outlives the launcher just long enough to kill one process group and remove its files. */
 export interface Guard {
-  /** To be called once, at once after the group's birth. */
+  /** Call once, immediately after the group was spawned. */
   watch(pgid: number): void;
-  /** A file that is to go when the group is gone. To be called after `watch`, once a file. */
+  /** Names a file to remove after the group's end. Call after `watch`, once per file. */
   note(path: string): void;
-  /** To be called when the group is gone: its number may be given to others, who must not be hit. */
+  /** Call when the group has ended, because the system may reuse its number for another group. */
   release(): void;
 }
 
 /**
- * Started before its engine, so that only one write lies between the engine's birth and its guard.
- * @param graceSeconds how long the group may go on without the launcher
+ * Starts a guard; call it before the engine is spawned, so that one write is enough to guard the engine.
+ * @param graceSeconds how long the group may run on without the launcher
  */
 export function startGuard(graceSeconds = 0): Guard {
   const child = spawn('/bin/sh', ['-c', SCRIPT, 'penstock-engine-guard', String(graceSeconds)], {
@@ -43,7 +43,7 @@ export function startGuard(graceSeconds = 0): Guard {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
   });
-  // A guard that could not start or was killed leaves the sweep of the next start.
+  // If the guard could not start or was killed, the next start kills the orphans.
   child.on('error', () => {});
   child.stdin.on('error', () => {});
   child.unref();

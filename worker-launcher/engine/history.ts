@@ -4,10 +4,10 @@ import { explainStart } from './start-failure.ts';
 import { stageIn } from './start-progress.ts';
 import { crashReason, type EngineState } from './state.ts';
 
-/** From this failure in a row on, each is an error in the log. */
+/** From this many failures in a row, the log level is error. */
 const LOUD_FROM_ATTEMPT = 5;
 
-/** What an engine's lives tell people, in its view and in the log: how far its start is, how often and why it failed. */
+/** History of an engine's processes, for its view and the log: progress of the start, number and causes of failures. */
 export class EngineHistory {
   readonly #id: string;
   readonly #log: Log;
@@ -23,7 +23,7 @@ export class EngineHistory {
     this.#log = log;
   }
 
-  /** That part of an engine's view, in this state. */
+  /** The history's part of the engine's view, in this state. */
   of(kind: EngineState['kind']): {
     restarts: number;
     lastFailure: string | undefined;
@@ -40,22 +40,22 @@ export class EngineHistory {
     };
   }
 
-  /** A life begins. */
+  /** A new process starts. */
   begins(): void {
     this.#stage = undefined;
   }
 
-  /** Nothing of it could be started. */
+  /** The process could not be spawned. */
   notStarted(cause: unknown): void {
     this.#lastFailure = `could not be started: ${String(cause)}`;
   }
 
-  /** It is well no longer: in a sentence, for the case that it ends over this. */
+  /** Keeps a problem, in a sentence, as the explanation if the engine ends because of it. */
   problem(problem: string): void {
     this.#lastProblem = problem;
   }
 
-  /** It printed a line. */
+  /** Takes one line of its output. */
   heard(line: string, { kind }: EngineState): void {
     this.#log.debug({ engine: this.#id, line }, 'engine output');
     if (kind !== 'starting' && kind !== 'warming') return;
@@ -65,14 +65,14 @@ export class EngineHistory {
     this.#log.info({ engine: this.#id, stage }, 'engine is starting');
   }
 
-  /** What it runs on is broken. @param reason for people */
+  /** Its GPU is broken. @param reason for people */
   condemned(reason: string): void {
     this.#lastFailure = reason;
     this.#lastCause = 'gpu_fault';
     this.#log.error({ engine: this.#id, reason }, 'engine out of service');
   }
 
-  /** @param where what the log tells of it beside its state */
+  /** @param where further log fields: process id and address */
   changed(before: EngineState, after: EngineState, where: Record<string, unknown>): void {
     if (after.kind === 'ready') {
       this.#wasReady = true;
@@ -86,16 +86,19 @@ export class EngineHistory {
       return;
     }
     const loud = after.kind === 'stopped' || after.attempt >= LOUD_FROM_ATTEMPT;
-    const next = after.kind === 'stopped' ? 'not started again' : `failure ${after.attempt}, will be restarted`;
-    const told = { ...fields, reason: this.#lastFailure, why: crashReason(before) };
-    if (loud) this.#log.error(told, `engine failed: ${next}`);
-    else this.#log.warn(told, `engine failed: ${next}`);
+    const next =
+      after.kind === 'stopped'
+        ? 'the launcher does not restart it'
+        : `failure ${after.attempt}, the launcher will restart it`;
+    const failure = { ...fields, reason: this.#lastFailure, why: crashReason(before) };
+    if (loud) this.#log.error(failure, `engine failed: ${next}`);
+    else this.#log.warn(failure, `engine failed: ${next}`);
   }
 
   /**
-   * A life ended that nobody had asked to end.
-   * @param state in which it ended
-   * @param startMs how long a start may take
+   * The process ended without a request to stop.
+   * @param state the engine's state at that time
+   * @param startMs start timeout
    */
   ended({ code, how, lines }: LifeEnd, state: EngineState, startMs: number): void {
     const reason = crashReason(state);
@@ -109,11 +112,11 @@ export class EngineHistory {
     const verdict = {
       start_timeout: `was not ready within ${startMs} ms`,
       exited: how,
-      unresponsive: 'stood still and was killed',
+      unresponsive: 'stopped making progress and was killed',
       outlier: 'did worse than its siblings, and was killed',
     }[reason];
     const last = lines.findLast((line) => line.trim() !== '')?.trim();
-    // The log of an engine that stands still says nothing of it.
+    // The output of a hung engine does not explain the hang.
     const detail = {
       start_timeout: last ?? problem,
       exited: cause === 'unknown' ? last : sentence,

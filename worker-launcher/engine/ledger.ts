@@ -15,7 +15,7 @@ const Note = z.object({
       id: z.string(),
       pgid: z.number().int().positive(),
       processes: z.array(Life),
-      /** what the group would leave on the machine; notes of earlier releases lack it */
+      /** files that the group would leave on the machine; notes of earlier releases lack it */
       files: z.array(z.string()).default([]),
     }),
   ),
@@ -25,8 +25,8 @@ type Note = z.infer<typeof Note>;
 const SWEPT_WITHIN_MS = 10_000;
 
 /**
- * Notes the process groups of running engines in `<folder>/engines-<launcher pid>.json`, one file a launcher, so that
- * the next launcher can end what a killed one left. The guards do that first; this is for where they could not.
+ * Writes the process groups of running engines to `<folder>/engines-<launcher pid>.json`, one file per launcher. From it
+ * the next launcher kills the orphans of a killed launcher. The guards do this first; the file is for guards that failed.
  */
 export class EngineLedger {
   readonly #folder: string;
@@ -34,22 +34,27 @@ export class EngineLedger {
   readonly #log: Log;
   readonly #engines = new Map<string, Note['engines'][number]>();
 
-  /** @throws Error in one sentence when the folder cannot be made, or others own it or can enter it */
+  /** @throws Error in one sentence when the folder cannot be created, or another user owns it or can enter it */
   constructor(folder: string, log: Log) {
     try {
       makeFolder(folder);
     } catch (cause) {
       const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : String(cause);
-      throw new Error(`the folder ${folder} (WORKER_STATE_DIR) cannot be made (${code}); name another one`, { cause });
+      throw new Error(
+        `the folder ${folder} (WORKER_STATE_DIR) cannot be created (${code}): set WORKER_STATE_DIR to another folder`,
+        { cause },
+      );
     }
-    // What is read there ends processes: nobody else may write it.
+    // The launcher kills processes that these files name, so no other user must write them.
     const { uid, mode } = statSync(folder);
     if (process.getuid !== undefined && uid !== process.getuid())
-      throw new Error(`the folder ${folder} (WORKER_STATE_DIR) belongs to another user`);
-    // Whoever can enter it can call the engines, without a key.
+      throw new Error(
+        `the folder ${folder} (WORKER_STATE_DIR) belongs to another user: set WORKER_STATE_DIR to another folder`,
+      );
+    // A user who can enter the folder can call the engines without a key.
     if ((mode & 0o077) !== 0)
       throw new Error(
-        `other users can enter the folder ${folder} (WORKER_STATE_DIR), where the sockets of the engines are (its mode is ${(mode & 0o777).toString(8)}): run chmod 700 on it, or name a folder that is not there yet`,
+        `other users can enter the folder ${folder} (WORKER_STATE_DIR), which has the sockets of the engines; its mode is ${(mode & 0o777).toString(8)}: run chmod 700 on it, or set WORKER_STATE_DIR to a folder that does not exist yet`,
       );
     this.#folder = folder;
     this.#log = log;
@@ -57,8 +62,8 @@ export class EngineLedger {
   }
 
   /**
-   * Notes a group and its processes of this moment; again as the engine gets more of them.
-   * @param files to be cleared away once the group is gone
+   * Notes a group and its current processes; called again when the engine gets more of them.
+   * @param files to remove once the group has ended
    */
   note(id: string, pgid: number, files: readonly string[] = []): void {
     const processes = groupMembers(pgid).map(({ pid, start }) => ({ pid, start }));
@@ -68,15 +73,15 @@ export class EngineLedger {
     this.#write();
   }
 
-  /** The group is gone. */
+  /** The group has ended. */
   forget(id: string): void {
     this.#engines.delete(id);
     this.#write();
   }
 
   /**
-   * Kills the groups that launchers which are no more have left.
-   * A group is hit only if a noted process of it lives: same number, same start, same group, same boot.
+   * Kills the groups that earlier launchers left running.
+   * A group is killed only if one of its noted processes runs: same pid, start time, group and boot.
    * @returns the groups that were killed
    */
   async sweep(): Promise<number[]> {
@@ -95,7 +100,7 @@ export class EngineLedger {
       }
       rmSync(path, { force: true });
     }
-    // Their GPU memory is free only when they are gone.
+    // Their GPU memory is free only after they have ended.
     await Promise.all(killed.map((pgid) => groupGone(pgid, SWEPT_WITHIN_MS)));
     clearLeftovers(files);
     return killed;
@@ -112,8 +117,8 @@ export class EngineLedger {
       writeFileSync(`${this.#file}.new`, JSON.stringify(note), { mode: 0o600 });
       renameSync(`${this.#file}.new`, this.#file);
     } catch (cause) {
-      // A full disk must not stop an engine; the guards still hold.
-      this.#log.warn({ file: this.#file, cause }, 'running engines could not be noted');
+      // A full disk must not stop an engine; the guards still work.
+      this.#log.warn({ file: this.#file, cause }, 'the list of running engines cannot be written');
     }
   }
 }
@@ -131,7 +136,7 @@ function isAlive(life: z.infer<typeof Life>): boolean {
   return fact !== undefined && !fact.zombie && fact.start === life.start;
 }
 
-/** Start times are counted from boot, so they name a process only within one. */
+/** Start times count from boot, so they identify a process only within one boot. */
 function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

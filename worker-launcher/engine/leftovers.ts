@@ -2,30 +2,30 @@ import { lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { groupMembers } from './process-group.ts';
 
 /**
- * What a killed vLLM leaves on the machine: segments of shared memory, which fill a small `/dev/shm` until no worker
- * starts, the rendezvous file of its workers, and its socket. Other files, such as weights that were put into `/dev/shm`, are not ours.
+ * Files that a killed vLLM leaves on the machine: segments of shared memory, which fill a small `/dev/shm` until no worker
+ * starts, the rendezvous file of its workers, and its socket. Other files, such as weights in `/dev/shm`, are not ours.
  */
 const SHARED_MEMORY = /^\/dev\/shm\/(?:psm_|nccl-)[^/\s]+$/;
 const SOCKET = /^\/(?:[^/\0\n]+\/)*engine-\d+\.\d+\.sock$/;
 const RENDEZVOUS = /^\/(?:[^/\0\n]+\/)*vllm_dist_[0-9a-f]{8,}$/;
 
-/** Segments of shared memory that the living processes of a group have mapped. Source: proc(5), `maps`. */
+/** Segments of shared memory that the running processes of a group have mapped. Source: proc(5), `maps`. */
 export function sharedMemoryOf(pgid: number): string[] {
   const found = new Set<string>();
   for (const { pid } of groupMembers(pgid)) for (const path of mappedBy(pid)) if (isLeftover(path)) found.add(path);
   return [...found];
 }
 
-/** The rendezvous file that a log line tells of. Source: vLLM's `world_size=… distributed_init_method=file://…`. */
+/** The rendezvous file that a log line names. Source: vLLM's `world_size=… distributed_init_method=file://…`. */
 export function rendezvousIn(line: string): string | undefined {
   const path = /distributed_init_method=file:\/\/(\S+)/.exec(line)?.[1];
   return path !== undefined && isLeftover(path) ? path : undefined;
 }
 
 /**
- * Removes what dead engines left; to be called when their groups are gone. What a living process maps, or belongs to
- * another user, or does not look like a leftover, stays.
- * @returns what was removed
+ * Removes the files that exited engines left; call it after their groups have ended. A file stays if a running process
+ * maps it, if it belongs to another user, or if its name is not that of a leftover.
+ * @returns the removed files
  */
 export function clearLeftovers(paths: Iterable<string>): string[] {
   const present = [...new Set(paths)].filter((path) => isLeftover(path) && isOurs(path));
@@ -53,7 +53,7 @@ function mappedBy(pid: number): string[] {
     const maps = readFileSync(`/proc/${pid}/maps`, 'utf8');
     return [...maps.matchAll(/ (\/(?:dev\/shm\/|\S*\/vllm_dist_)\S+)$/gm)].map(([, path]) => path ?? '');
   } catch {
-    // gone, or another user's
+    // exited, or another user's
     return [];
   }
 }

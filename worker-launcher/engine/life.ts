@@ -24,24 +24,24 @@ export interface LifeEnd {
   readonly code: number | null;
   /** for people */
   readonly how: string;
-  /** the last of its output, oldest first */
+  /** the last lines of its output, oldest first */
   readonly lines: readonly string[];
 }
 
-/** A killed group that is still there after this is reported: a process that the kernel cannot end. */
+/** After this time a killed group that still exists is logged: the kernel cannot end one of its processes. */
 const GROUP_GONE_MS = 10_000;
 
-/** One life of an engine process: its group, its guard, its connections, and what it would leave on the machine. */
+/** One engine process: its group, its guard, its connections, and the files that it would leave on the machine. */
 export class EngineLife {
   readonly #deps: LifeDeps;
   readonly #guard: Guard;
   readonly #process: EngineProcess;
   readonly #files = new Set<string>();
   readonly probe: EngineProbe;
-  /** its leading process ended: the number may soon be another's, so nothing is signalled any more */
+  /** its leading process ended: no more signals are sent, because the system may reuse the pid */
   ended = false;
 
-  /** Spawns it. @throws what `spawn` throws; Error when something else stands where its socket is to be */
+  /** Spawns it. @throws what `spawn` throws; Error when another file has the path of its socket */
   constructor(deps: LifeDeps) {
     this.#deps = deps;
     clearSocket(deps.address);
@@ -58,12 +58,12 @@ export class EngineLife {
     this.note();
   }
 
-  /** also the number of its session and process group; undefined when it could not be spawned */
+  /** also the id of its session and process group; undefined if it could not be spawned */
   get pid(): number | undefined {
     return this.#process.pid;
   }
 
-  /** Notes its processes and files of this moment, for whoever clears up after a killed launcher. */
+  /** Notes its current processes and files, for the cleanup after a killed launcher. */
   note(): void {
     if (this.pid === undefined || this.ended) return;
     for (const path of sharedMemoryOf(this.pid)) this.#remember(path);
@@ -72,15 +72,15 @@ export class EngineLife {
 
   signal(effect: 'terminate' | 'kill'): void {
     if (this.pid === undefined || this.ended) return;
-    // What it maps can be read only while it lives.
+    // Its mapped files can be read only while it runs.
     this.note();
     if (effect === 'terminate') signalProcess(this.pid, 'SIGTERM');
     else signalGroup(this.pid, 'SIGKILL');
   }
 
   /**
-   * Waits for the end of its leading process, then clears away the rest: no successor starts beside it.
-   * @param onLeaderGone called at once when the leading process has ended
+   * Waits for the end of its leading process, then kills the rest of the group, so that no successor starts beside it.
+   * @param onLeaderGone called immediately after the leading process has ended
    */
   async end(onLeaderGone: () => void): Promise<LifeEnd> {
     const { id, ledger, log } = this.#deps;
@@ -90,15 +90,15 @@ export class EngineLife {
     this.ended = true;
     onLeaderGone();
     if (pid !== undefined) {
-      // The leader's end leaves vLLM's engine core on the GPU for good.
+      // Without this, vLLM's engine core stays on the GPU after its leader has exited.
       signalGroup(pid, 'SIGKILL');
       while (!(await groupGone(pid, GROUP_GONE_MS)))
         log.error(
           { engine: id, pgid: pid },
-          'processes of a killed engine are still there: no new start until they are gone',
+          'processes of a killed engine still exist: the launcher restarts the engine only after they have ended',
         );
       const cleared = clearLeftovers(this.#files);
-      if (cleared.length > 0) log.info({ engine: id, files: cleared.length }, 'cleared what a dead engine left');
+      if (cleared.length > 0) log.info({ engine: id, files: cleared.length }, 'removed the files that an engine left');
       ledger.forget(id);
     }
     this.#guard.release();

@@ -1,4 +1,4 @@
-/** How fast an engine is, from its own counters and what its dispatcher gave it, compared with its siblings; pure. */
+/** Compares an engine's speed with its siblings', from its own counters and its dispatcher's; pure. */
 
 /** Counters of vLLM's page, each since the engine's start. */
 export interface PageCounters {
@@ -10,34 +10,34 @@ export interface PageCounters {
   readonly waits: number;
 }
 
-/** What the dispatcher knows of one engine; instants as ages, as the clocks of two processes are not compared. */
+/** What the dispatcher knows of one engine; instants are ages because the clocks of two processes are not compared. */
 export interface Intake {
-  /** prompt weight (`promptWeight`) of all requests that it was given, and of those that have no byte of an answer yet */
+  /** prompt weight (`promptWeight`) of all requests sent to it, and of those that have no byte of an answer yet */
   readonly taken: number;
   readonly waiting: number;
-  /** a request waits, and nobody has had a first byte for so long, in milliseconds; 0: none waits */
+  /** time without a first byte for any request while one waits, in milliseconds; 0: none waits */
   readonly silentMs: number;
-  /** since the last first byte that it gave, in milliseconds; null: it gave none yet */
+  /** time since its last first byte, in milliseconds; null: none yet */
   readonly heardAgoMs: number | null;
-  /** more than half of the answers that it has begun have had no byte for so long, in milliseconds; 0: none is begun */
+  /** time for which more than half of its begun answers have had no byte, in milliseconds; 0: none is begun */
   readonly stuckMs: number;
-  /** since the last byte that it gave, in milliseconds; null: it gave none yet */
+  /** time since its last byte, in milliseconds; null: none yet */
   readonly movedAgoMs: number | null;
 }
 
 export interface PaceLimits {
-  /** so many times slower than the median of its siblings is slow */
+  /** an engine is slow if it is this many times slower than the median of its siblings */
   readonly factor: number;
-  /** over so long, in milliseconds */
+  /** window of the comparison, in milliseconds */
   readonly windowMs: number;
-  /** silence towards all new requests of this long, and the time that a large prompt may take, is a doubt; in milliseconds */
+  /** silence towards all new requests, beyond the time for large prompts, after which the engine is tested; in milliseconds */
   readonly muteMs: number;
 }
 
 /** One look at one engine. */
 export interface EngineFacts {
   readonly id: string;
-  /** another life has other numbers */
+  /** a new process has new counters */
   readonly pid: number | null;
   readonly ready: boolean;
   readonly page: PageCounters | undefined;
@@ -46,26 +46,26 @@ export interface EngineFacts {
 
 export type Finding =
   | { readonly id: string; readonly kind: 'slow'; readonly figures: Readonly<Record<string, number>> }
-  /** to be asked for a few tokens, within so long */
+  /** a few tokens must be requested from it, with `withinMs` as the time limit */
   | { readonly id: string; readonly kind: 'silent'; readonly silentMs: number; readonly withinMs: number };
 
-/** A picture weighs as much as this many bytes of text at most, however large its file is. */
+/** A picture weighs at most as much as this many bytes of text, whatever the size of its file. */
 const PICTURE_WEIGHT = 65_536;
-/** What any engine reads in a second, of such weight: some 2,000 tokens. */
+/** Prompt weight that any engine reads in a second: some 2,000 tokens. */
 const WEIGHT_PER_SECOND = 8_192;
-/** Fewer say nothing. */
+/** With fewer samples an engine is not compared. */
 const LEAST = { gaps: 20, waits: 5 } as const;
-/** Below these differences, in milliseconds, nobody is slow: a busy machine makes them. */
+/** Smaller differences, in milliseconds, are ignored: a busy machine causes them. */
 const FLOOR_MS = { gap: 20, wait: 200, canary: 100 } as const;
-/** More prompt than its siblings', by this weight, is a reason to be slow: prefill holds up every answer of an engine. */
+/** An engine with this much more prompt than its siblings may be slow, because prefill delays all its answers. */
 const EXCUSING_WEIGHT = 32_768;
-/** Up to so many answers at a time an engine's pace hardly changes; beyond, it falls with their number (measured, H100). */
+/** Up to this many concurrent answers an engine's pace hardly changes; beyond, it falls with their number (measured, H100). */
 const FLAT_STREAMS = 32;
-/** One that was found to be well is left alone so long, doubled each time, in milliseconds. */
+/** After a wrong suspicion the engine is not judged for this long, doubled each time, in milliseconds. */
 const QUIET_MS = 60_000;
 const QUIET_CAP_MS = 1_800_000;
 
-/** What reading a prompt costs, in bytes of text. */
+/** Cost of reading a prompt, in bytes of text. */
 export function promptWeight(kind: 'text' | 'image', bytes: number): number {
   return kind === 'image' ? Math.min(bytes, PICTURE_WEIGHT) : bytes;
 }
@@ -78,7 +78,7 @@ interface Sample {
 interface Life {
   readonly pid: number | null;
   samples: Sample[];
-  /** it was asked, and answered, in a silence */
+  /** when it answered a test request during a silence */
   answeredAt: number;
   /** not judged for its pace before this instant */
   quietUntil: number;
@@ -87,12 +87,12 @@ interface Life {
 interface Pace {
   readonly gapMs: number | undefined;
   readonly waitMs: number | undefined;
-  /** answers at a time, on average */
+  /** concurrent answers, on average */
   readonly streams: number;
   readonly weight: number;
 }
 
-/** Fed with one look at all engines of a model at a time; instants are monotonic milliseconds of the caller. */
+/** Judges all engines of a model, look by look; instants are monotonic milliseconds of the caller. */
 export class PaceRule {
   readonly #limits: PaceLimits;
   readonly #lives = new Map<string, Life>();
@@ -101,7 +101,7 @@ export class PaceRule {
     this.#limits = limits;
   }
 
-  /** @returns those that do worse than their siblings in service. If all are alike, none; and none without siblings */
+  /** @returns the engines that do worse than their siblings in service; none if all are alike or there are no siblings */
   look(engines: readonly EngineFacts[], now: number): Finding[] {
     for (const one of engines) this.#take(one, now);
     return engines.flatMap((one) => {
@@ -113,13 +113,13 @@ export class PaceRule {
     });
   }
 
-  /** It was silent, was asked, and answered: long answers explain it. */
+  /** It was silent but answered a test request: long answers explain the silence. */
   answered(id: string, now: number): void {
     const life = this.#lives.get(id);
     if (life !== undefined) life.answeredAt = now;
   }
 
-  /** It was taken out as slow, and found to be well. */
+  /** It was taken out as slow, but a test showed that it is healthy. */
   acquitted(id: string, now: number): void {
     const life = this.#lives.get(id);
     if (life === undefined) return;
@@ -133,7 +133,7 @@ export class PaceRule {
       life = { pid, samples: [], answeredAt: -Infinity, quietUntil: -Infinity, acquittals: 0 };
       this.#lives.set(id, life);
     }
-    // What it does out of service is no measure.
+    // Out of service its pace means nothing.
     if (!ready || page === undefined || intake === undefined) life.samples = [];
     else life.samples.push({ at: now, page, intake });
     const oldest = life.samples.findLastIndex(({ at }) => now - at >= this.#limits.windowMs);
@@ -174,7 +174,7 @@ export class PaceRule {
     return [];
   }
 
-  /** Of the last window; undefined before it is full. */
+  /** Its pace over the last window; undefined before the window is full. */
   #pace(id: string, now: number): Pace | undefined {
     const samples = this.#lives.get(id)?.samples ?? [];
     const [first, last] = [samples[0], samples.at(-1)];
@@ -192,15 +192,15 @@ export class PaceRule {
 }
 
 /**
- * Whether a short generation on an engine with nothing else to do was far slower than its siblings' best.
- * @param siblingsBestMs of each the quickest one since its start
+ * Whether a short generation on an otherwise idle engine was far slower than its siblings' best.
+ * @param siblingsBestMs each sibling's fastest generation since its start
  */
 export function isSlowCanary(tookMs: number, siblingsBestMs: readonly number[], { factor }: PaceLimits): boolean {
   const usual = median(siblingsBestMs.filter((one) => one !== Infinity));
   return usual !== undefined && tookMs >= usual * factor && tookMs - usual >= FLOOR_MS.canary;
 }
 
-/** Of an even number the larger of the middle ones: in doubt for the accused. */
+/** Of an even number, the larger of the two middle values, so that fewer engines count as slow. */
 function median(values: readonly number[]): number | undefined {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 }

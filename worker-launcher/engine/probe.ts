@@ -2,11 +2,11 @@ import type { Pool } from 'undici';
 import { connectTo, type EngineAddress } from './address.ts';
 import type { EngineEvent } from './state.ts';
 
-/** `event` is absent when the answer says nothing for or against the engine. */
+/** `event` is absent if the answer proves nothing about the engine. */
 export interface ProbeResult {
   readonly event?: EngineEvent;
   readonly problem?: string;
-  /** how long a generation that succeeded took, in milliseconds */
+  /** duration of a successful generation, in milliseconds */
   readonly tookMs?: number;
 }
 
@@ -15,15 +15,15 @@ export interface ProbeTimes {
   readonly canaryMs: number;
 }
 
-/** Enough to tell the pace, too few to matter. */
+/** Enough to measure the pace, too few to cost anything. */
 export const CANARY_TOKENS = 4;
 
-/** Asks one engine process how it is, over connections of its own. */
+/** Probes one engine process over its own connections. */
 export class EngineProbe {
   readonly #pool: Pool;
   readonly #model: string;
   readonly #times: ProbeTimes;
-  /** of the quickest short generation so far, in milliseconds; Infinity before the first */
+  /** duration of the fastest short generation so far, in milliseconds; Infinity before the first */
   bestMs = Infinity;
 
   constructor(address: EngineAddress, model: string, times: ProbeTimes) {
@@ -32,15 +32,15 @@ export class EngineProbe {
     this.#times = times;
   }
 
-  /** `GET /health`. Source: vLLM, which refuses connections until ready and answers 503 once it knows its engine is dead. */
+  /** `GET /health`. Source: vLLM, which refuses connections until ready and answers 503 once its engine core has died. */
   async health(withinMs = this.#times.healthMs): Promise<ProbeResult> {
     const answer = await this.#ask('GET', '/health', undefined, withinMs);
     return answer.status === 200 ? { event: 'healthy' } : { event: 'unhealthy', problem: `/health: ${answer.problem}` };
   }
 
   /**
-   * A real generation of a few tokens, always the same, as `/health` stays 200 while the engine behind it hangs. It is
-   * streamed, as that is where an engine may fail after a 200.
+   * A real generation of a few tokens, always the same, because `/health` stays 200 while the engine core hangs. It is a
+   * stream, because an engine may fail in a stream after a 200.
    */
   async canary(withinMs = this.#times.canaryMs): Promise<ProbeResult> {
     const body = JSON.stringify({
@@ -59,11 +59,11 @@ export class EngineProbe {
       return { event: 'canary_ok', tookMs };
     }
     const problem = `short generation: ${answer.problem}`;
-    // A full queue is no fault: a saturated engine works.
+    // A full queue is not a failure: a saturated engine works.
     return answer.status === 503 ? { problem } : { event: 'canary_failed', problem };
   }
 
-  /** @returns the page of `GET /metrics`; undefined when it did not come, which is no verdict */
+  /** @returns the page of `GET /metrics`; undefined if it did not arrive, which proves nothing */
   async metrics(): Promise<string | undefined> {
     const answer = await this.#ask('GET', '/metrics', undefined, this.#times.healthMs);
     return answer.status === 200 ? answer.text : undefined;

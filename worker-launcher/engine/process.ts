@@ -3,22 +3,22 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { EngineCommand } from './command.ts';
 
-/** A failed start ends with a trace for each of its processes. */
+/** A failed start ends with one stack trace per process. */
 const KEPT_LINES = 200;
 const LINE_LIMIT_CHARACTERS = 2_000;
 const OUTPUT_WAIT_MS = 200;
 
 export interface EngineProcess {
-  /** also the number of its session and process group; undefined when it could not be spawned */
+  /** also the id of its session and process group; undefined if it could not be spawned */
   readonly pid: number | undefined;
   /** resolves when the leading process has ended; `how` is for people */
   readonly exited: Promise<{ readonly code: number | null; readonly how: string }>;
-  /** @returns the last lines of its output, oldest first; to be asked once it ended */
+  /** @returns the last lines of its output, oldest first; call it after the exit */
   output(): Promise<readonly string[]>;
 }
 
 /**
- * Spawns an engine in an own session and process group.
+ * Spawns an engine in its own session and process group.
  * @param onLine takes each line of its output, secrets masked
  */
 export function startProcess(command: EngineCommand, onLine: (line: string) => void): EngineProcess {
@@ -63,7 +63,7 @@ const NAMED_SECRET =
   /((?:api[-_]?keys?|token|password|secret|authorization)["']?\s*[=:]\s*)(\[[^\]]*\]|"[^"]*"|'[^']*'|(?:Bearer\s+)?[^\s,;]+)/gi;
 const URL_PASSWORD = /(:\/\/[^\s:/@]*:)[^\s@/]+@/g;
 
-/** Hides values that follow a telling name, passwords in URLs, and the values of the engine's own secret variables. */
+/** Masks values after names such as `api-key`, passwords in URLs, and the values of the engine's own secret variables. */
 export function createMask(env: Readonly<Record<string, string>>): (line: string) => string {
   const values = Object.entries(env)
     .filter(([name, value]) => /KEY|TOKEN|SECRET|PASSWORD/.test(name) && value.length >= 6)

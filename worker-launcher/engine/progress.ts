@@ -1,21 +1,21 @@
 import type { PageCounters } from './pace.ts';
 
-/** Whether an engine moves, read from its own `/metrics`: `/health` stays 200 while the engine behind it stands still. */
+/** Detects from `/metrics` whether an engine makes progress: `/health` stays 200 while the engine core hangs. */
 
 export interface WorkSample {
-  /** requests that the engine knows of, running and waiting */
+  /** requests that the engine reports, running and waiting */
   readonly requests: number;
-  /** engine steps that brought a token */
+  /** engine steps that generated a token */
   readonly steps: number;
-  /** part of the KV cache in use, 0 to 1: moves with every step of a long prefill, which brings no token */
+  /** share of the KV cache in use, 0 to 1: changes with every step of a long prefill, which generates no token */
   readonly cacheUsage: number;
 }
 
 /**
- * Reads the four lines that matter of a page of some 70 kB; sums over the parts of a data-parallel engine.
- * Source: vLLM 0.24 to 0.33. A step without output (a part of a long prompt) is not counted in `iteration_tokens_total`,
- * but the scheduler's gauges are published with it.
- * @returns undefined when they are not there: vLLM runs with `--disable-log-stats`, or this is not vLLM
+ * Reads four metrics from a page of some 70 kB; sums over the ranks of a data-parallel engine.
+ * Source: vLLM 0.24 to 0.33. `iteration_tokens_total` does not count a step without output (a part of a long prompt),
+ * but such a step updates the scheduler's gauges.
+ * @returns undefined if they are missing: vLLM runs with `--disable-log-stats`, or this is not vLLM
  */
 export function readWork(page: string): WorkSample | undefined {
   const running = sumOf(page, 'vllm:num_requests_running');
@@ -26,8 +26,8 @@ export function readWork(page: string): WorkSample | undefined {
 }
 
 /**
- * The counters that tell an engine's pace.
- * @returns undefined where the page lacks them
+ * The counters from which an engine's pace is computed.
+ * @returns undefined if the page lacks them
  */
 export function readPace(page: string): PageCounters | undefined {
   const [gapSeconds, gaps, waitSeconds, waits] = [
@@ -43,14 +43,14 @@ export function readPace(page: string): PageCounters | undefined {
 
 export type Look = { readonly kind: 'progress' | 'idle' } | { readonly kind: 'stalled'; readonly forMs: number };
 
-/** Compares one sample with the one before it. One clock for one life of an engine process. */
+/** Compares each sample with the one before it. Use one clock per engine process. */
 export class ProgressClock {
   #last: WorkSample | undefined;
-  /** when it was last seen moving, or without work */
+  /** when it last made progress or had no work */
   #since = 0;
 
   /**
-   * @param ours requests that we sent and that are not answered: a frozen engine core does not publish new ones
+   * @param ours our unanswered requests: a frozen engine core does not report new ones
    * @param now monotonic milliseconds
    */
   look(sample: WorkSample, ours: number, now: number): Look {
@@ -64,7 +64,7 @@ export class ProgressClock {
   }
 }
 
-/** Sum of a metric's samples over all labels; undefined when the page has none. */
+/** Sum of a metric's samples over all labels; undefined if the page has none. */
 function sumOf(page: string, name: string): number | undefined {
   let sum: number | undefined;
   for (let at = page.indexOf(name); at >= 0; at = page.indexOf(name, at + name.length)) {

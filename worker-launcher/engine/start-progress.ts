@@ -1,4 +1,4 @@
-/** Stages of a start, for people, in vLLM's order. Source: its own log lines, 0.24 to 0.33. `$1` is what the line says. */
+/** Stages of a start, for people, in vLLM's order. Source: its log lines, 0.24 to 0.33. `$1` is the first group. */
 const STAGES: readonly (readonly [RegExp, string])[] = [
   [/non-default args/, 'reading its arguments'],
   [/Resolved architecture: (\w+)/, 'preparing $1'],

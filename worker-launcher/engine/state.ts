@@ -1,7 +1,7 @@
-/** One engine's life as a pure state machine: a state is a shape, an event a word; the world is touched by the supervisor. */
+/** State machine of one engine, pure: a state is a shape, an event a word. The supervisor runs the effects. */
 
 export type EngineState =
-  /** spawned, `/health` not yet answered; then answered, no token generated yet. `since` is the spawn for both */
+  /** starting: spawned, `/health` has not answered; warming: it has, but no token was generated. `since`: the spawn */
   | {
       readonly kind: 'starting' | 'warming';
       readonly since: number;
@@ -9,20 +9,20 @@ export type EngineState =
       readonly killed: boolean;
     }
   | { readonly kind: 'ready'; readonly since: number; readonly attempt: number }
-  /** out of dispatch until health and a real token were seen again; `readySince` is kept for the return */
+  /** out of dispatch until `/health` answers and a token arrives; `readySince` is kept for the return */
   | {
       readonly kind: 'suspect';
       readonly since: number;
       readonly readySince: number;
       readonly attempt: number;
       readonly failed: number;
-      /** health answered since it became suspect: a token is asked next */
+      /** `/health` has answered since then: a token is requested next */
       readonly answered: boolean;
-      /** it does worse than its siblings: steps speak no longer for it */
+      /** it does worse than its siblings: engine steps no longer prove that it is healthy */
       readonly outlier?: OutlierReason;
       readonly killed: boolean;
     }
-  /** out of dispatch; running answers finish, then it is told to end, then its group is killed */
+  /** out of dispatch; running answers finish, then it gets SIGTERM, then its group is killed */
   | {
       readonly kind: 'draining';
       readonly phase: 'finishing' | 'terminating';
@@ -40,50 +40,50 @@ export const ENGINE_EVENTS = [
   ...OUTLIER_REASONS,
   'healthy',
   'unhealthy',
-  /** a real one-token generation succeeded, or did not */
+  /** a short test generation succeeded, or failed */
   'canary_ok',
   'canary_failed',
-  /** it succeeded, with nothing else at work, and took far longer than at its siblings */
+  /** it succeeded on an otherwise idle engine, but took far longer than its siblings' */
   'canary_slow',
-  /** with work: its steps were counted on; not for long; not for so long that it will not come back */
+  /** its step counter moved; did not move although it has work; did not move for so long that it will not recover */
   'progress',
   'stalled',
   'hung',
   /** a dispatcher's connection was refused or reset, or the leading process ended */
   'hint',
-  /** nothing of ours is in flight on it */
+  /** no request of ours is in flight on it */
   'idle',
-  /** the process and its whole group are gone */
+  /** the process and its entire group have ended */
   'exit',
-  /** the same with exit code 2 (source: vLLM, which ends so on bad flags, and with 1 on any other failed start) */
+  /** the same with exit code 2 (source: vLLM exits with 2 on bad flags, with 1 on any other failed start) */
   'exit_bad_flags',
   'drain',
-  /** begins anew what is stopped */
+  /** restarts a stopped engine */
   'start',
   'tick',
 ] as const;
 export type EngineEvent = (typeof ENGINE_EVENTS)[number];
 
-/** Safe to repeat. `terminate` is SIGTERM to the leading process, `kill` SIGKILL to the whole group. */
+/** Safe to repeat. `terminate` is SIGTERM to the leading process, `kill` SIGKILL to the entire group. */
 type Effect = 'spawn' | 'terminate' | 'kill';
 
-/** All but `probes` in milliseconds. */
+/** All in milliseconds, except `probes`. */
 export interface Limits {
   /** from spawn to ready */
   readonly startMs: number;
-  /** how long running answers may go on after `drain` */
+  /** time for running answers after `drain` */
   readonly drainMs: number;
-  /** `idle` counts only this long after `drain`: reports of what is in flight come up to 100 ms late */
+  /** `idle` counts only this long after `drain`, because reports of requests in flight arrive up to 100 ms late */
   readonly settleMs: number;
   /** from SIGTERM to SIGKILL */
   readonly stopMs: number;
-  /** failed probes of a suspect engine, the first not counted, until it is killed */
+  /** failed probes until a suspect engine is killed; the first does not count */
   readonly probes: number;
-  /** longest doubt */
+  /** longest time in `suspect` */
   readonly suspectMs: number;
   readonly backoffMs: number;
   readonly backoffCapMs: number;
-  /** a crash after this long in service forgets earlier failures */
+  /** a crash after this time in service counts as the first failure */
   readonly stableMs: number;
 }
 
@@ -101,7 +101,7 @@ export function step(s: EngineState, e: EngineEvent, now: number, limits: Limits
         return [{ kind: 'ready', since: now, attempt: s.attempt }];
       if (e === 'exit') return crashed(s.attempt + 1, now, limits);
       if (e === 'exit_bad_flags') return [{ kind: 'stopped', why: 'gave_up' }];
-      // vLLM does not obey SIGTERM while it starts.
+      // vLLM ignores SIGTERM during its start.
       if (e === 'drain') return [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill'];
       return e === 'tick' && (s.killed || now - s.since >= limits.startMs) ? [{ ...s, killed: true }, 'kill'] : [s];
     case 'ready':
@@ -135,16 +135,16 @@ function stepSuspect(s: EngineState & { kind: 'suspect' }, e: EngineEvent, now: 
       ? [{ kind: 'draining', phase: 'terminating', since: now, until: now }, 'kill']
       : [finishing(now, limits)];
   if (s.killed) return e === 'tick' ? [s, 'kill'] : [s];
-  // A slow one may turn out to be worse.
+  // A slow engine may turn out to be failing or mute.
   if (isOutlierReason(e))
     return [s.outlier === undefined || s.outlier === 'slow' ? { ...s, since: now, outlier: e } : s];
-  // Steps are worth as much as a token of our own, for which a saturated engine may have no place.
+  // Steps count like a token of our own, because a saturated engine may have no slot for our request.
   if (e === 'canary_ok' || (e === 'progress' && s.answered && s.outlier === undefined))
     return [{ kind: 'ready', since: s.readySince, attempt: s.attempt }];
   if (e === 'healthy') return [{ ...s, answered: true }];
   const bad = e === 'unhealthy' || e === 'canary_failed' || e === 'canary_slow';
   const failed = s.failed + (bad ? 1 : 0);
-  // One that still works for some is judged when these are finished.
+  // An engine that still answers some requests is judged after these.
   const mayWork = s.outlier === 'slow' || s.outlier === 'mute';
   const longest = mayWork ? Math.max(limits.drainMs, limits.suspectMs) : limits.suspectMs;
   const tooLong = e === 'hung' || (e === 'tick' && now - s.since >= longest);
@@ -154,7 +154,7 @@ function stepSuspect(s: EngineState & { kind: 'suspect' }, e: EngineEvent, now: 
 
 function stepDraining(s: EngineState & { kind: 'draining' }, e: EngineEvent, now: number, limits: Limits): Step {
   if (e === 'exit' || e === 'exit_bad_flags') return [{ kind: 'stopped', why: 'asked' }];
-  // A second `drain` may come with shorter limits.
+  // A second `drain` may have shorter limits.
   if (e === 'drain') {
     const allowedMs = s.phase === 'finishing' ? limits.drainMs : limits.stopMs;
     return [{ ...s, until: Math.min(s.until, now + allowedMs) }];
@@ -167,7 +167,7 @@ function stepDraining(s: EngineState & { kind: 'draining' }, e: EngineEvent, now
   return e === 'tick' && now >= s.until ? [s, 'kill'] : [s];
 }
 
-/** What a state's engine is asked next. */
+/** The next probe of an engine in this state. */
 export function probeOf(s: EngineState): 'health' | 'canary' | undefined {
   if (s.kind === 'starting' || s.kind === 'ready') return 'health';
   if (s.kind === 'warming') return 'canary';
@@ -178,7 +178,7 @@ export function probeOf(s: EngineState): 'health' | 'canary' | undefined {
 export const CRASH_REASONS = ['start_failed', 'start_timeout', 'exited', 'unresponsive', 'outlier'] as const;
 export type CrashReason = (typeof CRASH_REASONS)[number];
 
-/** Why an engine that left this state by an exit is started anew. An exit that was not asked for is a crash, whatever its code. */
+/** Why an engine that exited in this state is restarted. An unrequested exit is a crash, whatever its code. */
 export function crashReason(s: EngineState): CrashReason {
   if (s.kind === 'starting' || s.kind === 'warming') return s.killed ? 'start_timeout' : 'start_failed';
   if (s.kind !== 'suspect' || !s.killed) return 'exited';

@@ -1,14 +1,14 @@
 import type { Dispatcher, Pool } from 'undici';
 
-/** What one request to an engine brings, in order: `head`, any number of `data`, then `end` or `failed`, once. */
+/** Receives the answer to one engine request, in order: `head`, any number of `data`, then `end` or `failed`, once. */
 export interface EngineSink {
   head(status: number, contentType: string): void;
-  /** bytes as they came; a piece may hold half an SSE event */
+  /** bytes as received; a piece may contain half an SSE event */
   data(chunk: Buffer): void;
   end(): void;
   /**
    * The connection was refused, reset or ended early.
-   * @param hadIt the engine had the request before: it may have ended because of it
+   * @param hadIt the engine already had the request, which may have ended it
    */
   failed(cause: Error, hadIt: boolean): void;
 }
@@ -20,19 +20,19 @@ export interface EngineRequest {
   readonly requestId: string;
 }
 
-/** A request under way. */
+/** A running request. */
 export interface EngineStream {
-  /** Closes the socket, on which vLLM aborts the generation; nothing reaches the sink after it. */
+  /** Closes the socket, so that vLLM aborts the generation; the sink gets no more calls. */
   abort(): void;
-  /** Stops reading the socket, until `resume`: TCP holds the engine back. */
+  /** Stops reading the socket until `resume`, so that TCP backpressure slows the engine. */
   pause(): void;
   resume(): void;
 }
 
 /**
- * Sends one request, bytes out. No time limit of its own: deadline and silence are judged by who asked.
- * A kept-alive connection that is reset before any byte of the answer is tried once more, as the engine closes idle
- * connections at its own time.
+ * Sends one request and streams the answer's bytes. It has no timeout: the caller watches deadline and silence.
+ * If a kept-alive connection is reset before the first byte of the answer, it retries once, because the engine closes idle
+ * connections at any time.
  */
 export function streamFromEngine(pool: Pool, request: EngineRequest, sink: EngineSink): EngineStream {
   let current: Dispatcher.DispatchController | undefined;
@@ -67,7 +67,7 @@ export function streamFromEngine(pool: Pool, request: EngineRequest, sink: Engin
             return;
           }
           over = true;
-          // A second try that is refused: the engine ended after the first.
+          // If the retry is refused, the engine has exited after the first try.
           sink.failed(cause, !mayRepeat || !wasRefused(cause));
         },
       },

@@ -21,18 +21,18 @@ import {
 } from './state.ts';
 import type { StallLimits } from './watch.ts';
 
-/** What others may know of an engine at any time. */
+/** The public state of an engine. */
 export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port' | 'socket'> {
   readonly address: EngineAddress;
   readonly restarts: number;
-  /** why it last failed, in a sentence; absent if it never did */
+  /** cause of its last failure, in a sentence; absent if it never failed */
   readonly lastFailure: string | undefined;
-  /** the same in a word, after a failed start */
+  /** the same in a word */
   readonly lastCause: string | undefined;
-  /** how far its start is, for people; absent once it is ready */
+  /** progress of its start, for people; absent once it is ready */
   readonly stage: string | undefined;
   readonly wasReady: boolean;
-  /** out of dispatch because it does worse than its siblings: how, and by which figures */
+  /** why it is out of dispatch, with figures, if it does worse than its siblings */
   readonly outlier: Outlier | undefined;
 }
 
@@ -43,15 +43,15 @@ export interface SupervisorDeps {
   readonly address: EngineAddress;
   /** for the next start */
   readonly command: () => EngineCommand;
-  /** it ended over its arguments: whether the next command does without what it refused */
+  /** called when it exits because of its arguments; true if the next command leaves out what it refused */
   readonly adapt?: (lines: readonly string[]) => boolean;
   readonly limits: Limits;
   readonly stall: StallLimits;
   readonly probes: ProbeTimes;
   readonly ledger: EngineLedger;
-  /** requests of ours on this engine, of both kinds */
+  /** our requests on this engine, of both kinds */
   readonly inFlight: () => number;
-  /** whether a short generation that took so long, on an engine with nothing else to do, is far behind its siblings' */
+  /** whether a short generation of this duration, on an otherwise idle engine, is far slower than its siblings' */
   readonly isSlow?: (tookMs: number) => boolean;
   readonly onChange: (view: EngineView) => void;
   readonly onRestart: (reason: CrashReason) => void;
@@ -65,7 +65,7 @@ interface Running {
   readonly checkup: Checkup;
 }
 
-/** Pause between two looks at an engine in service or in doubt, and at one that is about to change. */
+/** Pause between two checks: of an engine that is warming, ready or suspect, and of one in any other state. */
 const IN_SERVICE_TURN_MS = 1_000;
 const CHANGING_TURN_MS = 100;
 
@@ -80,7 +80,7 @@ export class EngineSupervisor {
   #timer: NodeJS.Timeout | undefined;
   #outlier: Outlier | undefined;
   #doubting = false;
-  /** how long it may take over a few tokens, as it was silent, in milliseconds */
+  /** time limit for a few tokens after a silence, in milliseconds */
   #patienceMs: number | undefined;
   readonly #onStopped: (() => void)[] = [];
 
@@ -106,23 +106,23 @@ export class EngineSupervisor {
     };
   }
 
-  /** of its quickest short generation since its start, in milliseconds; Infinity before the first */
+  /** duration of its fastest short generation since its start, in milliseconds; Infinity before the first */
   get bestCanaryMs(): number {
     return this.#running?.life.probe.bestMs ?? Infinity;
   }
 
-  /** the engine's own page of metrics, some seconds old; absent while it is not in service */
+  /** the engine's own page of metrics, a few seconds old; absent while it is not in service */
   get metricsPage(): string | undefined {
     return this.#state.kind === 'ready' || this.#state.kind === 'suspect' ? this.#running?.checkup.page : undefined;
   }
 
-  /** Also after a `stop` that ended. */
+  /** Starts the engine; also after a finished `stop`. */
   start(): void {
     this.#apply('start');
     this.#turn();
   }
 
-  /** Out of service until the next `start`: what it runs on is broken. @param reason for people */
+  /** Takes it out of service until the next `start`, because its GPU is broken. @param reason for people */
   async condemn(reason: string): Promise<void> {
     await this.stop({ drainMs: 0, settleMs: 0, stopMs: 0 });
     this.#limits = this.#deps.limits;
@@ -130,12 +130,12 @@ export class EngineSupervisor {
     this.#deps.onChange(this.view);
   }
 
-  /** A dispatcher could not reach it: it is looked at now. */
+  /** A dispatcher could not reach it: the next probe runs immediately. */
   hint(): void {
     this.#apply('hint');
   }
 
-  /** It does worse than its siblings: out of dispatch until a generation of our own shows that it is well. */
+  /** Takes it out of dispatch because it does worse than its siblings, until a test generation shows that it is healthy. */
   outlier(reason: OutlierReason, figures: Outlier['figures']): void {
     const { kind } = this.#state;
     if (kind !== 'ready' && kind !== 'suspect') return;
@@ -144,13 +144,16 @@ export class EngineSupervisor {
     this.#outlier = { reason, figures };
     this.#history.problem(describeOutlier(this.#outlier));
     this.#deps.onOutlier?.(reason);
-    this.#deps.log.warn({ engine: this.#deps.id, reason, ...figures }, 'engine taken out: its siblings do better');
+    this.#deps.log.warn(
+      { engine: this.#deps.id, reason, ...figures },
+      'engine taken out of dispatch: its siblings do better',
+    );
     this.#deps.onChange(this.view);
   }
 
   /**
-   * It has long given nothing to anyone new, which long answers explain: asked for a few tokens while it is in service.
-   * @returns false where it had not answered within `withinMs`; undefined where that was no time to ask
+   * Requests a few tokens while it is in service, because it sent nothing to new requests, which long answers may explain.
+   * @returns false if it did not answer within `withinMs`; undefined if it was in no state to be tested
    */
   async doubt(withinMs: number): Promise<boolean | undefined> {
     const running = this.#running;
@@ -164,9 +167,9 @@ export class EngineSupervisor {
   }
 
   /**
-   * Out of dispatch, running answers finish, then the process and its whole group end.
-   * @param limits shorter ones for this stop; a second call may shorten a stop that is under way
-   * @returns when nothing of the engine is left
+   * Takes it out of dispatch, lets running answers finish, then ends the process and its entire group.
+   * @param limits shorter limits for this stop; a second call may shorten a running stop
+   * @returns after all processes of the engine have ended
    */
   stop(limits: Partial<Pick<Limits, 'drainMs' | 'stopMs' | 'settleMs'>> = {}): Promise<void> {
     this.#limits = { ...this.#limits, ...limits };
@@ -201,20 +204,21 @@ export class EngineSupervisor {
 
   #changed(before: EngineState, after: EngineState): void {
     const { log, onRestart, onChange } = this.#deps;
-    // The first was cold: of a warm one its pace is known.
+    // The first generation was cold; a warm one shows the engine's pace.
     if (before.kind === 'warming' && after.kind === 'ready') void this.#running?.life.probe.canary();
     if (after.kind !== 'suspect' && this.#outlier !== undefined) {
       const { reason } = this.#outlier;
       this.#outlier = undefined;
-      if (after.kind === 'ready') log.info({ engine: this.#deps.id, reason }, 'engine put back: it is well');
+      if (after.kind === 'ready')
+        log.info({ engine: this.#deps.id, reason }, 'engine put back into dispatch: it is healthy');
     }
-    // Its processes and its shared memory are all there now.
+    // By now all its processes and its shared memory exist.
     if (after.kind === 'warming' || after.kind === 'ready') this.#running?.life.note();
     this.#history.changed(before, after, { pid: this.view.pid, ...this.#deps.address });
     if (after.kind === 'backoff') onRestart(crashReason(before));
     onChange(this.view);
     if (after.kind === 'stopped') for (const resolve of this.#onStopped.splice(0)) resolve();
-    // The next look does not wait for the pause of the former state.
+    // The next check does not wait for the previous state's pause.
     else this.#turnIn(0);
   }
 
@@ -228,7 +232,7 @@ export class EngineSupervisor {
     this.#apply(end);
   }
 
-  /** One life of the process, from spawn until nothing of its group is left. */
+  /** Runs the process, from spawn until its entire group has ended. */
   async #run(): Promise<EngineEvent> {
     const { id, model, log, address, ledger, probes, command, onChange } = this.#deps;
     this.#history.begins();
@@ -236,7 +240,7 @@ export class EngineSupervisor {
     const life = new EngineLife({ id, model, address, command: command(), probes, ledger, onLine, log });
     this.#running = { life, checkup: this.#checkupOf(life) };
     onChange(this.view);
-    // With its leader's end it is at once out of dispatch, before the rest is cleared away.
+    // When its leader exits, it leaves dispatch immediately, before the rest of the group is killed.
     const end = await life.end(() => this.#apply('hint'));
     if (this.#state.kind !== 'draining') this.#history.ended(end, this.#state, this.#limits.startMs);
     this.#running = undefined;

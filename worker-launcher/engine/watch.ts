@@ -3,30 +3,30 @@ import { ProgressClock, readWork } from './progress.ts';
 
 /** All in milliseconds. */
 export interface StallLimits {
-  /** with work and without any step for this long an engine is out of dispatch */
+  /** if a busy engine makes no step for this long, it is out of dispatch */
   readonly stallMs: number;
-  /** and for this long it is replaced */
+  /** if it makes no step for this long, it is replaced */
   readonly hangMs: number;
-  /** an idle engine is made to generate a few tokens this often */
+  /** interval at which an idle engine must generate a few tokens */
   readonly idleCanaryMs: number;
 }
 
 export interface WatchDeps {
   readonly probe: Pick<EngineProbe, 'metrics' | 'canary'>;
   readonly limits: StallLimits;
-  /** requests of ours on this engine */
+  /** our requests on this engine */
   readonly inFlight: () => number;
   readonly onLook: (event: 'progress' | 'stalled' | 'hung' | 'hint', problem?: string) => void;
 }
 
-/** A page costs vLLM's API server up to 25 ms, so one that moves is looked at every second turn only. */
+/** A page costs vLLM's API server up to 25 ms, so an engine with progress is checked only every second time. */
 const LOOK_EVERY_MS = 1_900;
 const LOOK_EVERY_STALLED_MS = 900;
 
 /**
- * Watches one life of an engine for forward progress. Steps decide, not answers: a saturated engine steps, a long prompt
- * steps, an answer of 4xx or 500 says nothing. In doubt, and when idle, it sends a short generation of its own, which
- * makes an engine step that is well.
+ * Watches one engine process for progress. Steps decide, not answers: a saturated engine and a long prompt make steps, and
+ * a 4xx or 500 proves nothing. If the engine seems stalled or is idle, it sends a short generation of its own, which makes
+ * a healthy engine step.
  */
 export class EngineWatch {
   readonly #deps: WatchDeps;
@@ -36,7 +36,7 @@ export class EngineWatch {
   #looking = false;
   #poking = false;
   #movedAt: number | undefined;
-  /** the last page, as it came; at most some seconds old while the engine is in service */
+  /** the last page, unchanged; at most a few seconds old while the engine is in service */
   page: string | undefined;
 
   constructor(deps: WatchDeps) {
@@ -44,8 +44,8 @@ export class EngineWatch {
   }
 
   /**
-   * To be called every second while the engine is in service or in doubt.
-   * @param asked the supervisor waits for an answer of the engine itself
+   * Call it every second while the engine is ready or suspect.
+   * @param asked the supervisor waits for a test generation of the engine
    */
   turn(now: number, asked: boolean): void {
     const everyMs = this.#stalled ? LOOK_EVERY_STALLED_MS : LOOK_EVERY_MS;
@@ -72,7 +72,7 @@ export class EngineWatch {
       else if (now - this.#movedAt >= limits.idleCanaryMs) this.#poke(now);
       return;
     }
-    const problem = `no engine step for ${Math.round(look.forMs / 1_000)} s, with ${Math.max(sample.requests, ours)} requests at work`;
+    const problem = `no engine step for ${Math.round(look.forMs / 1_000)} s, with ${Math.max(sample.requests, ours)} requests in flight`;
     if (look.forMs >= limits.hangMs) onLook('hung', problem);
     else if (look.forMs >= limits.stallMs) onLook('stalled', problem);
     if (look.forMs >= limits.stallMs / 2) this.#poke(now);
@@ -84,7 +84,7 @@ export class EngineWatch {
     this.#movedAt = now;
     void this.#deps.probe.canary().then(({ event, problem }) => {
       this.#poking = false;
-      // It steps, or is idle, and answers no one: the probes of a doubt decide.
+      // It steps or is idle but does not answer: the probes of the suspect state decide.
       if (event === 'canary_failed' && !this.#stalled) this.#deps.onLook('hint', problem);
     });
   }

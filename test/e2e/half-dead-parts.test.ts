@@ -59,7 +59,7 @@ test.concurrent(
 
       proxy.muteOne('penstock-dispatcher-replies');
       const first = asked(stack.url, 24);
-      await says('answers cannot be written: no jobs are taken');
+      await says('Redis accepts no answers: the dispatcher takes no jobs');
       expect(await statuses(first)).toEqual(all(24, 200));
       expect(await statuses(asked(stack.url, 24))).toEqual(all(24, 200));
       // What it had taken was handed back: no gateway had to give it up. And it took nothing more.
@@ -67,7 +67,7 @@ test.concurrent(
       expect(await answersOf(stack, 'behind')).toBe(0);
 
       proxy.muteOne(undefined);
-      await says('answers can be written again: jobs are taken');
+      await says('Redis accepts answers again: the dispatcher takes jobs');
       await eventually('its engine answers', async () => {
         expect(await statuses(asked(stack.url, 8))).toEqual(all(8, 200));
         return (await answersOf(stack, 'behind')) > 0;

@@ -11,13 +11,13 @@ import type { Publisher } from './publisher.ts';
 /** A repeated pickup waits this long for the gateway's `go`, in milliseconds. */
 const GO_LIMIT_MS = 3_000;
 
-/** Redis' PTTL of a key that is gone, and of one that does not lapse. */
+/** Redis' PTTL of a missing key, and of a key without a TTL. */
 const GONE = -2;
 const NO_LIFE_SPAN = -1;
 
 export type AttemptOutcome = 'answered' | 'failed' | 'cancelled' | 'hand_back';
 
-/** What a pickup reads of its body: the engine's request and the milliseconds until the key lapses. */
+/** The stored request body: the engine's request and the milliseconds until the key expires. */
 interface StoredBody {
   readonly bytes: Buffer | null;
   readonly ttlMs: number;
@@ -28,20 +28,20 @@ export interface AttemptDeps {
   readonly readBody: (job: JobV1) => Promise<StoredBody>;
   /** whether the replica's reply stream still exists */
   readonly leaseAlive: (replica: string) => Promise<boolean>;
-  /** an answer is whole, or failed: with an error status at its start, or an error event at its end */
+  /** an answer is complete, or failed: with an error status at its start, or an error event at its end */
   readonly onAnswer: (engine: string, status: number) => void;
-  /** the engine refused or reset a connection, or said that it is going */
+  /** the engine refused or reset a connection, or reported that it shuts down */
   readonly onSuspect: (engine: string) => void;
 }
 
-/** How an answer ends; its last event may be in two pieces. */
+/** The last bytes of an answer; its last event may be in two chunks. */
 interface LastBytes {
   status: number;
   before: Buffer;
   chunk: Buffer;
 }
 
-/** One pickup of one job: claimed, let go, sent to an engine, its bytes written back under one fencing token. */
+/** One pickup of one job: claimed, cleared to start, sent to an engine, its bytes written back under one fencing token. */
 export class Attempt {
   readonly job: JobV1;
   readonly token: Token;
@@ -52,7 +52,7 @@ export class Attempt {
   #cancelled = false;
   #onHandBack: () => void = () => {};
   #stream: EngineStream | undefined;
-  /** an engine has it and has not given a byte of its answer */
+  /** an engine has it but has not sent a byte of its answer */
   #unheard = false;
   #waiting: Waiting | undefined;
 
@@ -63,7 +63,7 @@ export class Attempt {
     this.#slot = slot;
   }
 
-  /** The gateway let this pickup start. */
+  /** The gateway cleared this pickup to start. */
   go(): void {
     this.#onGo();
   }
@@ -74,42 +74,42 @@ export class Attempt {
     this.#onCancel();
   }
 
-  /** Its answer could not be written just now: one that no engine has yet goes back to the queue. */
+  /** Answers cannot be written now: if no engine has the request yet, it returns to the queue. */
   handBack(): void {
     this.#onHandBack();
   }
 
-  /** Its engine answers nobody: if it has given nothing, or nothing for so long, another one is to go on. */
+  /** Its engine answers no request: if it sent no byte, or none for `stuckMs`, the request continues on another engine. */
   relieve(engine: string, stuckMs: number): void {
     if (this.#slot.engine !== engine) return;
     if (this.#unheard || (this.#waiting?.stuckMs ?? 0) >= stuckMs)
-      this.fail('worker_lost', 'its engine answered nobody');
+      this.fail('worker_lost', 'its engine answered no request');
   }
 
-  /** The replica reads too late: the engine is held back, or goes on. */
+  /** The replica reads too late: pauses or resumes the engine's stream. */
   holdBack(held: boolean): void {
     this.#waiting?.holdBack(held);
     if (held) this.#stream?.pause();
     else this.#stream?.resume();
   }
 
-  /** Ends it and tells the replica why. */
+  /** Ends it and reports the reason to the replica. */
   fail(reason: AttemptError['reason'], message: string): void {
     if (this.#cancelled) return;
     this.#sendJson('error', { reason, message } satisfies AttemptError);
     this.cancel();
   }
 
-  /** Runs to the end; never throws for what an engine or a gateway did. */
+  /** Runs to the end; failures of an engine or gateway don't throw. */
   async run(): Promise<AttemptOutcome> {
     const releaseReplica = this.#deps.publisher.retain(this.job.replica);
     try {
       const repeat = this.token.epoch > 1 || this.token.attempt > 1;
       this.#sendJson('claimed', { engine: this.#slot.engine, waits: repeat } satisfies Claimed);
       const reading = this.#deps.readBody(this.job);
-      // Whoever waits for it gets the reason; one that was handed back does not.
+      // An attempt that is handed back does not await the read, so its error must not be unhandled.
       reading.catch(() => {});
-      if (repeat && !(await this.#letGo())) {
+      if (repeat && !(await this.#cleared())) {
         await reading;
         if (this.#cancelled) return 'cancelled';
         return (await this.#deps.leaseAlive(this.job.replica)) ? 'hand_back' : 'failed';
@@ -124,7 +124,7 @@ export class Attempt {
         this.cancel();
         return 'hand_back';
       }
-      // Empty: it was held open by the gateway's reservation, and what belongs there came too late.
+      // Empty: the gateway's reservation kept the key, but the body arrived too late to be stored.
       if (body.bytes === null || body.bytes.length === 0 || body.ttlMs === GONE)
         return this.#failed('body_lost', 'the request body is no longer stored');
       const leftMs = body.ttlMs === NO_LIFE_SPAN ? this.job.deadlineMs : body.ttlMs - BODY_GRACE_MS;
@@ -135,7 +135,7 @@ export class Attempt {
     }
   }
 
-  async #letGo(): Promise<boolean> {
+  async #cleared(): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const answered = await new Promise<boolean>((resolve) => {
       this.#onGo = () => resolve(true);
@@ -173,14 +173,14 @@ export class Attempt {
           this.#send('data', chunk);
         },
         end: () => {
-          // First, so that what the gateway repeats finds another engine.
+          // Before `end`, so that a retry by the gateway finds another engine.
           this.#deps.onAnswer(this.#slot.engine, statusOf(last));
-          if (tellsOfItsEnd(last)) this.#deps.onSuspect(this.#slot.engine);
+          if (reportsItsEnd(last)) this.#deps.onSuspect(this.#slot.engine);
           this.#send('end', Buffer.alloc(0));
           finish('answered');
         },
         failed: (cause, hadIt) => {
-          // vLLM breaks off a stream of this route where it refuses the request: no sign against the engine.
+          // vLLM breaks off a stream of this route when it refuses the request, so the engine is not suspect.
           const refuses = this.job.path === '/v1/responses' && last.status === 200;
           if (!refuses) this.#deps.onSuspect(this.#slot.engine);
           finish(this.#failed('worker_lost', cause.message, hadIt && !refuses));
@@ -217,7 +217,7 @@ export class Attempt {
 
 const ErrorEvent = z.object({ error: z.object({ code: z.int().catch(500) }) });
 
-/** The status of the answer, or what the error event at the end of its stream stands for. */
+/** The status of the answer, or the code of the error event at the end of its stream. */
 function statusOf({ status, before, chunk }: LastBytes): number {
   if (status >= 400) return status;
   const end = Buffer.concat([before, chunk]);
@@ -227,11 +227,11 @@ function statusOf({ status, before, chunk }: LastBytes): number {
   return readJson(ErrorEvent, line)?.error.code ?? 500;
 }
 
-/** Stands in no answer's text: its quotes would be escaped. */
+/** Cannot occur in an answer's text, where its quotes would be escaped. */
 const ERROR_EVENT = 'data: {"error"';
 
-/** An error status, or an error event at the end of a stream, by which this engine says that it can answer nobody. */
-function tellsOfItsEnd({ status, before, chunk }: LastBytes): boolean {
+/** Whether an error status, or an error event at the end of a stream, reports that this engine has stopped serving. */
+function reportsItsEnd({ status, before, chunk }: LastBytes): boolean {
   const end = Buffer.concat([before, chunk]);
   const from = status >= 500 ? 0 : end.lastIndexOf(ERROR_EVENT);
   return from >= 0 && saysEngineGone(end.toString('utf8', from));

@@ -3,7 +3,7 @@ import { connect as connectTls } from 'node:tls';
 import type { RedisTarget } from '#runtime/redis-target';
 
 const READ_BYTES = 256 * 1024;
-/** Larger than any request that a gateway takes. */
+/** Larger than any request that a gateway accepts. */
 const LARGEST_BYTES = 512 * 1024 * 1024;
 const [LINE_FEED, BULK, ERROR] = [0x0a, 0x24, 0x2d];
 
@@ -13,22 +13,22 @@ interface Waiting {
 }
 
 /**
- * Reads large values: one buffer takes what the socket brings, and a value is copied once, into memory of its own. A
- * general client makes a buffer of every read and joins them, whose garbage collection costs more than all else. One
- * connection, made at the first read, and anew after it was lost.
+ * Reads large values from Redis: one buffer receives all socket reads, and each value is copied once. A general client
+ * allocates a buffer per read and joins them; their garbage collection costs more than everything else. It has one
+ * connection, opened at the first read and reopened after a loss.
  */
 export class BulkReader {
   readonly #target: RedisTarget;
   readonly #timeoutMs: number;
   #connection: Connection | undefined;
 
-  /** @param timeoutMs longest silence while a value is awaited */
+  /** @param timeoutMs longest silence while a read waits, in milliseconds */
   constructor(target: RedisTarget, timeoutMs: number) {
     this.#target = target;
     this.#timeoutMs = timeoutMs;
   }
 
-  /** @returns null where there is no such key @throws Error when the connection or the command fails */
+  /** @returns null if the key does not exist @throws Error when the connection or the command fails */
   get(key: string): Promise<Buffer | null> {
     if (this.#connection?.isOver !== false) this.#connection = new Connection(this.#target, this.#timeoutMs);
     return this.#connection.send('GET', key);
@@ -46,7 +46,7 @@ class Connection {
   #line = '';
   #value: Buffer | undefined;
   #filled = 0;
-  /** commands that log in and choose the database */
+  /** unanswered commands that log in and choose the database */
   #ungranted = 0;
   isOver = false;
 
@@ -88,15 +88,15 @@ class Connection {
     for (const waiting of this.#waiting.splice(0)) waiting.reject(cause);
   }
 
-  /** What must be granted before anything is read: as another user, or in another database, the answer would be a wrong one. */
+  /** Sends a command that must succeed before any read, because another user or database would give a wrong answer. */
   #prepare(...command: string[]): void {
     this.#ungranted += 1;
     this.send(...command).catch(() => {
-      // Whoever waits for a value is told.
+      // The waiting reads get the error.
     });
   }
 
-  /** RESP2: lines, and after one that announces it a value and its line end (source: Redis serialization protocol). */
+  /** RESP2: lines; a line that announces a value is followed by the value and a line end (source: Redis serialization protocol). */
   #take(bytes: Buffer): boolean {
     let at = 0;
     while (at < bytes.length && !this.isOver)
@@ -116,7 +116,7 @@ class Connection {
     else if (length <= LARGEST_BYTES) {
       this.#value = Buffer.allocUnsafeSlow(length + 2);
       this.#filled = 0;
-    } else this.end(new Error('Redis answers what it was not asked'));
+    } else this.end(new Error('Redis sent an unexpected answer'));
     return end + 1;
   }
 
@@ -125,7 +125,7 @@ class Connection {
     else this.#waiting.shift()?.reject(cause);
   }
 
-  /** There is no value, or none was asked for. */
+  /** The key does not exist, or the command returns no value. */
   #granted(): void {
     this.#ungranted = Math.max(0, this.#ungranted - 1);
     this.#waiting.shift()?.resolve(null);

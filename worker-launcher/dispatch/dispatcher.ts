@@ -8,11 +8,11 @@ import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
 
-/** A job that found no room is looked at again after this long, in milliseconds; at 0 it would be pulled in a spin. */
+/** A job without a free slot is pulled again after this delay, in milliseconds; 0 would be a busy loop. */
 const NO_ROOM_DELAY_MS = 200;
-/** A repeat leaves engines that failed lately to others so many times: there may be other dispatchers. */
+/** A retry avoids engines with recent failures for this many pickups, because another dispatcher may have a better one. */
 const SPARED_PICKUPS = 5;
-/** A job for newer workers goes back for so long, in milliseconds, and so often: then no request is that old. */
+/** A job for newer workers returns to the queue with this delay, in milliseconds, this many times; no request lives longer. */
 const NEWER_JOB_DELAY_MS = 1_000;
 const NEWER_JOB_PICKUPS = 3_600;
 
@@ -24,7 +24,7 @@ export interface DispatcherDeps extends AttemptDeps {
 
 /**
  * BullMQ Workers (a model's text and image queue) ↔ the emptiest ready engine. One Worker per process and queue, never
- * per engine: BZPOPMIN serves who waited longest, whatever it already holds.
+ * per engine: BZPOPMIN serves the client that waited longest, whatever its load.
  */
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
@@ -32,7 +32,7 @@ export class Dispatcher {
   /** by job id */
   readonly #attempts = new Map<string, Attempt>();
   #draining = false;
-  /** answers cannot be written just now */
+  /** answers cannot be written now */
   #stuck = false;
   #onEmpty: () => void = () => {};
 
@@ -44,7 +44,7 @@ export class Dispatcher {
     return this.#attempts.size;
   }
 
-  /** To be called after every change of the engines: Workers pull as much as the ready engines have room for. */
+  /** Call it after every change of the engines: Workers pull as many jobs as the ready engines have slots. */
   async adjust(): Promise<void> {
     if (this.#draining) return;
     for (const model of this.#deps.slots.models()) for (const kind of KINDS) this.#ensureWorker(model, kind);
@@ -61,7 +61,7 @@ export class Dispatcher {
         entry.started = true;
         worker.run().catch((cause: unknown) => this.#deps.log.error({ cause }, 'a worker loop ended'));
       } else {
-        // A main loop that is full only looks at a raised concurrency when it is woken.
+        // A full main loop notices a raised concurrency only after a wake-up.
         if (raised) await worker.pause(true);
         if (worker.isPaused()) await worker.resume();
       }
@@ -69,8 +69,8 @@ export class Dispatcher {
   }
 
   /**
-   * Answers cannot be written, or can again: meanwhile no job is pulled, and those that no engine has yet go back.
-   * @returns whether that is news, after which `adjust` is to be called
+   * Answers cannot be written, or can be again. While they cannot, no job is pulled, and jobs that no engine has yet return.
+   * @returns whether that changed; then call `adjust`
    */
   stuck(isStuck: boolean): boolean {
     const isNews = isStuck !== this.#stuck;
@@ -79,7 +79,7 @@ export class Dispatcher {
     return isNews;
   }
 
-  /** A message of a gateway. */
+  /** Handles a control message of a gateway. */
   control(message: Control): void {
     for (const attempt of this.#attempts.values()) {
       const { job, token } = attempt;
@@ -90,12 +90,12 @@ export class Dispatcher {
     }
   }
 
-  /** This engine answers nobody. */
+  /** This engine answers no request. */
   relieve(engine: string, stuckMs: number): void {
     for (const attempt of this.#attempts.values()) attempt.relieve(engine, stuckMs);
   }
 
-  /** The replica's lease lapsed: nobody reads its answers. */
+  /** The replica's lease expired: no gateway reads its answers. */
   replicaGone(replica: string): void {
     for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.cancel();
   }
@@ -106,8 +106,8 @@ export class Dispatcher {
   }
 
   /**
-   * Stops pulling and waits for what is in flight.
-   * @param settleMs then jobs may still be marked as finished in Redis, which may be gone: no longer than this
+   * Stops pulling and waits for the attempts in flight.
+   * @param settleMs time limit for marking jobs as finished in Redis, which may be down
    */
   async drain(settleMs: number): Promise<void> {
     this.#draining = true;
@@ -120,7 +120,7 @@ export class Dispatcher {
     await within(settleMs, Promise.all(workers.map(({ worker }) => worker.close())));
   }
 
-  /** Ends all attempts at once and tells their replicas. */
+  /** Ends all attempts immediately and reports it to their replicas. */
   abandon(message: string): void {
     this.#draining = true;
     for (const attempt of this.#attempts.values()) attempt.fail('worker_lost', message);
@@ -137,7 +137,7 @@ export class Dispatcher {
     });
     worker.on('error', (cause) => this.#deps.log.debug({ cause }, 'worker error'));
     worker.on('lockRenewalFailed', (jobIds: string[]) => {
-      // Another worker may be given the job: whoever goes on, it is not this one.
+      // Another worker may get the job, so this one must stop.
       for (const id of jobIds) this.#attempts.get(id)?.fail('worker_lost', 'the lock of the job was lost');
     });
     this.#workers.set(key, { worker, model, kind, started: false });
@@ -149,7 +149,7 @@ export class Dispatcher {
     if (!parsed.success) {
       const isNewer = LaterJob.safeParse(bullJob.data).success && bullJob.attemptsStarted < NEWER_JOB_PICKUPS;
       if (isNewer) return this.#handBack(bullJob, lockToken, NEWER_JOB_DELAY_MS);
-      throw new Error(`a job this worker cannot read: ${parsed.error.message}`);
+      throw new Error(`this worker cannot read the job: ${parsed.error.message}`);
     }
     const job = parsed.data;
     const spared = job.epoch > 1 && bullJob.attemptsStarted <= SPARED_PICKUPS;
@@ -169,7 +169,7 @@ export class Dispatcher {
     }
   }
 
-  /** `moveToDelayed` wakes a Worker; `moveToWait` of a job with a priority wakes nobody for seconds. */
+  /** `moveToDelayed` wakes a Worker; `moveToWait` of a job with a priority wakes none for seconds. */
   async #handBack(bullJob: Job, lockToken: string, delayMs = NO_ROOM_DELAY_MS): Promise<never> {
     await bullJob.moveToDelayed(Date.now() + delayMs, lockToken);
     throw new DelayedError();

@@ -7,11 +7,11 @@ import { promptWeight, type Intake } from '../engine/pace.ts';
 import { FirstBytes, type Waiting } from './first-bytes.ts';
 import { addressOf, type EngineEntry } from './link.ts';
 
-/** A place on an engine, held by one attempt. */
+/** A slot of an engine, held by one attempt. */
 export interface Slot {
   readonly engine: string;
   readonly pool: Pool;
-  /** a request of so many bytes is sent to it */
+  /** call it when a request of `bytes` is sent to the engine */
   begin(bytes: number): Waiting;
   release(): void;
 }
@@ -25,7 +25,7 @@ interface Engine {
   usedAt: number;
 }
 
-/** Which engines of this dispatcher have room; text and image places are counted apart. */
+/** Which engines of this dispatcher have free slots; text and image slots are counted separately. */
 export class EngineSlots {
   readonly #engines = new Map<string, Engine>();
   readonly #onChange: () => void;
@@ -35,7 +35,7 @@ export class EngineSlots {
     this.#onChange = onChange;
   }
 
-  /** Takes over what the launcher knows. A restarted engine gets fresh connections; requests on the old ones fail. */
+  /** Applies the launcher's list. A restarted engine gets new connections; requests on the old ones fail. */
   update(entries: readonly EngineEntry[]): void {
     const kept = new Set(entries.map((entry) => entry.id));
     for (const [id, engine] of this.#engines) if (!kept.has(id)) this.#drop(id, engine);
@@ -57,13 +57,13 @@ export class EngineSlots {
     }
   }
 
-  /** A connection failed: nothing more goes there until the launcher has looked at it. */
+  /** A connection failed: the engine gets no more requests until the launcher has probed it. */
   suspect(id: string): void {
     const engine = this.#engines.get(id);
     if (engine !== undefined && engine.entry.state === 'ready') engine.entry = { ...engine.entry, state: 'suspect' };
   }
 
-  /** Places of all ready engines of a model, taken or free. */
+  /** Slots of all ready engines of a model, taken or free. */
   room(model: string, kind: Kind): number {
     let room = 0;
     for (const { entry } of this.#engines.values())
@@ -71,7 +71,7 @@ export class EngineSlots {
     return room;
   }
 
-  /** An answer of an engine failed, or is whole. @returns whether that is worth telling */
+  /** An answer of an engine failed, or is complete. @returns whether it is worth a report */
   answered(id: string, status: number): boolean {
     return this.#engines.get(id)?.record.answered(status, performance.now()) ?? false;
   }
@@ -82,9 +82,9 @@ export class EngineSlots {
   }
 
   /**
-   * @returns a place on the emptiest ready engine, or undefined when all are full. One that failed lately comes after all
-   * others: it answers fastest, and would be the emptiest for ever. Among equals the one that was longest unused
-   * @param spared none that failed or refused lately: another dispatcher may have a better one
+   * @returns a slot of the emptiest ready engine, or undefined if all are full. Engines with recent failures come last,
+   * because a failing engine answers fastest and would always be the emptiest. Among equals: the least recently used
+   * @param spared no engine with recent failures or refusals: another dispatcher may have a better one
    */
   take(model: string, kind: Kind, spared = false): Slot | undefined {
     const now = performance.now();
@@ -125,14 +125,14 @@ export class EngineSlots {
   }
 }
 
-/** What an engine refused may be its callers' doing: that keeps repeats from it alone. */
+/** Callers may have caused refusals, so these count only for retries. */
 const failuresOf = ({ record }: Engine, spared: boolean, now: number): number =>
   record.failures(now) + (spared ? record.refusals(now) : 0);
 const loadOf = ({ entry, inFlight }: Engine): number =>
   load1(inFlight.text, entry.slots.text) + load1(inFlight.image, entry.slots.image);
 const load1 = (inFlight: number, slots: number): number => (slots === 0 ? 0 : inFlight / slots);
 
-/** Idle connections are closed before the engine closes them: vLLM's keep-alive is 5 s unless it was raised. */
+/** Idle connections are closed before the engine closes them: vLLM's keep-alive timeout is 5 s unless raised. */
 function connect(entry: EngineEntry): Pool {
   return connectTo(addressOf(entry), {
     connections: entry.slots.text + entry.slots.image,

@@ -2,32 +2,32 @@ import type { Intake } from '../engine/pace.ts';
 
 /** One request on an engine. */
 export interface Waiting {
-  /** bytes of its answer came */
+  /** bytes of its answer arrived */
   heard(): void;
-  /** its engine is held back, or goes on: meanwhile silence is no fault of the engine */
+  /** its engine is paused or resumed; silence during a pause does not count against the engine */
   holdBack(held: boolean): void;
   over(): void;
-  /** it has begun, is not held back, and has had no byte for so long, in milliseconds; 0: none of that */
+  /** time since the last byte of a begun answer, in milliseconds; 0 while it is paused or has no byte yet */
   readonly stuckMs: number;
 }
 
 interface Answer {
   readonly since: number;
   readonly weight: number;
-  /** undefined: no byte of it came yet */
+  /** undefined: no byte of it has arrived yet */
   heardAt: number | undefined;
   held: boolean;
 }
 
-/** Which requests of one engine have no byte of an answer yet, or none any more; instants are monotonic milliseconds. */
+/** Tracks which requests of one engine wait for their first byte or their next one; instants are monotonic milliseconds. */
 export class FirstBytes {
   readonly #answers = new Set<Answer>();
   #taken = 0;
-  /** the last first byte, and the last byte of all */
+  /** instants of the last first byte, and of the last byte */
   #heardAt = -Infinity;
   #movedAt = -Infinity;
 
-  /** @param weight what reading its prompt costs */
+  /** @param weight cost of reading its prompt (`promptWeight`) */
   begin(weight: number): Waiting {
     const answer: Answer = { since: performance.now(), weight, heardAt: undefined, held: false };
     this.#taken += weight;
@@ -62,7 +62,7 @@ export class FirstBytes {
       waiting: waiting.reduce((sum, { weight }) => sum + weight, 0),
       silentMs: waiting.length === 0 ? 0 : now - since,
       heardAgoMs: agoMs(this.#heardAt, now),
-      // Of more than half: a single one may wait for memory, or for the end of a call of a tool.
+      // More than half, because a single answer may wait for memory or for the end of a tool call.
       stuckMs: stuck[Math.floor(stuck.length / 2)] ?? 0,
       movedAgoMs: agoMs(this.#movedAt, now),
     };

@@ -4,7 +4,7 @@ import type { EngineAddress } from '../engine/address.ts';
 
 /** The IPC channel between the launcher and its dispatcher processes; both sides parse what arrives. */
 
-/** What the launcher knows of an engine; the dispatcher adds what is in flight. */
+/** The launcher's state of an engine; the dispatcher adds the requests in flight. */
 export const EngineEntry = EngineReport.omit({ inFlight: true });
 export type EngineEntry = z.infer<typeof EngineEntry>;
 
@@ -14,11 +14,11 @@ export function addressOf({ socket, port }: EngineEntry): EngineAddress {
 }
 
 export const ToDispatcher = z.discriminatedUnion('type', [
-  /** the engines of this dispatcher, whole, at every change */
+  /** all engines of this dispatcher, at every change */
   z.object({ type: z.literal('engines'), engines: z.array(EngineEntry) }),
-  /** the engine answers nobody: what has no byte of an answer from it, or none for so long, is to run elsewhere */
+  /** the engine answers no request: those without a first byte, or without any byte for `stuckMs`, must run elsewhere */
   z.object({ type: z.literal('relieve'), engine: z.string(), stuckMs: z.number() }),
-  /** stop pulling; answer `drained` when nothing is in flight */
+  /** stop pulling; answer `drained` when no request is in flight */
   z.object({ type: z.literal('drain') }),
 ]);
 export type ToDispatcher = z.infer<typeof ToDispatcher>;
@@ -34,16 +34,16 @@ const Intake = z.object({
 });
 export const FromDispatcher = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready'), incarnation: z.string() }),
-  /** in flight per engine id, at most ten times a second, when it changed */
+  /** requests in flight per engine id, after a change, at most ten times a second */
   z.object({ type: z.literal('load'), inFlight: z.record(z.string(), load) }),
-  /** a connection to this engine was refused or reset: look at it now */
+  /** a connection to this engine was refused or reset: probe it now */
   z.object({ type: z.literal('suspect'), engine: z.string() }),
-  /** how an answer of this engine ended: each failure, and of successes as many as tell that it goes on */
+  /** how an answer of this engine ended: every failure, but at most one success per 100 ms */
   z.object({ type: z.literal('answered'), engine: z.string(), status: z.int() }),
   z.object({ type: z.literal('drained') }),
-  /** once a second: its event loop turns, and this is how its engines do */
+  /** sent once a second: its event loop runs; the reports on its engines */
   z.object({ type: z.literal('alive'), intakes: z.record(z.string(), Intake).optional() }),
 ]);
-/** How often a dispatcher says that it lives, in milliseconds. */
+/** Interval of a dispatcher's `alive` messages, in milliseconds. */
 export const ALIVE_EVERY_MS = 1_000;
 export type FromDispatcher = z.infer<typeof FromDispatcher>;

@@ -15,14 +15,14 @@ import { ALIVE_EVERY_MS, ToDispatcher, type FromDispatcher } from './link.ts';
 import { Publisher } from './publisher.ts';
 import { Registration } from './registration.ts';
 
-/** What a stopping dispatcher still says to Redis, which may be gone, takes no longer than this. */
+/** Time limit for each last write of a stopping dispatcher to Redis, which may be down, in milliseconds. */
 const FAREWELL_MS = 1_000;
 /** Longest silence of Redis while a picture is read, in milliseconds. */
 const PICTURE_SILENCE_MS = 3_000;
-/** An answer that Redis has not taken after this long, in milliseconds, keeps its dispatcher from further jobs. */
+/** If Redis has not accepted a write for this long, in milliseconds, the dispatcher takes no more jobs. */
 const STUCK_MS = 3_000;
 const LOOK_MS = 250;
-/** An orphan is gone after this, whatever it was doing. */
+/** A dispatcher without its launcher exits after this time, in milliseconds. */
 const ORPHAN_LIMIT_MS = 8_000;
 
 type Connections = ReturnType<typeof connect>;
@@ -35,7 +35,7 @@ interface EndingDeps {
   readonly log: Log;
 }
 
-/** Composition root of a dispatcher process: a child of the launcher, which tells it of the engines over IPC. */
+/** Composition root of a dispatcher process: a child of the launcher, which sends it the engines over IPC. */
 async function main(): Promise<void> {
   collectLessOften();
   const config = loadConfig(process.env);
@@ -54,12 +54,12 @@ async function main(): Promise<void> {
   const watchingWrites = watchWrites(parts, adjust, log);
   obeyLauncher(parts, adjust, () => end('the launcher drains'));
   const end = endInOrder(parts, { config, registration, watchingWrites, log });
-  // Last, as it waits for Redis: whatever happens meanwhile finds the process able to end.
+  // Last, because it waits for Redis: until it returns, the process can already be stopped.
   await connections.controlRedis.subscribe(redisKeys.control(incarnation));
   tell({ type: 'ready', incarnation });
 }
 
-/** To the launcher, while it is there. */
+/** Sends a message to the launcher, unless it has exited. */
 function tell(message: FromDispatcher): void {
   if (process.connected) process.send?.(message);
 }
@@ -94,7 +94,7 @@ function createParts({ redis, replyRedis, pictures }: Connections, incarnation: 
     publisher,
     readBody: async (job) => {
       const key = redisKeys.body(job.model, job.requestId);
-      // The other connection waits for a Redis that is away, and follows it.
+      // If the reader fails, the other connection waits until Redis is available again.
       const reading =
         job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
       const [bytes, ttlMs] = await Promise.all([reading, replyRedis.pttl(key)]);
@@ -112,7 +112,7 @@ function createParts({ redis, replyRedis, pictures }: Connections, incarnation: 
   return { slots, publisher, dispatcher };
 }
 
-/** What gateways say of single requests. */
+/** Passes the gateways' control messages on. */
 function takeCommands({ controlRedis }: Connections, dispatcher: Dispatcher): void {
   controlRedis.on('message', (_channel, text) => {
     const message = readJson(Control, text);
@@ -120,24 +120,25 @@ function takeCommands({ controlRedis }: Connections, dispatcher: Dispatcher): vo
   });
 }
 
-/** @returns what is called after each change of what may be pulled; one change after another is followed, and reported */
+/** @returns a function to call after each change of the engines or of `stuck`; changes are applied and reported one by one */
 function follower(dispatcher: Dispatcher, registration: Registration, log: Log): () => void {
   let adjusting: Promise<void> = Promise.resolve();
   return () => {
     adjusting = adjusting
       .then(() => dispatcher.adjust())
       .then(() => registration.report())
-      .catch((cause: unknown) => log.error({ cause }, 'could not follow the engines'));
+      .catch((cause: unknown) => log.error({ cause }, 'a change of the engines could not be applied'));
   };
 }
 
-/** No further jobs while Redis takes no answers. */
+/** Stops pulling jobs while Redis accepts no answers. */
 function watchWrites({ dispatcher, publisher }: Parts, adjust: () => void, log: Log): NodeJS.Timeout {
   return setInterval(() => {
     const stuckMs = publisher.stuckMs;
     if (!dispatcher.stuck(stuckMs >= STUCK_MS)) return;
-    if (stuckMs >= STUCK_MS) log.warn({ stuckMs: Math.round(stuckMs) }, 'answers cannot be written: no jobs are taken');
-    else log.info({}, 'answers can be written again: jobs are taken');
+    if (stuckMs >= STUCK_MS)
+      log.warn({ stuckMs: Math.round(stuckMs) }, 'Redis accepts no answers: the dispatcher takes no jobs');
+    else log.info({}, 'Redis accepts answers again: the dispatcher takes jobs');
     adjust();
   }, LOOK_MS).unref();
 }
@@ -151,7 +152,7 @@ function obeyLauncher({ slots, dispatcher }: Parts, adjust: () => void, drain: (
     } else if (message.type === 'relieve') dispatcher.relieve(message.engine, message.stuckMs);
     else drain();
   });
-  // Without the launcher nobody supervises the engines, and its guards end them: nothing here can finish.
+  // Without the launcher, its guards kill the engines, so no answer can finish.
   process.on('disconnect', () => {
     setTimeout(() => process.exit(1), ORPHAN_LIMIT_MS).unref();
     dispatcher.abandon('the worker was killed');

@@ -3,25 +3,25 @@ import { encodeFrame, encodeStamp, entryMs, type Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 
-/** Bytes waiting for one replica at which it is given up: nobody reads there. */
+/** If this many bytes wait for one replica, it is given up: no gateway reads there. */
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
-/** Bytes not written yet at which the engines are held back, until half of them are left. */
+/** If this many bytes are unwritten, the engines are paused until half of them are written. */
 const FULL_BYTES = 8 * 1024 * 1024;
-/** Bytes of one stream entry, so that a large answer does not hold up the other requests' tokens. */
+/** Bytes of one stream entry, so that a large answer does not delay other requests' tokens. */
 const ENTRY_LIMIT_BYTES = 1024 * 1024;
-/** A replica whose first unread entry is this old, or that has this much unread, gets no more from the engines. */
+/** If a replica's first unread entry is this old, or this much is unread, its engines' streams are paused. */
 const BEHIND_MS = 5_000;
 const BEHIND_BYTES = 64 * 1024 * 1024;
-/** Below this it has caught up. */
+/** Below this lag it has caught up. */
 const CAUGHT_UP_MS = 1_000;
-/** A refused write (out of memory, read-only) is tried again this long, in milliseconds. */
+/** A refused write (out of memory, read-only) is retried for this long, in milliseconds. */
 const REFUSED_LIMIT_MS = 10_000;
 const HEARTBEAT_MS = 1_000;
 
 export interface PublisherEvents {
-  /** the replica's lease lapsed or it takes no more: its attempts are for nobody */
+  /** the replica's lease expired or it was given up: no gateway reads its attempts */
   gone(replica: string): void;
-  /** it reads its replies too late or they come faster than they can be written; or it has caught up */
+  /** true: it reads its replies too late, or they arrive faster than they can be written; false: it has caught up */
   behind(replica: string, behind: boolean): void;
 }
 
@@ -31,22 +31,22 @@ interface Channel {
   pendingBytes: number;
   /** a flush is scheduled or an XADD is outstanding */
   busy: boolean;
-  /** since when the present XADD is outstanding or refused, monotonic ms; absent: none is */
+  /** instant since which the current XADD is outstanding or refused, monotonic ms; absent: no XADD is */
   writingSince: number | undefined;
   /** attempts that write to this replica */
   writers: number;
-  /** what was written and may be unread: Redis time in ms, and bytes */
+  /** written entries that may be unread: Redis time in ms, and bytes */
   written: { atMs: number; bytes: number }[];
   behind: boolean;
-  /** engines bring more than can be written */
+  /** engines send faster than entries can be written */
   full: boolean;
-  /** nothing was taken since it was given up, which is told once */
+  /** it was given up and has accepted no entry since; logged once */
   givenUp: boolean;
 }
 
 /**
- * Writes frames to the reply streams of the replicas, in order. All frames of one event-loop turn share one entry, and
- * at most one XADD per replica is outstanding, so that a refused one cannot be overtaken.
+ * Writes frames to the reply streams of the replicas, in order. All frames of one run of the event loop share one entry.
+ * At most one XADD per replica is outstanding, so that no later one overtakes a refused one.
  */
 export class Publisher {
   readonly #redis: Redis;
@@ -65,7 +65,7 @@ export class Publisher {
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS);
   }
 
-  /** Says that an attempt writes to this replica: while any does, the replica hears a heartbeat a second. */
+  /** Registers an attempt that writes to this replica; while it has any, it gets one heartbeat per second. */
   retain(replica: string): () => void {
     const channel = this.#channel(replica);
     channel.writers += 1;
@@ -93,7 +93,7 @@ export class Publisher {
     }
   }
 
-  /** For how many milliseconds the oldest outstanding write has not been taken; 0 without one. */
+  /** Age of the oldest outstanding write, in milliseconds; 0 if there is none. */
   get stuckMs(): number {
     const since = [...this.#channels.values()].map(({ writingSince }) => writingSince ?? Infinity);
     return Math.max(0, performance.now() - Math.min(Infinity, ...since));
@@ -153,7 +153,7 @@ export class Publisher {
     if (this.#idle !== undefined && ![...this.#channels.values()].some(({ busy }) => busy)) this.#idle();
   }
 
-  /** @returns the Redis time of the new entry, in ms. NOMKSTREAM: a plain XADD would recreate a lapsed stream, without a life span, for ever. */
+  /** @returns the Redis time of the new entry, in ms. NOMKSTREAM: a plain XADD would recreate an expired stream without a TTL. */
   async #write(replica: string, stamp: string, entry: Buffer): Promise<number | 'lease lapsed' | 'refused'> {
     for (let waitedMs = 0, pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
       try {
@@ -169,7 +169,7 @@ export class Publisher {
   }
 
   #giveUp(replica: string, why: string): void {
-    // The sequence goes on: a replica that comes back under the same name must not take new entries for repeats.
+    // The sequence goes on, so that a replica that returns under the same name does not drop new entries as repeats.
     const channel = this.#channel(replica);
     channel.pending = [];
     channel.pendingBytes = 0;
@@ -188,7 +188,7 @@ export class Publisher {
     }
   }
 
-  /** The replica trims what it read: the first entry is the first unread, or, of an older replica, the last read. */
+  /** The replica trims read entries, so the first entry is the first unread one; for an older replica, the last read one. */
   async #lookBehind(replica: string, channel: Channel): Promise<void> {
     const entries = await this.#redis.xrange(redisKeys.replies(replica), '-', '+', 'COUNT', 1);
     const unreadFrom = entryMs(entries[0]?.[0] ?? '');
@@ -198,13 +198,13 @@ export class Publisher {
     const behind = lagMs > (channel.behind ? CAUGHT_UP_MS : BEHIND_MS) || unreadBytes > BEHIND_BYTES;
     if (behind !== channel.behind)
       this.#log.warn({ replica, behind, lagMs, unreadBytes }, 'replica reads its replies late');
-    // Told again each time, for those that started meanwhile.
+    // Repeated each time, for attempts that have started since.
     if (behind || channel.behind || channel.full) this.#events.behind(replica, behind || channel.full);
     channel.behind = behind;
   }
 }
 
-/** Takes whole frames off the front, as many as fit one entry; at least one. */
+/** Takes complete frames off the front, as many as fit one entry; at least one. */
 function takeEntry(channel: Channel): Buffer {
   let count = 0;
   let bytes = 0;

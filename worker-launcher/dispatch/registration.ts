@@ -11,7 +11,7 @@ interface RegistrationDeps {
   readonly slots: Pick<EngineSlots, 'reports'>;
 }
 
-/** A dispatcher's entry in the registry, where gateways see who is there to serve. It lapses by itself. */
+/** A dispatcher's entry in the registry, from which gateways learn which engines serve. It has a TTL. */
 export class Registration {
   readonly #deps: RegistrationDeps;
   #draining = false;
@@ -21,12 +21,12 @@ export class Registration {
     this.#deps = deps;
   }
 
-  /** Reports from now on, again and again. */
+  /** Reports at a fixed interval from now on. */
   start(): void {
     this.#timer = setInterval(() => void this.report().catch(() => {}), WORKER_REPORT_EVERY_MS);
   }
 
-  /** @throws while Redis is away */
+  /** @throws while Redis is unavailable */
   async report(): Promise<void> {
     const { redis, incarnation, node, pool, slots } = this.#deps;
     const value: WorkerReport = {
@@ -45,13 +45,13 @@ export class Registration {
       .exec();
   }
 
-  /** Reports that it takes nothing more. @throws while Redis is away */
+  /** Reports that it takes no more jobs. @throws while Redis is unavailable */
   drain(): Promise<void> {
     this.#draining = true;
     return this.report();
   }
 
-  /** @throws while Redis is away */
+  /** @throws while Redis is unavailable */
   async leave(): Promise<void> {
     clearInterval(this.#timer);
     const { redis, incarnation } = this.#deps;

@@ -9,23 +9,23 @@ export interface DispatchersDeps {
   /** script of the dispatcher process */
   readonly entryPath: string;
   readonly engineIds: readonly string[];
-  /** the launcher's own environment, of which a dispatcher gets a chosen part */
+  /** the launcher's own environment; a dispatcher gets selected variables of it */
   readonly env: NodeJS.ProcessEnv;
   /** a dispatcher could not reach this engine */
   readonly onSuspect: (engine: string) => void;
-  /** an answer of this engine failed, or is whole */
+  /** an answer of this engine failed, or is complete */
   readonly onAnswered: (engine: string, status: number) => void;
   readonly log: Log;
-  /** a dispatcher that says nothing for so long is replaced, in milliseconds */
+  /** a dispatcher without a message for this long is replaced, in milliseconds */
   readonly silentMs?: number;
 }
 
 type Load = EngineReport['inFlight'];
 const NO_LOAD: Load = { text: 0, image: 0 };
-/** One dispatcher's event loop carries the chunks of about this many engines. */
+/** One dispatcher's event loop can relay the chunks of about this many engines. */
 const ENGINES_EACH = 4;
 
-/** All dispatcher processes of this launcher: each serves up to four engines and is started anew when it dies. */
+/** All dispatcher processes of this launcher: each serves up to four engines; the launcher restarts one that exits. */
 export class Dispatchers {
   readonly #deps: DispatchersDeps;
   readonly #children: DispatcherChild[] = [];
@@ -42,12 +42,12 @@ export class Dispatchers {
     for (const child of this.#children) child.start();
   }
 
-  /** Tells the dispatcher of this engine what it is now; one that was not there at the start gets a place as well. */
+  /** Sends the engine's state to its dispatcher; a new engine is assigned to one first. */
   update(entry: EngineEntry): void {
     (this.#childOf.get(entry.id) ?? this.#place(entry.id)).update(entry);
   }
 
-  /** The first that has room, or one more. */
+  /** Assigns the first dispatcher with room, or starts another one. */
   #place(engine: string): DispatcherChild {
     let child = this.#children.find(({ places }) => places < ENGINES_EACH);
     if (child === undefined) {
@@ -60,17 +60,17 @@ export class Dispatchers {
     return child;
   }
 
-  /** What is in flight on an engine, as last reported; nothing once its dispatcher is gone. */
+  /** Requests in flight on an engine, as last reported; none after its dispatcher has exited. */
   inFlight(engine: string): Load {
     return this.#childOf.get(engine)?.load(engine) ?? NO_LOAD;
   }
 
-  /** What its dispatcher knows of its pace, as last reported; a second old. */
+  /** Its dispatcher's last report on its pace, up to a second old. */
   intake(engine: string): Intake | undefined {
     return this.#childOf.get(engine)?.intake(engine);
   }
 
-  /** The engine answers nobody: what waits there without a byte of an answer runs elsewhere. */
+  /** The engine answers no request: those without a byte of an answer run elsewhere. */
   relieve(engine: string, stuckMs: number): void {
     this.#childOf.get(engine)?.relieve(engine, stuckMs);
   }
@@ -80,14 +80,14 @@ export class Dispatchers {
   }
 
   /**
-   * They stop pulling jobs and end when nothing is in flight.
-   * @param limitMs then they are killed
+   * The dispatchers stop pulling jobs and exit when no request is in flight.
+   * @param limitMs after this time they are killed
    */
   async drain(limitMs: number): Promise<void> {
     await Promise.all(this.#children.map((child) => child.drain(limitMs)));
   }
 
-  /** They give up what is in flight, telling the gateways, and end; those that linger are killed. */
+  /** The dispatchers give up all attempts, report that to the gateways, and exit; after `limitMs` they are killed. */
   async abandon(limitMs: number): Promise<void> {
     await Promise.all(this.#children.map((child) => child.abandon(limitMs)));
   }
@@ -95,11 +95,11 @@ export class Dispatchers {
 
 const RESTART_MS = 200;
 const RESTART_CAP_MS = 5_000;
-/** It stands still, or spins: longer than a machine under load keeps a process waiting, in milliseconds. */
+/** A dispatcher silent for this long hangs or spins: even a busy machine delays a process less, in milliseconds. */
 const SILENT_MS = 15_000;
-/** What a dispatcher has without its launcher, in seconds: more than it takes by itself to tell the gateways. */
+/** Time for a dispatcher after its launcher has exited, in seconds: more than it needs to report to the gateways. */
 const ORPHAN_GRACE_SECONDS = 10;
-/** Alive this long, earlier deaths are forgotten. */
+/** After this lifetime, in milliseconds, earlier exits are forgotten. */
 const STABLE_MS = 10_000;
 
 class DispatcherChild {
@@ -112,9 +112,9 @@ class DispatcherChild {
   #deaths = 0;
   #heardAt = 0;
   #ending = false;
-  /** engines that it serves */
+  /** number of engines that it serves */
   places = 0;
-  /** of the running process; absent until it is ready */
+  /** incarnation of the running process; absent until it is ready */
   incarnation: string | undefined;
 
   constructor(deps: Omit<DispatchersDeps, 'engineIds'>) {
@@ -127,7 +127,7 @@ class DispatcherChild {
 
   start(): void {
     const startedAt = performance.now();
-    // Its own process group: the terminal's Ctrl-C is for the launcher, which drains it.
+    // Its own process group, so that the terminal's Ctrl-C reaches only the launcher, which drains it.
     const child = fork(this.#deps.entryPath, [], {
       detached: true,
       env: this.#deps.env,
@@ -135,7 +135,7 @@ class DispatcherChild {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child = child;
-    // Whatever it does, it does not outlive the launcher.
+    // The guard kills it if it outlives the launcher.
     const guard = startGuard(ORPHAN_GRACE_SECONDS);
     if (child.pid !== undefined) guard.watch(child.pid);
     this.#heardAt = startedAt;
@@ -150,7 +150,7 @@ class DispatcherChild {
     };
     child.on('message', (raw) => this.#take(raw));
     child.on('error', (error) => {
-      // A message to a process that is just ending is an error as well: only one without a process has no exit.
+      // A message to an exiting process is an error too, but then `exit` follows.
       if (child.pid === undefined) end(error.message);
     });
     child.on('exit', (code, signal) => end(signal ?? `exit code ${code}`));
@@ -174,7 +174,7 @@ class DispatcherChild {
   }
 
   async drain(limitMs: number): Promise<void> {
-    // Before it is ready it holds nothing, and does not listen yet.
+    // Before it is ready it has no jobs and does not listen yet.
     if (this.incarnation === undefined) return this.#end(0);
     this.#tell({ type: 'drain' });
     await this.#end(limitMs);
@@ -192,7 +192,8 @@ class DispatcherChild {
     if (child === undefined || child.pid === undefined) return;
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const kill = setTimeout(() => {
-      if (limitMs > 0) this.#deps.log.warn({ dispatcher: child.pid, limitMs }, 'dispatcher did not end in time');
+      if (limitMs > 0)
+        this.#deps.log.warn({ dispatcher: child.pid, limitMs }, 'dispatcher did not exit within the limit: killed');
       child.kill('SIGKILL');
     }, limitMs);
     await exited;
@@ -208,7 +209,7 @@ class DispatcherChild {
     if (this.#ending) return;
     this.#deaths = livedMs >= STABLE_MS ? 1 : this.#deaths + 1;
     const waitMs = Math.min(RESTART_MS * 2 ** (this.#deaths - 1), RESTART_CAP_MS);
-    this.#deps.log.error({ dispatcher: pid, reason, waitMs }, 'dispatcher died, will be restarted');
+    this.#deps.log.error({ dispatcher: pid, reason, waitMs }, 'dispatcher exited: the launcher restarts it');
     this.#restart = setTimeout(() => this.start(), waitMs);
   }
 
@@ -217,7 +218,7 @@ class DispatcherChild {
     if (silentMs < (this.#deps.silentMs ?? SILENT_MS)) return;
     this.#deps.log.error(
       { dispatcher: child.pid, silentMs: Math.round(silentMs) },
-      'dispatcher says nothing: replaced',
+      'dispatcher is silent: killed and restarted',
     );
     child.kill('SIGKILL');
   }
@@ -226,7 +227,7 @@ class DispatcherChild {
     this.#heardAt = performance.now();
     const parsed = FromDispatcher.safeParse(raw);
     if (!parsed.success) {
-      this.#deps.log.error({ cause: parsed.error }, 'a dispatcher said what is not in the contract');
+      this.#deps.log.error({ cause: parsed.error }, 'a dispatcher sent an unknown message');
       return;
     }
     const message = parsed.data;
@@ -237,7 +238,7 @@ class DispatcherChild {
     else if (message.type === 'suspect') this.#deps.onSuspect(message.engine);
     else if (message.type === 'answered') this.#deps.onAnswered(message.engine, message.status);
     else if (message.type === 'alive') this.#intakes = message.intakes ?? {};
-    // `drained` is followed by its exit, which is what counts.
+    // After `drained` the process exits, and the exit counts.
   }
 
   #tellEngines(): void {
@@ -249,7 +250,7 @@ class DispatcherChild {
   }
 }
 
-/** Settings, what Redis over TLS may need, and what Node itself reads; nothing of the engines. */
+/** Variables for settings, for TLS to Redis and for Node itself; none of the engines'. */
 function dispatcherEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const passed = /^(WORKER_|NODE_)|^(PATH|HOME|LANG|LC_ALL|TZ|TMPDIR|SSL_CERT_FILE|SSL_CERT_DIR)$/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => passed.test(name)));

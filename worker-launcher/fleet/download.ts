@@ -4,19 +4,19 @@ import { startProcess } from '../engine/process.ts';
 import { signalGroup } from '../engine/process-group.ts';
 import { commandOnPath } from '../preflight/vllm-version.ts';
 
-/** Its names, newest first. Source: huggingface_hub, which vLLM brings along. */
+/** Names of the hub's client, newest first. Source: huggingface_hub, a dependency of vLLM. */
 const CLIENTS = ['hf', 'huggingface-cli'];
 
 export interface Download {
-  /** @returns undefined when everything is there, else the last it said */
+  /** @returns undefined when the download is complete, else the client's last line */
   readonly done: Promise<string | undefined>;
   stop(): void;
 }
 
 /**
- * Downloads weights with the hub's own client, once, before several engines ask for them at a time.
+ * Downloads weights with the hub's own client, once, so that several engines don't download them concurrently.
  * @param onLine each line of its output, secrets masked; its progress bars are lines too
- * @returns undefined when there is no such client: vLLM downloads by itself
+ * @returns undefined if no client is installed: vLLM downloads the weights itself
  */
 export function downloadWeights(
   asked: {
@@ -46,7 +46,7 @@ export function downloadWeights(
   };
 }
 
-/** On PATH, or beside the vLLM that is. */
+/** The client on PATH, or in the folder of the vLLM on PATH. */
 function clientOf(path: string | undefined): string | undefined {
   const vllm = commandOnPath('vllm', path);
   const beside = vllm === undefined ? '' : dirname(vllm);

@@ -18,7 +18,7 @@ export function limitsFrom(config: WorkerConfig): Limits {
   };
 }
 
-/** Whether all of its engines are vLLM without a GPU. */
+/** Whether all engines of a plan are vLLM without a GPU. */
 export function onCpu({ kind, engines }: EnginePlan): boolean {
   return kind === 'vllm' && engines.every(({ gpus }) => gpus.length === 0);
 }

@@ -18,7 +18,7 @@ import type { MachineFacts } from '../preflight/facts.ts';
 import { GpuWatch } from './gpu-watch.ts';
 import { askDriver } from '../preflight/nvidia-smi.ts';
 
-/** What engines are started from. */
+/** The card and plan from which engines are started. */
 interface Serving {
   readonly card: ModelCard;
   readonly plan: EnginePlan;
@@ -37,21 +37,21 @@ export interface EnginesDeps {
   readonly log: Log;
 }
 
-/** A new engine that fails this often does not come up by itself. */
+/** After this many failed starts of a new engine, a reload is given up. */
 const STARTS_OF_A_CHANGE = 3;
 const LOOK_EVERY_MS = 100;
-/** Where it does not matter. */
+/** For commands whose address does not matter. */
 const ANY_ADDRESS: EngineAddress = { port: 1 };
 const PROBES = { healthMs: 5_000, canaryMs: 60_000 } as const;
 const SIMULATOR = fileURLToPath(new URL('../simulator/main.js', import.meta.url));
 
-/** All engines of this launcher: their weights first, then a supervisor each, and an eye on their GPUs. */
+/** All engines of this launcher: downloads their weights, then runs a supervisor for each and watches their GPUs. */
 export class Engines {
   readonly #deps: EnginesDeps;
   #serving: Serving;
   #reloading: Promise<void> = Promise.resolve();
   readonly #supervisors = new Map<string, EngineSupervisor>();
-  /** what this vLLM refused, for all engines alike */
+  /** optional arguments that this vLLM refused, for all engines */
   readonly #without = new Set<string>();
   readonly #outliers: OutlierWatch;
   readonly #weights: Weights;
@@ -88,9 +88,9 @@ export class Engines {
   }
 
   /**
-   * Takes over a changed card: engines whose start it changes are drained and started anew, one after another, the next
-   * only when the one before is ready; those beyond the new number are drained. The rest goes on untouched.
-   * @returns when that is done, or was given up as a new engine did not become ready: the others keep the former card
+   * Applies a changed card: engines whose start command changes are drained and restarted, each only after the previous
+   * one is ready; those beyond the new number are drained. The other engines run on.
+   * @returns when that is done, or given up because a new engine did not become ready: the others keep the old card
    */
   reload(card: ModelCard, plan: EnginePlan): Promise<void> {
     this.#reloading = this.#reloading.then(() => this.#roll({ card, plan })).then(() => this.#watchGpus());
@@ -104,7 +104,7 @@ export class Engines {
     for (const { id } of before.plan.engines.filter(({ id }) =>
       next.plan.engines.every((engine) => engine.id !== id),
     )) {
-      log.info({ engine: id }, 'the card has no place for it any more');
+      log.info({ engine: id }, 'the changed card needs fewer engines: draining this one');
       await this.#supervisors.get(id)?.stop();
     }
     for (const engine of next.plan.engines) {
@@ -114,7 +114,9 @@ export class Engines {
       if (same !== undefined && this.#startOf(same, before) === this.#startOf(engine, next)) continue;
       log.info(
         { engine: engine.id },
-        same === undefined ? 'the card has a place for one more' : 'the card changed: drained, then started anew',
+        same === undefined
+          ? 'the changed card allows one more engine: starting it'
+          : 'the card changed: draining and restarting this engine',
       );
       await former?.stop();
       if (this.#stopping) return;
@@ -124,14 +126,14 @@ export class Engines {
       if (await this.#comesUp(supervisor)) continue;
       log.error(
         { engine: engine.id, reason: supervisor.view.lastFailure },
-        'the changed card does not start: the rest keeps the former',
+        'an engine does not start with the changed card: the other engines keep the old card',
       );
       this.#serving = before;
       return;
     }
   }
 
-  /** All that decides how an engine starts, to be compared. */
+  /** Everything that decides how an engine starts, as one string for a comparison. */
   #startOf({ gpus }: EnginePlan['engines'][number], serving: Serving): string {
     const { file, argv } = this.#command(ANY_ADDRESS, gpus, serving);
     return JSON.stringify([file, argv, gpus, serving.plan.slots]);
@@ -147,7 +149,7 @@ export class Engines {
     }
   }
 
-  /** The chosen metrics of all engines in service, in the form of a page. */
+  /** The exported metrics of all engines in service, as a page. */
   metrics(): string {
     return exportMetrics(
       [...this.#supervisors].flatMap(([engine, { metricsPage: page }]) => (page === undefined ? [] : { engine, page })),
@@ -159,12 +161,12 @@ export class Engines {
     this.#supervisors.get(engine)?.hint();
   }
 
-  /** A dispatcher had an answer of it, whole or failed. */
+  /** A dispatcher had an answer of it, complete or failed. */
   answered(engine: string, status: number): void {
     this.#outliers.answered(engine, status);
   }
 
-  /** Returns at once; weights that are to be downloaded come first. */
+  /** Returns immediately; the engines start after the download of the weights. */
   start(): void {
     void this.#weights.fetch().then(() => {
       if (this.#stopping) return;
@@ -186,7 +188,7 @@ export class Engines {
     const { config, ledger, dispatchers, onRestart, onOutlier, log } = this.#deps;
     const { card, plan } = serving;
     const address = engineAddress(config.WORKER_STATE_DIR, id, port ?? undefined);
-    /** what its last start did without: another engine may have found out more since */
+    /** arguments left out of its last start; other engines may have learned of more since */
     let without: ReadonlySet<string> = new Set();
     return new EngineSupervisor({
       id,
@@ -207,7 +209,10 @@ export class Engines {
         const news = flags.filter((flag) => !this.#without.has(flag));
         for (const flag of news) this.#without.add(flag);
         if (news.length > 0)
-          log.warn({ flags: news, vllm: this.#deps.facts.vllm }, 'this vLLM does not take these: left out');
+          log.warn(
+            { flags: news, vllm: this.#deps.facts.vllm },
+            'this vLLM refuses these arguments: the launcher leaves them out',
+          );
         return flags.some((flag) => !without.has(flag));
       },
       inFlight: () => {
@@ -253,7 +258,7 @@ export class Engines {
       ask: () => askDriver(env),
       onLost: (engine, reason) => void this.#supervisors.get(engine)?.condemn(reason),
       onBack: (engine) => {
-        log.info({ engine }, 'the GPU is back');
+        log.info({ engine }, 'the GPU is available again: the launcher restarts the engine');
         if (!this.#stopping) this.#supervisors.get(engine)?.start();
       },
     });

@@ -3,20 +3,20 @@ import type { DriverReport } from '../preflight/nvidia-smi.ts';
 export interface GpuWatchDeps {
   /** UUIDs of the GPUs of each engine */
   readonly engines: ReadonlyMap<string, readonly string[]>;
-  /** uncorrected ECC errors that were there at the start, and accepted then */
+  /** uncorrected ECC errors that existed, and were accepted, at the start */
   readonly accepted: ReadonlyMap<string, number>;
   readonly ask: () => Promise<DriverReport>;
-  /** a GPU of this engine fell out: said once, until it is back */
+  /** a GPU of this engine was lost; called once until it is available again */
   readonly onLost: (engine: string, reason: string) => void;
   readonly onBack: (engine: string) => void;
 }
 
-/** A driver that is busy may miss one look; two in a row are believed. */
+/** A busy driver may fail to answer once; this many failures in a row count. */
 const LOOKS = 2;
 
 /**
- * Follows the GPUs of the engines: one that the driver no longer lists, or that counts new uncorrected errors, takes its
- * engine out of service until it is whole again. The rest of the machine goes on.
+ * Watches the GPUs of the engines. If the driver no longer lists a GPU, or counts new uncorrected ECC errors, its engine is
+ * out of service until the GPU is healthy again. The other engines run on.
  */
 export class GpuWatch {
   readonly #deps: GpuWatchDeps;
@@ -28,7 +28,7 @@ export class GpuWatch {
     this.#deps = deps;
   }
 
-  /** To be called regularly; a call while one is under way does nothing. */
+  /** Call it regularly; a call during a running one does nothing. */
   async look(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;

@@ -5,28 +5,28 @@ import { readPace } from '../engine/progress.ts';
 import type { EngineSupervisor } from '../engine/supervisor.ts';
 
 export interface OutlierWatchDeps {
-  /** all of this launcher, whichever dispatcher serves them: they have the same model */
+  /** all engines of this launcher, of all dispatchers: they serve the same model */
   readonly engines: () => readonly EngineSupervisor[];
-  /** what an engine's dispatcher knows of it */
+  /** an engine's last report by its dispatcher */
   readonly intake: (engine: string) => Intake | undefined;
-  /** what has no byte of an answer from this engine, or none for so long, in milliseconds, is to run elsewhere */
+  /** moves requests away from this engine: those without a first byte, or without any byte for `stuckMs` milliseconds */
   readonly relieve: (engine: string, stuckMs: number) => void;
   readonly limits: PaceLimits;
 }
 
 type Figures = Parameters<EngineSupervisor['outlier']>[1];
 
-/** An engine's own page is read about as often. */
+/** An engine's own page is read at about the same interval. */
 const LOOK_EVERY_MS = 2_000;
 
-/** Finds the engines that do worse than their siblings: that fail where others answer, give nothing, or are far slower. */
+/** Finds engines that do worse than their siblings: they fail while others answer, send nothing, or are far slower. */
 export class OutlierWatch {
   readonly #deps: OutlierWatchDeps;
   readonly #pace: PaceRule;
   readonly #records = new Map<string, { readonly pid: number | null; readonly record: AnswerRecord }>();
-  /** out as slow, with their processes */
+  /** pid of each engine that is out of dispatch as slow */
   readonly #slow = new Map<string, number | null>();
-  /** their siblings are being asked */
+  /** engines whose siblings run test generations */
   readonly #comparing = new Set<EngineSupervisor>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -43,7 +43,7 @@ export class OutlierWatch {
     clearInterval(this.#timer);
   }
 
-  /** An answer of this engine failed with this status, or is whole. */
+  /** An answer of this engine failed with this status, or is complete. */
   answered(id: string, status: number): void {
     const engines = this.#deps.engines();
     const now = monotonic();
@@ -54,20 +54,20 @@ export class OutlierWatch {
     for (const engine of ready) {
       const siblings = ready.filter((other) => other !== engine).map((other) => this.#recordOf(other));
       const record = this.#recordOf(engine);
-      // One that is alone may be right: it is only looked at.
+      // An engine without siblings may be right, so it is only probed.
       const blame = (figures: Figures): void =>
         siblings.length === 0 ? engine.hint() : engine.outlier('failing', figures);
       if (record.isOutlier(siblings, now)) return blame({ failures: record.failures(now) });
       if (!record.isDoubtful(siblings, now)) continue;
       const { muteMs } = this.#deps.limits;
       void engine.doubt(muteMs).then((isWell) => {
-        // A late answer is no refusal: it has work.
+        // A late answer is not a refusal: the engine is busy.
         if (isWell === false && monotonic() - now < muteMs) blame({ refusals: record.refusals(now) });
       });
     }
   }
 
-  /** Whether a short generation on this engine, which has nothing else to do, was far slower than at its siblings. */
+  /** Whether a short generation on this otherwise idle engine was far slower than its siblings'. */
   isSlow(id: string, tookMs: number): boolean {
     const siblings = this.#deps.engines().filter(({ view }) => view.id !== id && view.state === 'ready');
     const best = siblings.map(({ bestCanaryMs }) => bestCanaryMs);
@@ -110,7 +110,7 @@ export class OutlierWatch {
     }
   }
 
-  /** What it will be asked for, its siblings are asked first: their pace of a moment ago, or a better one of before, counts. */
+  /** Takes out a slow engine; its siblings run the test generation first, because the engine's own is compared with theirs. */
   async #takeOut(engine: EngineSupervisor, siblings: readonly EngineSupervisor[], figures: Figures): Promise<void> {
     if (this.#comparing.has(engine)) return;
     this.#comparing.add(engine);
@@ -118,7 +118,7 @@ export class OutlierWatch {
     await Promise.all(siblings.map((sibling) => sibling.doubt(this.#deps.limits.muteMs)));
     this.#comparing.delete(engine);
     if (engine.view.pid !== pid || engine.view.state !== 'ready') return;
-    // Never the last one.
+    // Never the last ready engine.
     if (siblings.every(({ view }) => view.state !== 'ready')) return;
     this.#slow.set(id, pid);
     engine.outlier('slow', figures);

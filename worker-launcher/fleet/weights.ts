@@ -7,14 +7,14 @@ import { downloadWeights, type Download } from './download.ts';
 interface WeightsDeps {
   readonly card: ModelCard;
   readonly plan: EnginePlan;
-  /** a setting's, in place of the card's */
+  /** from a setting, instead of the card's */
   readonly given: string | undefined;
   /** the environment of an engine */
   readonly env: () => Readonly<Record<string, string>>;
   readonly log: Log;
 }
 
-/** The weights that all engines of a launcher wait for before their first start. */
+/** Downloads the weights that all engines of a launcher need before their first start. */
 export class Weights {
   readonly #deps: WeightsDeps;
   #download: Download | undefined;
@@ -24,12 +24,12 @@ export class Weights {
     this.#deps = deps;
   }
 
-  /** how far a download is, for people; absent while none runs */
+  /** progress of the download, for people; absent while none runs */
   get stage(): string | undefined {
     return this.#stage;
   }
 
-  /** @returns when they are there, or vLLM has to see to them by itself */
+  /** @returns when the weights are here, or vLLM must download them itself */
   async fetch(): Promise<void> {
     const { card, plan, given, env, log } = this.#deps;
     const { weights } = plan.preflight;
@@ -40,14 +40,15 @@ export class Weights {
       const stage = stageIn(line);
       if (stage === undefined || stage === this.#stage) return;
       this.#stage = stage;
-      log.info({ weights: weights.name, stage }, 'engines are waiting for their weights');
+      log.info({ weights: weights.name, stage }, 'engines wait for their weights');
     });
     if (this.#download === undefined) return;
     this.#stage = 'downloading weights';
     const problem = await this.#download.done;
     this.#stage = undefined;
-    // vLLM tries by itself, and says its own sentence.
-    if (problem !== undefined) log.warn({ weights: weights.name, problem }, 'the weights could not be downloaded');
+    // vLLM then tries the download itself and reports its own error.
+    if (problem !== undefined)
+      log.warn({ weights: weights.name, problem }, 'the weights could not be downloaded: vLLM will try itself');
   }
 
   stop(): void {

@@ -38,9 +38,9 @@ const preflight = (env: NodeJS.ProcessEnv, ...args: string[]) =>
 test('C4: a Redis that is right passes, a line each for what it is and for its policy', async () => {
   const { code, stdout } = await preflight({ WORKER_REDIS_URL: `${well.url}/3` });
   expect(stdout).toMatch(
-    /^ {2}ok +Redis +127\.0\.0\.1:\d+, database 3, version [\d.]+ +wanted one that a start would take/m,
+    /^ {2}ok +Redis +127\.0\.0\.1:\d+, database 3, version [\d.]+ +needs a primary, version 6\.2/m,
   );
-  expect(stdout).toMatch(/^ {2}ok +Redis, policy +noeviction +wanted noeviction$/m);
+  expect(stdout).toMatch(/^ {2}ok +Redis, policy +noeviction +needs noeviction$/m);
   expect([code, stdout.includes('This machine passes.'), stdout.includes('Redis does not pass')]).toEqual([
     0,
     true,
@@ -67,7 +67,7 @@ test("C4: a gateway's URL is looked at as well, and of two Redis each by its nam
 }, 30_000);
 
 test.each([
-  ['a policy that evicts', () => evicting.url, /^ {2}MISSING +Redis, policy +volatile-lru +wanted noeviction$/m],
+  ['a policy that evicts', () => evicting.url, /^ {2}MISSING +Redis, policy +volatile-lru +needs noeviction$/m],
   ['a database that is not there', () => `${well.url}/99`, /^ {2}MISSING +Redis +.* has no database 99: /m],
   ['nobody there', async () => `redis://127.0.0.1:${await freePort()}`, /^ {2}MISSING +Redis +.* refuses connections/m],
   [

@@ -91,8 +91,10 @@ test('a launcher on a machine that the card does not allow ends with everything 
     WORKER_ENGINE_ARGS: '--load-format dummy',
   });
   expect(await launcher.ended).toBe(1);
-  expect(launcher.stderr()).toContain('does not pass the preflight of Phi-3-vision-128k-instruct (WORKER_OVERRIDE_SKU');
-  expect(launcher.stderr()).toContain('\n  GPUs: 1, wanted 2');
+  expect(launcher.stderr()).toContain(
+    'does not pass the preflight of Phi-3-vision-128k-instruct; to start anyway, set WORKER_OVERRIDE_SKU',
+  );
+  expect(launcher.stderr()).toContain('\n  GPUs: found 1, needs 2');
 });
 
 test('two GPUs, two engines; one GPU falls out and only its engine goes, and comes back with it', async () => {

@@ -9,12 +9,12 @@ export interface Check {
   readonly passes: boolean;
 }
 
-/** A machine shows less memory and disk than its size's page says: firmware, kernel and file system keep some. */
+/** A machine reports less memory and disk than its size's page: firmware, kernel and file system keep some. */
 const SHOWN_SHARE = 0.95;
-/** Oldest driver branch for vLLM from 0.33 on, whose wheel brings CUDA 13. Source: NVIDIA's table of CUDA releases. */
+/** Oldest driver branch for vLLM from 0.33 on, because its wheel includes CUDA 13. Source: NVIDIA's table of CUDA releases. */
 const DRIVER_BRANCH = 580;
 
-/** The machine against the card, a row each. Pure. */
+/** Compares the machine with the card, one row per requirement. Pure. */
 export function checkMachine(card: ModelCard, facts: MachineFacts, gpuMemoryUtilization: number): Check[] {
   const { hardware } = card;
   const sizeGpus = gpusOfSize(facts.sku);
@@ -24,7 +24,7 @@ export function checkMachine(card: ModelCard, facts: MachineFacts, gpuMemoryUtil
     {
       what: 'Azure size',
       wanted: hardware.allowed_skus.join(', '),
-      found: facts.sku ?? 'not known (WORKER_SKU tells)',
+      found: facts.sku ?? 'unknown (set WORKER_SKU)',
       passes: facts.sku !== null && hardware.allowed_skus.includes(facts.sku),
     },
     atLeast('vCPUs', hardware.min_vcpus, facts.vcpus, 1, ''),
@@ -41,13 +41,13 @@ export function checkMachine(card: ModelCard, facts: MachineFacts, gpuMemoryUtil
   ];
 }
 
-/** @returns what is wrong with a GPU, if anything is */
+/** @returns the problems of a GPU; undefined if it has none */
 export function gpuProblem(gpu: GpuFact, gpuMemoryUtilization: number): string | undefined {
   const problems = [];
   if (gpu.mig) problems.push('split by MIG');
   if ((gpu.ecc_errors ?? 0) > 0) problems.push(`${gpu.ecc_errors} uncorrected ECC errors`);
   if (gpu.used_mib > gpu.memory_mib * (1 - gpuMemoryUtilization))
-    problems.push(`${gpu.used_mib} of ${gpu.memory_mib} MiB in use by others`);
+    problems.push(`${gpu.used_mib} of ${gpu.memory_mib} MiB in use by other processes`);
   return problems.length === 0 ? undefined : problems.join(', ');
 }
 
@@ -55,7 +55,7 @@ function gpuCheck(gpu: GpuFact, index: number, gpuMemoryUtilization: number): Ch
   const problem = gpuProblem(gpu, gpuMemoryUtilization);
   return {
     what: `GPU ${index}`,
-    wanted: 'whole, free and sound',
+    wanted: 'no MIG, free memory, no ECC errors',
     found: `${gpu.name} ${gpu.uuid}${problem === undefined ? '' : `: ${problem}`}`,
     passes: problem === undefined,
   };
@@ -75,7 +75,7 @@ function needsCuda13(vllm: string): boolean {
 function atLeast(what: string, wanted: number, found: number, share: number, unit: string): Check {
   return {
     what,
-    wanted: `${wanted}${unit}${share === 1 ? '' : ` (${Math.round(wanted * share)} shown)`}`,
+    wanted: `${wanted}${unit}${share === 1 ? '' : ` (${Math.round(wanted * share)} reported)`}`,
     found: `${Math.round(found * 10) / 10}${unit}`,
     passes: found >= wanted * share,
   };

@@ -1,6 +1,6 @@
 import type { Catalog, ModelCard } from '#contract/model-card';
 
-/** @throws Error that lists the cards when it is not clear which one is meant */
+/** @throws Error that lists the cards if `name` selects none, or is missing while there are several */
 export function chooseCard(catalog: Catalog, name: string | undefined): ModelCard {
   const card = name === undefined && catalog.cards.length === 1 ? catalog.cards[0] : catalog.find(name ?? '');
   if (card !== undefined) return card;

@@ -10,8 +10,8 @@ import { checkRedis } from './redis.ts';
 import { renderPreflight } from './report.ts';
 
 /**
- * What `penstock preflight` does. Settings come from `WORKER_*`, as for a worker-launcher; Redis is asked where its URL is set.
- * @returns what to print, and whether the machine passes, or is let pass, and Redis passes
+ * Runs `penstock preflight`. It reads `WORKER_*` settings like a worker-launcher, and checks Redis if its URL is set.
+ * @returns the text to print, and whether Redis passes and the machine passes or an override is set
  * @throws Error in one sentence for bad settings, cards or facts
  */
 export async function preflightCommand(asked: {
@@ -37,7 +37,7 @@ export async function preflightCommand(asked: {
   return { text, passes: machinePasses && redis.every(({ passes }) => passes) };
 }
 
-/** `penstock up` gives a worker the Redis of its gateway, and so do most who set one by hand. */
+/** Uses the gateway's Redis settings if the worker has none, because both need the same Redis. */
 function withRedisOfGateways(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   if (env['WORKER_REDIS_URL']) return env;
   const theirs = Object.entries(env).filter(([name]) => /^GATEWAY_(REPLY_)?REDIS_/.test(name));

@@ -11,18 +11,18 @@ export interface EnginePlan {
   readonly slots: Placement['max_in_flight'];
   readonly tensorParallel: number;
   readonly maxModelLen: number;
-  /** undefined without GPUs: the engine has no such thing */
+  /** undefined without GPUs */
   readonly gpuMemoryUtilization: number | undefined;
   readonly preflight: Preflight;
-  /** what the card asks for and this machine has not, where that is no reason to refuse */
+  /** requirements of the card that this machine lacks, if that is no reason to refuse */
   readonly warnings: readonly string[];
 }
 
 /**
- * Which engines this machine runs. `auto` takes vLLM where the driver answers and the command is there, else the simulator.
- * The machine must pass the card's preflight, unless the operator overrides it; a simulator runs anywhere, and so does a
- * vLLM that was asked for by name on a machine without GPU, driver or known size: its build for CPUs, for trying things out.
- * @throws Error that names everything that is missing
+ * Plans the engines of this machine. `auto` means vLLM if the driver answers and the command exists, else the simulator.
+ * The machine must pass the card's preflight, unless the operator overrides it. A simulator runs on any machine. So does
+ * vLLM's CPU build, for trials: WORKER_ENGINE=vllm on a machine without GPU, driver or known size.
+ * @throws Error that names every missing requirement
  */
 export function planEngines(
   config: WorkerConfig,
@@ -32,8 +32,11 @@ export function planEngines(
   const { WORKER_ENGINE: wanted } = config;
   const { facts, vllmOnPath, env } = machine;
   const kind = wanted === 'auto' ? (facts.gpus.length > 0 && vllmOnPath ? 'vllm' : 'simulator') : wanted;
-  if (kind === 'vllm' && !vllmOnPath) throw new Error('WORKER_ENGINE is vllm, but no command vllm is on PATH');
-  // A simulator takes no GPU, and no part of the plan depends on one.
+  if (kind === 'vllm' && !vllmOnPath)
+    throw new Error(
+      'WORKER_ENGINE is vllm, but the command vllm is not on PATH: install vLLM or set WORKER_ENGINE=simulator',
+    );
+  // A simulator uses no GPU.
   const used = kind === 'vllm' ? facts : { ...facts, gpus: [] };
   const result = preflight(config, card, used, { env, elsewhere: kind === 'simulator' });
   const { placement } = result;
@@ -42,13 +45,13 @@ export function planEngines(
   if (short.length > 0 && !tryingOut && !config.WORKER_OVERRIDE_SKU)
     throw new Error(
       [
-        `this machine does not pass the preflight of ${card.name} (WORKER_OVERRIDE_SKU=true goes on all the same)`,
+        `this machine does not pass the preflight of ${card.name}; to start anyway, set WORKER_OVERRIDE_SKU=true`,
         ...short,
       ].join('\n  '),
     );
-  // Not a matter of the card: without its GPU an engine cannot be started.
+  // No override here: an engine cannot start without its GPU.
   if (used.gpus.length > 0 && placement.engines.some(({ gpus }) => gpus.length < placement.tensor_parallel))
-    throw new Error(['the engines cannot be placed on the sound GPUs of this machine', ...short].join('\n  '));
+    throw new Error(['this machine has too few healthy GPUs for the planned engines', ...short].join('\n  '));
   return {
     kind,
     engines: placement.engines,

@@ -9,32 +9,32 @@ export const GpuFact = z.strictObject({
   name: z.string(),
   memory_mib: number,
   used_mib: number,
-  /** uncorrected since the last reset; null where the card counts none */
+  /** uncorrected errors since the last reset; null if the GPU does not count them */
   ecc_errors: number.nullable().default(null),
-  /** split into instances */
+  /** split into MIG instances */
   mig: z.boolean().default(false),
 });
 export type GpuFact = z.infer<typeof GpuFact>;
 
-/** What a machine is and has, as read from it or from a file in JSON or YAML. Sizes in GiB unless the name says MiB. */
+/** Facts of a machine, read from it or from a JSON or YAML file. Sizes are in GiB unless the name ends in `_mib`. */
 export const MachineFacts = z.strictObject({
-  /** Azure VM size; null when nobody says it */
+  /** Azure VM size; null if unknown */
   sku: z.string().nullable().default(null),
   vcpus: number,
   memory_gib: number,
-  /** where weights and temporary files go */
+  /** on the disk for weights and temporary files */
   free_disk_gib: number,
   driver: z.string().nullable().default(null),
-  /** in the driver's order, and only those that this process may use */
+  /** GPUs that this process may use, in the driver's order */
   gpus: z.array(GpuFact).default([]),
-  /** why the driver tells of no GPU, or not of all */
+  /** why the driver lists no GPU, or not all of them */
   gpu_problem: z.string().nullable().default(null),
-  /** version of vLLM; null: not installed, or not told */
+  /** version of vLLM; null: not installed, or unknown */
   vllm: z.string().nullable().default(null),
 });
 export type MachineFacts = z.infer<typeof MachineFacts>;
 
-/** @throws Error in one sentence, or one a bad field, naming the file */
+/** @throws Error that names the file, in one sentence or in one per bad field */
 export function readFactsFile(path: string): MachineFacts {
   let value: unknown;
   try {
@@ -45,6 +45,6 @@ export function readFactsFile(path: string): MachineFacts {
     });
   }
   const parsed = MachineFacts.safeParse(value);
-  if (!parsed.success) throw new Error(`the facts file ${path}:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new Error(`the facts file ${path} is invalid:\n${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

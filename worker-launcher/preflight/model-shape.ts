@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-/** What of a model decides how much memory it takes. */
+/** The sizes of a model from which its memory is computed. */
 export interface ModelShape {
   readonly weights_gib: number;
-  /** key and value of one token in all layers, in bytes, at 16 bits */
+  /** bytes of one token's keys and values in all layers, at 16 bits */
   readonly kv_bytes_per_token: number;
-  /** tensor parallel divides these */
+  /** tensor parallel must divide this number */
   readonly heads: number;
   readonly source: string;
 }
@@ -31,10 +31,10 @@ const Config = z.object({
 });
 
 /**
- * @param hubName of the card, of which the figures may be known
- * @param folder of the weights, if they are here
- * @param weightsGib size of the weight files in it
- * @returns undefined when neither tells
+ * @param hubName the card's hub name, whose sizes may be known
+ * @param folder folder of the weights, if it exists here
+ * @param weightsGib size of the weight files in the folder
+ * @returns undefined if neither gives the sizes
  */
 export function modelShape(hubName: string, folder: string | undefined, weightsGib: number): ModelShape | undefined {
   const config = folder === undefined ? undefined : readConfig(join(folder, 'config.json'));

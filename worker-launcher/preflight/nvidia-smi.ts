@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import type { GpuFact } from './facts.ts';
 
-/** What the driver tells; `problem` is for people. */
+/** The driver's report; `problem` is for people. */
 export interface DriverReport {
   readonly driver: string | null;
   readonly gpus: readonly GpuFact[];
@@ -19,20 +19,21 @@ const FIELDS = [
 ];
 const WITHIN_MS = 20_000;
 
-/** Asks `nvidia-smi`, which answers in about a second, more with many GPUs. */
+/** Runs `nvidia-smi`, which takes about a second, longer with many GPUs. */
 export function askDriver(env: NodeJS.ProcessEnv): Promise<DriverReport> {
   const args = [`--query-gpu=${FIELDS.join(',')}`, '--format=csv,noheader,nounits'];
   return new Promise((resolve) => {
     execFile('nvidia-smi', args, { timeout: WITHIN_MS, env: { PATH: env['PATH'] } }, (error, stdout, stderr) => {
       const report = parseReport(stdout);
       if (error === null) resolve(report);
-      else if (error.code === 'ENOENT') resolve({ ...report, problem: 'there is no nvidia-smi, so no NVIDIA driver' });
+      else if (error.code === 'ENOENT')
+        resolve({ ...report, problem: 'the command nvidia-smi is missing, so there is no NVIDIA driver' });
       else resolve({ ...report, problem: problemIn(`${stdout}\n${stderr}`) ?? `nvidia-smi: ${error.message}` });
     });
   });
 }
 
-/** Source: `nvidia-smi --query-gpu`, one line a GPU; what a card does not have is `[N/A]`, a lost one a sentence of its own. */
+/** Source: `nvidia-smi --query-gpu`, one line per GPU; a missing value is `[N/A]`, a lost GPU is a sentence. */
 export function parseReport(stdout: string): DriverReport {
   const gpus: GpuFact[] = [];
   let driver: string | null = null;
@@ -53,18 +54,18 @@ export function parseReport(stdout: string): DriverReport {
 }
 
 function problemIn(text: string): string | null {
-  const telling = /has failed|couldn't communicate|GPU is lost|Unable to determine|No devices were found|\berr!/i;
+  const failure = /has failed|couldn't communicate|GPU is lost|Unable to determine|No devices were found|\berr!/i;
   return (
     text
       .split('\n')
-      .find((line) => telling.test(line))
+      .find((line) => failure.test(line))
       ?.trim() ?? null
   );
 }
 
 /**
- * The launcher's own `CUDA_VISIBLE_DEVICES` narrows the machine's list.
- * @param visible numbers or UUIDs, comma-separated; undefined: all; as in CUDA, what follows an unknown entry is not seen
+ * Reduces the machine's GPUs to the launcher's own `CUDA_VISIBLE_DEVICES`.
+ * @param visible numbers or UUIDs, comma-separated; undefined: all. As in CUDA, entries after an unknown one are ignored
  */
 export function visibleGpus<Gpu extends { readonly uuid: string }>(
   all: readonly Gpu[],

@@ -2,7 +2,7 @@ import type { ModelCard } from '#contract/model-card';
 import type { GpuFact, MachineFacts } from './facts.ts';
 import type { ModelShape } from './model-shape.ts';
 
-/** The operator's own choices; absent: planned. */
+/** The operator's settings; if one is absent, the plan chooses. */
 export interface PlacementWishes {
   readonly engines?: number | undefined;
   readonly tensorParallel?: number | undefined;
@@ -11,7 +11,7 @@ export interface PlacementWishes {
   readonly text?: number | undefined;
   readonly image?: number | undefined;
   readonly cpus?: number | undefined;
-  /** TCP port of the first engine; further ones take the next; absent: unix sockets */
+  /** TCP port of the first engine; each further engine takes the next port; absent: unix sockets */
   readonly port?: number | undefined;
 }
 
@@ -24,7 +24,7 @@ interface MemoryPlan {
   readonly kv_gib: number;
   readonly kv_bytes_per_token: number;
   readonly kv_tokens: number;
-  /** full contexts that fit at a time */
+  /** number of full contexts that fit together */
   readonly contexts: number;
 }
 
@@ -43,31 +43,31 @@ export interface Placement {
   readonly gpu_memory_utilization: number;
   readonly max_in_flight: { readonly text: number; readonly image: number };
   readonly cpus_per_engine: number;
-  /** null: the shape of the model is not known, or there is no GPU */
+  /** null: the model's shape is unknown, or there is no GPU */
   readonly memory: MemoryPlan | null;
-  /** why this plan cannot work; it is shown all the same */
+  /** why this plan cannot work */
   readonly problems: readonly string[];
 }
 
 const MIB_PER_GIB = 1_024;
 const GIB = 2 ** 30;
-/** vLLM's own default. */
+/** vLLM's default. */
 const UTILIZATION = 0.92;
-/** Of what nvidia-smi calls total, the driver keeps about this part. */
+/** The driver keeps about this share of nvidia-smi's total. */
 const DRIVER_SHARE = 0.01;
-/** Activations and graphs: measured on an H100, 72.5 usable - 7.91 weights - 62.3 GiB of cache. */
+/** Activations and graphs, measured on an H100: 72.5 GiB usable - 7.91 weights - 62.3 cache. */
 const WORKING_GIB = 2.3;
-/** A place is given only to what the cache can hold: a short conversation, or a picture at its dearest and its answer. */
+/** A slot needs this much KV cache: a short conversation, or a picture of the largest cost with its answer. */
 const TOKENS_A_TEXT = 512;
 const TOKENS_AN_IMAGE = 3_165;
-/** For the system, this launcher and its dispatchers. */
+/** CPUs for the system, this launcher and its dispatchers. */
 const CPU_SHARE_OF_OTHERS = 1 / 8;
 const CPUS_OF_OTHERS = 4;
 
 /**
- * How engines are laid over the GPUs of a machine: the smallest tensor parallel at which one full context fits, as for
- * models that fit one GPU more replicas carry more than a larger group. Pure.
- * @param gpus those that may be used
+ * Plans how engines are placed on the GPUs of a machine, with the smallest tensor parallel at which one full context fits:
+ * for a model that fits one GPU, several engines have more throughput than one large group. Pure.
+ * @param gpus the usable ones
  */
 export function placeEngines(
   card: ModelCard,
@@ -93,17 +93,19 @@ export function placeEngines(
   if (memory !== null && memory.kv_tokens < context)
     problems.push(
       memory.kv_tokens <= 0
-        ? `the weights need ${gib(memory.weights_gib)} and ${gib(memory.usable_gib)} are usable: no memory is left for the KV cache`
-        : `a context of ${context} tokens does not fit: ${memory.kv_tokens} do (WORKER_MAX_MODEL_LEN, WORKER_TENSOR_PARALLEL)`,
+        ? `the weights need ${gib(memory.weights_gib)} of ${gib(memory.usable_gib)} usable GPU memory: nothing remains for the KV cache; raise WORKER_TENSOR_PARALLEL`
+        : `a context of ${context} tokens does not fit, only ${memory.kv_tokens} tokens do: lower WORKER_MAX_MODEL_LEN or raise WORKER_TENSOR_PARALLEL`,
     );
   if (shape !== undefined && shape.heads % parallel !== 0)
-    problems.push(`tensor parallel ${parallel} does not divide the model's ${shape.heads} heads`);
+    problems.push(
+      `tensor parallel ${parallel} does not divide the model's ${shape.heads} heads: change WORKER_TENSOR_PARALLEL`,
+    );
 
   const most = Math.floor(gpus.length / parallel);
   const count = wishes.engines ?? Math.max(most, 1);
   if (gpus.length > 0 && count > most)
     problems.push(
-      `WORKER_ENGINES is ${count}, but this machine offers ${gpus.length} GPUs, and an engine takes ${parallel}`,
+      `WORKER_ENGINES is ${count}, but this machine has ${gpus.length} usable GPUs, and an engine needs ${parallel}`,
     );
   const cpus = facts.vcpus - Math.max(CPUS_OF_OTHERS, facts.vcpus * CPU_SHARE_OF_OTHERS);
   return {
@@ -115,7 +117,7 @@ export function placeEngines(
     tensor_parallel: parallel,
     max_model_len: context,
     gpu_memory_utilization: utilization,
-    max_in_flight: places(card, memory, wishes),
+    max_in_flight: slotsOf(card, memory, wishes),
     cpus_per_engine: wishes.cpus ?? Math.max(1, Math.floor(cpus / count)),
     memory,
     problems,
@@ -145,7 +147,7 @@ function planMemory(
   };
 }
 
-function places(card: ModelCard, memory: MemoryPlan | null, wishes: PlacementWishes): Placement['max_in_flight'] {
+function slotsOf(card: ModelCard, memory: MemoryPlan | null, wishes: PlacementWishes): Placement['max_in_flight'] {
   const { text, image } = card.engine.max_in_flight;
   const most = (wanted: number, tokens: number): number =>
     memory === null ? wanted : Math.max(1, Math.min(wanted, Math.floor(memory.kv_tokens / tokens)));

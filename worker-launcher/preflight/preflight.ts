@@ -8,13 +8,13 @@ import { freeGib } from './read-facts.ts';
 import { olderVllm } from './vllm-version.ts';
 import { checkWeights, hubCache, type WeightsReport } from './weights.ts';
 
-/** What a machine is for a card, and how its engines would be placed. Its JSON is the output of `penstock preflight --json`. */
+/** Result of a machine's check against a card, with the plan of its engines. `penstock preflight --json` prints it. */
 export interface Preflight {
   readonly model: string;
   /** every check passes and the plan works */
   readonly passes: boolean;
   readonly checks: readonly Check[];
-  /** what to know of this machine, though nothing is missing; a sentence each */
+  /** warnings that don't make the machine fail; a sentence each */
   readonly warnings: readonly string[];
   readonly weights: WeightsReport | null;
   readonly shape: ModelShape | null;
@@ -22,7 +22,7 @@ export interface Preflight {
 }
 
 /**
- * Checks facts against the card and plans. Reads the folder of the weights, unless the facts are of another machine.
+ * Checks facts against the card and plans the engines. Reads the folder of the weights, unless the facts are of another machine.
  * @param elsewhere the facts come from a file
  */
 export function preflight(
@@ -46,7 +46,7 @@ export function preflight(
       port: config.WORKER_ENGINE_PORT,
     });
   const checks = checkMachine(card, facts, plan(facts.gpus).gpu_memory_utilization);
-  // An unsound one gets no engine, should the operator go on.
+  // A GPU with problems gets no engine, even with an override.
   const placement = plan(
     facts.gpus.filter((gpu) => gpuProblem(gpu, plan(facts.gpus).gpu_memory_utilization) === undefined),
   );
@@ -62,11 +62,11 @@ export function preflight(
   };
 }
 
-/** What is missing, for one log line or one sentence. */
+/** The missing requirements, for one log line or one message. */
 export function missing({ checks, weights, placement }: Preflight): string[] {
   const failed = checks.filter(({ passes }) => !passes);
   return [
-    ...failed.map(({ what, wanted, found }) => `${what}: ${found}, wanted ${wanted}`),
+    ...failed.map(({ what, wanted, found }) => `${what}: found ${found}, needs ${wanted}`),
     ...(weights?.problem === undefined || weights.problem === null
       ? []
       : [`weights ${weights.name}: ${weights.problem}`]),

@@ -12,9 +12,8 @@ const GIB = 2 ** 30;
 const AZURE_TEMPORARY_DISK = '/mnt';
 
 /**
- * Asks the machine; what does not answer is null, and never an error.
- * @param asked `sku`: the operator's word for the Azure size, which spares the question. `briefly`: only what answers at
- *   once, as for a simulator
+ * Reads the facts of this machine; a fact that cannot be read is null, never an error.
+ * @param asked `sku`: the Azure size, if the operator set it. `briefly`: skip the slow questions, for a simulator
  */
 export async function readFacts(
   env: NodeJS.ProcessEnv,
@@ -38,7 +37,7 @@ export async function readFacts(
   };
 }
 
-/** Free space, in GiB, where a folder is or would be made. */
+/** Free disk space, in GiB, where a folder exists or would be created. */
 export function freeGib(folder: string): number {
   for (let path = folder; ; path = dirname(path)) {
     if (!existsSync(path) && path !== dirname(path)) continue;

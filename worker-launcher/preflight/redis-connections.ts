@@ -7,25 +7,25 @@ import type { RedisFacts } from '#runtime/redis-facts';
 import { redisTargets } from '#runtime/redis-target';
 import type { WorkerConfig } from '../config.ts';
 
-/** A launcher's own connections to the two Redis, or twice the same one. */
+/** A launcher's own connections to its two Redis servers; twice the same if it has one. */
 interface RedisConnections {
   readonly queue: Redis;
   readonly replies: Redis;
 }
 
-/** A Redis as a start would see it. */
+/** Result of the check that a start would make of one Redis. */
 export interface RedisSeen {
-  /** what it is for */
+  /** its purpose */
   readonly name: 'queue' | 'replies' | 'queue and replies';
   /** `host:port, database n` */
   readonly at: string;
-  /** a sentence where it cannot be served from */
+  /** a sentence if Penstock cannot use it */
   readonly found: RedisFacts | string;
 }
 
 /**
- * Connects to both Redis of a launcher and makes sure that they can be served from.
- * @throws Error in one sentence when one cannot, or for settings that cannot be read
+ * Connects to both Redis servers of a launcher and checks that Penstock can use them.
+ * @throws Error in one sentence if it cannot, or if settings cannot be read
  */
 export async function connectBoth(config: WorkerConfig, log: Log): Promise<RedisConnections> {
   const both = connect(config, log);
@@ -34,8 +34,8 @@ export async function connectBoth(config: WorkerConfig, log: Log): Promise<Redis
 }
 
 /**
- * The same, but tells what it saw, and stays connected to none. What it writes to try its rights is gone again.
- * @throws Error in one sentence for settings that cannot be read
+ * Checks both in the same way, returns the results and disconnects. It removes the keys that it writes to test its rights.
+ * @throws Error in one sentence if settings cannot be read
  */
 export async function lookAtBoth(config: WorkerConfig): Promise<RedisSeen[]> {
   const both = connect(config, createLog('preflight', 'silent'));

@@ -2,21 +2,21 @@ import { execFile } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Python starts in a moment; all of vLLM is imported for its own `--version`, in up to a minute. */
+/** Timeouts in milliseconds: Python starts fast, but `vllm --version` imports all of vLLM, which takes up to a minute. */
 const METADATA_WITHIN_MS = 10_000;
 const COMMAND_WITHIN_MS = 60_000;
 const FROM_METADATA = 'import importlib.metadata as m; print(m.version("vllm"))';
 
-/** The release that the images pin and that the card's flags are written for. */
+/** The release that the images pin, for which the card's flags are written. */
 const PINNED = '0.33.0';
 
 /**
- * @param version such as `0.24.0`; null: not known
- * @returns what to know of an older vLLM than the pinned one, in a sentence; it is started all the same
+ * @param version such as `0.24.0`; null: unknown
+ * @returns a warning, in a sentence, if vLLM is older than the pinned release; it is started anyway
  */
 export function olderVllm(version: string | null): string | undefined {
   if (version === null || !isOlder(version, PINNED)) return undefined;
-  return `vLLM ${version} is older than ${PINNED}, which Penstock's images pin: arguments that it lacks are left out, and requests that ${PINNED} refuses may end its engines; install vllm==${PINNED}`;
+  return `vLLM ${version} is older than ${PINNED}, which Penstock's images pin: the launcher leaves out arguments that it lacks, and requests that ${PINNED} refuses may crash its engines; install vllm==${PINNED}`;
 }
 
 function isOlder(version: string, than: string): boolean {
@@ -25,7 +25,7 @@ function isOlder(version: string, than: string): boolean {
   return (major - pinnedMajor || minor - pinnedMinor || patch - pinnedPatch) < 0;
 }
 
-/** @returns where the command stands, or undefined when it is not on PATH */
+/** @returns the path of the command, or undefined if it is not on PATH */
 export function commandOnPath(command: string, path: string | undefined): string | undefined {
   return (path ?? '')
     .split(delimiter)
@@ -35,20 +35,20 @@ export function commandOnPath(command: string, path: string | undefined): string
 }
 
 /**
- * The version of the `vllm` on PATH, such as `0.33.0`: from the package's own record by the Python that runs the command,
+ * The version of the `vllm` on PATH, such as `0.33.0`: from the package metadata, read by the Python that runs the command,
  * else from `vllm --version`.
- * @returns null when there is no such command, or it does not say
+ * @returns null if there is no such command, or it prints no version
  */
 export async function askVllmVersion(env: NodeJS.ProcessEnv): Promise<string | null> {
   const command = commandOnPath('vllm', env['PATH']);
   if (command === undefined) return null;
   const python = interpreterOf(command);
   const recorded =
-    python === undefined ? null : await versionSaid(python, ['-c', FROM_METADATA], METADATA_WITHIN_MS, env);
-  return recorded ?? (await versionSaid(command, ['--version'], COMMAND_WITHIN_MS, env));
+    python === undefined ? null : await printedVersion(python, ['-c', FROM_METADATA], METADATA_WITHIN_MS, env);
+  return recorded ?? (await printedVersion(command, ['--version'], COMMAND_WITHIN_MS, env));
 }
 
-/** The Python of a script's first line. */
+/** The Python interpreter in a script's first line. */
 function interpreterOf(command: string): string | undefined {
   const first = Buffer.alloc(512);
   const file = openSync(command, 'r');
@@ -60,7 +60,7 @@ function interpreterOf(command: string): string | undefined {
   }
 }
 
-function versionSaid(
+function printedVersion(
   file: string,
   args: readonly string[],
   timeout: number,

@@ -7,13 +7,13 @@ import { z } from 'zod';
 export interface WeightsReport {
   readonly name: string;
   readonly kind: 'folder' | 'hub';
-  /** the folder, or the snapshot in the hub's cache; null: to be downloaded */
+  /** the folder, or the snapshot in the hub's cache; null: vLLM must download them */
   readonly folder: string | null;
-  /** of the weight files that are there, in GiB */
+  /** size of the existing weight files, in GiB */
   readonly size_gib: number;
   /** why an engine cannot start with them */
   readonly problem: string | null;
-  /** no weight files are needed: vLLM makes random ones */
+  /** no weight files are needed: vLLM generates random weights */
   readonly dummy: boolean;
 }
 
@@ -22,11 +22,11 @@ const WEIGHT_FILE = /\.(?:safetensors|bin|pt|gguf)$/;
 const Index = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /**
- * Looks at the files before an engine is started: a start that fails for them takes vLLM a quarter of a minute.
+ * Checks the files before an engine is started, because vLLM needs 15 s to fail over missing ones.
  * @param name folder, mounted share or hub name
  * @param revision of a hub name; absent: its main branch
- * @param needGib size of what may have to be downloaded, if it is known
- * @param freeGib room for it
+ * @param needGib size of a possible download, if known
+ * @param freeGib free disk space for it
  */
 export function checkWeights(
   name: string,
@@ -53,7 +53,7 @@ export function checkWeights(
   const problem = offline
     ? `not in the hub's cache at ${cache}, and HF_HUB_OFFLINE is set${found?.problem ? ` (${found.problem})` : ''}`
     : !dummy && need > options.freeGib
-      ? `${need.toFixed(1)} GiB are to be downloaded and ${options.freeGib.toFixed(1)} GiB of disk are free`
+      ? `the download needs ${need.toFixed(1)} GiB of disk, but only ${options.freeGib.toFixed(1)} GiB are free`
       : null;
   return { name, kind: 'hub', folder: null, size_gib: found?.size_gib ?? 0, problem, dummy };
 }
@@ -83,7 +83,7 @@ function lookInto(folder: string, dummy: boolean): { size_gib: number; problem: 
   } catch {
     return { size_gib: 0, problem: `the folder ${folder} cannot be read` };
   }
-  if (!names.includes('config.json')) return { size_gib: 0, problem: `${folder} holds no config.json` };
+  if (!names.includes('config.json')) return { size_gib: 0, problem: `${folder} has no config.json` };
   const files = names.filter((name) => WEIGHT_FILE.test(name));
   const sizes = new Map(files.map((name) => [name, sizeOf(join(folder, name))]));
   const size_gib = [...sizes.values()].reduce((sum, size) => sum + size, 0) / GIB;
@@ -92,7 +92,7 @@ function lookInto(folder: string, dummy: boolean): { size_gib: number; problem: 
     ? partsOf(join(folder, 'model.safetensors.index.json'))
     : files;
   const missing = wanted.filter((name) => (sizes.get(name) ?? 0) === 0);
-  if (wanted.length === 0) return { size_gib, problem: `${folder} holds no weight files` };
+  if (wanted.length === 0) return { size_gib, problem: `${folder} has no weight files` };
   return { size_gib, problem: missing.length === 0 ? null : `${folder} lacks ${missing.join(', ')}` };
 }
 
@@ -104,7 +104,7 @@ function partsOf(index: string): string[] {
   }
 }
 
-/** Files in the hub's cache are links to blobs; a link into nothing counts as nothing. */
+/** Size of a file in bytes; 0 for a broken link, because files in the hub's cache are links to blobs. */
 function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -49,16 +49,18 @@ test('vLLM may be tried out without a GPU, with a warning, and must then be ther
   const { engines, warnings, gpuMemoryUtilization } = plan(BARE, true, wanted);
   expect(engines).toEqual([{ id: 'engine-0', gpus: [], port: null }]);
   expect(gpuMemoryUtilization).toBeUndefined();
-  expect(warnings).toContain('vCPUs: 4, wanted 48');
-  expect(() => plan(BARE, false, wanted)).toThrow('no command vllm is on PATH');
+  expect(warnings).toContain('vCPUs: found 4, needs 48');
+  expect(() => plan(BARE, false, wanted)).toThrow('the command vllm is not on PATH');
 });
 
 test('a machine that the card does not allow is refused, naming each number, unless the operator goes on', () => {
   const small = readFactsFile(`${MACHINES}/nc24ads.json`);
-  expect(() => plan(small, true)).toThrow(/does not pass.*WORKER_OVERRIDE_SKU(.|\n)*vCPUs: 24, wanted 48\n {2}GPUs: 1/);
+  expect(() => plan(small, true)).toThrow(
+    /does not pass.*WORKER_OVERRIDE_SKU(.|\n)*vCPUs: found 24, needs 48\n {2}GPUs: found 1/,
+  );
   const { engines, warnings } = plan(small, true, { WORKER_OVERRIDE_SKU: 'true' });
   expect(engines).toHaveLength(1);
-  expect(warnings).toContain('GPUs: 1, wanted 2');
+  expect(warnings).toContain('GPUs: found 1, needs 2');
 });
 
 test('a GPU node whose driver is gone is refused, however vLLM was asked for', () => {
@@ -68,5 +70,5 @@ test('a GPU node whose driver is gone is refused, however vLLM was asked for', (
 
 test('more engines than GPUs are refused, also with the override', () => {
   const env = { WORKER_ENGINES: '3', WORKER_OVERRIDE_SKU: 'true' };
-  expect(() => plan(NC48, true, env)).toThrow('this machine offers 2 GPUs');
+  expect(() => plan(NC48, true, env)).toThrow('this machine has 2 usable GPUs');
 });

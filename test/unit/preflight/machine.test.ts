@@ -39,7 +39,7 @@ test('what the driver tells of each GPU', () => {
 });
 
 test('no driver, a driver that does not answer, and one that does', async () => {
-  expect((await askDriver(env())).problem).toBe('there is no nvidia-smi, so no NVIDIA driver');
+  expect((await askDriver(env())).problem).toBe('the command nvidia-smi is missing, so there is no NVIDIA driver');
   script('nvidia-smi', 'echo "NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."; exit 9');
   expect((await askDriver(env())).problem).toMatch(/^NVIDIA-SMI has failed/);
   script('nvidia-smi', 'echo "GPU-1, NVIDIA H100 80GB HBM3, 81559, 1, 0, Disabled, 580.1"');
@@ -93,9 +93,9 @@ const look = (name: string, change: object = {}) =>
 
 test('weights in a folder: each file that its index names must be there', () => {
   expect(look(join(folder, 'none')).problem).toContain('cannot be read');
-  expect(look(folder).problem).toContain('holds no config.json');
+  expect(look(folder).problem).toContain('has no config.json');
   writeFileSync(join(folder, 'config.json'), '{}');
-  expect(look(folder).problem).toContain('holds no weight files');
+  expect(look(folder).problem).toContain('has no weight files');
   expect(look(folder, { engineArgs: ['--load-format', 'dummy'] }).problem).toBeNull();
   writeFileSync(join(folder, 'model-1.safetensors'), 'x');
   expect(look(folder)).toMatchObject({ problem: null, kind: 'folder', folder });
@@ -108,7 +108,7 @@ test('weights of the hub: in its cache, to be downloaded, or not to be had', () 
   const revision = 'c45209e90a4c4f7d16b2e9d48503c7f3e83623ed';
   expect(look('some/model', { revision })).toMatchObject({ kind: 'hub', folder: null, problem: null });
   expect(look('some/model', { revision, freeGib: 3 }).problem).toBe(
-    '7.9 GiB are to be downloaded and 3.0 GiB of disk are free',
+    'the download needs 7.9 GiB of disk, but only 3.0 GiB are free',
   );
   const offline = { HF_HOME: folder, HF_HUB_OFFLINE: '1' };
   expect(look('some/model', { revision, env: offline }).problem).toContain('HF_HUB_OFFLINE is set');

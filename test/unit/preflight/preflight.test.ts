@@ -54,26 +54,26 @@ test('Standard_NC24ads_A100_v4 fails, and each number that is missing is named',
   const result = check('nc24ads');
   expect(result.passes).toBe(false);
   expect(missing(result)).toEqual([
-    expect.stringMatching(/^Azure size: Standard_NC24ads_A100_v4, wanted Standard_NC48ads_A100_v4,/),
-    'vCPUs: 24, wanted 48',
-    'GPUs: 1, wanted 2',
-    'memory: 216.5 GiB, wanted 440 GiB (418 shown)',
-    'free disk: 62.1 GiB, wanted 128 GiB (122 shown)',
+    expect.stringMatching(/^Azure size: found Standard_NC24ads_A100_v4, needs Standard_NC48ads_A100_v4,/),
+    'vCPUs: found 24, needs 48',
+    'GPUs: found 1, needs 2',
+    'memory: found 216.5 GiB, needs 440 GiB (418 reported)',
+    'free disk: found 62.1 GiB, needs 128 GiB (122 reported)',
   ]);
 });
 
 test('a machine without GPUs fails, and each number that is missing is named', () => {
   expect(missing(check('cpu-box'))).toEqual([
-    expect.stringMatching(/^Azure size: not known/),
-    'vCPUs: 4, wanted 48',
-    'GPUs: 0 (there is no nvidia-smi, so no NVIDIA driver), wanted 2',
-    'memory: 15.6 GiB, wanted 440 GiB (418 shown)',
-    'free disk: 40.2 GiB, wanted 128 GiB (122 shown)',
+    expect.stringMatching(/^Azure size: found unknown/),
+    'vCPUs: found 4, needs 48',
+    'GPUs: found 0 (the command nvidia-smi is missing, so there is no NVIDIA driver), needs 2',
+    'memory: found 15.6 GiB, needs 440 GiB (418 reported)',
+    'free disk: found 40.2 GiB, needs 128 GiB (122 reported)',
   ]);
 });
 
 test.each([
-  ['nc48ads-gpu-in-use', '73210 of 81920 MiB in use by others', ['GPU-00000000-a100']],
+  ['nc48ads-gpu-in-use', '73210 of 81920 MiB in use by other processes', ['GPU-00000000-a100']],
   ['nc48ads-ecc', '3 uncorrected ECC errors', ['GPU-00000001-a100']],
 ])('%s fails and says why; should the operator go on, that GPU gets no engine', (machine, why, used) => {
   const result = check(machine);
@@ -82,10 +82,10 @@ test.each([
 });
 
 test.each([
-  ['nc48ads-no-driver', "0 (NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.), wanted 2"],
-  ['nd96amsr-gpu-lost', '7 (Unable to determine the device handle for GPU0007:00:00.0: GPU is lost.), wanted 8'],
+  ['nc48ads-no-driver', "0 (NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.), needs 2"],
+  ['nd96amsr-gpu-lost', '7 (Unable to determine the device handle for GPU0007:00:00.0: GPU is lost.), needs 8'],
 ])('%s: the driver is quoted', (machine, said) => {
-  expect(missing(check(machine))).toEqual([`GPUs: ${said}`]);
+  expect(missing(check(machine))).toEqual([`GPUs: found ${said}`]);
 });
 
 test('each part of the plan can be overridden', () => {
@@ -126,15 +126,17 @@ test('GPUs that are too small for one full context are joined, and what does not
     ).placement;
   expect(of(40_960)).toMatchObject({ tensor_parallel: 2, problems: [] });
   expect(of(40_960).engines).toHaveLength(4);
-  expect(of(8_192).problems).toEqual([expect.stringMatching(/^a context of 131072 tokens does not fit: \d+ do/)]);
-  expect(of(2_048).problems).toEqual([expect.stringContaining('no memory is left for the KV cache')]);
+  expect(of(8_192).problems).toEqual([
+    expect.stringMatching(/^a context of 131072 tokens does not fit, only \d+ tokens do/),
+  ]);
+  expect(of(2_048).problems).toEqual([expect.stringContaining('nothing remains for the KV cache')]);
 });
 
 test('a driver that is older than this vLLM needs is missing too', () => {
   const facts = { ...readFactsFile(`${MACHINES}/nc48ads.json`), driver: '550.54.15' };
   const config = loadConfig({ WORKER_REDIS_URL: 'redis://localhost' });
   const of = (vllm: string) => missing(preflight(config, card, { ...facts, vllm }, { env: {}, elsewhere: true }));
-  expect(of('0.33.0')).toEqual(['NVIDIA driver: 550.54.15, wanted 580 for vLLM 0.33.0']);
+  expect(of('0.33.0')).toEqual(['NVIDIA driver: found 550.54.15, needs 580 for vLLM 0.33.0']);
   expect(of('0.24.0')).toEqual([]);
 });
 
@@ -166,7 +168,7 @@ test('the command prints table, arithmetic and plan, and its verdict is the exit
   expect(good.text).toContain('engine-1: GPU-00000001-a100, unix socket');
   const bad = await preflightCommand({ ...asked, facts: `${MACHINES}/nc24ads.json` });
   expect(bad.passes).toBe(false);
-  expect(bad.text).toMatch(/MISSING {2}vCPUs +24 +wanted 48/);
+  expect(bad.text).toMatch(/MISSING {2}vCPUs +24 +needs 48/);
   expect((await preflightCommand({ ...asked, facts: `${MACHINES}/nc24ads.json`, overrideSku: true })).passes).toBe(
     true,
   );

@@ -12,10 +12,10 @@ import { statusCommand } from './commands/status.mjs';
 import { up } from './up/up.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
-// a reader that went away, such as `| head` or a closed terminal, is no reason to die half-way
+// a closed reader, such as `| head` or a terminal, must not end the command half-way
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-/** Commands that do one thing and end. */
+/** Commands other than `up`. */
 const TOOLS = new Map([
   ['keys', keysCommand],
   ['card', cardCommand],
@@ -33,14 +33,14 @@ async function main() {
   const [first, ...rest] = process.argv.slice(2);
   const tool = TOOLS.get(first ?? '');
   if (tool !== undefined) {
-    if (!nodeIsNewEnough()) return complain(`this is Node ${process.versions.node}, and ${engines.node} is needed`);
+    if (!nodeIsNewEnough()) return complain(`Node ${process.versions.node} is too old: install Node ${engines.node}`);
     return tool(rest, { root, cwd: process.cwd(), env: process.env, print: say, say: tell });
   }
   const command = parseCommand(process.argv.slice(2), process.cwd());
   if (command.do === 'help') return say(HELP.trimEnd());
   if (command.do === 'version') return say(`${name} ${version}`);
-  if (process.platform === 'win32') return complain('Windows is served by its Linux subsystem: run this in WSL');
-  if (!nodeIsNewEnough()) return complain(`this is Node ${process.versions.node}, and ${engines.node} is needed`);
+  if (process.platform === 'win32') return complain('Windows is not supported: run this in WSL');
+  if (!nodeIsNewEnough()) return complain(`Node ${process.versions.node} is too old: install Node ${engines.node}`);
   return up(command.options, { root, env: process.env, say, complain });
 }
 

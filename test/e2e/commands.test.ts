@@ -16,7 +16,7 @@ test('keys create prints the key once, alone on standard output, and keeps its h
   });
   expect(created.code).toBe(0);
   expect(created.stdout).toMatch(/^penstock_[\w-]{43}\n$/);
-  expect(created.stderr).toContain(`oslo is in ${file}`);
+  expect(created.stderr).toContain(`added oslo to ${file}.`);
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(readFileSync(file, 'utf8')).not.toContain(created.stdout.trim());
 
@@ -36,7 +36,7 @@ test('keys create prints the key once, alone on standard output, and keeps its h
   expect(statSync(file).mode & 0o777).toBe(0o600);
 }, 60_000);
 
-test('a key that callers have already is taken from standard input', async () => {
+test('--key-from-stdin reads an existing key from standard input', async () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'keys.yaml');
   const args = ['keys', 'create', '--file', file, '--id', 'azure', '--key-from-stdin'];
@@ -51,20 +51,23 @@ test('a key that callers have already is taken from standard input', async () =>
 }, 60_000);
 
 test.each([
-  [['keys', 'create', '--id', 'a'], 'say which file of keys with --file, or in GATEWAY_KEYS_FILE'],
-  [['keys', 'create', '--file', 'FOLDER/k'], 'say whose key it is with --id'],
+  [['keys', 'create', '--id', 'a'], 'no key file: name it with --file or GATEWAY_KEYS_FILE'],
+  [['keys', 'create', '--file', 'FOLDER/k'], 'no caller: name it with --id'],
   [['keys', 'create', '--file', 'FOLDER/none/k', '--id', 'a'], 'ENOENT'],
   [['keys', 'create', '--file', 'FOLDER/k', '--id', 'a b'], 'keys.0.id must be 1 to 64 letters'],
-  [['keys', 'list', '--file', 'FOLDER/k'], 'there is no file FOLDER/k'],
-  [['keys', 'revoke', '--file', 'FOLDER/k', '--id', 'a'], 'there is no file FOLDER/k'],
-  [['keys', 'create', '--file', 'FOLDER/k', '--id', 'a', '--primary', '--secondary'], 'are two commands'],
-  [['keys', 'steal', '--file', 'FOLDER/k'], "there is no command 'keys steal'; see penstock keys --help"],
+  [['keys', 'list', '--file', 'FOLDER/k'], 'the file FOLDER/k does not exist'],
+  [['keys', 'revoke', '--file', 'FOLDER/k', '--id', 'a'], 'the file FOLDER/k does not exist'],
+  [
+    ['keys', 'create', '--file', 'FOLDER/k', '--id', 'a', '--primary', '--secondary'],
+    'cannot be combined: run two commands',
+  ],
+  [['keys', 'steal', '--file', 'FOLDER/k'], "unknown command 'keys steal'; see penstock keys --help"],
   [['keys', 'list', '--fil', 'FOLDER/k'], "Unknown option '--fil'; see penstock keys --help"],
   [['card', 'import', 'FOLDER/none.yaml'], 'FOLDER/none.yaml cannot be read'],
   [['card', 'import', 'test/fixtures/spec/embedder-new.yaml'], 'its task is embeddings'],
-  [['card', 'import', SPEC, '--out', CARD], 'is there already'],
-  [['card', 'check'], 'say which file to check'],
-  [['card', 'paint', CARD], "there is no command 'card paint'; see penstock card --help"],
+  [['card', 'import', SPEC, '--out', CARD], 'already exists'],
+  [['card', 'check'], 'no file to check: name one'],
+  [['card', 'paint', CARD], "unknown command 'card paint'; see penstock card --help"],
 ])('%j is refused in one sentence', async (args, sentence) => {
   using folder = temporaryFolder();
   const inside = args.map((arg) => arg.replace('FOLDER', folder.path));
@@ -74,16 +77,18 @@ test.each([
   expect(stderr.trim().split('\n').at(-1)).toMatch(/^penstock: /);
 });
 
-test('a change that was cut off is told, and the file is as it was', async () => {
+test('an interrupted change is reported, and the file is unchanged', async () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'keys.yaml');
   writeFileSync(join(folder.path, '.keys.yaml.new'), '');
   const { code, stderr } = await penstock(['keys', 'create', '--file', file, '--id', 'a']);
   expect(code).toBe(1);
-  expect(stderr).toContain(`remove ${join(folder.path, '.keys.yaml.new')} if none is`);
+  expect(stderr).toContain(
+    `${join(folder.path, '.keys.yaml.new')} exists: another penstock keys is running or was interrupted`,
+  );
 });
 
-test('card import tells what it took, guessed and left; card check passes what it made', async () => {
+test('card import lists what it took, guessed and left out; card check passes its card', async () => {
   using folder = temporaryFolder();
   const out = join(folder.path, 'card.yaml');
   const { code, stdout } = await penstock(['card', 'import', SPEC, '--out', out]);
@@ -94,7 +99,7 @@ test('card import tells what it took, guessed and left; card check passes what i
   expect(stdout).toContain(`the card of Phi-3.5-vision-instruct is in ${out}`);
   expect(await penstock(['card', 'check', CARD, out])).toMatchObject({
     code: 0,
-    stdout: `${CARD}: fine\n${out}: fine\n`,
+    stdout: `${CARD}: ok\n${out}: ok\n`,
   });
 
   const piped = await penstock(['card', 'import', SPEC]);
@@ -102,7 +107,7 @@ test('card import tells what it took, guessed and left; card check passes what i
   expect(piped.stderr).toContain('guessed');
 }, 60_000);
 
-test('card check says in sentences what is wrong, alone and together, and exits 1', async () => {
+test('card check prints each problem of one card and of several as a sentence, and exits with 1', async () => {
   using folder = temporaryFolder();
   const wrong = join(folder.path, 'wrong.yaml');
   writeFileSync(
@@ -130,17 +135,17 @@ test('the help of each command names its options', async () => {
 });
 
 test.each([
-  ['/proc/x', 'the folder /proc/x cannot be made (ENOENT); see --data-dir'],
-  ['/proc/x/y/z', 'the folder /proc/x cannot be made (ENOENT); see --data-dir'],
-  ['/dev/null/x', 'the folder /dev/null/x cannot be made (ENOTDIR); see --data-dir'],
-  ['/dev/null', 'the folder /dev/null cannot be made (EEXIST); see --data-dir'],
+  ['/proc/x', 'the folder /proc/x cannot be created (ENOENT): choose another one with --data-dir'],
+  ['/proc/x/y/z', 'the folder /proc/x cannot be created (ENOENT): choose another one with --data-dir'],
+  ['/dev/null/x', 'the folder /dev/null/x cannot be created (ENOTDIR): choose another one with --data-dir'],
+  ['/dev/null', 'the folder /dev/null cannot be created (EEXIST): choose another one with --data-dir'],
 ])('F3: the data folder %s is refused in one sentence', async (folder, sentence) => {
   const { code, stderr } = await penstock(['up', '--data-dir', folder, '--port', String(await freePorts(3))]);
   expect([code, stderr]).toEqual([1, `penstock: ${sentence}\n`]);
 });
 
-test('F5: preflight of a machine without a GPU says that the simulator needs none of it', async () => {
+test('F5: preflight of a machine without a GPU names the simulator, which needs no GPU', async () => {
   const facts = 'test/fixtures/machines/cpu-box.json';
   const { code, stdout } = await penstock(['preflight', '--facts', facts]);
-  expect([code, stdout]).toEqual([1, expect.stringContaining('The simulator needs none of it: ')]);
+  expect([code, stdout]).toEqual([1, expect.stringContaining('The simulator runs without them: ')]);
 });

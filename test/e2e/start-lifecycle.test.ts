@@ -16,7 +16,7 @@ import {
   type StartProcess,
 } from '../support/start-process.ts';
 
-/** What the start asks of a program, and nothing else; BEHAVIOUR makes it one that fails. */
+/** The parts of a program that a start uses; BEHAVIOUR makes it fail. */
 const STAND_IN = `
 import { createServer } from 'node:http';
 const kind = process.argv[1].includes('gateway') ? 'GATEWAY' : 'WORKER';
@@ -72,7 +72,7 @@ async function allGone(pids: readonly number[]): Promise<void> {
   await eventually(`none of ${pids.join(', ')} is alive`, () => !pids.some(isAlive), 20_000);
 }
 
-test('ready is one line of its own, two curl commands follow, and pids.json names all that runs', async () => {
+test('a start prints ready on a line of its own, then two curl commands; pids.json names every process', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path);
   await run.says(new RegExp(`^ready http://127\\.0\\.0\\.1:${run.port}$`, 'm'));
@@ -92,7 +92,7 @@ test('ready is one line of its own, two curl commands follow, and pids.json name
   );
 });
 
-/** Where the Redis of this name is, and how to log in. */
+/** A client of the Redis of this name. */
 function clientOf(run: StartProcess, name: string): Redis {
   const { url } = run.noted().find((one) => one.name === name) ?? {};
   return new Redis(url ?? '');
@@ -115,7 +115,7 @@ test('N12: two Redis, each with a password of its own that no process list shows
     expect(await client.config('GET', 'save')).toEqual(['save', '']);
     expect(await client.config('GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction']);
     if (kept === 'no') {
-      // What both keep of commands that were slow, or ran when it crashed, would quote prompts.
+      // The slow log and a crash report would quote prompts.
       expect(await client.config('GET', 'slowlog-log-slower-than')).toEqual(['slowlog-log-slower-than', '-1']);
       expect(await client.config('GET', 'crash-log-enabled')).toEqual(['crash-log-enabled', 'no']);
       expect(await client.config('GET', 'maxmemory')).toEqual(['maxmemory', String(2 * 1024 ** 3)]);
@@ -130,7 +130,7 @@ test('N12: two Redis, each with a password of its own that no process list shows
   expect(statSync(join(folder.path, 'data/pids.json')).mode & 0o777).toBe(0o600);
 });
 
-test('N12: a Redis for bodies and replies that is there already is used, and no other is started for them', async () => {
+test('N12: an existing Redis for bodies and replies is used, and no other is started for them', async () => {
   using folder = temporaryFolder();
   await using redis = await startRedis();
   await using run = await start(folder.path, { env: { WORKER_REPLY_REDIS_URL: redis.url } });
@@ -143,7 +143,7 @@ test('N12: a Redis for bodies and replies that is there already is used, and no 
     expect(readFileSync(`/proc/${pidOf(run, name)}/environ`, 'utf8')).toContain(`${variable}=${redis.url}`);
 });
 
-test('N13: sockets stand in the data folder, or where WORKER_STATE_DIR says, as their path must be short', async () => {
+test('N13: sockets are in the data folder, or in WORKER_STATE_DIR, because their path must be short', async () => {
   using folder = temporaryFolder();
   for (const [env, expected] of [
     [{}, join(folder.path, 'data/worker')],
@@ -166,11 +166,11 @@ test('SIGTERM ends everything in order, exits with 0 and leaves no pids.json', a
   process.kill(run.pid, 'SIGTERM');
   expect(await run.ended).toMatchObject({ code: 0 });
   await allGone(pids);
-  expect(run.stdout()).toMatch(/have ended\nredis has ended\nstopped in/);
+  expect(run.stdout()).toMatch(/have exited\nredis has exited\nstopped in/);
   expect(run.noted()).toEqual([]);
 });
 
-test('kill -9 of the start process: Redis and the programs are gone within 10 s', async () => {
+test('kill -9 of the start process: Redis and the programs exit within 10 s', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path);
   await run.says(/^ready /m);
@@ -189,7 +189,7 @@ test('kill -9 of the start process while a program hangs: the guard kills that p
   await allGone(pids);
 });
 
-test('a program that does not end on SIGTERM is killed, and a second Ctrl-C kills it at once', async () => {
+test('a program that ignores SIGTERM is killed, and a second Ctrl-C kills it immediately', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path, {
     env: { BEHAVIOUR_GATEWAY: 'stubborn', GATEWAY_DRAIN_TIMEOUT_MS: '60000' },
@@ -202,25 +202,25 @@ test('a program that does not end on SIGTERM is killed, and a second Ctrl-C kill
   expect(isAlive(run.pid)).toBe(true);
   await eventually('the second signal counts', () => {
     if (isAlive(run.pid)) process.kill(run.pid, 'SIGINT');
-    return run.stdout().includes('ending at once');
+    return run.stdout().includes('stopping immediately');
   });
   expect(await run.ended).toMatchObject({ code: 1 });
   await allGone(pids);
 });
 
-test('kill -9 of a program or of Redis: one line says so, and a new one takes its place', async () => {
+test('kill -9 of a program or of Redis: the start prints one line and restarts it', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path);
   await run.says(/^ready /m);
   for (const name of ['worker-launcher', 'gateway', 'redis', 'reply-redis']) {
     const before = pidOf(run, name);
     process.kill(before, 'SIGKILL');
-    await run.says(new RegExp(`^${name} ended unasked \\(SIGKILL\\); a new one starts`, 'm'));
+    await run.says(new RegExp(`^${name} exited unexpectedly \\(SIGKILL\\); it restarts in`, 'm'));
     await eventually(`a new ${name}`, () => ![0, before].includes(pidOf(run, name)));
   }
 });
 
-test('what a killed start and its killed guard left is ended by the next start in the same folder', async () => {
+test('the next start in the same folder ends the processes that a killed start and its killed guard left', async () => {
   using folder = temporaryFolder();
   await using first = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'stubborn' } });
   await first.says(/^ready /m);
@@ -229,7 +229,7 @@ test('what a killed start and its killed guard left is ended by the next start i
   process.kill(first.pid, 'SIGKILL');
   await first.ended;
   await using second = await start(folder.path, { port: first.port });
-  await second.says(/^ending what an earlier start left behind: .*redis/m);
+  await second.says(/^ending the processes that an earlier start left running: .*redis/m);
   await second.says(/^ready /m);
   expect(left.some(isAlive)).toBe(false);
 });
@@ -240,11 +240,11 @@ test('a data folder in use is refused', async () => {
   await first.says(/^ready /m);
   await using second = await start(folder.path);
   expect(await second.ended).toMatchObject({ code: 1 });
-  expect(second.stderr()).toMatch(/is in use by a running start, pid \d+/);
+  expect(second.stderr()).toMatch(/is in use by another start, pid \d+/);
   expect(pidOf(first, 'start')).toBe(first.pid);
 });
 
-test('a taken port: one sentence, exit 1, nothing started', async () => {
+test('a port in use: one sentence, exit 1, nothing started', async () => {
   using folder = temporaryFolder();
   const port = await freePorts(3);
   const taken = createServer().listen(port + 2, '127.0.0.1');
@@ -252,7 +252,7 @@ test('a taken port: one sentence, exit 1, nothing started', async () => {
   await using run = await start(folder.path, { port });
   expect(await run.ended).toMatchObject({ code: 1 });
   expect(run.stderr()).toBe(
-    `port ${port + 2}, meant for the internal port of a worker-launcher, is taken; choose others with --port\n`,
+    `port ${port + 2} for the internal port of a worker-launcher is in use; choose other ports with --port\n`,
   );
   expect(readdirSync(join(folder.path, 'data'))).toEqual([]);
   taken.close();
@@ -268,23 +268,23 @@ test('a program that refuses its settings: its sentence, exit 1, nothing left', 
   expect(run.noted()).toEqual([]);
 });
 
-test('F1: a program that dies of an error that nobody caught is told by its sentence, without a stack', async () => {
+test('F1: an uncaught error of a program is printed as its message, without a stack', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path, { env: { BEHAVIOUR_WORKER: 'throws' } });
   expect(await run.ended).toMatchObject({ code: 1 });
   expect(run.stderr()).toBe('worker-launcher did not start (exit code 1): RangeError: X is too large\n');
 });
 
-test('engines that are given up end the start with the reason', async () => {
+test('a start ends with the reason if its engines are given up', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path, {
     env: { BEHAVIOUR_WORKER: 'gives-up', BEHAVIOUR_GATEWAY: 'never-ready' },
   });
   expect(await run.ended).toMatchObject({ code: 1 });
-  expect(run.stderr()).toBe('no engine of worker-launcher starts: no such flag\n');
+  expect(run.stderr()).toBe('no engine of worker-launcher started: no such flag\n');
 });
 
-test('SIGTERM before ready ends what has been started', async () => {
+test('SIGTERM before ready ends every started process', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'never-ready' } });
   await run.says(/^starting gateway, worker-launcher/m);
@@ -305,17 +305,17 @@ test('a given Redis is used, and left running at the end', async () => {
   expect(await redis.client.ping()).toBe('PONG');
 });
 
-test('a Redis that wants another password: one sentence without the password, exit 1', async () => {
+test('a Redis that requires another password: one sentence without the password, exit 1', async () => {
   using folder = temporaryFolder();
   await using redis = await startRedis();
   await redis.client.config('SET', 'requirepass', 'right');
   const { port } = new URL(redis.url);
   await using run = await start(folder.path, { redis: `redis://:wrong@127.0.0.1:${port}` });
   expect(await run.ended).toMatchObject({ code: 1 });
-  expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ refuses: WRONGPASS [^\n]+\n$/);
+  expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ refuses the login or database: WRONGPASS [^\n]+\n$/);
 });
 
-test('a Redis that is not there: one sentence, exit 1', async () => {
+test('a Redis that cannot be reached: one sentence, exit 1', async () => {
   using folder = temporaryFolder();
   const port = await freePorts(1);
   await using run = await start(folder.path, { redis: `redis://127.0.0.1:${port}` });
@@ -333,7 +333,7 @@ sed -e "s/^port 6379$/port $port/" -e 's/^bind .*/bind 127.0.0.1/' > "\${0%/*}/s
 exec redis-server "\${0%/*}/settings-$port"
 `;
 
-test('without a server and not able to install one, Redis is a container, which is removed at the end', async () => {
+test('without a Redis server or the right to install one, Redis is a container, which is removed at the end', async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, 'path');
   mkdirSync(path);
@@ -348,16 +348,16 @@ test('without a server and not able to install one, Redis is a container, which 
   expect(asked.at(-1)).toMatch(/^rm -f penstock-redis-[0-9a-f]{12} penstock-reply-redis-[0-9a-f]{12}$/);
 });
 
-test('logs of a program hold both of its streams', async () => {
+test('the log of a program has both of its streams', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path, { env: { BEHAVIOUR_GATEWAY: 'refuses' } });
   await run.ended;
   expect(readFileSync(join(folder.path, 'data/gateway.log'), 'utf8')).toContain('bad configuration');
 });
 
-test('the death of the npm that runs it ends everything, although the shell in between lives', async () => {
+test('if the npm that runs it is killed, everything ends, although the shell between them still runs', async () => {
   using folder = temporaryFolder();
-  // prepared by the first run, which is not needed any more
+  // the first run prepares the folder
   await using made = await start(folder.path);
   await made.says(/^ready /m);
   process.kill(made.pid, 'SIGTERM');
@@ -374,5 +374,5 @@ test('the death of the npm that runs it ends everything, although the shell in b
   const pids = run.noted().map(({ pid }) => pid);
   process.kill(run.pid, 'SIGKILL');
   await allGone(pids);
-  expect(run.stdout()).toContain('stopping (npm is gone)');
+  expect(run.stdout()).toContain('stopping (npm exited)');
 });

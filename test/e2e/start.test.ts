@@ -12,7 +12,7 @@ import {
   type StartProcess,
 } from '../support/start-process.ts';
 
-/** The whole product with simulator engines, as `npm start` or as `penstock up`. */
+/** The complete product with simulator engines, as `npm start` or as `penstock up`. */
 async function start(how: 'npm' | 'penstock', folder: string, args = '', env: NodeJS.ProcessEnv = {}) {
   const port = await freePorts(6);
   const npm = ['npm', 'start', '--'];
@@ -23,7 +23,7 @@ async function start(how: 'npm' | 'penstock', folder: string, args = '', env: No
 }
 type Started = Awaited<ReturnType<typeof start>>;
 
-/** Every process that the data folder and both `/status` pages name. */
+/** Every process in the data folder and in both `/status` pages. */
 async function allPids(run: Started): Promise<number[]> {
   const pids = new Set(run.noted().map(({ pid }) => pid));
   for (const port of [run.port + 1, run.port + 2]) {
@@ -50,7 +50,7 @@ async function paste(run: StartProcess, path: string): Promise<{ status: number;
   return { status: response.status, body: await response.json() };
 }
 
-test('F2: npm start ends in short lines; both printed requests are answered; Ctrl-C ends all that it named within 10 s', async () => {
+test('F2: npm start ends with short lines; both printed requests work; Ctrl-C ends every named process within 10 s', async () => {
   using folder = temporaryFolder();
   await using run = await start('npm', folder.path);
   await run.says(new RegExp(`^ready ${run.url}$`, 'm'));
@@ -74,7 +74,7 @@ test('F2: npm start ends in short lines; both printed requests are answered; Ctr
   expect(run.stdout()).toContain('stopping (SIGINT)');
 });
 
-test('kill -9 of npm: 10 s later nothing of it is alive', async () => {
+test('kill -9 of npm: 10 s later none of its processes runs', async () => {
   using folder = temporaryFolder();
   await using run = await start('npm', folder.path, '--engines 2');
   await run.says(/^ready /m);
@@ -83,7 +83,7 @@ test('kill -9 of npm: 10 s later nothing of it is alive', async () => {
   await goneWithin10Seconds(pids);
 });
 
-test('kill -9 of the start process: 10 s later nothing of it is alive', async () => {
+test('kill -9 of the start process: 10 s later none of its processes runs', async () => {
   using folder = temporaryFolder();
   await using run = await start('penstock', folder.path, '--gateways 2 --launchers 2');
   await run.says(/^ready /m);
@@ -92,20 +92,20 @@ test('kill -9 of the start process: 10 s later nothing of it is alive', async ()
   await goneWithin10Seconds(pids);
 });
 
-test('kill -9 of the worker-launcher: its engines go, a new one takes over and answers', async () => {
+test('kill -9 of the worker-launcher: its engines end, a new launcher takes over and answers', async () => {
   using folder = temporaryFolder();
   await using run = await start('penstock', folder.path);
   await run.says(/^ready /m);
   const pids = await allPids(run);
   const kept = run.noted().filter(({ name }) => name !== 'worker-launcher');
   process.kill(run.noted().find(({ name }) => name === 'worker-launcher')?.pid ?? Number.NaN, 'SIGKILL');
-  await run.says(/^worker-launcher ended unasked \(SIGKILL\)/m);
+  await run.says(/^worker-launcher exited unexpectedly \(SIGKILL\)/m);
   await goneWithin10Seconds(pids.filter((pid) => !kept.some((one) => one.pid === pid)));
   expect(kept.every(({ pid }) => isAlive(pid))).toBe(true);
   expect(await paste(run, '/score')).toMatchObject({ status: 200 });
 });
 
-test('Ctrl-C during an answer that takes longer: all has ended within 10 s', async () => {
+test('Ctrl-C during a long answer: every process ends within 10 s', async () => {
   using folder = temporaryFolder();
   await using run = await start('penstock', folder.path, '', { PENSTOCK_SIM_ITL_MS: '500' });
   await run.says(/^ready /m);
@@ -117,7 +117,7 @@ test('Ctrl-C during an answer that takes longer: all has ended within 10 s', asy
     body: JSON.stringify({ model: 'Phi-3-vision-128k-instruct', messages, stream: true, max_tokens: 200 }),
   });
   expect(answer.status).toBe(200);
-  // read to its end, as a client does, so that the stream keeps both programs busy
+  // the client reads to the end, so that the stream keeps both programs busy
   const read = answer.text().catch(() => 'cut off');
   process.kill(run.pid, 'SIGINT');
   await goneWithin10Seconds(pids);

@@ -40,7 +40,7 @@ const says = (code: number, pattern: RegExp): Promise<Commanded | undefined> =>
   );
 
 test('a stack that is well: exit code 0, every part in a line of at most 80 columns', async () => {
-  const { stdout } = (await says(0, /^all is well\n/)) ?? { stdout: '' };
+  const { stdout } = (await says(0, /^healthy\n/)) ?? { stdout: '' };
   expect(stdout).toMatch(new RegExp(`^g\\S+ +serving +0 +ok +${internal(1)}$`, 'm'));
   expect(stdout).toMatch(new RegExp(`^\\S+ +default +serving +simulator +ok +${internal(2)}$`, 'm'));
   expect(stdout).toMatch(/^default +\S+ +engine-0 +Phi-3-visio\S* +ready +0\/\d+ +0\/\d+$/m);
@@ -105,7 +105,7 @@ test('an engine that is down is named with its state and why; the gateway alone 
     },
     60_000,
   );
-  expect(seen.stdout).toMatch(/^not well:\n- engine-1 of \S+ is not ready: /);
+  expect(seen.stdout).toMatch(/^not healthy:\n- engine-1 of \S+ is not ready: /);
   expect(seen.stdout.replaceAll(/\n {2}/g, ' ')).toContain('last failure: ');
   expect(Math.max(...seen.stdout.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
   await eventually(
@@ -117,7 +117,7 @@ test('an engine that is down is named with its state and why; the gateway alone 
     },
     60_000,
   );
-  await says(0, /^all is well/);
+  await says(0, /^healthy/);
 }, 150_000);
 
 test('a Redis that is silent is named; what waits is not known; it is well again afterwards', async () => {
@@ -130,7 +130,7 @@ test('a Redis that is silent is named; what waits is not known; it is well again
   } finally {
     process.kill(pidOf('redis'), 'SIGCONT');
   }
-  await says(0, /^all is well/);
+  await says(0, /^healthy/);
 }, 150_000);
 
 test('a gateway that does not answer is named, the rest is told', async () => {
@@ -138,7 +138,7 @@ test('a gateway that does not answer is named, the rest is told', async () => {
   try {
     const { code, stdout } = await status();
     expect(code).toBe(1);
-    expect(stdout).toContain(`not well:\n- no gateway answers at ${internal(1)}\n`);
+    expect(stdout).toContain(`not healthy:\n- no gateway answers at ${internal(1)}\n`);
     expect(stdout).toMatch(/^default +\S+ +engine-0 .* ready /m);
   } finally {
     process.kill(pidOf('gateway'), 'SIGCONT');
@@ -148,11 +148,14 @@ test('a gateway that does not answer is named, the rest is told', async () => {
 test.each([
   [
     ['--data-dir', 'FOLDER/none'],
-    'nothing was started in FOLDER/none; see --data-dir, --gateway-url and --launcher-url',
+    'no penstock up uses the data folder FOLDER/none: set --data-dir, --gateway-url or --launcher-url',
   ],
   [['--data-dir', ''], "--data-dir takes a folder, not ''"],
-  [['--gateway-url', 'http://127.0.0.1:1'], 'no gateway answers at http://127.0.0.1:1: are these internal ports?'],
-  [['--gateway-url', 'PUBLIC'], 'no gateway answers at PUBLIC: are these internal ports?'],
+  [
+    ['--gateway-url', 'http://127.0.0.1:1'],
+    'no gateway answers at http://127.0.0.1:1: check that these are internal ports',
+  ],
+  [['--gateway-url', 'PUBLIC'], 'no gateway answers at PUBLIC: check that these are internal ports'],
   [['--launcher-url', 'redis://x'], "--launcher-url takes a URL such as http://127.0.0.1:8081, not 'redis://x'"],
   [['--gateway', 'x'], "Unknown option '--gateway'; see penstock status --help"],
 ])(
@@ -168,5 +171,5 @@ test.each([
 test('--help is the options and the exit codes, in 80 columns', async () => {
   const { code, stdout } = await penstock(['status', '--help']);
   expect(code).toBe(0);
-  expect(stdout).toContain('Exit code 0: all is well');
+  expect(stdout).toContain('Exit code 0: healthy');
 });

@@ -7,12 +7,12 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 const CARD_HELP = `penstock card: model cards
 
-  penstock card check FILE...                  says what is wrong with cards, alone and together; exit code 1 if anything is
-  penstock card import spec.yaml [--out FILE]  makes a card from a spec file of Azure's model catalog, of either generation,
-                                               and tells what it took, guessed and left
+  penstock card check FILE...                  check each card, and all together; exit code 1 if there is a problem
+  penstock card import spec.yaml [--out FILE]  create a card from a spec file of Azure's model catalog, old or new form,
+                                               and list what it took, guessed and left out
 
-  --out FILE   where the card goes; it must not be there yet  (standard output)
-  --help       print this
+  --out FILE   file for the card; it must not exist yet  (standard output)
+  --help       print this help
 `;
 
 /**
@@ -22,7 +22,7 @@ const CARD_HELP = `penstock card: model cards
  */
 
 /**
- * @param {readonly string[]} args what follows `card`
+ * @param {readonly string[]} args arguments after `card`
  * @param {CommandSetup} setup
  * @returns {Promise<number>} exit code
  * @throws Refusal in one sentence
@@ -32,11 +32,11 @@ export async function cardCommand(args, setup) {
   const [command, ...files] = positionals;
   if (values.help === true || command === undefined) return setup.print(CARD_HELP.trimEnd());
   if (command !== 'check' && command !== 'import') {
-    throw new Refusal(`there is no command 'card ${command}'; see penstock card --help`);
+    throw new Refusal(`unknown command 'card ${command}'; see penstock card --help`);
   }
-  if (files.length === 0) throw new Refusal(`say which file to ${command}`);
+  if (files.length === 0) throw new Refusal(`no file to ${command}: name one; see penstock card --help`);
   if (command === 'check') return check(files, setup);
-  if (files.length > 1) throw new Refusal(`'${files[1]}' is one argument too many`);
+  if (files.length > 1) throw new Refusal(`unexpected argument '${files[1]}'; see penstock card --help`);
   return importOne(String(files[0]), values.out, setup);
 }
 
@@ -52,7 +52,7 @@ async function check(files, setup) {
     const problems = problemsOfText(text);
     for (const problem of problems) setup.print(`${file}: ${problem}`);
     if (problems.length === 0) {
-      setup.print(`${file}: fine`);
+      setup.print(`${file}: ok`);
       cards.push({ file, value: valueOf(text) });
     }
     wrong += problems.length;
@@ -90,7 +90,7 @@ function writeNew(path, text) {
     const taken = /** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST';
     throw new Refusal(
       taken
-        ? `${path} is there already; remove it, or choose another name`
+        ? `${path} already exists: remove it, or choose another name`
         : `${path} cannot be written: ${reasonOf(error)}`,
     );
   }

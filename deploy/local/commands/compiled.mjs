@@ -6,14 +6,14 @@ import { prepare } from '../setup/prepare.mjs';
 /**
  * @typedef {object} CommandSetup
  * @property {string} root folder of package.json
- * @property {string} cwd what relative files are relative to
+ * @property {string} cwd base of relative paths
  * @property {NodeJS.ProcessEnv} env
  * @property {(line: string) => number} print the result, on standard output
- * @property {(line: string) => number} say what is told about it, on standard error
+ * @property {(line: string) => number} say notes on it, on standard error
  */
 
 /**
- * A module of the programs, for the commands that use the same code as they do; compiled first where that is needed.
+ * Imports a compiled module of the programs, for commands that share their code; compiles it first if needed.
  * @param {string} file below `dist`
  * @param {CommandSetup} setup
  * @returns {Promise<unknown>} the module

@@ -15,26 +15,26 @@ import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
-const KEYS_HELP = `penstock keys: who may call a gateway
+const KEYS_HELP = `penstock keys: API keys of the callers
 
-  penstock keys create --id ID [options]   a new name and its key, printed this once
-  penstock keys create --id ID --secondary a second key for a name that is there, so that the first can be replaced
-  penstock keys list                       names, scopes and which keys each has
-  penstock keys revoke --id ID             removes a name; with --primary or --secondary one of its keys
+  penstock keys create --id ID [options]   add a caller and print its key; the key cannot be printed again
+  penstock keys create --id ID --secondary add a second key to a caller, so that the first can be replaced
+  penstock keys list                       list callers, their scopes and which keys they have
+  penstock keys revoke --id ID             remove a caller; with --primary or --secondary only that key
 
-  --file FILE       the file of hashed keys                          (GATEWAY_KEYS_FILE)
-  --id ID           name of the caller; it appears in log lines
+  --file FILE       file of hashed keys                              (GATEWAY_KEYS_FILE)
+  --id ID           name of the caller; log lines contain it
   --models A,B      models that it may use                           (all)
-  --routes /P,/Q    paths that it may call, each with all under it: /v1, /openai, /models, /score;
-                    of Azure AI inference /chat/completions,/completions,/info  (all)
-  --weight N        its share of the engines against other names     (1)
-  --key-from-stdin  take the key from standard input instead of making one, such as that of an Azure endpoint
-  --help            print this
+  --routes /P,/Q    path prefixes that it may call: /v1, /openai, /models, /score;
+                    for Azure AI inference /chat/completions,/completions,/info  (all)
+  --weight N        its share of the engines, relative to other callers  (1)
+  --key-from-stdin  read the key from standard input, for example the key of an Azure endpoint
+  --help            print this help
 
-Gateways with GATEWAY_KEYS_FILE set to the file follow its changes without a restart.
+A gateway whose GATEWAY_KEYS_FILE names the file applies changes without a restart.
 `;
 
-/** Shorter ones can be guessed from their hash; Azure's have 32 characters. */
+/** A shorter key could be guessed from its hash; Azure's keys have 32 characters. */
 const LEAST_KEY_LENGTH = 20;
 
 /**
@@ -44,7 +44,7 @@ const LEAST_KEY_LENGTH = 20;
  */
 
 /**
- * @param {readonly string[]} args what follows `keys`
+ * @param {readonly string[]} args arguments after `keys`
  * @param {import('./compiled.mjs').CommandSetup} setup
  * @returns {Promise<number>} exit code
  * @throws Refusal in one sentence
@@ -53,7 +53,7 @@ export async function keysCommand(args, setup) {
   const asked = read(args);
   if (asked.help === true || asked.command === undefined) return setup.print(KEYS_HELP.trimEnd());
   const named = asked.file ?? setup.env['GATEWAY_KEYS_FILE'];
-  if (!named) throw new Refusal('say which file of keys with --file, or in GATEWAY_KEYS_FILE');
+  if (!named) throw new Refusal('no key file: name it with --file or GATEWAY_KEYS_FILE');
   const path = resolve(setup.cwd, named);
   const file = existsSync(path) ? realpathSync(path) : path;
   switch (asked.command) {
@@ -64,7 +64,7 @@ export async function keysCommand(args, setup) {
     case 'revoke':
       return revoke(asked, file, setup);
     default:
-      throw new Refusal(`there is no command 'keys ${asked.command}'; see penstock keys --help`);
+      throw new Refusal(`unknown command 'keys ${asked.command}'; see penstock keys --help`);
   }
 }
 
@@ -75,8 +75,8 @@ async function create(asked, file, setup) {
   const key = asked['key-from-stdin'] === true ? keyFromStdin() : newKey();
   const weight = asked.weight === undefined ? undefined : Number(asked.weight);
   const scopes = { models: listed(asked.models), routes: listed(asked.routes), weight };
-  change(file, (text) => withKey(text, id, placeOf(asked), key, scopes));
-  setup.say(`${id} is in ${file}; this is its key, which is kept nowhere else:`);
+  change(file, (text) => withKey(text, id, slotOf(asked), key, scopes));
+  setup.say(`added ${id} to ${file}. This is its key; keep it, because the file has only its hash:`);
   return asked['key-from-stdin'] === true ? 0 : setup.print(key);
 }
 
@@ -93,7 +93,7 @@ async function list(file, setup) {
   ]);
   const widths = [0, 1, 2, 3].map((column) => Math.max(0, ...rows.map((row) => String(row[column]).length)));
   for (const row of rows) setup.print(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
-  if (rows.length === 0) setup.say(`${file} holds no keys`);
+  if (rows.length === 0) setup.say(`${file} has no keys`);
   return 0;
 }
 
@@ -102,14 +102,16 @@ async function revoke(asked, file, setup) {
   const id = idOf(asked);
   const { withoutKey } = /** @type {KeyEdit} */ (await compiled('gateway/keys/key-edit.js', setup));
   existing(file);
-  change(file, (text) => withoutKey(text, id, placeOf(asked)));
-  setup.say(`${placeOf(asked) ?? 'every'} key of ${id} is removed from ${file}; requests that run go on to their end`);
+  change(file, (text) => withoutKey(text, id, slotOf(asked)));
+  setup.say(
+    `removed the ${slotOf(asked) ?? 'caller'}${slotOf(asked) === undefined ? '' : ' key of'} ${id} from ${file}; its running requests finish`,
+  );
   return 0;
 }
 
 /**
- * Replaces the file as a whole, readable by its owner only. The new file, made before the old one is read, is the lock
- * that keeps two changes apart.
+ * Replaces the entire file, readable by its owner only. The new file is created before the old one is read, so that it is
+ * a lock against concurrent changes.
  * @param {string} file @param {(text: string) => string} edit
  */
 function change(file, edit) {
@@ -121,7 +123,7 @@ function change(file, edit) {
     const taken = /** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST';
     throw new Refusal(
       taken
-        ? `another penstock keys is at work, or was cut off: remove ${next} if none is`
+        ? `${next} exists: another penstock keys is running or was interrupted; if none is running, remove that file`
         : `${file}: ${reasonOf(error)}`,
     );
   }
@@ -151,14 +153,16 @@ function sentence(file, work) {
 
 /** @param {string} file */
 function existing(file) {
-  if (!existsSync(file)) throw new Refusal(`there is no file ${file}`);
+  if (!existsSync(file)) throw new Refusal(`the file ${file} does not exist`);
   return readFileSync(file, 'utf8');
 }
 
 function keyFromStdin() {
   const key = readFileSync(0, 'utf8').trim();
   if (key.length < LEAST_KEY_LENGTH || /\s/.test(key)) {
-    throw new Refusal(`a key has at least ${LEAST_KEY_LENGTH} characters, and no blanks`);
+    throw new Refusal(
+      `the key is too short or contains blanks: it needs at least ${LEAST_KEY_LENGTH} characters, without blanks`,
+    );
   }
   return key;
 }
@@ -183,7 +187,7 @@ function read(args) {
         help: { ...flag, short: 'h' },
       },
     });
-    if (positionals.length > 1) throw new Refusal(`'${positionals[1]}' is one argument too many`);
+    if (positionals.length > 1) throw new Refusal(`unexpected argument '${positionals[1]}'; see penstock keys --help`);
     return { ...values, command: positionals[0] };
   } catch (error) {
     if (error instanceof Refusal) throw error;
@@ -193,13 +197,14 @@ function read(args) {
 
 /** @param {Asked} asked */
 function idOf({ id }) {
-  if (!id) throw new Refusal('say whose key it is with --id');
+  if (!id) throw new Refusal('no caller: name it with --id');
   return id;
 }
 
 /** @param {Asked} asked @returns {'primary' | 'secondary' | undefined} */
-function placeOf({ primary, secondary }) {
-  if (primary === true && secondary === true) throw new Refusal('--primary and --secondary are two commands');
+function slotOf({ primary, secondary }) {
+  if (primary === true && secondary === true)
+    throw new Refusal('--primary and --secondary cannot be combined: run two commands');
   return primary === true ? 'primary' : secondary === true ? 'secondary' : undefined;
 }
 

@@ -4,21 +4,21 @@ import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
-const PREFLIGHT_HELP = `penstock preflight: whether this machine is one that the model card allows, and how engines would be placed
+const PREFLIGHT_HELP = `penstock preflight: compare this machine with the model card, and plan its engines
 
-  --facts FILE       facts of a machine, JSON or YAML, in place of asking this one    (WORKER_FACTS_FILE)
-  --override-sku     no matter what this machine is                                       (WORKER_OVERRIDE_SKU)
+  --facts FILE       read the facts of a machine from a JSON or YAML file             (WORKER_FACTS_FILE)
+  --override-sku     pass even if the machine does not meet the card's requirements   (WORKER_OVERRIDE_SKU)
   --models DIR       folder of model cards                                            (WORKER_MODELS_DIR)
-  --json             facts, checks and plan for programs
-  --help             print this
+  --json             print facts, checks and plan as JSON
+  --help             print this help
 
-The plan follows WORKER_SKU, WORKER_ENGINES, WORKER_TENSOR_PARALLEL, WORKER_MAX_MODEL_LEN and the other settings of a
-worker-launcher. Where WORKER_REDIS_URL (or GATEWAY_REDIS_URL) is set, its Redis is looked at as well.
-Exit code 0: the machine and Redis pass; 1: they do not.
+The plan uses WORKER_SKU, WORKER_ENGINES, WORKER_TENSOR_PARALLEL, WORKER_MAX_MODEL_LEN and the other settings of a
+worker-launcher. If WORKER_REDIS_URL (or GATEWAY_REDIS_URL) is set, preflight checks that Redis as well.
+Exit code 0: the machine and Redis pass; 1: one of them does not.
 `;
 
 /**
- * @param {readonly string[]} args what follows `preflight`
+ * @param {readonly string[]} args arguments after `preflight`
  * @param {import('./compiled.mjs').CommandSetup} setup
  * @returns {Promise<number>} exit code
  * @throws Refusal in one sentence

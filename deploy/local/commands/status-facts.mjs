@@ -11,29 +11,29 @@
  * @property {string} node
  * @property {string} id
  * @property {string} model
- * @property {string} state `ready`, or what it is in place of it
+ * @property {string} state `ready`, or another state of the engine
  * @property {Load} running requests that it works on
  * @property {Load} room requests that it may work on at a time
- * @property {string | null} stage how far its start is; null: it is ready, or only a gateway told of it
- * @property {string | null} lastFailure in a sentence; null as above
+ * @property {string | null} stage progress of its start; null: it is ready, or only a gateway reported it
+ * @property {string | null} lastFailure in a sentence; null: it never failed, or only a gateway reported it
  *
  * @typedef {object} StatusFacts what `penstock status --json` prints
- * @property {boolean} well nothing is in `problems`
- * @property {string[]} problems a sentence each
+ * @property {boolean} well `problems` is empty
+ * @property {string[]} problems one sentence each
  * @property {{ url: string, replica: string | null, state: string, openRequests: number | null, logLinesDropped: number | null }[]} gateways
  *   `state`: `serving`, `unreachable`, or a stage of its departure
  * @property {{ url: string, node: string | null, pool: string | null, state: string, engine: string | null, logLinesDropped: number | null }[]} launchers
  *   `state`: `serving`, `draining` or `unreachable`; `engine`: `vllm` or `simulator`
- * @property {{ name: string, ready: number, engines: EngineFacts[] }[]} pools `ready`: how many of its engines are
- * @property {{ model: string, text: number | null, image: number | null }[]} waiting jobs that no worker has taken; null: Redis does not tell
+ * @property {{ name: string, ready: number, engines: EngineFacts[] }[]} pools `ready`: number of ready engines
+ * @property {{ model: string, text: number | null, image: number | null }[]} waiting jobs that no worker has taken; null: Redis does not answer
  * @property {{ name: string, state: string, seenBy: string[], latencyMs: number | null, evictionPolicy: string | null, evictedKeys: number, restarts: number }[]} redis
- *   one for each state in which programs see it; `latencyMs` is the longest
+ *   one per state that programs report; `latencyMs` is the longest
  *
- * @typedef {{ url: string, status: unknown }} Report `status`: what `/status` there answered; undefined: nothing
+ * @typedef {{ url: string, status: unknown }} Report `status`: the answer of its `/status`; undefined: no answer
  */
 
 /**
- * Joins what gateways and worker-launchers say of themselves.
+ * Joins the `/status` of gateways and worker-launchers.
  * @param {{ gateways: readonly Report[], launchers: readonly Report[] }} reports
  * @returns {StatusFacts}
  */
@@ -66,7 +66,7 @@ export function statusFacts(reports) {
       gateways.flatMap(({ status }) => status ?? []),
       launchers.flatMap(({ status }) => status ?? []),
     ),
-    // all replicas look into the same queues
+    // all replicas report the same queues
     waiting: gateways.flatMap(({ status }) => status?.waiting ?? []).filter(isFirstOf(({ model }) => model)),
     redis: redisOf([
       ...gateways.flatMap(({ status }) => (status === undefined ? [] : { name: status.replica, redis: status.redis })),
@@ -80,7 +80,7 @@ export function statusFacts(reports) {
 }
 
 /**
- * A launcher knows more of its engines, a gateway may know of further ones.
+ * Joins the engines: a launcher reports more fields of its own, but a gateway may report the engines of further launchers.
  * @param {readonly GatewayStatus[]} gateways @param {readonly LauncherStatus[]} launchers
  */
 function poolsOf(gateways, launchers) {
@@ -102,12 +102,12 @@ function poolsOf(gateways, launchers) {
   const own = launchers.flatMap(({ launcher: { pool, node, pid }, engines }) =>
     engines.map((engine) => entry(pool, node, pid, engine)),
   );
-  const told = gateways.flatMap(({ workers }) =>
+  const reported = gateways.flatMap(({ workers }) =>
     workers.flatMap(({ pool, node, launcherPid, draining, engines }) =>
       engines.map((engine) => entry(pool, node, launcherPid, draining ? { ...engine, state: 'draining' } : engine)),
     ),
   );
-  const all = [...own, ...told].filter(isFirstOf(({ key }) => key));
+  const all = [...own, ...reported].filter(isFirstOf(({ key }) => key));
   return [...new Set(all.map(({ pool }) => pool))]
     .sort((a, b) => a.localeCompare(b))
     .map((name) => {
@@ -160,7 +160,7 @@ function problemsOf({ gateways, launchers, pools, waiting, redis }) {
       .filter(({ evictionPolicy }) => evictionPolicy !== null && evictionPolicy !== 'noeviction')
       .map(
         ({ name, evictionPolicy, evictedKeys }) =>
-          `the Redis of ${name} may evict requests (${evictionPolicy}, ${evictedKeys} so far): set its maxmemory-policy to noeviction`,
+          `the Redis of ${name} may evict requests (policy ${evictionPolicy}, ${evictedKeys} keys evicted): set its maxmemory-policy to noeviction`,
       )
       .filter(isFirstOf((sentence) => sentence)),
   ];
@@ -176,7 +176,7 @@ function programProblems(what, programs) {
 }
 
 /**
- * Whoever has these parts has the form of its program; those that neighbouring versions lack are not asked for.
+ * Checks only the fields that all neighbouring versions have.
  * @param {unknown} status @returns {status is GatewayStatus}
  */
 function isOfGateway(status) {

@@ -5,11 +5,11 @@ const WIDTH = 80;
 const GAP = '  ';
 /** No column is made narrower than this. */
 const NARROWEST = 6;
-// oxlint-disable-next-line no-control-regex -- what a program told may steer no terminal
+// oxlint-disable-next-line no-control-regex -- a program's text must not control the terminal
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g;
 
 /**
- * The facts for people: the verdict, what is wrong, then a table for each kind of part. No line is longer than 80.
+ * Renders the facts for people: the verdict, the problems, then one table per kind of part. Lines have at most 80 columns.
  * @param {import('./status-facts.mjs').StatusFacts} facts
  * @returns {string}
  */
@@ -65,7 +65,7 @@ export function statusText({ well, problems, gateways, launchers, pools, waiting
       ]),
     ),
   ];
-  const verdict = well ? ['all is well'] : ['not well:', ...problems.flatMap((problem) => wrapped(problem, '- '))];
+  const verdict = well ? ['healthy'] : ['not healthy:', ...problems.flatMap((problem) => wrapped(problem, '- '))];
   return [verdict, ...tables.filter((lines) => lines.length > 1)].map((lines) => lines.join('\n')).join('\n\n');
 }
 
@@ -80,7 +80,7 @@ function log(dropped) {
 }
 
 /**
- * The widest columns give way until a row fits; what is cut ends in an ellipsis.
+ * Narrows the widest columns until a row fits; a cut cell ends in an ellipsis.
  * @param {string[]} head @param {string[][]} rows
  */
 function table(head, rows) {

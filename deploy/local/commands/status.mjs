@@ -7,25 +7,25 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 import { statusFacts } from './status-facts.mjs';
 import { statusText } from './status-text.mjs';
 
-const STATUS_HELP = `penstock status: how gateways, engines, queues and Redis are
+const STATUS_HELP = `penstock status: the state of gateways, engines, queues and Redis
 
-  --gateway-url URL   internal port of a gateway, such as http://127.0.0.1:8081; again for each further one
-  --launcher-url URL  internal port of a worker-launcher, likewise
-  --data-dir DIR      without these: where penstock up keeps its files   (.penstock)
-  --json              the same facts as one object, for programs
-  --help              print this
+  --gateway-url URL   internal port of a gateway, such as http://127.0.0.1:8081; repeat it for each gateway
+  --launcher-url URL  internal port of a worker-launcher; repeat it for each worker-launcher
+  --data-dir DIR      data folder of penstock up, used if no URL is given   (.penstock)
+  --json              print the same facts as one JSON object
+  --help              print this help
 
-Text and image of an engine are requests that it works on, out of those that it may work on at a time.
-Exit code 0: all is well; 1: something is not, and the first lines say what; 2: nobody answers, or a wrong option.
+The columns text and image of an engine show its running requests out of the most that it runs at a time.
+Exit code 0: healthy; 1: not healthy, and the first lines list the problems; 2: no program answers, or a wrong option.
 `;
 
-/** A gateway whose Redis is silent takes 3.7 s to say so. */
+/** Timeout in milliseconds: a gateway whose Redis is silent needs 3.7 s to report it. */
 const ANSWER_WITHIN_MS = 6_000;
 const NOT_WELL = 1;
 const NOBODY = 2;
 
 /**
- * @param {readonly string[]} args what follows `status`
+ * @param {readonly string[]} args arguments after `status`
  * @param {import('./compiled.mjs').CommandSetup} setup
  * @returns {Promise<number>} exit code
  */
@@ -33,14 +33,14 @@ export async function statusCommand(args, { cwd, print, say }) {
   try {
     const asked = read(args);
     if (asked.help === true) return print(STATUS_HELP.trimEnd());
-    const { gateways, launchers } = placesOf(asked, cwd);
+    const { gateways, launchers } = urlsOfPrograms(asked, cwd);
     const reports = {
       gateways: await Promise.all(gateways.map(report)),
       launchers: await Promise.all(launchers.map(report)),
     };
     const facts = statusFacts(reports);
     if ([...facts.gateways, ...facts.launchers].every(({ state }) => state === 'unreachable'))
-      throw new Refusal(`${facts.problems.join('; ')}: are these internal ports?`);
+      throw new Refusal(`${facts.problems.join('; ')}: check that these are internal ports`);
     print(asked.json === true ? JSON.stringify(facts, undefined, 2) : statusText(facts));
     return facts.well ? 0 : NOT_WELL;
   } catch (error) {
@@ -51,16 +51,15 @@ export async function statusCommand(args, { cwd, print, say }) {
 }
 
 /** @param {ReturnType<typeof read>} asked @param {string} cwd @returns {{ gateways: string[], launchers: string[] }} URLs */
-function placesOf(asked, cwd) {
+function urlsOfPrograms(asked, cwd) {
   const gateways = (asked['gateway-url'] ?? []).map((url) => internalUrl('--gateway-url', url));
   const launchers = (asked['launcher-url'] ?? []).map((url) => internalUrl('--launcher-url', url));
   if (gateways.length + launchers.length > 0) return { gateways, launchers };
   const folder = folderNamed('--data-dir', asked['data-dir'] ?? '.penstock', cwd);
   const programs = startedIn(folder);
   if (programs === undefined)
-    throw new Refusal(`nothing was started in ${folder}; see --data-dir, --gateway-url and --launcher-url`);
-  if (programs.length === 0)
-    throw new Refusal(`what was started in ${folder} has no gateway yet: try again in a moment`);
+    throw new Refusal(`no penstock up uses the data folder ${folder}: set --data-dir, --gateway-url or --launcher-url`);
+  if (programs.length === 0) throw new Refusal(`the start in ${folder} has no gateway yet: try again in a few seconds`);
   const urlsOf = (/** @type {boolean} */ isGateway) =>
     programs.filter(({ name }) => name.startsWith('gateway') === isGateway).map(({ url }) => url);
   return { gateways: urlsOf(true), launchers: urlsOf(false) };

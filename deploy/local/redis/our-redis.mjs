@@ -7,12 +7,12 @@ import { redisServes, startPrivateRedis } from './redis.mjs';
 /**
  * Starts the two Redis of a start: one for the queue, one for bodies and replies.
  * @param {import('./source.mjs').RedisSource} source
- * @param {string | undefined} replies of one for bodies and replies that is there already
+ * @param {string | undefined} replies URL of an existing Redis for bodies and replies
  * @param {{ folder: import('../up/data-folder.mjs').DataFolder, guard: import('../up/guard.mjs').Guard, env: NodeJS.ProcessEnv,
  *   say: (line: string) => void, running: PrivateRedis[] }} deps `running` is filled as they start
  * @param {AbortSignal} signal
  * @returns {Promise<{ redisUrl: string, replyRedisUrl: string }>} once they answer
- * @throws Refusal when one ends before it answered
+ * @throws Refusal when one exits before it answered
  */
 export async function startOurRedis(source, replies, { folder, guard, env, say, running }, signal) {
   say(`redis (${source.kind === 'program' ? source.path : `container by ${source.runtime}`}) …`);
@@ -38,7 +38,7 @@ export async function startOurRedis(source, replies, { folder, guard, env, say, 
   return { redisUrl: await start('queue'), replyRedisUrl: replies ?? (await start('replies')) };
 }
 
-/** One command that takes all their containers away; empty when there is none. @param {readonly PrivateRedis[]} running */
+/** One command that removes all their containers; empty if there is none. @param {readonly PrivateRedis[]} running */
 export function removalOf(running) {
   const removals = running.map(({ removal }) => removal).filter((removal) => removal.length > 0);
   return [...(removals[0] ?? []), ...removals.slice(1).flatMap((removal) => removal.slice(-1))];
@@ -51,7 +51,7 @@ async function servesSoon(url, signal) {
     try {
       return await redisServes(url, signal);
     } catch (error) {
-      // not yet listening; its end is told by `failed`
+      // not listening yet; `failed` reports its exit
       if (!(error instanceof Refusal)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 30));
     }

@@ -4,12 +4,12 @@ import { connect as connectTls } from 'node:tls';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 /**
- * Logs in and asks PING. It speaks the protocol by itself, as this runs before the dependencies are there.
- * Source: RESP2, redis.io/docs/latest/develop/reference/protocol-spec; a reply here is one line, `+` fine or `-` refused.
+ * Logs in and sends PING. It implements the protocol itself because it runs before the dependencies are installed.
+ * Source: RESP2, redis.io/docs/latest/develop/reference/protocol-spec; a reply here is one line, `+` for success, `-` for an error.
  * @param {string} url `redis://` or `rediss://`, with user, password and database as ioredis reads them
  * @param {number} withinMs
- * @returns {Promise<'ready' | 'loading'>} `loading`: it reads its data and will serve soon
- * @throws Refusal in one sentence that never holds the password
+ * @returns {Promise<'ready' | 'loading'>} `loading`: it still reads its data
+ * @throws Refusal in one sentence that never contains the password
  */
 export function pingRedis(url, withinMs) {
   const { protocol, hostname, port, username, password, pathname } = new URL(url);
@@ -40,8 +40,8 @@ export function pingRedis(url, withinMs) {
       const lines = text.split('\r\n').slice(0, -1);
       const refused = lines.find((line) => !line.startsWith('+'));
       if (refused?.startsWith('-LOADING') === true) resolve('loading');
-      else if (refused?.startsWith('-') === true) return refuse(`refuses: ${refused.slice(1)}`);
-      else if (refused !== undefined) return refuse('does not speak the protocol of Redis');
+      else if (refused?.startsWith('-') === true) return refuse(`refuses the login or database: ${refused.slice(1)}`);
+      else if (refused !== undefined) return refuse('does not speak the Redis protocol');
       else if (lines.length < commands.length) return undefined;
       else resolve('ready');
       return socket.destroy();

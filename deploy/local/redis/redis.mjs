@@ -10,12 +10,12 @@ import { pingRedis } from './ping.mjs';
 const IMAGE = 'docker.io/library/redis:7-alpine';
 const PING_WITHIN_MS = 5_000;
 
-/** Bodies and replies are small things that go soon; above this, new requests get 503 rather than the machine's last memory. */
+/** Bodies and replies are small and short-lived; above this limit new requests get 503, so that the machine keeps memory. */
 const REPLY_MEMORY = '2gb';
 
 /**
- * What each of the two is for. The queue outlives a restart. Bodies and replies hold prompts and answers: they reach no file,
- * and neither the list of slow commands nor a crash report, which would quote them.
+ * Settings of each of the two. The queue survives a restart. Bodies and replies contain prompts and answers, so they are
+ * never in a file, in the slow log or in a crash report, which would quote them.
  * @satisfies {Record<string, { name: string, settings: readonly string[] }>}
  */
 const ROLES = {
@@ -32,7 +32,7 @@ const ROLES = {
  * @property {string} name
  * @property {string} url
  * @property {import('../up/processes.mjs').Kept} kept
- * @property {readonly string[]} removal command that takes a container away whose client was killed; empty without a container
+ * @property {readonly string[]} removal command that removes the container if its client was killed; empty without a container
  */
 
 /**
@@ -46,13 +46,13 @@ export async function redisServes(url, signal) {
 }
 
 /**
- * Starts a Redis of our own on a free loopback port, which evicts nothing. Its password keeps other users of the machine away
- * from prompts, and reaches it by standard input.
+ * Starts our own Redis on a free loopback port, without eviction. Its password protects prompts from other users of the
+ * machine; it is passed on standard input.
  * @param {import('./source.mjs').RedisSource} source
  * @param {RedisRole} role
  * @param {{ folder: import('../up/data-folder.mjs').DataFolder, env: NodeJS.ProcessEnv, say: (line: string) => void,
  *   pidChanged: (name: string, pid: number | undefined, url: string) => void }} deps
- * @returns {Promise<PrivateRedis>} started; `redisServes` tells when it answers
+ * @returns {Promise<PrivateRedis>} started; `redisServes` waits until it answers
  */
 export async function startPrivateRedis(source, role, { folder, env, say, pidChanged }) {
   const { name } = ROLES[role];
@@ -93,7 +93,7 @@ export async function startPrivateRedis(source, role, { folder, env, say, pidCha
 }
 
 /**
- * Named by its folder, so that the next start finds what a killed one left.
+ * The container's name contains a hash of its folder, so that the next start can remove one that a killed start left.
  * @param {string} runtime path of docker or podman
  * @param {string} role name of the Redis
  * @param {string} dir @param {number} port

@@ -4,7 +4,7 @@ import { Refusal } from '../setup/refusal.mjs';
 
 /**
  * @typedef {{ kind: 'program', path: string } | { kind: 'container', runtime: string }} RedisSource
- * @typedef {object} Machine what the search depends on
+ * @typedef {object} Machine input of the search
  * @property {NodeJS.ProcessEnv} env
  * @property {boolean} root
  * @property {(line: string) => void} say
@@ -14,7 +14,7 @@ import { Refusal } from '../setup/refusal.mjs';
 const SERVERS = ['redis-server', 'valkey-server'];
 const RUNTIMES = ['docker', 'podman'];
 
-/** The first one present is used; `tries` are package names of older and newer systems, `first` refreshes the index. */
+/** The first installed one is used; `tries` are commands for older and newer systems, `first` refreshes the index. */
 const PACKAGE_MANAGERS = [
   { name: 'apt-get', tries: [['install', '-y', '--no-install-recommends', 'redis-server']], first: ['update'] },
   {
@@ -50,13 +50,13 @@ const PACKAGE_MANAGERS = [
 
 export const HOW_TO_GET_REDIS =
   'no Redis was found: install redis-server or valkey-server (Debian and Ubuntu: sudo apt-get install redis-server; ' +
-  'macOS: brew install redis), start Docker or Podman, or give one with --redis redis://host:6379';
+  'macOS: brew install redis), start Docker or Podman, or name an existing one with --redis redis://host:6379';
 
 /**
- * A server on PATH, else one that the system's package manager installs (root only, announced), else a container.
+ * A server on PATH, else one that the system's package manager installs (only as root; printed), else a container.
  * @param {Machine} machine
  * @returns {Promise<RedisSource>}
- * @throws Refusal that says how to get one
+ * @throws Refusal that explains how to get one
  */
 export async function findRedis(machine) {
   const path = await redisProgram(machine);
@@ -70,16 +70,16 @@ export async function findRedis(machine) {
 
 /**
  * @param {Machine} machine
- * @returns {Promise<string | undefined>} path of a server on PATH, installed if it had to be
+ * @returns {Promise<string | undefined>} path of a server on PATH, installed if needed
  */
 export async function redisProgram(machine) {
-  const there = serverOnPath(machine.env);
-  if (there !== undefined || !machine.root) return there;
+  const found = serverOnPath(machine.env);
+  if (found !== undefined || !machine.root) return found;
   const manager = PACKAGE_MANAGERS.find(({ name }) => onPath(name, machine.env) !== undefined);
   if (manager === undefined) return undefined;
   const command = String(onPath(manager.name, machine.env));
-  machine.say(`installing Redis with ${manager.name}, as there is none and this is root …`);
-  // an outdated index may still do, so a failing update is not the end
+  machine.say(`installing Redis with ${manager.name}, because none was found and this user is root …`);
+  // a failed update is ignored, because an outdated index may be enough
   if (manager.first !== undefined) await works(command, manager.first, machine);
   let lastWords = '';
   for (const args of manager.tries) {
@@ -88,7 +88,7 @@ export async function redisProgram(machine) {
     const installed = serverOnPath(machine.env);
     if (installed !== undefined) return installed;
   }
-  machine.say(`${manager.name} did not install one: ${lastWords}`);
+  machine.say(`${manager.name} could not install Redis: ${lastWords}`);
   return undefined;
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `npm run dev [-- options of penstock up]`: `penstock up`, rebuilt and started again whenever a source file changes. A build
- * with errors leaves what runs as it is.
+ * `npm run dev [-- options of penstock up]`: runs `penstock up`, and rebuilds and restarts it when a source file changes. If
+ * the build fails, the old programs run on.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { install } from './prepare.mjs';
 import { Refusal } from './refusal.mjs';
 
-/** `npm run build` runs this first: it checks types, and a first start leaves out those that tests and checks need. */
+/** `npm run build` runs this first: it needs all types, but a first start does not install those of tests and checks. */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
 await install(root, {

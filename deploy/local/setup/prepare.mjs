@@ -5,10 +5,10 @@ import { basename, join } from 'node:path';
 import { lastLines, onPath, runToEnd } from './run-to-end.mjs';
 import { Refusal } from './refusal.mjs';
 
-/** What the compiler reads: a change in any of it makes `dist` stale. */
+/** Input of the compiler: a change in any of these makes `dist` stale. */
 const SOURCES = ['gateway', 'worker-launcher', 'tsconfig.json', 'package.json', 'package-lock.json'];
 
-/** How often long work says that it goes on. */
+/** Interval of progress lines during long work. */
 const TELL_EVERY_MS = 3_000;
 
 const FIRST_START = 'first start';
@@ -19,17 +19,17 @@ const COMPILER = 'node_modules/typescript';
  * @property {(line: string) => void} say
  * @property {NodeJS.ProcessEnv} env
  * @property {AbortSignal} [signal]
- * @property {boolean} [everything] what tests and checks need is installed as well
+ * @property {boolean} [everything] installs the packages of tests and checks as well
  */
 
 /**
  * Installs dependencies and compiles, each only when needed. A published package has no sources and needs neither.
- * A first start installs what runs, and the compiler, which then takes types away without checking them: tests and
- * checks, with their types, are two thirds of all packages.
+ * A first start installs only the runtime packages and the compiler, which then removes types without checking them. The
+ * packages of tests and checks, with their types, are two thirds of all.
  * @param {string} root folder of package.json
  * @param {PrepareDeps} deps
  * @returns {Promise<{ installSeconds: number, buildSeconds: number }>}
- * @throws Refusal with the last words of npm or of the compiler
+ * @throws Refusal with the last lines of npm or of the compiler
  */
 export async function prepare(root, deps) {
   if (!existsSync(join(root, 'gateway'))) return { installSeconds: 0, buildSeconds: 0 };
@@ -40,9 +40,9 @@ export async function prepare(root, deps) {
 }
 
 /**
- * The first half of it.
+ * Installs dependencies if needed.
  * @param {string} root @param {PrepareDeps} deps
- * @throws Refusal with the last words of npm
+ * @throws Refusal with the last lines of npm
  */
 export async function install(root, { say, env, signal, everything = false }) {
   const why = dependenciesStale(root, everything);
@@ -50,13 +50,13 @@ export async function install(root, { say, env, signal, everything = false }) {
   say(`installing dependencies (${why}) …`);
   const [command, ...args] = npmCommand(env);
   const onlyToRun = !everything && why === FIRST_START;
-  // as `npm ci` does: an install that was cut off may have left half a package
+  // as `npm ci` does, because an interrupted install may have left half a package
   if (onlyToRun) rmSync(join(root, 'node_modules'), { recursive: true, force: true });
   const what = onlyToRun ? toRun(root) : ['ci', '--include=dev'];
   const npm = await telling('installing dependencies', say, () =>
     runToEnd(command, [...args, ...what, '--no-audit', '--no-fund'], { cwd: root, env, signal }),
   );
-  if (npm.code !== 0) throw new Refusal(`the dependencies could not be installed:\n${lastLines(npm.output, 15)}`);
+  if (npm.code !== 0) throw new Refusal(`npm could not install the dependencies:\n${lastLines(npm.output, 15)}`);
 }
 
 /** @param {string} root @param {PrepareDeps} deps */
@@ -73,10 +73,10 @@ async function build(root, { say, env, signal }) {
 }
 
 /**
- * Compares the lock file with the record that npm keeps of what it installed, so an install by hand counts too.
- * npm writes the record last: an install that was cut off leaves none.
+ * Compares the lock file with npm's own record of the installed packages, so that a manual install counts too.
+ * npm writes the record last, so an interrupted install leaves none.
  * @param {string} root
- * @param {boolean} everything false: those of tests and checks may be missing
+ * @param {boolean} everything false: the packages of tests and checks may be missing
  * @returns {string | undefined} why an install is needed
  */
 export function dependenciesStale(root, everything) {
@@ -85,17 +85,17 @@ export function dependenciesStale(root, everything) {
   const installed = packagesOf(record);
   const differs = Object.entries(packagesOf(join(root, 'package-lock.json'))).some(([path, wanted]) => {
     const found = installed[path];
-    // those of other systems are left out by npm, and marked as one of these
+    // npm leaves out packages for other systems, which have one of these marks
     const isSpare = wanted.optional === true || wanted.devOptional === true;
     if (found === undefined) return path !== '' && !isSpare && (everything || wanted.dev !== true || path === COMPILER);
     return found.version !== wanted.version || found.integrity !== wanted.integrity;
   });
-  return differs ? 'package-lock.json asks for others' : undefined;
+  return differs ? 'package-lock.json has other versions' : undefined;
 }
 
 /**
- * What npm is told, so that it installs what runs, and the compiler, as package-lock.json has them: `npm ci` takes all that is
- * for development, or nothing of it.
+ * npm arguments that install the runtime packages and the compiler at the versions of package-lock.json. `npm ci` cannot do
+ * that: it installs all development packages or none.
  * @param {string} root
  */
 function toRun(root) {
@@ -104,7 +104,7 @@ function toRun(root) {
 }
 
 /**
- * Contents, not times: a checkout or a copy touches every file and changes none.
+ * Hash of the files' contents, not of their times: a checkout or a copy touches every file without a change.
  * @param {string} root
  */
 export function sourceHash(root) {
@@ -134,7 +134,7 @@ function packagesOf(file) {
 }
 
 /**
- * The npm that runs us, if one does; it may not be on PATH.
+ * The npm that runs us, if one does, because it may not be on PATH.
  * @param {NodeJS.ProcessEnv} env @returns {[string, ...string[]]}
  */
 function npmCommand(env) {
@@ -143,12 +143,12 @@ function npmCommand(env) {
     return [process.execPath, running];
   }
   const npm = onPath('npm', env);
-  if (npm === undefined) throw new Refusal('dependencies have to be installed, and there is no npm on PATH');
+  if (npm === undefined) throw new Refusal('the dependencies must be installed, but npm is not on PATH');
   return [npm];
 }
 
 /**
- * Tells every few seconds that long work goes on.
+ * Prints a progress line every 3 s during long work.
  * @template T
  * @param {string} what @param {(line: string) => void} say @param {() => Promise<T>} work
  */

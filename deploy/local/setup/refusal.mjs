@@ -1,6 +1,6 @@
 // @ts-check
 
-/** What the person at the terminal is told in one sentence; anything else that is thrown is a fault of ours. */
+/** A problem that the user can fix, in one sentence for the terminal; any other thrown error is a bug of ours. */
 export class Refusal extends Error {
   /** @param {string} message @param {ErrorOptions} [options] */
   constructor(message, options) {
@@ -10,7 +10,7 @@ export class Refusal extends Error {
 }
 
 /**
- * The reason of anything thrown. Errors of Node are told by their `code`, which says more than an empty message.
+ * The reason of anything thrown: its message, or the `code` if the message is empty, as some errors of Node have it.
  * @param {unknown} error
  */
 export function reasonOf(error) {

@@ -3,15 +3,15 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** How long a command that was told to stop may take before it is killed. */
+/** Time from SIGTERM until a command is killed. */
 const STOP_MS = 3_000;
 
 /**
- * Runs a command until it ends and collects what it writes. Never rejects for its exit code.
+ * Runs a command to its end and collects its output. A non-zero exit code does not reject.
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, signal?: AbortSignal | undefined }} [settings] `signal` stops the command
- * @returns {Promise<{ code: number, output: string }>} `code` -1: ended by a signal or never started; `output` holds both streams
+ * @returns {Promise<{ code: number, output: string }>} `code` -1: ended by a signal or never started; `output`: both streams
  * @throws the reason of `signal`, after the command has ended
  */
 export function runToEnd(command, args, settings = {}) {
@@ -47,7 +47,7 @@ export function runToEnd(command, args, settings = {}) {
 /**
  * @param {string} name of a program
  * @param {NodeJS.ProcessEnv} env
- * @returns {string | undefined} its path, found as a shell finds it
+ * @returns {string | undefined} its path on PATH
  */
 export function onPath(name, env) {
   return (env['PATH'] ?? '')

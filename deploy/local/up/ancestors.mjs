@@ -7,10 +7,10 @@ const PACKAGE_RUNNER = /(^|[/\s])(npm|npx|pnpm|yarn)/;
 const LOOK_EVERY_MS = LOOKING_IS_CHEAP ? 500 : 2_000;
 
 /**
- * The processes between this one and the npm that runs it, npm included. npm starts scripts through a shell, and a
- * killed npm reaches neither: only looking tells. Without npm in the chain it is the parent alone.
- * @param {NodeJS.ProcessEnv} env npm tells its scripts of itself by `npm_lifecycle_event`
- * @returns {Ancestor[]} empty when npm did not start us
+ * The processes between this one and the npm that runs it, npm included. npm starts scripts through a shell. A killed npm
+ * signals neither the shell nor us, so they must be watched. If no ancestor is npm, it returns the parent alone.
+ * @param {NodeJS.ProcessEnv} env npm sets `npm_lifecycle_event` for its scripts
+ * @returns {Ancestor[]} empty if npm did not start us
  */
 export function ancestorsUpToNpm(env) {
   if (env['npm_lifecycle_event'] === undefined) return [];
@@ -27,7 +27,7 @@ export function ancestorsUpToNpm(env) {
 }
 
 /**
- * Calls once when one of them is gone.
+ * Calls `onGone` once, when one of them has exited.
  * @param {readonly Ancestor[]} ancestors
  * @param {() => void} onGone
  * @returns {() => void} ends the watch

@@ -7,38 +7,43 @@ import { makeFolder } from './make-folder.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 /**
- * @typedef {object} Noted one running process, as pids.json names it
+ * @typedef {object} Noted one running process in pids.json
  * @property {string} name `start`, `guard`, `redis`, `reply-redis`, `gateway-1`, `worker-launcher-1` …
  * @property {number} pid
  * @property {string} born see ProcessFacts
- * @property {string} [url] of a Redis, with its password: the file is for its owner only
+ * @property {string} [url] of a Redis, with its password: only the owner can read the file
  *
- * @typedef {{ name: string, url: string }} Told a program that is kept running, and where its probes answer
+ * @typedef {{ name: string, url: string }} Told a program that is kept running, and the URL of its probes
  *
  * @typedef {object} DataFolder
  * @property {string} path
- * @property {(programs: readonly Told[]) => void} tell for `startedIn`
+ * @property {(programs: readonly Told[]) => void} tell writes the programs for `startedIn`
  * @property {(...parts: string[]) => string} inside
- * @property {(name: string, pid: number | undefined, url?: string) => void} note replaces what was noted by this name;
- *   undefined takes it out
- * @property {() => void} close takes pids.json away, as nothing runs any more
+ * @property {(name: string, pid: number | undefined, url?: string) => void} note replaces the entry of this name; a pid of
+ *   undefined removes it
+ * @property {() => void} close removes pids.json after all processes have ended
  */
 
 /**
- * Makes the folder ready and takes it for this process. What a killed start left running is ended first.
+ * Creates the folder and reserves it for this process. First it ends the processes that a killed start left running.
  * @param {string} path
  * @param {(line: string) => void} say
  * @returns {Promise<DataFolder>}
- * @throws Refusal when it cannot be written, or when another start is running in it
+ * @throws Refusal when it cannot be written, or when another start uses it
  */
 export async function openDataFolder(path, say) {
   const file = join(path, 'pids.json');
   makeFolder(path);
   const left = readNoted(file).processes.filter(stillRuns);
   const other = left.find(({ name }) => name === 'start');
-  if (other !== undefined) throw new Refusal(`${path} is in use by a running start, pid ${other.pid}; see --data-dir`);
+  if (other !== undefined)
+    throw new Refusal(
+      `the data folder ${path} is in use by another start, pid ${other.pid}: stop that one, or choose another folder with --data-dir`,
+    );
   if (left.length > 0) {
-    say(`ending what an earlier start left behind: ${left.map(({ name, pid }) => `${name} ${pid}`).join(', ')}`);
+    say(
+      `ending the processes that an earlier start left running: ${left.map(({ name, pid }) => `${name} ${pid}`).join(', ')}`,
+    );
     await endAll(left);
   }
   /** @type {Map<string, Noted>} */
@@ -70,15 +75,17 @@ export async function openDataFolder(path, say) {
   try {
     folder.note('start', process.pid);
   } catch (error) {
-    throw new Refusal(`the data folder ${path} cannot be written: ${reasonOf(error)}; see --data-dir`);
+    throw new Refusal(
+      `the data folder ${path} cannot be written (${reasonOf(error)}): choose another one with --data-dir`,
+    );
   }
   return folder;
 }
 
 /**
- * The programs of the start that runs in a folder.
+ * The programs of the start that uses a data folder.
  * @param {string} path
- * @returns {readonly Told[] | undefined} undefined: none runs there; empty: it has started none yet
+ * @returns {readonly Told[] | undefined} undefined: no start uses it; empty: it has started no program yet
  */
 export function startedIn(path) {
   const { processes, programs } = readNoted(join(path, 'pids.json'));
@@ -91,7 +98,7 @@ function readNoted(file) {
     const { processes = [], programs = [] } = JSON.parse(readFileSync(file, 'utf8'));
     return { processes, programs };
   } catch {
-    // a file that was cut off names nobody; what it would have named ends by its guard
+    // a truncated file names no process; the guard has ended them
     return { processes: [], programs: [] };
   }
 }

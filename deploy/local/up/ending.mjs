@@ -2,14 +2,14 @@
 import { ancestorsUpToNpm, watchAncestors } from './ancestors.mjs';
 
 /**
- * A Ctrl-C under npm arrives twice, from the terminal and passed on by npm: only a signal after this long is a second one.
+ * Under npm, Ctrl-C arrives twice: from the terminal and from npm. Only a signal after this time counts as a second one.
  */
 const SAME_SIGNAL_MS = 1_000;
 
 /**
- * Turns everything that asks us to end into one abort: SIGINT, SIGTERM, SIGHUP, and the end of the npm that runs us.
+ * Combines all requests to stop into one abort: SIGINT, SIGTERM, SIGHUP, and the exit of the npm that runs us.
  * @param {NodeJS.ProcessEnv} env
- * @param {() => void} atOnce called for a second signal: kill and leave
+ * @param {() => void} atOnce called for a second signal: kill all and exit
  * @returns {{ signal: AbortSignal, release: () => void }} the abort's reason is a text for people
  */
 export function askedToEnd(env, atOnce) {
@@ -27,7 +27,7 @@ export function askedToEnd(env, atOnce) {
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
   for (const name of signals) process.on(name, ask);
   const endWatch = watchAncestors(ancestorsUpToNpm(env), () => {
-    if (!controller.signal.aborted) ask('npm is gone');
+    if (!controller.signal.aborted) ask('npm exited');
   });
   return {
     signal: controller.signal,

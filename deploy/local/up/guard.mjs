@@ -2,12 +2,11 @@
 import { spawn } from 'node:child_process';
 
 /**
- * Ends what would outlive a start process that was killed. Its input is a pipe that only the start process holds, so it
- * ends when that one does, however it ends. It is a shell, as that is all it needs and costs a megabyte.
- * The last line of each kind counts: `programs PIDS`, `redis PIDS`, `container COMMAND`; `done` sends it home.
- * Programs see by themselves that their parent is gone and finish what runs; they are killed, with their process groups,
- * after $1 fifths of a second. One that ended and still waits to be collected by its new parent counts as ended.
- * Redis has no such sense and goes after them, since they need it until their end.
+ * Ends the processes that would outlive a killed start process. Its input is a pipe that only the start process holds, so
+ * the input ends when the start process does. It is a shell because that needs only a megabyte.
+ * The last line of each kind counts: `programs PIDS`, `redis PIDS`, `container COMMAND`; `done` ends the guard.
+ * Programs notice the exit of their parent and finish running requests. After $1 fifths of a second they are killed, with
+ * their process groups. A zombie counts as ended. Redis does not notice, so it is stopped after the programs that need it.
  */
 const SCRIPT = `
 programs=; redis=; container=
@@ -38,20 +37,20 @@ for pid in $redis; do kill -s KILL -- -$pid 2>/dev/null; done
  * @typedef {object} Guard
  * @property {number | undefined} pid
  * @property {(kind: 'programs' | 'redis' | 'container', text: string) => void} tell
- * @property {() => void} dismiss everything has ended
+ * @property {() => void} dismiss call it after everything has ended
  */
 
 /**
- * @param {number} programsMs how long programs may take to finish once their parent is gone
+ * @param {number} programsMs time for programs to finish after their parent has exited
  * @returns {Guard}
  */
 export function startGuard(programsMs) {
   const args = ['-c', SCRIPT, 'penstock-guard', String(Math.ceil(programsMs / 200))];
-  // detached: Ctrl-C goes to the whole process group of the terminal and must not reach the guard
+  // detached: Ctrl-C goes to the terminal's entire process group and must not reach the guard
   const child = spawn('/bin/sh', args, { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
   child.unref();
   child.on('error', () => {});
-  // a killed guard must not take the start process with it
+  // a killed guard must not end the start process
   child.stdin.on('error', () => {});
   return {
     pid: child.pid,

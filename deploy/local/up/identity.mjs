@@ -5,15 +5,14 @@ import { existsSync, readFileSync } from 'node:fs';
 /**
  * @typedef {object} ProcessFacts
  * @property {number} parent
- * @property {string} born when it was started, in the system's own words: with the pid, an identity that a reused pid
- *   does not have
+ * @property {string} born its start time, as the system prints it; together with the pid it identifies the process
  */
 
 const HAS_PROC = existsSync('/proc/self/stat');
 
 /**
  * @param {number} pid
- * @returns {ProcessFacts | undefined} undefined when no such process runs; one that ended and waits for its parent counts as gone
+ * @returns {ProcessFacts | undefined} undefined if no such process runs; a zombie does not count
  */
 export function factsOf(pid) {
   return HAS_PROC ? factsFromProc(pid) : factsFromPs(pid);
@@ -34,7 +33,7 @@ export function stillRuns({ pid, born }) {
   return factsOf(pid)?.born === born;
 }
 
-/** Reading another process is a file on Linux and a child process elsewhere. */
+/** On Linux another process is read from a file; on other systems it takes a child process. */
 export const LOOKING_IS_CHEAP = HAS_PROC;
 
 /**
@@ -45,7 +44,7 @@ export function signalQuietly(pid, signal) {
   try {
     process.kill(pid, signal);
   } catch {
-    // gone in between
+    // it has already ended
   }
 }
 
@@ -53,11 +52,11 @@ export function signalQuietly(pid, signal) {
 function factsFromProc(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // proc(5): the name in parentheses may hold blanks and parentheses; after it come state, ppid … starttime (22nd of all)
+    // proc(5): the name in parentheses may contain blanks and parentheses; then follow state, ppid … starttime (22nd field)
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state, parent, start] = [fields[0], fields[1], fields[19]];
     if (state === 'Z' || state === 'X' || start === undefined) return undefined;
-    // starttime counts from boot, so it means something only together with the boot
+    // starttime counts from boot, so the boot id belongs to it
     return { parent: Number(parent), born: `${bootId()}/${start}` };
   } catch {
     return undefined;

@@ -4,10 +4,10 @@ import { dirname } from 'node:path';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 /**
- * Makes a folder for this user alone, and the folders above it that are missing. It is not left to `mkdirSync` with
- * `recursive`: Node 20's tries for ever where a folder is there and refuses a new one with ENOENT, as /proc does.
+ * Creates a private folder of this user, and its missing parents. It does not use `mkdirSync` with `recursive`, because
+ * Node 20 then loops for ever if an existing folder refuses a new one with ENOENT, as /proc does.
  * @param {string} path absolute
- * @throws Refusal when it cannot be made, or when something else has its name
+ * @throws Refusal when it cannot be created, or when a file has its name
  */
 export function makeFolder(path) {
   if (isFolder(path)) return;
@@ -15,10 +15,12 @@ export function makeFolder(path) {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    // another process may have made it just now
+    // another process may have created it at the same time
     if (isFolder(path)) return;
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-    throw new Refusal(`the folder ${path} cannot be made (${code ?? reasonOf(error)}); see --data-dir`);
+    throw new Refusal(
+      `the folder ${path} cannot be created (${code ?? reasonOf(error)}): choose another one with --data-dir`,
+    );
   }
 }
 

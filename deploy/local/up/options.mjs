@@ -5,12 +5,12 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 /**
  * @typedef {object} UpOptions
- * @property {number} port first of the ports in a row
+ * @property {number} port first of the consecutive ports
  * @property {number} gateways
  * @property {number} launchers
  * @property {'auto' | 'vllm' | 'simulator' | undefined} engine undefined: the programs decide
  * @property {number | undefined} engines engine processes of each worker-launcher
- * @property {string | undefined} redis URL of a Redis that is there already
+ * @property {string | undefined} redis URL of an existing Redis
  * @property {string} dataDir absolute
  * @property {string | undefined} models absolute
  */
@@ -18,47 +18,48 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language models
 
-  penstock up [options]      start Redis, gateway and worker-launcher; Ctrl-C stops all of it
+  penstock up [options]      start Redis, gateway and worker-launcher; Ctrl-C stops all of them
   npm start -- [options]     the same in a checkout
-  penstock status --help     how what runs is: engines, waiting requests, Redis
-  penstock keys --help       keys of callers: create, list, revoke
-  penstock card --help       model cards: check, import from Azure's catalog
-  penstock preflight --help  whether this machine suits the card, and where engines would go
+  penstock status --help     show the state of engines, waiting requests and Redis
+  penstock keys --help       create, list and revoke API keys
+  penstock card --help       check model cards, or import one from Azure's catalog
+  penstock preflight --help  compare this machine with the model card, and plan its engines
 
-  --port PORT        first of three ports in a row: public API, gateway internal, worker-launcher
-                     internal; each further gateway takes the next two, then each further
-                     worker-launcher the next one                          (8080)
-  --engine ENGINE    auto, vllm or simulator; auto takes vLLM where a GPU and the vllm command
-                     are, else the simulator                               (auto)
-  --engines N        engine processes of each worker-launcher              (one a GPU)
+  --port PORT        first of three consecutive ports: public API, internal port of the gateway,
+                     internal port of the worker-launcher. Each further gateway uses the next two,
+                     each further worker-launcher the next one             (8080)
+  --engine ENGINE    auto, vllm or simulator; auto uses vLLM if this machine has a GPU and the
+                     vllm command, else the simulator                      (auto)
+  --engines N        engine processes of each worker-launcher              (one per GPU)
   --gateways N       gateway processes                                     (1)
   --launchers N      worker-launcher processes                             (1)
-  --redis URL        a Redis that is there already, redis:// or rediss://  (GATEWAY_REDIS_URL, else two
-                     of our own, the second for bodies and replies, without a file: redis-server or
-                     valkey-server on PATH, else installed when root, else containers)
-  --data-dir DIR     logs, pids.json and the queue's file                  (.penstock)
+  --redis URL        existing Redis to use, redis:// or rediss://          (GATEWAY_REDIS_URL)
+                     Without one, penstock starts two: one for the queue, and one without a file for
+                     bodies and replies. It uses redis-server or valkey-server on PATH, else installs
+                     one (as root), else runs containers.
+  --data-dir DIR     folder of logs, pids.json and the queue's file        (.penstock)
   --models DIR       folder of model cards                                 (those of the package)
   --version          print the version
-  --help             print this
+  --help             print this help
 
-GATEWAY_*, WORKER_* and PENSTOCK_SIM_* variables reach the programs; ports, Redis and the state folder
+The programs also read GATEWAY_*, WORKER_* and PENSTOCK_SIM_* variables. Ports, Redis and the state folder
 come from the options.
 `;
 
 const KNOWN_ENGINES = /** @type {const} */ (['auto', 'vllm', 'simulator']);
 
 /**
- * @param {readonly string[]} args what follows the program's name
- * @param {string} cwd what relative folders are relative to
+ * @param {readonly string[]} args arguments after the program's name
+ * @param {string} cwd base of relative folders
  * @returns {Command}
- * @throws Refusal for an option or value that is not known
+ * @throws Refusal for an unknown option or a wrong value
  */
 export function parseCommand(args, cwd) {
   const values = parse(args);
   if (values.help === true) return { do: 'help' };
   if (values.version === true) return { do: 'version' };
   if (values.command === undefined) return { do: 'help' };
-  if (values.command !== 'up') throw new Refusal(`there is no command '${values.command}'; see penstock --help`);
+  if (values.command !== 'up') throw new Refusal(`unknown command '${values.command}'; see penstock --help`);
   return {
     do: 'up',
     options: {
@@ -76,8 +77,8 @@ export function parseCommand(args, cwd) {
 
 /**
  * @param {string} text
- * @param {string} from the option or variable that it comes from
- * @throws Refusal when it is not the URL of a Redis; the sentence does not repeat it, as it may hold a password
+ * @param {string} from the option or variable with this text
+ * @throws Refusal when it is not the URL of a Redis; the message does not repeat it, because it may contain a password
  */
 export function redisUrl(text, from) {
   const protocol = URL.canParse(text) ? new URL(text).protocol : '';
@@ -90,8 +91,8 @@ export function redisUrl(text, from) {
 /**
  * @param {string} name of the option
  * @param {string} text
- * @param {string} cwd what it is relative to
- * @throws Refusal for an empty one, as of a variable that is not set: it would be the current folder
+ * @param {string} cwd base of a relative folder
+ * @throws Refusal for an empty text, for example from an unset shell variable: it would mean the current folder
  */
 export function folderNamed(name, text, cwd) {
   if (text === '') throw new Refusal(`${name} takes a folder, not ''`);
@@ -119,7 +120,7 @@ function parse(args) {
         help: { ...flag, short: 'h' },
       },
     });
-    if (positionals.length > 1) throw new Refusal(`'${positionals[1]}' is one argument too many`);
+    if (positionals.length > 1) throw new Refusal(`unexpected argument '${positionals[1]}'; see penstock --help`);
     return { ...values, command: positionals[0] };
   } catch (error) {
     if (error instanceof Refusal) throw error;

@@ -1,21 +1,21 @@
 // @ts-check
 
-/** What a start prints to be pasted into a shell. */
+/** Commands that a start prints for pasting into a shell. */
 
 /**
- * @param {string | undefined} folder where the start keeps its files, unless that is the usual place
- * @returns the command that tells of it
+ * @param {string | undefined} folder the start's data folder, unless it is the default
+ * @returns the command that shows its status
  */
 export function statusLine(folder) {
   return `npx penstock status${folder === undefined ? '' : ` --data-dir ${shellWord(folder)}`}`;
 }
 
 /**
- * Two short commands to paste into a shell: the same request in each of the two dialects.
+ * Two short commands for a shell: the same request in each of two dialects.
  * Source of the second body: the sample of the model's card in the Azure model catalog.
  * @param {string} apiUrl public URL of a gateway
- * @param {string} model name that the gateway serves
- * @param {boolean} needsKey the commands then take it from the shell's PENSTOCK_KEY
+ * @param {string} model served model name
+ * @param {boolean} needsKey the commands then read the key from the shell's PENSTOCK_KEY
  * @returns {{ chat: string, score: string }}
  */
 export function firstRequests(apiUrl, model, needsKey) {
@@ -33,7 +33,7 @@ function curl(url, body, needsKey) {
   return `curl ${url}${key} -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`;
 }
 
-/** @param {string} text @returns {string} one word of a shell, in quotes where it needs them */
+/** @param {string} text @returns {string} one word of a shell, quoted if needed */
 function shellWord(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -9,15 +9,16 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
  */
 
 /**
- * The first gateway takes P and P+1, the first worker-launcher P+2; the further gateways the next two each, then the
- * further launchers the next one each. So the three ports of the plain start never move when more processes are asked.
+ * The first gateway gets ports P and P+1, the first worker-launcher P+2. Each further gateway gets the next two, then each
+ * further launcher the next one. So the first three ports stay the same, whatever the number of processes.
  * @param {{ port: number, gateways: number, launchers: number }} asked
  * @returns {PortPlan}
- * @throws Refusal when the row would pass port 65535
+ * @throws Refusal when a port would be above 65535
  */
 export function planPorts({ port, gateways, launchers }) {
   const last = port + 2 * gateways + launchers - 1;
-  if (last > 65_535) throw new Refusal(`--port ${port} leaves no room for ${last - port + 1} ports in a row`);
+  if (last > 65_535)
+    throw new Refusal(`--port ${port} is too high: ${last - port + 1} consecutive ports up to 65535 are needed`);
   /** @type {PortPlan} */
   const plan = { gateways: [{ public: port, internal: port + 1 }], launchers: [{ internal: port + 2 }] };
   let next = port + 3;
@@ -27,10 +28,10 @@ export function planPorts({ port, gateways, launchers }) {
 }
 
 /**
- * Binds and leaves every port of the plan.
+ * Checks that every port of the plan is free, by binding it.
  * @param {PortPlan} plan
  * @param {{ public: string, gatewayInternal: string, launcherInternal: string }} hosts addresses to bind
- * @throws Refusal naming the first port that cannot be had, and what for
+ * @throws Refusal that names the first port that cannot be bound, and its purpose
  */
 export async function checkPorts(plan, hosts) {
   for (const gateway of plan.gateways) {
@@ -43,7 +44,7 @@ export async function checkPorts(plan, hosts) {
 }
 
 /**
- * A port of loopback that was free a moment ago.
+ * A loopback port that is free at this moment.
  * @returns {Promise<number>}
  */
 export async function freePort() {
@@ -56,8 +57,8 @@ async function checkPort(port, host, purpose) {
     await bindOnce(port, host);
   } catch (error) {
     const taken = reasonOf(error).includes('EADDRINUSE');
-    const what = taken ? 'is taken' : `on ${host} cannot be had (${reasonOf(error)})`;
-    throw new Refusal(`port ${port}, meant for ${purpose}, ${what}; choose others with --port`);
+    const problem = taken ? 'is in use' : `on ${host} cannot be bound (${reasonOf(error)})`;
+    throw new Refusal(`port ${port} for ${purpose} ${problem}; choose other ports with --port`);
   }
 }
 

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { signalQuietly } from './identity.mjs';
 import { Refusal } from '../setup/refusal.mjs';
 
-/** A process that ends again and again is started anew after 0.5, 1, 2 … 10 s; one that ran this long starts over. */
+/** A process that keeps exiting is restarted after 0.5, 1, 2 … 10 s; after this lifetime the wait begins at 0.5 s again. */
 const BACKOFF_MS = { first: 500, most: 10_000, stableAfter: 60_000 };
 
 /**
@@ -13,17 +13,17 @@ const BACKOFF_MS = { first: 500, most: 10_000, stableAfter: 60_000 };
  * @property {string} command
  * @property {readonly string[]} args
  * @property {NodeJS.ProcessEnv} env
- * @property {string} logFile both output streams are appended to it, so that they survive this process
- * @property {boolean} ipc with a channel, by whose end the process sees that its parent is gone
+ * @property {string} logFile both output streams are appended to it, so that the logs outlive this process
+ * @property {boolean} ipc with a channel; its end tells the process that its parent has exited
  * @property {string} [input] written to its standard input, which is then closed
  * @property {string} [cwd]
  *
  * @typedef {object} Kept
  * @property {string} name
- * @property {Promise<never>} failed rejects with a Refusal when it ends before `settled` was called
- * @property {() => void} settled it has shown that it works: from here on it is started anew when it ends
- * @property {(limitMs: number) => Promise<void>} stop SIGTERM, after `limitMs` SIGKILL to its process group; resolves when it is gone
- * @property {() => void} kill at once
+ * @property {Promise<never>} failed rejects with a Refusal if it exits before `settled` was called
+ * @property {() => void} settled call it when the process works: from then on it is restarted after an exit
+ * @property {(limitMs: number) => Promise<void>} stop SIGTERM, after `limitMs` SIGKILL to its process group; resolves after its exit
+ * @property {() => void} kill immediately
  */
 
 /**
@@ -44,14 +44,14 @@ export function keepRunning(spec, { say, pidChanged }) {
   let fail = () => {};
   /** @type {Promise<never>} */
   const failed = new Promise((_resolve, reject) => (fail = reject));
-  // whoever waits for readiness listens; later nobody has to
+  // only the wait for readiness handles it; later it must not be an unhandled rejection
   failed.catch(() => {});
 
   const start = () => {
     const log = openSync(spec.logFile, 'a', 0o600);
     const offset = fstatSync(log).size;
     const startedAt = performance.now();
-    // detached: Ctrl-C reaches the whole process group of the terminal, and the order of ending is ours
+    // detached: Ctrl-C would reach the terminal's entire process group, but `up` decides the order of stops
     child = spawn(spec.command, spec.args, {
       env: spec.env,
       detached: true,
@@ -82,7 +82,7 @@ export function keepRunning(spec, { say, pidChanged }) {
       if (performance.now() - startedAt > BACKOFF_MS.stableAfter) restarts = 0;
       const waitMs = Math.min(BACKOFF_MS.first * 2 ** restarts, BACKOFF_MS.most);
       restarts += 1;
-      say(`${spec.name} ended unasked (${how}); a new one starts in ${waitMs / 1_000} s, see ${spec.logFile}`);
+      say(`${spec.name} exited unexpectedly (${how}); it restarts in ${waitMs / 1_000} s, see ${spec.logFile}`);
       restartTimer = setTimeout(start, waitMs);
     };
     child.once('error', (error) => {
@@ -117,8 +117,8 @@ export function keepRunning(spec, { say, pidChanged }) {
 }
 
 /**
- * What a program said on its error stream just before it ended: of what it wrote since `offset`, the last lines that are
- * no log lines. Of an error that nobody caught it is the error's own words, without the stack below and the code above.
+ * The last message of a program on its error stream: the last lines since `offset` that are not log lines. For an uncaught
+ * error, only the error's message, without the stack below it and the code above it.
  * @param {string} logFile @param {number} offset bytes
  */
 function lastWords(logFile, offset) {

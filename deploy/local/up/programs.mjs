@@ -2,25 +2,25 @@
 import { join } from 'node:path';
 
 /**
- * @typedef {{ gateway: string, launcher: string }} ProgramFiles what node is started with
+ * @typedef {{ gateway: string, launcher: string }} ProgramFiles scripts of the programs
  * @typedef {object} Program
  * @property {string} name
  * @property {string} file
  * @property {string} logName
  * @property {Record<string, string>} settings
- * @property {string} internalUrl where its probes answer
+ * @property {string} internalUrl base URL of its probes
  * @property {string} [apiUrl] of a gateway
  */
 
-/** Short enough that everything has ended 10 s after Ctrl-C; an operator's own setting goes first. */
+/** Short enough that everything has ended 10 s after Ctrl-C; the operator's own settings win. */
 const STOP_DEFAULTS = {
   GATEWAY_DRAIN_TIMEOUT_MS: '3500',
   WORKER_DRAIN_TIMEOUT_MS: '3500',
   WORKER_ENGINE_STOP_TIMEOUT_MS: '2500',
 };
-/** The gateway's own, where it does not listen on loopback. */
+/** The gateway's default if it does not listen on loopback. */
 const DRAIN_DELAY_MS = 2_000;
-/** For leaving Redis and for the process to end, after the times above. */
+/** Time to disconnect from Redis and to exit, after the times above. */
 const STOP_MARGIN_MS = 1_000;
 
 /**
@@ -64,7 +64,7 @@ export function planPrograms({ options, plan, redisUrl, replyRedisUrl, modelsDir
         ...(replyRedisUrl === undefined ? {} : { WORKER_REPLY_REDIS_URL: replyRedisUrl }),
         WORKER_MODELS_DIR: modelsDir,
         WORKER_INTERNAL_PORT: String(internal),
-        // Sockets need a short path, which that of a data folder deep in the tree is not; launchers may share one.
+        // Sockets need a short path, so the operator may choose another folder; launchers may share it.
         WORKER_STATE_DIR: env['WORKER_STATE_DIR'] || join(options.dataDir, numbered('worker', index)),
         WORKER_DRAIN_TIMEOUT_MS: timeouts.WORKER_DRAIN_TIMEOUT_MS,
         WORKER_ENGINE_STOP_TIMEOUT_MS: timeouts.WORKER_ENGINE_STOP_TIMEOUT_MS,
@@ -77,14 +77,14 @@ export function planPrograms({ options, plan, redisUrl, replyRedisUrl, modelsDir
 
 /**
  * @param {NodeJS.ProcessEnv} env
- * @returns {number} milliseconds after which a program that was told to end is killed
+ * @returns {number} milliseconds from SIGTERM until a program is killed
  */
 export function stopLimitMs(env) {
   const timeouts = stopSettings(env);
   const delayMs = Number(env['GATEWAY_DRAIN_DELAY_MS'] || DRAIN_DELAY_MS);
   const gatewayMs = delayMs + Number(timeouts.GATEWAY_DRAIN_TIMEOUT_MS);
   const launcherMs = Number(timeouts.WORKER_DRAIN_TIMEOUT_MS) + Number(timeouts.WORKER_ENGINE_STOP_TIMEOUT_MS);
-  // what is no number is refused by the programs themselves
+  // the programs themselves refuse a value that is not a number
   return Math.max(gatewayMs || 0, launcherMs || 0) + STOP_MARGIN_MS;
 }
 

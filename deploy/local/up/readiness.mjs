@@ -19,7 +19,7 @@ export async function answersOk(url, signal) {
 }
 
 /**
- * Follows the engines of one worker-launcher, a line for each change.
+ * Prints one line for each change of a worker-launcher's engines.
  * @param {string} name of the worker-launcher
  * @param {string} statusUrl
  * @param {(line: string) => void} say
@@ -43,15 +43,15 @@ export async function followEngines(name, statusUrl, say, signal) {
       told.set(id, line);
     }
     if (engines.length > 0 && engines.every(({ state }) => state === 'stopped')) {
-      throw new Refusal(`no engine of ${name} starts: ${engines[0]?.lastFailure ?? 'see its log'}`);
+      throw new Refusal(`no engine of ${name} started: ${engines[0]?.lastFailure ?? 'see its log'}`);
     }
     await pause(signal);
   }
 }
 
 /**
- * @param {string} statusUrl of a worker-launcher: a gateway may ask for a key
- * @returns {Promise<string | undefined>} name of the model that it serves
+ * @param {string} statusUrl of a worker-launcher, because a gateway may require a key
+ * @returns {Promise<string | undefined>} its served model name
  */
 export async function servedModel(statusUrl) {
   const status = /** @type {{ model?: unknown } | undefined} */ ((await ask(statusUrl))?.body);
@@ -59,8 +59,8 @@ export async function servedModel(statusUrl) {
 }
 
 /**
- * @typedef {{ id: string, state: string, pid: number | null, stage?: string | null, lastFailure: string | null }} EngineLine what `/status` of a
- *   worker-launcher says of an engine, as far as it is shown
+ * @typedef {{ id: string, state: string, pid: number | null, stage?: string | null, lastFailure: string | null }} EngineLine the
+ *   printed fields of an engine in a worker-launcher's `/status`
  * @param {{ body: unknown } | undefined} answer
  * @returns {EngineLine[]}
  */
@@ -72,7 +72,7 @@ function enginesIn(answer) {
 /**
  * @param {string} url
  * @param {number} [withinMs]
- * @returns {Promise<{ ok: boolean, body: unknown } | undefined>} undefined: nobody answers; a body that is no JSON is a text
+ * @returns {Promise<{ ok: boolean, body: unknown } | undefined>} undefined: no answer; a body that is not JSON is a string
  */
 export async function ask(url, withinMs = ANSWER_WITHIN_MS) {
   try {

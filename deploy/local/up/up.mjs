@@ -23,18 +23,18 @@ import { Refusal } from '../setup/refusal.mjs';
  * @property {string} root folder of package.json
  * @property {NodeJS.ProcessEnv} env
  * @property {(line: string) => void} say progress, for people
- * @property {(line: string) => void} complain the one sentence of a start that fails
- * @property {import('./programs.mjs').ProgramFiles} [files] in place of the compiled programs
+ * @property {(line: string) => void} complain the one sentence of a failed start
+ * @property {import('./programs.mjs').ProgramFiles} [files] instead of the compiled programs
  */
 
-/** Redis only closes its file; it is the last to go. */
+/** Redis is stopped last and only has to close its file. */
 const REDIS_STOP_MS = 1_500;
 
 /**
- * Starts everything, keeps it running until it is asked to end, and ends all of it.
+ * Starts all programs, keeps them running until a request to stop, and stops them.
  * @param {import('./options.mjs').UpOptions} options
  * @param {Setup} setup
- * @returns {Promise<number>} exit code: 0 after an ending that was asked for, 1 when the start failed
+ * @returns {Promise<number>} exit code: 0 after a requested stop, 1 after a failed start
  */
 export async function up(options, setup) {
   const { env, say, complain } = setup;
@@ -42,7 +42,7 @@ export async function up(options, setup) {
   /** @type {Running} */
   const running = { programs: [], redis: [], guard: undefined, folder: undefined };
   const asked = askedToEnd(env, () => {
-    say('ending at once');
+    say('stopping immediately');
     for (const kept of [...running.programs, ...running.redis.map((redis) => redis.kept)]) kept.kill();
     removeContainers(running, env);
     running.folder?.close();
@@ -65,11 +65,11 @@ export async function up(options, setup) {
     }
   }
   await Promise.all(running.programs.map((program) => program.stop(limitMs)));
-  if (running.programs.length > 0) say('gateway and worker-launcher have ended');
+  if (running.programs.length > 0) say('gateway and worker-launcher have exited');
   if (running.redis.length > 0) {
     await Promise.all(running.redis.map(({ kept }) => kept.stop(REDIS_STOP_MS)));
     removeContainers(running, env);
-    say('redis has ended');
+    say('redis has exited');
   }
   running.guard?.dismiss();
   running.folder?.close();
@@ -79,7 +79,7 @@ export async function up(options, setup) {
 }
 
 /**
- * @typedef {object} Running what has been started so far
+ * @typedef {object} Running the parts started so far
  * @property {Kept[]} programs
  * @property {import('../redis/redis.mjs').PrivateRedis[]} redis
  * @property {import('./guard.mjs').Guard | undefined} guard
@@ -87,7 +87,7 @@ export async function up(options, setup) {
  *
  * @param {import('./options.mjs').UpOptions} options
  * @param {Setup} setup
- * @param {Running} running filled as it goes, so that a start that stops half-way leaves nothing
+ * @param {Running} running filled step by step, so that a start that stops half-way leaves no process
  * @param {AbortSignal} signal
  */
 async function startAll(options, setup, running, signal) {
@@ -98,16 +98,17 @@ async function startAll(options, setup, running, signal) {
     launcher: join(root, 'dist/worker-launcher/main.js'),
   };
   const modelsDir = options.models ?? (env['GATEWAY_MODELS_DIR'] || join(root, 'deploy/models'));
-  if (!existsSync(modelsDir)) throw new Refusal(`there is no folder of model cards at ${modelsDir}; see --models`);
+  if (!existsSync(modelsDir))
+    throw new Refusal(`the folder of model cards ${modelsDir} does not exist: choose another one with --models`);
   const plan = planPorts(options);
-  // the folder first: a start that was killed may still hold the ports
+  // the folder first, because a killed start may still use the ports
   const folder = await openDataFolder(options.dataDir, say);
   running.folder = folder;
   await checkPorts(plan, hostsOf(env));
   const given = givenRedis(options, env);
   if (given.queue !== undefined) await untilAborted(redisServes(given.queue, signal), signal);
 
-  // what may be missing is looked for before minutes are spent on the rest
+  // before the install, so that a missing Redis is reported before minutes of work
   const source = given.queue ?? (await findRedis({ env, root: process.getuid?.() === 0, say, signal }));
   const foundAt = performance.now();
 
@@ -161,13 +162,13 @@ async function startAll(options, setup, running, signal) {
   const lookSeconds = (foundAt - began) / 1_000;
   const parts = { install: lookSeconds + installSeconds, build: buildSeconds, start: startSeconds };
   const shown = Object.entries(parts).map(([name, seconds]) => `${name} ${seconds.toFixed(1)} s`);
-  say(`${shown.join(', ')}, in all ${((performance.now() - began) / 1_000).toFixed(1)} s`);
+  say(`${shown.join(', ')}, total ${((performance.now() - began) / 1_000).toFixed(1)} s`);
   say(`logs and pids are in ${folder.path}; Ctrl-C stops everything`);
   for (const { name, apiUrl: url } of gateways.slice(1)) say(`${name} ${url}`);
   say(`ready ${apiUrl}`);
   say(`docs ${apiUrl}/docs`);
   for (const { internalUrl } of [...gateways, ...launchers]) say(`status ${internalUrl}/status`);
-  say(`all of it at a glance: ${statusLine(folder.path === resolve('.penstock') ? undefined : folder.path)}`);
+  say(`overview: ${statusLine(folder.path === resolve('.penstock') ? undefined : folder.path)}`);
   say(`\n${requests.chat}\n\n${requests.score}\n`);
 }
 
@@ -178,7 +179,7 @@ async function startAll(options, setup, running, signal) {
  * @param {Kept[]} started.kept
  * @param {(line: string) => void} say
  * @param {AbortSignal} signal
- * @throws Refusal when a program ends before it answered, or no engine can be started
+ * @throws Refusal when a program exits before it answered, or no engine can be started
  */
 async function waitForEngines({ gateways, launchers, kept }, say, signal) {
   const over = new AbortController();
@@ -203,7 +204,7 @@ async function waitForEngines({ gateways, launchers, kept }, say, signal) {
 }
 
 /**
- * Where the queue is, and where bodies and replies are; undefined: not told.
+ * URLs of the given Redis for the queue and for bodies and replies; undefined: not given.
  * @param {import('./options.mjs').UpOptions} options @param {NodeJS.ProcessEnv} env
  */
 function givenRedis(options, env) {
@@ -227,7 +228,7 @@ function removeContainers({ redis }, env) {
 /**
  * @template T
  * @param {Promise<T>} work @param {AbortSignal} signal
- * @returns {Promise<T>} the work's end, or the reason of `signal` thrown, whichever comes first
+ * @returns {Promise<T>} the result of `work`; throws the reason of `signal` if it aborts first
  */
 async function untilAborted(work, signal) {
   signal.throwIfAborted();

@@ -52,7 +52,7 @@ const launcher = {
   },
 };
 
-test('long names and sentences fit 80 columns, and the sentences stay whole', () => {
+test('long names and sentences fit 80 columns, and the sentences stay complete', () => {
   const facts = statusFacts({ gateways: [gateway({}), gateway({ stage: 'draining' })], launchers: [launcher] });
   const text = statusText(facts);
   expect(Math.max(...text.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
@@ -60,7 +60,7 @@ test('long names and sentences fit 80 columns, and the sentences stay whole', ()
   expect(text).toMatch(/^g0123456789 +serving +4 +12 lost +http:\S+…$/m);
 });
 
-test('what a launcher says of its engine goes before what a gateway heard; each Redis is told once for each state', () => {
+test("a launcher's report of its engine wins over a gateway's; each Redis is listed once per state", () => {
   const facts = statusFacts({ gateways: [gateway({}), gateway({ replica: 'g2' })], launchers: [launcher] });
   expect(facts.pools).toMatchObject([{ name: 'nc48', ready: 0, engines: [{ id: 'engine-0', state: 'backoff' }] }]);
   expect(facts.redis).toMatchObject([
@@ -72,11 +72,11 @@ test('what a launcher says of its engine goes before what a gateway heard; each 
     expect.stringMatching(`^engine-0 of ${NODE} is not ready: backoff`),
     `no engine of ${MODEL} is ready`,
     `the Redis of queue is away, seen by worker-launcher of ${NODE}`,
-    'the Redis of queue may evict requests (volatile-lru, 7 so far): set its maxmemory-policy to noeviction',
+    'the Redis of queue may evict requests (policy volatile-lru, 7 keys evicted): set its maxmemory-policy to noeviction',
   ]);
 });
 
-test('what no terminal should obey is not printed', () => {
+test('control characters for a terminal are not printed', () => {
   const failure = { ...launcher.status.engines[0], lastFailure: '\u001b[2Jgone' };
   const text = statusText(
     statusFacts({ gateways: [], launchers: [{ ...launcher, status: { ...launcher.status, engines: [failure] } }] }),
@@ -85,7 +85,10 @@ test('what no terminal should obey is not printed', () => {
   expect(text).not.toContain('\u001b');
 });
 
-test.each([undefined, 'a page', {}, { program: 'gateway' }, { launcher: {} }])('%j is no answer of ours', (status) => {
-  const facts = statusFacts({ gateways: [{ url: 'http://g', status }], launchers: [{ url: 'http://l', status }] });
-  expect(facts.problems).toEqual(['no gateway answers at http://g', 'no worker-launcher answers at http://l']);
-});
+test.each([undefined, 'a page', {}, { program: 'gateway' }, { launcher: {} }])(
+  '%j is not an answer of gateway or launcher',
+  (status) => {
+    const facts = statusFacts({ gateways: [{ url: 'http://g', status }], launchers: [{ url: 'http://l', status }] });
+    expect(facts.problems).toEqual(['no gateway answers at http://g', 'no worker-launcher answers at http://l']);
+  },
+);

@@ -36,7 +36,7 @@ test.each(['apt-get', 'dnf', 'apk'])(
   async (manager) => {
     using bare = machine({ [manager]: INSTALL }, true);
     expect(await findRedis(bare)).toEqual({ kind: 'program', path: join(bare.path, 'redis-server') });
-    expect(bare.said).toEqual([`installing Redis with ${manager}, as there is none and this is root …`]);
+    expect(bare.said).toEqual([`installing Redis with ${manager}, because none was found and this user is root …`]);
   },
 );
 
@@ -49,7 +49,7 @@ test('other users install nothing', async () => {
 test('an install that fails is told, and a container is taken where a runtime answers', async () => {
   using bare = machine({ 'apt-get': 'echo E: no network; exit 100', docker: 'exit 1', podman: '' }, true);
   expect(await findRedis(bare)).toEqual({ kind: 'container', runtime: join(bare.path, 'podman') });
-  expect(bare.said[1]).toBe('apt-get did not install one: E: no network');
+  expect(bare.said[1]).toBe('apt-get could not install Redis: E: no network');
 });
 
 test('nothing of all that: one sentence on how to get one', async () => {

@@ -26,9 +26,13 @@ test('a checkout without dependencies needs an install, and so does one whose in
 
 test.each([
   ['the same', { 'node_modules/a': LOCKED }, undefined],
-  ['another version', { 'node_modules/a': { ...LOCKED, version: '0.9.0' } }, 'package-lock.json asks for others'],
-  ['other contents', { 'node_modules/a': { ...LOCKED, integrity: 'sha512-b' } }, 'package-lock.json asks for others'],
-  ['a missing one', {}, 'package-lock.json asks for others'],
+  ['another version', { 'node_modules/a': { ...LOCKED, version: '0.9.0' } }, 'package-lock.json has other versions'],
+  [
+    'other contents',
+    { 'node_modules/a': { ...LOCKED, integrity: 'sha512-b' } },
+    'package-lock.json has other versions',
+  ],
+  ['a missing one', {}, 'package-lock.json has other versions'],
 ])('installed is %s', (_what, installed, verdict) => {
   using root = checkout();
   const other = { ...LOCKED, optional: true, os: ['another'] };
@@ -47,10 +51,10 @@ test('without everything, what only tests and checks need may be missing, but no
   root.write('node_modules/.package-lock.json', { packages: { 'node_modules/a': LOCKED, ...compiler } });
   expect([dependenciesStale(root.path, false), dependenciesStale(root.path, true)]).toEqual([
     undefined,
-    'package-lock.json asks for others',
+    'package-lock.json has other versions',
   ]);
   root.write('node_modules/.package-lock.json', { packages: { 'node_modules/a': LOCKED } });
-  expect(dependenciesStale(root.path, false)).toBe('package-lock.json asks for others');
+  expect(dependenciesStale(root.path, false)).toBe('package-lock.json has other versions');
 });
 
 test('this checkout, in which the tests run, is not stale', () => {
@@ -81,6 +85,6 @@ test('a published package holds no sources, and is neither installed nor built',
 test('without npm, what is missing is said in one sentence', async () => {
   using root = checkout();
   await expect(prepare(root.path, { say: () => {}, env: { PATH: '' } })).rejects.toThrow(
-    'dependencies have to be installed, and there is no npm on PATH',
+    'the dependencies must be installed, but npm is not on PATH',
   );
 });

@@ -37,13 +37,13 @@ test.each([
   [['--data-dir', ''], "--data-dir takes a folder, not ''"],
   [['--models', ''], "--models takes a folder, not ''"],
   [['--prot', '9000'], "Unknown option '--prot'; see penstock --help"],
-  [['now'], "'now' is one argument too many"],
+  [['now'], "unexpected argument 'now'; see penstock --help"],
 ])('%j is refused in one sentence', (args, sentence) => {
   expect(() => up(...args)).toThrow(sentence);
 });
 
 test('an unknown command is named', () => {
-  expect(() => parseCommand(['down'], '/')).toThrow("there is no command 'down'; see penstock --help");
+  expect(() => parseCommand(['down'], '/')).toThrow("unknown command 'down'; see penstock --help");
 });
 
 test('help and version go before everything else; no command at all is a question for help', () => {

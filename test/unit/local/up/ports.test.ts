@@ -26,7 +26,7 @@ test('more of each leave the first three where they are', () => {
 test('a row that would pass the last port is refused', () => {
   expect(planPorts({ port: 65_533, gateways: 1, launchers: 1 }).launchers).toEqual([{ internal: 65_535 }]);
   expect(() => planPorts({ port: 65_534, gateways: 1, launchers: 1 })).toThrow(
-    '--port 65534 leaves no room for 3 ports in a row',
+    '--port 65534 is too high: 3 consecutive ports up to 65535 are needed',
   );
 });
 
@@ -36,7 +36,7 @@ test('a taken port is named together with what it was meant for', async () => {
   const { port } = server.address() as AddressInfo;
   const plan = { gateways: [{ public: port, internal: port }], launchers: [] };
   await expect(checkPorts(plan, LOOPBACK)).rejects.toThrow(
-    `port ${port}, meant for the public API of a gateway, is taken; choose others with --port`,
+    `port ${port} for the public API of a gateway is in use; choose other ports with --port`,
   );
   server.close();
   await once(server, 'close');
@@ -45,6 +45,6 @@ test('a taken port is named together with what it was meant for', async () => {
 test('an address that is not of this machine is a reason of its own', async () => {
   const plan = { gateways: [], launchers: [{ internal: 18_080 }] };
   await expect(checkPorts(plan, { ...LOOPBACK, launcherInternal: '203.0.113.1' })).rejects.toThrow(
-    /^port 18080, meant for .*, on 203\.0\.113\.1 cannot be had \(.*EADDRNOTAVAIL/,
+    /^port 18080 for .* on 203\.0\.113\.1 cannot be bound \(.*EADDRNOTAVAIL/,
   );
 });

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * To be loaded into a process with `--import`: the CPU time (ms, main thread) of each turn of its event loop above 1 ms. At
- * SIGUSR2 it writes them as JSON into the file of its own URL's parameter `file`, and begins anew.
+ * Loaded into a process with `--import`, it records the CPU time (ms, main thread) of each run of the event loop above 1 ms. At
+ * SIGUSR2 it writes them as JSON into the file of its own URL's parameter `file`, and starts again.
  */
 import { openSync, readSync, writeFileSync } from 'node:fs';
 

@@ -46,7 +46,7 @@ export const question = () => {
 };
 
 /**
- * CPU time of one picture of 1.5 MB in each process, this checkout and another one in turns, and the time for which it holds up
+ * CPU time of one picture of 1.5 MB in each process, this checkout and another one in turns, and the time for which it delays
  * the gateway's event loop.
  * @typedef {import('./self.mjs').Stack} Stack
  * @param {(engine: Record<string, string>, options?: { root?: string, oneRedis?: boolean, gatewayFlags?: string[] }) => Promise<Stack>} startStack
@@ -87,7 +87,7 @@ export async function measurePictures(startStack, { ask, measured, compare, oneR
   const turns = (await longTurns(startStack, ask, engine, body)).toSorted((a, b) => b - a);
   const [longest = 0, usual = 0] = [turns[0], turns[Math.floor(A_ROUND / 2)]];
   console.log(
-    `CPU ms for which one picture holds up the gateway's event loop: ${usual.toFixed(1)} usually, ${longest.toFixed(1)} at most in ${A_ROUND}, with the collector's pauses`,
+    `CPU ms for which one picture delays the gateway's event loop: ${usual.toFixed(1)} usually, ${longest.toFixed(1)} at most in ${A_ROUND}, with the collector's pauses`,
   );
 }
 

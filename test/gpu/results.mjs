@@ -66,15 +66,15 @@ function render({ machine, preflight, stages }) {
     const gain = middle(many.text, 'chain', 'tokensPerSecond') / middle(one.text, 'chain', 'tokensPerSecond');
     lines.push(`${many.gpus} GPUs carry ${gain.toFixed(2)} times the tokens of one, through the chain.`, '');
   }
-  lines.push('## Preflight', '', '```', preflight.trim(), '```', '');
+  lines.push('## Preflight', '', '```text', preflight.trim(), '```', '');
   return lines.join('\n');
 }
 
 /** @param {Stage} stage */
 function renderStage(stage) {
   const lines = [`## ${stage.gpus} ${stage.gpus === 1 ? 'engine' : 'engines'}`, ''];
-  const ready = Object.entries(stage.readySeconds ?? {}).map(([id, seconds]) => `${id} ${seconds.toFixed(0)} s`);
-  if (ready.length > 0) lines.push(`Ready after: ${ready.join(', ')}.`, '');
+  const ready = Object.entries(stage.readySeconds ?? {}).map(([id, seconds]) => [id, seconds.toFixed(0)]);
+  if (ready.length > 0) lines.push(...table(['engine', 'seconds to ready'], ready), '');
   for (const { path, status, ms } of stage.onePicture ?? [])
     lines.push(`A picture to ${path}: ${status} after ${ms} ms.`, '');
   if (stage.alone !== undefined) {
@@ -109,10 +109,15 @@ function renderStage(stage) {
   }
   if (stage.loss !== undefined) {
     const { fault, streams, whole, lost, asked, shortest, longest, longestGapMs, backSeconds } = stage.loss;
-    lines.push(
-      `Lost engines: ${fault} under ${streams} streams of ${asked} tokens: ${whole} whole, ${lost} lost; lengths by usage ${shortest} to ${longest}; longest silence ${Math.round(longestGapMs)} ms; all engines ready again after ${backSeconds ?? 'more than the limit'} s.`,
-      '',
-    );
+    const rows = [
+      ['streams', `${streams} of ${asked} tokens`],
+      ['complete', String(whole)],
+      ['lost', String(lost)],
+      ['tokens of an answer, by usage', `${shortest} to ${longest}`],
+      ['longest silence, ms', String(Math.round(longestGapMs))],
+      ['seconds until all engines were ready again', String(backSeconds ?? 'more than the limit')],
+    ];
+    lines.push(...table(['lost engines', fault], rows), '');
   }
   lines.push(...stage.notes.map((note) => `Not measured: ${note}`));
   return lines;

@@ -165,7 +165,7 @@ test('a retried life waits for go, and runs after it', async () => {
   expect(engine.requests).toHaveLength(1);
 });
 
-test('a repeat that nobody lets go is handed back while its replica lives, and finished when it is dead', async () => {
+test('a repeat that is not cleared to start is handed back while its replica runs, and finished once it has stopped', async () => {
   await using engine = await startFakeEngine((res) => res.end('{}'));
   const { add, frames, queue, replica } = await start([engine]);
   const id = await add(1, { epoch: 2 });

@@ -49,3 +49,28 @@ export interface Client {
   /** what it does not have, with the reason */
   readonly lacks?: Readonly<Partial<Record<Case, string>>>;
 }
+
+/** Classes of what a client's caller sees thrown: by status, when it leaves, and when a stream breaks off. */
+interface Thrown {
+  readonly 400: string;
+  readonly 401: string;
+  readonly 429: string;
+  readonly 503: string;
+  readonly 504?: string;
+  readonly leave: string;
+  readonly broken: string;
+}
+
+export function classesOf(thrown: Thrown): Client['classes'] {
+  return {
+    tools: thrown[400],
+    'error 400': thrown[400],
+    'error 401': thrown[401],
+    'error 429': thrown[429],
+    'error 503': thrown[503],
+    leave: thrown.leave,
+    'leave a stream': thrown.leave,
+    'broken stream': thrown.broken,
+    ...(thrown[504] === undefined ? {} : { 'error 504': thrown[504] }),
+  };
+}

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ClientStack, Turn } from './client-stack.ts';
-import { CASES, type Case, type Client, type Shortfall } from './client.ts';
+import { CASES, classesOf, type Case, type Client, type Shortfall } from './client.ts';
 import { PYTHON_CLIENTS } from './python-clients.ts';
 import { CODES } from './sdks.ts';
 
@@ -70,17 +70,15 @@ const LANGCHAIN = {
   file: 'langchain.mjs',
   dialect: 'openai',
   shortfalls: { 'error 504': repeats('InternalServerError') },
-  classes: {
-    tools: 'BadRequestError',
-    'error 400': 'BadRequestError',
-    'error 401': 'AuthenticationError',
-    'error 429': 'RateLimitError',
-    'error 503': 'InternalServerError',
+  classes: classesOf({
+    400: 'BadRequestError',
+    401: 'AuthenticationError',
+    429: 'RateLimitError',
+    503: 'InternalServerError',
+    504: 'InternalServerError',
     leave: 'AbortError',
-    'leave a stream': 'AbortError',
-    'broken stream': 'APIError',
-    'error 504': 'InternalServerError',
-  },
+    broken: 'APIError',
+  }),
 } as const satisfies Omit<Client, 'name'>;
 
 /** A 504 says `x-should-retry: false`, as an engine may have worked on it. @param error the class seen in the end */
@@ -96,15 +94,16 @@ const AI_SDK = {
   dialect: 'openai',
   shortfalls: { 'error 504': repeats('RetryError') },
   classes: {
-    tools: 'APICallError',
-    'error 400': 'APICallError',
-    'error 401': 'APICallError',
-    'error 429': 'RetryError',
-    'error 503': 'RetryError',
-    leave: 'AbortError',
+    ...classesOf({
+      400: 'APICallError',
+      401: 'APICallError',
+      429: 'RetryError',
+      503: 'RetryError',
+      504: 'RetryError',
+      leave: 'AbortError',
+      broken: 'StreamProviderError',
+    }),
     'leave a stream': 'abort part',
-    'broken stream': 'StreamProviderError',
-    'error 504': 'RetryError',
   },
 } as const satisfies Omit<Client, 'name'>;
 
@@ -119,17 +118,15 @@ const ANTHROPIC: Client = {
   runtime: 'node',
   file: 'anthropic.mjs',
   dialect: 'anthropic',
-  classes: {
-    tools: 'BadRequestError',
-    'error 400': 'BadRequestError',
-    'error 401': 'AuthenticationError',
-    'error 429': 'RateLimitError',
-    'error 503': 'ServiceUnavailableError',
+  classes: classesOf({
+    400: 'BadRequestError',
+    401: 'AuthenticationError',
+    429: 'RateLimitError',
+    503: 'ServiceUnavailableError',
+    504: 'GatewayTimeoutError',
     leave: 'APIUserAbortError',
-    'leave a stream': 'APIUserAbortError',
-    'broken stream': 'APIError',
-    'error 504': 'GatewayTimeoutError',
-  },
+    broken: 'APIError',
+  }),
   outcomes: {
     system: { isLonger: true },
     'stop sequence': { reason: 'stop_sequence', sequence: 'sky' },

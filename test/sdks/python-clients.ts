@@ -1,51 +1,45 @@
-import type { Client } from './client.ts';
+import { classesOf, type Client } from './client.ts';
 
 const LANGCHAIN = {
   runtime: 'langchain',
   file: 'python/langchain_client.py',
   dialect: 'openai',
-  classes: {
-    tools: 'OpenAIInvalidRequestError',
-    'error 400': 'OpenAIInvalidRequestError',
-    'error 401': 'OpenAIAuthenticationError',
-    'error 429': 'OpenAIRateLimitError',
-    'error 503': 'OpenAIAPIError',
+  classes: classesOf({
+    400: 'OpenAIInvalidRequestError',
+    401: 'OpenAIAuthenticationError',
+    429: 'OpenAIRateLimitError',
+    503: 'OpenAIAPIError',
     leave: 'CancelledError',
-    'leave a stream': 'CancelledError',
-    'broken stream': 'APIError',
-  },
+    broken: 'APIError',
+  }),
 } as const satisfies Omit<Client, 'name'>;
 
 /** It tells the code of no error but that of a 400 of some providers. */
 const LITELLM = {
   runtime: 'litellm',
   file: 'python/litellm_client.py',
-  classes: {
-    tools: 'BadRequestError',
-    'error 400': 'BadRequestError',
-    'error 401': 'AuthenticationError',
-    'error 429': 'RateLimitError',
-    'error 503': 'ServiceUnavailableError',
+  classes: classesOf({
+    400: 'BadRequestError',
+    401: 'AuthenticationError',
+    429: 'RateLimitError',
+    503: 'ServiceUnavailableError',
     leave: 'CancelledError',
-    'leave a stream': 'CancelledError',
-    'broken stream': 'MidStreamFallbackError',
-  },
+    broken: 'MidStreamFallbackError',
+  }),
 } as const satisfies Omit<Client, 'name'>;
 
 const LLAMA_INDEX = {
   runtime: 'llama-index',
   file: 'python/llama_index_client.py',
   dialect: 'openai',
-  classes: {
-    tools: 'BadRequestError',
-    'error 400': 'BadRequestError',
-    'error 401': 'AuthenticationError',
-    'error 429': 'RateLimitError',
-    'error 503': 'InternalServerError',
+  classes: classesOf({
+    400: 'BadRequestError',
+    401: 'AuthenticationError',
+    429: 'RateLimitError',
+    503: 'InternalServerError',
     leave: 'CancelledError',
-    'leave a stream': 'CancelledError',
-    'broken stream': 'APIError',
-  },
+    broken: 'APIError',
+  }),
 } as const satisfies Omit<Client, 'name'>;
 
 const INSPECT_AI = {

@@ -1,8 +1,8 @@
 // @ts-check
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
+import { HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 const CARD_HELP = `penstock card: model cards
@@ -28,8 +28,8 @@ const CARD_HELP = `penstock card: model cards
  * @throws Refusal in one sentence
  */
 export async function cardCommand(args, setup) {
-  const { values, positionals } = read(args);
-  const [command, ...files] = positionals;
+  const { values, words } = readOptions('penstock card', args, { out: TEXT, help: HELP_FLAG });
+  const [command, ...files] = words;
   if (values.help === true || command === undefined) return setup.print(CARD_HELP.trimEnd());
   if (command !== 'check' && command !== 'import') {
     throw new Refusal(`unknown command 'card ${command}'; see penstock card --help`);
@@ -102,18 +102,5 @@ function textOf(file, cwd) {
     return readFileSync(resolve(cwd, file), 'utf8');
   } catch (error) {
     throw new Refusal(`${file} cannot be read: ${reasonOf(error)}`);
-  }
-}
-
-/** @param {readonly string[]} args */
-function read(args) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { out: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-    });
-  } catch (error) {
-    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock card --help`);
   }
 }

@@ -11,8 +11,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
+import { FLAG, HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 const KEYS_HELP = `penstock keys: API keys of the callers
@@ -33,6 +33,18 @@ const KEYS_HELP = `penstock keys: API keys of the callers
 
 A gateway whose GATEWAY_KEYS_FILE names the file applies changes without a restart.
 `;
+
+const OPTIONS = {
+  file: TEXT,
+  id: TEXT,
+  models: TEXT,
+  routes: TEXT,
+  weight: TEXT,
+  primary: FLAG,
+  secondary: FLAG,
+  'key-from-stdin': FLAG,
+  help: HELP_FLAG,
+};
 
 /** A shorter key could be guessed from its hash; Azure's keys have 32 characters. */
 const LEAST_KEY_LENGTH = 20;
@@ -169,30 +181,8 @@ function keyFromStdin() {
 
 /** @param {readonly string[]} args */
 function read(args) {
-  const text = /** @type {const} */ ({ type: 'string' });
-  const flag = /** @type {const} */ ({ type: 'boolean' });
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        file: text,
-        id: text,
-        models: text,
-        routes: text,
-        weight: text,
-        primary: flag,
-        secondary: flag,
-        'key-from-stdin': flag,
-        help: { ...flag, short: 'h' },
-      },
-    });
-    if (positionals.length > 1) throw new Refusal(`unexpected argument '${positionals[1]}'; see penstock keys --help`);
-    return { ...values, command: positionals[0] };
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock keys --help`);
-  }
+  const { values, words } = readOptions('penstock keys', args, OPTIONS, 1);
+  return { ...values, command: words[0] };
 }
 
 /** @param {Asked} asked */

@@ -1,7 +1,7 @@
 // @ts-check
 import { resolve, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { compiled } from './compiled.mjs';
+import { FLAG, HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 
 const PREFLIGHT_HELP = `penstock preflight: compare this machine with the model card, and plan its engines
@@ -17,6 +17,8 @@ worker-launcher. If WORKER_REDIS_URL (or GATEWAY_REDIS_URL) is set, preflight ch
 Exit code 0: the machine and Redis pass; 1: one of them does not.
 `;
 
+const OPTIONS = { facts: TEXT, models: TEXT, json: FLAG, 'override-sku': FLAG, help: HELP_FLAG };
+
 /**
  * @param {readonly string[]} args arguments after `preflight`
  * @param {import('./compiled.mjs').CommandSetup} setup
@@ -24,7 +26,7 @@ Exit code 0: the machine and Redis pass; 1: one of them does not.
  * @throws Refusal in one sentence
  */
 export async function preflightCommand(args, setup) {
-  const asked = read(args);
+  const { values: asked } = readOptions('penstock preflight', args, OPTIONS, 0);
   if (asked.help === true) return setup.print(PREFLIGHT_HELP.trimEnd());
   const { root, cwd, env } = setup;
   const models = asked.models ?? env['WORKER_MODELS_DIR'];
@@ -43,17 +45,5 @@ export async function preflightCommand(args, setup) {
     return passes ? 0 : 1;
   } catch (error) {
     throw new Refusal(reasonOf(error));
-  }
-}
-
-/** @param {readonly string[]} args */
-function read(args) {
-  const text = /** @type {const} */ ({ type: 'string' });
-  const flag = /** @type {const} */ ({ type: 'boolean' });
-  try {
-    const options = { facts: text, models: text, json: flag, 'override-sku': flag, help: { ...flag, short: 'h' } };
-    return parseArgs({ args: [...args], options }).values;
-  } catch (error) {
-    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock preflight --help`);
   }
 }

@@ -1,9 +1,9 @@
 // @ts-check
-import { parseArgs } from 'node:util';
 import { startedIn } from '../up/data-folder.mjs';
 import { folderNamed } from '../up/options.mjs';
 import { ask } from '../up/readiness.mjs';
-import { Refusal, reasonOf } from '../setup/refusal.mjs';
+import { FLAG, HELP_FLAG, readOptions, TEXT, TEXTS } from '../setup/read-options.mjs';
+import { Refusal } from '../setup/refusal.mjs';
 import { statusFacts } from './status-facts.mjs';
 import { statusText } from './status-text.mjs';
 
@@ -19,6 +19,8 @@ The columns text and image of an engine show its running requests out of the mos
 Exit code 0: healthy; 1: not healthy, and the first lines list the problems; 2: no program answers, or a wrong option.
 `;
 
+const OPTIONS = { 'gateway-url': TEXTS, 'launcher-url': TEXTS, 'data-dir': TEXT, json: FLAG, help: HELP_FLAG };
+
 /** Timeout in milliseconds: a gateway whose Redis is silent needs 3.7 s to report it. */
 const ANSWER_WITHIN_MS = 6_000;
 const NOT_WELL = 1;
@@ -31,7 +33,7 @@ const NOBODY = 2;
  */
 export async function statusCommand(args, { cwd, print, say }) {
   try {
-    const asked = read(args);
+    const { values: asked } = readOptions('penstock status', args, OPTIONS, 0);
     if (asked.help === true) return print(STATUS_HELP.trimEnd());
     const { gateways, launchers } = urlsOfPrograms(asked, cwd);
     const reports = {
@@ -50,7 +52,11 @@ export async function statusCommand(args, { cwd, print, say }) {
   }
 }
 
-/** @param {ReturnType<typeof read>} asked @param {string} cwd @returns {{ gateways: string[], launchers: string[] }} URLs */
+/**
+ * @param {{ 'gateway-url'?: string[], 'launcher-url'?: string[], 'data-dir'?: string }} asked
+ * @param {string} cwd
+ * @returns {{ gateways: string[], launchers: string[] }} URLs
+ */
 function urlsOfPrograms(asked, cwd) {
   const gateways = (asked['gateway-url'] ?? []).map((url) => internalUrl('--gateway-url', url));
   const launchers = (asked['launcher-url'] ?? []).map((url) => internalUrl('--launcher-url', url));
@@ -77,23 +83,4 @@ function internalUrl(option, text) {
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
     throw new Refusal(`${option} takes a URL such as http://127.0.0.1:8081, not '${text}'`);
   return `${url.origin}${url.pathname}`.replace(/(\/status)?\/*$/, '');
-}
-
-/** @param {readonly string[]} args */
-function read(args) {
-  const text = /** @type {const} */ ({ type: 'string' });
-  const texts = /** @type {const} */ ({ type: 'string', multiple: true });
-  const flag = /** @type {const} */ ({ type: 'boolean' });
-  try {
-    const options = {
-      'gateway-url': texts,
-      'launcher-url': texts,
-      'data-dir': text,
-      json: flag,
-      help: { ...flag, short: 'h' },
-    };
-    return parseArgs({ args: [...args], options }).values;
-  } catch (error) {
-    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock status --help`);
-  }
 }

@@ -1,7 +1,7 @@
 // @ts-check
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { Refusal, reasonOf } from '../setup/refusal.mjs';
+import { HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
+import { Refusal } from '../setup/refusal.mjs';
 
 /**
  * @typedef {object} UpOptions
@@ -46,6 +46,18 @@ The programs also read GATEWAY_*, WORKER_* and PENSTOCK_SIM_* variables. Ports, 
 come from the options.
 `;
 
+const OPTIONS = {
+  port: TEXT,
+  engine: TEXT,
+  engines: TEXT,
+  gateways: TEXT,
+  launchers: TEXT,
+  redis: TEXT,
+  'data-dir': TEXT,
+  models: TEXT,
+  version: /** @type {const} */ ({ type: 'boolean', short: 'v' }),
+  help: HELP_FLAG,
+};
 const KNOWN_ENGINES = /** @type {const} */ (['auto', 'vllm', 'simulator']);
 
 /**
@@ -55,11 +67,12 @@ const KNOWN_ENGINES = /** @type {const} */ (['auto', 'vllm', 'simulator']);
  * @throws Refusal for an unknown option or a wrong value
  */
 export function parseCommand(args, cwd) {
-  const values = parse(args);
+  const { values, words } = readOptions('penstock', args, OPTIONS, 1);
+  const [command] = words;
   if (values.help === true) return { do: 'help' };
   if (values.version === true) return { do: 'version' };
-  if (values.command === undefined) return { do: 'help' };
-  if (values.command !== 'up') throw new Refusal(`unknown command '${values.command}'; see penstock --help`);
+  if (command === undefined) return { do: 'help' };
+  if (command !== 'up') throw new Refusal(`unknown command '${command}'; see penstock --help`);
   return {
     do: 'up',
     options: {
@@ -97,35 +110,6 @@ export function redisUrl(text, from) {
 export function folderNamed(name, text, cwd) {
   if (text === '') throw new Refusal(`${name} takes a folder, not ''`);
   return resolve(cwd, text);
-}
-
-/** @param {readonly string[]} args */
-function parse(args) {
-  const text = /** @type {const} */ ({ type: 'string' });
-  const flag = /** @type {const} */ ({ type: 'boolean' });
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        port: text,
-        engine: text,
-        engines: text,
-        gateways: text,
-        launchers: text,
-        redis: text,
-        'data-dir': text,
-        models: text,
-        version: { ...flag, short: 'v' },
-        help: { ...flag, short: 'h' },
-      },
-    });
-    if (positionals.length > 1) throw new Refusal(`unexpected argument '${positionals[1]}'; see penstock --help`);
-    return { ...values, command: positionals[0] };
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal(`${String(reasonOf(error).split('\n')[0]).split('. ')[0]}; see penstock --help`);
-  }
 }
 
 /** @param {string} name @param {string} text @param {number} most */

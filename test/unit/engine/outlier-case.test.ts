@@ -1,18 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { OutlierCase } from '../../../worker-launcher/engine/outlier-case.ts';
-import { step, type EngineState, type Limits, type OutlierReason } from '../../../worker-launcher/engine/state.ts';
+import { step, type EngineState, type OutlierReason } from '../../../worker-launcher/engine/state.ts';
+import { ENGINE_LIMITS as limits } from '../../support/engine-limits.ts';
 
-const limits: Limits = {
-  startMs: 900,
-  drainMs: 600,
-  settleMs: 50,
-  stopMs: 40,
-  probes: 3,
-  suspectMs: 500,
-  backoffMs: 10,
-  backoffCapMs: 80,
-  stableMs: 1_000,
-};
 const out = (reason: OutlierReason): EngineState => step({ kind: 'ready', since: 0, attempt: 0 }, reason, 0, limits)[0];
 const page = (tokens: number): string =>
   ['inter_token_latency_seconds_sum 1', `inter_token_latency_seconds_count ${tokens}`]

@@ -9,20 +9,9 @@ import {
   step,
   type EngineEvent,
   type EngineState,
-  type Limits,
 } from '../../../worker-launcher/engine/state.ts';
+import { ENGINE_LIMITS as limits } from '../../support/engine-limits.ts';
 
-const limits: Limits = {
-  startMs: 900,
-  drainMs: 600,
-  settleMs: 50,
-  stopMs: 40,
-  probes: 3,
-  suspectMs: 500,
-  backoffMs: 10,
-  backoffCapMs: 80,
-  stableMs: 1_000,
-};
 const NOW = 10_000;
 
 const starting: EngineState = { kind: 'starting', since: NOW - 100, attempt: 0, killed: false };

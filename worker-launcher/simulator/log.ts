@@ -1,6 +1,6 @@
 /**
  * One line in vLLM's form, to stdout: `(APIServer pid=7) INFO 11-23 08:01:36 [model.py:733] Resolved architecture: …`.
- * @param source vLLM's file and line, which launchers' patterns may include
+ * @param source vLLM's file and line; the patterns of a launcher may include them
  */
 export function logLine(
   process_: 'APIServer' | 'EngineCore' | 'Worker',

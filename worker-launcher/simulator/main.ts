@@ -14,14 +14,14 @@ Penstock's stand-in for vLLM: its flags, routes and answers, without a model.
 Own options, each also as PENSTOCK_SIM_<NAME>:
   --sim-ttft-ms MS            time to the first token (0)
   --sim-itl-ms MS             time between two tokens (0)
-  --sim-merge-every N         every Nth token comes in one event with the next, as a busy vLLM sends them (0: none)
+  --sim-merge-every N         every Nth token is sent in one event with the next, as a busy vLLM does (0: none)
   --sim-profile NAME          none, h100 or a100: times that grow with the load (none)
   --sim-vllm-version V        0.32 or 0.33 (0.33)
   --sim-architecture NAME     phi3v or phi3, which takes no pictures (phi3v)
   --sim-start-ms MS           length of the start (0)
   --sim-core-process          a child process that stands for the engine core
-  --sim-faults LIST           faults that are on from the start: name or name=value, separated by commas.
-                              While it runs: POST /sim/faults {"name": value}, null for off; DELETE, GET
+  --sim-faults LIST           faults that are active from the start: name or name=value, separated by commas.
+                              Later: POST /sim/faults {"name": value}, null for off; DELETE, GET
                               ${Object.keys(FaultSet.shape).join(', ')}
                               causes of fail-start: ${Object.keys(START_FAILURES).join(', ')}
 `;
@@ -52,7 +52,7 @@ async function main(argv: readonly string[]): Promise<void> {
   simulator.faults.apply();
 }
 
-// A launcher that is gone no longer reads; that is no reason to end.
+// A stopped launcher no longer reads the output. The simulator runs on.
 process.stdout.on('error', () => undefined);
 
 try {

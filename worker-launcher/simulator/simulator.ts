@@ -15,7 +15,7 @@ export interface Simulator {
   readonly page: MetricsPage;
   readonly httpMetrics: HttpMetrics;
   readonly faults: Faults;
-  /** requests within the API server, for `/load` */
+  /** requests that the API server is working on, for `/load` */
   readonly load: { count: number };
 }
 

@@ -4,7 +4,7 @@ import { complaints, type BodyProblem } from '../http/pydantic.ts';
 import type { SimulatorSettings } from '../command-line/settings.ts';
 
 export interface PictureReference {
-  /** undefined when the request gives only a name */
+  /** undefined if the request has only a name */
   readonly url: string | undefined;
   readonly uuid: string | undefined;
 }
@@ -18,8 +18,8 @@ type Part = Readonly<Record<string, unknown>>;
 const MAY_BE_SILENT = new Set(['assistant', 'tool', 'function']);
 
 /**
- * Reads `messages`: roles of any name are taken (vLLM writes them into the prompt as they are), text parts joined by
- * newlines, pictures counted over the whole conversation.
+ * Reads `messages`. Roles may have any name, because vLLM writes them into the prompt as they are. Newlines join text
+ * parts. Pictures are counted over the entire conversation.
  * @throws ApiError 400 in vLLM's words
  */
 export function readMessages(
@@ -106,7 +106,7 @@ function roleProblem(index: number, message: Part): BodyProblem {
     : problem(path, 'literal_error', "Input should be 'developer'", message['role']);
 }
 
-/** pydantic tries each kind of message in turn and complains for each. */
+/** pydantic tries each kind of message and complains for each. */
 function contentProblems(index: number, role: string, content: unknown): BodyProblem[] {
   return ['Developer', 'System', 'User', 'Assistant', 'Tool', 'Function'].flatMap((kind): BodyProblem[] => {
     const at = (name: string): PropertyKey[] => ['messages', index, `ChatCompletion${kind}MessageParam`, name];

@@ -7,7 +7,7 @@ import type { PromptPicture } from '../text/prompt.ts';
 
 export interface PreparedPictures {
   readonly pictures: readonly PromptPicture[];
-  /** how many were in the cache */
+  /** how many of them were in the cache */
   readonly hits: number;
 }
 

@@ -38,7 +38,7 @@ export interface ChatRequest extends Generation {
 /** What headers may add to a body. */
 export interface RequestHeaders {
   readonly requestId: string | undefined;
-  /** `X-Vllm-Priority`, which beats the body's */
+  /** `X-Vllm-Priority`, which overrides the body's */
   readonly priority: string | undefined;
 }
 
@@ -117,7 +117,7 @@ function variant(conversation: number, seed: number | undefined, choice: number)
 }
 
 function sourceFor(prompt: Prompt, conversation: number): TokenSource {
-  // vLLM's decoder waits for the rest of a broken character, and with it gives out all that came before: the prompt.
+  // vLLM's decoder waits for the rest of a broken character, then gives out all text before it: the prompt.
   if (prompt.prefix.endsWith('\uFFFD')) return recite(prompt.pieces.join(''));
   return answerTo({ ...prompt.seed, conversation }, prompt.prefix);
 }

@@ -5,7 +5,7 @@ import { field } from '../http/pydantic.ts';
 /** A list that the body must have. */
 const requiredList = z.array(z.unknown());
 
-/** `POST /v1/chat/completions` as vLLM reads it; fields not named here are ignored. */
+/** `POST /v1/chat/completions` as vLLM reads it; the simulator ignores all other fields. */
 export const ChatBody = z.object({
   ...SAMPLING_FIELDS,
   messages: requiredList,

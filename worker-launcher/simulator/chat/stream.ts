@@ -13,7 +13,7 @@ import { closingUsage, requestMetrics, runningUsage } from '../generate/usage.ts
 
 /**
  * Writes a chat answer as events, one for each decode step. Members and their order are those of recorded streams.
- * The parts that never change within a stream are built once: an ordinary event is a concatenation of three strings.
+ * Parts that never change within a stream are built once: an ordinary event is a concatenation of three strings.
  */
 export class ChatStream {
   readonly #out: EventStream;
@@ -60,7 +60,7 @@ export class ChatStream {
     this.#frames.fail(this.#model.settings.version === '0.32' ? spaced(error.body()) : error.body());
   }
 
-  /** The events that come with the first token: a role for each choice, and the repeated prefix if asked for. */
+  /** The events before the first token: a role for each choice, and the repeated prefix if `echo` is set. */
   #begin(): void {
     this.#hasBegun = true;
     const { prompt, showsIds, sequences, echo } = this.#request;
@@ -106,7 +106,7 @@ export class ChatStream {
     return JSON.stringify({ content: null, tool_calls: [{ index: 0, function: { arguments: step.text } }] });
   }
 
-  /** Before the first arguments of a call an event of its own brings id and name. */
+  /** The event with id and name of a call, which vLLM sends before the call's first arguments. */
   #callEvent(index: number): string {
     const { call } = this.#request;
     if (call === undefined || this.#hasCalled[index] === true) return '';
@@ -131,7 +131,7 @@ export class ChatStream {
     return `,${runningUsage(this.#request.prompt.count, completionTokens)}`;
   }
 
-  /** a member that 0.33 added to each event but the first and the last */
+  /** a member that 0.33 added to each event except the first and the last */
   #tail(): string {
     return this.#model.settings.version === '0.32' ? '' : ',"kv_transfer_params":null';
   }

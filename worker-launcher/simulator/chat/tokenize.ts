@@ -20,7 +20,7 @@ const TokenizeBody = z.object({
 });
 const DetokenizeBody = z.object({ model: field.text, tokens: z.array(z.number().int()) });
 
-/** `POST /tokenize`: of a text, or of a conversation with its pictures; the count is that of a request. */
+/** `POST /tokenize`: of a text, or of a conversation with its pictures. The count is that of such a request. */
 export async function handleTokenize(exchange: Exchange, { engine, settings }: Simulator): Promise<void> {
   const body = parseBody(TokenizeBody, await readJsonBody(exchange.req));
   checkModel(body.model, settings.names);
@@ -51,7 +51,7 @@ export async function handleTokenize(exchange: Exchange, { engine, settings }: S
   });
 }
 
-/** `POST /detokenize`: exact for ids that this process has given out. */
+/** `POST /detokenize`: exact for ids that this process gave to a text. */
 export async function handleDetokenize(exchange: Exchange, { settings }: Simulator): Promise<void> {
   const body = parseBody(DetokenizeBody, await readJsonBody(exchange.req));
   checkModel(body.model, settings.names);

@@ -12,13 +12,13 @@ const NamedChoice = z.object({ function: z.object({ name: z.string() }) });
 export interface ForcedCall {
   readonly name: string;
   readonly parameters: Readonly<Record<string, unknown>>;
-  /** `required` ends with finish reason `tool_calls`, a named tool with `stop` (recorded) */
+  /** with `required` the finish reason is `tool_calls`, with a named tool `stop` (recorded) */
   readonly isNamed: boolean;
 }
 
 /**
  * Reads `tools` and `tool_choice`. With `auto` the simulated model answers in words.
- * @throws ApiError 400 when the server was not started for tools, or the chosen tool is not listed
+ * @throws ApiError 400 if the server was not started for tools, or if the chosen tool is not listed
  */
 export function readForcedCall(
   body: { readonly tools?: unknown; readonly tool_choice?: unknown },

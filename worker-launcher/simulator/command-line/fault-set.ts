@@ -3,7 +3,7 @@ import { z } from 'zod';
 const number = z.coerce.number().int();
 const events = number.min(0);
 
-/** Causes of a start that fails, each with vLLM's last words (recorded or read in its source); exit code 1. */
+/** Causes of a failed start, each with vLLM's last log line (recorded, or read in its source); exit code 1. */
 export const START_FAILURES = {
   'model-missing': {
     text: 'huggingface_hub.errors.LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and outgoing traffic has been disabled.',
@@ -27,7 +27,7 @@ export const START_FAILURES = {
   'out-of-memory': { text: 'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.' },
   'worker-init': { text: 'Exception: WorkerProc initialization failed due to an exception in a background process.' },
   'engine-init': { text: 'RuntimeError: Engine core initialization failed. See root cause above.' },
-  /** never ready, never gone; SIGTERM is not obeyed during a start */
+  /** never ready, never exits; a starting vLLM ignores SIGTERM */
   hang: undefined,
 } as const;
 const StartFailure = z.custom<keyof typeof START_FAILURES>(
@@ -37,49 +37,49 @@ const StartFailure = z.custom<keyof typeof START_FAILURES>(
   },
 );
 
-/** Every fault. Numbers of events count what a stream sends, the role event included. */
+/** Every fault. Numbers of events include the role event of a stream. */
 export const FaultSet = z.strictObject({
-  /** the worker stands still: no tokens; VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS later the engine dies */
+  /** the worker hangs: no tokens; the engine dies after VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS */
   'freeze-decode': z.stringbool(),
-  /** the engine core stands still: no tokens, no end, SIGTERM without effect */
+  /** the engine core hangs: no tokens, no end, SIGTERM has no effect */
   'freeze-core': z.stringbool(),
-  /** the engine dies: error events, 503, exit 0 */
+  /** the engine dies: error events, 503, exit code 0 */
   'kill-core': z.stringbool(),
-  /** the same once so many events were sent in all */
+  /** the same after so many events of all streams */
   'kill-core-after': events,
-  /** the whole process is gone, as by kill -9, once so many events were sent in all */
+  /** SIGKILL of the entire process after so many events of all streams */
   'crash-after': events,
-  /** the process exits at once with this code */
+  /** the process exits immediately with this code */
   exit: number.min(0).max(255),
-  /** requests are taken and wait, while the engine works on others */
+  /** new requests wait while the engine works on others */
   saturate: z.stringbool(),
-  /** requests are taken and never answered, not even with a head; those that run go on */
+  /** new requests are accepted and never answered, not even with a head; running requests go on */
   mute: z.stringbool(),
-  /** everything takes so many times as long; what takes no time, as long as if it took a millisecond */
+  /** every time is multiplied by this; a time of 0 counts as 1 ms */
   slow: number.min(1),
   /** every request is answered 503, queue full */
   refuse: z.stringbool(),
   /** every request is answered 500 */
   'fail-requests': z.stringbool(),
-  /** every request is answered with this status, in a sentence that no vLLM has */
+  /** every request is answered with this status and a message that vLLM does not have */
   'answer-status': number.min(400).max(599),
   /** the socket closes after so many events of a stream */
   'cut-after': events,
   /** a stream falls silent after so many events, while the engine goes on */
   'hang-after': events,
-  /** the event with this number (from 1) is not JSON */
+  /** the event with this number (from 1) is invalid JSON */
   'malformed-at': events,
   /** an error event and `[DONE]` after so many events of a stream */
   'error-after': events,
-  /** SIGTERM: streams fall silent, the process stays for good */
+  /** SIGTERM: streams fall silent, the process never exits */
   'sigterm-hang': z.stringbool(),
-  /** code of the exit after the engine's death, 0 in vLLM */
+  /** exit code after the engine's death, 0 in vLLM */
   'exit-code': number.min(0).max(255),
-  /** milliseconds that a start takes; only at start */
+  /** length of the start in milliseconds; only at the start */
   'slow-start': number.min(0),
-  /** a start that fails; only at start */
+  /** cause of a failed start; only at the start */
   'fail-start': StartFailure,
-  /** how many requests or streams `refuse`, `fail-requests`, `answer-status`, `cut-after`, `hang-after`, `malformed-at`, `error-after` meet; default all */
+  /** how many requests or streams the faults from `refuse` to `error-after` affect; default all */
   times: number.min(1),
 });
 export type FaultName = keyof z.output<typeof FaultSet>;
@@ -100,7 +100,7 @@ export function parseFaults(list: string): FaultSet {
   return AnyFaults.parse(Object.fromEntries(entries));
 }
 
-/** Reads the body of the control route: values may be JSON's own numbers and truth values; null switches off. */
+/** Reads the body of `POST /sim/faults`: values may be JSON numbers and booleans; null switches a fault off. */
 export function readFaults(body: unknown): Map<FaultName, FaultSet[FaultName] | undefined> {
   const given = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).parse(body);
   const on = Object.entries(given).filter(([, value]) => value !== null && value !== false);

@@ -2,11 +2,11 @@
 export type FlagKind = 'switch' | 'text' | 'integer' | 'number' | 'json' | 'list' | 'length';
 export type FlagValue = boolean | string | number | readonly string[] | { readonly [key: string]: unknown };
 
-/** What the command line was refused for; printed to stderr before exit 2. */
+/** The reason for which a command line is refused; printed to stderr before exit code 2. */
 export class FlagError extends Error {}
 
 /**
- * Flags of `vllm serve` that are understood or, having no meaning without a GPU, taken and ignored.
+ * Flags of `vllm serve` that the simulator obeys or, if they mean nothing without a GPU, accepts and ignores.
  * Source: `vllm serve --help` of 0.32 and 0.33.
  */
 const VLLM_FLAGS: Readonly<Record<string, FlagKind>> = {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseFaults, type FaultSet } from './fault-set.ts';
 import { FlagError, parseFlags, type FlagKind, type FlagValue } from './flags.ts';
 
-/** Switches of the simulator itself; each also as `PENSTOCK_SIM_<NAME>` (`--sim-ttft-ms`, `PENSTOCK_SIM_TTFT_MS`). */
+/** Flags of the simulator itself. Each is also a variable (`--sim-ttft-ms`, `PENSTOCK_SIM_TTFT_MS`). */
 const OWN_FLAGS = {
   'sim-ttft-ms': 'number',
   'sim-itl-ms': 'number',
@@ -17,7 +17,7 @@ const OWN_FLAGS = {
 const OWN_PREFIX = 'PENSTOCK_SIM_';
 
 const MODEL_CONTEXT = 131_072;
-/** KV-cache tokens of an 80 GB card beside this model (measured on a real one), and bytes of one token. */
+/** KV-cache tokens beside this model on a GPU with 80 GB (measured), and the bytes of one token. */
 const KV_TOKENS = 170_155;
 const KV_BYTES_PER_TOKEN = 393_216;
 
@@ -85,16 +85,16 @@ const Environment = z.object({
   VLLM_ALLOW_LONG_MAX_MODEL_LEN: switchedOn,
 });
 
-/** All that one run is told, read once at start; names follow vLLM's flags. Times carry their unit. */
+/** All settings of one run, read once at the start. Names follow vLLM's flags; names of times end in their unit. */
 export type SimulatorSettings = ReturnType<typeof loadSettings>;
 
-/** Raised for settings that vLLM meets only while it starts; exit 1. */
+/** An error that vLLM finds only while it starts; exit code 1. */
 export class StartError extends Error {}
 
 /**
  * @param argv the words after `serve`
- * @throws FlagError for flags that are refused at once (exit 2)
- * @throws StartError for a context that the model does not have (exit 1)
+ * @throws FlagError for flags that are refused immediately (exit code 2)
+ * @throws StartError for a context that is longer than the model's (exit code 1)
  */
 export function loadSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const { words, values } = parseFlags(argv, OWN_FLAGS);
@@ -159,9 +159,9 @@ export function loadSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
     profile: flags['sim-profile'],
     startMs: faults['slow-start'] ?? flags['sim-start-ms'],
     hasCoreProcess: flags['sim-core-process'],
-    /** on from the start */
+    /** active from the start */
     faults,
-    /** what the log calls `non-default args` */
+    /** `non-default args` of the log */
     given: Object.fromEntries([...values].filter(([name]) => name !== 'api-key')),
   });
 }

@@ -20,7 +20,7 @@ import { readResponseFormat, readStructuredOutputs } from '../text/structured.ts
 import { tokenText } from '../text/tokens.ts';
 import { CompletionBody } from './schema.ts';
 
-/** A completion request after all checks; each prompt of a list is answered by choices of its own. */
+/** A completion request after all checks. Each prompt of a list has choices of its own. */
 export interface CompletionRequest extends Generation {
   readonly prompts: readonly Prompt[];
   readonly cache: CacheUse;

@@ -3,19 +3,19 @@ import type { Picture } from '../pictures/image.ts';
 import type { Prompt } from '../text/prompt.ts';
 
 export interface CacheUse {
-  /** tokens whose computation was saved */
+  /** tokens that the cache had */
   readonly cached: number;
-  /** tokens that the cache gained */
+  /** tokens that were added to the cache */
   readonly created: number;
 }
 
-/** Remembers which beginnings of prompts were computed, in whole blocks, as vLLM's prefix cache does. */
+/** Remembers which beginnings of prompts were computed, block by block, as vLLM's prefix cache does. */
 export class PrefixCache {
   readonly #blocks = new Set<number>();
   readonly #blockSize: number;
   readonly #capacity: number;
 
-  /** @param capacityTokens size of the KV cache in tokens; the oldest blocks are dropped beyond it */
+  /** @param capacityTokens size of the KV cache in tokens; beyond it the oldest blocks are dropped */
   constructor(blockSize: number, capacityTokens: number) {
     this.#blockSize = blockSize;
     this.#capacity = Math.max(Math.floor(capacityTokens / blockSize), 1);
@@ -25,7 +25,7 @@ export class PrefixCache {
   use(prompt: Prompt, salt: string | undefined): CacheUse {
     if (prompt.count < this.#blockSize) return { cached: 0, created: 0 };
     const hashes = this.#hashes(prompt, salt === undefined ? 0 : hashText(salt));
-    // At least one token is always computed, so a prompt that is cached to its end loses its last block.
+    // vLLM computes at least one token, so the last block of a fully cached prompt does not count.
     const usable = Math.floor((prompt.count - 1) / this.#blockSize);
     const missing = hashes.findIndex((hash) => !this.#blocks.has(hash));
     const hits = missing < 0 ? hashes.length : missing;
@@ -69,8 +69,8 @@ export class PrefixCache {
 const PICTURES_KEPT = 1024;
 
 /**
- * Pictures that were prepared before, by content or by the name that the request gave (`uuid`). A name wins over the
- * picture that comes with it: a known one brings back the first picture, which is vLLM's behaviour.
+ * Pictures that were prepared before, by content or by the name in the request (`uuid`). As in vLLM, a known name gives
+ * the first picture of that name, even if the request has another picture.
  */
 export class PictureCache {
   readonly #known = new Map<string, Picture>();
@@ -79,7 +79,7 @@ export class PictureCache {
     return this.#known.get(uuid);
   }
 
-  /** @returns the picture to use, and whether it was there already */
+  /** @returns the picture to use, and whether the cache had it */
   use(picture: Picture, uuid: string | undefined): { readonly picture: Picture; readonly isHit: boolean } {
     const key = uuid ?? `content ${picture.hash}`;
     const before = this.#known.get(key);

@@ -20,7 +20,7 @@ export interface Request {
   readonly onFailure: (error: ApiError) => void;
 }
 
-/** What vLLM's API server knows of its engine: whether it lives, what it holds, what waits. */
+/** The engine, as vLLM's API server knows it: its condition, its caches, its running and waiting requests. */
 export class Engine {
   readonly scheduler: Scheduler;
   readonly prefixes: PrefixCache;
@@ -43,10 +43,10 @@ export class Engine {
     return this.#condition === 'dead';
   }
 
-  /** @throws ApiError 500 when dead or draining, 503 when a queue limit is reached */
+  /** @throws ApiError 500 if the engine is dead or draining, 503 if a queue limit is reached */
   checkOpen(): void {
     if (this.#condition === 'dead') {
-      // A request that meets a dead engine ends the server at once, where the watchdog would take seconds.
+      // A request to a dead engine ends the server immediately; the watchdog would take seconds.
       for (const listener of this.#deathListeners) listener(true);
       throw this.#deathError();
     }
@@ -62,7 +62,7 @@ export class Engine {
     }
   }
 
-  /** Notes a prompt in the caches. @returns what was saved and gained */
+  /** Notes a prompt in the caches. @returns the tokens that they had, and those that they gained */
   remember(prompt: Prompt, salt: string | undefined, cachedPictures: number): CacheUse {
     const use = this.prefixes.use(prompt, salt);
     this.metrics.accepted({
@@ -74,7 +74,7 @@ export class Engine {
     return use;
   }
 
-  /** Hands a request over. @returns a function that drops it, to be called when its client leaves */
+  /** Starts a request. @returns a function that drops it, to be called when its client leaves */
   start(request: Request): () => void {
     const now = performance.now();
     const tasks = request.sequences.map((sequence, choice): Task => {
@@ -104,12 +104,12 @@ export class Engine {
     };
   }
 
-  /** Takes no more requests; what runs goes on. */
+  /** Accepts no more requests; running requests go on. */
   drain(): void {
     if (this.#condition === 'up') this.#condition = 'draining';
   }
 
-  /** The engine process is gone: everything in flight fails, and whatever comes later. */
+  /** Ends the engine process: all requests in flight fail, and all later ones. */
   die(): void {
     if (this.#condition === 'dead') return;
     this.#condition = 'dead';
@@ -119,7 +119,7 @@ export class Engine {
     for (const listener of this.#deathListeners) listener(wasBusy);
   }
 
-  /** Calls back when the engine dies; `wasBusy` tells whether requests were met by it. */
+  /** Calls back when the engine dies; `wasBusy`: it had requests in flight. */
   onDeath(listener: (wasBusy: boolean) => void): void {
     this.#deathListeners.push(listener);
   }

@@ -21,7 +21,7 @@ export interface AcceptedPrompt {
 
 export type EngineMetrics = ReturnType<typeof createEngineMetrics>;
 
-/** The engine's part of the page. The gauges show what was last published, as they stand still with a stuck engine. */
+/** The engine's part of the page. The gauges show the last published values; in a hanging engine they stop. */
 export function createEngineMetrics(
   page: MetricsPage,
   settings: Pick<SimulatorSettings, 'names' | 'kvTokens' | 'maxModelLength' | 'blockSize' | 'devMode'>,
@@ -162,7 +162,7 @@ export function createEngineMetrics(
   };
   page.gauge('vllm:cache_config_info', 'Information of the LLMEngine CacheConfig', cacheInfo, () => 1);
 
-  // With development routes only, as they alone put an engine to sleep.
+  // Only development routes put an engine to sleep.
   const sleepTimes = settings.devMode
     ? page.histograms(
         'vllm:sleep_mode_operation_duration_seconds',

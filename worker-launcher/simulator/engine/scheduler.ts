@@ -4,17 +4,17 @@ import type { Task } from './task.ts';
 import type { SimulatorSettings } from '../command-line/settings.ts';
 import type { Timing } from './timing.ts';
 
-/** A prefill longer than this is made in steps, as chunked prefill is, so that progress shows. */
+/** A prefill longer than this is made in several steps, as chunked prefill is, so that the step counter advances. */
 const PREFILL_STEP_MS = 200;
 
-/** step of an engine that is full */
+/** length of one step of a full engine */
 const SATURATED_STEP_MS = 35;
 
 type Limits = Pick<SimulatorSettings, 'maxRunning' | 'maxBatchedTokens' | 'kvTokens' | 'hasPriorities'>;
 
 /**
- * The engine's loop: one timer for all streams. A pass serves every task that is due with one token and counts as one
- * engine step. Nothing waits longer than asked for: with no times set it runs as fast as the event loop turns.
+ * The engine's loop: one timer for all streams. A pass gives one token to every task that is due and counts as one
+ * engine step. Without configured times a pass runs in every run of the event loop.
  */
 export class Scheduler {
   readonly #waiting: Task[] = [];
@@ -53,16 +53,16 @@ export class Scheduler {
     this.#plan();
   }
 
-  /** Forgets a task whose client left. Unknown tasks are passed over. */
+  /** Removes a task whose client left. Unknown tasks are ignored. */
   abort(task: Task): void {
     const index = this.#waiting.indexOf(task);
     if (index >= 0) this.#waiting.splice(index, 1);
-    const place = this.#running.indexOf(task);
-    if (place >= 0) {
+    const isRunning = this.#running.includes(task);
+    if (isRunning) {
       this.#running = this.#running.filter((other) => other !== task);
       this.#release(task);
     }
-    if (index < 0 && place < 0) return;
+    if (index < 0 && !isRunning) return;
     this.#publish();
     this.#plan();
     this.#notifyIdle();
@@ -78,14 +78,14 @@ export class Scheduler {
     this.#notifyIdle();
   }
 
-  /** The engine died: all tasks get `error`, and nothing is served any more. */
+  /** The engine died: all tasks get `error`, and no task makes progress any more. */
   fail(error: ApiError): void {
     this.#stopped = 'dead';
     for (const task of this.#takeAll()) task.onFailure(error);
     this.#notifyIdle();
   }
 
-  /** Stops making progress; requests are taken and wait, and the published numbers stand still. */
+  /** Stops all progress: requests wait, and the published numbers do not advance. */
   freeze(): void {
     if (this.#stopped === 'no') this.#stopped = 'frozen';
   }
@@ -97,18 +97,18 @@ export class Scheduler {
     this.#plan();
   }
 
-  /** While on, new requests wait and the engine is busy with others, which only its counters show. */
+  /** While on, new requests wait, and the engine is busy with others that only its counters show. */
   saturate(isOn: boolean): void {
     this.#isSaturated = isOn;
     this.#plan();
   }
 
-  /** Whatever begins from here on takes so many times as long. */
+  /** Multiplies all times that begin from now on. */
   slowDown(factor: number): void {
     this.#slowness = factor;
   }
 
-  /** Calls back once when nothing is in flight, at once if so already. */
+  /** Calls back once when no request is in flight; immediately if none is. */
   whenIdle(listener: () => void): void {
     this.#idleListeners.push(listener);
     this.#notifyIdle();
@@ -203,7 +203,7 @@ export class Scheduler {
     this.#usedTokens += 1;
     this.#metrics.generated(task, isFirst, now);
     if (step.finish === null) {
-      // Keeps the rhythm when a pass was late, without a burst to catch up.
+      // After a late pass the gap is shorter, but no burst catches up.
       task.nextAt = Math.max(task.nextAt + gap, now + gap / 2);
     } else {
       task.nextAt = Infinity;
@@ -214,7 +214,7 @@ export class Scheduler {
     return isFirst ? task.promptTokens : 1;
   }
 
-  /** A step computes so many tokens at most; long prompts take several. */
+  /** One step computes at most `maxBatchedTokens`; long prompts take several steps. */
   #countSteps(tokens: number): void {
     const most = this.#limits.maxBatchedTokens;
     for (let left = tokens; left > 0; left -= most) this.#metrics.engineStep(Math.min(left, most));

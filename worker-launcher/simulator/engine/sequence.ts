@@ -4,7 +4,7 @@ import { TOKEN, tokenId } from '../text/tokens.ts';
 
 export type FinishReason = 'stop' | 'length' | 'abort';
 
-/** One decode step: one token, whose text may be held back or empty. */
+/** One decode step: one token. Its text may be empty, or held back until a later step. */
 export interface Step {
   readonly piece: string;
   readonly text: string;
@@ -20,7 +20,7 @@ export class Sequence {
   readonly #source: TokenSource;
   readonly #sampling: Sampling;
   readonly #maxTokens: number;
-  /** generated but not given out, as it may be the beginning of a stop string */
+  /** generated but held back, because it may be the beginning of a stop string */
   #held = '';
 
   constructor(source: TokenSource, sampling: Sampling, maxTokens: number) {
@@ -46,7 +46,7 @@ export class Sequence {
     return { piece, text: piece, finish: isLast ? 'length' : null, stopReason: null };
   }
 
-  /** What the engine reports when it is told to stop in between: no token, the text held back, `abort`. */
+  /** The last step of an aborted sequence: no token, the text held back so far, `abort`. */
   aborted(): Step {
     return this.#ended('', '', 'abort', null);
   }

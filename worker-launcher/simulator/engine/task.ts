@@ -1,7 +1,7 @@
 import type { ApiError } from '../http/errors.ts';
 import type { Sequence, Step } from './sequence.ts';
 
-/** One choice of one request, as the engine keeps it. Times are milliseconds of the monotonic clock. */
+/** One choice of one request in the engine. Times are milliseconds of the monotonic clock. */
 export interface Task {
   readonly id: string;
   readonly sequence: Sequence;
@@ -18,7 +18,7 @@ export interface Task {
   startedAt: number;
   firstTokenAt: number;
   lastTokenAt: number;
-  /** when this task wants the engine's attention again */
+  /** when the next step of this task is due */
   nextAt: number;
   prefillUntil: number;
 }

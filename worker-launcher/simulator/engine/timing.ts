@@ -9,9 +9,9 @@ export interface Timing {
 }
 
 /**
- * Streams at once, time between tokens and to the first one, both in ms. Measured on one H100 80 GB with vLLM 0.24, the
- * true architecture with random weights, prompts of some 200 words: 240 tokens/s alone, 4,180 at 32 streams, 6,800 at
- * 128, 7,350 at 256.
+ * Concurrent streams, time between two tokens and to the first one, in ms. Measured on one H100 80 GB with vLLM 0.24,
+ * the true architecture with random weights, prompts of some 200 words: 240 tokens/s for one stream, 4,180 for 32,
+ * 6,800 for 128, 7,350 for 256.
  */
 const MEASURED = [
   { running: 1, gap: 4.2, first: 19 },
@@ -21,7 +21,7 @@ const MEASURED = [
 ] as const;
 /** Pictures are prepared one after another: 7.2 a second, whatever the load. */
 const PICTURE_MS = 139;
-/** Memory bandwidth of the H100 over that of the A100 80 GB, which bounds decoding: an estimate, not a measurement. */
+/** Memory bandwidth, which bounds decoding, of the H100 over that of the A100 80 GB: an estimate, not a measurement. */
 const A100_SLOWER = 1.6;
 
 export function createTiming(settings: Pick<SimulatorSettings, 'profile' | 'ttftMs' | 'itlMs'>): Timing {

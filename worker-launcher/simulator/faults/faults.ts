@@ -6,14 +6,14 @@ import { logLine } from '../log.ts';
 
 type Values = { -readonly [Name in FaultName]?: FaultSet[Name] | undefined };
 
-/** Ways of failing, as they are switched on now. What each does is said in `fault-schema.ts`. */
+/** The active faults and their effects. `command-line/fault-set.ts` describes each. */
 export class Faults {
   readonly #engine: Engine;
   #active: Values;
   #sent = 0;
   #stepTimeout: NodeJS.Timeout | undefined;
 
-  /** @param initial faults that are on from the start; those that act at once begin with the first call of `apply` */
+  /** @param initial faults that are active from the start; those of the engine begin with the first call of `apply` */
   constructor(engine: Engine, initial: FaultSet) {
     this.#engine = engine;
     this.#active = { ...initial };
@@ -44,7 +44,7 @@ export class Faults {
     this.apply();
   }
 
-  /** Brings the engine into the state that the active faults ask for. */
+  /** Brings the engine into the state that the active faults describe. */
   apply(): void {
     const engine = this.#engine;
     const active = this.#active;
@@ -60,7 +60,7 @@ export class Faults {
     }
     engine.scheduler.freeze();
     if (active['freeze-decode'] !== true) return;
-    // vLLM's limit runs while a step is due, so an idle engine is not ended by it.
+    // vLLM's timeout runs only while a step is due, so it does not end an idle engine.
     const limitMs = engine.settings.stepTimeoutSeconds * 1000;
     const check = (): void => {
       if (engine.scheduler.inFlight === 0) {
@@ -73,12 +73,12 @@ export class Faults {
     this.#stepTimeout = setTimeout(check, limitMs);
   }
 
-  /** whether requests are left unanswered */
+  /** whether new requests get no answer */
   get isMute(): boolean {
     return this.#active.mute === true;
   }
 
-  /** @throws ApiError for a request that is to be refused */
+  /** @throws ApiError if a fault refuses the request */
   onRequest(): void {
     if (this.#active.refuse === true && this.#spend()) throw engineBusy();
     if (this.#active['fail-requests'] === true && this.#spend()) throw internalError('simulated failure');
@@ -86,7 +86,7 @@ export class Faults {
     if (status !== undefined && this.#spend()) throw new ApiError(status, 'Simulated', 'simulated refusal', null);
   }
 
-  /** What is to be done to the events of the next stream; undefined for nothing, which is the fast path. */
+  /** @returns the faults' effect on the events of the next stream; undefined for none, which is the fast path */
   onEvent(): EventHook | undefined {
     const active = this.#active;
     const perStream = active['cut-after'] ?? active['hang-after'] ?? active['malformed-at'] ?? active['error-after'];
@@ -123,11 +123,11 @@ export class Faults {
     this.#sent += 1;
     if (active['crash-after'] !== undefined && this.#sent > active['crash-after']) process.kill(process.pid, 'SIGKILL');
     const limit = active['kill-core-after'];
-    // Not within the scheduler's pass, which is going over its tasks.
+    // Later, because the scheduler's pass is iterating over its tasks.
     if (limit !== undefined && this.#sent === limit) setImmediate(() => this.#engine.die());
   }
 
-  /** @returns whether a fault with a number of times left applies once more */
+  /** @returns whether a fault with `times` applies once more */
   #spend(): boolean {
     const { times } = this.#active;
     if (times === undefined) return true;

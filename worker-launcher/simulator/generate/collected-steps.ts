@@ -1,15 +1,15 @@
 import type { SimulatorSettings } from '../command-line/settings.ts';
 import type { Step } from '../engine/sequence.ts';
 
-/** One or more decode steps of a choice that one event tells of. */
+/** One or more decode steps of a choice, sent in one event. */
 export interface CollectedStep extends Omit<Step, 'piece'> {
-  /** one a token; '' where the answer was ended without one */
+  /** one for each token; '' if the answer was ended without a token */
   readonly pieces: readonly string[];
 }
 
 /**
- * Steps of the choices of one stream that wait for their event: each has one of its own but with `--stream-interval`,
- * and but for those that vLLM, while it is busy, finds waiting together (`--sim-merge-every`).
+ * Steps of the choices of one stream that wait for their event. Each step has its own event, except with
+ * `--stream-interval`, and except those that a busy vLLM merges (`--sim-merge-every`).
  */
 export class StepCollector {
   readonly #interval: number;
@@ -23,7 +23,7 @@ export class StepCollector {
 
   /**
    * @param produced tokens of this choice so far, this one included
-   * @returns what the event that is now due tells of; undefined while none is
+   * @returns the content of the event that is now due; undefined if none is due
    */
   take(index: number, { piece, ...step }: Step, produced: number): CollectedStep | undefined {
     const before = this.#waiting[index];

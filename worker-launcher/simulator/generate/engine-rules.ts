@@ -4,18 +4,18 @@ import { schemaProblem, type Structure } from '../text/structured.ts';
 import { VOCABULARY } from '../text/tokens.ts';
 import type { SamplingBody } from './sampling-fields.ts';
 
-/** What only the engine judges. */
+/** The part of a request that only the engine checks. */
 export interface EngineQuestion {
   readonly body: SamplingBody;
-  /** alternatives per token that were asked for */
+  /** requested alternatives per token */
   readonly alternatives: number | undefined;
   readonly maxLogprobs: number;
   readonly structure: Structure | undefined;
 }
 
 /**
- * Rules that vLLM's API server leaves to the way into its engine. By then a stream has begun: a whole answer gets the
- * status, a stream a 200 with an error event. Source: vLLM 0.32, each asked both ways.
+ * Rules that vLLM checks only on the way into its engine. By then a stream has begun: a stream gets 200 and an
+ * error event, a request without a stream gets the status. Source: vLLM 0.32, each rule with and without a stream.
  */
 export function engineRefusal({ body, alternatives, maxLogprobs, structure }: EngineQuestion): ApiError | undefined {
   return (
@@ -68,7 +68,7 @@ function structureProblem(structure: Structure | undefined): ApiError | undefine
   return structure.choices.length === 0 ? badRequest("Choice '[]' cannot be an empty list") : undefined;
 }
 
-/** A regex is read as JavaScript reads it, which is near enough to tell a faulty one. */
+/** JavaScript's own regex parser is close enough to find an invalid regex. */
 function patternProblem(outputs: unknown): ApiError | undefined {
   const regex = Pattern.safeParse(outputs).data?.regex;
   if (typeof regex !== 'string') return undefined;

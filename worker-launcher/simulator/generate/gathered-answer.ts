@@ -4,7 +4,7 @@ import type { Task } from '../engine/task.ts';
 /** One choice, as far as the engine has generated it. */
 export interface Choice {
   text: string;
-  /** one a token */
+  /** one for each token */
   readonly pieces: string[];
   finish: FinishReason | null;
   stopReason: number | string | null;

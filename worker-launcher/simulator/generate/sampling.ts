@@ -15,8 +15,8 @@ export interface StreamUsage {
 }
 
 /**
- * Checks the ranges that vLLM checks. Source: recorded answers; only some of them name the parameter.
- * @param maxTokens what will be allowed in the end, for `min_tokens`
+ * Checks the ranges that vLLM checks. Source: recorded answers; only some name the parameter.
+ * @param maxTokens the limit that `min_tokens` must not exceed
  * @throws ApiError 400
  */
 export function readSampling(body: SamplingBody, maxTokens: number): Sampling {
@@ -57,7 +57,7 @@ export function readSampling(body: SamplingBody, maxTokens: number): Sampling {
   };
 }
 
-/** @throws ApiError 400 for stream options without a stream, and for what streams do not carry */
+/** @throws ApiError 400 for stream options without a stream, and for prompt logprobs with one */
 export function readStreamUsage(body: SamplingBody, isForced: boolean): StreamUsage {
   if ((body.prompt_logprobs ?? 0) !== 0 && body.stream === true)
     throw badRequest('`prompt_logprobs` are not available when `stream=True`.', 'prompt_logprobs');
@@ -70,8 +70,8 @@ export function readStreamUsage(body: SamplingBody, isForced: boolean): StreamUs
 }
 
 /**
- * Tokens that may be generated. What the caller asks beyond the room left in the context is cut without a word (as
- * vLLM does); more than the whole context is refused.
+ * Tokens that may be generated. As in vLLM, a larger request than the rest of the context is reduced without an error.
+ * A larger one than the context itself is refused.
  * @throws ApiError 400
  */
 export function allowedTokens(asked: number | undefined, param: string, promptTokens: number, context: number): number {

@@ -5,7 +5,7 @@ import type { SimulatorSettings } from '../command-line/settings.ts';
 /** How answers name the model and the server behind them. */
 export interface ServedModel {
   readonly settings: SimulatorSettings;
-  /** the first served name, whichever was asked for */
+  /** the first served name, whichever the request has */
   readonly name: string;
   readonly fingerprint: string;
   /** a member that 0.33 added to each finished choice */

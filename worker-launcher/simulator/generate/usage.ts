@@ -9,7 +9,7 @@ export interface UsageContext {
   readonly hasDetails: boolean;
 }
 
-/** `usage` of a whole answer: nulls are written out. */
+/** `usage` of a body: with its nulls. */
 export function wholeUsage({ prompt, cache, hasDetails }: UsageContext, completionTokens: number, isChat: boolean) {
   return {
     ...counts(prompt.count, completionTokens),
@@ -24,7 +24,7 @@ export function wholeUsage({ prompt, cache, hasDetails }: UsageContext, completi
   };
 }
 
-/** `usage` of the closing event of a stream: nulls are left out. */
+/** `usage` of the closing event of a stream: without nulls. */
 export function closingUsage({ prompt, cache, hasDetails }: UsageContext, completionTokens: number) {
   if (!hasDetails) return counts(prompt.count, completionTokens);
   const images = prompt.imageTokens > 0 ? { multimodal_tokens: { image: prompt.imageTokens } } : {};

@@ -5,7 +5,7 @@ import { complaints } from './pydantic.ts';
 
 /**
  * Reads a JSON body of any size (vLLM's server has no limit).
- * @throws ApiError 400 of type `Bad Request` for another content type, an empty body, bad JSON (naming the position)
+ * @throws ApiError 400 of type `Bad Request` for another content type, an empty body, invalid JSON (with its position)
  */
 export async function readJsonBody(req: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];

@@ -1,9 +1,9 @@
-/** An answer in vLLM's error shape. `type` has a space in some cases (source: recorded answers of vLLM 0.32 and 0.33). */
+/** An answer in vLLM's error shape. `type` may have a space. Source: recorded answers of vLLM 0.32 and 0.33. */
 export class ApiError extends Error {
   readonly status: number;
   readonly type: string;
   readonly param: string | null;
-  /** nobody in vLLM caught it, so the answer misses the headers that its middleware adds */
+  /** vLLM does not catch the exception, so the answer lacks the headers that its middleware adds */
   readonly isUncaught: boolean;
 
   constructor(status: number, type: string, message: string, param: string | null, isUncaught = false) {
@@ -22,7 +22,7 @@ export class ApiError extends Error {
   }
 }
 
-/** 400 for a value that the server judged itself; parameter and value are appended to the sentence as vLLM does. */
+/** 400 for a value that the server itself refuses. As in vLLM, parameter and value follow the sentence. */
 export function badRequest(message: string, param: string | null = null, value?: string): ApiError {
   return new ApiError(400, 'BadRequestError', withParameter(message, param, value), param);
 }
@@ -40,12 +40,12 @@ export function unprocessable(message: string, param: string, value: string): Ap
   return new ApiError(422, 'UnprocessableEntityError', withParameter(message, param, value), param);
 }
 
-/** 500 of an exception that nobody caught; also what a caller's unfetchable image gives. */
+/** 500 of an uncaught exception; also the answer if an image cannot be fetched. */
 export function internalError(message: string): ApiError {
   return new ApiError(500, 'InternalServerError', message, null, true);
 }
 
-/** 500 once the engine is gone. */
+/** 500 after the engine's death. */
 export function engineDead(message: string): ApiError {
   return new ApiError(500, 'InternalServerError', message, null);
 }
@@ -62,7 +62,7 @@ function withParameter(message: string, param: string | null, value: string | un
   return value === undefined ? `${message} (parameter=${param})` : `${message} (parameter=${param}, value=${value})`;
 }
 
-/** A number as Python prints a float: whole ones end in `.0`. */
+/** A number as Python prints a float: integers end in `.0`. */
 export function pythonFloat(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : `${value}`;
 }

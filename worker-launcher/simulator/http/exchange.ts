@@ -26,7 +26,7 @@ export class Exchange {
     this.#headers = { server: SERVER, vary: 'Origin' };
     if (echoesRequestId)
       this.#headers['x-request-id'] = this.header('x-request-id') ?? randomUUID().replaceAll('-', '');
-    // Uvicorn sends no `connection` nor `keep-alive`, from which clients would learn when idle sockets are closed.
+    // Uvicorn sends neither `connection` nor `keep-alive`, so clients do not learn when it closes idle sockets.
     res.removeHeader('connection');
     res.on('close', () => {
       if (!this.#isEnded) this.#abort.abort();
@@ -34,7 +34,7 @@ export class Exchange {
     });
   }
 
-  /** Aborts when the client leaves before the answer is complete; a half-close counts as leaving. */
+  /** Aborts if the client leaves before the answer is complete; a half-close counts as leaving. */
   get gone(): AbortSignal {
     return this.#abort.signal;
   }
@@ -55,7 +55,7 @@ export class Exchange {
     else this.text(known.status, JSON_TYPE, known.body());
   }
 
-  /** A JSON answer that no middleware of vLLM has seen. */
+  /** A JSON answer without the headers of vLLM's middleware. */
   bare(status: number, body: string): void {
     this.#send(status, JSON_TYPE, body, { server: SERVER });
   }
@@ -65,7 +65,7 @@ export class Exchange {
     this.#send(status, type, body, { ...this.#headers, ...more });
   }
 
-  /** Starts an event stream; the head goes out at once, while the request may still be queued. */
+  /** Starts an event stream; the head is sent immediately, even if the request is still queued. */
   stream(hook?: EventHook): EventStream {
     this.res.writeHead(200, {
       ...this.#headers,
@@ -73,7 +73,7 @@ export class Exchange {
       'transfer-encoding': 'chunked',
     });
     this.res.flushHeaders();
-    // Chunks are framed by hand: one write for each event, where node:http makes four.
+    // Own framing of chunks: one write for each event instead of four by node:http.
     this.res.chunkedEncoding = false;
     return new EventStream(
       this.res,
@@ -94,7 +94,7 @@ export class Exchange {
   }
 }
 
-/** Sees each piece of a stream before it is written. @returns what to write in its place, or undefined for nothing */
+/** Changes each piece of a stream before it is written. @returns the text to write; undefined for none */
 export type EventHook = (text: string, stream: EventStream) => string | undefined;
 
 /** Writes events, each as one HTTP chunk, as vLLM does. */
@@ -112,7 +112,7 @@ export class EventStream {
     res.on('close', () => clearInterval(this.#keepAlive));
   }
 
-  /** @param text one or more whole events, blank lines included; nothing is sent for an empty one */
+  /** @param text one or more complete events, blank lines included; '' sends nothing */
   write(text: string): void {
     if (text === '') return;
     this.#keepAlive?.refresh();
@@ -132,19 +132,19 @@ export class EventStream {
     if (!this.#res.writableEnded) this.#res.end('0\r\n\r\n');
   }
 
-  /** Nothing more is sent, and the connection stays. */
+  /** Sends nothing more and keeps the connection open. */
   silence(): void {
     clearInterval(this.#keepAlive);
     this.#isSilent = true;
   }
 
-  /** Cuts the connection in mid-body. */
+  /** Destroys the connection in the middle of the body. */
   cut(): void {
     clearInterval(this.#keepAlive);
     this.#res.socket?.destroy();
   }
 
-  /** Closes the connection after what was written, without the end that HTTP promises. */
+  /** Closes the connection after the last written event, without the last chunk that HTTP requires. */
   breakOff(): void {
     clearInterval(this.#keepAlive);
     this.#res.socket?.end();

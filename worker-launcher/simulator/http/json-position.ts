@@ -5,7 +5,7 @@ export interface JsonError {
   readonly reason: string;
 }
 
-/** Where and why Python's decoder would stop in a text that is not JSON; JavaScript's does not always say. */
+/** Where and why Python's decoder stops in invalid JSON. JavaScript's decoder does not always report the position. */
 export function jsonErrorAt(text: string): JsonError {
   const found = new Scanner(text).scan();
   return found ?? { position: text.length, reason: 'Extra data' };

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { malformed, type ApiError } from './errors.ts';
 
 /*
- * vLLM reads bodies with pydantic in its lax mode: "5" is a number, "yes" a truth value, null means absent. These
- * schemas accept the same and name their complaints as pydantic does, so that they can be printed in its words.
+ * vLLM reads bodies with pydantic in its lax mode: "5" is a number, "yes" a boolean, null means absent. These schemas
+ * accept the same and name their complaints as pydantic does, so that the simulator can print them in pydantic's words.
  */
 
 type Complaint = readonly [type: string, message: string];
@@ -34,7 +34,7 @@ const int = lax<number>((value) => {
     : ['int_from_float', 'Input should be a valid integer, got a number with a fractional part'];
 }, isPair);
 
-/** Above it vLLM refuses a seed; JSON numbers as large are read inexactly, so that the next one counts as too large. */
+/** The first seed that vLLM refuses. JavaScript rounds JSON numbers of this size, so 2 ** 63 - 1 is refused too. */
 const LONGEST = 2 ** 63;
 const isLong = (value: unknown): boolean =>
   typeof value === 'string' && /^-?\d+$/.test(value)
@@ -141,7 +141,7 @@ export interface BodyProblem {
   readonly context?: string;
 }
 
-/** The error that vLLM makes of pydantic's complaints; ten are shown. */
+/** The error that vLLM makes of pydantic's complaints; it shows the first ten. */
 export function complaints(problems: readonly BodyProblem[]): ApiError {
   const lines = problems.slice(0, MORE_THAN_SHOWN).map((problem) => {
     const context = problem.context === undefined ? '' : `, 'ctx': {${problem.context}}`;

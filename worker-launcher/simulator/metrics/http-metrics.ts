@@ -5,7 +5,7 @@ export type HttpMetrics = ReturnType<typeof createHttpMetrics>;
 const FINE_BOUNDS = [
   0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 7.5, 10, 30, 60,
 ];
-/** not counted, as in vLLM */
+/** vLLM does not count these either */
 const UNCOUNTED = new Set(['/metrics', '/health', '/load', '/ping', '/version']);
 
 /** The part of the page that counts HTTP requests, by route (`none` for unknown paths). */
@@ -51,7 +51,7 @@ export function createHttpMetrics(page: MetricsPage) {
   };
 }
 
-/** What Python's client library says of its process; here of ours, with Python's names. */
+/** Process metrics of Python's client library, with the values of this process. */
 export function createProcessMetrics(page: MetricsPage): void {
   for (const [name, help] of [
     ['objects_collected', 'Objects collected during gc'],

@@ -16,8 +16,8 @@ export class Sample {
 }
 
 /**
- * Counts observations into buckets. `observe` is on the path of every token: a linear search that mostly ends early.
- * Counts are kept apart per bucket and summed up when the page is made.
+ * Counts observations in buckets. `observe` runs for every token, so it is a linear search, which mostly ends early.
+ * Each bucket has its own count; the page sums them up.
  */
 export class Histogram {
   readonly bounds: readonly number[];
@@ -48,7 +48,7 @@ export class MetricsPage {
   readonly #families: Family[] = [];
   readonly #createdAt = Date.now() / 1000;
 
-  /** One number; `read` gives it when the page is asked for. */
+  /** One number; `read` gives it when the page is requested. */
   gauge(name: string, help: string, labels: Labels, read: () => number): void {
     this.#families.push({ lines: () => [...head(name, help, 'gauge'), line(name, labels, read())] });
   }

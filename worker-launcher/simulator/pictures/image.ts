@@ -11,14 +11,14 @@ export interface Picture {
 }
 
 const TILE = 336;
-/** formats that the model server reads (source: Pillow); others count as no image at all */
+/** formats that vLLM reads (source: Pillow); all others are unidentified */
 const READABLE = new Set(['png', 'jpg', 'webp', 'gif', 'bmp', 'tiff']);
 
 /**
- * Reads type and size from the first bytes; what the sender declared plays no part, and JPEGs are turned as their EXIF
- * says (as in vLLM).
+ * Reads type and size from the first bytes, and turns JPEGs by their EXIF data, as vLLM does. The declared media type
+ * does not count.
  * @param maxPixels VLLM_MAX_IMAGE_PIXELS
- * @throws ApiError 400 for bytes that are no readable picture, 500 for too many pixels (vLLM's status for it)
+ * @throws ApiError 400 for bytes that are not a readable picture, 500 for too many pixels (vLLM's status)
  */
 export function readPicture(bytes: Uint8Array, maxPixels: number): Picture {
   const { width, height, type } = header(bytes);
@@ -39,13 +39,13 @@ function header(bytes: Uint8Array): { width: number; height: number; type: strin
     if (type !== undefined && READABLE.has(type) && width > 0 && height > 0)
       return orientation >= 5 && orientation <= 8 ? { width: height, height: width, type } : { width, height, type };
   } catch {
-    // The library throws for anything that it does not know.
+    // The library throws for an unknown format.
   }
   throw badRequest('Failed to load image: cannot identify image file <_io.BytesIO object>');
 }
 
 function isTruncated(bytes: Uint8Array, type: string): boolean {
-  // Cameras append data of their own, so the mark of the end need not be at the end.
+  // The end mark may stand before the last byte, because cameras append data of their own.
   const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (type === 'png') return !whole.includes('IEND');
   if (type === 'jpg') return !whole.includes(Buffer.from([0xff, 0xd9]));
@@ -54,7 +54,7 @@ function isTruncated(bytes: Uint8Array, type: string): boolean {
 
 /**
  * Prompt tokens of one picture for Phi-3-vision. Source: its processor, checked against vLLM for 15 sizes.
- * Pictures are scaled up to fill their tiles, so a tiny one costs as much as a large square.
+ * Pictures are scaled up to fill their tiles, so a tiny picture costs as much as a large square.
  * @throws ApiError 500 for a picture beyond 336 * numCrops to 1
  */
 export function imageTokens(width: number, height: number, numCrops: number): number {
@@ -63,7 +63,7 @@ export function imageTokens(width: number, height: number, numCrops: number): nu
   let long = 1;
   while ((long + 1) * Math.ceil((long + 1) / ratio) <= numCrops) long += 1;
   const short = Math.ceil(Math.floor((TILE * long) / ratio) / TILE);
-  // Calculated, not seen: vLLM makes zero rows of such a picture. What it answers then is a guess.
+  // Calculated, not recorded: vLLM makes zero rows of such a picture. Its answer is a guess.
   if (short === 0) throw internalError('integer division or modulo by zero');
   const columns = landscape ? long : short;
   const rows = landscape ? short : long;

@@ -17,8 +17,8 @@ const GROWTH = 4;
 const MAX_REDIRECTS = 10;
 
 /**
- * Brings the bytes of an image part. As in vLLM there is no guard against private addresses and redirects are followed
- * without looking at the permitted hosts again, so nothing but trusted requests should reach this.
+ * Fetches the bytes of an image part. As in vLLM, private addresses are allowed, and the target of a redirect is not
+ * compared with the permitted hosts. Only trusted requests should reach this.
  * @throws ApiError with vLLM's status for each way of failing (many of them 500, though the caller is at fault)
  */
 export async function loadMedia(url: string, settings: MediaSettings, signal: AbortSignal): Promise<Buffer> {
@@ -79,7 +79,7 @@ async function fromWeb(url: string, settings: MediaSettings, signal: AbortSignal
   }
 }
 
-/** @returns the body, or the status that came in its place */
+/** @returns the body, or the status of an answer that is not 200 */
 function download(
   url: string,
   timeoutMs: number,
@@ -125,7 +125,7 @@ async function connectionError(url: string, cause: unknown): Promise<Error> {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return internalError(`Cannot connect to host ${address} ssl:default [Name or service not known]`);
   }
-  // A timeout has no words in Python, so the message is empty.
+  // A timeout has no message in Python.
   return internalError('');
 }
 

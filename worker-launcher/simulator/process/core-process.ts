@@ -9,8 +9,8 @@ setInterval(() => {}, 2 ** 30);
 `;
 
 /**
- * With `--sim-core-process`: a child process that stands for vLLM's engine core. Its death is the engine's; an orderly
- * exit takes it along; a server killed with -9 leaves it behind for good, as vLLM does (#55510, #34643).
+ * With `--sim-core-process`: a child process that stands for vLLM's engine core. If it is killed, the engine dies. An
+ * orderly exit ends it. If the server is killed with SIGKILL, it runs on, as with vLLM (#55510, #34643).
  */
 export function startCoreProcess(engine: Engine): void {
   const core = spawn(process.execPath, ['-e', CORE], { stdio: 'ignore' });

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import { logLine, serverLine } from '../log.ts';
 import type { Simulator } from '../simulator.ts';
 
-/** How long vLLM's watchdog takes to notice a death that no request has met. */
+/** How long vLLM's watchdog takes to notice the engine's death if no request does. */
 const WATCHDOG_MS = 5000;
 /** From the death to the closed port, and from there to the exit. */
 const PORT_CLOSES_MS = 100;
@@ -10,7 +10,7 @@ const EXIT_MS = 500;
 
 /**
  * Ends the process as vLLM ends: on SIGTERM and SIGINT, and after the engine's death (with exit code 0 in all cases).
- * Real ones need some seconds after their last request; nobody waits for that here.
+ * A real vLLM needs some seconds after its last request; the simulator does not wait.
  */
 export function watchForTheEnd(server: Server, simulator: Simulator): void {
   const { engine, faults, settings } = simulator;
@@ -43,12 +43,12 @@ function stopOnSignal(server: Server, { engine, faults, settings }: Simulator): 
     engine.scheduler.freeze();
     server.close();
     server.closeIdleConnections();
-    // The closed server alone would let the process end.
+    // Without a timer the process would exit after the server is closed.
     setInterval(() => undefined, 1 << 30);
     return;
   }
   engine.drain();
-  // Connections end with their running request instead of waiting for a next one.
+  // A connection ends with its running request instead of waiting for another one.
   server.keepAliveTimeout = 1;
   const timer = setTimeout(() => {
     endRunning();
@@ -62,7 +62,7 @@ function stopOnSignal(server: Server, { engine, faults, settings }: Simulator): 
   function endRunning(): void {
     if (seconds === 0) engine.scheduler.abortAll();
     else if (settings.version === '0.32') engine.die();
-    // 0.33 falls silent and leaves once its clients have closed their streams.
+    // 0.33 falls silent and exits once its clients have closed their streams.
     else engine.scheduler.freeze();
   }
 

@@ -7,7 +7,7 @@ import { StartError, type SimulatorSettings } from '../command-line/settings.ts'
 
 type Progress = readonly [process: 'APIServer' | 'EngineCore' | 'Worker', source: string, text: string];
 
-/** What vLLM writes between its flags and its first route, in order. Source: recorded start logs. */
+/** vLLM's log lines from its flags to its first route, in order. Source: recorded start logs. */
 function progressLines({ model, maxModelLength, kvTokens, version, isVision, startMs }: SimulatorSettings): Progress[] {
   const seconds = (startMs / 1000).toFixed(2);
   const concurrency = (kvTokens / maxModelLength).toFixed(2);
@@ -39,8 +39,8 @@ function progressLines({ model, maxModelLength, kvTokens, version, isVision, sta
 }
 
 /**
- * Goes through a start as vLLM does: progress lines, spread over `--sim-start-ms`, and only then a listening port.
- * @throws StartError when the address is taken
+ * Starts as vLLM does: progress lines, spread over `--sim-start-ms`, and only then a listening port.
+ * @throws StartError if the address is in use
  */
 export async function startUp(server: Server, settings: SimulatorSettings): Promise<void> {
   logLine(
@@ -72,7 +72,7 @@ export async function startUp(server: Server, settings: SimulatorSettings): Prom
   serverLine('Application startup complete.');
 }
 
-/** @throws StartError for `fail-start`; waits for ever for `fail-start=hang` */
+/** @throws StartError for `fail-start`; with `fail-start=hang` it never returns */
 async function failIfAsked({ faults }: SimulatorSettings): Promise<void> {
   const cause = faults['fail-start'];
   if (cause === undefined) return;

@@ -11,8 +11,8 @@ const SchemaFormat = z.looseObject({ type: z.literal('json_schema') });
 type Logprobs = ReturnType<typeof logprobsOf>;
 
 /**
- * One answer of `/v1/responses`, whole or as events; members and their order are those of recorded ones. A stream has
- * neither error events nor `[DONE]`: vLLM 0.32 breaks it off where its engine refuses or dies.
+ * One answer of `/v1/responses`, as one body or as events. Members and their order are those of recorded answers. A
+ * stream has neither error events nor `[DONE]`: if the engine refuses or dies, vLLM 0.32 breaks it off.
  */
 export class ResponsesAnswer {
   readonly #request: ResponsesRequest;
@@ -24,7 +24,7 @@ export class ResponsesAnswer {
   #text = '';
   #events = 0;
 
-  /** @param out where events go; absent for a whole answer */
+  /** @param out the stream of the events; absent for one body */
   constructor(request: ResponsesRequest, model: ServedModel, out?: EventStream) {
     this.#request = request;
     this.#model = model;
@@ -132,7 +132,7 @@ export class ResponsesAnswer {
   }
 }
 
-/** Echoed with all its members. */
+/** `text` of the request, with all its members. */
 function textConfig({ format, verbosity = null }: Readonly<Record<string, unknown>>): object {
   const schema = SchemaFormat.safeParse(format).data;
   if (schema === undefined) return { format: format ?? null, verbosity };

@@ -7,7 +7,7 @@ import { ApiError, badRequest } from '../http/errors.ts';
 import { field, parseBody } from '../http/pydantic.ts';
 import { checkAskedTokens } from '../generate/sampling.ts';
 
-/** `POST /v1/responses` as vLLM reads it; fields not named here are ignored. */
+/** `POST /v1/responses` as vLLM reads it; the simulator ignores all other fields. */
 const ResponsesBody = z.object({
   model: field.text,
   input: z.union([z.string(), z.array(z.unknown())]),
@@ -36,7 +36,7 @@ const ResponsesBody = z.object({
   presence_penalty: field.float,
   frequency_penalty: field.float,
   repetition_penalty: field.float,
-  // Read as of a chat, where one of 64 bits is a text.
+  // The chat request reads it, because a seed of 64 bits may be a string.
   seed: field.anything,
   stop: field.texts,
   stop_token_ids: field.ints,
@@ -62,7 +62,7 @@ const NO_STORE =
 export interface ResponsesRequest {
   readonly id: string;
   readonly body: ResponsesBody;
-  /** the same question as a chat completion: prompt, sampling and answer are those of one */
+  /** the same request as a chat completion, which has the prompt, the sampling and the choices */
   readonly chat: ChatRequest;
 }
 
@@ -115,7 +115,7 @@ function messageOf(item: unknown): object {
   if (role === undefined) throw badRequest(`Unsupported input item type: ${type ?? ''}`, 'input');
   const parts = z.array(Part).safeParse(content).data;
   if (parts === undefined) return { role, content };
-  // Of an assistant's message vLLM reads the first part alone.
+  // vLLM reads only the first part of an assistant's message.
   if (role === 'assistant') return { role, content: parts[0]?.text ?? '' };
   return { role, content: parts.map(chatPart) };
 }

@@ -1,6 +1,6 @@
 import type { Handler } from './handler.ts';
 
-/** Routes that exist only with VLLM_SERVER_DEV_MODE=1; asleep, requests wait without an answer. */
+/** Routes that exist only with VLLM_SERVER_DEV_MODE=1. While the engine sleeps, requests wait without an answer. */
 export const DEV_ROUTES: readonly (readonly [path: string, handlers: Readonly<Record<string, Handler>>])[] = [
   ['/is_sleeping', { GET: (exchange, { engine }) => exchange.json(200, { is_sleeping: engine.sleepLevel > 0 }) }],
   [

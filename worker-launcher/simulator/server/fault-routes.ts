@@ -4,7 +4,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { readFaults } from '../command-line/fault-set.ts';
 import type { Handler } from './handler.ts';
 
-/** `POST /sim/faults`: switches faults on (`{"freeze-decode": true}`) and off (`null`); answers what is on then. */
+/** `POST /sim/faults`: switches faults on (`{"freeze-decode": true}`) and off (`null`); answers the active faults. */
 export const changeFaults: Handler = local(async (exchange, { faults }) => {
   const body = await readJsonBody(exchange.req);
   let changes;
@@ -17,16 +17,16 @@ export const changeFaults: Handler = local(async (exchange, { faults }) => {
   exchange.json(200, faults.current);
 });
 
-/** `DELETE /sim/faults`: all off. */
+/** `DELETE /sim/faults`: switches all faults off. */
 export const clearFaults: Handler = local((exchange, { faults }) => {
   faults.clear();
   exchange.json(200, faults.current);
 });
 
-/** `GET /sim/faults`: what is on. */
+/** `GET /sim/faults`: the active faults. */
 export const showFaults: Handler = local((exchange, { faults }) => exchange.json(200, faults.current));
 
-/** For callers of this machine only; others see no such path. */
+/** For callers on this machine only; others get 404. */
 function local(handler: Handler): Handler {
   return (exchange, simulator) => {
     if (isLocal(exchange)) return handler(exchange, simulator);

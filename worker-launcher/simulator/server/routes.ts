@@ -12,7 +12,7 @@ export type RouteTable = ReadonlyMap<string, Readonly<Record<string, Handler>>>;
 
 const METRICS_TYPE = 'text/plain; version=1.0.0; charset=utf-8';
 
-/** Every path and method that is served; anything else is 404 or 405. */
+/** Every path and method that the simulator serves; all others are answered 404 or 405. */
 export function createRoutes({ settings }: Simulator): RouteTable {
   const health: Handler = (exchange, { engine }) => exchange.text(engine.isDead ? 503 : 200, null, '');
   return new Map<string, Readonly<Record<string, Handler>>>([

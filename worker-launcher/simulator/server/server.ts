@@ -4,7 +4,7 @@ import { Exchange } from '../http/exchange.ts';
 import { createRoutes, type RouteTable } from './routes.ts';
 import type { Simulator } from '../simulator.ts';
 
-/** Paths below which an API key is asked for; everything else stays open, as in vLLM. */
+/** Paths below which an API key is required; all others need none, as in vLLM. */
 const GUARDED = ['/v1', '/v2', '/inference', '/cohere'];
 const CORS_METHODS = 'DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY';
 const TRACKED = new Set([

@@ -1,15 +1,15 @@
 import { Dice, hashText, mix } from './hash.ts';
 import { splitText } from './tokens.ts';
 
-/** Gives the pieces of one answer in order; `undefined` is the end that the model itself would choose. */
+/** Gives the pieces of one answer in order; `undefined` is the natural end of the answer. */
 export interface TokenSource {
   /** @param pastEnd go on beyond the natural end (`ignore_eos`, `min_tokens`) */
   next(pastEnd: boolean): string | undefined;
 }
 
-/** What an answer depends on, besides the text already said. */
+/** What an answer depends on, besides the assistant's prefix. */
 export interface AnswerSeed {
-  /** hash over the whole conversation, its pictures included, without an assistant prefix */
+  /** hash of the conversation with its pictures, without the assistant's prefix */
   readonly conversation: number;
   /** last question of the user, quoted in the answer */
   readonly question: string;
@@ -46,9 +46,9 @@ const SENTENCE = [
 const QUESTION_LIMIT = 160;
 
 /**
- * The answer to a conversation, piece by piece: what was seen, then filler. A pure function of its arguments.
- * With `prefix` it goes on after that text. A prefix that this answer would have begun with is continued exactly, also
- * from within a piece; any other is continued on a path of its own.
+ * The answer to a conversation, piece by piece: the pictures and the question, then filler. A pure function of its
+ * arguments. The answer continues `prefix`. If the prefix is a beginning of this answer, the rest follows exactly, even
+ * if the prefix ends within a piece. After any other prefix the answer is filler that depends on it.
  */
 export function answerTo(seed: AnswerSeed, prefix: string): TokenSource {
   const whole = new Story(seed);
@@ -89,7 +89,7 @@ class Story implements TokenSource {
     return piece;
   }
 
-  /** Passes over `said`. @returns what is left of the piece in which it ended, or `undefined` if it is not our text */
+  /** Skips `said`. @returns the rest of the piece in which it ended, or `undefined` if it is not this answer's text */
   skip(said: string): string | undefined {
     let position = 0;
     while (position < said.length) {
@@ -126,7 +126,7 @@ class Story implements TokenSource {
 }
 
 function openingOf(seed: AnswerSeed): string {
-  // Control tokens would end the turn when the answer is sent back as a prefix.
+  // If the answer is sent back as a prefix, control tokens would end the message.
   const plain = seed.question
     .replaceAll(/<\|[^|]*\|>|<\/?s>|\uFFFD/g, ' ')
     .replaceAll(/\s+/gu, ' ')

@@ -1,6 +1,6 @@
 const PRIME = 0x01000193;
 
-/** FNV-1a over UTF-16 units, continued from `state`: cheap, stable between processes and versions. Not for secrets. */
+/** FNV-1a over UTF-16 units, continued from `state`. It is cheap and the same in every process. Not for secrets. */
 export function hashText(text: string, state = 0x811c9dc5): number {
   let hash = state;
   for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), PRIME);
@@ -22,7 +22,7 @@ export class Dice {
     this.#state = seed >>> 0 || 1;
   }
 
-  /** @returns a whole number from 0 to `sides` - 1 */
+  /** @returns an integer from 0 to `sides` - 1 */
   roll(sides: number): number {
     this.#state ^= this.#state << 13;
     this.#state ^= this.#state >>> 17;

@@ -13,23 +13,23 @@ export interface PromptPicture {
   readonly tokens: number;
 }
 
-/** A conversation as the model gets it. */
+/** A conversation in the form that the model receives. */
 export interface Prompt {
   /** characters of the text, without pictures */
   readonly characters: number;
   readonly pieces: readonly string[];
   readonly pictures: readonly PromptPicture[];
-  /** tokens in all, pictures expanded */
+  /** all tokens, those of the pictures included */
   readonly count: number;
   readonly imageTokens: number;
   readonly seed: AnswerSeed;
-  /** what the assistant has already said and the answer goes on from */
+  /** the assistant's text that the answer continues */
   readonly prefix: string;
 }
 
 /**
- * Applies the chat template of Phi-3-vision: `<|user|>\n…<|end|>\n<|assistant|>\n`, where control tokens swallow the
- * white space after them.
+ * Applies the chat template of Phi-3-vision: `<|user|>\n…<|end|>\n<|assistant|>\n`. Control tokens swallow the white
+ * space after them.
  */
 export function chatPrompt(
   turns: readonly ChatTurn[],
@@ -50,7 +50,7 @@ export function plainPrompt(text: string): Prompt {
   return build(`<s>${text.startsWith(' ') ? '' : ' '}${text}`, '', [], text, '');
 }
 
-/** The last `tokens` of a prompt; what was before is lost, which vLLM does without a word. */
+/** The last `tokens` of a prompt. vLLM drops the tokens before them without an error. */
 export function truncated(prompt: Prompt, tokens: number): Prompt {
   return tokens >= prompt.count ? prompt : { ...prompt, pieces: prompt.pieces.slice(-tokens), count: tokens };
 }
@@ -81,7 +81,7 @@ function build(
   };
 }
 
-/** All ids, pictures expanded. */
+/** All token ids, those of the pictures included. */
 export function promptIds({ pieces, pictures }: Prompt): number[] {
   const ids = pieces.map(tokenId);
   if (pictures.length === 0) return ids;

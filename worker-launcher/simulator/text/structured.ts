@@ -10,7 +10,7 @@ type Schema = z.output<typeof Schema>;
 const TYPES = new Set(['object', 'array', 'string', 'integer', 'number', 'boolean', 'null']);
 const DEPTH_LIMIT = 12;
 
-/** What an answer must look like: JSON of a schema, or one of some texts. */
+/** The form that an answer must have: JSON of a schema, or one of several texts. */
 export type Structure =
   | { readonly kind: 'schema'; readonly schema: Schema }
   | { readonly kind: 'choice'; readonly choices: readonly string[] };
@@ -49,8 +49,8 @@ export function readResponseFormat(format: unknown): Structure | undefined {
 const CONSTRAINTS = ['json', 'regex', 'choice', 'grammar', 'json_object', 'structural_tag'] as const;
 
 /**
- * Reads vLLM's own `structured_outputs`. A regex, a grammar or a structural tag is taken and answered in words.
- * @throws ApiError 400 when it does not hold exactly one constraint
+ * Reads vLLM's own `structured_outputs`. To a regex, a grammar or a structural tag the simulator answers in words.
+ * @throws ApiError 400 unless it has exactly one constraint
  */
 export function readStructuredOutputs(outputs: unknown): Structure | undefined {
   const given = Schema.safeParse(outputs).data;
@@ -83,7 +83,7 @@ function parsedJson(schema: unknown): unknown {
   }
 }
 
-/** @returns what is wrong with a schema, such as a type that JSON schema does not have */
+/** @returns the error of an invalid schema, such as a type that JSON schema does not have */
 export function schemaProblem(schema: Schema, depth: number): ApiError | undefined {
   const { type } = schema;
   if (typeof type === 'string' && !TYPES.has(type)) return badRequest(`Grammar error: Invalid type: ${type}`);
@@ -96,7 +96,7 @@ export function schemaProblem(schema: Schema, depth: number): ApiError | undefin
   return undefined;
 }
 
-/** A text of the structure, the same for the same seed. */
+/** A text of the structure. The same seed gives the same text. */
 export function textFor(structure: Structure, seed: number): string {
   if (structure.kind === 'schema') return jsonFor(structure.schema, seed);
   return structure.choices[new Dice(mix(seed, 5)).roll(Math.max(structure.choices.length, 1))] ?? '';
@@ -142,7 +142,7 @@ function valueFor(schema: Schema, dice: Dice, depth: number): unknown {
   }
 }
 
-/** A text that is known beforehand, given out as tokens. Beyond its end only blanks are possible. */
+/** The tokens of a known text. Only blanks follow its end. */
 export function recite(text: string): TokenSource {
   const pieces = splitText(text);
   let at = 0;

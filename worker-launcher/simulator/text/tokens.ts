@@ -1,12 +1,12 @@
 import { hashText } from './hash.ts';
 
 /**
- * Our own tokenizer: one piece per word of up to twelve letters with the blank before it, per three digits, per sign.
- * Cutting a text between two pieces and reading the parts again gives the same pieces, so a continuation counts right.
+ * The simulator's own tokenizer: a piece is a word of up to twelve letters with the blank before it, three digits, or a
+ * sign. A text that is cut between two pieces splits into the same pieces, so that a continuation is counted correctly.
  */
 const PIECE = / ?<\|[a-z_0-9]{1,14}\|>| ?<\/?s>| ?\p{L}{1,12}| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]|\s/gu;
 
-/** Longest piece in characters; a text of more than this times the context can be refused without reading it. */
+/** Longest piece in characters. A text longer than this times the context is too long, whatever its tokens are. */
 export const LONGEST_PIECE = 17;
 export const VOCABULARY = 32_064;
 export const TOKEN = {
@@ -32,7 +32,7 @@ const SPECIAL = new Map<string, number>([
 ]);
 const SPECIAL_TEXT = new Map([...SPECIAL].map(([text, id]) => [id, text]));
 
-/** Pieces that were given an id, so that `/detokenize` can turn ids of this process back; forgotten when too many. */
+/** Pieces by the id that this process gave them, for `/detokenize`; at most `SEEN_LIMIT` are kept. */
 const seen = new Map<number, string>();
 const SEEN_LIMIT = 20_000;
 
@@ -41,7 +41,7 @@ export function splitText(text: string): string[] {
   return text.match(PIECE) ?? [];
 }
 
-/** A stable id for a piece: control tokens have the model's own, all others a hash in the ordinary range; none ends. */
+/** A stable id for a piece: the model's own id of a control token, else a hash in the ordinary range; '' is the end. */
 export function tokenId(piece: string): number {
   if (piece === '') return TOKEN.end;
   const special = SPECIAL.get(piece.trimStart());
@@ -51,7 +51,7 @@ export function tokenId(piece: string): number {
   return id;
 }
 
-/** The text of an id: a control token, a piece that this process has met, else a made-up syllable. */
+/** The text of an id: a control token, a piece that this process has seen, else a made-up syllable. */
 export function tokenText(id: number): string {
   return SPECIAL_TEXT.get(id) ?? seen.get(id) ?? ` t${id}`;
 }

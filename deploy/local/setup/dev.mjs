@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { noteBuilt } from './prepare.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const compiler = spawn(
@@ -33,6 +34,7 @@ for await (const line of createInterface({ input: compiler.stdout })) {
 async function startAgain() {
   await stop();
   if (compiler.exitCode !== null || compiler.killed) return;
+  noteBuilt(root);
   const up = [join(root, 'deploy/local/penstock.mjs'), 'up', ...process.argv.slice(2)];
   running = spawn(process.execPath, up, { cwd: root, stdio: 'inherit' });
 }

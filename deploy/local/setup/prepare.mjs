@@ -62,7 +62,7 @@ export async function install(root, { say, env, signal, everything = false }) {
 /** @param {string} root @param {PrepareDeps} deps */
 async function build(root, { say, env, signal }) {
   const wanted = sourceHash(root);
-  const stamp = join(root, 'dist', '.sources');
+  const stamp = stampOf(root);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   say('building …');
   const unchecked = existsSync(join(root, 'node_modules/@types/node')) ? [] : ['--noCheck', '--types', 'null'];
@@ -70,6 +70,16 @@ async function build(root, { say, env, signal }) {
   const tsc = await telling('building', say, () => runToEnd(process.execPath, compiler, { cwd: root, env, signal }));
   if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
   writeFileSync(stamp, wanted);
+}
+
+/** Notes that another compiler has built `dist` from the present sources. @param {string} root */
+export function noteBuilt(root) {
+  writeFileSync(stampOf(root), sourceHash(root));
+}
+
+/** @param {string} root */
+function stampOf(root) {
+  return join(root, 'dist', '.sources');
 }
 
 /**

@@ -30,7 +30,7 @@ const OPEN_PATHS = ['/', '/health', '/ping'];
 /** Routes of Azure's APIs for which no model here has the task. */
 const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
 
-/** Every path that takes a POST. The API's document and the README are made of the same rows, or compared with them. */
+/** Every path that takes a POST. The API's document and gateway/README.md are made of the same rows, or compared with them. */
 export const ROUTES: readonly ServedRoute[] = [
   { path: '/v1/chat/completions', dialect: 'openai', deployment: 'none', id: 'chat', tag: 'OpenAI' },
   { path: '/v1/completions', dialect: 'completions', deployment: 'none', id: 'complete', tag: 'OpenAI' },

@@ -6,7 +6,7 @@ import type { Caller } from './caller.ts';
 import { parseKeyFile } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
-/** Longest time until a change of the file counts, where the file system tells of no changes; the README doubles it. */
+/** Longest time until a change of the file counts, where the file system tells of no changes; gateway/README.md doubles it. */
 const LOOK_EVERY_MS = 2_000;
 
 /**

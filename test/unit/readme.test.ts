@@ -12,21 +12,24 @@ import { columnOf } from '../../gateway/dialects/reading/request-fields.ts';
 import { documentOf } from '../support/api-document.ts';
 import { phi3Card } from '../support/phi3-card.ts';
 
-const readme = readFileSync('README.md', 'utf8');
-const section = readme.split('\n## Limits and errors\n')[1]?.split('\n## ')[0] ?? '';
-/** cells of the section's two tables, without heads and rules */
-const [limits, errors] = section
-  .split(/\n(?!\|)/)
-  .map((block) => block.split('\n').filter((line) => line.startsWith('|')))
-  .filter((lines) => lines.length > 2)
-  .map((lines) =>
-    lines.slice(2).map((line) =>
-      line
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    ),
-  );
+const readme = readFileSync('gateway/README.md', 'utf8');
+/** Cells of all tables of a section, without heads and rules. */
+const rowsOf = (section: string): string[][] =>
+  section
+    .split(/\n(?!\|)/)
+    .map((block) => block.split('\n').filter((line) => line.startsWith('|')))
+    .filter((lines) => lines.length > 2)
+    .flatMap((lines) =>
+      lines.slice(2).map((line) =>
+        line
+          .split('|')
+          .slice(1, -1)
+          .map((cell) => cell.trim()),
+      ),
+    );
+const textOf = (heading: string, end: string): string => readme.split(`\n${heading}\n`)[1]?.split(`\n${end}`)[0] ?? '';
+const limits = rowsOf(textOf('## Limits', '## '));
+const errors = rowsOf(textOf('### Codes', '## '));
 
 const config: Readonly<Record<string, unknown>> = { ...loadConfig({ GATEWAY_REDIS_URL: 'redis://127.0.0.1' }) };
 const isCode = (name: string): name is FailureCode => Object.hasOwn(FAILURES, name);
@@ -34,7 +37,7 @@ const codes = Object.keys(FAILURES).filter(isCode);
 const numbers = (cell: string): string[] => cell.split(';').map((part) => part.trim().replaceAll(',', ''));
 
 test('the table of limits gives the defaults that the gateway has', () => {
-  const named = (limits ?? []).flatMap(([, where = '', standard = '']) => {
+  const named = limits.flatMap(([, where = '', standard = '']) => {
     const settings = where.match(/GATEWAY_\w+/g) ?? [];
     // The defaults of several stand in their order; what the card or the code says may stand beside them.
     return settings.map((name) => [name, numbers(standard)] as const);
@@ -49,7 +52,7 @@ test('the table of limits gives the defaults that the gateway has', () => {
 });
 
 test('N3: the table of limits has every limit of lists and texts, and the document of the API too', () => {
-  const rows = (limits ?? []).filter(([, where]) => where === 'fixed');
+  const rows = limits.filter(([, where]) => where === 'fixed');
   const shown = JSON.stringify(documentOf());
   for (const { of, most } of Object.values(LIMITS)) {
     expect(rows).toContainEqual([of, 'fixed', most.toLocaleString('en-US'), '`invalid_request`']);
@@ -62,7 +65,7 @@ test('N3: the table of limits has every limit of lists and texts, and the docume
 test("the table of limits gives the shipped card's numbers", () => {
   const { limits: card } = phi3Card();
   const told = Object.fromEntries(
-    (limits ?? []).flatMap(([, where = '', standard = '']) => {
+    limits.flatMap(([, where = '', standard = '']) => {
       const field = /`limits\.(\w+)`/.exec(where)?.[1];
       return field === undefined ? [] : [[field, numbers(standard)[0]]];
     }),
@@ -83,26 +86,29 @@ test('every way to fail is in the table of errors, with its statuses and whether
     const failure = new Failure(code, 'why');
     const rendered = openai.renderFailure(failure);
     const azure = score.renderFailure(failure);
+    const { retry } = rowOf(code);
     const behind = azure.headers['ms-azureml-model-error-statuscode'];
     return [
       `\`${code}\``,
       String(rendered.status),
       azure.status === 424 ? `424 (${behind})` : String(azure.status),
-      AGAIN[String(rowOf(code).retry)] ?? 'yes, `Retry-After`',
+      AGAIN[String(retry)] ?? `yes, after ${retry} s`,
     ];
   });
-  expect((errors ?? []).map((cells) => cells.slice(0, 4))).toEqual(expected);
-  for (const cells of errors ?? []) expect(cells[4]).not.toBe('');
+  expect(errors.map((cells) => cells.slice(0, 4))).toEqual(expected);
+  for (const cells of errors) expect(cells[4]).not.toBe('');
 });
 
 test('every code in the table of limits is a code', () => {
-  const told = (limits ?? []).flatMap(([, , , above = '']) => above.match(/`\w+`/g) ?? []);
+  const told = limits.flatMap(([, , , above = '']) => above.match(/`\w+`/g) ?? []);
   expect(told.length).toBeGreaterThan(15);
   for (const code of told) expect(codes).toContain(code.replaceAll('`', ''));
 });
 
 test('the table of routes has every path that takes a POST, and no other', () => {
-  const table = readme.split('\n## Routes\n')[1]?.split('\n\n')[0] ?? '';
+  const table = rowsOf(textOf('## Routes', '## '))
+    .map((cells) => cells[1] ?? '')
+    .join('\n');
   // A method counts up to the next one in its cell.
   const told = [...table.matchAll(/`POST (\/[^`]*)`((?:, `\/[^`]*`)*)/g)].flatMap(([, first = '', more = '']) => [
     first,
@@ -111,7 +117,7 @@ test('the table of routes has every path that takes a POST, and no other', () =>
   expect(told.toSorted()).toEqual(ROUTES.map(({ path }) => path.replace(/\*(\w+)/, '{$1}')).toSorted());
 });
 
-const AGAIN: Readonly<Record<string, string>> = { never: 'no', as_sent: 'yes', by_caller: 'yes, not by itself' };
+const AGAIN: Readonly<Record<string, string>> = { never: 'no', as_sent: 'yes', by_caller: 'you decide' };
 
 test('every field that is accepted without effect is told', () => {
   const row = readme.split('\n').find((line) => line.includes('accepted without effect')) ?? '';

@@ -4,7 +4,7 @@ import { Failure } from '../../failure.ts';
 /** The most of something that a request may have. */
 export interface Limit {
   readonly most: number;
-  /** what is counted, as the README's table of limits and the message of a refusal say it */
+  /** what is counted, as gateway/README.md's table of limits and the message of a refusal say it */
   readonly of: string;
   readonly unit: string;
 }

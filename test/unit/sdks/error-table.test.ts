@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { STATUSES, sdks } from '../../sdks/sdks.ts';
 
-const lines = readFileSync('README.md', 'utf8')
+const lines = readFileSync('gateway/README.md', 'utf8')
   .split('\n')
   .map((line) => line.split('|').map((cell) => cell.trim()));
 
 test.each(sdks('python').map(({ name, family }) => [name, family] as const))(
-  'the README says what errors of %s are, and how often it asks by itself',
+  'the page for callers has the errors of %s, and how often it repeats a request',
   (name, { classes, requests, brokenStream }) => {
     const cells = STATUSES.map((status) => {
       const count = requests[status] ?? 1;

@@ -41,6 +41,19 @@ test('each cause of a failed start has its row, and no other', () => {
   expect(told.slice(1).toSorted()).toEqual([...new Set(causes.map(([, cause = '']) => cause))].toSorted());
 });
 
+test('each event of a log line that a page names is logged somewhere', () => {
+  const programs = ['gateway', 'worker-launcher'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => read(`${folder}/${file}`)),
+  );
+  const [, table = ''] = read('deploy/README.md').split('\n| event begins with |');
+  const events = (table.split('\n\n')[0] ?? '').split('\n').slice(2);
+  const named = events.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)]);
+  expect(named.length).toBeGreaterThan(5);
+  expect(named.filter(([, event = '']) => !programs.some((text) => text.includes(`'${event}`)))).toEqual([]);
+});
+
 test('the map of the tests has each folder and each command', () => {
   const map = read('test/README.md');
   const { scripts } = z.object({ scripts: z.record(z.string(), z.string()) }).parse(JSON.parse(read('package.json')));

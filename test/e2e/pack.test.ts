@@ -77,6 +77,6 @@ test('F1: what the pages of the package link to is in the package; sources and t
   );
   expect(links.length).toBeGreaterThan(4);
   expect(links.filter(({ resolves }) => !resolves)).toEqual([]);
-  const foreign = /^(test|node_modules)\b|^(gateway|worker-launcher)\/(?!README\.md$)/;
+  const foreign = /^(test|node_modules)(\/|$)|^(gateway|worker-launcher)\/.*\.(?!md$)\w+$/;
   expect(files.filter((file) => foreign.test(file))).toEqual([]);
 });

@@ -89,9 +89,7 @@ test('H5: an engine that is ten times slower than its siblings gets no more requ
   );
   expect(await load.stop()).toEqual([]);
   const launcher = launcherOf(stack);
-  expect(launcher.output()).toMatch(
-    /"engine":"engine-0","reason":"slow",.*"event":"engine taken out of dispatch: its siblings do better"/,
-  );
+  expect(launcher.output()).toMatch(/"engine":"engine-0","reason":"slow",.*"event":"engine taken out of dispatch"/);
   expect(await stack.metric('penstock_engine_outliers_total', launcher)).toBe(1);
   expect(await stack.metric('penstock_engine_restarts_total', launcher)).toBe(1);
 }, 180_000);

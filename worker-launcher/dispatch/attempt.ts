@@ -163,6 +163,7 @@ export class Attempt {
       const stream = streamFromEngine(this.#slot.pool, request, {
         head: (status, contentType) => {
           last.status = status;
+          waiting.begun();
           this.#sendJson('head', { status, contentType } satisfies Head);
         },
         data: (chunk) => {

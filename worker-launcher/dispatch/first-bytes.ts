@@ -2,6 +2,8 @@ import type { Intake } from '../engine/pace.ts';
 
 /** One request on an engine. */
 export interface Waiting {
+  /** the head of its answer arrived; that of a stream arrives while its engine still has it in its own queue */
+  begun(): void;
   /** bytes of its answer arrived */
   heard(): void;
   /** its engine is paused or resumed; silence during a pause does not count against the engine */
@@ -14,7 +16,9 @@ export interface Waiting {
 interface Answer {
   readonly since: number;
   readonly weight: number;
-  /** undefined: no byte of it has arrived yet */
+  hasHead: boolean;
+  /** arrival of its first byte and of its last; undefined: none yet */
+  firstAt: number | undefined;
   heardAt: number | undefined;
   held: boolean;
 }
@@ -29,13 +33,24 @@ export class FirstBytes {
 
   /** @param weight cost of reading its prompt (`promptWeight`) */
   begin(weight: number): Waiting {
-    const answer: Answer = { since: performance.now(), weight, heardAt: undefined, held: false };
+    const answer: Answer = {
+      since: performance.now(),
+      weight,
+      hasHead: false,
+      firstAt: undefined,
+      heardAt: undefined,
+      held: false,
+    };
     this.#taken += weight;
     this.#answers.add(answer);
     return {
+      begun: () => {
+        answer.hasHead = true;
+      },
       heard: () => {
         const now = performance.now();
-        if (answer.heardAt === undefined) this.#heardAt = now;
+        if (answer.firstAt === undefined) this.#heardAt = now;
+        answer.firstAt ??= now;
         answer.heardAt = now;
         this.#movedAt = now;
       },
@@ -55,19 +70,28 @@ export class FirstBytes {
     const all = [...this.#answers];
     const waiting = all.filter(({ heardAt }) => heardAt === undefined);
     const since = Math.max(Math.min(...waiting.map((one) => one.since)), this.#heardAt);
-    const begun = all.filter(({ heardAt, held }) => heardAt !== undefined && !held);
-    const stuck = begun.map((one) => stuckMs(one, now)).toSorted((a, b) => b - a);
     return {
       taken: this.#taken,
       waiting: waiting.reduce((sum, { weight }) => sum + weight, 0),
+      headless: all.filter(({ hasHead }) => !hasHead).length,
       silentMs: waiting.length === 0 ? 0 : now - since,
       heardAgoMs: agoMs(this.#heardAt, now),
-      // More than half, because a single answer may wait for memory or for the end of a tool call.
-      stuckMs: stuck[Math.floor(stuck.length / 2)] ?? 0,
+      stuckMs: mostStuckMs(all, now),
       movedAgoMs: agoMs(this.#movedAt, now),
     };
   }
 }
 
 const stuckMs = ({ heardAt, held }: Answer, now: number): number => (heardAt === undefined || held ? 0 : now - heardAt);
+/**
+ * The longest time for which more than half of the answers of at least that age had no byte. Younger answers do not count,
+ * because they cannot show such a silence. More than half, because a single answer may wait for memory or for the end of
+ * a tool call.
+ */
+function mostStuckMs(answers: readonly Answer[], now: number): number {
+  const begun = answers.filter(({ held }) => !held).flatMap(({ firstAt }) => firstAt ?? []);
+  const silences = answers.map((one) => stuckMs(one, now)).toSorted((a, b) => b - a);
+  return silences.find((ms, index) => index + 1 > begun.filter((firstAt) => now - firstAt >= ms).length / 2) ?? 0;
+}
+
 const agoMs = (instant: number, now: number): number | null => (instant === -Infinity ? null : now - instant);

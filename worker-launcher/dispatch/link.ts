@@ -27,6 +27,7 @@ const load = z.object({ text: z.number().int().nonnegative(), image: z.number().
 const Intake = z.object({
   taken: z.number(),
   waiting: z.number(),
+  headless: z.number(),
   silentMs: z.number(),
   heardAgoMs: z.number().nullable(),
   stuckMs: z.number(),

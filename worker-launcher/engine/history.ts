@@ -113,7 +113,7 @@ export class EngineHistory {
       start_timeout: `was not ready within ${startMs} ms`,
       exited: how,
       unresponsive: 'stopped making progress and was killed',
-      outlier: 'did worse than its siblings, and was killed',
+      outlier: 'was failing, silent or slow, and was killed',
     }[reason];
     const last = lines.findLast((line) => line.trim() !== '')?.trim();
     // The output of a hung engine does not explain the hang.

@@ -11,7 +11,7 @@ export interface Outlier {
 /** In words, for its last failure. */
 export function describeOutlier({ reason, figures }: Outlier): string {
   const values = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
-  return `${reason} while its siblings are not: ${values.join(', ')}`;
+  return `${reason}: ${values.join(', ')}`;
 }
 
 /** What is known of the engine when its probe returns. */

@@ -15,11 +15,13 @@ export interface Intake {
   /** prompt weight (`promptWeight`) of all requests sent to it, and of those that have no byte of an answer yet */
   readonly taken: number;
   readonly waiting: number;
+  /** requests without a response head: those that are not streamed, and those that it has not read yet */
+  readonly headless: number;
   /** time without a first byte for any request while one waits, in milliseconds; 0: none waits */
   readonly silentMs: number;
   /** time since its last first byte, in milliseconds; null: none yet */
   readonly heardAgoMs: number | null;
-  /** time for which more than half of its begun answers have had no byte, in milliseconds; 0: none is begun */
+  /** time for which more than half of its answers of at least that age have had no byte, in milliseconds; 0: none is begun */
   readonly stuckMs: number;
   /** time since its last byte, in milliseconds; null: none yet */
   readonly movedAgoMs: number | null;
@@ -46,8 +48,14 @@ export interface EngineFacts {
 
 export type Finding =
   | { readonly id: string; readonly kind: 'slow'; readonly figures: Readonly<Record<string, number>> }
-  /** a few tokens must be requested from it, with `withinMs` as the time limit */
-  | { readonly id: string; readonly kind: 'silent'; readonly silentMs: number; readonly withinMs: number };
+  /** a few tokens must be requested from it within this time; `compared`: a sibling answered during the silence */
+  | {
+      readonly id: string;
+      readonly kind: 'silent';
+      readonly silentMs: number;
+      readonly withinMs: number;
+      readonly compared: boolean;
+    };
 
 /** A picture weighs at most as much as this many bytes of text, whatever the size of its file. */
 const PICTURE_WEIGHT = 65_536;
@@ -101,12 +109,11 @@ export class PaceRule {
     this.#limits = limits;
   }
 
-  /** @returns the engines that do worse than their siblings in service; none if all are alike or there are no siblings */
+  /** @returns the engines that are slower than their siblings in service, and those that are silent, with siblings or without */
   look(engines: readonly EngineFacts[], now: number): Finding[] {
     for (const one of engines) this.#take(one, now);
     return engines.flatMap((one) => {
       const siblings = engines.filter((other) => other !== one && other.ready);
-      if (siblings.length === 0) return [];
       const silent = this.#silence(one, siblings, now);
       if (silent !== undefined) return [silent];
       return one.ready ? this.#slowness(one, siblings, now) : [];
@@ -142,17 +149,19 @@ export class PaceRule {
 
   #silence({ id, intake }: EngineFacts, siblings: readonly EngineFacts[], now: number): Finding | undefined {
     if (intake === undefined) return undefined;
-    const withinMs = this.#limits.muteMs + (intake.waiting / WEIGHT_PER_SECOND) * 1_000;
+    const withinMs = this.#limits.muteMs + Math.ceil((intake.waiting / WEIGHT_PER_SECOND) * 1_000);
     const sinceAnsweredMs = now - (this.#lives.get(id)?.answeredAt ?? -Infinity);
-    for (const [own, others] of [
-      ['silentMs', 'heardAgoMs'],
-      ['stuckMs', 'movedAgoMs'],
-    ] as const) {
+    const silences = (
+      [
+        ['silentMs', 'heardAgoMs'],
+        ['stuckMs', 'movedAgoMs'],
+      ] as const
+    ).flatMap(([own, others]) => {
       const silentMs = Math.min(intake[own], sinceAnsweredMs);
-      if (silentMs >= withinMs && siblings.some((one) => (one.intake?.[others] ?? Infinity) < silentMs))
-        return { id, kind: 'silent', silentMs, withinMs };
-    }
-    return undefined;
+      const compared = siblings.some((one) => (one.intake?.[others] ?? Infinity) < silentMs);
+      return silentMs < withinMs ? [] : { id, kind: 'silent' as const, silentMs, withinMs, compared };
+    });
+    return silences.find(({ compared }) => compared) ?? silences[0];
   }
 
   #slowness({ id }: EngineFacts, siblings: readonly EngineFacts[], now: number): Finding[] {

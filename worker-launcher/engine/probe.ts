@@ -80,7 +80,8 @@ export class EngineProbe {
     withinMs: number,
   ): Promise<{ status: number; text: string; problem: string }> {
     try {
-      const signal = AbortSignal.timeout(withinMs);
+      // `AbortSignal.timeout` throws for a fraction of a millisecond.
+      const signal = AbortSignal.timeout(Math.ceil(withinMs));
       const headers = body === undefined ? {} : { 'content-type': 'application/json' };
       const answer = await this.#pool.request({ method, path, headers, body: body ?? null, signal });
       const text = await answer.body.text();

@@ -41,6 +41,21 @@ export function readPace(page: string): PageCounters | undefined {
   return { gapSeconds, gaps, waitSeconds, waits };
 }
 
+/**
+ * Whether an engine produces tokens while other requests wait in it for memory: then a new request, and our own short
+ * generation, may wait for long.
+ * @param before its page when the short generation was sent
+ * @param after its page now
+ * @returns true as well if a page or its counters are missing
+ */
+export function mayBeFull(before: string | undefined, after: string | undefined): boolean {
+  const [was, is] = [before, after].map((page) => (page === undefined ? undefined : readPace(page)));
+  if (after === undefined || was === undefined || is === undefined) return true;
+  const running = sumOf(after, 'vllm:num_requests_running') ?? 0;
+  const waiting = sumOf(after, 'vllm:num_requests_waiting') ?? 0;
+  return running > 0 && waiting > 0 && is.gaps > was.gaps;
+}
+
 export type Look = { readonly kind: 'progress' | 'idle' } | { readonly kind: 'stalled'; readonly forMs: number };
 
 /** Compares each sample with the one before it. Use one clock per engine process. */

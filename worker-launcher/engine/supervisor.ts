@@ -144,10 +144,7 @@ export class EngineSupervisor {
     this.#outlier = { reason, figures };
     this.#history.problem(describeOutlier(this.#outlier));
     this.#deps.onOutlier?.(reason);
-    this.#deps.log.warn(
-      { engine: this.#deps.id, reason, ...figures },
-      'engine taken out of dispatch: its siblings do better',
-    );
+    this.#deps.log.warn({ engine: this.#deps.id, reason, ...figures }, 'engine taken out of dispatch');
     this.#deps.onChange(this.view);
   }
 

@@ -1,7 +1,7 @@
 import { monotonic } from '#runtime/clock';
 import { AnswerRecord } from '../engine/answer-record.ts';
 import { isSlowCanary, PaceRule, type Intake, type PaceLimits } from '../engine/pace.ts';
-import { readPace } from '../engine/progress.ts';
+import { mayBeFull, readPace } from '../engine/progress.ts';
 import type { EngineSupervisor } from '../engine/supervisor.ts';
 
 export interface OutlierWatchDeps {
@@ -100,10 +100,12 @@ export class OutlierWatch {
         void this.#takeOut(engine, siblings, found.figures);
         continue;
       }
-      const { silentMs, withinMs } = found;
+      const { silentMs, withinMs, compared } = found;
+      const before = engine.metricsPage;
       void engine.doubt(withinMs).then((isWell) => {
         if (isWell === true) this.#pace.answered(found.id, monotonic());
         if (isWell !== false) return;
+        if (!compared && this.#isExcused(engine, before, withinMs)) return;
         engine.outlier('mute', { silentMs: Math.round(silentMs), askedMs: Math.round(withinMs) });
         relieve(found.id, withinMs);
       });
@@ -122,6 +124,17 @@ export class OutlierWatch {
     if (siblings.every(({ view }) => view.state !== 'ready')) return;
     this.#slow.set(id, pid);
     engine.outlier('slow', figures);
+  }
+
+  /**
+   * If no sibling answered during the silence, full memory may explain it: the engine works on answers that progress, or on
+   * answers that are not streamed and have no byte before their end.
+   */
+  #isExcused({ view: { id }, metricsPage }: EngineSupervisor, before: string | undefined, withinMs: number): boolean {
+    const intake = this.#deps.intake(id);
+    if (intake === undefined) return true;
+    const works = intake.headless > 0 || (intake.movedAgoMs ?? Infinity) < withinMs;
+    return works && mayBeFull(before, metricsPage);
   }
 
   #recordOf({ view: { id, pid } }: EngineSupervisor): AnswerRecord {

@@ -44,7 +44,15 @@ function watch(doing: readonly Second[], rule = new PaceRule(LIMITS)) {
       page[index] = is;
       taken[index] = (taken[index] ?? 0) + weight;
       const { waiting = 0, silentMs = 0, heardAgoMs = null, stuckMs = 0, movedAgoMs = null } = one;
-      const intake: Intake = { taken: taken[index] ?? 0, waiting, silentMs, heardAgoMs, stuckMs, movedAgoMs };
+      const intake: Intake = {
+        taken: taken[index] ?? 0,
+        waiting,
+        silentMs,
+        heardAgoMs,
+        stuckMs,
+        movedAgoMs,
+        headless: 0,
+      };
       return { id: `e${index}`, pid: 1, ready: one.ready ?? true, page: is, intake };
     });
   return {
@@ -54,7 +62,8 @@ function watch(doing: readonly Second[], rule = new PaceRule(LIMITS)) {
       const found = new Set<string>();
       for (let n = 0; n < seconds; n += 1) {
         now += 1_000;
-        for (const { id, kind } of rule.look(look(), now)) found.add(`${id} ${kind}`);
+        for (const one of rule.look(look(), now))
+          found.add(`${one.id} ${one.kind}${one.kind === 'silent' && !one.compared ? ', alone' : ''}`);
       }
       return [...found];
     },
@@ -145,15 +154,19 @@ describe('silent', () => {
     const STUCK: Second = { ...WELL, stuckMs: 12_000, movedAgoMs: 0 };
     const goesOn: Second = { ...WELL, heardAgoMs: 60_000, movedAgoMs: 50 };
     expect(watch([STUCK, goesOn]).pass(1)).toEqual(['e0 silent']);
-    expect(watch([STUCK, { ...goesOn, movedAgoMs: 20_000 }]).pass(60)).toEqual([]);
+    expect(watch([STUCK, { ...goesOn, movedAgoMs: 20_000 }]).pass(1)).toEqual(['e0 silent, alone']);
     expect(watch([{ ...STUCK, stuckMs: 9_000 }, goesOn]).pass(60)).toEqual([]);
   });
 
-  test('H5: where all are silent, or the silence is short, none is', () => {
-    expect(watch([SILENT, SILENT]).pass(60)).toEqual([]);
+  test('H5: where no sibling answers, or there is none, a silent engine is asked as well, and is judged alone', () => {
+    expect(watch([SILENT, SILENT]).pass(1)).toEqual(['e0 silent, alone', 'e1 silent, alone']);
+    expect(watch([SILENT]).pass(1)).toEqual(['e0 silent, alone']);
+    expect(watch([SILENT, { ...answering, heardAgoMs: 20_000 }]).pass(1)).toEqual(['e0 silent, alone']);
+  });
+
+  test('H5: a short silence is none', () => {
     expect(watch([{ ...SILENT, silentMs: 9_000 }, answering]).pass(60)).toEqual([]);
-    expect(watch([SILENT]).pass(60)).toEqual([]);
-    expect(watch([SILENT, { ...answering, heardAgoMs: 20_000 }]).pass(60)).toEqual([]);
+    expect(watch([{ ...SILENT, silentMs: 9_000 }]).pass(60)).toEqual([]);
   });
 
   test('H5: a prompt of 128k tokens has the time to be read, a picture a little', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { ProgressClock, readWork, type WorkSample } from '../../../worker-launcher/engine/progress.ts';
+import { mayBeFull, ProgressClock, readWork, type WorkSample } from '../../../worker-launcher/engine/progress.ts';
 import { EngineWatch } from '../../../worker-launcher/engine/watch.ts';
 
 const PAGE = `# HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -17,6 +17,26 @@ vllm:iteration_tokens_total_sum{engine="0",model_name="m"} 99.0
 test('the work of an engine is read from its own page, summed over its parts', () => {
   expect(readWork(PAGE)).toEqual({ requests: 6, steps: 1234, cacheUsage: 0.25 });
   expect(readWork('http_requests_total 3\n')).toBeUndefined();
+});
+
+const queues = (running: number, waiting: number, gaps: number): string => `
+vllm:num_requests_running{engine="0"} ${running}
+vllm:num_requests_waiting{engine="0"} ${waiting}
+vllm:inter_token_latency_seconds_sum{engine="0"} 1.0
+vllm:inter_token_latency_seconds_count{engine="0"} ${gaps}
+vllm:time_to_first_token_seconds_sum{engine="0"} 1.0
+vllm:time_to_first_token_seconds_count{engine="0"} 1.0
+`;
+
+test.each([
+  ['gives tokens to some while others wait in it', queues(8, 3, 100), queues(8, 4, 900), true],
+  ['gives tokens, and nothing waits in it', queues(8, 0, 100), queues(8, 0, 900), false],
+  ['gives no token', queues(8, 3, 100), queues(8, 4, 100), false],
+  ['works on nothing, and requests wait in it', queues(0, 3, 100), queues(0, 4, 100), false],
+  ['has a page without these counters', 'up 1\n', 'up 1\n', true],
+  ['had no page', undefined, queues(8, 0, 900), true],
+])('an engine that %s: may its memory be full?', (_what, before, after, expected) => {
+  expect(mayBeFull(before, after)).toBe(expected);
 });
 
 const at = (steps: number, requests = 1, cacheUsage = 0.1): WorkSample => ({ requests, steps, cacheUsage });

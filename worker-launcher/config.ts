@@ -90,8 +90,9 @@ const Settings = z.object({
    */
   WORKER_MUTE_MS: setting.milliseconds.optional(),
   /**
-   * if an engine is this many times slower than the median of its siblings on the same worker, in time between tokens or
-   * to the first token, it gets no more requests. If it is still slow after its running answers, the launcher replaces it
+   * an engine gets no more requests if it is this many times slower than the median of its siblings on the same worker.
+   * The time between tokens and the time to the first one count. If it is still slow after its running answers, the
+   * launcher replaces it
    */
   WORKER_SLOW_FACTOR: setting.count.default(4),
   /** window of that comparison: engines with fewer than 20 tokens and 5 answers in it are not compared */

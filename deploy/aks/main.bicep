@@ -133,7 +133,7 @@ resource cluster 'Microsoft.ContainerService/managedClusters@2025-05-01' = {
         enabled: true
       }
     }
-    // A GPU node is given back only when nothing has asked for it for a while; a pod on it may drain for its whole grace.
+    // A GPU node is removed only after 15 minutes without a request for it; a pod on it may drain for its entire grace period.
     autoScalerProfile: {
       'scale-down-unneeded-time': '15m'
       'max-graceful-termination-sec': '600'

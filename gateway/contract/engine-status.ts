@@ -1,6 +1,6 @@
 /**
  * With these vLLM refuses the caller's request (source: vLLM 0.32 and 0.33). Any other error status is a failure of the
- * engine: it rejects the gateway itself or the model name, or sends a status that no engine should send, such as 429.
+ * engine. It then rejects the gateway itself or the model name, or sends a status that no engine should send, such as 429.
  */
 const REFUSALS: ReadonlySet<number> = new Set([400, 422]);
 

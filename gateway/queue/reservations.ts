@@ -17,10 +17,10 @@ const HIGHEST = 2_000_000;
  * of an idle key has only its own cost before it, however much waits for other keys. An empty queue starts again from
  * 0. When priorities become too large, the script lowers base and all queued priorities by the progress of `v`.
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
- * (hash: v, base, `t:<key id>`), 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
- * ARGV: 1 request id, 2 bytes, 3 expiry of shares in ms, 4 limit of requests, 5 of bytes, 6 key id, empty: no shares, 7
- * cost / weight, 8 and 9 the key's own limits, 0: none, 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest
- * priority, 13 expiry of the reservation in ms, 14 timeout in ms until the body is stored, 0: it is stored elsewhere.
+ * (hash: v, base, `t:<key id>`). 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
+ * ARGV: 1 request id, 2 bytes, 3 expiry of shares in ms, 4 limit of requests, 5 of bytes. 6 key id, empty: no shares, 7
+ * cost / weight, 8 and 9 the key's own limits, 0: none. 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest
+ * priority. 13 expiry of the reservation in ms, 14 timeout in ms until the body is stored, 0: it is stored elsewhere.
  * Returns the verdict (`ok`, `jobs`, `bytes`, `key_jobs`, `key_bytes`), the priority, the tag.
  */
 const RESERVE = `

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import prettier from 'prettier';
+import { pages } from '../documents/files.mjs';
+import { readPage } from '../documents/page.mjs';
 import { CHART, KUBERNETES, objects, render, ROOT, shapes } from './render.mjs';
 import { locations, schemas } from './schemas.mjs';
 import { KUBERNETES_VERSIONS, run } from './tools.mjs';
@@ -92,6 +94,25 @@ export async function readme({ tools, report, update }) {
       rmSync(scratch, { recursive: true, force: true });
     }
   });
+}
+
+/** Blocks `yaml values` of the pages. @param {Bench} bench */
+export async function valuesOfPages({ tools, report }) {
+  const helm = await tools.goProgram('helm3');
+  const blocks = pages(ROOT)
+    .flatMap((file) => readPage(file, readFileSync(join(ROOT, file), 'utf8')).blocks)
+    .filter(({ language, form }) => language === 'yaml' && form === 'values');
+  const scratch = mkdtempSync(join(tmpdir(), 'penstock-chart-'));
+  try {
+    for (const { page, line, text } of blocks)
+      await report.check(`T4 the chart renders the values of ${page}:${line}`, async () => {
+        const file = join(scratch, 'values.yaml');
+        writeFileSync(file, text);
+        objects(await render(helm, file));
+      });
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** @param {Bench} bench */

@@ -6,7 +6,7 @@
  * `N passed, N failed`.
  */
 import { join } from 'node:path';
-import { goldenOutput, lint, objectSchemas, readme, reproducible, unitTests } from './chart-checks.mjs';
+import { goldenOutput, lint, objectSchemas, readme, reproducible, unitTests, valuesOfPages } from './chart-checks.mjs';
 import { alertRules, dashboards, metricNames } from './monitoring-checks.mjs';
 import { checkov, hadolint, kubeScore, yamllint } from './practice-checks.mjs';
 import { packagedCopies, programSettings } from './program-checks.mjs';
@@ -25,6 +25,7 @@ const CHECKS = {
   T4: async (bench) => {
     await goldenOutput(bench);
     await readme(bench);
+    await valuesOfPages(bench);
   },
   T5: async (bench) => {
     await kubeScore(bench);

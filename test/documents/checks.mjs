@@ -2,8 +2,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { blockProblems } from './block-forms.mjs';
+import { commentsIn } from './comments.mjs';
 import { readPage } from './page.mjs';
-import { bannedIn, LONGEST_SENTENCE, sentencesOf, wordsIn } from './wording.mjs';
+import { bannedIn, tooLongIn } from './wording.mjs';
 
 /** @typedef {import('./page.mjs').Page} Page */
 
@@ -31,30 +32,31 @@ export function pageProblems(root, files) {
         return problem === undefined ? [] : [{ line, problem }];
       }),
       ...page.blocks.flatMap((block) => blockProblems(block).map((problem) => ({ line: block.line, problem }))),
-      ...page.prose.flatMap(({ text, line }) => wordingProblems(text).map((problem) => ({ line, problem }))),
+      ...page.prose.flatMap(({ text, line }) =>
+        [...tooLongIn(text, 'page'), ...bannedIn(text).map(({ problem }) => problem)].map((problem) => ({
+          line,
+          problem,
+        })),
+      ),
     ].map(({ line, problem }) => `${file}:${line}: ${problem}`);
   });
 }
 
 /**
- * Banned turns in comments and messages of programs.
+ * Banned turns in programs, their messages included, and long sentences in comments of TypeScript and JavaScript.
  * @param {string} root
  * @param {readonly string[]} files relative to it
  * @returns {string[]} lines `file:line: what is wrong, and what to write instead`
  */
 export function sourceProblems(root, files) {
-  return files.flatMap((file) =>
-    bannedIn(readFileSync(join(root, file), 'utf8')).map(({ line, problem }) => `${file}:${line}: ${problem}`),
-  );
-}
-
-/** @param {string} text @returns {string[]} */
-function wordingProblems(text) {
-  const tooLong = sentencesOf(text).flatMap((sentence) => {
-    const words = wordsIn(sentence);
-    return words > LONGEST_SENTENCE ? [`a sentence of ${words} words, at most ${LONGEST_SENTENCE}: ${sentence}`] : [];
+  return files.flatMap((file) => {
+    const text = readFileSync(join(root, file), 'utf8');
+    const comments = /\.(ts|mjs)$/.test(file) ? commentsIn(text) : [];
+    return [
+      ...bannedIn(text),
+      ...comments.flatMap((one) => tooLongIn(one.text, 'comment').map((problem) => ({ line: one.line, problem }))),
+    ].map(({ line, problem }) => `${file}:${line}: ${problem}`);
   });
-  return [...tooLong, ...bannedIn(text).map(({ problem }) => problem)];
 }
 
 /**

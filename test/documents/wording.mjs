@@ -1,8 +1,8 @@
 // @ts-check
 import { CODE } from './page.mjs';
 
-/** Words of a sentence, at most. */
-export const LONGEST_SENTENCE = 25;
+/** Words of a sentence, at most: in a page, and in a comment. */
+const LONGEST = { page: 25, comment: 30 };
 
 /**
  * Turns that readers have to read twice, each with what to write instead. Only those that never have a good use.
@@ -20,7 +20,7 @@ const BANNED = [
   [/lets? go( of)?/, 'cleared to start, or released'],
   [/at once/, 'immediately, or at the same time'],
   [/(?<!(one|each|none|all|some|most|both|half|two|three) )of which/, 'whose, or a sentence of its own'],
-  [/for the rest/, 'otherwise'],
+  [/for the rest(?! of)/, 'otherwise'],
   [/save for/, 'except'],
   [/anew/, 'again, or recreated'],
   [/meanwhile/, 'during this time, or the time itself'],
@@ -74,15 +74,32 @@ export function wordsIn(sentence) {
 }
 
 /**
+ * @param {string} text
+ * @param {keyof typeof LONGEST} where it stands
+ * @returns {string[]} a problem for each sentence that is too long
+ */
+export function tooLongIn(text, where) {
+  return sentencesOf(text).flatMap((sentence) => {
+    const words = wordsIn(sentence);
+    return words > LONGEST[where] ? [`a sentence of ${words} words, at most ${LONGEST[where]}: ${sentence}`] : [];
+  });
+}
+
+/**
  * Each banned turn in a text.
  * @param {string} text
  * @returns {{ line: number, problem: string }[]} the line of the text, from 1 on, and what to write instead
  */
 export function bannedIn(text) {
   return TURNS.flatMap(({ turn, instead }) =>
-    [...text.matchAll(turn)].map(({ 0: found, index }) => ({
+    [...text.matchAll(turn)].filter(isNoName).map(({ 0: found, index }) => ({
       line: text.slice(0, index).split('\n').length,
       problem: `"${found.replace(/\s+/g, ' ')}": write ${instead}`,
     })),
   );
+}
+
+/** A constant in capitals is no word of a sentence. @param {RegExpMatchArray} match */
+function isNoName([found]) {
+  return found !== found.toUpperCase();
 }

@@ -16,7 +16,8 @@ const HELP = `usage: npm run sdks -- [--node]
   --help   this text
 
 What is not in node_modules is installed in .cache/sdks. Prints the versions; what each error is in each SDK, and how
-many requests one call makes; what each further client was tried with, and where it falls short; ends with N passed, N failed.`;
+many requests one call makes; what each further client was tried with, and where it falls short. Runs the blocks in Python of
+the pages. Ends with N passed, N failed.`;
 
 const NPM = ['openai', '@azure-rest/ai-inference', '@azure/core-sse'];
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -39,7 +40,7 @@ function check() {
     /** @type {Record<string, import('./clients.ts').Runtime>} */
     const runtimes = { node: nodeClients(join(cache, 'node')), ...(values.node ? {} : pythonClients(cache)) };
     printVersions();
-    const files = ['sdks', 'sdk-clients', 'answer-endings'].map((name) => `test/e2e/${name}.test.ts`);
+    const files = ['sdks', 'sdk-clients', 'answer-endings', 'documents'].map((name) => `test/e2e/${name}.test.ts`);
     const test = [join(root, 'test/run.mjs'), ...files];
     const told = { PENSTOCK_SDKS_RUNTIMES: JSON.stringify(runtimes), PENSTOCK_SDKS_FILE: file };
     const env = { ...process.env, ...python, ...told };

@@ -2,8 +2,8 @@ import { lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { groupMembers } from './process-group.ts';
 
 /**
- * Files that a killed vLLM leaves on the machine: segments of shared memory, which fill a small `/dev/shm` until no worker
- * starts, the rendezvous file of its workers, and its socket. Other files, such as weights in `/dev/shm`, are not ours.
+ * Files that a killed vLLM leaves on the machine: segments of shared memory, the rendezvous file of its workers, its
+ * socket. The segments fill a small `/dev/shm` until no worker starts. Other files, such as weights in `/dev/shm`, are not ours.
  */
 const SHARED_MEMORY = /^\/dev\/shm\/(?:psm_|nccl-)[^/\s]+$/;
 const SOCKET = /^\/(?:[^/\0\n]+\/)*engine-\d+\.\d+\.sock$/;

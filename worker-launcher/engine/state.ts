@@ -45,7 +45,7 @@ export const ENGINE_EVENTS = [
   'canary_failed',
   /** it succeeded on an otherwise idle engine, but took far longer than its siblings' */
   'canary_slow',
-  /** its step counter moved; did not move although it has work; did not move for so long that it will not recover */
+  /** its step counter moved; did not move although it has work; has not moved for too long to recover */
   'progress',
   'stalled',
   'hung',

@@ -65,8 +65,8 @@ const CPU_SHARE_OF_OTHERS = 1 / 8;
 const CPUS_OF_OTHERS = 4;
 
 /**
- * Plans how engines are placed on the GPUs of a machine, with the smallest tensor parallel at which one full context fits:
- * for a model that fits one GPU, several engines have more throughput than one large group. Pure.
+ * Plans how engines are placed on the GPUs of a machine, with the smallest tensor parallel at which one full context fits.
+ * For a model that fits one GPU, several engines have more throughput than one large group. Pure.
  * @param gpus the usable ones
  */
 export function placeEngines(

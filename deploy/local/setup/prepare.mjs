@@ -144,7 +144,7 @@ function packagesOf(file) {
 }
 
 /**
- * The npm that runs us, if one does, because it may not be on PATH.
+ * The npm that runs us, if one does, because it might not be on PATH.
  * @param {NodeJS.ProcessEnv} env @returns {[string, ...string[]]}
  */
 function npmCommand(env) {

@@ -70,9 +70,22 @@ test('a banned turn is found across the lines of a comment, in any case, and onl
     { line: 2, problem: expect.stringContaining('at * once') },
   ]);
   expect(bannedIn('Whoever calls')).toHaveLength(1);
-  expect(bannedIn('that oncedelay, what-of, one of which')).toEqual([]);
+  expect(bannedIn('that oncedelay, what-of, one of which, NOBODY')).toEqual([]);
   writeFileSync(join(folder, 'a.ts'), '\n// whoever\n');
   expect(sourceProblems(folder, ['a.ts'])).toEqual([expect.stringMatching(/^a\.ts:2: "whoever": write /)]);
+});
+
+test('a sentence of a comment has at most 30 words, each tag by itself', () => {
+  const long = Array.from({ length: 31 }, () => 'word').join(' ');
+  writeFileSync(join(folder, 'b.ts'), `/** ${long} */\n/**\n * ${long.slice(0, 60)}\n * @param one ${long}\n */\n`);
+  expect(sourceProblems(folder, ['b.ts']).map((line) => line.split(',')[0])).toEqual([
+    'b.ts:1: a sentence of 31 words',
+    'b.ts:4: a sentence of 31 words',
+  ]);
+  writeFileSync(join(folder, 'c.ts'), `  // ${long.slice(0, 80)}\n  // ${long.slice(0, 80)}\nconst a = 1;\n`);
+  expect(sourceProblems(folder, ['c.ts']).map((line) => line.split(',')[0])).toEqual([
+    'c.ts:1: a sentence of 32 words',
+  ]);
 });
 
 test('a page tells its blocks, in order, with what stands before each', () => {

@@ -84,7 +84,7 @@ const Settings = z.object({
   /** interval at which an idle engine must generate a few tokens, because a hang does not show without work */
   WORKER_IDLE_CANARY_MS: setting.milliseconds.default(30_000),
   /**
-   * if an engine sends nothing to any new request, or to most of its begun answers, for this long, the launcher requests a
+   * how long an engine may send nothing to any new request, or to most of its begun answers. Then the launcher requests a
    * few tokens from it. If they do not arrive within the same time, the launcher replaces the engine, and its requests run
    * elsewhere. Default twice WORKER_STALL_MS. Long prompts get more time: 1 s per 8 kB
    */

@@ -127,8 +127,8 @@ export class OutlierWatch {
   }
 
   /**
-   * If no sibling answered during the silence, full memory may explain it: the engine works on answers that progress, or on
-   * answers that are not streamed and have no byte before their end.
+   * If no sibling answered during the silence, full memory may explain it. The engine then works on answers that progress,
+   * or on answers that are not streamed and have no byte before their end.
    */
   #isExcused({ view: { id }, metricsPage }: EngineSupervisor, before: string | undefined, withinMs: number): boolean {
     const intake = this.#deps.intake(id);

@@ -138,7 +138,7 @@ test('N9: deaths are counted by key, and the log tells of the quarantine without
   const content = `${POISON}, counted`;
   await ask(content);
   const output = stack.gateways[0]?.output() ?? '';
-  expect(output).toContain('refused from here on');
+  expect(output).toContain('refused from now on');
   expect(output).not.toContain(POISON);
   const metrics = await (await fetch(`${stack.gateways[0]?.internalUrl ?? ''}/metrics`)).text();
   expect(metrics).toMatch(/penstock_engine_deaths_total\{key="anonymous"\} [1-9]/);

@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * Lint: the rules for all code, and one table of which room (folder) may import what. `test/unit/import-rules.test.ts` shows
- * that each row refuses and allows what it says.
+ * Lint: the rules for all code, and one table of the imports that each folder ("room") may use. `test/unit/import-rules.test.ts`
+ * tests each row of it.
  *
  * @typedef {object} Room
  * @property {string} path
- * @property {string} promise what it does, and what it knows nothing of
+ * @property {string} promise its task, and what it must not depend on
  * @property {readonly string[]} may other rooms and loose files of the same program that it may import
- * @property {string} [not] a regular expression: packages, and names behind `#`, that it must not import
+ * @property {string} [not] a regular expression of packages, and of names behind `#`, that it must not import
  * @property {readonly string[]} samples names that `not` refuses
  */
 
@@ -34,18 +34,18 @@ const SIMULATOR_ROOMS = {
   process: ['command-line', 'engine', 'log.ts', 'simulator.ts'],
 };
 
-/** A room in another one stands after it: the last rule that fits a file counts. @type {readonly Room[]} */
+/** A room inside another one comes after it, because the last matching rule counts. @type {readonly Room[]} */
 export const ROOMS = [
   {
     path: 'gateway/contract',
-    promise: 'a leaf: what crosses a process boundary; zod and itself only',
+    promise: 'a leaf: data that crosses a process boundary; imports only zod and itself',
     may: [],
     not: '^([^.z]|\\.[^./]|z[^o]|zo[^d]|zod.)',
     samples: ['node:fs', 'ioredis', '#runtime/log'],
   },
   {
     path: 'gateway/runtime',
-    promise: 'a leaf: what any process needs; knows nothing of chat or jobs',
+    promise: 'a leaf: code that any process needs; independent of chat and jobs',
     may: [],
     not: '^(#contract/|#runtime/|express|undici|bullmq)',
     samples: ['#contract/job', 'express'],
@@ -59,7 +59,7 @@ export const ROOMS = [
   },
   {
     path: 'gateway/dialects',
-    promise: 'pure: one folder an API; bytes and objects in, bytes and objects out',
+    promise: 'pure: one folder per API; bytes and objects in, bytes and objects out',
     may: ['failure.ts', 'request'],
     not: '^(node:|#runtime/|express|undici|bullmq|ioredis|pino|prom-client)',
     samples: ['express', 'node:fs', '#runtime/log'],
@@ -73,42 +73,42 @@ export const ROOMS = [
   },
   {
     path: 'gateway/images',
-    promise: 'pictures are fetched through the guard and measured, nothing else',
+    promise: 'fetches pictures through the guard and measures them, nothing else',
     may: ['failure.ts', 'intake'],
     not: `${REDIS}|^express`,
     samples: ['express', 'ioredis'],
   },
   {
     path: 'gateway/request',
-    promise: 'the normalised request, and what a card makes of it; no Redis, no express',
+    promise: 'the normalised request, and the rules of its card; no Redis, no express',
     may: ['failure.ts', 'images', 'intake', 'keys'],
     not: `${REDIS}|${HTTP}`,
     samples: ['ioredis', 'express'],
   },
   {
     path: 'gateway/keys',
-    promise: 'whose key it is and what it may do; no stage of a request',
+    promise: 'the owner and the scopes of a key; no stage of a request',
     may: ['failure.ts'],
     not: `${REDIS}|${HTTP}`,
     samples: ['ioredis', 'express'],
   },
   {
     path: 'gateway/cards',
-    promise: 'pure: specification files become cards; what is wrong with a card',
+    promise: 'pure: turns specification files into cards, and finds the problems of a card',
     may: [],
     not: `^#runtime/|${OUTSIDE}`,
     samples: ['node:fs', '#runtime/yaml-folder'],
   },
   {
     path: 'gateway/queue',
-    promise: 'Redis before an engine: places, jobs and bodies; no HTTP, no dialect',
+    promise: 'Redis before an engine: reservations, jobs and bodies; no HTTP, no dialect',
     may: ['failure.ts', 'intake'],
     not: HTTP,
     samples: ['express', 'undici'],
   },
   {
     path: 'gateway/workers',
-    promise: 'who is there to serve, and how many are wanted',
+    promise: 'which workers serve, and how many are needed',
     may: [],
     not: HTTP,
     samples: ['express'],
@@ -122,56 +122,56 @@ export const ROOMS = [
   },
   {
     path: 'gateway/answer',
-    promise: 'the attempts of one request, and what its client gets; no express, no Redis',
+    promise: 'the attempts of one request, and the answer to its client; no express, no Redis',
     may: ['answer/engine', 'failure.ts', 'intake', 'queue', 'relay', 'request', 'workers'],
     not: `${REDIS}|${HTTP}`,
     samples: ['express', 'ioredis'],
   },
   {
     path: 'gateway/answer/engine',
-    promise: 'pure: what the bytes of an engine mean',
+    promise: 'pure: interprets the bytes of an engine',
     may: ['failure.ts', 'request'],
     not: `^#runtime/|${OUTSIDE}`,
     samples: ['express', 'ioredis', '#runtime/log'],
   },
   {
     path: 'gateway/http',
-    promise: 'the edge: express here alone',
+    promise: 'the edge: only this folder imports express',
     may: ['answer', 'dialects', 'failure.ts', 'intake', 'keys', 'metrics.ts', 'openapi', 'queue', 'request'],
     not: REDIS,
     samples: ['bullmq', 'ioredis'],
   },
   {
     path: 'worker-launcher/engine',
-    promise: 'one engine process; no queue, and nothing of who asks it',
+    promise: 'one engine process; no queue, and independent of its callers',
     may: [],
     not: `${REDIS}|^express`,
     samples: ['bullmq', 'express'],
   },
   {
     path: 'worker-launcher/dispatch',
-    promise: 'its own process: jobs to the emptiest ready engine, bytes back; starts nothing',
+    promise: 'its own process: jobs to the emptiest ready engine, bytes back; starts no process',
     may: ['config.ts', 'engine'],
     not: '^(node:)?(child_process|express)',
     samples: ['node:child_process', 'express'],
   },
   {
     path: 'worker-launcher/preflight',
-    promise: 'facts of the machine and of Redis against the card: what passes, what is missing, the plan',
+    promise: 'compares the machine and Redis with the card: passed and missing requirements, the plan',
     may: ['config.ts', 'engine'],
     not: '^(bullmq|express)',
     samples: ['bullmq'],
   },
   {
     path: 'worker-launcher/fleet',
-    promise: 'what runs all day: engines, dispatchers, watch of the GPUs, downloads',
+    promise: 'long-running parts: engines, dispatchers, GPU watch, downloads',
     may: ['config.ts', 'dispatch', 'engine', 'preflight'],
     not: `${REDIS}|^express`,
     samples: ['express', 'ioredis'],
   },
   {
     path: SIMULATOR,
-    promise: 'stands in for `vllm serve`, started as a child like it; imports nothing of the rest',
+    promise: 'replaces `vllm serve`, started as a child like it; imports no other room',
     may: [],
     not: NOT_IN_SIMULATOR,
     samples: ['#runtime/log', 'express'],
@@ -185,7 +185,7 @@ export const ROOMS = [
   })),
 ];
 
-/** Files of a program that stand in no room; none but these may be imported from one. The simulator is a program too. */
+/** Files of a program outside all rooms; a room may import only these. The simulator is a program too. */
 export const LOOSE_FILES = {
   gateway: ['main.ts', 'app.ts', 'config.ts', 'metrics.ts', 'failure.ts'],
   'worker-launcher': ['main.ts', 'config.ts', 'metrics.ts', 'probes.ts'],
@@ -200,7 +200,7 @@ const OTHER_PROGRAM = {
   regex: '^\\.\\./',
   message: 'programs share #contract and #runtime only',
 };
-const NO_MAIN = { regex: '(^|/)main\\.ts$', message: 'main.ts is imported by nobody' };
+const NO_MAIN = { regex: '(^|/)main\\.ts$', message: 'no file imports main.ts' };
 
 /** @param {Room} room @returns {{ room: string[], program: keyof typeof LOOSE_FILES }} its folders below its program */
 export function placeOf({ path }) {
@@ -222,7 +222,7 @@ export function deniedTo(room) {
 }
 
 /**
- * One override for each depth below the room, as `../` means another folder at each.
+ * One override per depth below the room, because `../` means another folder at each depth.
  * @param {Room} room
  */
 function importRules(room) {
@@ -235,7 +235,7 @@ function importRules(room) {
       NO_TESTS,
       NO_MAIN,
       { regex: `^(\\.\\./){${up}}(\\.\\./|${denied.join('|')})`, message },
-      // A room in another: what lies around it is another room's.
+      // For a room inside another one: the folders around it belong to that room.
       ...Array.from({ length: own.length - 1 }, (_one, level) => ({
         regex: `^(\\.\\./){${up - 1 - level}}[^./]`,
         message,
@@ -249,7 +249,7 @@ function importRules(room) {
   });
 }
 
-// oxlint-disable-next-line import/no-default-export -- oxlint asks for it
+// oxlint-disable-next-line import/no-default-export -- oxlint requires it
 export default {
   plugins: ['typescript', 'import', 'unicorn', 'oxc', 'node', 'promise'],
   categories: { correctness: 'error' },

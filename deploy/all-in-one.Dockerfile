@@ -1,4 +1,4 @@
-# Redis, gateway and worker-launcher with the simulator in one container, to try things out. From the repository root:
+# Redis, gateway and worker-launcher with the simulator in one container, for trials. From the repository root:
 #   docker build -f deploy/all-in-one.Dockerfile -t penstock/all-in-one:0.2.0 .
 #   docker run --rm --init -p 127.0.0.1:8080:8080 -v penstock-data:/data penstock/all-in-one:0.2.0
 ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim

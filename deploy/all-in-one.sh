@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the all-in-one container runs: a key at its first start, told once in its output, then everything.
+# Runs in the all-in-one container: creates an API key at the first start and prints it once, then starts all programs.
 set -eu
 if [ ! -e "$GATEWAY_KEYS_FILE" ]; then
   node deploy/local/penstock.mjs keys create --file "$GATEWAY_KEYS_FILE" --id try-out

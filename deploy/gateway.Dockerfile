@@ -15,7 +15,7 @@ FROM ${NODE_IMAGE}
 LABEL org.opencontainers.image.title="penstock gateway" \
       org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production
-# Where a file of keys is mounted, or made by `penstock keys`; and passwords of Redis.
+# Mount points: the key file, which `penstock keys` may also create here, and the Redis passwords.
 RUN install -d -o 10001 -g 10001 /etc/penstock/keys /etc/penstock/redis
 WORKDIR /app
 COPY package.json LICENSE ./
@@ -23,7 +23,7 @@ COPY deploy/local deploy/local
 COPY deploy/models deploy/models
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-# By number, so that Kubernetes can tell that it is not root.
+# A number, so that Kubernetes can check that it is not root.
 USER 10001:10001
 EXPOSE 8080 8081
 CMD ["node", "dist/gateway/main.js"]

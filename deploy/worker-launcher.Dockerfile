@@ -1,6 +1,6 @@
 # The worker-launcher, on vLLM's own image. From the repository root:
 #   docker build -f deploy/worker-launcher.Dockerfile -t penstock/worker-launcher:0.2.0 .
-# Without vLLM, for the simulator, a hundredth of its size:
+# Without vLLM, for the simulator, at a hundredth of the size:
 #   docker build -f deploy/worker-launcher.Dockerfile --target simulator -t penstock/worker-launcher:0.2.0-simulator .
 ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
 ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.33.0
@@ -29,7 +29,7 @@ FROM ${VLLM_IMAGE} AS vllm
 LABEL org.opencontainers.image.title="penstock worker-launcher" \
       org.opencontainers.image.licenses="MIT"
 USER 0
-# tini: the processes of an engine that was killed have no other parent left to collect them.
+# tini reaps the orphaned processes of a killed engine.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
@@ -38,7 +38,7 @@ RUN apt-get update \
     && useradd --uid 10001 --gid 10001 --no-log-init --home-dir /models penstock \
     && install -d -o 10001 -g 10001 /models
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
-# Downloads and compiled kernels: a volume belongs there.
+# Mount a volume at /models, for downloads and compiled kernels.
 ENV NODE_ENV=production \
     WORKER_ENGINE=vllm \
     HOME=/models \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a release on AKS; each step may be repeated. Never run: see README.md.
+# Creates a cluster on AKS and a release on it; each step may be repeated. Never run: see README.md.
 #   deploy.sh RESOURCE_GROUP REGION
 # Needs az (signed in), kubectl, helm, node; run it in a checkout. RELEASE and NAMESPACE are penstock.
 set -euo pipefail
@@ -39,7 +39,7 @@ sed -e "s/NAMESPACE/$namespace/; s/RESOURCE_GROUP/$group/; s/STORAGE_ACCOUNT/$st
 kubectl -n "$namespace" wait --for=condition=Complete job/penstock-weights --timeout=60m
 
 if ! kubectl -n "$namespace" get secret penstock-keys >/dev/null 2>&1; then
-  echo '== a first key; it is shown only now'
+  echo '== a first API key; it cannot be shown again'
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
   node "$root/deploy/local/penstock.mjs" keys create --file "$folder/keys.yaml" --id first

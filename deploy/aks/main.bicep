@@ -1,10 +1,10 @@
-// A cluster for Penstock: system nodes, one GPU node pool for each VM size, a registry, a share for the weights and an
-// identity for the workers. Deploy it with deploy.sh, or by hand:
+// A cluster for Penstock: system nodes, one GPU node pool per VM size, a registry, a share for the weights and an identity
+// for the workers. Deploy it with deploy.sh, or by hand:
 //   az deployment group create --resource-group RG --template-file main.bicep --parameters @main.parameters.json
 
 targetScope = 'resourceGroup'
 
-@description('Region; it must have the GPU sizes asked for, and quota for them.')
+@description('Region; it must offer the requested GPU sizes, with quota for them.')
 param location string = resourceGroup().location
 
 @description('First part of all names.')
@@ -49,7 +49,7 @@ param namespace string = 'penstock'
 @description('Service account of the workers, as the chart names it: RELEASE-penstock-worker, or RELEASE-worker for a release called penstock.')
 param workerServiceAccount string = 'penstock-worker'
 
-@description('Size of the share for weights, in GiB. Premium shares are billed by it.')
+@description('Size of the share for weights, in GiB. Premium shares are billed by size.')
 @minValue(100)
 param weightsGiB int = 256
 
@@ -104,7 +104,7 @@ resource cluster 'Microsoft.ContainerService/managedClusters@2025-05-01' = {
         maxCount: 5
       }
     ]
-    // Network policies are enforced by Cilium; the chart's are of the standard kind.
+    // Cilium enforces network policies; the chart has standard ones.
     networkProfile: {
       networkPlugin: 'azure'
       networkPluginMode: 'overlay'
@@ -146,7 +146,7 @@ resource cluster 'Microsoft.ContainerService/managedClusters@2025-05-01' = {
   }
 }
 
-// One after another: a cluster takes one change of its pools at a time.
+// One after another, because a cluster accepts one change of its pools at a time.
 @batchSize(1)
 resource pools 'Microsoft.ContainerService/managedClusters/agentPools@2025-05-01' = [
   for pool in gpuPools: {
@@ -174,7 +174,7 @@ resource pools 'Microsoft.ContainerService/managedClusters/agentPools@2025-05-01
       gpuProfile: {
         driver: 'Install'
       }
-      // No spare GPU node is needed for an upgrade, and a node has the time that its pods' grace takes.
+      // An upgrade needs no spare GPU node, and waits for the grace period of a node's pods.
       upgradeSettings: pool.spot ? null : gpuUpgrades
     }
   }
@@ -190,7 +190,7 @@ resource pull 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Weights are downloaded once, onto a share that all workers read.
+// The share for the weights: downloaded once, read by all workers.
 resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   name: storageName
   location: location
@@ -219,7 +219,7 @@ resource weights 'Microsoft.Storage/storageAccounts/fileServices/shares@2023-05-
   }
 }
 
-// The file driver of the cluster mounts the share with the account's key, which it reads by the cluster's own identity.
+// The cluster's file driver mounts the share with the account's key, which it reads with the cluster's own identity.
 resource mount 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: storage
   name: guid(storage.id, name, 'mount')
@@ -230,8 +230,8 @@ resource mount 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// What the workers are, towards Azure, without a secret in the cluster: give it Storage Blob Data Reader on an account of your
-// own for weights that are there.
+// Identity of the workers towards Azure, without a secret in the cluster. For weights in your own storage account, give it
+// the role Storage Blob Data Reader there.
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
   name: '${name}-worker'
   location: location

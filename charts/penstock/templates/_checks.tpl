@@ -1,4 +1,4 @@
-{{/* Pools that always have a worker: one that may be at zero is not waited for. Separated by commas. */}}
+{{/* Pools that always have a worker; checks do not wait for a pool that may scale to zero. Separated by commas. */}}
 {{- define "penstock.checkedPools" -}}
 {{- $names := list -}}
 {{- range $name := (include "penstock.pools" . | fromJson).names -}}
@@ -8,7 +8,7 @@
 {{- join "," $names -}}
 {{- end -}}
 
-{{/* Models that such a pool serves. Separated by commas. */}}
+{{/* Models of these pools. Separated by commas. */}}
 {{- define "penstock.checkedModels" -}}
 {{- $models := list -}}
 {{- range $name := splitList "," (include "penstock.checkedPools" .) -}}

@@ -1,4 +1,4 @@
-{{/* Names end before 52 characters, which leaves room for what Kubernetes appends; a longer one ends in a hash of itself. */}}
+{{/* Names have at most 52 characters, because Kubernetes appends to them; a longer name ends with a hash of itself. */}}
 {{- define "penstock.short" -}}
 {{- if gt (len .) 52 -}}{{ printf "%s-%s" (trunc 43 . | trimSuffix "-") (sha256sum . | trunc 8) }}{{- else -}}{{ . }}{{- end -}}
 {{- end -}}
@@ -14,7 +14,7 @@
 {{/* Name of an object. Context: ctx, suffix. */}}
 {{- define "penstock.object" -}}{{ include "penstock.short" (printf "%s-%s" (include "penstock.fullname" .ctx) .suffix) }}{{- end -}}
 
-{{/* What a selector may use, and nothing that changes over the life of a release. Context: ctx, component, pool if any. */}}
+{{/* Labels for selectors: nothing that changes while a release exists. Context: ctx, component, pool if any. */}}
 {{- define "penstock.selector" -}}
 app.kubernetes.io/name: {{ include "penstock.name" .ctx }}
 app.kubernetes.io/instance: {{ .ctx.Release.Name }}
@@ -33,7 +33,7 @@ pool: {{ . | quote }}
 {{- toYaml (mergeOverwrite (dict) (.ctx.Values.commonLabels | default dict) (.extra | default dict) $own) -}}
 {{- end -}}
 
-{{/* Labels of a pod template: without the chart's version, which is no reason to start a pod anew. */}}
+{{/* Labels of a pod template, without the chart's version, so that a new version does not restart pods. */}}
 {{- define "penstock.podLabels" -}}{{ unset (include "penstock.labels" . | fromYaml) "helm.sh/chart" | toYaml }}{{- end -}}
 
 {{/* The inside of `metadata`. Context: ctx, component, suffix; pool, annotations, extra labels if any. */}}
@@ -82,7 +82,7 @@ annotations:
 {{- toYaml $list -}}
 {{- end -}}
 
-{{/* What all pods say in the same way. Context: ctx, values of the component, account, priority. */}}
+{{/* Parts that all pods share. Context: ctx, values of the component, account, priority. */}}
 {{- define "penstock.pod" -}}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: false
@@ -125,7 +125,7 @@ initContainers:
 {{- if .ctx.Values.priorityClasses.create }}{{ include "penstock.object" (dict "ctx" .ctx "suffix" .component) }}{{ end -}}
 {{- end -}}
 
-{{/* Whether there is a cluster to ask: a namespace always has this ConfigMap, but may be about to be created. */}}
+{{/* Whether the rendering can query a cluster: every namespace has this ConfigMap, but the namespace may not exist yet. */}}
 {{- define "penstock.cluster" -}}
 {{- if lookup "v1" "ConfigMap" .Release.Namespace "kube-root-ca.crt" -}}yes
 {{- else if lookup "v1" "Namespace" "" "default" -}}yes{{- end -}}

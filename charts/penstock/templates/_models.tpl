@@ -63,7 +63,7 @@ As JSON. Context: ctx, name, pool.
   "simulator" (eq $values.engine "simulator") | toJson -}}
 {{- end -}}
 
-{{/* Names of the pools that are on. As JSON. */}}
+{{/* Names of the enabled pools. As JSON. */}}
 {{- define "penstock.pools" -}}
 {{- $names := list -}}
 {{- range $name, $pool := .Values.workerPools -}}
@@ -72,7 +72,7 @@ As JSON. Context: ctx, name, pool.
 {{- dict "names" ($names | sortAlpha) | toJson -}}
 {{- end -}}
 
-{{/* Names of the models that are there: an entry that was set to null is gone. As JSON. */}}
+{{/* Names of the models; an entry set to null is left out. As JSON. */}}
 {{- define "penstock.models" -}}
 {{- $names := list -}}
 {{- range $name, $model := .Values.models -}}
@@ -103,7 +103,7 @@ limits:
 {{- end -}}
 {{- end -}}
 
-{{/* Affinity of a worker: its size and node pool are required of every term that the user has. Context: pool as computed. */}}
+{{/* Affinity of a worker: every term of the user also requires its size and node pool. Context: pool as computed. */}}
 {{- define "penstock.workerAffinity" -}}
 {{- $affinity := deepCopy (.pool.values.affinity | default dict) -}}
 {{- $own := list -}}
@@ -126,5 +126,5 @@ limits:
 {{- toYaml $affinity -}}
 {{- end -}}
 
-{{/* What begins every key of a model's two queues: `keys.queuePrefix` of the programs. Context: ctx, model. */}}
+{{/* Prefix of every key of a model's two queues: `redisKeys.queuePrefix` of the programs. Context: ctx, model. */}}
 {{- define "penstock.queuePrefix" -}}{{ printf "{%s:%s}" .ctx.Values.redis.prefix .model }}{{- end -}}

@@ -4,7 +4,7 @@
     - {port: 53, protocol: TCP}
 {{- end -}}
 
-{{/* Everything but private, link-local (metadata among them) and loopback ranges. Context: list of ports. */}}
+{{/* Everything except private, link-local (with the metadata service) and loopback ranges. Context: list of ports. */}}
 {{- define "penstock.publicEgress" -}}
 - to:
     - ipBlock:

@@ -1,4 +1,4 @@
-{{/* The programs' settings as maps of environment variables, for their pods and for the check that nobody sets them twice. */}}
+{{/* The programs' settings as maps of environment variables, for their pods and for the check that values don't set them twice. */}}
 
 {{/*
 One of the two Redis, as JSON: component, bundled (its values; none where it is the operator's own), url, secret and key of its
@@ -26,7 +26,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- end -}}
 {{- end -}}
 
-{{/* All that there are, as JSON in `targets`. */}}
+{{/* All targets, as JSON in `targets`. */}}
 {{- define "penstock.redisTargets" -}}
 {{- $targets := list (include "penstock.redisTarget" (dict "ctx" . "which" "redis") | fromJson) -}}
 {{- with include "penstock.redisTarget" (dict "ctx" . "which" "replyRedis") | fromJson }}{{ $targets = append $targets . }}{{ end -}}
@@ -47,7 +47,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- toYaml $env -}}
 {{- end -}}
 
-{{/* Seconds that a request must wait for a pool that may be at zero; 0 when there is none. */}}
+{{/* Seconds that a request must wait for a pool that may be at zero; 0 if there is no such pool. */}}
 {{- define "penstock.holdSeconds" -}}
 {{- $hold := 0 -}}
 {{- range $name := (include "penstock.pools" . | fromJson).names -}}
@@ -117,7 +117,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- toYaml $env -}}
 {{- end -}}
 
-{{/* Where the engines keep what they download and compile: all of it on the cache volume. */}}
+{{/* Folders for the engines' downloads and compiled kernels, all on the cache volume. */}}
 {{- define "penstock.cacheSettings" -}}
 HOME: /models
 XDG_CACHE_HOME: /models/cache
@@ -128,7 +128,7 @@ TRITON_CACHE_DIR: /models/triton
 CUDA_CACHE_PATH: /models/cuda
 {{- end -}}
 
-{{/* The volumes `redis-auth` and `reply-redis-auth` with passwords and authorities; none without either. */}}
+{{/* The volumes `redis-auth` and `reply-redis-auth` with passwords and certificate authorities; left out if there are none. */}}
 {{- define "penstock.redisVolumes" -}}
 {{- range (include "penstock.redisTargets" . | fromJson).targets }}
 {{- if or .secret .ca }}

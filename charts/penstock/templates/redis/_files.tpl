@@ -1,4 +1,4 @@
-{{/* What a bundled Redis is started with. Context: one of redisTargets. */}}
+{{/* Files with which a bundled Redis starts. Context: one of redisTargets. */}}
 {{- define "penstock.redisFiles" -}}
 {{- $redis := .bundled -}}
 {{- $memory := include "penstock.bytes" (dig "limits" "memory" "2Gi" $redis.resources) | int64 -}}
@@ -10,7 +10,7 @@ redis.conf: |
   # The append-only file is the state; snapshots would only cost memory.
   save ""
   {{- else }}
-  # Prompts and answers reach no file, and neither the list of slow commands nor a crash report, which would quote them.
+  # Prompts and answers are never in a file, in the slow log or in a crash report, which would quote them.
   dir /tmp
   appendonly no
   save ""
@@ -22,7 +22,7 @@ redis.conf: |
   {{- range $key, $value := $redis.config }}
   {{ $key }} {{ $value }}
   {{- end }}
-# The password reaches the server by a file of its own: arguments and environment can be read by others.
+# The password has a file of its own, because others can read arguments and environment.
 start.sh: |
   set -eu
   umask 077

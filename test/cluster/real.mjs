@@ -199,7 +199,7 @@ export class Release {
     check(notReady.length === 0, 'a gateway is not ready while Redis is away');
     await this.cluster.ready(NAMESPACE, `app.kubernetes.io/component=${name}`, 1, 120_000);
     const before = clients.count('complete');
-    await until('answers come again', () => clients.count('complete') >= before + 6, 90_000);
+    await until('answers arrive again', () => clients.count('complete') >= before + 6, 90_000);
     await clients.stop();
     const broken = clients.ended.filter(({ how }) => how === 'broken');
     // A stream whose frames Redis lost ends in an error event: told, not truncated in silence.

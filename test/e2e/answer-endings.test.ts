@@ -24,10 +24,10 @@ import { startStack, type Stack } from '../support/stack.ts';
 /** Set by `npm run sdks`. */
 const { PENSTOCK_SDKS_PYTHON: python } = process.env;
 const MODEL = 'Phi-3-vision-128k-instruct';
-/** How often the engine does so: with each attempt, or with the first alone. */
+/** How often the engine does so: in each attempt, or only in the first. */
 const TIMES = ['always', 'once'] as const;
 type Times = (typeof TIMES)[number];
-/** What a client has in the end: all of the text, or an error that says that it has not. */
+/** The result for a client: the complete text, or an error. */
 type Verdict = 'whole' | 'error' | `TRUNCATED: ${string}`;
 const AT_ONCE = 32;
 
@@ -53,7 +53,7 @@ const Asked = z.object({
   stream: z.boolean().default(false),
   n: z.number().default(1),
 });
-/** What a caller asks for is how its answer is to end. */
+/** The caller's text selects the end of its answer. */
 const wish = (ending: string, times: Times): string => `${times}: ${ending}`;
 
 function answer(res: ServerResponse, body: unknown): void {
@@ -84,7 +84,7 @@ function answer(res: ServerResponse, body: unknown): void {
   function voice(): typeof CHAT {
     return prompt === undefined ? CHAT : TEXT;
   }
-  /** The pieces that the client has not. */
+  /** The pieces that the client lacks. */
   function rest(): readonly string[] {
     return PIECES.filter((_, n) => PIECES.slice(0, n + 1).join('').length > begun.length);
   }
@@ -115,9 +115,9 @@ const Event = z.looseObject({
 const TOLD = z.enum(['worker_lost', 'engine_failed', 'request_quarantined']);
 const Refusal = z.object({ error: z.object({ code: TOLD, message: z.string() }) });
 
-/** Reads as a client that believes what it is told. */
+/** Reads like a client that trusts the server. */
 function judge(outcome: Outcome, choices = 1): Verdict {
-  // Far below the silence at which an engine is given up.
+  // Far below the silence limit of an engine.
   if (outcome.tookMs > 20_000) return `TRUNCATED: after ${outcome.tookMs} ms`;
   if (outcome.status !== 200) {
     const isTold = Refusal.safeParse(JSON.parse(outcome.body)).success;
@@ -160,7 +160,7 @@ function sameTexts(texts: readonly string[], choices: number): boolean {
   return texts.length === choices && texts.every((text) => text === FULL);
 }
 
-/** What a client must have: a lost attempt is mended where it can be, and told where it cannot. */
+/** The expected result: a lost attempt is repeated or continued if possible, else an error. */
 type Expected = readonly Verdict[];
 const either: Expected = ['whole', 'error'];
 function expected(is: 'whole' | 'lost' | 'failed', times: Times, mendable: boolean): Expected {
@@ -173,7 +173,7 @@ interface Case {
   readonly expected: Expected;
   readonly run: () => Promise<Verdict>;
 }
-/** Runs them side by side. @returns those that came out otherwise */
+/** Runs them concurrently. @returns those with another result */
 async function misjudged(cases: readonly Case[]): Promise<string[]> {
   const wrong: string[] = [];
   const queue = [...cases];
@@ -211,7 +211,7 @@ test.each(STREAMED)(
     expect(Object.keys(STREAM_ENDINGS).length).toBeGreaterThan(20);
     const cases = everyTime(STREAM_ENDINGS).map(([ending, { is }, times]) => ({
       name: wish(ending, times),
-      // Bare prompts have no second life once there is text.
+      // A bare prompt is not continued once there is text.
       expected: expected(is, times, /chat|messages/.test(path)),
       run: async () => {
         const outcome = await post(path, { ...body(wish(ending, times)), stream: true });
@@ -225,7 +225,7 @@ test.each(STREAMED)(
   120_000,
 );
 
-test('A1: a client that asked for usage has all of the answer with it, or an error', async () => {
+test('A1: a client that requested usage gets the complete answer with usage, or an error', async () => {
   const cases = everyTime(STREAM_ENDINGS).map(([ending, , times]) => ({
     name: wish(ending, times),
     expected: either,
@@ -250,7 +250,7 @@ test.each(NOT_STREAMED)(
   120_000,
 );
 
-test('A1, A2: two choices are whole when both are', async () => {
+test('A1, A2: an answer with two choices is complete when both are', async () => {
   const cases = [true, false].flatMap((stream) =>
     STREAMED.filter(([path]) => /^\/(v1|openai)/.test(path) && path !== '/v1/messages').flatMap(([path, body]) =>
       everyTime(TWO_CHOICES[stream ? 'stream' : 'whole']).map(([ending, { is }, times]) => ({
@@ -263,7 +263,7 @@ test('A1, A2: two choices are whole when both are', async () => {
   expect(await misjudged(cases)).toEqual([]);
 }, 120_000);
 
-test('A1, A2: /v1/responses: however it ends, its client has all of it or an error', async () => {
+test('A1, A2: /v1/responses: however it ends, its client gets the complete answer or an error', async () => {
   const cases = [true, false].flatMap((stream) =>
     everyTime(stream ? RESPONSE_STREAMS : RESPONSES).map(([ending, { is }, times]) => ({
       name: `${stream} ${wish(ending, times)}`,
@@ -301,7 +301,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (_name,
     await sdk[Symbol.asyncDispose]();
   });
 
-  test('A1, A2: what this SDK takes for an end is one, however the engine ends', async () => {
+  test('A1, A2: this SDK sees an end only for a complete answer, however the engine ends', async () => {
     const isOpenAi = surfaces['v1'] !== undefined;
     const ask = (what: string, ending: string, is: 'whole' | 'lost' | 'failed', times: Times, body: object): Case => ({
       name: `${what} ${wish(ending, times)}`,

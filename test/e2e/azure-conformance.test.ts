@@ -4,7 +4,7 @@ import { runCheck } from '../azure-conformance/check.ts';
 import { startPlaces, type Places } from '../azure-conformance/places.ts';
 import { readChecks } from '../azure-conformance/rows.ts';
 
-/** Set by `npm run conformance:azure`: which rows, by the beginning of their ids, and where to tell of them. */
+/** Set by `npm run conformance:azure`: which rows, by the beginning of their ids, and the file for the results. */
 const { PENSTOCK_AZURE_ROWS: only = '', PENSTOCK_AZURE_ROWS_FILE: file } = process.env;
 
 let places: Places;

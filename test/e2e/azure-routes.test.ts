@@ -58,7 +58,7 @@ test.each([
   ['by its name', VISION],
   ['by an alias', 'phi3-mini-vision'],
   ['by a name of the operator', 'team/blue'],
-])('a deployment is chosen %s in the header, and told back', async (_how, name) => {
+])('a deployment is chosen %s in the header, and the answer names it', async (_how, name) => {
   const scored = await send('/score', score, to(name));
   expect(scored.status).toBe(200);
   OUTPUT.parse(await scored.json());
@@ -71,7 +71,7 @@ test.each([
   expect(Number(scored.headers.get('ms-azureml-model-time'))).toBeGreaterThanOrEqual(0);
 });
 
-test('without a choice the gateway is told as the deployment, and asked is which model', async () => {
+test('without a choice the answer names the gateway as the deployment, and asks for a model', async () => {
   for (const headers of [{}, to('endpoint')]) {
     const refused = await send('/score', score, headers);
     expect([refused.status, refused.headers.get('ms-azureml-model-error-statuscode')]).toEqual([424, '400']);
@@ -88,7 +88,7 @@ test('without a choice the gateway is told as the deployment, and asked is which
   expect([mesh.status, await modelOf(mesh)]).toEqual([200, VISION]);
 });
 
-test('a deployment that is not there is a 404 of the endpoint, before the body is read, and makes no job', async () => {
+test('an unknown deployment is the endpoint’s 404 before the body is read, and creates no job', async () => {
   const before = await stack.metric('penstock_jobs_added_total');
   for (const path of ['/score', '/chat/completions', '/models/completions']) {
     const response = await send(path, { anything: 1 }, to('nope'));
@@ -101,7 +101,7 @@ test('a deployment that is not there is a 404 of the endpoint, before the body i
   expect(await stack.metric('penstock_jobs_added_total')).toBe(before);
 });
 
-test('/info says what Azure’s SDK wants to know of a model', async () => {
+test('/info has the fields that Azure’s SDK requires of a model', async () => {
   for (const path of ['/info', '/models/info?api-version=2024-05-01-preview']) {
     expect(await (await send(path, undefined, to(VISION))).json()).toEqual({
       model_name: VISION,
@@ -113,7 +113,7 @@ test('/info says what Azure’s SDK wants to know of a model', async () => {
   }
 });
 
-test('several prompts to a model that generates text: an answer to each, in the forms of Azure’s container', async () => {
+test('several prompts to a text-generation model: an answer to each, in the forms of Azure’s container', async () => {
   const parameters = { max_new_tokens: 4 };
   const table = await send('/score', { input_data: { input_string: ['one', 'two'], parameters } }, to('green'));
   expect(table.status).toBe(200);
@@ -128,7 +128,7 @@ test('several prompts to a model that generates text: an answer to each, in the 
   expect(await one.json()).toEqual([row[0]]);
 });
 
-test('a shape of the other task is refused with the shape that is expected', async () => {
+test('a shape of the other task is refused with the expected shape', async () => {
   const prompts = { input_data: { input_string: ['one', 'two'] } };
   for (const [body, name, expected] of [
     [prompts, VISION, '"role"'],
@@ -169,7 +169,7 @@ test('OpenAI of the official SDK at /openai/v1/: the body’s model is the deplo
 });
 
 test.each(['/v1', '/openai', '/openai/v1'])(
-  'every model that %s/models lists is read back, slash or %%2F',
+  'every model that %s/models lists can be read by its id, with slash or %%2F',
   async (base) => {
     const List = z.object({ data: z.array(z.object({ id: z.string() })) });
     const { data } = List.parse(await (await send(`${base}/models?api-version=preview`)).json());
@@ -192,7 +192,7 @@ test.each([
   ['/models//chat/completions/?api-version=x', { ...hi, model: VISION }, ''],
   ['/openai//deployments/azureai/chat/completions', hi, ''],
   ['/openai/deployments/microsoft%2FPhi-3-vision-128k-instruct/chat/completions', hi, ''],
-])('%s is served as if it had its slashes in the right places', async (path, body, deployment) => {
+])('%s is served like the path with normal slashes', async (path, body, deployment) => {
   expect((await send(path, body, deployment === '' ? {} : to(deployment))).status).toBe(200);
 });
 
@@ -201,7 +201,7 @@ test('OPTIONS on /score is an empty 200, as of Azure’s inference server', asyn
   expect([response.status, await response.text(), response.headers.get('allow')]).toEqual([200, '', 'POST, OPTIONS']);
 });
 
-test('Azure OpenAI’s answers carry its id of the request', async () => {
+test('Azure OpenAI’s answers have its request id header', async () => {
   const response = await send('/openai/deployments/azureai/chat/completions', hi, { 'x-request-id': 'mine' });
   expect(response.headers.get('apim-request-id')).toBe('mine');
   expect(response.headers.get('x-request-id')).toBe('mine');
@@ -223,7 +223,7 @@ test.each(
   expect(refused.headers.get('apim-request-id')).toEqual(expect.any(String));
 });
 
-test('the same refusal has the same code wherever it is met', async () => {
+test('the same refusal has the same code on every route', async () => {
   const png = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } };
   const two = [{ role: 'user', content: [png, png] }];
   const answers = [
@@ -240,7 +240,7 @@ test('the same refusal has the same code wherever it is met', async () => {
   }
 });
 
-test('strict-compat: what Azure’s container hid behind an empty 200 is hidden here too', async () => {
+test('strict-compat: failures that Azure’s container hid behind an empty 200 are hidden here too', async () => {
   await using strict = await startStack({
     launchers: 0,
     gatewayEnv: { GATEWAY_SCORE_ERRORS: 'strict-compat', GATEWAY_NO_ENGINE_HOLD_MS: '100' },

@@ -12,7 +12,7 @@ import {
   type ScriptedStack,
 } from '../support/scripted-stack.ts';
 
-/** What users met at 15 s of keep-alive, or at a fiftieth of it. */
+/** The default keep-alive of 15 s, or a fiftieth of it. */
 const scaled = (ms: number): number => either(ms, ms / 50);
 const KEEP_ALIVE_MS = scaled(15_000);
 const MESSAGES = { messages: [{ role: 'user', content: 'x' }], stream: true };
@@ -47,7 +47,7 @@ const Event = z.object({
 });
 const ErrorEvent = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
 
-/** As the parser of Azure's Python SDK reads: LF alone, and every line that is not empty begins with `data: `. */
+/** Reads like the parser of Azure's Python SDK: only LF, and every non-empty line begins with `data: `. */
 function read({ body }: Outcome) {
   expect(body).not.toContain('\r');
   const lines = body.split('\n').filter((line) => line !== '');
@@ -124,7 +124,7 @@ test.each(ROUTES)(
     const id = `broken-${path}`;
     const outcome = await post(path, body, { 'x-request-id': id });
     expect(outcome).toMatchObject({ status: 200, isWhole: false });
-    // A conversation went on at another engine, which had one more word.
+    // A conversation continued on another engine, with one more word.
     expect(read(outcome)).toMatchObject({
       text: path.endsWith('chat/completions') ? 'aa' : 'a',
       isDone: false,
@@ -140,7 +140,7 @@ test.each(ROUTES)(
   },
 );
 
-test('a failure before the first event without text keeps its own status; one after it is told in the stream', async () => {
+test('a failure before the first event keeps its status; a later one is an error event in the stream', async () => {
   const fails = (afterMs: number): void => {
     scripted.script = async (res) => {
       await lasts(afterMs);
@@ -157,7 +157,7 @@ test('a failure before the first event without text keeps its own status; one af
   expect(read(late)).toMatchObject({ text: '', isDone: false, errors: ['engine_refused'] });
 });
 
-test('usage comes to who asks for it as an extra parameter that is passed through, and to nobody else', async () => {
+test('usage is sent only to a caller that requests it as a passed-through extra parameter', async () => {
   scripted.script = (res, { asksUsage }) => {
     res.writeHead(200, EVENT_STREAM);
     res.end(chunk('a', 'stop') + (asksUsage ? usageEvent(11, 2) : '') + DONE);
@@ -175,7 +175,7 @@ test('usage comes to who asks for it as an extra parameter that is passed throug
   expect((await post('/chat/completions', asks(true))).status).toBe(400);
 });
 
-test('an engine that is lost after an event without text, before any other: the stream goes on as one', async () => {
+test('an engine is lost after an event without text, before any other: the stream continues as one', async () => {
   let lives = 0;
   scripted.script = async (res) => {
     lives += 1;

@@ -9,7 +9,7 @@ import { startPictureServer } from '../bad-requests/picture-server.ts';
 import { ABSENT, BAD_REQUESTS, LIMITS, type BadRequest } from '../bad-requests/table.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
-/** Error bodies of both dialects have this in common. */
+/** The common part of both dialects' error bodies. */
 const ErrorBody = z.object({
   error: z.looseObject({ code: z.string(), message: z.string().min(1), param: z.string().nullable() }),
 });
@@ -25,7 +25,7 @@ let answeredBefore: number;
 
 beforeAll(async () => {
   pictures = await startPictureServer();
-  // An idle engine would make a token of its own every 30 s.
+  // An idle engine would generate test tokens every 30 s.
   stack = await startStack({
     gatewayEnv: { ...LIMITS, GATEWAY_UNKNOWN_DEPLOYMENT: 'refuse' },
     workerEnv: { WORKER_IDLE_CANARY_MS: '3600000' },
@@ -49,7 +49,7 @@ async function send({ method, path, headers, body }: BadRequest) {
   return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
 }
 
-/** What was answered to one bad request, beside what must be. */
+/** The answer to one bad request, with the expected one. */
 async function judge(bad: BadRequest) {
   const { status, headers, text } = await send(bad);
   const { error } = ErrorBody.parse(JSON.parse(text));
@@ -84,7 +84,7 @@ test.each([...new Set(BAD_REQUESTS.map(({ fault }) => fault))])(
   },
 );
 
-test('a body over the limit that does not say its length is refused while it comes', async () => {
+test('a body over the limit without a length is refused while it arrives', async () => {
   const endless = Readable.from(
     (function* () {
       for (let i = 0; i < 100; i += 1) yield Buffer.alloc(100_000, 0x20);
@@ -98,8 +98,8 @@ test('a body over the limit that does not say its length is refused while it com
 
 test.each([
   ['headers that are too large', `GET / HTTP/1.1\r\nhost: a\r\ncookie: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-  ['what is no HTTP at all', 'hello\r\n\r\n', 400],
-])('%s: an answer in JSON all the same', async (_what, bytes, status) => {
+  ['bytes that are not HTTP', 'hello\r\n\r\n', 400],
+])('%s: the answer is JSON too', async (_what, bytes, status) => {
   const socket = connect(Number(new URL(stack.url).port), '127.0.0.1');
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -110,7 +110,7 @@ test.each([
   expect(ErrorBody.safeParse(JSON.parse(body)).success).toBe(true);
 });
 
-test('a part of the API that is not here is told by its name, with what is served in its place', async () => {
+test('a missing part of the API is refused by name, with the route that replaces it', async () => {
   for (const path of ABSENT) {
     const { error } = ErrorBody.parse(await (await fetch(stack.url + path)).json());
     expect(error.message).toMatch(/^\/(openai|v1)\/.* is not served: /);
@@ -119,7 +119,7 @@ test('a part of the API that is not here is told by its name, with what is serve
   }
 });
 
-test('after all of it the engine has seen nothing, and a good request is served', async () => {
+test('after all bad requests the engine has received nothing, and a good request is served', async () => {
   expect(await stack.metric('penstock_jobs_added_total')).toBe(0);
   expect(await stack.engineMetric('vllm:request_success_total')).toBe(answeredBefore);
   expect(await stack.redis.client.keys('*:body:*')).toEqual([]);

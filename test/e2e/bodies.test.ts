@@ -16,7 +16,7 @@ afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-/** Posts and says by how many the jobs moved. */
+/** Posts a body; also returns the number of new jobs. */
 async function post(path: string, body: unknown) {
   const before = await stack.metric('penstock_jobs_added_total');
   const answered = await postJson(stack.url + path, body);
@@ -33,7 +33,7 @@ test.each(ALL)(
       { tools: null, tool_choice: 'auto' },
       { tools: [], tool_choice: 'none', functions: [], function_call: null, parallel_tool_calls: known ? null : true },
     ]) {
-      // Where a tool choice is itself an extra parameter, it is one however many tools there are.
+      // If tool_choice itself is an extra parameter, it stays one whatever the number of tools.
       if (known?.includes('tool_choice') === false) Reflect.deleteProperty(fields, 'tool_choice');
       const { status, text, jobs } = await post(path, withParameters({ ...plain, ...fields }));
       expect([status, jobs]).toEqual([200, 1]);
@@ -42,20 +42,20 @@ test.each(ALL)(
   },
 );
 
-test.each(CHATS)('a demanded call without any tool is refused by its name: $path', async (route) => {
+test.each(CHATS)('a required call without any tool is refused by name: $path', async (route) => {
   const { status, text, jobs } = await post(route.path, route.withParameters({ tools: [], tool_choice: 'required' }));
   expect([status, jobs]).toEqual([400, 0]);
   expect(JSON.parse(text)).toMatchObject({ error: { code: 'invalid_request', param: 'tool_choice' } });
 });
 
-test.each(OPENAI)('a tool is refused in words about the model, not about engine flags: $path', async (route) => {
+test.each(OPENAI)('the refusal of a tool is about the model, not about engine flags: $path', async (route) => {
   const { status, text, jobs } = await post(route.path, route.withParameters({ tools: [TOOL], tool_choice: 'auto' }));
   expect([status, jobs]).toEqual([400, 0]);
   expect(JSON.parse(text)).toMatchObject({ error: { code: 'unsupported_parameter', param: 'tools' } });
   expect(text).not.toMatch(/--|parser/);
 });
 
-test('a tool on /score is dropped, as Azure’s container does, and told in a header', async () => {
+test('a tool on /score is dropped, as in Azure’s container, and listed in a header', async () => {
   const { status, headers } = await post(score.path, score.withParameters({ tools: [TOOL], max_new_tokens: 2 }));
   expect(status).toBe(200);
   expect(headers.get('x-penstock-ignored')).toBe('parameters.tools');
@@ -66,7 +66,7 @@ test.each([
   ['of the older servers', { inputs: { input_string: HI }, parameters: { max_new_tokens: 8 } }],
   ['of OpenAI', { messages: HI }],
   ['packed into a text', { input_data: JSON.stringify({ input_string: HI }) }],
-])('/score with a body %s: told which shape is expected', async (_what, body) => {
+])('/score with a body %s: the refusal has the expected shape', async (_what, body) => {
   const { status, headers, text, jobs } = await post('/score', body);
   expect([status, headers.get('ms-azureml-model-error-statuscode'), jobs]).toEqual([424, '400', 0]);
   expect(JSON.parse(text)).toMatchObject({
@@ -74,7 +74,7 @@ test.each([
   });
 });
 
-test('/score with the parameters one level too high: served without them, and told so', async () => {
+test('/score with the parameters one level too high: served without them, and they are listed', async () => {
   const body = { input_data: { input_string: HI }, parameters: { max_new_tokens: 8 } };
   const { status, headers, text } = await post('/score', body);
   expect(status).toBe(200);
@@ -82,7 +82,7 @@ test('/score with the parameters one level too high: served without them, and to
   expect(headers.get('x-penstock-ignored')).toBe('parameters');
 });
 
-test.each(WITH_MESSAGES)('instructions of a developer count as those of the system: $path', async (route) => {
+test.each(WITH_MESSAGES)('a developer message counts as a system message: $path', async (route) => {
   const withRole = (role: string, middle: boolean): unknown[] => {
     const instructions = { role, content: 'Be brief.' };
     return middle ? [...HI, instructions, { role: 'user', content: 'and now?' }] : [instructions, ...HI];
@@ -101,7 +101,7 @@ test.each(WITH_MESSAGES)('instructions of a developer count as those of the syst
   expect(JSON.parse(robot.text)).toMatchObject({ error: { param: `${route.input}[0].role` } });
 });
 
-test("what Azure's own samples send to the OpenAI-style routes is accepted", async () => {
+test("the bodies of Azure's own samples for the OpenAI-style routes are accepted", async () => {
   for (const route of OPENAI) {
     const more = LENIENT.includes(route) ? { ignore_eos: true } : {};
     const body = route.withParameters({ model: 'azureai', stream: 'True', max_new_tokens: 3, ...more });
@@ -114,7 +114,7 @@ test("what Azure's own samples send to the OpenAI-style routes is accepted", asy
   }
 });
 
-test('JSON with a byte order mark, as Windows writes it, is read', async () => {
+test('JSON with a byte order mark, as from Windows, is read', async () => {
   const { status } = await post(completions.path, `\uFEFF${JSON.stringify(completions.withParameters({}))}`);
   expect(status).toBe(200);
 });

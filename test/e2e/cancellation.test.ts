@@ -21,7 +21,7 @@ import {
 const MODEL = 'Phi-3-vision-128k-instruct';
 const KEEP_ALIVE_MS = 300;
 const ABORT_WITHIN_MS = 250;
-/** How long a client waits for a first token that does not come. */
+/** How long a client waits for a first token that does not arrive. */
 const PATIENCE_MS = either(2_000, 100);
 
 const chat = (text: string, stream: boolean): object => ({ messages: [{ role: 'user', content: text }], stream });
@@ -42,7 +42,7 @@ afterAll(async () => {
   await scripted[Symbol.asyncDispose]();
 });
 
-/** Nothing of any request is left: gauge, slots, Redis. */
+/** No trace of any request is left: gauge, slots, Redis. */
 async function nothingLeft(): Promise<void> {
   const { stack } = scripted;
   await eventually('gauge at 0', async () => (await stack.metric('penstock_requests_in_flight')) === 0);
@@ -58,10 +58,10 @@ async function inFlight(): Promise<number> {
   const { workers } = await scripted.stack.status();
   return workers.flatMap(({ engines }) => engines).reduce((sum, { inFlight: { text } }) => sum + text, 0);
 }
-/** Leaves and returns the milliseconds until the engine's connection was closed; all on the clock of this process. */
+/** Disconnects and returns the milliseconds until the engine's connection was closed, all on this process's clock. */
 async function abortAfter(sent: Call, how: WayToLeave, n: number): Promise<number> {
   const at = sent.leave(how);
-  const abortedAt = await eventually('the engine is told', () => scripted.engine.requests[n]?.abortedAt);
+  const abortedAt = await eventually('the engine sees it', () => scripted.engine.requests[n]?.abortedAt);
   return abortedAt - at;
 }
 
@@ -106,13 +106,13 @@ test.each(PHASES_OF_KINDS)(
   },
 );
 
-test('a client that leaves while it waits in the queue takes its job with it, in every form of request', async () => {
+test('a client that leaves while its request waits removes its job, in every form of request', async () => {
   await using small = await startScriptedStack({ slots: 1 });
   const { stack, engine } = small;
   const held: ServerResponse[] = [];
   small.script = (res) => void held.push(res);
   const running = call(`${stack.url}/v1/chat/completions`, chat('first', false));
-  await eventually('the only place is taken', () => held.length === 1);
+  await eventually('the only slot is taken', () => held.length === 1);
   for (const [[, path, request], how] of KINDS.flatMap((kind) => WAYS_TO_LEAVE.map((how) => [kind, how] as const))) {
     const waiting = call(stack.url + path, request('second'));
     const job = await eventually('it waits', async () => {
@@ -133,7 +133,7 @@ test('a client that leaves while it waits in the queue takes its job with it, in
   await eventually('nothing in Redis', () => isEmpty(stack));
 }, 90_000);
 
-/** Says the caller's text again, in pieces over some 60 ms. */
+/** Repeats the caller's text in pieces, over some 60 ms. */
 const echo: Script = async (res, { text, isStream }) => {
   if (isStream) res.writeHead(200, EVENT_STREAM).flushHeaders();
   for (let n = 0; n < 6; n += 1) {
@@ -154,7 +154,7 @@ test.each(KINDS)(
       while (left > 0) {
         left -= 1;
         const n = left;
-        // The first one takes longer than its client waits; the second is answered.
+        // The first client gives up; the second is answered.
         const gone = call(stack.url + path, request('gone'), headers);
         await lasts(50);
         gone.leave(n % 2 === 0 ? 'close' : 'reset');
@@ -202,7 +202,7 @@ test.each(KINDS)(
   },
 );
 
-/** A connection that sends a request and does not read until told. */
+/** A connection that sends a request and does not read until asked to. */
 async function openUnread(body: object): Promise<Socket> {
   const { port } = new URL(scripted.stack.url);
   const socket = connect(Number(port), '127.0.0.1');
@@ -223,7 +223,7 @@ function every(ms: number, look: () => void): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 const PIECE = chunk('x'.repeat(2_048));
-/** A long answer, as fast as the other side takes it, or with a pause after each piece. */
+/** A long answer, at the speed of the reader, or with a pause after each piece. */
 async function pour(res: ServerResponse, count: number, everyMs = 0): Promise<void> {
   const gone = new AbortController();
   res.once('close', () => gone.abort());
@@ -233,7 +233,7 @@ async function pour(res: ServerResponse, count: number, everyMs = 0): Promise<vo
     else if (everyMs > 0) await lasts(everyMs);
   res.end(LAST + DONE);
 }
-/** Longest gaps between tokens of normal clients: the 99th of a hundred, in milliseconds. */
+/** 99th percentile of the gaps between tokens of normal clients, in milliseconds. */
 async function gapsBeside(clients: number): Promise<number> {
   const calls = Array.from(
     { length: clients },
@@ -249,7 +249,7 @@ async function gapsBeside(clients: number): Promise<number> {
   return gaps[Math.floor(gaps.length * 0.99)] ?? Infinity;
 }
 const STALLED = either(100, 12);
-test('clients that never read are given up, and neither memory nor the others feel it', async () => {
+test('clients that never read are given up, and affect neither memory nor other clients', async () => {
   const { stack, engine } = scripted;
   scripted.script = async (res, { text }) => {
     if (text === 'stalled') return pour(res, 4_096, either(20, 4));
@@ -284,13 +284,13 @@ test('clients that never read are given up, and neither memory nor the others fe
     `clients that never read: p99 gap ${alone.toFixed(0)} ms alone, ${besideMs.toFixed(0)} ms beside; grown by ${((most - before) / 2 ** 20).toFixed(0)} MiB\n`,
   );
   expect(most - before).toBeLessThan(150 * 2 ** 20);
-  // This process is all the clients and the engine as well.
+  // This process runs all clients and the engine.
   expect(besideMs).toBeLessThan(3 * alone + 500);
   await nothingLeft();
 }, 120_000);
 
 test(
-  'a client that reads slowly, with less unsent than is allowed, gets its whole answer',
+  'a slow client with less unsent than the limit gets its complete answer',
   async () => {
     const PIECES = either(6, 600);
     scripted.script = (res) => pour(res, PIECES);

@@ -13,9 +13,9 @@ const CHAT = '/v1/chat/completions';
 const Line = z.looseObject({ level: z.string(), event: z.string(), outcome: z.string().optional() });
 
 let stack: Stack;
-/** answers nothing, and tells who came */
+/** does not answer, and records its requests */
 let host: Server;
-/** the same for names */
+/** the same for DNS queries */
 let names: NameServer;
 beforeAll(async () => {
   names = await startNameServer(() => 'silence');
@@ -44,7 +44,7 @@ const lines = (): z.infer<typeof Line>[] =>
     .filter((line) => line.startsWith('{'))
     .map((line) => Line.parse(JSON.parse(line)));
 
-/** What the log says of the one request that ends while `leaving` runs. */
+/** The log line of the one request that ends while `leaving` runs. */
 async function toldOf(leaving: () => Promise<void>): Promise<z.infer<typeof Line>[]> {
   const before = lines().length;
   await leaving();
@@ -53,7 +53,7 @@ async function toldOf(leaving: () => Promise<void>): Promise<z.infer<typeof Line
       .slice(before)
       .some(({ event }) => event === 'request'),
   );
-  // What is thrown after the hang-up comes later than that line; an answered request comes after both.
+  // Errors after the hang-up are logged later than that line; an answered request is logged after both.
   await fetch(`${stack.url}/v1/models`).then((answer) => answer.text());
   await eventually(
     'the next line',
@@ -78,16 +78,19 @@ const about = (url: string): object => ({
 });
 const held = (): string => `http://127.0.0.1:${portOf(host)}/a.png`;
 
-// One fetch at a time is allowed here: each of these tests also shows that the one before it left nothing behind.
-test.each(WAYS_TO_LEAVE)('N16: who leaves by %s while a picture is fetched is logged as client_closed', async (how) => {
-  const told = await toldOf(async () => {
-    const asked = once(host, 'request');
-    const sent = call(stack.url + CHAT, about(held()));
-    await asked;
-    sent.leave(how);
-  });
-  expectClientClosed(told);
-});
+// Only one fetch at a time is allowed here, so each test also shows that the one before freed its fetch.
+test.each(WAYS_TO_LEAVE)(
+  'N16: a client that leaves by %s while a picture is fetched is logged as client_closed',
+  async (how) => {
+    const told = await toldOf(async () => {
+      const asked = once(host, 'request');
+      const sent = call(stack.url + CHAT, about(held()));
+      await asked;
+      sent.leave(how);
+    });
+    expectClientClosed(told);
+  },
+);
 
 test.each(WAYS_TO_LEAVE)('N16: … while the name of its host is resolved (%s)', async (how) => {
   const told = await toldOf(async () => {
@@ -98,7 +101,7 @@ test.each(WAYS_TO_LEAVE)('N16: … while the name of its host is resolved (%s)',
   expectClientClosed(told);
 });
 
-test.each(WAYS_TO_LEAVE)('N16: … while its fetch waits for its turn (%s)', async (how) => {
+test.each(WAYS_TO_LEAVE)('N16: … while its fetch waits for a slot (%s)', async (how) => {
   const asked = once(host, 'request');
   const before = call(stack.url + CHAT, about(held()));
   await asked;

@@ -30,14 +30,14 @@ async function refusal(response: Response, status: number) {
 }
 
 test.each(['/responses', '/responses/resp_1', '/moderations', '/audio/speech', '/files'])(
-  'E6: %s says that the base URL lacks /v1',
+  'E6: the refusal of %s says that the base URL lacks /v1',
   async (path) => {
     const { code, message } = await refusal(await send(path, { model: VISION, input: 'hi' }), 404);
     expect([code, message.includes('end the base URL of your client in /v1')]).toEqual(['route_not_found', true]);
   },
 );
 
-test('E6: streaming with usage, without /v1, says what the base URL lacks', async () => {
+test('E6: the refusal of streaming with usage, without /v1, says what the base URL lacks', async () => {
   const body = { ...hi, stream: true, stream_options: { include_usage: true } };
   const { code, message } = await refusal(await send('/chat/completions', body), 400);
   expect([code, message.includes('a base URL that ends in /v1')]).toEqual(['unsupported_parameter', true]);
@@ -49,7 +49,7 @@ test('E6: OpenAI’s SDK without /v1 lists the models', async () => {
   expect(data.map(({ id }) => id)).toEqual([VISION]);
 });
 
-test('E6: another unknown path is not said to lack /v1', async () => {
+test('E6: the refusal of another unknown path does not mention /v1', async () => {
   expect((await refusal(await send('/nothing', {}), 404)).message).not.toContain('/v1');
 });
 
@@ -71,14 +71,14 @@ test.each([
   'phi-3-vision-128k-instruct',
   'PHI-3-VISION-128K-INSTRUCT',
   'Microsoft/phi-3-vision-128k-instruct',
-])('E8: %s is the card, as a model and as a deployment', async (name) => {
+])('E8: %s means the card, as a model and as a deployment', async (name) => {
   const scored = await send('/score', score, to(name));
   expect([scored.status, scored.headers.get('azureml-model-deployment')]).toEqual([200, name]);
   expect((await send('/v1/chat/completions', { ...hi, model: name })).status).toBe(200);
   expect((await send(`/openai/deployments/${encodeURIComponent(name)}/chat/completions`, hi)).status).toBe(200);
 });
 
-test('E8: a deployment of Azure’s header that nobody configured is the only card, and the answer says so', async () => {
+test('E8: an unknown deployment in Azure’s header means the only card, and the answer says so', async () => {
   for (const [path, body] of [
     ['/score', score],
     ['/chat/completions', hi],
@@ -90,7 +90,7 @@ test('E8: a deployment of Azure’s header that nobody configured is the only ca
   }
 });
 
-test('E8: the operator may have it refused', async () => {
+test('E8: a setting makes the gateway refuse it', async () => {
   await using strict = await startStack({ launchers: 0, gatewayEnv: { GATEWAY_UNKNOWN_DEPLOYMENT: 'refuse' } });
   const { code } = await refusal(await send('/score', score, to('blue'), strict.url), 404);
   expect(code).toBe('deployment_not_found');
@@ -106,7 +106,7 @@ test.each([
   expect(streamed.trimEnd().endsWith('data: [DONE]')).toBe(true);
 });
 
-test('E11: a model’s `created` is the day on which its card says that it came out', async () => {
+test('E11: a model’s `created` is the release date of its card', async () => {
   const Model = z.object({ created: z.int() });
   const Models = z.object({ data: z.array(Model) });
   const day = Date.parse('2024-05-21') / 1_000;
@@ -121,7 +121,7 @@ test('E12: a list of prompts is refused with what to do', async () => {
   expect(message).toContain('send each prompt in a request of its own');
 });
 
-test('G: fields without effect are named in the header, whatever their letters', async () => {
+test('G: fields without effect are listed in the header, whatever their letters', async () => {
   const names = ['ünï', '日本', 'a b', '$ref', '😀'];
   const answer = await send('/v1/chat/completions', {
     ...hi,
@@ -148,20 +148,20 @@ test.each([
   ['/openai/v1/responses/responses', '/responses'],
   ['/models/models/chat/completions', '/models'],
   ['/score/score', '/score'],
-])('E6: %s says that %s stands in it twice', async (path, part) => {
+])('E6: the refusal of %s says that the path contains %s twice', async (path, part) => {
   const { code, message } = await refusal(await send(path, hi), 404);
   expect(code).toBe('route_not_found');
   expect(message).toContain(`${part} stands in it twice: leave one out of the base URL of your client`);
   expect(message).not.toContain('stored');
 });
 
-test('E6: what only looks alike keeps its reason', async () => {
+test('E6: a path that only looks similar keeps its own reason', async () => {
   expect((await refusal(await send('/v1/responses/resp_1', hi), 404)).message).toContain('nothing is stored here');
   expect((await refusal(await send('/v1/v12/chat', hi), 404)).message).not.toContain('twice');
 });
 
 test.each(['chat/completions', 'completions', 'embeddings'])(
-  'E6: a path of deployments without a name before %s says so',
+  'E6: the refusal of a deployments path without a name before %s says so',
   async (rest) => {
     const { code, message } = await refusal(await send(`/openai/deployments//${rest}?api-version=1`, hi), 404);
     expect([code, message.includes('names no deployment')]).toEqual(['DeploymentNotFound', true]);
@@ -172,7 +172,7 @@ test('E6: a doubled slash before a deployment’s name does no harm', async () =
   expect((await send(`//openai//deployments//${VISION}//chat/completions`, hi)).status).toBe(200);
 });
 
-test('E6: files are not told to be batches; /tokenize and /detokenize say where the first is', async () => {
+test('E6: the refusal of files does not mention batches; those of /tokenize and /detokenize name the setting of the first', async () => {
   const told = async (path: string) => Refused.parse(await (await send(path, hi)).json()).error.message;
   expect(await told('/v1/batches')).toContain('takes no batches');
   for (const path of ['/v1/files', '/v1/uploads', '/openai/files']) {
@@ -191,7 +191,7 @@ test.each([
   ['/v1/responses', { model: VISION, input: 'hi', max_output_tokens: 2 }],
   [`/openai/deployments/${VISION}/chat/completions`, hi],
   ['/chat/completions', hi],
-])('E5: %s takes a seed of 64 bits, and tells one of more as it came', async (path, body) => {
+])('E5: %s accepts a seed of 64 bits, and quotes a longer one as it was sent', async (path, body) => {
   const ask = (seed: string) =>
     fetch(stack.url + path, {
       method: 'POST',

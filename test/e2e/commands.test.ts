@@ -7,7 +7,7 @@ import { freePorts, temporaryFolder } from '../support/start-process.ts';
 const CARD = 'deploy/models/phi-3-vision-128k-instruct.yaml';
 const SPEC = 'test/fixtures/spec/phi-3.5-vision-new.yaml';
 
-test('keys create prints the key once, alone on standard output, and keeps its hash in a file for its owner only', async () => {
+test('keys create prints only the key on standard output, and stores its hash in a file that only the owner can read', async () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'keys.yaml');
   const env = { GATEWAY_KEYS_FILE: file };

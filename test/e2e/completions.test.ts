@@ -5,7 +5,7 @@ import { postJson } from '../support/post.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
-/** a field of vLLM's: no end before the length that was asked */
+/** a field of vLLM: no end before the requested length */
 const ALL_TOKENS = { ignore_eos: true };
 
 let stack: Stack;
@@ -18,14 +18,14 @@ afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-test('OpenAI SDK: a bare prompt is continued, sixteen tokens when nothing is said', async () => {
+test('OpenAI SDK: a bare prompt is continued, by sixteen tokens unless max_tokens is set', async () => {
   const answer = await openai.completions.create({ model: MODEL, prompt: 'def main', ...ALL_TOKENS });
   expect(answer).toMatchObject({ object: 'text_completion', model: MODEL });
   expect(answer.choices[0]).toMatchObject({ finish_reason: 'length', text: expect.stringMatching(/./) });
   expect(answer.usage?.completion_tokens).toBe(16);
 });
 
-test('OpenAI SDK, streamed: the same text, and usage only when asked for', async () => {
+test('OpenAI SDK, streamed: the same text, and usage only on request', async () => {
   const request = {
     model: MODEL,
     prompt: 'Tell me of rivers.',
@@ -57,7 +57,7 @@ test('one prompt in a list, or as token ids, is one prompt', async () => {
   expect((await ask([[15, 27, 300]])).choices[0]?.text).toBe(ids.choices[0]?.text);
 });
 
-test('several prompts are a batch: refused in the card’s name', async () => {
+test('several prompts are a batch, which the card refuses', async () => {
   const failure = openai.completions.create({ model: MODEL, prompt: ['one', 'two', 'three'] });
   await expect(failure).rejects.toMatchObject({
     status: 400,
@@ -67,12 +67,12 @@ test('several prompts are a batch: refused in the card’s name', async () => {
   });
 });
 
-test('a field without effect is told in a header', async () => {
+test('a field without effect is listed in a header', async () => {
   const { headers } = await postJson(`${stack.url}/v1/completions`, { prompt: 'hi', user: 'me', top_logprobs: 3 });
   expect(headers.get('x-penstock-ignored')).toBe('user, top_logprobs');
 });
 
-test('Azure’s tools find out how /score is called', async () => {
+test('Azure’s tools can read how /score is called', async () => {
   const Document = z.object({
     openapi: z.string().startsWith('3.0'),
     paths: z.object({ '/score': z.object({ post: z.looseObject({ requestBody: z.unknown() }) }) }),

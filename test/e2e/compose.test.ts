@@ -10,7 +10,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { freePort } from '#runtime/free-port';
 
-/** What of deploy/compose.yaml is run here: there is no Docker where the tests run. */
+/** The parts of deploy/compose.yaml that run here, without Docker. */
 const Compose = z.object({
   services: z.record(
     z.string(),
@@ -28,7 +28,7 @@ let folder: string;
 let services: z.infer<typeof Compose>['services'];
 let env: NodeJS.ProcessEnv;
 
-/** As the container has it, but for its folders. */
+/** The container's environment, except for its folders. */
 const here = (text: string): string =>
   text.replaceAll('$$', '$').replaceAll('/run/penstock', `${folder}/redis`).replaceAll('/etc/penstock', folder);
 
@@ -56,7 +56,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test('N12: the passwords are made once, are two, and are for their owner only', async () => {
+test('N12: two passwords are generated once, and only their owner can read them', async () => {
   const read = async (): Promise<string[]> =>
     Promise.all(['password', 'reply-password'].map((name) => readFile(join(folder, 'redis', name), 'utf8')));
   const made = await read();
@@ -71,40 +71,43 @@ test('N12: the passwords are made once, are two, and are for their owner only', 
 test.each([
   ['redis', 'password', 'yes'],
   ['reply-redis', 'reply-password', 'no'],
-])('N12: %s wants its password, which no argument shows, and keeps a file: %s, %s', async (name, file, appendonly) => {
-  const service = services[name];
-  const password = (await readFile(join(folder, 'redis', file), 'utf8')).trim();
-  const [command, ...args] = service?.command ?? [];
-  const port = await freePort();
-  const child = spawn(command ?? '', [...args.map(here), '--port', String(port), '--bind', '127.0.0.1'], {
-    env,
-    cwd: join(folder, 'data'),
-    stdio: 'ignore',
-  });
-  const exited = once(child, 'exit');
-  const client = new Redis({ port, password, retryStrategy: () => 50, maxRetriesPerRequest: null });
-  client.on('error', () => {});
-  try {
-    expect(await client.config('GET', 'appendonly')).toEqual(['appendonly', appendonly]);
-    expect(await client.config('GET', 'save')).toEqual(['save', '']);
-    expect(await client.config('GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction']);
-    const stranger = new Redis(port).on('error', () => {});
-    await expect(stranger.ping()).rejects.toThrow('NOAUTH');
-    stranger.disconnect();
-    expect(await readFile(`/proc/${child.pid}/cmdline`, 'utf8')).not.toContain(password);
-    const [how, script] = service?.healthcheck?.test ?? [];
-    expect(how).toBe('CMD-SHELL');
-    const probe = here(script ?? '').replace('valkey-cli', `valkey-cli -p ${port}`);
-    await expect(run('sh', ['-c', probe], { env })).resolves.toBeDefined();
-    await expect(run('sh', ['-c', probe.replace(file, 'none')], { env })).rejects.toThrow();
-  } finally {
-    client.disconnect();
-    child.kill('SIGTERM');
-    await exited;
-  }
-});
+])(
+  'N12: %s requires its password, which no argument shows, and keeps a file: %s, %s',
+  async (name, file, appendonly) => {
+    const service = services[name];
+    const password = (await readFile(join(folder, 'redis', file), 'utf8')).trim();
+    const [command, ...args] = service?.command ?? [];
+    const port = await freePort();
+    const child = spawn(command ?? '', [...args.map(here), '--port', String(port), '--bind', '127.0.0.1'], {
+      env,
+      cwd: join(folder, 'data'),
+      stdio: 'ignore',
+    });
+    const exited = once(child, 'exit');
+    const client = new Redis({ port, password, retryStrategy: () => 50, maxRetriesPerRequest: null });
+    client.on('error', () => {});
+    try {
+      expect(await client.config('GET', 'appendonly')).toEqual(['appendonly', appendonly]);
+      expect(await client.config('GET', 'save')).toEqual(['save', '']);
+      expect(await client.config('GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction']);
+      const stranger = new Redis(port).on('error', () => {});
+      await expect(stranger.ping()).rejects.toThrow('NOAUTH');
+      stranger.disconnect();
+      expect(await readFile(`/proc/${child.pid}/cmdline`, 'utf8')).not.toContain(password);
+      const [how, script] = service?.healthcheck?.test ?? [];
+      expect(how).toBe('CMD-SHELL');
+      const probe = here(script ?? '').replace('valkey-cli', `valkey-cli -p ${port}`);
+      await expect(run('sh', ['-c', probe], { env })).resolves.toBeDefined();
+      await expect(run('sh', ['-c', probe.replace(file, 'none')], { env })).rejects.toThrow();
+    } finally {
+      client.disconnect();
+      child.kill('SIGTERM');
+      await exited;
+    }
+  },
+);
 
-test('N12: gateway and worker-launcher are told of both, with the files of their passwords and no password', () => {
+test('N12: gateway and worker-launcher have both URLs with password files, and no password', () => {
   for (const [name, prefix] of [
     ['gateway', 'GATEWAY'],
     ['worker-launcher', 'WORKER'],

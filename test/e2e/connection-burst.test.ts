@@ -6,17 +6,17 @@ import { eventually } from '../support/eventually.ts';
 import { startStack } from '../support/stack.ts';
 
 const COUNT = 2_000;
-/** What the kernel lets a program have, on Linux (source: listen(2)). */
+/** The kernel's limit for one program, on Linux (source: listen(2)). */
 const kernelsLimit = Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
 const REQUEST = 'GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n';
 
-// Where the kernel allows fewer, no program can hold them: README, "Limits and errors".
+// If the kernel allows fewer, no program can hold them: README, "Limits and errors".
 (kernelsLimit < COUNT ? test.skip : test)(
-  `H9: ${COUNT} connections come in one moment: each is taken and answered, none is reset`,
+  `H9: ${COUNT} connections arrive at one moment: each is accepted and answered, none is reset`,
   async () => {
     await using stack = await startStack({
       launchers: 0,
-      // How many of one address may be without a whole request is another limit.
+      // The limit of incomplete requests per address is another one.
       gatewayEnv: { GATEWAY_CONNECTIONS_PER_ADDRESS: String(COUNT * 2) },
     });
     const { child } = stack.gateways[0] ?? {};
@@ -24,7 +24,7 @@ const REQUEST = 'GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close
     const answers: string[] = [];
     const faults: string[] = [];
     let connected = 0;
-    // A moment in which it accepts nothing, however fast the machine is.
+    // For a moment it accepts nothing, however fast the machine is.
     child?.kill('SIGSTOP');
     try {
       for (let n = 0; n < COUNT; n += 1) {

@@ -9,7 +9,7 @@ import { startStack, type Stack } from '../support/stack.ts';
 const COUNT = either(5_000, 1_000);
 /** The gateway's defaults, or a tenth. */
 const [HEAD_MS, BODY_MS] = [either(15_000, 1_500), either(60_000, 6_000)];
-/** Within this all are closed, at the latest. */
+/** All are closed within this time. */
 const LATE_MS = 10_000;
 const CHAT = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2 };
 const BEGINNINGS = [
@@ -31,7 +31,7 @@ afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-test('N5: connections that never finish are all closed when their time is up, and honest requests are served meanwhile', async () => {
+test('N5: connections that never finish are all closed at their timeout, while honest requests are served', async () => {
   const startedAt = performance.now();
   const crowd: RawConnection[] = [];
   const closedAt: number[] = [];
@@ -40,7 +40,7 @@ test('N5: connections that never finish are all closed when their time is up, an
     void connection.closed.then(() => closedAt.push(performance.now() - startedAt));
     crowd.push(connection);
   }
-  // Each sends a byte now and then, so that nothing takes it for idle.
+  // Each sends a byte from time to time, so that it does not count as idle.
   const drip = setInterval(() => {
     for (const connection of crowd)
       if (!connection.isClosed() && connection.socket.writable) connection.socket.write('x');

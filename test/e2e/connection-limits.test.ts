@@ -33,14 +33,14 @@ const leave = (connections: readonly RawConnection[]): void => {
 const areOpen = (connections: readonly RawConnection[]): number =>
   connections.filter((connection) => !connection.isClosed()).length;
 
-test('N5: of one address so many may be incomplete; the oldest go, told why, and others are served', async () => {
+test('N5: above the limit of incomplete requests per address, the oldest are closed with a reason, and others are served', async () => {
   const first = await open(10, (i) => ['', 'GET / HT', HALF][i % 3] ?? '');
   await eventually(
     'the first ones are no longer young',
     async () => (await call(`${stack.url}/v1/chat/completions`, CHAT).ended).status === 200,
   );
   const rest = await open(PER_ADDRESS, (i) => ['', 'GET / HT', HALF][i % 3] ?? '');
-  await eventually('the oldest are gone', () => areOpen([...first, ...rest]) <= PER_ADDRESS);
+  await eventually('the oldest are closed', () => areOpen([...first, ...rest]) <= PER_ADDRESS);
   expect([areOpen(first), areOpen(rest)]).toEqual([0, PER_ADDRESS]);
   for (const connection of first) {
     expect(connection.status()).toBe(503);
@@ -50,7 +50,7 @@ test('N5: of one address so many may be incomplete; the oldest go, told why, and
   leave(rest);
 });
 
-test('N5: whole requests and idle connections of an address do not count for it', async () => {
+test('N5: complete requests and idle connections of an address do not count', async () => {
   const idle = await open(PER_ADDRESS + 5, () => WHOLE);
   const long = { ...CHAT, max_tokens: 60, stream: true };
   const running = Array.from({ length: PER_ADDRESS + 5 }, () => call(`${stack.url}/v1/chat/completions`, long));
@@ -61,10 +61,10 @@ test('N5: whole requests and idle connections of an address do not count for it'
   leave([...idle, ...halves]);
 });
 
-test('N5: when there is no room at all an idle connection goes first, and the new one is served', async () => {
+test('N5: at the connection limit the oldest idle connection is closed, and the new one is served', async () => {
   const idle = await open(ALL, () => WHOLE);
   for (let i = 0; i < 5; i += 1) expect((await call(`${stack.url}/v1/chat/completions`, CHAT).ended).status).toBe(200);
-  await eventually('the oldest idle one is gone', () => idle[0]?.isClosed());
+  await eventually('the oldest idle one is closed', () => idle[0]?.isClosed());
   expect(idle.at(-1)?.isClosed()).toBe(false);
   leave(idle);
 });
@@ -72,7 +72,7 @@ test('N5: when there is no room at all an idle connection goes first, and the ne
 test('B1: the time of a request runs from its first byte', async () => {
   const begin = `GET /v1/models HTTP/1.1\r\nhost: localhost\r\nx-request-id: slow-head\r\n`;
   const connection = await rawConnection(stack.url, begin);
-  // Longer than the time after which a connection is looked at.
+  // Longer than the interval of the connection check.
   await lasts(2_500);
   connection.socket.write('\r\n');
   await eventually('the answer', () => connection.status() === 200);

@@ -6,7 +6,7 @@ import { startStack, type Stack } from '../support/stack.ts';
 
 const HEAD_MS = 1_500;
 const BODY_MS = 3_000;
-/** What a check may come late, on a busy machine. */
+/** Tolerance for a late check on a busy machine. */
 const LATE_MS = 6_000;
 
 let stack: Stack;
@@ -40,7 +40,7 @@ async function lifeOf(connection: RawConnection): Promise<number> {
 }
 
 const UNFINISHED: readonly (readonly [what: string, first: string, then: string, statuses: readonly number[]])[] = [
-  ['a connection that says nothing', '', '', [408]],
+  ['a silent connection', '', '', [408]],
   ['empty lines without end', '\r\n', '\r\n', [408]],
   ['a request line of one byte at a time', 'GET /', 'x', [408]],
   ['a head that stalls', 'GET / HTTP/1.1\r\nhost: loc', '', [408]],
@@ -53,7 +53,7 @@ const UNFINISHED: readonly (readonly [what: string, first: string, then: string,
   ['a chunk that stalls', `${HEAD}transfer-encoding: chunked\r\n\r\n64\r\n{`, '', [408]],
   ['chunks without end', `${HEAD}transfer-encoding: chunked\r\n\r\n1\r\n{\r\n`, '1\r\n \r\n', [408]],
   ['trailers without end', `${HEAD}transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n`, 'a: b\r\n', [408]],
-  ['a body for a route that is not there', `POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n`, '', [403, 404]],
+  ['a body for an unknown route', `POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n`, '', [403, 404]],
 ];
 
 test.each(UNFINISHED)(
@@ -73,7 +73,7 @@ test.each(UNFINISHED)(
   },
 );
 
-test('B1: a body that stalls is 408 in the words of each API, with ids and a line in the log', async () => {
+test('B1: a stalled body is 408 in each API’s form, with ids and a log line', async () => {
   const both = await Promise.all(
     EVERY.map(async ({ path, shape }) => {
       const id = `stalls-${path.replace(/\W/g, '')}`;
@@ -100,7 +100,7 @@ test('B1: a body that stalls is 408 in the words of each API, with ids and a lin
   }
 });
 
-test('N5: half of a second request closes the connection after the answer to the first, which is whole', async () => {
+test('N5: half of a second request closes the connection after the complete answer to the first', async () => {
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 80, stream: true });
   const first = `${HEAD}content-length: ${body.length}\r\n\r\n${body}`;
   const connection = await rawConnection(stack.url, `${first}GET / HTTP/1.1\r\nhost: loc`);

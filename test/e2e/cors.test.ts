@@ -27,7 +27,7 @@ afterAll(async () => {
 const preflight = (origin: string, path = '/v1/chat/completions') =>
   fetch(stack.url + path, { method: 'OPTIONS', headers: { origin, ...PREFLIGHT } });
 
-test('a listed page is let in without a key at the preflight, and keeps all its headers', async () => {
+test('a CORS preflight of a listed page is accepted without a key, with all its headers', async () => {
   for (const path of ['/v1/chat/completions', '/v1/models', '/score']) {
     const { status, headers } = await preflight(PAGE, path);
     expect(status).toBe(204);
@@ -37,12 +37,12 @@ test('a listed page is let in without a key at the preflight, and keeps all its 
   }
 });
 
-test('another page is not let in', async () => {
+test('another page is refused', async () => {
   expect((await preflight('https://evil.example.com')).headers.get('access-control-allow-origin')).toBeNull();
   expect((await preflight(`${PAGE}.evil.example.com`)).headers.get('access-control-allow-origin')).toBeNull();
 });
 
-test('E10: another page, or none, is told nothing of what a listed page may do', async () => {
+test('E10: another page, or no page, does not learn what a listed page may do', async () => {
   for (const origin of ['https://evil.example.com', 'null', `${PAGE}:8443`, PAGE.toUpperCase()]) {
     const { status, headers } = await preflight(origin);
     const names = [...headers.keys()].filter((name) => name.startsWith('access-control-'));
@@ -52,7 +52,7 @@ test('E10: another page, or none, is told nothing of what a listed page may do',
   expect([plain.headers.get('access-control-expose-headers'), plain.headers.get('vary')]).toEqual([null, 'Origin']);
 });
 
-test('E10: a page may read every header that tells of a failure', async () => {
+test('E10: a page may read every header about a failure', async () => {
   const body = JSON.stringify({ input_data: {} });
   const headers = { origin: PAGE, authorization: `Bearer ${key}`, 'content-type': 'application/json' };
   const answer = await fetch(`${stack.url}/score`, { method: 'POST', headers, body });
@@ -60,12 +60,12 @@ test('E10: a page may read every header that tells of a failure', async () => {
   const exposed = (answer.headers.get('access-control-expose-headers') ?? '').split(',');
   for (const name of ['retry-after-ms', 'apim-request-id', 'x-ms-client-request-id', 'ms-azureml-model-time'])
     expect(exposed).toContain(name);
-  // A browser shows these unasked.
+  // A browser always exposes these.
   const shown = /^(access-control-|vary$|content-|date$|connection$|keep-alive$|transfer-encoding$|x-content-type)/;
   expect([...answer.headers.keys()].filter((name) => !shown.test(name) && !exposed.includes(name))).toEqual([]);
 });
 
-test('the request itself needs a key, and a page may read what it is told, refusals as well', async () => {
+test('the request itself needs a key, and a page may read the answer, also a refusal', async () => {
   const ask = (headers: Record<string, string>) =>
     fetch(`${stack.url}/v1/models`, { headers: { origin: PAGE, ...headers } });
   const refused = await ask({});
@@ -77,7 +77,7 @@ test('the request itself needs a key, and a page may read what it is told, refus
     expect(served.headers.get('access-control-expose-headers')).toContain(name);
 });
 
-test('without the setting nothing of it is there', async () => {
+test('without the setting there are no CORS headers', async () => {
   await using closed = await startStack({ launchers: 0 });
   const headers = { origin: PAGE, ...PREFLIGHT };
   const answer = await fetch(`${closed.url}/v1/chat/completions`, { method: 'OPTIONS', headers });
@@ -85,7 +85,7 @@ test('without the setting nothing of it is there', async () => {
   expect(answer.headers.get('access-control-allow-origin')).toBeNull();
 });
 
-test('a star lets every page in', async () => {
+test('a star allows every page', async () => {
   await using open = await startStack({ launchers: 0, gatewayEnv: { GATEWAY_CORS_ORIGINS: '*' } });
   const answer = await fetch(`${open.url}/v1/models`, { headers: { origin: 'https://any.example.com' } });
   expect(answer.headers.get('access-control-allow-origin')).toBe('*');

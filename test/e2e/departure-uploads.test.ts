@@ -14,7 +14,7 @@ afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-test('B2: uploads that stall do not hold a gateway that leaves, nor do heads; what is whole is served to its end', async () => {
+test('B2: stalled uploads and heads do not delay a gateway’s drain; complete requests are served to the end', async () => {
   const gateway = stack.gateways[0];
   const exited = once(gateway?.child ?? process, 'exit');
   const stalled = await Promise.all(

@@ -10,7 +10,7 @@ import { startStack, type Stack } from '../support/stack.ts';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const messages = [{ role: 'user', content: 'hi' }];
 const hi = { messages, max_tokens: 1 };
-/** Goes on until its client leaves, or until it is ended. */
+/** Runs until its client leaves or the test ends it. */
 const lasting = { messages, max_tokens: 4_000, ignore_eos: true, stream: true };
 type Gateway = Stack['gateways'][number];
 
@@ -24,7 +24,7 @@ afterAll(async () => {
 
 async function leaves({ child, internalUrl }: Gateway): Promise<void> {
   child.kill('SIGTERM');
-  await eventually('the gateway leaves', async () => {
+  await eventually('the gateway drains', async () => {
     const status = await fetch(`${internalUrl}/status`);
     return z.object({ stage: z.string() }).parse(await status.json()).stage !== 'serving';
   });
@@ -52,7 +52,7 @@ const ROUTES = [
   ['/', undefined, undefined],
 ] as const;
 
-test('H7: what comes to a leaving gateway is served as ever, on every route, and its connection is closed', async () => {
+test('H7: a draining gateway serves new requests as usual, on every route, and closes their connections', async () => {
   const gateway = await stack.startGateway({});
   const exited = once(gateway.child, 'exit');
   const running = call(`${gateway.url}/v1/chat/completions`, lasting);
@@ -61,7 +61,7 @@ test('H7: what comes to a leaving gateway is served as ever, on every route, and
     await rawConnection(gateway.url, requestOf('/', undefined)),
     await rawConnection(gateway.url),
   ];
-  await eventually('an answer on a connection that is kept', () => kept.text().includes('healthy'));
+  await eventually('an answer on a kept connection', () => kept.text().includes('healthy'));
   await leaves(gateway);
   for (const [path, body] of ROUTES) {
     const undisturbed = await rawConnection(stack.url, requestOf(path, body));
@@ -82,13 +82,11 @@ test('H7: what comes to a leaving gateway is served as ever, on every route, and
   expect(await exited).toEqual([0, null]);
 }, 60_000);
 
-test('H7: connections that wait in the kernel while a gateway is told to leave are served', async () => {
+test('H7: connections that wait in the kernel when a gateway gets SIGTERM are served', async () => {
   const gateway = await stack.startGateway({});
   const exited = once(gateway.child, 'exit');
   gateway.child.kill('SIGSTOP');
-  await eventually('the gateway stands still', () =>
-    / T /.test(readFileSync(`/proc/${gateway.child.pid}/stat`, 'utf8')),
-  );
+  await eventually('the gateway is stopped', () => / T /.test(readFileSync(`/proc/${gateway.child.pid}/stat`, 'utf8')));
   gateway.child.kill('SIGTERM');
   const waiting = await Promise.all(
     Array.from({ length: 30 }, () => rawConnection(gateway.url, requestOf('/v1/chat/completions', hi))),
@@ -101,10 +99,10 @@ test('H7: connections that wait in the kernel while a gateway is told to leave a
   expect(await exited).toEqual([0, null]);
 }, 60_000);
 
-test('when time is up, running streams end in an error that is told, and what comes after is sent elsewhere in the words of its API', async () => {
+test('at the drain timeout, running streams end with an error event, and later requests get a refusal in their API’s form', async () => {
   const gateway = await stack.startGateway({ GATEWAY_DRAIN_TIMEOUT_MS: '500' });
   const exited = once(gateway.child, 'exit');
-  // Sent ahead, so that each is next when the stream before it is ended.
+  // Pipelined, so that each is next when the stream before it ends.
   const clients = await Promise.all(
     ROUTES.map(([path, body]) =>
       rawConnection(gateway.url, requestOf('/v1/chat/completions', lasting) + requestOf(path, body)),

@@ -3,7 +3,7 @@ import { DRILLS } from '../drill/catalog.mjs';
 import { isSound } from '../drill/ledger.mjs';
 import { startOracle } from '../drill/questions.mjs';
 
-/** Much of a drill is waiting for what a fault sets off, so some run side by side. */
+/** A drill mostly waits for the effects of a fault, so several run concurrently. */
 const AT_A_TIME = 4;
 const REQUESTS = 24;
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
   for (const drill of possible) {
     const started = new Promise<void>((resolve) => starts.set(drill.name, resolve));
     const outcome = started.then(() => drill.run({ requests: REQUESTS, short: true, oracle }));
-    // Its own test reports it.
+    // The drill's own test reports it.
     outcome.catch(() => {});
     outcomes.set(drill.name, outcome);
   }
@@ -42,7 +42,7 @@ test.each(possible.map(({ name, about }) => [name, about]))(
   async (name) => {
     const outcome = await outcomes.get(name);
     const isGood = outcome?.failed.length === 0 && isSound(outcome.row);
-    // What the clients saw is only of interest where it is wrong.
+    // The clients' results are printed only if they are wrong.
     expect(isGood ? [] : [outcome?.failed, outcome?.row, outcome?.sentences, outcome?.notes]).toEqual([]);
   },
   180_000,

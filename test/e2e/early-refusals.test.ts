@@ -48,26 +48,29 @@ test.each(REFUSED)('B3: %d before the body: no 100 Continue, the connection clos
   expect(bodyOf(text)).toMatchObject({ error: { code: expect.any(String) } });
 });
 
-test.each(REFUSED)('B3: %d while the body is being sent: its client can read why: %j', async (status, lines) => {
-  const connection = await rawConnection(stack.url, head(...lines, `content-length: ${12 * LIMIT}`));
-  const piece = Buffer.alloc(100_000, 0x20);
-  // A client that sends all of its body before it reads.
-  connection.socket.pause();
-  for (let sent = 0; sent < 12 * LIMIT && connection.socket.writable; sent += piece.length)
-    if (!connection.socket.write(piece)) await Promise.race([once(connection.socket, 'drain'), connection.closed]);
-  connection.socket.resume();
-  await connection.closed;
-  expect([connection.status(), connection.wasReset()]).toEqual([status, false]);
-  expect(headerOf(connection.text(), 'connection')).toBe('close');
-});
+test.each(REFUSED)(
+  'B3: %d while the body is being sent: its client can read the refusal: %j',
+  async (status, lines) => {
+    const connection = await rawConnection(stack.url, head(...lines, `content-length: ${12 * LIMIT}`));
+    const piece = Buffer.alloc(100_000, 0x20);
+    // A client that sends its entire body before it reads.
+    connection.socket.pause();
+    for (let sent = 0; sent < 12 * LIMIT && connection.socket.writable; sent += piece.length)
+      if (!connection.socket.write(piece)) await Promise.race([once(connection.socket, 'drain'), connection.closed]);
+    connection.socket.resume();
+    await connection.closed;
+    expect([connection.status(), connection.wasReset()]).toEqual([status, false]);
+    expect(headerOf(connection.text(), 'connection')).toBe('close');
+  },
+);
 
-test('B3: a body over the limit that is announced in no way: refused at the limit, not at its end', async () => {
+test('B3: an unannounced body over the limit is refused at the limit, not at its end', async () => {
   const connection = await rawConnection(stack.url, head(CHAT, JSON_TYPE, KEY, 'transfer-encoding: chunked'));
   const piece = `186a0\r\n${' '.repeat(100_000)}\r\n`;
   let sent = 0;
   while (connection.status() === 0 && sent < 30 * LIMIT) {
     sent += 100_000;
-    // A connection that ends drains no more.
+    // A closed connection drains no more.
     if (!connection.socket.write(piece)) await Promise.race([once(connection.socket, 'drain'), connection.closed]);
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -76,7 +79,7 @@ test('B3: a body over the limit that is announced in no way: refused at the limi
   expect(sent).toBeLessThan(20 * LIMIT);
 });
 
-test('B3: whoever goes on sending after a refusal is cut off', async () => {
+test('B3: a client that keeps sending after a refusal is cut off', async () => {
   const connection = await rawConnection(stack.url, head(CHAT, JSON_TYPE, 'transfer-encoding: chunked'));
   const startedAt = performance.now();
   connection.socket.removeAllListeners('end');
@@ -88,7 +91,7 @@ test('B3: whoever goes on sending after a refusal is cut off', async () => {
   expect(performance.now() - startedAt).toBeLessThan(10_000);
 });
 
-test('B3: a body that is wanted is asked for, and its connection stays', async () => {
+test('B3: an expected body is requested with 100 Continue, and its connection stays', async () => {
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 1 });
   const before = await stack.metric('penstock_jobs_added_total');
   const asking = head(CHAT, JSON_TYPE, KEY, `content-length: ${body.length}`, 'expect: 100-continue');
@@ -99,11 +102,11 @@ test('B3: a body that is wanted is asked for, and its connection stays', async (
   while ((connection.text().match(/HTTP\/1\.1 200 OK/g) ?? []).length < 2) await once(connection.socket, 'data');
   connection.socket.destroy();
   expect(headerOf(connection.text(), 'connection')).toBe('keep-alive');
-  // An engine may answer before the queue does.
+  // An engine may answer before the queue.
   await eventually('both are counted', async () => (await stack.metric('penstock_jobs_added_total')) === before + 2);
 });
 
-test('B3: what follows a refused body on its connection is no request', async () => {
+test('B3: bytes after a refused body on its connection are not read as a request', async () => {
   const jobs = await stack.metric('penstock_jobs_added_total');
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 1 });
   const next = head(CHAT, JSON_TYPE, KEY, `content-length: ${body.length}`) + body;

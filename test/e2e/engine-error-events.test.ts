@@ -10,7 +10,7 @@ const AT_A_TIME = 4;
 
 const enginesOf = async (stack: Stack) => (await stack.status()).workers.flatMap((worker) => worker.engines);
 
-/** Sends so many questions, a few at a time. @returns status and text of each */
+/** Sends this many questions, a few at a time. @returns status and text of each */
 async function askMany(stack: Stack, stream: boolean): Promise<{ status: number; text: string }[]> {
   const answers: { status: number; text: string }[] = [];
   let next = 0;
@@ -32,11 +32,11 @@ async function askMany(stack: Stack, stream: boolean): Promise<{ status: number;
 }
 
 test.each([0, 1])(
-  'H4: one engine of four sends an error event in each stream after %d events: no client notices, and it is started anew',
+  'H4: one engine of four sends an error event in each stream after %d events: no client notices, and it is restarted',
   async (events) => {
     await using stack = await startStack({ engines: 4, workerEnv: { WORKER_IDLE_CANARY_MS: '5000' } });
     const ill = (await enginesOf(stack))[0];
-    if (ill === undefined) throw new Error('there are engines');
+    if (ill === undefined) throw new Error('no engine');
     await setFaults(ill, { 'error-after': events });
     const answers = await askMany(stack, true);
     const bad = answers.filter(
@@ -59,7 +59,7 @@ test.each([
   ['the only engine of its dispatcher', { engines: 5 }],
   ['the only engine of its worker', { launchers: 2 }],
 ])(
-  'H4: %s answers 500 to everything: no client notices, and it is started anew',
+  'H4: %s answers 500 to everything: no client notices, and it is restarted',
   async (_name, size) => {
     await using stack = await startStack(size);
     const { workers } = await stack.status();

@@ -4,7 +4,7 @@ import { startStream } from '../support/chat-client.ts';
 import { eventually } from '../support/eventually.ts';
 import { testedEngine } from '../support/tested-engine.ts';
 
-/** As on a GPU: a step of a text takes well below a second on either engine. */
+/** The limits of a GPU, because a step over text takes well below a second on either engine. */
 const GPU_LIMITS = { WORKER_STALL_MS: '5000', WORKER_HANG_MS: '20000' };
 const OUT_WITHIN_MS = 10_000;
 const GONE_WITHIN_MS = 30_000;
@@ -12,7 +12,7 @@ const TOKENS = 1_500;
 const engine = testedEngine();
 
 test(
-  'an engine that is frozen while its API server answers: out of dispatch, replaced with its group, its text goes on at the next',
+  'an engine freezes while its API server answers: out of dispatch, replaced with its group, its text continues on the next engine',
   async () => {
     await using stack = await engine.start(GPU_LIMITS);
     const entry = async () => (await stack.status()).workers[0]?.engines[0];
@@ -33,8 +33,8 @@ test(
     const seconds = (): string => ((performance.now() - frozenAt) / 1_000).toFixed(1);
     await eventually('out of dispatch', async () => (await entry())?.state !== 'ready', OUT_WITHIN_MS);
     const out = seconds();
-    await eventually('its group is gone', () => groupMembers(pid).length === 0, GONE_WITHIN_MS);
-    await eventually('another is there', async () => (await entry())?.pid !== pid, GONE_WITHIN_MS);
+    await eventually('its group has ended', () => groupMembers(pid).length === 0, GONE_WITHIN_MS);
+    await eventually('another engine runs', async () => (await entry())?.pid !== pid, GONE_WITHIN_MS);
     process.stdout.write(`${engine.name}: frozen, out of dispatch after ${out} s, replaced after ${seconds()} s\n`);
     expect(Number(seconds())).toBeLessThan(GONE_WITHIN_MS / 1_000);
 

@@ -30,7 +30,7 @@ interface Seen {
   roles: number;
   completionTokens: number | undefined;
   promptTokens: number | undefined;
-  /** tokens of the answer, as the events say them */
+  /** number of tokens in the events of the answer */
   counts: number[];
   error?: unknown;
 }
@@ -66,7 +66,7 @@ async function stream(n: number, onToken: () => void, extra: object = {}): Promi
   return seen;
 }
 async function killOneEngine(): Promise<void> {
-  // What the gateway knows of the engines is up to a second old.
+  // The gateway's view of the engines is up to a second old.
   const pid = await eventually('an engine is busy', async () => {
     const { workers } = await stack.status();
     return workers.flatMap(({ engines }) => engines).find(({ inFlight }) => inFlight.text > 0)?.pid;
@@ -74,7 +74,7 @@ async function killOneEngine(): Promise<void> {
   process.kill(pid, 'SIGKILL');
 }
 
-test('an engine is killed under plain-text streams: each goes on at the other one, its text as if nothing had happened', async () => {
+test('an engine is killed under plain-text streams: each continues on the other one with unbroken text', async () => {
   const undisturbed = await Promise.all(Array.from({ length: STREAMS }, (_, n) => stream(n, () => {})));
   let tokens = 0;
   const running = Promise.all(
@@ -84,7 +84,7 @@ test('an engine is killed under plain-text streams: each goes on at the other on
       }),
     ),
   );
-  await eventually('streams are under way', () => tokens > STREAMS * 20);
+  await eventually('streams run', () => tokens > STREAMS * 20);
   await killOneEngine();
   const seen = await running;
   for (const [n, one] of seen.entries()) {
@@ -99,7 +99,7 @@ test('an engine is killed under plain-text streams: each goes on at the other on
   expect(await stack.metric('penstock_continuations_total')).toBeGreaterThan(0);
 }, 60_000);
 
-test('a stream that cannot go on elsewhere ends in an explicit error, not in silence', async () => {
+test('a stream that cannot be continued ends with an explicit error, not silently', async () => {
   await eventually('both engines are ready', async () => {
     const { workers } = await stack.status();
     return workers.flatMap(({ engines }) => engines).filter(({ state }) => state === 'ready').length === 2;
@@ -116,7 +116,7 @@ test('a stream that cannot go on elsewhere ends in an explicit error, not in sil
       ),
     ),
   );
-  await eventually('streams are under way', () => tokens > 60);
+  await eventually('streams run', () => tokens > 60);
   await killOneEngine();
   const seen = await running;
   const failed = seen.filter(({ error }) => error !== undefined);

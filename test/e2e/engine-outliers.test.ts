@@ -25,7 +25,7 @@ const LauncherView = z.object({
 
 function launcherOf(stack: Stack): Stack['launchers'][number] {
   const [launcher] = stack.launchers;
-  if (launcher === undefined) throw new Error('a stack has a launcher');
+  if (launcher === undefined) throw new Error('the stack has no launcher');
   return launcher;
 }
 
@@ -36,11 +36,11 @@ async function enginesOf(stack: Stack) {
 
 async function engine(stack: Stack, id = 'engine-0') {
   const found = (await enginesOf(stack)).find((one) => one.id === id);
-  if (found === undefined) throw new Error(`there is no ${id}`);
+  if (found === undefined) throw new Error(`no engine ${id}`);
   return found;
 }
 
-/** Clients that ask one question after another, streamed and not, until they are stopped. */
+/** Clients that send one question after another, streamed and not, until they are stopped. */
 function startLoad(stack: Stack) {
   const answers: { status: number; isWhole: boolean }[] = [];
   let isOver = false;
@@ -57,13 +57,13 @@ function startLoad(stack: Stack) {
   };
   const clients = Promise.all(Array.from({ length: AT_A_TIME }, ask));
   return {
-    /** the test is over, well or not */
+    /** ends the clients, whether the test passed or not */
     [Symbol.asyncDispose]: async () => {
       isOver = true;
       await clients.catch(() => {});
     },
     answered: () => answers.length,
-    /** @returns what was not answered in full */
+    /** @returns the incomplete answers */
     stop: async () => {
       isOver = true;
       await clients;
@@ -72,7 +72,7 @@ function startLoad(stack: Stack) {
   };
 }
 
-test('H5: an engine that is ten times slower than its siblings gets no more requests, nothing fails, and it is started anew', async () => {
+test('H5: an engine that is ten times slower than its siblings gets no more requests, nothing fails, and it is restarted', async () => {
   await using stack = await startStack({ engines: 3, workerEnv });
   const ill = await engine(stack);
   await setFaults(ill, { slow: 10 });
@@ -94,7 +94,7 @@ test('H5: an engine that is ten times slower than its siblings gets no more requ
   expect(await stack.metric('penstock_engine_restarts_total', launcher)).toBe(1);
 }, 180_000);
 
-test('H5: an engine that was slow for a while is put back, the same process', async () => {
+test('H5: an engine that was slow for a time is put back into dispatch, with the same process', async () => {
   await using stack = await startStack({ engines: 2, workerEnv });
   const ill = await engine(stack);
   await setFaults(ill, { slow: 10 });
@@ -114,12 +114,12 @@ test('H5: an engine that was slow for a while is put back, the same process', as
   expect(launcherOf(stack).output()).toContain('engine put back into dispatch: it is healthy');
 }, 180_000);
 
-test('H5: where all engines are slow alike nobody is taken out', async () => {
+test('H5: if all engines are equally slow, none is taken out', async () => {
   await using stack = await startStack({ engines: 3, workerEnv });
   const before = await enginesOf(stack);
   for (const one of before) await setFaults(one, { slow: 10 });
   await using load = startLoad(stack);
-  // three clients an engine, 1.6 s an answer: some windows long
+  // three clients per engine, 1.6 s per answer: several windows
   await eventually('many answers', async () => load.answered() >= 60, 120_000);
   expect(await load.stop()).toEqual([]);
   expect(await stack.metric('penstock_engine_outliers_total', launcherOf(stack))).toBe(0);
@@ -133,7 +133,7 @@ test.each([
   ['sends a head and no token, as the only one of its dispatcher,', { engines: 5 }, { saturate: true }],
   ['falls silent after its first event', { engines: 3 }, { 'hang-after': 1 }],
 ])(
-  'H5: an engine that %s while its siblings answer: all requests are answered elsewhere, and it is started anew',
+  'H5: an engine that %s while its siblings answer: other engines answer all requests, and it is restarted',
   async (_name, size, faults) => {
     await using stack = await startStack({ ...size, workerEnv });
     const id = `engine-${size.engines - 1}`;

@@ -9,7 +9,7 @@ import { postJson } from '../support/post.ts';
 import type { Stack } from '../support/stack.ts';
 import { testedEngine } from '../support/tested-engine.ts';
 
-/** Where an engine can be reached, and what its own tokenizer makes of texts that came through the gateway. */
+/** Where an engine can be reached, and how its own tokenizer reads texts from the gateway. */
 const engine = testedEngine();
 const ofTokenizer = engine.name === 'vllm' ? test : test.skip;
 const Counted = z.object({ tokens: z.array(z.number()) });
@@ -28,7 +28,7 @@ afterAll(async () => {
 
 const entry = async () => {
   const found = (await stack.status()).workers[0]?.engines[0];
-  if (found === undefined) throw new Error('a stack has an engine');
+  if (found === undefined) throw new Error('the stack has no engine');
   return found;
 };
 const isSpecial = (id: number): boolean => engine.specialTokens.some((token) => token.id === id);
@@ -40,7 +40,7 @@ async function through(body: object): Promise<number[]> {
   return Counted.parse(JSON.parse(text)).tokens;
 }
 const control = async (body: object): Promise<number[]> => (await through(body)).filter(isSpecial);
-/** What the engine itself makes of a text, without the gateway. */
+/** The engine's own tokens of a text, without the gateway. */
 async function directly(prompt: string): Promise<number[]> {
   const answer = await askEngine(await entry(), '/tokenize', {
     method: 'POST',
@@ -49,7 +49,7 @@ async function directly(prompt: string): Promise<number[]> {
   });
   return Counted.parse(await answer.json()).tokens;
 }
-/** What a port answers to an HTTP request, until it closes the connection or half a second has passed. */
+/** The answer of a port to an HTTP request, until it closes the connection or half a second has passed. */
 async function calledOn(port: number): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   let answer = '';

@@ -10,7 +10,7 @@ import type { Stack } from '../support/stack.ts';
 import { corePid, testedEngine } from '../support/tested-engine.ts';
 
 /**
- * What a user notices of an engine, through the gateway: the same tests for the simulator and for a real vLLM, so that a
+ * Behaviour of an engine that users notice through the gateway: the same tests for the simulator and for a real vLLM, so that a
  * difference between the two is a failed test. The last test ends the launcher.
  */
 const MODEL = 'Phi-3-vision-128k-instruct';
@@ -29,7 +29,7 @@ const chat = (messages: readonly object[], maxTokens: number, more: object = {})
   messages,
   max_tokens: maxTokens,
   temperature: 0,
-  // an answer as long as it may be, whatever the words are
+  // an answer of the maximum length, whatever its words
   ignore_eos: true,
   ...more,
 });
@@ -63,7 +63,7 @@ async function wholeAnswer(body: object): Promise<z.infer<typeof Answer>> {
   expect(response.status).toBe(200);
   return Answer.parse(await response.json());
 }
-/** The stream is whole, and its parts say so in the order that clients rely on. */
+/** Checks that the stream is complete, with its parts in the order that clients rely on. */
 function expectWhole({ status, chunks, done, error }: Streamed): void {
   expect({ status, done, error }).toEqual({ status: 200, done: true, error: undefined });
   expect(chunks[0]?.choices[0]?.delta).toMatchObject({ role: 'assistant' });
@@ -73,7 +73,7 @@ function expectWhole({ status, chunks, done, error }: Streamed): void {
   expect(ends[0]).toBe(chunks.findLast(({ choices }) => choices.length > 0));
 }
 
-test('OpenAI SDK: an answer as long as it may be, and usage that adds up', async () => {
+test('OpenAI SDK: an answer of the maximum length, with correct usage', async () => {
   const body: OpenAI.ChatCompletionCreateParamsNonStreaming & { ignore_eos: boolean } = {
     model: 'azureai',
     messages: [
@@ -94,7 +94,7 @@ test('OpenAI SDK: an answer as long as it may be, and usage that adds up', async
   expect([completion, total]).toEqual([24, prompt + 24]);
 });
 
-test('a streamed answer: role first, text, reason of the end, [DONE]; usage in a last event when it is asked for', async () => {
+test('a streamed answer: role, text, finish reason, [DONE]; usage in a last event on request', async () => {
   const { usage } = await wholeAnswer(chat(hello, 16));
   const silent = await startStream(openaiUrl, chat(hello, 16)).ended;
   const counted = await startStream(openaiUrl, chat(hello, 16, { stream_options: { include_usage: true } })).ended;
@@ -108,7 +108,7 @@ test('a streamed answer: role first, text, reason of the end, [DONE]; usage in a
   });
 });
 
-test('a streamed answer has usage in each event where that is asked for beside the last one', async () => {
+test('a streamed answer has usage in each event if continuous usage is requested', async () => {
   const stream_options = { include_usage: true, continuous_usage_stats: true };
   const { chunks } = await startStream(openaiUrl, chat(hello, 16, { stream_options })).ended;
   expect(chunks.filter((chunk) => !chunk.usage)).toEqual([]);
@@ -121,7 +121,7 @@ test('/score: one JSON object with the output', async () => {
   expect(await response.json()).toEqual({ output: expect.stringMatching(/\S/) });
 });
 
-test('a picture as a data URI, in each form: answered, and counted with the tokens of its tiles', async () => {
+test('a picture as a data URI, in each form: answered, and charged with the tokens of its tiles', async () => {
   const plain = await wholeAnswer(chat([user([text])], 4));
   const messages = [user([picture(48), text])];
   const answer = await wholeAnswer(chat(messages, 4));
@@ -138,10 +138,10 @@ test('a picture as a data URI, in each form: answered, and counted with the toke
 
 const REFUSED_AT_THE_DOOR: readonly (readonly [what: string, messages: readonly object[], code: string])[] = [
   ['two pictures in one message', [user([picture(48), picture(48), text])], 'too_many_images'],
-  ['two pictures over the turns', [user([picture(48)]), user([picture(48), text])], 'too_many_images'],
-  ['a prompt that fits by no count', [user('word '.repeat(500_000))], 'context_length_exceeded'],
+  ['two pictures in different turns', [user([picture(48)]), user([picture(48), text])], 'too_many_images'],
+  ['a prompt that cannot fit', [user('word '.repeat(500_000))], 'context_length_exceeded'],
 ];
-test.each(REFUSED_AT_THE_DOOR)('%s: refused in each form, and no engine is asked', async (_what, messages, code) => {
+test.each(REFUSED_AT_THE_DOOR)('%s: refused in each form, without an engine', async (_what, messages, code) => {
   const before = await jobs();
   const whole = await post(openaiUrl, chat(messages, 4));
   const scored = await post(scoreUrl, score(messages, 4));
@@ -151,7 +151,7 @@ test.each(REFUSED_AT_THE_DOOR)('%s: refused in each form, and no engine is asked
   expect(await jobs()).toBe(before);
 });
 
-test('a prompt that only the engine finds too long: context_length_exceeded in each form', async () => {
+test('a prompt that only the engine can measure as too long: context_length_exceeded in each form', async () => {
   const before = await jobs();
   const messages = [user('word '.repeat(140_000))];
   const error = { code: 'context_length_exceeded', message: expect.stringContaining('131072') };
@@ -179,7 +179,7 @@ const REFUSED_BY_THE_ENGINE: readonly (readonly [what: string, body: object])[] 
   ['a choice of nothing', chat(hello, 4, { structured_outputs: { choice: [] } })],
   ['a choice and a pattern', chat(hello, 4, { structured_outputs: { choice: ['a'], regex: 'b' } })],
   ['tools, which this model does not have', chat(hello, 4, { tools: [CALL] })],
-  ['more tokens at least than at most', chat(hello, 4, { min_tokens: 9 })],
+  ['min_tokens above max_tokens', chat(hello, 4, { min_tokens: 9 })],
   ['a picture that is cut short', chat([user([cutShort, text])], 4)],
 ];
 test.each(REFUSED_BY_THE_ENGINE)('%s: 400 with the same sentence, streamed and not', async (_what, body) => {
@@ -190,7 +190,7 @@ test.each(REFUSED_BY_THE_ENGINE)('%s: 400 with the same sentence, streamed and n
   expect(await startStream(openaiUrl, body).ended).toMatchObject({ status: 400, error });
 });
 
-test('log probabilities: one entry a token, with as many others as were asked for', async () => {
+test('log probabilities: one entry per token, with the requested number of alternatives', async () => {
   const response = await post(openaiUrl, chat(hello, 3, { logprobs: true, top_logprobs: 2 }));
   expect(response.status).toBe(200);
   const entry = { token: expect.any(String), logprob: expect.any(Number), bytes: expect.any(Array) };
@@ -201,7 +201,7 @@ test('log probabilities: one entry a token, with as many others as were asked fo
 test.each([
   ['a schema', schema({ type: 'string', enum: ['red', 'blue'] }), /^"(red|blue)"$/],
   ['a choice', { structured_outputs: { choice: ['red', 'blue'] } }, /^(red|blue)$/],
-])('an answer that %s binds to two words is one of them', async (_how, bound, words) => {
+])('an answer that %s limits to two words is one of them', async (_how, bound, words) => {
   const body = chat(hello, 40, { ...bound, ignore_eos: false });
   const { choices } = await wholeAnswer(body);
   expect(choices[0]).toMatchObject({ message: { content: expect.stringMatching(words) }, finish_reason: 'stop' });
@@ -210,7 +210,7 @@ test.each([
   expect(streamed.text).toMatch(words);
 });
 
-test('more requests at once than an engine takes, with pictures among them: all are answered', async () => {
+test('more concurrent requests than an engine accepts, some with pictures: all are answered', async () => {
   const streams = Array.from(
     { length: 10 },
     (_, n) => startStream(openaiUrl, chat([user(`Count to ${n}.`)], 32)).ended,
@@ -232,7 +232,7 @@ test('a client that leaves a stream: the engine stops', async () => {
 test.each([
   ['OpenAI', () => openaiUrl, chat(hello, 4_096)],
   ['/score', () => scoreUrl, score(hello, 4_096)],
-])('%s: a client that leaves before its whole answer: the engine stops', async (_name, url, body) => {
+])('%s: a client that leaves before its complete answer: the engine stops', async (_name, url, body) => {
   const leaving = new AbortController();
   const answer = post(url(), body, leaving.signal);
   await eventually('the engine works', async () => (await running()) === 1, engine.answerWithinMs);
@@ -247,7 +247,7 @@ async function enginePid(): Promise<number> {
 const VICTIMS: readonly (readonly [what: string, target: (leader: number) => number])[] = [
   ['the API server', (leader) => leader],
   ['the engine core', corePid],
-  ['the whole group', (leader) => -leader],
+  ['the entire group', (leader) => -leader],
 ];
 test.each(VICTIMS)(
   'kill -9 of %s: begun texts go on at the next engine, or end in an error where they cannot; all others are answered',
@@ -257,11 +257,11 @@ test.each(VICTIMS)(
     const goOn = Array.from({ length: 2 }, (_, n) =>
       startStream(openaiUrl, chat([user(`Go on, ${n}.`)], LONG, counted)),
     );
-    // A penalty is counted over the tokens of one life.
+    // A penalty counts over the tokens of one attempt.
     const cannot = startStream(openaiUrl, chat(hello, 4_096, { presence_penalty: 0.5 }));
     await Promise.all([...goOn, cannot].map((stream) => stream.begun));
     const whole = wholeAnswer(chat(hello, LONG));
-    await eventually('all four are at work', async () => (await running()) === 4, engine.answerWithinMs);
+    await eventually('all four run', async () => (await running()) === 4, engine.answerWithinMs);
     const waiting = Array.from({ length: 2 }, (_, n) => startStream(openaiUrl, chat([user(`Later, ${n}.`)], 16)));
     await eventually('two more wait', async () => (await stack.metric('penstock_requests_in_flight')) === 6);
     expect(target(leader)).not.toBe(0);
@@ -270,7 +270,7 @@ test.each(VICTIMS)(
 
     expect(await cannot.ended).toMatchObject({ done: false, error: { code: 'worker_lost' } });
     expect(performance.now() - killedAt).toBeLessThan(15_000);
-    await eventually('nothing of it is left', () => groupMembers(leader).length === 0, 30_000);
+    await eventually('its group has ended', () => groupMembers(leader).length === 0, 30_000);
     for (const { ended } of goOn) {
       const streamed = await ended;
       expectWhole(streamed);
@@ -286,14 +286,14 @@ test.each(VICTIMS)(
 );
 
 test(
-  'an engine is lost under texts at temperature 0: their readers read what they would have read',
+  'an engine is lost under texts at temperature 0: their readers get the same text as without the loss',
   async () => {
     const bodies = Array.from({ length: 4 }, (_, n) => chat([user(`Write, ${n}.`)], 600, engine.ordinaryWords));
     const read = (): Promise<Streamed>[] =>
       bodies.map((body) => startStream(openaiUrl, body)).map(({ ended }) => ended);
     const undisturbed = await Promise.all(read());
     const cut = Promise.all(read());
-    await eventually('all are at work', async () => (await running()) === bodies.length, engine.answerWithinMs);
+    await eventually('all run', async () => (await running()) === bodies.length, engine.answerWithinMs);
     const before = await stack.engineMetric('vllm:generation_tokens_total');
     const some = 100 * bodies.length;
     await eventually(
@@ -307,20 +307,20 @@ test(
     const equal = texts.filter(({ text: words }, n) => words === undisturbed[n]?.text).length;
     const longer = texts.map(({ text: words }, n) => words.length - (undisturbed[n]?.text.length ?? 0));
     process.stdout.write(`${engine.name}: ${equal} equal; longer by ${longer.join(', ')} characters\n`);
-    // Of a real engine's texts one in some twenty takes another way where two words are as likely as each other.
+    // With a real engine about one text in twenty differs, where two words are equally likely.
     expect(equal).toBeGreaterThanOrEqual(engine.name === 'simulator' ? texts.length : texts.length - 1);
   },
   engine.startWithinMs + engine.answerWithinMs,
 );
 
-test('SIGTERM of the launcher: running answers are finished, then launcher and engine end', async () => {
+test('SIGTERM of the launcher: running answers finish, then launcher and engine exit', async () => {
   const launcher = stack.launchers[0]?.child;
   const leader = await enginePid();
   const streams = Array.from({ length: 3 }, (_, n) => startStream(openaiUrl, chat([user(`Go on, ${n}.`)], LONG)));
   await Promise.all(streams.map((stream) => stream.begun));
   const scored = post(scoreUrl, score(hello, LONG));
-  await eventually('all four are at work', async () => (await running()) === 4, engine.answerWithinMs);
-  if (launcher === undefined) throw new Error('a stack has a launcher');
+  await eventually('all four run', async () => (await running()) === 4, engine.answerWithinMs);
+  if (launcher === undefined) throw new Error('the stack has no launcher');
   const exited = once(launcher, 'exit');
   launcher.kill('SIGTERM');
   for (const { ended } of streams) {

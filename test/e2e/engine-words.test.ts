@@ -4,7 +4,7 @@ import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { chunk, DONE, EVENT_STREAM, startScriptedStack, type ScriptedStack } from '../support/scripted-stack.ts';
 
-/** Stands in the prompt, and the engine repeats it in whatever it says went wrong. */
+/** In the prompt; the engine repeats it in every error message. */
 const CANARY = 'zanzibarcanary';
 
 let scripted: ScriptedStack;
@@ -35,9 +35,13 @@ const FAULTS: readonly (readonly [what: string, script: (res: ServerResponse) =>
   ['a fault in a stream', inStream('', 500, `assertion failed: ${CANARY}`), ['engine_failed', 'worker_lost']],
   ['a fault after words', inStream(chunk('a'), 500, `assertion failed: ${CANARY}`), ['engine_failed', 'worker_lost']],
   ['a grammar after words', inStream(chunk('a'), 500, `xgrammar: ${CANARY}`), ['engine_refused', 'worker_lost']],
-  ['an answer that is none', (res) => void res.end(CANARY), ['worker_lost']],
-  ['an error that is no JSON', (res) => void res.writeHead(500).end(CANARY), ['engine_failed']],
-  ['a type that is none', (res) => void res.writeHead(200, { 'content-type': CANARY }).end(CANARY), ['worker_lost']],
+  ['an invalid answer', (res) => void res.end(CANARY), ['worker_lost']],
+  ['an error that is not JSON', (res) => void res.writeHead(500).end(CANARY), ['engine_failed']],
+  [
+    'an invalid content type',
+    (res) => void res.writeHead(200, { 'content-type': CANARY }).end(CANARY),
+    ['worker_lost'],
+  ],
 ];
 
 test.each(FAULTS)(
@@ -57,14 +61,14 @@ test.each(FAULTS)(
           .find((one) => one.includes(`"callerRequestId":"${id}"`)),
       );
       expect(codes).toContain((JSON.parse(line) as { outcome: string }).outcome);
-      // What is no alert of ours is no 5xx either.
+      // A fault without an alert is not a 5xx either.
       if (codes.length === 1 && codes[0] === 'engine_refused') expect([400, 422]).toContain(outcome.status);
     }
     expect(scripted.stack.gateways[0]?.output()).not.toContain(CANARY);
   },
 );
 
-test('N15: a path is logged as its route’s pattern, or cut; so is the name of a field', async () => {
+test('N15: a path is logged as its route’s pattern, or shortened; so is the name of a field', async () => {
   const { url } = scripted.stack;
   const long = 'y'.repeat(12_000);
   await (await fetch(`${url}/v1/models/${CANARY}-${long}`)).text();

@@ -14,7 +14,7 @@ import { startStand, type Stand } from '../guard/stand.ts';
 import { TOLD_AND_LOGGED } from '../guard/told-and-logged.ts';
 import { UNFINISHED } from '../guard/unfinished.ts';
 
-/** Every family of attacks in its order; `npm run guard` runs the same at full length. */
+/** Every family of attacks in order; `npm run guard` runs the same at full length. */
 const CHECKS: readonly Check[] = [
   ...SLOW_HOSTS,
   ...HELD_LOOP,
@@ -29,7 +29,7 @@ const CHECKS: readonly Check[] = [
 ];
 const LIMIT_MS = 180_000;
 const Settings = z.object({
-  /** where `npm run guard` reads what was measured */
+  /** file from which `npm run guard` reads the measurements */
   PENSTOCK_GUARD_FILE: z.string().optional(),
 });
 const { PENSTOCK_GUARD_FILE: file } = Settings.parse(process.env);
@@ -47,7 +47,7 @@ const tell = (check: Check, outcome: string, figure: string): void => {
   if (file !== undefined) appendFileSync(file, `${cells.join('\t')}\n`);
 };
 
-describe('what one caller does holds up no other', () => {
+describe('one caller does not delay another', () => {
   test.each(CHECKS.map((check) => [check.row, check.name, check] as const))(
     '%s: %s',
     async (_row, _name, check) => {
@@ -62,7 +62,7 @@ describe('what one caller does holds up no other', () => {
   );
 });
 
-/** In jest, errors of Node are no instances of Error. */
+/** In jest, errors of Node are not instances of Error. */
 function isMessage(error: unknown): error is { message: string } {
   return typeof error === 'object' && error !== null && 'message' in error;
 }

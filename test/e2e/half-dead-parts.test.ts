@@ -8,10 +8,10 @@ import { askEngine } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
-/** Much of each is waiting, so all run side by side, each on a stack of its own. */
+/** Each mostly waits, so all run concurrently, each on its own stack. */
 const LIMIT_MS = 120_000;
 const MODEL = 'Phi-3-vision-128k-instruct';
-/** Deadlines are ten minutes away, and engines may take as long to come: nothing here ends by either. */
+/** Deadlines and engine waits are ten minutes, so no test ends because of them. */
 const PATIENT = { GATEWAY_NO_ENGINE_HOLD_MS: '600000' };
 
 const ask = (url: string): Call =>
@@ -26,7 +26,7 @@ async function readyEngines(stack: Stack): Promise<number> {
   const { workers } = await stack.status();
   return workers.flatMap(({ engines }) => engines).filter(({ state }) => state === 'ready').length;
 }
-/** Answers that the engines of this node have given to clients: those to a launcher are of five tokens at most. */
+/** Answers of this node's engines to clients; those to a launcher have at most five tokens. */
 async function answersOf(stack: Stack, node: string): Promise<number> {
   let answers = 0;
   for (const worker of (await stack.status()).workers.filter((one) => one.node === node))
@@ -41,7 +41,7 @@ async function answersOf(stack: Stack, node: string): Promise<number> {
 }
 
 test.concurrent(
-  'H1: a dispatcher whose connection for answers alone is dead pulls nothing and hands back, until it can write again; its launcher without Redis is not ready',
+  'H1: a dispatcher whose reply connection is broken pulls no job and returns its jobs until it can write again; its launcher without Redis is not ready',
   async () => {
     let port: number | undefined;
     const proxy = await startProxy(() => port);
@@ -62,7 +62,7 @@ test.concurrent(
       await says('Redis accepts no answers: the dispatcher takes no jobs');
       expect(await statuses(first)).toEqual(all(24, 200));
       expect(await statuses(asked(stack.url, 24))).toEqual(all(24, 200));
-      // What it had taken was handed back: no gateway had to give it up. And it took nothing more.
+      // It returned its jobs, so no gateway had to give them up, and took no more.
       expect(await stack.metric('penstock_repeats_total')).toBe(0);
       expect(await answersOf(stack, 'behind')).toBe(0);
 
@@ -95,11 +95,11 @@ test.concurrent(
 );
 
 test.concurrent(
-  'H1: jobs that something holds and never claims are given up in seconds, and another dispatcher answers them',
+  'H1: jobs that a worker holds but never claims are given up in seconds, and another dispatcher answers them',
   async () => {
     await using stack = await startStack({ launchers: 0, gatewayEnv: PATIENT });
     const connection = stack.redis.client.duplicate();
-    // It renews its locks for ever, and says nothing.
+    // It renews its locks for ever, without a message.
     const silent = new Worker('text', () => new Promise(() => {}), {
       ...WORKER_OPTIONS,
       connection,
@@ -123,7 +123,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  'H3: a gateway dies with the queue full: another one accepts again when its lease is over',
+  'H3: a gateway is killed with a full queue: another one accepts again when its lease has ended',
   async () => {
     await using stack = await startStack({
       gateways: 2,
@@ -131,7 +131,7 @@ test.concurrent(
       gatewayEnv: { ...PATIENT, GATEWAY_QUEUE_LIMIT_JOBS: '5' },
     });
     const [dying, other] = stack.gateways;
-    if (dying === undefined || other === undefined) throw new Error('there are two gateways');
+    if (dying === undefined || other === undefined) throw new Error('fewer than two gateways');
     const waiting = asked(dying.url, 5);
     const places = (): Promise<number> => stack.redis.client.zcard(redisKeys.reservations(MODEL));
     await eventually('the queue is full', async () => (await places()) === 5);
@@ -139,7 +139,7 @@ test.concurrent(
     dying.child.kill('SIGKILL');
     expect(await statuses(waiting)).toEqual(all(5, 0));
     await stack.startLauncher();
-    // The lease is 15 s, and no deadline is that near.
+    // The lease is 15 s, and all deadlines are later.
     const accepts = async (): Promise<boolean> => {
       const [status] = await statuses([ask(other.url)]);
       expect([200, 429]).toContain(status);

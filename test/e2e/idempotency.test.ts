@@ -12,7 +12,7 @@ import {
 } from '../support/scripted-stack.ts';
 
 let scripted: ScriptedStack;
-/** answers that the engine gave */
+/** number of the engine's answers */
 let runs = 0;
 let gate: Promise<void> = Promise.resolve();
 let open: () => void = () => {};
@@ -45,15 +45,15 @@ const ask = (key: string, body: object = HI, replica = 0, path = '/v1/chat/compl
 const codeOf = ({ body }: Outcome): unknown => (JSON.parse(body) as { error: { code: string } }).error.code;
 const records = () => scripted.stack.redis.client.keys('penstock:once:*');
 
-/** how long the key of the one request that runs is held, should its replica die now */
+/** TTL of the key of the one running request */
 async function heldMs(): Promise<number> {
   const { client } = scripted.stack.redis;
   for (const record of await records())
     if ((await client.hget(record, 'state')) === 'running') return client.pttl(record);
-  throw new Error('none is held');
+  throw new Error('no key is held');
 }
 
-test('sent again under its key, to another replica as well, a request gets the same answer and does not run', async () => {
+test('a request repeated with its idempotency key, also to another replica, gets the same answer and does not run again', async () => {
   const first = await ask('a', { ...HI, user: 'me' }).ended;
   const before = runs;
   for (const replica of [0, 1]) {
@@ -66,7 +66,7 @@ test('sent again under its key, to another replica as well, a request gets the s
   expect(runs).toBe(before);
 });
 
-test('while the first runs, the second is told so, at both replicas; of many at once one runs', async () => {
+test('while the first runs, the second gets a conflict, at both replicas; of many concurrent ones only one runs', async () => {
   shut();
   const before = runs;
   const asked = scripted.engine.requests.length;
@@ -85,7 +85,7 @@ test('while the first runs, the second is told so, at both replicas; of many at 
   expect(runs).toBe(before + 1);
 });
 
-test('OpenAI SDK: a repeat that comes too early is tried again by the SDK until the answer is there', async () => {
+test('OpenAI SDK: the SDK retries an early repeat until the answer exists', async () => {
   shut();
   const client = new OpenAI({ baseURL: `${url(1)}/v1`, apiKey: 'unused', maxRetries: 5 });
   const model = 'Phi-3-vision-128k-instruct';
@@ -97,7 +97,7 @@ test('OpenAI SDK: a repeat that comes too early is tried again by the SDK until 
   const two = client.chat.completions.create({ model, messages }, options);
   const log = (): string => scripted.stack.gateways[1]?.output() ?? '';
   const told = log().split('idempotency_conflict').length;
-  await eventually('the second was told to wait', () => log().split('idempotency_conflict').length > told);
+  await eventually('the second got a conflict', () => log().split('idempotency_conflict').length > told);
   open();
   expect((await two).choices).toEqual((await one).choices);
 });
@@ -117,7 +117,7 @@ test('another body, another caller’s path or no key at all are other requests'
   expect((await records()).length).toBe(stored);
 });
 
-test('the same body under another header that decides what it asks for is another request', async () => {
+test('the same body with another header that changes its meaning is another request', async () => {
   const send = (headers: Record<string, string>) =>
     call(`${url(0)}/chat/completions`, HI, { 'idempotency-key': 'decided', ...headers }).ended;
   expect((await send({ 'extra-parameters': 'drop' })).status).toBe(200);
@@ -128,7 +128,7 @@ test('the same body under another header that decides what it asks for is anothe
   }
 });
 
-test('a stream, or a very long answer, is not kept: told so, and not run again', async () => {
+test('a stream, or a very long answer, is not kept: a repeat gets an error and does not run', async () => {
   for (const [key, body] of [
     ['d', { ...HI, stream: true }],
     ['e', { ...HI, messages: [{ role: 'user', content: 'long' }] }],
@@ -142,7 +142,7 @@ test('a stream, or a very long answer, is not kept: told so, and not run again',
   }
 });
 
-test('N12: the Redis of the answers comes back empty: told so, and not run again', async () => {
+test('N12: the Redis of the answers returns empty: a repeat gets an error and does not run', async () => {
   const { replyRedis } = scripted.stack;
   const first = await ask('i').ended;
   expect((await ask('i').ended).body).toBe(first.body);
@@ -155,13 +155,13 @@ test('N12: the Redis of the answers comes back empty: told so, and not run again
   expect(runs).toBe(before);
 });
 
-test('N12: the Redis of the answers takes none: the answer is given, and is not kept', async () => {
+test('N12: the Redis of the answers accepts none: the answer is sent, but not kept', async () => {
   const { client } = scripted.stack.replyRedis;
   shut();
   const asked = scripted.engine.requests.length;
   const first = ask('j');
   await eventually('it runs', () => scripted.engine.requests.length > asked);
-  // Replies are let through, as they are what a client waits for.
+  // Replies still pass, because the client waits for them.
   await client.call('ACL', 'SETUSER', 'default', 'resetkeys', '~*:replies:*', '~*:body:*');
   open();
   expect((await first.ended).status).toBe(200);
@@ -170,7 +170,7 @@ test('N12: the Redis of the answers takes none: the answer is given, and is not 
   expect([again.status, codeOf(again)]).toEqual([409, 'idempotency_spent']);
 });
 
-test('a refusal gives the key back; a failure of what ran is told again', async () => {
+test('a refusal frees the key; a failure after a run is returned again', async () => {
   const bad = { ...HI, max_tokens: 100_000 };
   for (let i = 0; i < 2; i += 1) expect((await ask('f', bad).ended).status).toBe(400);
   expect((await ask('f').ended).status).toBe(200);
@@ -182,7 +182,7 @@ test('a refusal gives the key back; a failure of what ran is told again', async 
   expect(runs).toBe(before);
 });
 
-test('who leaves before the answer may ask again; a key that is too long is refused', async () => {
+test('a client that left before the answer may repeat the request; a too long key is refused', async () => {
   shut();
   const before = scripted.engine.requests.length;
   const left = ask('h');
@@ -191,7 +191,7 @@ test('who leaves before the answer may ask again; a key that is too long is refu
   await left.ended;
   await eventually('the key is free', async () => {
     const again = ask('h');
-    await eventually('it is told or runs', () => scripted.engine.requests.length > before + 1).catch(() => {});
+    await eventually('it gets an answer or runs', () => scripted.engine.requests.length > before + 1).catch(() => {});
     open();
     return (await again.ended).status === 200;
   });
@@ -199,7 +199,7 @@ test('who leaves before the answer may ask again; a key that is too long is refu
   expect([long.status, codeOf(long)]).toEqual([431, 'header_too_long']);
 });
 
-test('what is stored lapses, and names neither key nor prompt', async () => {
+test('stored data has a TTL, and contains neither key nor prompt', async () => {
   const client = scripted.stack.redis.client;
   for (const record of await records()) {
     expect(record).toMatch(/^penstock:once:[0-9a-f]{64}$/);

@@ -55,7 +55,7 @@ test.each(ROUTES)('B3: an announced body over the limit is refused at its header
   answer.socket.destroy();
 });
 
-test('B3: a body over the limit that announces nothing is refused at the limit', async () => {
+test('B3: a body over the limit without a length is refused at the limit', async () => {
   const piece = Buffer.alloc(1_000_000, ' ');
   const answer = send(PATH, '', 'transfer-encoding: chunked');
   let sent = 0;
@@ -97,7 +97,7 @@ test.each([
   answer.socket.destroy();
 });
 
-test('a content-encoding that is not read, or is not what it says, is told by its name', async () => {
+test('an unsupported or wrong content-encoding is refused by name', async () => {
   const unknown = send(PATH, 'x', 'content-encoding: zstd', 'content-length: 1');
   expect(await unknown.status).toBe(415);
   const told = refusalOf(unknown).error.message;
@@ -110,7 +110,7 @@ test('a content-encoding that is not read, or is not what it says, is told by it
 test.each([
   ['nothing', ''],
   ['half of it', JSON.stringify(question).slice(0, 20)],
-])('B1: a body of which %s comes is answered 408', async (_name, part) => {
+])('B1: a body of which %s arrives is answered with 408', async (_name, part) => {
   const startedAt = performance.now();
   const answer = send(PATH, part, 'content-length: 5000');
   expect(await answer.status).toBe(408);
@@ -120,7 +120,7 @@ test.each([
   expect(performance.now() - startedAt).toBeGreaterThan(BODY_TIMEOUT_MS - 500);
 });
 
-test('B1: a body that comes a byte at a time has no more time than others', async () => {
+test('B1: a body that arrives byte by byte has the same timeout as others', async () => {
   const answer = send(PATH, '{', 'content-length: 5000');
   const drip = setInterval(() => answer.socket.write(' '), 100);
   expect(await answer.status).toBe(408);
@@ -129,8 +129,8 @@ test('B1: a body that comes a byte at a time has no more time than others', asyn
 });
 
 test.each([
-  ['1,000 pieces of a byte are a body like any other', 1_000, 200],
-  ['beyond 50,000 pieces a body is refused, however small they are', 50_001, 400],
+  ['1,000 pieces of one byte are an ordinary body', 1_000, 200],
+  ['a body of more than 50,000 pieces is refused, however small they are', 50_001, 400],
 ])('N4: %s', async (_name, pieces, status) => {
   const body = JSON.stringify(question);
   const chunks = `1\r\n \r\n`.repeat(pieces) + `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
@@ -140,7 +140,7 @@ test.each([
   answer.socket.destroy();
 });
 
-test('N4: 200 unfinished uploads of 20 MB fill no pod, and 20 streams of another key stay whole', async () => {
+test('N4: 200 unfinished uploads of 20 MB do not fill a pod, and 20 streams of another key stay complete', async () => {
   const before = await stack.metric('penstock_jobs_added_total');
   const streams = Array.from({ length: 20 }, () => ask({ ...question, stream: true, max_tokens: 400 }));
   await eventually('streams run', async () => (await stack.metric('penstock_jobs_added_total')) === before + 20);
@@ -163,12 +163,12 @@ test('N4: 200 unfinished uploads of 20 MB fill no pod, and 20 streams of another
   for (const { socket } of uploads) socket.destroy();
   expect(meanwhile.map(({ status }) => status)).toEqual([200, 200, 200]);
   expect(peak).toBeLessThan(POD_BYTES);
-  // Refused for want of memory, or given up; a client that is still sending may see its connection end instead.
+  // Refused because of memory, or given up; a client that still sends may see a closed connection instead.
   expect(statuses.filter((status) => ![0, 503, 408].includes(status))).toEqual([]);
   expect(statuses).toContain(503);
   for (const { status, isWhole, body } of await Promise.all(streams))
     expect([status, isWhole, body.endsWith('data: [DONE]\n\n')]).toEqual([200, true, true]);
-  // What they held can be had again.
+  // Their memory is available again.
   await eventually('the hostile key is served', async () => (await ask(question, 'hostile')).status === 200);
 }, 90_000);
 

@@ -10,13 +10,13 @@ import { startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
-/** What the README promises from a change of the key file to its effect in every replica. */
+/** The README's time from a change of the key file to its effect in every replica. */
 const PROMISED_MS = 5_000;
 
 type Form = (key: string) => Record<string, string>;
-/** Theirs, on their routes alone. */
+/** Anthropic's header, only on its routes. */
 const ANTHROPIC = 'x-api-key';
-/** Every way to send a key, and whether the gateway is to find it. */
+/** Every way to send a key, and whether the gateway must find it. */
 const FORMS: readonly (readonly [name: string, form: Form, found: boolean])[] = [
   ['Authorization: Bearer', (key) => ({ authorization: `Bearer ${key}` }), true],
   ['authorization: bearer, blanks', (key) => ({ authorization: `bearer   ${key}` }), true],
@@ -37,7 +37,7 @@ const FORMS: readonly (readonly [name: string, form: Form, found: boolean])[] = 
   ['a key that lacks its last letter', (key) => ({ authorization: `Bearer ${key.slice(0, -1)}` }), false],
 ];
 
-/** Each name with its scopes; `many` has a second key as well. */
+/** Each caller with its scopes; `many` has a second key too. */
 const NAMES = {
   all: [],
   'chat-route': ['--routes', '/v1/chat/completions'],
@@ -52,7 +52,7 @@ const names = Object.keys(NAMES) as Name[];
 
 const messages = [{ role: 'user', content: 'hi' }];
 const score = { input_data: { input_string: messages, parameters: { max_new_tokens: 1 } } };
-/** Every route: what it answers to those who may come, and what a key without the model gets. */
+/** Every route: its status for an allowed key, and for a key without the model. */
 const ROUTES: readonly (readonly [
   method: 'GET' | 'POST',
   path: string,
@@ -90,7 +90,7 @@ const ROUTES: readonly (readonly [
 ];
 const hi = { messages, max_tokens: 1 };
 const prompt = { prompt: 'hi', max_tokens: 1 };
-/** The same of Azure's further APIs. */
+/** The same for Azure's other APIs. */
 const AZURE_ROUTES: typeof ROUTES = [
   ['POST', '/chat/completions', hi, 200, 403],
   ['POST', '/completions', prompt, 200, 403],
@@ -121,7 +121,7 @@ const AZURE_ROUTES: typeof ROUTES = [
   ['POST', '/openai/v1/responses', { model: 'azureai', input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
   ['GET', '/openai/nothing', undefined, 404, 404],
 ];
-/** Refused by name, to those who may come. */
+/** Refused by name, for allowed keys. */
 const ABSENT_ROUTES: typeof ROUTES = [
   'embeddings',
   'audio',
@@ -214,7 +214,7 @@ test.each(ALL_ROUTES)(
   60_000,
 );
 
-test('the matrix has every operation of /openapi.json that asks for a key', async () => {
+test('the matrix has every operation of /openapi.json that requires a key', async () => {
   const Paths = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) });
   const { paths } = Paths.parse(await (await send(`${stack.url}/openapi.json`, bearer(keyOf('all')))).json());
   const inMatrix = (operation: string): boolean => {
@@ -234,7 +234,7 @@ test('the matrix has every operation of /openapi.json that asks for a key', asyn
   ]);
 });
 
-test('E7: /health and /ping need no key, and tell nothing but health', async () => {
+test('E7: /health and /ping need no key, and report only health', async () => {
   for (const headers of [{}, bearer('wrong')])
     for (const [method, path] of [
       ['GET', '/health'],
@@ -253,7 +253,7 @@ test('a probe of / needs no key', async () => {
   }
 });
 
-test('401 and 403 as OpenAI’s clients read them; the official SDK has its own class for each', async () => {
+test('401 and 403 in OpenAI’s form; the official SDK has a class for each', async () => {
   const path = `${stack.url}/v1/chat/completions`;
   for (const [headers, message] of [
     [{}, 'this request has no key; send it as Authorization: Bearer KEY or as api-key: KEY'],
@@ -276,7 +276,7 @@ test('401 and 403 as OpenAI’s clients read them; the official SDK has its own 
   await expect(forbidden).rejects.toThrow('the key score-route is not meant for /v1/models');
 });
 
-test('401 and 403 as Anthropic’s clients read them; a key is found in their own header, on their routes alone', async () => {
+test('401 and 403 in Anthropic’s form; its own key header works only on its routes', async () => {
   const hello = { model: MODEL, messages, max_tokens: 1 };
   const ask = (key: string, path = '/v1/messages') => send(stack.url + path, { 'x-api-key': key }, 'POST', hello);
   expect((await ask(keyOf('all'))).status).toBe(200);
@@ -294,7 +294,7 @@ test('401 and 403 as Anthropic’s clients read them; a key is found in their ow
   expect(none.error.message).toContain('as x-api-key: KEY');
 });
 
-test('401 and 403 as Azure’s endpoint says them on /score', async () => {
+test('401 and 403 in the form of Azure’s endpoint on /score', async () => {
   const unknown = await send(`${stack.url}/score`, { 'x-ms-client-request-id': 'mine' }, 'POST', score);
   expect([unknown.status, await unknown.text()]).toEqual([401, 'key_auth_access_denied']);
   expect(unknown.headers.get('content-type')).toContain('text/plain');
@@ -308,7 +308,7 @@ test('401 and 403 as Azure’s endpoint says them on /score', async () => {
   expect(forbidden.headers.get('x-ms-error-code')).toBe('forbidden');
 });
 
-test('401 and 403 as Azure’s other APIs say them', async () => {
+test('401 and 403 in the form of Azure’s other APIs', async () => {
   const path = `${stack.url}/chat/completions`;
   const unknown = await send(path, bearer('wrong'), 'POST', hi);
   expect([unknown.status, unknown.headers.get('x-ms-error-code')]).toEqual([401, 'unauthorized']);
@@ -330,14 +330,14 @@ test('a list shows the models of its key only', async () => {
   expect(await list('other-model')).toEqual([]);
 });
 
-test('a request whose key is not valid or not meant for the model makes no job', async () => {
+test('a request with an invalid key, or a key without the model, creates no job', async () => {
   const before = await stack.metric('penstock_jobs_added_total');
   await send(`${stack.url}/score`, bearer('wrong'), 'POST', score);
   await send(`${stack.url}/score`, bearer(keyOf('other-model')), 'POST', score);
   expect(await stack.metric('penstock_jobs_added_total')).toBe(before);
 });
 
-test('prompts of one key are not found in the cache by another; a second key of a name shares it', async () => {
+test('one key cannot find another’s prompts in the cache; a second key of the same caller shares it', async () => {
   const Cached = z.object({ usage: z.object({ prompt_tokens_details: z.object({ cached_tokens: z.number() }) }) });
   const body = { model: MODEL, messages: [{ role: 'user', content: `${'a long tale '.repeat(200)}` }], max_tokens: 1 };
   const cached = async (name: string): Promise<number> => {
@@ -375,7 +375,7 @@ async function finishedJobs(): Promise<JobV1[]> {
   return found;
 }
 
-/** Asks every replica until it answers so. @returns milliseconds until the last did */
+/** Polls every replica until it answers with this status. @returns milliseconds until the last one did */
 async function untilAll(key: string, status: number): Promise<number> {
   const since = performance.now();
   await Promise.all(
@@ -390,26 +390,26 @@ async function untilAll(key: string, status: number): Promise<number> {
   return performance.now() - since;
 }
 
-test('a new key is taken and a revoked one refused by every replica, without a restart, in the time promised', async () => {
+test('every replica accepts a new key and refuses a revoked one, without a restart, within the promised time', async () => {
   const key = await create('--id', 'short-lived');
   expect(await untilAll(key, 200)).toBeLessThan(PROMISED_MS);
   await penstock(['keys', 'revoke', '--file', file, '--id', 'short-lived']);
   expect(await untilAll(key, 401)).toBeLessThan(PROMISED_MS);
 });
 
-test('of two keys of a name one is revoked, and the other goes on', async () => {
+test('if one of two keys of a caller is revoked, the other still works', async () => {
   const { code } = await penstock(['keys', 'revoke', '--file', file, '--id', 'all', '--primary']);
   expect(code).toBe(0);
   expect(await untilAll(keyOf('all'), 401)).toBeLessThan(PROMISED_MS);
   await untilAll(keyOf('all, secondary'), 200);
 });
 
-test('a file that cannot be read as keys changes nothing, and the log says so once', async () => {
+test('an invalid key file changes nothing, and is logged once', async () => {
   await writeFile(`${file}.bad`, 'keys: [{id: oslo, primary: plain-text-key}]');
   await copyFile(file, `${file}.good`);
   await rename(`${file}.bad`, file);
   const trouble = (): number => stack.gateways[0]?.output().split('the key file cannot be used').length ?? 0;
-  await eventually('the trouble is logged', () => trouble() === 2);
+  await eventually('the problem is logged', () => trouble() === 2);
   await untilAll(keyOf('by-alias'), 200);
   expect(stack.gateways[0]?.output()).not.toContain('plain-text-key');
   await rename(`${file}.good`, file);

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { Answer, post } from '../support/chat-client.ts';
 import { startStack } from '../support/stack.ts';
 
-/** What Kubernetes puts into every pod for Services of these names, where service links are on. */
+/** Variables that Kubernetes injects into every pod for Services of these names, if service links are on. */
 function injectedFor(service: string): Record<string, string> {
   const at = service.toUpperCase().replaceAll('-', '_');
   return {
@@ -20,7 +20,7 @@ function injectedFor(service: string): Record<string, string> {
 const SERVICES = ['vllm', 'worker', 'penstock', 'penstock-sim', 'worker-redis', 'cuda', 'gateway-redis'];
 const injected = Object.assign({}, ...SERVICES.map(injectedFor)) as Record<string, string>;
 
-test('Services called vllm, gateway, worker or penstock beside it keep neither program from starting, and no engine hears of them', async () => {
+test('with Services called vllm, gateway, worker or penstock both programs start, and no engine gets their variables', async () => {
   const { GATEWAY_PORT: _taken, ...ofGateway } = injectedFor('gateway');
   await using stack = await startStack({
     gatewayEnv: { ...injected, ...ofGateway },

@@ -3,11 +3,11 @@ import { post } from '../support/chat-client.ts';
 import { startStack } from '../support/stack.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
-/** A line each, of more bytes together than any socket takes in. */
+/** Requests that log more bytes than a socket buffers. */
 const REQUESTS = 1_500;
 const AT_A_TIME = 50;
 
-test('H6, H13: a gateway and a dispatcher whose log reader stands still serve on', async () => {
+test('H6, H13: a gateway and a dispatcher with a stopped log reader still serve', async () => {
   await using stack = await startStack({ workerEnv: { WORKER_LOG_LEVEL: 'debug' } });
   for (const { child } of [...stack.gateways, ...stack.launchers]) child.stdout?.pause();
   for (let sent = 0; sent < REQUESTS; sent += AT_A_TIME) {

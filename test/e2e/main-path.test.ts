@@ -11,7 +11,7 @@ import { startStack, type Stack } from '../support/stack.ts';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const PICTURE = png(64, 48);
 const DATA_URI = `data:image/png;base64,${PICTURE.toString('base64')}`;
-/** an engine's field that the SDK's types do not know */
+/** an engine's field that the SDK's types lack */
 const IGNORE_EOS: object = { ignore_eos: true };
 const Output = z.strictObject({ output: z.string() });
 
@@ -59,7 +59,7 @@ test.each([
   expect(output).toContain('48');
 });
 
-test('OpenAI SDK, streamed: tokens come as they are made, usage and the end are right', async () => {
+test('OpenAI SDK, streamed: tokens arrive as they are generated, usage and end are correct', async () => {
   const startedAt = performance.now();
   const stream = await openai.chat.completions.create({
     model: MODEL,
@@ -105,7 +105,7 @@ test('OpenAI SDK, not streamed, with a picture', async () => {
   expect(answer.usage?.prompt_tokens).toBeGreaterThan(1_900);
 });
 
-test('a streamed answer ends with [DONE], and says no usage that was not asked for', async () => {
+test('a streamed answer ends with [DONE], and has usage only on request', async () => {
   const body = { model: MODEL, messages: [{ role: 'user', content: 'hi' }], stream: true, max_tokens: 5 };
   const text = await (await post('/v1/chat/completions', body)).text();
   expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
@@ -118,7 +118,7 @@ test('the models are listed and found by name and by alias', async () => {
   await expect(openai.models.retrieve('gpt-4o')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
 });
 
-test('request ids: the given one comes back, else one is made', async () => {
+test('request ids: the given one is returned, else a new one is generated', async () => {
   const headers = { 'content-type': 'application/json', 'x-request-id': 'mine-1', 'x-ms-client-request-id': 'c-1' };
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], max_tokens: 1 });
   const given = await fetch(`${stack.url}/v1/chat/completions`, { method: 'POST', headers, body });
@@ -195,7 +195,7 @@ test.each(REFUSED)('refused before the queue: %s', async (_what, path, body, sta
   expect(await counters()).toEqual(before);
 });
 
-test('a client that leaves: the engine stops at once, and nothing of the request is left', async () => {
+test('a client that leaves: the engine stops immediately, and no trace of the request is left', async () => {
   const leave = new AbortController();
   const stream = await openai.chat.completions.create(
     {

@@ -15,7 +15,7 @@ afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-test('500 streams at once on four engines: each is whole, and nothing is left behind', async () => {
+test('500 concurrent streams on four engines: each is complete, and nothing is left behind', async () => {
   const pool = new Pool(stack.url, { connections: STREAMS });
   const body = JSON.stringify({
     messages: [{ role: 'user', content: `Tell me of ${CANARY}.` }],
@@ -29,7 +29,7 @@ test('500 streams at once on four engines: each is whole, and nothing is left be
     return `${res.statusCode} ${await res.body.text()}`;
   };
   const running = Promise.all(Array.from({ length: STREAMS }, one));
-  // While they run: what Redis holds of jobs carries no word of the prompt.
+  // While they run, the jobs in Redis contain no word of the prompt.
   await eventually('many are in flight', async () => (await stack.metric('penstock_requests_in_flight')) > STREAMS / 2);
   const jobKeys = (await stack.redis.client.keys('{penstock:*}:text:*')).filter((key) => /-\d+-\d+$/.test(key));
   const jobs = await Promise.all(jobKeys.slice(0, 100).map((key) => stack.redis.client.hgetall(key)));
@@ -42,7 +42,7 @@ test('500 streams at once on four engines: each is whole, and nothing is left be
     (text) =>
       text.startsWith('200 ') &&
       text.endsWith('data: [DONE]\n\n') &&
-      // a role event, then one event a token
+      // a role event, then one event per token
       text.split('data: {').length - 2 === TOKENS,
   );
   expect(whole).toHaveLength(STREAMS);

@@ -65,7 +65,7 @@ async function stream(body: object): Promise<z.infer<typeof Event>[]> {
 const textOf = (events: readonly z.infer<typeof Event>[]): string =>
   events.map(({ delta }) => delta?.text ?? '').join('');
 
-test('a conversation is answered by a message, as long as was allowed, with usage', async () => {
+test('a conversation is answered by a message of the allowed length, with usage', async () => {
   const message = await ask({});
   expect(message).toMatchObject({ stop_reason: 'max_tokens', stop_sequence: null, usage: { output_tokens: 12 } });
   expect(message.content.map(({ text }) => text).join('')).toContain('Say hello.');
@@ -73,7 +73,7 @@ test('a conversation is answered by a message, as long as was allowed, with usag
   expect(headers.get('request-id')).toBe(headers.get('x-request-id'));
 });
 
-test('streamed: the same text, in the events of this API, and usage at both ends', async () => {
+test('streamed: the same text in this API’s events, with usage at start and end', async () => {
   const whole = await ask({});
   const events = await stream({});
   const types = events.map(({ type }) => type).filter((type) => type !== 'content_block_delta');
@@ -96,14 +96,14 @@ test('streamed: the same text, in the events of this API, and usage at both ends
   });
 });
 
-test('a stop sequence ends the answer, and is told', async () => {
+test('a stop sequence ends the answer, and is named in it', async () => {
   const stop_sequences = ['nowhere', 'hello'];
   expect(await ask({ stop_sequences })).toMatchObject({ stop_reason: 'stop_sequence', stop_sequence: 'hello' });
   const events = await stream({ stop_sequences });
   expect(events.at(-2)).toMatchObject({ delta: { stop_reason: 'stop_sequence', stop_sequence: 'hello' } });
 });
 
-test('system stands before the conversation, as a text and as blocks; turns are counted; a begun answer goes on', async () => {
+test('system precedes the conversation, as text and as blocks; messages are counted; a begun answer is continued', async () => {
   const bare = await ask({});
   const system = 'Be brief.';
   const [one, blocks] = [await ask({ system }), await ask({ system: [{ type: 'text', text: system }] })];
@@ -117,7 +117,7 @@ test('system stands before the conversation, as a text and as blocks; turns are 
   expect(begun.usage.input_tokens).toBeLessThan(second.usage.input_tokens);
 });
 
-test('count_tokens tells how long the prompt of a conversation is, although /tokenize is not served', async () => {
+test('count_tokens returns the length of a conversation’s prompt, although /tokenize is not served', async () => {
   const { usage } = await ask({ system: 'Be brief.' });
   const { model, messages } = HI;
   const counted = await post({ model, messages, system: 'Be brief.' }, '/v1/messages/count_tokens');
@@ -125,7 +125,7 @@ test('count_tokens tells how long the prompt of a conversation is, although /tok
   expect((await post({ model, messages }, '/tokenize')).status).toBe(404);
 });
 
-test('a picture is seen, short and long, as base64 and by URL', async () => {
+test('the model sees a picture, small and large, as base64 and by URL', async () => {
   const url = `http://127.0.0.1:${(pictures.address() as AddressInfo).port}/a.png`;
   const base64 = (picture: Buffer) => ({
     type: 'base64',
@@ -148,7 +148,7 @@ test('a picture is seen, short and long, as base64 and by URL', async () => {
   }
 });
 
-test('refusals are in the form of this API, name the place as its caller wrote it, and make no job', async () => {
+test('refusals have this API’s form, name the place in the caller’s body, and create no job', async () => {
   const jobs = await stack.metric('penstock_jobs_added_total');
   const picture = {
     type: 'image',
@@ -185,7 +185,7 @@ test('refusals are in the form of this API, name the place as its caller wrote i
   expect([batches.status, Failed.parse(JSON.parse(batches.text)).error.type]).toEqual([404, 'not_found_error']);
 });
 
-test('what has no effect is accepted and named; thinking may be switched off; another version is refused', async () => {
+test('fields without effect are accepted and listed; thinking may be off; another API version is refused', async () => {
   const named = await post({ ...HI, metadata: { user_id: 'a' }, thinking: { type: 'disabled' }, wish: 1 });
   expect([named.status, named.headers.get('x-penstock-ignored')]).toEqual([200, 'metadata, wish']);
   const versions = ['2023-06-01', '2026-10-21', '2099-01-01'].map(async (version) => {
@@ -195,7 +195,7 @@ test('what has no effect is accepted and named; thinking may be switched off; an
   expect(await Promise.all(versions)).toEqual([200, 200, 400]);
 });
 
-test('an engine lost in the middle: the stream goes on elsewhere, as one message', async () => {
+test('an engine lost in the middle: the stream continues on another one, as one message', async () => {
   const long = { max_tokens: 40 };
   const whole = await ask(long);
   await setFaults((await stack.status()).workers[0]?.engines[0] ?? {}, { 'cut-after': 8, times: 1 });

@@ -5,11 +5,11 @@ import { temporaryFolder } from '../support/start-process.ts';
 
 const [COUNT, LIMIT_MS] = [either(100_000, 1_500), either(1_800_000, 150_000)];
 const SEED = 4;
-/** After so few requests what was compiled and kept once still weighs much. */
+/** Tolerance: after few requests, one-time compilation and caches still weigh much. */
 const SHARE = either(0.1, 0.3);
 
 test(
-  'N2: changed requests of all routes: no crash, no 5xx but 503 and 504, no memory that stays taken',
+  'N2: mutated requests on all routes: no crash, no 5xx except 503 and 504, no memory leak',
   async () => {
     using folder = temporaryFolder();
     const { failures, passes } = await runMutations({

@@ -38,7 +38,7 @@ function send(path: string, body?: unknown, headers: Record<string, string> = {}
   });
 }
 
-test('every example of the document is a request that is answered', async () => {
+test('every example of the document is a valid request', async () => {
   const { paths } = Document.parse(await (await send('/openapi.json')).json());
   const seen: (readonly [string, number])[] = [];
   for (const [path, { post }] of Object.entries(paths)) {
@@ -54,14 +54,14 @@ test('every example of the document is a request that is answered', async () => 
   expect(seen.filter(([, status]) => status !== 200)).toEqual([]);
 });
 
-test('the documents and the pages need a key like everything else', async () => {
+test('the documents and the pages need a key like all other routes', async () => {
   for (const path of ['/openapi.json', '/swagger.json', '/docs', '/docs/swagger-ui.css']) {
     expect([path, (await fetch(stack.url + path)).status]).toEqual([path, 401]);
     expect([path, (await send(path)).status]).toEqual([path, 200]);
   }
 });
 
-test('the page takes nothing from another host, and its parts are there', async () => {
+test('the page loads nothing from another host, and its parts exist', async () => {
   const page = await send('/docs');
   expect(page.headers.get('content-security-policy')).toContain("default-src 'none'; script-src 'self'");
   const html = await page.text();
@@ -76,7 +76,7 @@ test('the page takes nothing from another host, and its parts are there', async 
     expect([path, (await send(path)).status]).toEqual([path, 404]);
 });
 
-test('a repeated key is refused by each API in its own words', async () => {
+test('a duplicate key in JSON is refused by each API in its own form', async () => {
   const hi = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2, stream: true };
   const seen = [];
   for (const path of ['/chat/completions', '/openai/v1/chat/completions', '/v1/messages']) {

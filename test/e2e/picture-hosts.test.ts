@@ -73,7 +73,7 @@ const refusalOf = ({ status, text }: Awaited<ReturnType<typeof ask>>) => ({
   ...Refused.parse(JSON.parse(text)).error,
 });
 
-/** Nothing of these is a picture, and nobody may learn what is there in its place. */
+/** None of these is a picture, and a caller must not learn what they are. */
 async function unreachableUrls(): Promise<string[]> {
   const closed = await freePort();
   const { port } = host;
@@ -98,7 +98,7 @@ async function unreachableUrls(): Promise<string[]> {
   ];
 }
 
-test('N11, N8: whatever happens before a 2xx answer is told in one way, and the log has no byte of the host', async () => {
+test('N11, N8: every failure before a 2xx answer gets the same message, and the log has no byte of the host', async () => {
   const urls = await unreachableUrls();
   const told = await Promise.all(urls.map(async (url) => ({ url, ...refusalOf(await ask(url)) })));
   const kinds = new Map(told.map(({ url, ...refusal }) => [JSON.stringify(refusal), url]));
@@ -110,7 +110,7 @@ test('N11, N8: whatever happens before a 2xx answer is told in one way, and the 
   });
   const log = stack.gateways[0]?.output() ?? '';
   expect(log).not.toContain(CANARY);
-  // It says what the caller is not told.
+  // The log has the reason that the caller does not get.
   for (const detail of [
     'ENOTFOUND',
     'ECONNREFUSED',
@@ -123,7 +123,7 @@ test('N11, N8: whatever happens before a 2xx answer is told in one way, and the 
   expect(log).not.toContain('"level":"error"');
 }, 60_000);
 
-test('N8: nothing of an answer that fails after its 2xx is in the log, nor in what the caller is told', async () => {
+test('N8: no part of an answer that fails after its 2xx is in the log or in the caller’s message', async () => {
   for (const { status, text } of await Promise.all(Object.keys(AFTER_SUCCESS).map((path) => ask(host.at(path))))) {
     expect([400, 413]).toContain(status);
     expect(text).not.toContain(CANARY);
@@ -138,14 +138,14 @@ test('N1: no host holds its connection, or the gateway, longer than the limit', 
   const startedAt = performance.now();
   const paths = Object.keys({ ...BEFORE_SUCCESS, ...AFTER_SUCCESS }).filter((path) => /endless|slow|silen/.test(path));
   await Promise.all(paths.map((path) => ask(host.at(path))));
-  // A machine that does many things at once may take this much longer.
+  // Tolerance for a busy machine.
   expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 6_000);
   await eventually('no connection is left', () => host.open.size === 0);
 }, 60_000);
 
 test('N1: 40 host names that are never resolved delay 20 honest fetches by at most a second', async () => {
   const patienceMs = 6_000;
-  // Its own, whose limit leaves time for all 40 to be under way at once on a busy machine as well.
+  // Its own stack, whose timeout is long enough for all 40 to run concurrently on a busy machine.
   const { url: gateway } = await stack.startGateway({ GATEWAY_IMAGE_TIMEOUT_MS: String(patienceMs) });
   const slowest = async (): Promise<number> => {
     const took = await Promise.all(
@@ -180,7 +180,7 @@ test('N1: 40 host names that are never resolved delay 20 honest fetches by at mo
   );
 }, 60_000);
 
-test('N1: the limits of keys are their own: one that has all its fetches under way delays no other', async () => {
+test('N1: limits are per key: a key with all its fetches running delays no other', async () => {
   const file = join(folder, 'keys.yaml');
   const headersOf = async (id: string) => {
     const { stdout } = await penstock(['keys', 'create', '--file', file, '--id', id]);
@@ -200,7 +200,7 @@ test('N1: the limits of keys are their own: one that has all its fetches under w
     return mutes;
   };
   const held = Array.from({ length: 6 }, (_, n) => fetching(`mute-key-${n}`, hostile));
-  await eventually('three are under way', () => muteAsked().size === 3);
+  await eventually('three run', () => muteAsked().size === 3);
   const behind = fetching('well', hostile);
   expect(await fetching('well', honest).ended).toMatchObject({ status: 200 });
   expect(muteAsked().size).toBe(3);
@@ -208,7 +208,7 @@ test('N1: the limits of keys are their own: one that has all its fetches under w
   expect(await behind.ended).toMatchObject({ status: 200 });
 }, 60_000);
 
-test('a picture comes over TLS from a host that is who it says it is, by name and by address', async () => {
+test('a picture is fetched over TLS from a host with a valid certificate, by name and by address', async () => {
   const answer = Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\n\r\n'), PICTURE]);
   await using tls = await startTlsHost(folder, '/CN=well', 'DNS:well.test,IP:127.0.0.1', answer);
   const { url } = await stack.startGateway({ NODE_EXTRA_CA_CERTS: tls.certificate });

@@ -22,7 +22,7 @@ afterAll(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-/** Asks about one picture part and says by how many the jobs moved. */
+/** Sends one picture part; also returns the number of new jobs. */
 async function ask(route: Route, part: object) {
   const before = await stack.metric('penstock_jobs_added_total');
   const messages = [{ role: 'user', content: [part, { type: 'text', text: 'What is this?' }] }];
@@ -32,11 +32,11 @@ async function ask(route: Route, part: object) {
 const imageUrl = (url: string): object => ({ type: 'image_url', image_url: { url } });
 
 test.each<readonly [string, object]>([
-  ['as a text in place of an object', { type: 'image_url', image_url: dataUri(picture) }],
+  ['as a text instead of an object', { type: 'image_url', image_url: dataUri(picture) }],
   ['with capitals in its scheme and type', imageUrl(`DATA:image/PNG;base64,${base64}`)],
-  ['without the second half of its type', imageUrl(`data:image;base64,${base64}`)],
+  ['without its subtype', imageUrl(`data:image;base64,${base64}`)],
   ['under a wrong type', imageUrl(`data:image/jpeg;base64,${base64}`)],
-])('a picture %s is seen by the model, on every route', async (_how, part) => {
+])('the model sees a picture %s, on every route', async (_how, part) => {
   for (const route of WITH_MESSAGES) {
     const { status, text } = await ask(route, part);
     expect(status).toBe(200);
@@ -44,7 +44,7 @@ test.each<readonly [string, object]>([
   }
 });
 
-test('D1: a JPEG with a colour profile of 557 kB before its frame is seen by the model, on every route', async () => {
+test('D1: the model sees a JPEG with a colour profile of 557 kB before its frame, on every route', async () => {
   const piece = jpegSegment(0xe2, Buffer.alloc(55_700, 'ICC_PROFILE\0\x01\x0a', 'latin1'));
   const photo = jpeg(64, 48, Buffer.concat(Array.from({ length: 10 }, () => piece)));
   for (const route of WITH_MESSAGES) {
@@ -58,7 +58,7 @@ test.each([
   ['a PNG of 100 bytes with a header of 179 megapixels', replaced(png(1, 1), pngHead(13_378, 13_377))],
   ['a GIF whose frame is larger than its screen', gifFrame(gif(10, 10), 5_001, 5_000)],
   ['a PNG whose second header counts', replaced(png(1, 1), Buffer.concat([pngHead(1, 1), pngHead(5_001, 5_000)]))],
-])('N7: %s is too large by its true size, on every route, and makes no job', async (_what, bytes) => {
+])('N7: %s is too large by its true size, on every route, and creates no job', async (_what, bytes) => {
   for (const route of WITH_MESSAGES) {
     const { status, text, jobs } = await ask(route, imageUrl(dataUri(bytes)));
     expect([status, jobs]).toEqual([refusedOn(route.shape, 'image_too_large').status, 0]);
@@ -67,7 +67,7 @@ test.each([
   }
 });
 
-/** with `head` in place of its header */
+/** with `head` instead of its header */
 function replaced(bytes: Buffer, head: Buffer): Buffer {
   return Buffer.concat([bytes.subarray(0, 8), head, bytes.subarray(33)]);
 }
@@ -82,17 +82,20 @@ test.each<readonly [string, object, string]>([
   ['as base64 alone', imageUrl(base64), '.image_url.url'],
   ['broken into lines of 76', imageUrl(`data:image/png;base64,${base64.replace(/.{76}/g, '$&\n')}`), '.image_url.url'],
   ['in the URL-safe alphabet', imageUrl(`data:image/png;base64,${base64.slice(0, -4)}-_-_`), '.image_url.url'],
-])('a picture %s is refused by its place, with the right form, and never just left out', async (_how, part, field) => {
-  for (const route of WITH_MESSAGES) {
-    const { text, jobs } = await ask(route, part);
-    const { error } = Refused.parse(JSON.parse(text));
-    expect([error.param, jobs]).toEqual([`${route.input}[0].content[0]${field}`, 0]);
-    expect(error.message).toContain('data:image/png;base64,…');
-    expect(text).not.toContain(base64.slice(40, 80));
-  }
-  const logs = [...stack.gateways, ...stack.launchers].map(({ output }) => output()).join('');
-  expect(logs).not.toContain(base64.slice(40, 80));
-});
+])(
+  'a picture %s is refused with its place and the correct form, and never just left out',
+  async (_how, part, field) => {
+    for (const route of WITH_MESSAGES) {
+      const { text, jobs } = await ask(route, part);
+      const { error } = Refused.parse(JSON.parse(text));
+      expect([error.param, jobs]).toEqual([`${route.input}[0].content[0]${field}`, 0]);
+      expect(error.message).toContain('data:image/png;base64,…');
+      expect(text).not.toContain(base64.slice(40, 80));
+    }
+    const logs = [...stack.gateways, ...stack.launchers].map(({ output }) => output()).join('');
+    expect(logs).not.toContain(base64.slice(40, 80));
+  },
+);
 
 test.each([
   ['of one pixel', 1, 1, true],
@@ -100,9 +103,9 @@ test.each([
   ['that is very tall', 336, 5_400, true],
   ['of the widest shape that can be tiled', 5_376, 1, true],
   ['one pixel wider than that', 5_377, 1, false],
-])('a picture %s (%i by %i) does no harm to who comes next', async (_what, width, height, served) => {
+])('a picture %s (%i by %i) does no harm to the next request', async (_what, width, height, served) => {
   const formula = phi3Card().tokens.image;
-  if (formula === undefined) throw new Error('the card counts no image tokens');
+  if (formula === undefined) throw new Error('the card has no image tokens');
   for (const route of WITH_MESSAGES) {
     const [odd, next] = await Promise.all([
       ask(route, imageUrl(dataUri(png(width, height)))),

@@ -6,11 +6,11 @@ import { penstock } from '../support/penstock-command.ts';
 import { portOf } from '../support/port-of.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
-/** A machine that passes, so that only Redis decides. */
+/** Facts of a machine that passes, so that only Redis decides. */
 const FACTS = ['--facts', 'test/fixtures/machines/nc48ads.json'];
 let well: TestRedis;
 let evicting: TestRedis;
-/** Says that it is of a version before the commands that we need. */
+/** Reports a version before the commands that we need. */
 let old: Server;
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ afterAll(async () => {
 const preflight = (env: NodeJS.ProcessEnv, ...args: string[]) =>
   penstock(['preflight', ...FACTS, ...args], { env: { WORKER_REDIS_WAIT_MS: '1500', ...env } });
 
-test('C4: a Redis that is right passes, a line each for what it is and for its policy', async () => {
+test('C4: a suitable Redis passes, with a line for the server and a line for its policy', async () => {
   const { code, stdout } = await preflight({ WORKER_REDIS_URL: `${well.url}/3` });
   expect(stdout).toMatch(
     /^ {2}ok +Redis +127\.0\.0\.1:\d+, database 3, version [\d.]+ +needs a primary, version 6\.2/m,
@@ -49,7 +49,7 @@ test('C4: a Redis that is right passes, a line each for what it is and for its p
   expect(await well.client.dbsize()).toBe(0);
 }, 30_000);
 
-test("C4: a gateway's URL is looked at as well, and of two Redis each by its name", async () => {
+test("C4: a gateway's URL is checked too, and each of two Redis by its name", async () => {
   const { code, stdout } = await preflight(
     { GATEWAY_REDIS_URL: well.url, GATEWAY_REPLY_REDIS_URL: evicting.url },
     '--json',
@@ -68,8 +68,8 @@ test("C4: a gateway's URL is looked at as well, and of two Redis each by its nam
 
 test.each([
   ['a policy that evicts', () => evicting.url, /^ {2}MISSING +Redis, policy +volatile-lru +needs noeviction$/m],
-  ['a database that is not there', () => `${well.url}/99`, /^ {2}MISSING +Redis +.* has no database 99: /m],
-  ['nobody there', async () => `redis://127.0.0.1:${await freePort()}`, /^ {2}MISSING +Redis +.* refuses connections/m],
+  ['a missing database', () => `${well.url}/99`, /^ {2}MISSING +Redis +.* has no database 99: /m],
+  ['no server', async () => `redis://127.0.0.1:${await freePort()}`, /^ {2}MISSING +Redis +.* refuses connections/m],
   [
     'few rights',
     () => well.url.replace('//', '//reader:pw@'),
@@ -81,7 +81,7 @@ test.each([
     /^ {2}MISSING +Redis +.* is Redis 6\.0\.14, which is too old/m,
   ],
 ])(
-  'C4: %s is told in its line, and the machine alone does not decide',
+  'C4: %s is reported in its line, and makes preflight fail',
   async (_what, urlOf, line) => {
     const { code, stdout } = await preflight({ WORKER_REDIS_URL: await urlOf() }, '--override-sku');
     expect(stdout).toMatch(line);
@@ -91,7 +91,7 @@ test.each([
   30_000,
 );
 
-test('without a URL no Redis is asked', async () => {
+test('without a URL no Redis is checked', async () => {
   const { code, stdout } = await preflight({});
   expect([code, stdout.includes('Redis')]).toEqual([0, false]);
 }, 30_000);

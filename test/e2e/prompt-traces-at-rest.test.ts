@@ -18,7 +18,7 @@ import {
 /** In every prompt. */
 const CANARY = 'zanzibarcanary';
 const picture = noisePng(40, 40);
-/** Words of prompts, parts of pictures in each form in which they travel, and what only answers hold. */
+/** Words of prompts, parts of pictures in each form, and text that only answers contain. */
 const TRACES: readonly (readonly [what: string, bytes: Buffer])[] = [
   ['a prompt', Buffer.from(CANARY)],
   ['a picture', picture.subarray(400, 440)],
@@ -26,7 +26,7 @@ const TRACES: readonly (readonly [what: string, bytes: Buffer])[] = [
   ['an answer', Buffer.from('chat.completion')],
   ['the end of an answer', Buffer.from('data: [DONE]')],
 ];
-/** of every request; a body outlives it by a minute where its gateway died */
+/** deadline of every request; a body outlives it by a minute if its gateway was killed */
 const DEADLINE_MS = 30_000;
 const BODY_GRACE_MS = 60_000;
 const Engines = z.object({ engines: z.array(z.object({ pid: z.number().nullable(), state: z.string() })) });
@@ -80,7 +80,7 @@ async function answersAgain(): Promise<void> {
   );
 }
 
-/** Which traces stand in the files of the data folder. */
+/** Which traces the files of the data folder contain. */
 function onDisk(): string[] {
   const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   return files.flatMap((entry) => {
@@ -91,8 +91,8 @@ function onDisk(): string[] {
 }
 
 /**
- * Which traces the two Redis hold, in whichever key, and in what they keep of commands.
- * @param dead a replica that was killed: its bodies are left to lapse
+ * Which traces the two Redis contain, in any key and in their command logs.
+ * @param dead a killed replica, whose bodies expire by TTL
  */
 async function inRedis(dead = ''): Promise<string[]> {
   const found: string[] = [];
@@ -105,7 +105,7 @@ async function inRedis(dead = ''): Promise<string[]> {
       if (type === 'none') continue;
       if (dead !== '' && key.includes(`:body:${dead}-`) && (await redis.pttl(key)) <= DEADLINE_MS + BODY_GRACE_MS)
         continue;
-      // DUMP packs what it can, so that texts are read as they are; a stream's has what was trimmed, if its node stays.
+      // DUMP compresses, so texts are read directly; a stream's DUMP also has trimmed entries of a kept node.
       if (type === 'string') held.push([key, (await redis.getBuffer(key)) ?? Buffer.alloc(0)]);
       else if (type === 'hash') held.push([key, Buffer.from(JSON.stringify(await redis.hgetall(key)))]);
       held.push([key, (await redis.dumpBuffer(key)) ?? Buffer.alloc(0)]);
@@ -117,7 +117,7 @@ async function inRedis(dead = ''): Promise<string[]> {
   return [...new Set(found)];
 }
 
-test('N12: prompts, pictures and answers are in no file and, once their requests are over, in no Redis, whatever died meanwhile', async () => {
+test('N12: prompts, pictures and answers are in no file and, after their requests, in no Redis, whatever was killed during them', async () => {
   for (const messages of [text, image])
     for (const stream of [false, true]) await whole({ messages, max_tokens: 30, stream });
 
@@ -127,7 +127,7 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   left.leave('close');
   await left.ended;
 
-  // an engine that dies under two requests
+  // an engine that is killed under two requests
   const before = await engines();
   const killed = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
   await Promise.all(killed.map(({ begun }) => begun));
@@ -135,7 +135,7 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   await Promise.all(killed.map(({ ended }) => ended));
   await answersAgain();
 
-  // a gateway that dies under two requests, and whose stream and bodies nobody takes away
+  // a gateway that is killed under two requests, and whose stream and bodies are not removed
   const cut = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
   await Promise.all(cut.map(({ begun }) => begun));
   const gateway = pidOf('gateway');
@@ -145,7 +145,7 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   await eventually('another gateway', () => ![0, gateway].includes(pidOf('gateway')));
   await answersAgain();
 
-  // a second Redis that dies under two requests
+  // a second Redis that is killed under two requests
   const lost = [text, image].map((messages) => ask({ messages, max_tokens: 400, ignore_eos: true, stream: true }));
   await Promise.all(lost.map(({ begun }) => begun));
   const replies = pidOf('reply-redis');
@@ -154,12 +154,12 @@ test('N12: prompts, pictures and answers are in no file and, once their requests
   await answersAgain();
 
   expect(onDisk()).toEqual([]);
-  // The stream of the dead gateway lapses 15 s after its last refresh.
+  // The stream of the killed gateway expires 15 s after its last refresh.
   await eventually('nothing is left', async () => (await inRedis(replica)).length === 0, 40_000).catch(() => {});
   expect(await inRedis(replica)).toEqual([]);
 
   await whole({ messages: text, max_tokens: 30 }, { 'idempotency-key': 'asked for' });
-  // The one thing that is kept, where it was asked for: in memory, for as long as it can be asked for again.
+  // Only the answer with an idempotency key is kept, in memory, until its TTL ends.
   const others = async () => (await inRedis(replica)).filter((found) => !/once-answer:\S+ of reply-redis$/.test(found));
   await eventually('only it is left', async () => (await others()).length === 0).catch(() => {});
   expect(await others()).toEqual([]);

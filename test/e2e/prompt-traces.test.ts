@@ -5,7 +5,7 @@ import { dataUri, png } from '../support/pictures.ts';
 import { postJson } from '../support/post.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
-/** Stands where prompts, pictures, links to pictures and keys stand; it must come out nowhere. */
+/** Text in prompts, pictures, picture URLs and keys; it must appear nowhere else. */
 const CANARY = 'zanzibarcanary';
 const CANARY_BASE64 = Buffer.from(CANARY.repeat(3)).toString('base64');
 
@@ -21,28 +21,28 @@ afterAll(async () => {
 });
 
 const picture = png(4, 4);
-/** 15 MB that are no picture, and hold the canary all over */
+/** 15 MB that are not a picture and contain the canary everywhere */
 const large = Buffer.alloc(14_999_996, CANARY_BASE64.slice(0, 40)).toString('latin1');
 const user = (content: unknown): object[] => [{ role: 'user', content }];
 const image = (url: string): object => ({ type: 'image_url', image_url: { url, x: 7 } });
 
 const CONVERSATIONS: readonly (readonly [what: string, input: unknown])[] = [
   ['a number as text', user([image(`data:image/png;base64,${large}`), { type: 'text', text: 9 }])],
-  ['a picture that is none', user([image(`data:image/png;base64,${large}`), { type: 'text', text: CANARY }])],
+  ['an invalid picture', user([image(`data:image/png;base64,${large}`), { type: 'text', text: CANARY }])],
   ['a picture and an unknown part', user([image(dataUri(picture)), { type: CANARY.repeat(9), value: CANARY }])],
   ['a role of unknown length', [{ role: CANARY.repeat(20), content: CANARY }]],
   ['texts among the messages', [CANARY, CANARY]],
-  ['a link that answers nothing', user([image(`http://127.0.0.1:1/${CANARY}?key=${CANARY}#${CANARY}`)])],
+  ['a link without an answer', user([image(`http://127.0.0.1:1/${CANARY}?key=${CANARY}#${CANARY}`)])],
   ['a link with a password', user([image(`http://${CANARY}:${CANARY}@127.0.0.1:1/`)])],
-  ['a link that is none', user([image(`http://[${CANARY}`)])],
+  ['an invalid link', user([image(`http://[${CANARY}`)])],
   ['a picture that is a link', user([image(`${CANARY}/a.png`)])],
   ['a cut emoji', user(`${CANARY} \ud83d`)],
   ['too long a text', user(`${CANARY} `.repeat(200_000))],
 ];
 
 /**
- * Everything that anybody but the client can read.
- * @param last id of the latest request, which the log must have reached
+ * Everything that others than the client can read.
+ * @param last id of the latest request, which must be in the log
  */
 async function traces(last: string | null): Promise<string> {
   await eventually('the request is logged', () => last !== null && stack.gateways[0]?.output().includes(last));
@@ -87,7 +87,7 @@ test.each(CONVERSATIONS)(
   60_000,
 );
 
-test('JSON that is cut inside a picture, or inside a prompt, is not quoted', async () => {
+test('JSON that is truncated inside a picture or a prompt is not quoted', async () => {
   let last: string | null = null;
   for (const route of ALL) {
     const cut = JSON.stringify(route.withInput(user([image(`data:image/png;base64,${large}`)]))).slice(0, 9_000_000);
@@ -105,7 +105,7 @@ test('JSON that is cut inside a picture, or inside a prompt, is not quoted', asy
   expect(found).not.toContain(CANARY_BASE64.slice(0, 20));
 }, 60_000);
 
-test('a key, good or bad, and a prompt that is answered leave no trace either', async () => {
+test('a valid or invalid key and an answered prompt leave no trace either', async () => {
   const headers = { 'content-type': 'application/json', authorization: `Bearer ${CANARY}`, 'api-key': CANARY };
   const bodies = [
     [chat.path, { messages: user(CANARY), max_tokens: 2 }],

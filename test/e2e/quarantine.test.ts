@@ -8,7 +8,7 @@ import { postJson } from '../support/post.ts';
 import { chunk, scriptedEngine, startScriptedDispatcher } from '../support/scripted-stack.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
-/** Four engines, of which each dies of what holds this word; another one is in its place at once. */
+/** Four engines; this word in a request crashes an engine, and another one replaces it immediately. */
 const POISON = 'belladonna';
 const ENGINES = 4;
 const TEN_MINUTES_MS = 600_000;
@@ -28,11 +28,11 @@ interface Playing {
 let playing: Playing[];
 let stack: Stack;
 let dispatcher: AsyncDisposable;
-/** engines that died, by what they died of */
+/** crashed engines, by request */
 let deaths: string[];
-/** how an engine dies of a request */
+/** how an engine crashes because of a request */
 let die: (res: ServerResponse) => void;
-/** how long an engine works on the other requests: until this is called, where it is set */
+/** if set, engines work on the other requests until this is called */
 let holding: (() => void)[] | undefined;
 
 const cut = (res: ServerResponse): void => void res.destroy();
@@ -101,9 +101,9 @@ const redis = () => stack.redis.client;
 
 test.each([
   ['breaks its connections', cut],
-  ['says so and ends', says],
+  ['reports it and exits', says],
 ])(
-  'N9: an engine that dies of a request %s: it is repeated once, then refused at once by all replicas',
+  'N9: an engine that crashes because of a request %s: the request is retried once, then all replicas refuse it immediately',
   async (how, way) => {
     die = way;
     const content = `${POISON}, ${how}`;
@@ -113,12 +113,12 @@ test.each([
       'request_quarantined',
       'false',
     ]);
-    // A connection that is reset before any byte of the answer is tried once more by the dispatcher, at the same engine.
+    // If a connection is reset before the first byte of the answer, the dispatcher retries once at the same engine.
     const died = deaths.length;
     expect(died).toBe(way === cut ? 4 : 2);
     expect(codeOf((await ask(content)).text)).toBe('request_quarantined');
     expect(deaths).toHaveLength(died);
-    // It reads the list four times a second; whatever comes before that is refused after one engine more.
+    // It reads the list four times a second; an earlier request costs one engine more.
     expect(codeOf((await ask(content, 1)).text)).toBe('request_quarantined');
     const late = deaths.length;
     expect(late).toBeLessThanOrEqual(died + died / 2);
@@ -134,7 +134,7 @@ test.each([
   60_000,
 );
 
-test('N9: deaths are counted by key, and the log tells of the quarantine without a word of the request', async () => {
+test('N9: crashes are counted per key, and the log reports the quarantine without a word of the request', async () => {
   const content = `${POISON}, counted`;
   await ask(content);
   const output = stack.gateways[0]?.output() ?? '';
@@ -145,7 +145,7 @@ test('N9: deaths are counted by key, and the log tells of the quarantine without
   expect(metrics).toMatch(/^penstock_quarantined_total [1-9]/m);
 });
 
-test('N9: streams that were on the engines that died go on elsewhere; none of them is refused', async () => {
+test('N9: streams of the crashed engines continue on others; none of them is refused', async () => {
   holding = [];
   const others = Array.from({ length: 24 }, (_, index) => ask(`honest ${index}`, 0, true));
   await eventually('all are on engines', () => holding?.length === 24);
@@ -158,10 +158,10 @@ test('N9: streams that were on the engines that died go on elsewhere; none of th
   expect(answers.filter(({ text }) => !text.endsWith('data: [DONE]\n\n'))).toEqual([]);
 }, 60_000);
 
-test('N9: an answer clears the suspicion: two deaths far apart are no reason', async () => {
+test('N9: an answer clears the suspicion: two crashes far apart cause no quarantine', async () => {
   const content = `${POISON}, at times`;
   for (let turn = 0; turn < 3; turn += 1) {
-    // The dispatcher tries once more at the same engine, then another engine answers.
+    // The dispatcher retries once at the same engine, then another engine answers.
     let left = 2;
     die = (res) => {
       left -= 1;
@@ -172,7 +172,7 @@ test('N9: an answer clears the suspicion: two deaths far apart are no reason', a
   }
 });
 
-test('N9: who leaves after the first death and asks again does not begin anew', async () => {
+test('N9: a client that leaves after the first crash and repeats the request does not reset the count', async () => {
   const content = `${POISON}, and away`;
   let left = 2;
   die = (res) => {
@@ -196,7 +196,7 @@ test('N9: who leaves after the first death and asks again does not begin anew', 
   expect(deaths.length - before).toBe(2);
 });
 
-test('N9: a dispatcher that is lost is not a death of its engines', async () => {
+test('N9: the loss of a dispatcher does not count as a crash of its engines', async () => {
   holding = [];
   const waiting = ask('on a lost node', 0, true);
   await eventually('it is on an engine', () => holding?.length === 1);

@@ -7,11 +7,11 @@ import { noisePng } from '../support/pictures.ts';
 import { startStack } from '../support/stack.ts';
 
 const COUNT = 40;
-/** Of a picture in base64: some 330 kB. */
+/** Size of a picture in base64: some 330 kB. */
 const SIDE = 500;
-/** Room for a third of them. */
+/** Memory for a third of them. */
 const ROOM_BYTES = 4 * 1024 * 1024;
-/** Slower than the steps of Redis' clock of uses, so that the longest unused goes first. */
+/** Slower than the resolution of Redis' LRU clock, so that the least recently used key is evicted first. */
 const EVERY_MS = 100;
 const DEADLINE_MS = 100_000;
 
@@ -19,7 +19,7 @@ const Status = z.object({
   redis: z.record(z.string(), z.object({ evictionPolicy: z.string(), evictedKeys: z.number() })),
 });
 
-/** The code of how it ended, `whole` or `broken`. */
+/** Result: a failure code, `whole` or `broken`. */
 function endOf({ status, body, isWhole }: Outcome): string {
   if (!isWhole) return 'broken';
   if (status === 200 && (body.endsWith('data: [DONE]\n\n') || body.startsWith('{"id"'))) return 'whole';
@@ -27,7 +27,7 @@ function endOf({ status, body, isWhole }: Outcome): string {
 }
 
 test.concurrent.each(['allkeys-lru', 'volatile-lru'])(
-  'C4: a Redis that evicts (%s) under 40 requests with pictures: none hangs, each loss has its own name and is told',
+  'C4: a Redis that evicts (%s) under 40 requests with pictures: none hangs, and each loss is reported with its own code',
   async (policy) => {
     await using stack = await startStack({
       gatewayEnv: { GATEWAY_REQUEST_TIMEOUT_MS: String(DEADLINE_MS) },

@@ -56,7 +56,7 @@ async function toldOf(stack: Stack): Promise<string> {
 
 const host = (): string => locked.url.replace('redis://', '');
 test.each([
-  ['as it is, beside the URL', () => ({ REDIS_URL: locked.url, REDIS_PASSWORD: PASSWORD })],
+  ['unchanged, outside the URL', () => ({ REDIS_URL: locked.url, REDIS_PASSWORD: PASSWORD })],
   [
     'from a file, with a user name',
     () => ({ REDIS_URL: locked.url, REDIS_USERNAME: 'app', REDIS_PASSWORD_FILE: passwordFile }),
@@ -72,7 +72,7 @@ test.each([
     }),
   ],
 ])(
-  'a password with every special character logs in, %s, and is told to nobody',
+  'a password with every special character logs in, %s, and is printed nowhere',
   async (_how, settings) => {
     await using stack = await startStack(both(settings()));
     const answer = await post(`${stack.url}/v1/chat/completions`, question);
@@ -88,7 +88,7 @@ test.each([
   60_000,
 );
 
-test('a wrong password ends the start with a sentence that does not repeat it', async () => {
+test('a wrong password ends the start with a sentence without the password', async () => {
   const env = { GATEWAY_REDIS_URL: locked.url, GATEWAY_REDIS_PASSWORD: `${PASSWORD}?`, GATEWAY_REDIS_WAIT_MS: '500' };
   const output = await promisify(execFile)(process.execPath, ['dist/gateway/main.js'], { env }).then(
     () => 'it started',

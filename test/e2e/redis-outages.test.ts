@@ -14,7 +14,7 @@ import { startStack, type Stack } from '../support/stack.ts';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const STREAMS = either(50, 20);
 const WAITING = either(99, 39);
-/** of those that wait, during the outage */
+/** number of waiting requests during the outage */
 const LEAVING = 5;
 const OUTAGE_MS = either(20_000, 4_000);
 /** Between two tokens of the engine. */
@@ -22,7 +22,7 @@ const TOKEN_MS = 50;
 const LIMIT_JOBS = 100;
 
 const messages = [{ role: 'user', content: 'Tell me of rivers.' }];
-/** A short question in each form, in turn. */
+/** A short question in each form, one after the other. */
 const FORMS = [
   ['/v1/chat/completions', { messages, max_tokens: 4, stream: true }],
   ['/v1/chat/completions', { messages, max_tokens: 4 }],
@@ -49,7 +49,7 @@ const depth = (): Promise<number> => stack.metric('penstock_queue_depth');
 const places = (): Promise<number> => stack.redis.client.zcard(redisKeys.reservations(MODEL));
 const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_running');
 
-/** Takes this many of the engine's places for so many tokens, and with them the last ones. */
+/** Takes the engine's last slots, this many, for so many tokens. */
 async function occupy(count: number, tokens: number): Promise<Call[]> {
   const body = { messages, max_tokens: tokens, ignore_eos: true, stream: true };
   const streams = Array.from({ length: count }, () => call(`${stack.url}/v1/chat/completions`, body));
@@ -58,11 +58,11 @@ async function occupy(count: number, tokens: number): Promise<Call[]> {
 }
 async function queueUp(count: number): Promise<Call[]> {
   const calls = Array.from({ length: count }, (_, n) => ask(n));
-  // A place comes before its job; and after an outage the queue may hold, for a while, jobs of requests that ended in it.
+  // A reservation precedes its job; after an outage the queue may still contain jobs of requests that ended in it.
   await eventually('they wait', async () => (await places()) === count && (await depth()) >= count);
   return calls;
 }
-/** Ends in one of the two ways that a client can tell apart. @returns whether it is whole */
+/** Checks that it ended in a way that a client can recognise. @returns whether it is complete */
 function tellsTheTruth({ status, body, isWhole }: Outcome): boolean {
   expect(isWhole).toBe(true);
   if (status === 200 && body.endsWith('data: [DONE]\n\n')) return true;
@@ -83,7 +83,7 @@ async function nothingLeft(): Promise<void> {
   expect(await stack.redis.client.keys('*:body:*')).toEqual([]);
   expect(await stack.redis.client.keys('*:reserv*')).toEqual([]);
 }
-/** Exactly as many as may wait are admitted, and all are answered. */
+/** Exactly the allowed number is admitted, and all are answered. */
 async function admitsAsManyAsBefore(): Promise<void> {
   const streams = await occupy(STREAMS, 4_000);
   const calls = await queueUp(LIMIT_JOBS);
@@ -93,7 +93,7 @@ async function admitsAsManyAsBefore(): Promise<void> {
   await nothingLeft();
 }
 
-/** The reserved bytes are those of the reserved places, and no place is left of those that went. */
+/** The reserved bytes agree with the reservations, and no reservation of an ended request is left. */
 async function placesAgree(): Promise<boolean> {
   const [members, bytes] = await Promise.all([
     stack.redis.client.zrange(redisKeys.reservations(MODEL), '0', '-1'),
@@ -103,7 +103,7 @@ async function placesAgree(): Promise<boolean> {
   return Number(bytes) === sum && members.length <= WAITING - LEAVING;
 }
 
-/** Lines of the gateway's log that somebody should look at. */
+/** Warnings and errors in the gateway's log. */
 function complaints(): number {
   const lines = stack.gateways[0]?.output().split('\n') ?? [];
   return lines.filter((line) => /"level":"(warn|error)"/.test(line)).length;
@@ -113,7 +113,7 @@ async function limitMemory(redis: Redis): Promise<void> {
   const used = /used_memory:(\d+)/.exec(await redis.info('memory'))?.[1];
   await redis.config('SET', 'maxmemory', String(Number(used) + 2 ** 20));
 }
-/** To the brim: what requests that ended gave back is taken as well. */
+/** Fills Redis completely, also the memory that ended requests freed. */
 async function fill(redis: Redis): Promise<void> {
   const piece = Buffer.alloc(2 ** 14, 'x');
   for (let isFull = false; !isFull;)
@@ -146,7 +146,7 @@ const FAULTS: readonly (readonly [
   [
     'cannot write its snapshots and refuses writes',
     async (redis) => {
-      // A folder that stands where the file should be stops every user, root too.
+      // A folder with the file's name stops every user, also root.
       await mkdir(await dumpFile(redis));
       await writeFile(join(await dumpFile(redis), 'in-the-way'), '');
       await redis.config('SET', 'save', '3600 1000000');
@@ -190,7 +190,7 @@ test.each(FAULTS)(
     expect(refused).toBeGreaterThan(10);
     expect((await redis.client.keys('*:body:*')).length).toBeLessThanOrEqual(bodies);
     await end(redis.client);
-    await eventually('places and bytes of those that wait agree', placesAgree);
+    await eventually('reservations and bytes of the waiting requests agree', placesAgree);
     const endedAt = performance.now();
     const outcomes = await Promise.all(streams.map(({ ended }) => ended));
     const whole = outcomes.filter(tellsTheTruth).length;
@@ -198,7 +198,7 @@ test.each(FAULTS)(
     process.stdout.write(
       `whole ${whole} of ${STREAMS}, drained after ${performance.now() - endedAt} ms, refused ${refused}\n`,
     );
-    // One for the queue; the others are about the open requests.
+    // One line for the queue; the others are about the open requests.
     expect(complaints() - before).toBeLessThan(6);
     await admitsAsManyAsBefore();
   },
@@ -206,7 +206,7 @@ test.each(FAULTS)(
 );
 
 test.each<[lost: string, remove: (queue: Queue<JobV1>, jobs: readonly Job<JobV1>[]) => Promise<unknown>]>([
-  ['jobs that somebody removed', async (_, jobs) => Promise.all(jobs.map((job) => job.remove()))],
+  ['jobs that an operator removed', async (_, jobs) => Promise.all(jobs.map((job) => job.remove()))],
   ['C4: the list of waiting jobs, evicted', async (queue) => stack.redis.client.del(queue.toKey('prioritized'))],
 ])(
   '%s: their requests are put back within 5 s and answered',
@@ -215,13 +215,13 @@ test.each<[lost: string, remove: (queue: Queue<JobV1>, jobs: readonly Job<JobV1>
     const calls = await queueUp(20);
     const connection = stack.redis.client.duplicate();
     const queue = new Queue<JobV1>('text', { connection, prefix: redisKeys.queuePrefix(MODEL) });
-    // A place comes before its job, and the queue may hold, for a while, jobs of requests that ended in an outage.
+    // A reservation precedes its job, and the queue may still contain jobs of requests that ended in an outage.
     const waitingJobs = async (): Promise<Job<JobV1>[]> => {
       const waiting = await stack.redis.client.zrange(redisKeys.reservations(MODEL), '0', '-1');
       const ids = new Set(waiting.map((place) => place.slice(0, place.indexOf(':'))));
       return (await queue.getPrioritized()).filter(({ data }) => ids.has(data.requestId));
     };
-    const jobs = await eventually('the jobs of those that wait are there', async () => {
+    const jobs = await eventually('the jobs of the waiting requests exist', async () => {
       const found = await waitingJobs();
       return found.length === 20 && found;
     });
@@ -236,7 +236,7 @@ test.each<[lost: string, remove: (queue: Queue<JobV1>, jobs: readonly Job<JobV1>
   60_000,
 );
 
-test('Redis is emptied: what waits is answered, streams go on or say that they cannot, and none hangs', async () => {
+test('Redis is emptied: waiting requests are answered, streams continue or end with an error, and none hangs', async () => {
   const streams = await occupy(STREAMS, 200);
   const calls = await queueUp(20);
   await stack.redis.client.flushall();
@@ -248,10 +248,10 @@ test('Redis is emptied: what waits is answered, streams go on or say that they c
   await admitsAsManyAsBefore();
 }, 90_000);
 
-test('stored bodies of requests that wait are lost: put back, or an explicit error if they are taken before that', async () => {
+test('stored bodies of waiting requests are lost: they are stored again, or an earlier pickup ends with an explicit error', async () => {
   const streams = await occupy(STREAMS, 4_000);
   const client = stack.redis.client;
-  /** One question of each form, and the keys of the bodies that were taken away. */
+  /** One question of each form, and the keys of the removed bodies. */
   const lose = async (): Promise<{ calls: Call[]; lost: string[] }> => {
     const before = new Set(await client.keys('*:body:*'));
     const calls = await queueUp(FORMS.length);

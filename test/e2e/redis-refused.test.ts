@@ -47,7 +47,7 @@ afterAll(async () => {
 
 const host = (): string => plain.url.replace('redis://', '');
 
-/** Starts both programs with this URL. @returns what each said and how it ended */
+/** Starts both programs with this URL. @returns each one's output and exit */
 async function refusals(url: string): Promise<{ code: unknown; stdout: string; stderr: string }[]> {
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
   const run = (file: string, settings: Record<string, string>) =>
@@ -83,7 +83,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
     () => `${plain.url}/20`,
     /has no database 20: end the URL in a database that it has/,
   ],
-  ['C2: a path that is no database', () => `${plain.url}/abc`, /REDIS_URL: .* the number of a database/],
+  ['C2: a path that is not a database', () => `${plain.url}/abc`, /REDIS_URL: .* the number of a database/],
   [
     'C3: a Redis Cluster',
     async () => (await started('--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf')).url,
@@ -120,7 +120,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
     () => `redis://127.0.0.1:${tlsPort}`,
     /if this is a TLS port, begin the URL with rediss:/,
   ],
-  ['H11: nobody there', async () => `redis://127.0.0.1:${await freePort()}`, /refuses connections: is it running/],
+  ['H11: no server', async () => `redis://127.0.0.1:${await freePort()}`, /refuses connections: is it running/],
   ['H12: a wrong password', () => `redis://reader:wrong@${host()}`, /refuses our user or password/],
   [
     'H12: a user without some commands',

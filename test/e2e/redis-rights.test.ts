@@ -8,7 +8,7 @@ import { startStack } from '../support/stack.ts';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const question = { model: MODEL, max_tokens: 4, messages: [{ role: 'user', content: 'hi' }] };
 
-test('H12: the least rights that deploy/README.md gives suffice, and nothing that is refused is missed', async () => {
+test('H12: the least rights in deploy/README.md are enough, and no command is refused', async () => {
   const documented = /ACL SETUSER penstock ([^`]*)```/.exec(readFileSync('deploy/README.md', 'utf8'))?.[1] ?? '';
   const rules = documented.replace('>PASSWORD', '>pw').trim().split(/\s+/);
   await using redis = await startRedis();
@@ -28,8 +28,8 @@ test('H12: the least rights that deploy/README.md gives suffice, and nothing tha
   }
   const streamed = await post(`${stack.url}/v1/chat/completions`, { ...question, stream: true });
   expect(await streamed.text()).toMatch(/data: \[DONE\]\n\n$/);
-  // Its stalled jobs are looked after each 5 s, its finished ones swept each 5 s.
+  // Stalled and finished jobs are swept every 5 s.
   const began = performance.now();
-  await eventually('all that comes by itself has come', () => performance.now() - began > 11_000, 20_000);
+  await eventually('all periodic commands have run', () => performance.now() - began > 11_000, 20_000);
   expect(await redis.client.acl('LOG')).toEqual([]);
 }, 60_000);

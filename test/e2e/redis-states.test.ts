@@ -20,7 +20,7 @@ afterAll(async () => {
 const messages = [{ role: 'user', content: 'Tell me of rivers.' }];
 const OpenAi = z.object({ error: z.object({ code: z.literal('queue_unavailable'), type: z.literal('server_error') }) });
 const Azure = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
-/** What each dialect answers while Redis takes nothing. */
+/** Each dialect's answer while Redis accepts no writes. */
 const DIALECTS: readonly (readonly [path: string, body: object, status: number, shape: z.ZodType])[] = [
   ['/v1/chat/completions', { messages, max_tokens: 4 }, 503, OpenAi],
   ['/v1/chat/completions', { messages, max_tokens: 4, stream: true }, 503, OpenAi],
@@ -57,7 +57,7 @@ const STATES: readonly (readonly [
     'cannot_save',
     'cannot write its file (MISCONF)',
     async (redis) => {
-      // A folder that stands where the file should be stops every user, root too.
+      // A folder with the file's name stops every user, also root.
       await mkdir(await dumpFile(redis));
       await writeFile(join(await dumpFile(redis), 'in-the-way'), '');
       await redis.config('SET', 'save', '3600 1000000');
@@ -76,11 +76,11 @@ const STATES: readonly (readonly [
   ],
 ];
 
-/** Room for texts, and for no picture. */
+/** Memory for texts, but not for a picture. */
 const LITTLE_BYTES = 300 * 1024;
 const Status = z.object({ redis: z.record(z.string(), z.object({ state: z.string() })) });
 
-/** All programs tell that all Redis are so. */
+/** All programs report this state of all Redis. */
 async function becomes(wanted: string): Promise<void> {
   await eventually(
     `all tell of ${wanted}`,
@@ -129,7 +129,7 @@ test.each(STATES)(
   60_000,
 );
 
-test('C: full for what is large alone: a Redis with room for texts and for no picture is told as full, too', async () => {
+test('C: a Redis with memory for texts but not for a picture is reported as full too', async () => {
   const { client } = stack.redis;
   await becomes('ok');
   const used = Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1]);

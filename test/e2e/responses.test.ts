@@ -33,7 +33,7 @@ async function engineFault(faults: object | undefined): Promise<void> {
   await setFaults((await stack.status()).workers[0]?.engines[0] ?? {}, faults ?? null);
 }
 
-test('OpenAI SDK: a text is answered, as long as was allowed, with usage', async () => {
+test('OpenAI SDK: a text is answered with the allowed length and usage', async () => {
   const response = await openai.responses.create(HI);
   expect(response).toMatchObject({
     object: 'response',
@@ -69,12 +69,12 @@ test('OpenAI SDK, streamed: the same text, events in order, closed by response.c
   expect(last?.usage).toMatchObject({ input_tokens: whole.usage?.input_tokens, output_tokens: 12 });
 });
 
-test('the SDK’s own reader of such streams puts the answer together', async () => {
+test('the SDK’s own stream reader assembles the answer', async () => {
   const final = await openai.responses.stream(HI).finalResponse();
   expect(final.output_text).toBe((await openai.responses.create(HI)).output_text);
 });
 
-test('instructions stand before a conversation of several turns, replayed answers among them', async () => {
+test('instructions precede a conversation of several turns, also with replayed answers', async () => {
   const first = await openai.responses.create({ ...HI, instructions: 'Be brief.' });
   const bare = await openai.responses.create(HI);
   expect(first.usage?.input_tokens).toBeGreaterThan(bare.usage?.input_tokens ?? 0);
@@ -88,7 +88,7 @@ test('instructions stand before a conversation of several turns, replayed answer
   expect(second.usage?.input_tokens).toBeGreaterThan(first.usage?.input_tokens ?? 0);
 });
 
-test('a picture is seen, as data and by URL', async () => {
+test('the model sees a picture, as data and by URL', async () => {
   const url = `http://127.0.0.1:${(pictures.address() as AddressInfo).port}/a.png`;
   for (const [image_url, size] of [
     [IMAGE, '64 x 48'],
@@ -107,7 +107,7 @@ test('a picture is seen, as data and by URL', async () => {
   }
 });
 
-test('a second picture anywhere in the input, or one from an address that is not public, makes no job', async () => {
+test('a second picture anywhere in the input, or one from a non-public address, creates no job', async () => {
   const jobs = await stack.metric('penstock_jobs_added_total');
   const turn = { role: 'user' as const, content: [picture] };
   await expect(openai.responses.create({ ...HI, input: [turn, turn] })).rejects.toMatchObject({
@@ -129,7 +129,7 @@ test('a second picture anywhere in the input, or one from an address that is not
   expect(await stack.metric('penstock_jobs_added_total')).toBe(jobs);
 });
 
-test('Azure’s client finds the route as well; only POST is there, and nothing is stored', async () => {
+test('Azure’s client finds the route too; only POST exists, and nothing is stored', async () => {
   for (const path of ['/openai/v1/responses', '/openai/responses']) {
     expect((await postJson(stack.url + path, HI)).status).toBe(200);
     expect((await fetch(stack.url + path)).status).toBe(405);
@@ -138,7 +138,7 @@ test('Azure’s client finds the route as well; only POST is there, and nothing 
   await expect(openai.responses.cancel('resp_1')).rejects.toMatchObject({ status: 404, code: 'route_not_found' });
 });
 
-test('the books have the tokens of whole and of streamed responses', async () => {
+test('log and metrics have the tokens of complete and streamed responses', async () => {
   const count = () => stack.metric('gen_ai_client_token_usage_sum');
   const before = await count();
   const { usage } = await openai.responses.create(HI);
@@ -148,7 +148,7 @@ test('the books have the tokens of whole and of streamed responses', async () =>
   expect((await count()) - before).toBe(2 * once);
 });
 
-test('what only the engine can judge is refused with its own words, streamed as well, and no engine is suspected', async () => {
+test('the engine’s own refusal reaches the client, also in a stream, and no engine becomes suspect', async () => {
   const format = { type: 'json_schema' as const, name: 'x', schema: { type: 'nonsense' } };
   for (const stream of [false, true])
     await expect(openai.responses.create({ ...HI, text: { format }, stream })).rejects.toMatchObject({
@@ -160,14 +160,14 @@ test('what only the engine can judge is refused with its own words, streamed as 
   expect((await openai.responses.create(HI)).status).toBe('incomplete');
 });
 
-test('an engine lost before the first word: the stream runs again, and its client sees nothing of it', async () => {
+test('an engine lost before the first word: the stream runs again, and its client does not notice', async () => {
   const whole = await openai.responses.create(HI);
   await engineFault({ 'cut-after': 2, times: 1 });
   const final = await openai.responses.stream(HI).finalResponse();
   expect(final.output_text).toBe(whole.output_text);
 });
 
-test('an engine lost after it: the SDK throws, and the raw stream ends in the API’s error event', async () => {
+test('an engine lost after the first word: the SDK throws, and the raw stream ends with the API’s error event', async () => {
   const stream = { ...HI, max_output_tokens: 40, stream: true } as const;
   await engineFault({ 'cut-after': 8, times: 1 });
   let text = '';

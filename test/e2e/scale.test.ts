@@ -24,13 +24,13 @@ test('an autoscaler asks how many workers a pool needs, also for one that was sc
 
   const leave = new AbortController();
   const waiting = Array.from({ length: 5 }, () => post(`${stack.url}/v1/chat/completions`, question, leave.signal));
-  // Two engines with one place each: three workers for five requests.
-  await eventually('three workers are wanted', async () => (await scale('zero'))[1].workersWanted === 3);
+  // Two engines with one slot each: three workers for five requests.
+  await eventually('three workers are needed', async () => (await scale('zero'))[1].workersWanted === 3);
   leave.abort();
   await Promise.allSettled(waiting);
-  await eventually('none is wanted any more', async () => (await scale('zero'))[1].workersWanted === 0);
+  await eventually('no worker is needed any more', async () => (await scale('zero'))[1].workersWanted === 0);
 
   process.kill(stack.redis.pid, 'SIGKILL');
-  await eventually('an outage is no idle queue', async () => (await scale('zero'))[0] === 503);
+  await eventually('an outage does not look like an empty queue', async () => (await scale('zero'))[0] === 503);
   expect((await fetch(`${gateway?.internalUrl ?? ''}/readyz`)).status).toBe(200);
 }, 60_000);

@@ -5,7 +5,7 @@ import { startClientStack, type ClientStack } from '../sdks/client-stack.ts';
 import { CLIENTS, Runtimes, casesOf, expectedOf, type Line } from '../sdks/clients.ts';
 import { runClient } from '../sdks/run-client.ts';
 
-/** Set by `npm run sdks`: what is installed, and where to tell of it. Without them no client runs. */
+/** Set by `npm run sdks`: the installed clients, and the file for the results. Without them no client runs. */
 const { PENSTOCK_SDKS_RUNTIMES: given = '{}', PENSTOCK_SDKS_FILE: told } = process.env;
 const runtimes = Runtimes.parse(JSON.parse(given));
 const LIMIT_MS = 900_000;
@@ -23,7 +23,7 @@ afterAll(async () => {
   await stack?.[Symbol.asyncDispose]();
 });
 
-test('each client in the table has a name of its own and its file', () => {
+test('each client in the table has a unique name and a file', () => {
   expect(new Set(CLIENTS.map(({ name }) => name)).size).toBe(CLIENTS.length);
   expect(CLIENTS.filter(({ file }) => !existsSync(`test/sdks/clients/${file}`))).toEqual([]);
 });
@@ -35,7 +35,7 @@ for (const { file, clients, runtime } of files)
       if (stack !== undefined) lines = await runClient(runtime, file, stack.served);
     }, LIMIT_MS);
 
-    test('it tells of the clients and cases in the table and of no others', () => {
+    test('it reports exactly the clients and cases in the table', () => {
       const wanted = clients.flatMap((client) => casesOf(client).map((one) => `${client.name}: ${one}`));
       expect(lines.map((line) => `${line.client}: ${line.case}`).toSorted()).toEqual(wanted.toSorted());
     });

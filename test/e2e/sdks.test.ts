@@ -5,7 +5,7 @@ import { startSdk, type SdkAnswer, type SdkCall, type SdkProcess } from '../sdks
 import { CODES, STATUSES, sdks, type Dialect, type Status } from '../sdks/sdks.ts';
 import { eventually } from '../support/eventually.ts';
 
-/** Set by `npm run sdks`: a Python that has the SDKs, and where to tell of errors. */
+/** Set by `npm run sdks`: a Python with the SDKs, and the file for errors. */
 const { PENSTOCK_SDKS_PYTHON: python, PENSTOCK_SDKS_FILE: file } = process.env;
 
 const MODEL = 'Phi-3-vision-128k-instruct';
@@ -56,7 +56,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
   afterAll(async () => {
     await sdk[Symbol.asyncDispose]();
   });
-  /** Without retries unless they are counted. */
+  /** Without retries, unless the test counts them. */
   const call = async (
     what: string,
     surface: string,
@@ -73,7 +73,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
   const tell = (surface: string, status: Status | 'broken stream', error: NonNullable<SdkAnswer['error']>): void => {
     note({ sdk: name, surface, status, class: error.class, code: error.code });
   };
-  /** How a request meets each status, and where. */
+  /** Requests that get each status. */
   const faults = (model: string): Record<Status, Partial<SdkCall> & { body: SdkCall['body']; gateway?: string }> => ({
     400: { body: { ...named, messages: hi, tools } },
     401: { body: { ...named, messages: hi }, key: 'wrong' },
@@ -87,7 +87,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
   const known = STATUSES.filter((status) => family.classes[status] !== undefined);
 
   describe.each(Object.entries(surfaces))('%s', (surface, dialect: Dialect) => {
-    test('a chat, whole and streamed', async () => {
+    test('a chat, complete and streamed', async () => {
       const body = { ...named, messages: hi, temperature: 0.5, max_tokens: 9 };
       const whole = { model: MODEL, text: TEXT, finish: 'stop', tokens: 12 };
       expect(await call('chat', surface, body)).toMatchObject(whole);
@@ -99,7 +99,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       );
     });
 
-    test('a stream goes on through silence of the engine', async () => {
+    test('a stream survives silence of the engine', async () => {
       places.engine.answer = 'slow';
       const body = { ...named, messages: hi };
       expect(await call('stream', surface, body, { gateway: 'impatient' })).toMatchObject({ text: TEXT });
@@ -114,7 +114,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       }
     });
 
-    test('each status is an error of the SDK’s own, with our code and a sentence', async () => {
+    test('each status becomes an SDK error with our code and a sentence', async () => {
       for (const status of known) {
         places.engine.answer = status === 504 ? 'silent' : 'fails';
         const { body, ...more } = faults('Phi-3.5-vision-instruct')[status];
@@ -132,7 +132,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       }
     });
 
-    test('a stream that breaks is an error, not an end', async () => {
+    test('a broken stream is an error, not an end', async () => {
       places.engine.answer = 'breaks';
       const body = { ...named, messages: hi, presence_penalty: 0.5 };
       const error = errorOf(await call('stream', surface, body));
@@ -140,7 +140,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       tell(surface, 'broken stream', error);
     });
 
-    test('who leaves in mid-stream frees the engine', async () => {
+    test('a client that leaves during a stream frees the engine', async () => {
       places.engine.answer = 'endless';
       expect(await call('leave', surface, { ...named, messages: hi })).toMatchObject({ text: ' more' });
       const { requests } = places.engine.engine;
@@ -148,7 +148,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
     });
   });
 
-  test('refusals are not repeated; what says when to come back is, as often as the SDK promises', async () => {
+  test('refusals are not retried; answers with Retry-After are, as often as the SDK documents', async () => {
     places.engine.answer = 'fails';
     const surface = Object.keys(surfaces)[0] ?? '';
     const counted = async (status: Status): Promise<readonly [Status, number]> => {
@@ -158,12 +158,12 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       const sent = { call: 'chat', surface, url: of.url, key: value('KEY'), body, ...more };
       expect(errorOf(await sdk.call(sent)).status).toBe(status);
       const requests = async (): Promise<number> => (await places.stack.metric(REQUESTS, of)) - before;
-      // A request is counted when its connection has seen the end of the answer.
+      // A request is counted at the end of its answer.
       const least = family.requests[status] ?? 0;
       await eventually('they are counted', async () => (await requests()) >= least, 2_000).catch(() => {});
       return [status, await requests()];
     };
-    // Each of the first four has a gateway of its own; the others share one with the first.
+    // Each of the first four has its own gateway; the others share the first one.
     const together = await Promise.all(([400, 429, 502, 503] as const).map(counted));
     const rest: (readonly [Status, number])[] = [];
     places.engine.answer = 'silent';
@@ -174,14 +174,14 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
   }, 60_000);
 
   if (isOpenAi) {
-    test('completions, whole and streamed', async () => {
+    test('completions, complete and streamed', async () => {
       const body = { model: MODEL, prompt: 'p1', max_tokens: 4 };
       for (const surface of Object.keys(surfaces))
         expect(await call('completion', surface, body)).toMatchObject({ model: MODEL, text: ' answer to p1' });
       expect(await call('completionStream', 'v1', body)).toMatchObject({ text: TEXT });
     });
 
-    test('models are listed and each is read back', async () => {
+    test('models are listed, and each can be read by its id', async () => {
       for (const surface of Object.keys(surfaces)) {
         const { ids = [] } = await call('models', surface, {});
         expect(ids).toEqual([MODEL]);
@@ -189,7 +189,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       }
     });
 
-    test('a model id with a slash is read back, and is a deployment; an unknown one is not found by name', async () => {
+    test('a model id with a slash can be read and is a deployment; an unknown one is reported by name', async () => {
       for (const surface of Object.keys(surfaces)) {
         expect(await call('model', surface, { model: WITH_SLASH })).toMatchObject({ model: MODEL });
         expect(await call('chat', surface, { model: WITH_SLASH, messages: hi })).toMatchObject({ model: MODEL });
@@ -202,24 +202,24 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       expect(await call('chat', 'v1-slash', { model: MODEL, messages: hi })).toMatchObject({ text: TEXT });
     });
 
-    test('responses, where the gateway has them', async () => {
+    test('responses, if the gateway has them', async () => {
       const asked = await raw('/v1/responses', { body: '{}' });
       if (asked.status === 404) return;
       expect(await call('response', 'v1', { model: MODEL, input: 'hi' })).toMatchObject({ text: TEXT });
     });
   } else {
-    test('the endpoint says which model it has', async () => {
+    test('the endpoint names its model', async () => {
       expect(await call('info', 'host', {})).toMatchObject({ model: MODEL, type: 'chat-completion' });
     });
 
-    test('fields that the SDK does not know reach the engine', async () => {
+    test('fields outside the SDK’s types reach the engine', async () => {
       await call('chat', 'host', { messages: hi }, { extras: { top_k: 5 } });
       expect(places.engine.taken()[0]?.body).toMatchObject({ top_k: 5 });
     });
 
     test.each([
       ['two pictures', () => ({ messages: ask('Which?', value('PNG'), value('PNG')) }), {}],
-      ['a role that is none', () => ({ messages: [{ role: 'robot', content: 'hi' }] }), {}],
+      ['an invalid role', () => ({ messages: [{ role: 'robot', content: 'hi' }] }), {}],
       ['an unknown model', () => ({ messages: hi, model: 'nope' }), {}],
       ['a wrong key', () => ({ messages: hi }), { key: 'wrong' }],
       ['a full queue', () => ({ messages: hi }), { gateway: 'full' }],
@@ -266,7 +266,7 @@ describe('without an SDK', () => {
     ['/openai/v1/chat/completions', 'DeploymentNotFound'],
     ['/v1/chat/completions', 'model_not_found'],
     ['/chat/completions', 'model_not_found'],
-  ])('%s: an unknown model is not found by name', async (path, code) => {
+  ])('%s: an unknown model is reported by name', async (path, code) => {
     const answer = await raw(path, { body: JSON.stringify({ messages: hi, model: 'nope' }) });
     expect([answer.status, await answer.json()]).toMatchObject([404, { error: { code } }]);
   });

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await create('heavy', 8);
   await create('single', 1);
   await create('capped', 1, '{waiting_jobs: 3}');
-  // One request at a time: what goes next is the queue's choice alone.
+  // One request at a time, so that only the queue decides which is next.
   scripted = await startScriptedStack({ slots: 1, gatewayEnv: { GATEWAY_KEYS_FILE: file } });
   scripted.script = async (res) => {
     await gate;
@@ -34,7 +34,7 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-/** the engine answers while it is open */
+/** the engine answers while this gate is open */
 let gate: Promise<void> = Promise.resolve();
 let open: () => void = () => {};
 function shut(): void {
@@ -42,7 +42,7 @@ function shut(): void {
     open = resolve;
   });
 }
-/** names in the order in which their answers came */
+/** callers in the order of their answers */
 let served: string[] = [];
 function ask(id: string): Call {
   const body = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 256 };
@@ -53,7 +53,7 @@ function ask(id: string): Call {
 }
 const someWait = (count: number) =>
   eventually(`${count} wait`, async () => (await scripted.stack.metric('penstock_queue_depth')) === count, 60_000);
-/** Fills the one slot, so that all that comes next waits. */
+/** Fills the only slot, so that later requests wait. */
 async function occupy(): Promise<Call> {
   served = [];
   shut();
@@ -63,14 +63,14 @@ async function occupy(): Promise<Call> {
   return asked;
 }
 
-test('two keys of weights 1 and 8 that flood one engine are served one to eight, and both are served', async () => {
+test('two keys of weights 1 and 8 that flood one engine are served one to eight', async () => {
   const first = await occupy();
   const flood = Array.from({ length: 90 }, () => [ask('light'), ask('heavy')]).flat();
   await someWait(flood.length);
   open();
   await Promise.all([first, ...flood].map(({ ended }) => ended));
   expect(served).toHaveLength(181);
-  // All of heavy's 90 are through by then; the first 81 are one round of both.
+  // By then all 90 of heavy are served; the first 81 have the ratio of both.
   const heavy = served.slice(1, 82).filter((id) => id === 'heavy').length;
   process.stdout.write(`of the first 81: heavy ${heavy}, light ${81 - heavy}\n`);
   expect(heavy).toBeGreaterThanOrEqual(70);
@@ -91,7 +91,7 @@ test('a key with one request is not starved by 500 waiting ones of another', asy
   expect(served).toHaveLength(502);
 }, 120_000);
 
-test('a key at its cap gets 429 that names it, while others are served', async () => {
+test('a key at its cap gets a 429 that names the cap, while others are served', async () => {
   const first = await occupy();
   const mine = Array.from({ length: 3 }, () => ask('capped'));
   await someWait(3);

@@ -98,7 +98,7 @@ function clientOf(run: StartProcess, name: string): Redis {
   return new Redis(url ?? '');
 }
 
-test('N12: two Redis, each with a password of its own that no process list shows; the second keeps no file', async () => {
+test('N12: two Redis, each with its own password, which no process list shows; the second keeps no file', async () => {
   using folder = temporaryFolder();
   await using run = await start(folder.path);
   await run.says(/^ready /m);
@@ -323,7 +323,7 @@ test('a Redis that cannot be reached: one sentence, exit 1', async () => {
   expect(run.stderr()).toMatch(/^Redis at 127\.0\.0\.1:\d+ cannot be reached: [^\n]*ECONNREFUSED[^\n]*\n$/);
 });
 
-/** Stands for Docker: runs the server that the container would hold, on the port that it would publish. */
+/** Replaces Docker: runs the container's server on the port that the container would publish. */
 const DOCKER = `#!/bin/sh
 export PATH=/usr/local/bin:/usr/bin:/bin
 echo "$*" >> "\${0%/*}/asked"

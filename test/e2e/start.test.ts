@@ -40,7 +40,7 @@ async function goneWithin10Seconds(pids: readonly number[]): Promise<void> {
   );
 }
 
-/** Sends what a printed curl command would send. */
+/** Sends the request of a printed curl command. */
 async function paste(run: StartProcess, path: string): Promise<{ status: number; body: unknown }> {
   const [, url = '', header = '', body = ''] = await run.says(
     new RegExp(`^curl (\\S+${path}) -H '([^']+)' -d '(.*)'$`, 'm'),

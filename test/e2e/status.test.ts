@@ -28,7 +28,7 @@ afterAll(async () => {
 const internal = (offset: number): string => `http://127.0.0.1:${port + offset}`;
 const status = (...args: string[]): Promise<Commanded> => penstock(['status', '--data-dir', folder.path, ...args]);
 const pidOf = (name: string): number => run.noted().find((one) => one.name === name)?.pid ?? 0;
-/** Until the verdict is this. */
+/** Waits for this verdict. */
 const says = (code: number, pattern: RegExp): Promise<Commanded | undefined> =>
   eventually(
     `status ends with ${code} and ${pattern}`,
@@ -39,7 +39,7 @@ const says = (code: number, pattern: RegExp): Promise<Commanded | undefined> =>
     60_000,
   );
 
-test('a stack that is well: exit code 0, every part in a line of at most 80 columns', async () => {
+test('a healthy stack: exit code 0, every part in a line of at most 80 columns', async () => {
   const { stdout } = (await says(0, /^healthy\n/)) ?? { stdout: '' };
   expect(stdout).toMatch(new RegExp(`^g\\S+ +serving +0 +ok +${internal(1)}$`, 'm'));
   expect(stdout).toMatch(new RegExp(`^\\S+ +default +serving +simulator +ok +${internal(2)}$`, 'm'));
@@ -51,7 +51,7 @@ test('a stack that is well: exit code 0, every part in a line of at most 80 colu
   expect(Math.max(...stdout.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
 }, 90_000);
 
-test('--json has the same facts; the programs are named by URL as well, with or without /status', async () => {
+test('--json has the same facts; programs can also be named by URL, with or without /status', async () => {
   const { code, stdout } = await penstock([
     'status',
     '--json',
@@ -87,7 +87,7 @@ test('--json has the same facts; the programs are named by URL as well, with or 
   });
 }, 60_000);
 
-test('an engine that is down is named with its state and why; the gateway alone tells of it as well', async () => {
+test('an engine that is down is named with its state and cause; the gateway alone also reports it', async () => {
   const killEngine = async (): Promise<void> => {
     const answer = (await (await fetch(`${internal(2)}/status`)).json()) as {
       engines: { id: string; pid: number | null }[];
@@ -95,7 +95,7 @@ test('an engine that is down is named with its state and why; the gateway alone 
     const pid = answer.engines.find(({ id }) => id === 'engine-1')?.pid ?? null;
     if (pid !== null) process.kill(pid, 'SIGKILL');
   };
-  // Each death makes the pause before the next start longer, until a look falls into it.
+  // Each crash makes the wait before the restart longer, until a check falls into it.
   const seen = await eventually(
     'status shows it',
     async () => {
@@ -120,7 +120,7 @@ test('an engine that is down is named with its state and why; the gateway alone 
   await says(0, /^healthy/);
 }, 150_000);
 
-test('a Redis that is silent is named; what waits is not known; it is well again afterwards', async () => {
+test('a silent Redis is named; waiting requests are unknown; afterwards it is healthy again', async () => {
   process.kill(pidOf('redis'), 'SIGSTOP');
   try {
     const seen = await says(1, /^- the Redis of queue is (silent|away)/m);
@@ -133,7 +133,7 @@ test('a Redis that is silent is named; what waits is not known; it is well again
   await says(0, /^healthy/);
 }, 150_000);
 
-test('a gateway that does not answer is named, the rest is told', async () => {
+test('a gateway that does not answer is named, the other parts are shown', async () => {
   process.kill(pidOf('gateway'), 'SIGSTOP');
   try {
     const { code, stdout } = await status();
@@ -168,7 +168,7 @@ test.each([
   60_000,
 );
 
-test('--help is the options and the exit codes, in 80 columns', async () => {
+test('--help lists the options and the exit codes, in 80 columns', async () => {
   const { code, stdout } = await penstock(['status', '--help']);
   expect(code).toBe(0);
   expect(stdout).toContain('Exit code 0: healthy');

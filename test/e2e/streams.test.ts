@@ -17,10 +17,10 @@ import {
   type ScriptedStack,
 } from '../support/scripted-stack.ts';
 
-/** What users met at 15 s of keep-alive, or at a fiftieth of it. */
+/** The default keep-alive of 15 s, or a fiftieth of it. */
 const scaled = (ms: number): number => either(ms, ms / 50);
 const KEEP_ALIVE_MS = scaled(15_000);
-/** How late a machine that is busy may be. */
+/** Tolerance for a busy machine. */
 const LATE_MS = 250;
 const STREAMS_EACH = either(200, 40);
 
@@ -54,7 +54,7 @@ const Event = z.object({
   usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
   error: z.object({ code: z.string() }).optional(),
 });
-/** Reads a stream as the strictest client does: events and comments between them, and nothing else. */
+/** Reads a stream like the strictest client: events with comments between them, and nothing else. */
 function read({ body }: Outcome): Read {
   const blocks = body.split('\n\n');
   expect(blocks.pop()).toBe('');
@@ -78,7 +78,7 @@ function read({ body }: Outcome): Read {
 const post = (path: string, body: object, headers?: Record<string, string>, base = scripted.stack.url) =>
   call(base + path, body, headers).ended;
 
-/** A balancer that cuts a connection on which nothing went back to the client for so long. */
+/** A balancer that cuts a connection without bytes to the client for this long. */
 async function startBalancer(idleMs: number): Promise<AsyncDisposable & { readonly url: string }> {
   const { port } = new URL(scripted.stack.url);
   const server = createServer((client) => {
@@ -138,7 +138,7 @@ test.each(ROUTES)(
 );
 
 test.each([14_900, 15_000, 15_100])(
-  'first tokens just as the keep-alive is due, at %d of 15000 ms: all streams whole, comments between events only',
+  'first tokens when the keep-alive is due, at %d of 15000 ms: all streams complete, comments only between events',
   async (firstMs) => {
     scripted.script = async (res, { text }) => {
       res.writeHead(200, EVENT_STREAM).flushHeaders();
@@ -166,7 +166,7 @@ const fails =
   async (res, { text }) => {
     await lasts(afterMs);
     const status = text === 'refused' ? 400 : 500;
-    // In words of vLLM: others are asked for once more elsewhere.
+    // In vLLM's words; a refusal in other words would be retried on another engine.
     const message = text === 'refused' ? 'stop cannot contain an empty string.' : 'failed by the engine';
     const error = { message, type: 'x', param: null, code: status };
     res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
@@ -176,7 +176,7 @@ test.each(ROUTES)(
   async (path, request) => {
     const ask = (text: string): Promise<Outcome> => post(path, { ...request(text), stream: true });
     scripted.script = fails(scaled(10_000));
-    // A failure of the engine is asked for once more first, which takes longer than these hundredths allow.
+    // An engine failure is retried first, which takes longer than this short keep-alive.
     const early = await ask('refused');
     expect(early.status).toBe(400);
     expect(early.headers['content-type']).toContain('application/json');
@@ -191,7 +191,7 @@ test.each(ROUTES)(
 );
 
 test(
-  'an answer that is not streamed holds no keep-alive, however long it takes',
+  'an answer that is not streamed has no keep-alive bytes, however long it takes',
   async () => {
     scripted.script = async (res) => {
       await lasts(scaled(40_000));
@@ -208,7 +208,7 @@ test(
   scaled(40_000) + 30_000,
 );
 
-/** The token counts of the wide log line of the request that carried this id. */
+/** The token counts in the log line of the request with this id. */
 async function logged(id: string): Promise<{ promptTokens?: number; completionTokens?: number }> {
   const line = await eventually(`the log line of ${id}`, () =>
     scripted.stack.gateways[0]
@@ -253,7 +253,7 @@ test.each(ROUTES)('stream_options without stream is refused by name: %s', async 
   expect(scripted.engine.requests.length).toBe(before);
 });
 
-test('/score says no usage, and the log has it', async () => {
+test('an answer of /score has no usage, but the log has it', async () => {
   scripted.script = (res) => void res.end(wholeAnswer('hi', 11, 2));
   const outcome = await post('/score', score('x'), { 'x-request-id': 'usage-score' });
   expect(JSON.parse(outcome.body)).toEqual({ output: 'hi' });

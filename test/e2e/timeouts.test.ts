@@ -12,9 +12,9 @@ import {
   type ScriptedStack,
 } from '../support/scripted-stack.ts';
 
-/** Lengths as users met them, or a hundredth. */
+/** The default timeouts, or a hundredth. */
 const scaled = (ms: number): number => either(ms, ms / 100);
-/** Long after the answer that is in time, on a busy machine as well. */
+/** Long after an answer in time, also on a busy machine. */
 const SCORE_MS = either(180_000, 5_000);
 
 let scripted: ScriptedStack;
@@ -27,7 +27,7 @@ beforeAll(async () => {
       GATEWAY_BODY_TIMEOUT_MS: String(either(400_000, 60_000)),
     },
   });
-  // The request says after how long, in milliseconds, its answer comes.
+  // The request sets the delay of its answer, in milliseconds.
   scripted.script = async (res, { text, isStream }) => {
     if (isStream) res.writeHead(200, EVENT_STREAM).write(chunk('a'));
     const gone = new AbortController();
@@ -48,7 +48,7 @@ const score = (afterMs: number) => ({
   input_data: { input_string: [{ role: 'user', content: String(afterMs) }] },
 });
 
-/** Sends its body piece by piece over so long, and says how it was answered. */
+/** Sends its body in pieces over this time. @returns the answer */
 function dripBody(path: string, body: object, overMs: number): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json' };
@@ -65,9 +65,9 @@ function dripBody(path: string, body: object, overMs: number): Promise<{ status:
   });
 }
 
-// Together, as each of them takes minutes at its full length.
+// Together, because each takes minutes at full length.
 test(
-  'answers that take longer than the five minutes of many a default come, up to the deadline that was set',
+  'answers that take longer than the usual timeout of five minutes arrive, up to the deadline',
   async () => {
     const { url } = scripted.stack;
     const [plain, late, stream, scored, lateScore, dripped] = await Promise.all([
@@ -85,7 +85,7 @@ test(
     expect(stream.body.endsWith(chunk('b', 'stop') + DONE)).toBe(true);
     expect(scored).toMatchObject({ status: 200, body: JSON.stringify({ output: 'late' }) });
     expect(dripped).toEqual({ status: 200, text: wholeAnswer('late') });
-    // What the deadline ends is told so, once: the engine is not asked again.
+    // A request that the deadline ends gets one error, and is not retried.
     expect(late.status).toBe(504);
     expect(late.tookMs).toBeLessThan(scaled(600_000) + 5_000);
     expect(lateScore.status).toBe(408);

@@ -24,7 +24,7 @@ const count = async (body: object): Promise<number> => {
   return counted.count;
 };
 
-test('a conversation, with a picture as well, counts what its request is charged', async () => {
+test('the count of a conversation, also with a picture, equals the tokens charged for its request', async () => {
   const openai = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'unused', maxRetries: 0 });
   for (const content of ['Say hello.', [picture, { type: 'text', text: 'What is it?' }]]) {
     const messages = [{ role: 'user', content }] as OpenAI.ChatCompletionMessageParam[];
@@ -33,7 +33,7 @@ test('a conversation, with a picture as well, counts what its request is charged
   }
 });
 
-test('a bare text, with and without what stands before it', async () => {
+test('a bare text, with and without its special tokens', async () => {
   expect(await count({ prompt: 'Say hello.' })).toBeGreaterThan(1);
   expect(await count({ prompt: 'Say hello.', add_special_tokens: false })).toBeGreaterThan(1);
 });
@@ -54,7 +54,7 @@ test('the card’s rules hold, and mistakes are named', async () => {
   }
 });
 
-test('unless it is switched on it is not there, and the answer names the setting', async () => {
+test('unless it is enabled the route does not exist, and the answer names the setting', async () => {
   await using off = await startStack({ launchers: 0 });
   for (const path of ['/tokenize', '/detokenize']) {
     const { status, text } = await postJson(off.url + path, { prompt: 'hi' });

@@ -40,7 +40,7 @@ const chat = (model: string, ...parts: object[]): object => ({
   max_tokens: 4,
   messages: [{ role: 'user', content: [...parts, { type: 'text', text: 'hi' }] }],
 });
-/** Requests that the engines of each model have finished. */
+/** Finished requests of each model's engines. */
 async function finished(): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const { model, engines } of (await stack.status()).workers.flatMap(({ engines }) =>
@@ -55,7 +55,7 @@ async function finished(): Promise<Record<string, number>> {
   return counts;
 }
 
-test('E11: both are listed, each with its own context and the day on which it came out', async () => {
+test('E11: both are listed, each with its own context and release date', async () => {
   const list = z.object({ data: z.array(Model) }).parse(await (await fetch(`${stack.url}/v1/models`)).json());
   expect(list.data).toEqual([
     { id: VISION, max_model_len: 131_072, created: Date.parse('2024-08-20') / 1_000 },
@@ -91,7 +91,7 @@ test('each card has its own rules: pictures, length of the answer', async () => 
   }
 });
 
-test('without a model it is asked which one is meant', async () => {
+test('without a model the refusal asks for one', async () => {
   const { model: _, ...body } = z.looseObject({ model: z.string() }).parse(chat(TEXT));
   const response = await ask(body);
   expect(response.status).toBe(400);
@@ -108,7 +108,7 @@ test.each([
   ['a slash at the end', 'microsoft/phi-4/', 200],
   ['the plain name', TEXT, 200],
   ['an unknown name with a slash', 'microsoft/phi-9', 404],
-])('a model is read back by %s', async (_how, name, status) => {
+])('a model can be read by %s', async (_how, name, status) => {
   const response = await fetch(`${stack.url}/v1/models/${name}`);
   expect(response.status).toBe(status);
   if (status === 200) expect(Model.parse(await response.json()).id).toBe(TEXT);

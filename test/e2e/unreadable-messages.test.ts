@@ -14,7 +14,7 @@ afterAll(async () => {
 });
 const UNREADABLE = ['{', '', 'null', '[]', '{"type":"later","requestId":"r","epoch":1}', '{"type":"go"}'];
 
-test('H2: what a dispatcher hears and cannot read, and reports that nobody can read, do no harm to others', async () => {
+test('H2: unreadable control messages and unreadable reports do no harm to others', async () => {
   const { stack } = scripted;
   const { client } = stack.redis;
   const [worker] = (await stack.status()).workers;
@@ -26,7 +26,7 @@ test('H2: what a dispatcher hears and cannot read, and reports that nobody can r
   }
   const answer = await call(`${stack.url}/v1/chat/completions`, { messages: [{ role: 'user', content: 'x' }] }).ended;
   expect(answer).toMatchObject({ status: 200, body: wholeAnswer('hi') });
-  // Written each second, and gone after five: it is read beside the others, and its dispatcher lives.
+  // Written every second with a TTL of 5 s: it is read with the others, and its dispatcher runs.
   const before = await client.zscore(redisKeys.workers(), name);
   await eventually(
     'the dispatcher reports again',

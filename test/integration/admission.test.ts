@@ -64,7 +64,7 @@ beforeEach(async () => {
   lagMs = 0;
 });
 
-test('an admitted request has a job without a word of the prompt, and a body that lapses', async () => {
+test('an admitted request has a job without a word of the prompt, and a body with a TTL', async () => {
   const gate = admission({ jobs: 2, bytes: 1_000 });
   await gate.enqueue(candidate('g-1'));
   expect(await gate.depth(MODEL, 'text')).toBe(1);
@@ -75,7 +75,7 @@ test('an admitted request has a job without a word of the prompt, and a body tha
   expect(jobs).toBe(1);
 });
 
-test('past the bound on waiting requests: 429 with a time to wait, and nothing is written', async () => {
+test('above the limit of waiting requests: 429 with a time to wait, and nothing is written', async () => {
   const gate = admission({ jobs: 2, bytes: 1_000 });
   await gate.enqueue(candidate('g-1'));
   await gate.enqueue(candidate('g-2'));
@@ -89,7 +89,7 @@ test('past the bound on waiting requests: 429 with a time to wait, and nothing i
   expect(jobs).toBe(2);
 });
 
-test('past the bound on waiting bytes: refused; a claimed request gives its bytes back', async () => {
+test('above the limit of waiting bytes: refused; a claimed request releases its bytes', async () => {
   const gate = admission({ jobs: 10, bytes: 100 });
   await gate.enqueue(candidate('g-1', 80));
   await expect(gate.enqueue(candidate('g-2', 30))).rejects.toMatchObject({ code: 'queue_full' });
@@ -98,7 +98,7 @@ test('past the bound on waiting bytes: refused; a claimed request gives its byte
   await gate.enqueue(candidate('g-2', 30));
 });
 
-test('H3: the places of a replica that died come back when its lease is over; those of a living one stay', async () => {
+test('H3: the reservations of a killed replica are released when its lease ends; those of a running one stay', async () => {
   const limits = { jobs: 2, bytes: 1_000 };
   const [dead, living, other] = [300, 300, 15_000].map((placeMs) => new Reservations(redis, limits, placeMs));
   const reserve = async (of: Reservations | undefined, requestId: string) =>
@@ -108,9 +108,9 @@ test('H3: the places of a replica that died come back when its lease is over; th
   expect(await reserve(other, 'other-1')).toBe('jobs');
   dead?.close();
   await eventually('a free place', async () => (await reserve(other, 'other-1')) === 'ok');
-  // Twice its life later it still stands.
+  // After twice its TTL it still exists.
   const [, at] = await server.client.zrange(redisKeys.reservations(MODEL), '0', '0', 'WITHSCORES');
-  await eventually('the living one was renewed', async () => {
+  await eventually('the running one was renewed', async () => {
     const score = await server.client.zscore(redisKeys.reservations(MODEL), 'living-1:10');
     return Number(score) > Number(at) + 600;
   });
@@ -120,7 +120,7 @@ test('H3: the places of a replica that died come back when its lease is over; th
   other?.close();
 });
 
-test('H3: places that a restart of Redis lost come back with the next renewal', async () => {
+test('H3: reservations that a restart of Redis lost return with the next renewal', async () => {
   const reservations = new Reservations(redis, { jobs: 2, bytes: 1_000 }, 300);
   await reservations.reserve({ model: MODEL, kind: 'text', requestId: 'g-1', keyId: 'anonymous', bytes: 10 }, 60_000);
   await server.client.flushall();
@@ -128,12 +128,12 @@ test('H3: places that a restart of Redis lost come back with the next renewal', 
   reservations.close();
 });
 
-test('C1: a body that comes so late that its client was refused is not stored, and nothing is left', async () => {
+test('C1: a body that arrives after its client was refused is not stored, and no key is left', async () => {
   const limits = { jobs: 2, bytes: 1_000 };
   const late = new (class extends Reservations {
     override async reserve(...asked: Parameters<Reservations['reserve']>) {
       const place = await super.reserve(...asked);
-      // As if its time had passed.
+      // As if its TTL had expired.
       await server.client.del(redisKeys.body(MODEL, 'g-1'));
       return place;
     }
@@ -142,7 +142,7 @@ test('C1: a body that comes so late that its client was refused is not stored, a
   await eventually('nothing is left', async () => (await keysLeft()).length === 0);
 });
 
-test('H1: a request that a dispatcher took and nobody claimed is told apart from one that waits', async () => {
+test('H1: a request that a dispatcher took but did not claim is distinguished from a waiting one', async () => {
   const gate = admission({ jobs: 2, bytes: 1_000 });
   const one = candidate('g-1');
   await gate.enqueue(one);
@@ -163,7 +163,7 @@ test('a withdrawn request leaves no job, no body, no reservation', async () => {
   expect(await keysLeft()).toEqual([]);
 });
 
-test('a replica that reads its replies too late takes on no more', async () => {
+test('a replica that reads its replies too late admits no more requests', async () => {
   lagMs = 2_000;
   await expect(admission({ jobs: 2, bytes: 1_000 }).enqueue(candidate('g-1'))).rejects.toMatchObject({
     code: 'queue_full',

@@ -26,7 +26,7 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-test('values of all sizes come as they were written, several asked for at once', async () => {
+test('values of all sizes are read unchanged, several at a time', async () => {
   const values = [0, 1, 5, 1_000, 262_143, 262_144, 262_145, 3_000_001].map((size) => randomBytes(size));
   for (const [index, value] of values.entries()) await server.client.set(`value-${index}`, value);
   const bulk = reader();
@@ -35,7 +35,7 @@ test('values of all sizes come as they were written, several asked for at once',
   expect(await bulk.get('no such key')).toBeNull();
 });
 
-test('it logs in, chooses the database of its URL, and says when Redis refuses', async () => {
+test('it logs in, selects the database of its URL, and reports a refusal by Redis', async () => {
   await server.client.acl('SETUSER', 'worker', 'on', '>p@ss word', '~*', '+@all');
   await server.client.select(3);
   await server.client.set('of three', 'yes');
@@ -51,7 +51,7 @@ test('it logs in, chooses the database of its URL, and says when Redis refuses',
   expect((await bulk.get('a value'))?.toString()).toBe('v');
 });
 
-test('it reads over TLS, from a server that it can tell by its certificate', async () => {
+test('it reads over TLS, from a server whose certificate it checks', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-bulk-'));
   const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
   const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', certificate];
@@ -80,7 +80,7 @@ test('it reads over TLS, from a server that it can tell by its certificate', asy
   await rm(folder, { recursive: true });
 });
 
-test('a Redis that is silent, or breaks off, fails what was asked, and the next read connects anew', async () => {
+test('a silent Redis or a broken connection fails the running reads, and the next read reconnects', async () => {
   const sockets: Socket[] = [];
   const mute = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
   await once(mute, 'listening');

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { expect, test } from '@jest/globals';
 import { pythonWithPillow } from '../corpus/python.mjs';
 
-/** Undefined where there is no python3 with venv, or no way to PyPI. */
+/** Undefined if python3 with venv is missing or PyPI cannot be reached. */
 function pillow(): string | undefined {
   try {
     return pythonWithPillow();

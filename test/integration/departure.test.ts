@@ -7,7 +7,7 @@ import { rawConnection } from '../support/raw-connection.ts';
 
 const REQUEST = 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n';
 
-/** of the departure alone: time passes when a test says so */
+/** clock of the departure only; the test advances it */
 let now: number;
 let server: Server;
 let departure: Departure;
@@ -25,7 +25,7 @@ afterEach(() => {
   server.close();
 });
 
-/** @returns whether it has ended, asked after it had looked several times */
+/** @returns whether it has ended, after several of its checks */
 function leave(
   delayMs: number,
   limitMs = 600_000,
@@ -51,7 +51,7 @@ async function ask(): Promise<string> {
   return connection.text();
 }
 
-test('H7: a gateway whose delay is over serves until nothing has come for a second', async () => {
+test('H7: after its delay a gateway serves until no request has arrived for a second', async () => {
   const { run, ends } = leave(5_000);
   now = 4_999;
   expect(await ends()).toBe(false);
@@ -66,7 +66,7 @@ test('H7: a gateway whose delay is over serves until nothing has come for a seco
   expect(server.listening).toBe(false);
 });
 
-test('H7: a connection without a request keeps its place for a while after the gateway stopped listening', async () => {
+test('H7: a connection without a request stays open for a time after the gateway stopped listening', async () => {
   const connection = await rawConnection(`http://127.0.0.1:${portOf(server)}`);
   const { run, ends } = leave(1_000);
   now = 1_500;
@@ -79,7 +79,7 @@ test('H7: a connection without a request keeps its place for a while after the g
   await run;
 });
 
-test('H7: a gateway that is never quiet ends its answers at the limit, and then alone refuses', async () => {
+test('H7: a gateway that is never idle ends its answers at the limit, and refuses only then', async () => {
   const open: ServerResponse[] = [];
   answer = (res) => void open.push(res);
   const { run, ends, told } = leave(0, 10_000);

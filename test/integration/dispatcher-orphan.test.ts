@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '#runtime/free-port';
 
-test('a dispatcher whose launcher dies while Redis is away ends by itself', async () => {
+test('a dispatcher whose launcher is killed while Redis is down exits by itself', async () => {
   const env = { ...process.env, WORKER_REDIS_URL: `redis://127.0.0.1:${await freePort()}` };
   const child = fork('dist/worker-launcher/dispatch/main.js', [], { env, stdio: ['ignore', 'pipe', 'ignore', 'ipc'] });
   let output = '';

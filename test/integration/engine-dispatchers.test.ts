@@ -27,7 +27,7 @@ function readyPid({ processes: [child] }: Dispatchers): number | undefined {
   return child === undefined || child.incarnation === null ? undefined : (child.pid ?? undefined);
 }
 
-test('five engines have two dispatchers, and each hears of its own engines only', async () => {
+test('five engines have two dispatchers, and each knows only its own engines', async () => {
   const ids = ['e0', 'e1', 'e2', 'e3', 'e4'];
   await using run = startDispatchers(ids);
   for (const id of ids) run.dispatchers.update(entry(id));
@@ -36,7 +36,7 @@ test('five engines have two dispatchers, and each hears of its own engines only'
   await eventually('loads of both', () => run.dispatchers.inFlight('e0').text === 4);
 });
 
-test('a dispatcher gets the settings and nothing of the engines', async () => {
+test('a dispatcher gets the settings but no engine variables', async () => {
   await using run = startDispatchers(['e0']);
   const incarnation = await eventually('ready', () => run.dispatchers.processes[0]?.incarnation);
   expect(incarnation).toContain('WORKER_REDIS_URL');
@@ -50,7 +50,7 @@ test('a suspicion reaches the supervisor of that engine', async () => {
   expect(await eventually('suspicion', () => run.suspected[0])).toBe('e1');
 });
 
-test('a dispatcher that dies is started anew and told of its engines; what it held counts no more', async () => {
+test('a killed dispatcher is restarted and gets its engines; its former load counts no more', async () => {
   await using run = startDispatchers(['e0']);
   const first = await eventually('ready', () => readyPid(run.dispatchers));
   run.dispatchers.update(entry('e0'));
@@ -63,7 +63,7 @@ test('a dispatcher that dies is started anew and told of its engines; what it he
   expect(run.dispatchers.processes[0]?.pid).not.toBe(first);
 });
 
-test('a drain ends when the dispatchers have ended, and none comes back', async () => {
+test('a drain ends when the dispatchers have exited, and none restarts', async () => {
   await using run = startDispatchers(['e0']);
   const pid = await eventually('ready', () => readyPid(run.dispatchers));
   await run.dispatchers.drain(5_000);
@@ -71,7 +71,7 @@ test('a drain ends when the dispatchers have ended, and none comes back', async 
   expect(run.dispatchers.processes[0]?.pid).toBeNull();
 });
 
-test('H13: a dispatcher that spins and hears nothing is replaced', async () => {
+test('H13: a dispatcher in a busy loop is replaced', async () => {
   await using run = startDispatchers(['e0'], 2_000);
   const first = await eventually('ready', () => readyPid(run.dispatchers));
   run.dispatchers.update(entry('e0', 668));

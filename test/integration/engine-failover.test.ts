@@ -22,7 +22,7 @@ async function ask(stack: Stack, n: number): Promise<number> {
   return answer.status;
 }
 
-test('with its default times: a frozen engine is out of dispatch in 10 s and replaced in 30 s, and its requests are answered elsewhere', async () => {
+test('with default times, a frozen engine is out of dispatch in 10 s and replaced in 30 s, and other engines answer its requests', async () => {
   await using stack = await startStack({ engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '50' } });
   const [frozen] = await enginesOf(stack);
   const answers = Promise.all(Array.from({ length: 12 }, (_, n) => ask(stack, n)));

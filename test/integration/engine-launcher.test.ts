@@ -17,7 +17,7 @@ afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
 
-test('F6: an unknown path of the internal port is refused as the gateway refuses one, not as a page', async () => {
+test('F6: an unknown path of the internal port is refused in the gateway’s form, not with a page', async () => {
   await using launcher = await startLauncher(redis.url, {});
   await launcher.pids();
   const refused = await launcher.get('/nothing');
@@ -27,7 +27,7 @@ test('F6: an unknown path of the internal port is refused as the gateway refuses
   ]);
 });
 
-test('two engines come into service, and probes, status, metrics and the registry tell of them', async () => {
+test('two engines enter service, and probes, status, metrics and the registry report them', async () => {
   await using launcher = await startLauncher(redis.url, { WORKER_ENGINES: '2', WORKER_MAX_IN_FLIGHT_TEXT: '3' });
   await launcher.pids();
   await eventually('both engines', async () => (await launcher.get('/startupz')).ok);
@@ -73,7 +73,7 @@ test('a crashed engine is counted and replaced while the launcher stays', async 
   expect(metrics).toContain('penstock_engine_restarts_total{reason="exited"} 1');
 });
 
-test('the launcher is killed: engines and dispatchers end with it, and a new launcher takes over', async () => {
+test('the launcher is killed: its engines and dispatchers end, and a new launcher takes over', async () => {
   const port = String(await freePort());
   await using launcher = await startLauncher(redis.url, { WORKER_INTERNAL_PORT: port });
   const pids = await launcher.pids();
@@ -83,7 +83,7 @@ test('the launcher is killed: engines and dispatchers end with it, and a new lau
   await next.pids();
 });
 
-test('the process that started the launcher is gone: all is over within eight seconds', async () => {
+test('the launcher’s parent exits: launcher and children exit within eight seconds', async () => {
   await using launcher = await startLauncher(redis.url);
   const pids = await launcher.pids();
   const since = performance.now();
@@ -93,7 +93,7 @@ test('the process that started the launcher is gone: all is over within eight se
   expect(pids.flatMap(groupMembers)).toEqual([]);
 });
 
-test('a mistake ends the launcher with one sentence', async () => {
+test('a wrong setting ends the launcher with one sentence', async () => {
   const taken = String(new URL(redis.url).port);
   const free = await freePort();
   using open = temporaryFolder();

@@ -18,7 +18,7 @@ afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
 
-/** A folder of commands that stand in for those of a GPU machine; gone with its scope. */
+/** A folder of commands that replace those of a GPU machine; removed with its scope. */
 function commands(scripts: Record<string, string>) {
   const folder = mkdtempSync(join(tmpdir(), 'penstock-commands-'));
   const write = (name: string, script: string): void => {
@@ -36,10 +36,10 @@ function commands(scripts: Record<string, string>) {
 
 const GPUS = [0, 1].map((n) => `echo "GPU-0000000${n}-a100, A100, 81920, 4, 0, Disabled, 580.95.05"`);
 const SIMULATOR = join(ROOT, 'dist/worker-launcher/simulator/main.js');
-/** A vLLM that is the simulator. */
+/** A `vllm` command that runs the simulator. */
 const VLLM = `exec '${process.execPath}' '${SIMULATOR}' "$@"`;
 
-/** A machine whose nvidia-smi lists GPUS, of a size that is not insisted on. */
+/** A machine whose nvidia-smi lists GPUS, with any Azure size. */
 const TWO_GPUS = {
   WORKER_ENGINE: 'auto',
   WORKER_SKU: 'Standard_NC48ads_A100_v4',
@@ -47,7 +47,7 @@ const TWO_GPUS = {
   WORKER_ENGINE_ARGS: '--load-format dummy',
 };
 
-/** Its dispatcher as well: one whose launcher dies before it listens would stay. */
+/** Ends its dispatcher too, because one whose launcher is killed before it listens would stay. */
 const ready = (launcher: TestLauncher, count: number): Promise<unknown> =>
   eventually(
     `${count} engines`,
@@ -71,7 +71,7 @@ function preflight(...args: string[]): Promise<{ code: number; stdout: string; s
   });
 }
 
-test('penstock preflight: exit code 0 on a machine of the card, 1 on another, or 0 when it is let pass', async () => {
+test('penstock preflight: exit code 0 on a machine of the card, 1 on another, or 0 with an override', async () => {
   const good = await preflight('--facts', join(MACHINES, 'nd96amsr.json'));
   expect([good.code, good.stdout]).toEqual([0, expect.stringContaining('8 replicas, tensor parallel 1')]);
   const bad = await preflight('--facts', 'test/fixtures/machines/nc24ads.json', '--json');
@@ -82,7 +82,7 @@ test('penstock preflight: exit code 0 on a machine of the card, 1 on another, or
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('penstock: Unknown option')]);
 });
 
-test('a launcher on a machine that the card does not allow ends with everything that is missing', async () => {
+test('a launcher on a machine that the card does not allow ends with a list of the missing requirements', async () => {
   using tools = commands({ vllm: VLLM });
   await using launcher = await startLauncher(redis.url, {
     PATH: tools.path,
@@ -97,7 +97,7 @@ test('a launcher on a machine that the card does not allow ends with everything 
   expect(launcher.stderr()).toContain('\n  GPUs: found 1, needs 2');
 });
 
-test('two GPUs, two engines; one GPU falls out and only its engine goes, and comes back with it', async () => {
+test('two GPUs, two engines: if one GPU is lost, only its engine stops, and returns with the GPU', async () => {
   using tools = commands({ vllm: VLLM, 'nvidia-smi': GPUS.join('\n') });
   await using launcher = await startLauncher(redis.url, {
     PATH: tools.path,
@@ -131,7 +131,7 @@ test('two GPUs, two engines; one GPU falls out and only its engine goes, and com
   await ready(launcher, 2);
 });
 
-test('N9: vLLM 0.24 starts, without an argument that it does not know, and the launcher warns of its age', async () => {
+test('N9: vLLM 0.24 starts without an argument that it does not know, and the launcher warns that it is old', async () => {
   const old = `[ "$1" = --version ] && echo 0.24.0 && exit
 case "$*" in *--enable-request-id-headers*) echo 'vllm: error: unrecognized arguments: --enable-request-id-headers' >&2; exit 2;; esac
 ${VLLM}`;
@@ -141,7 +141,7 @@ ${VLLM}`;
   expect(launcher.log()).toContain('vLLM 0.24.0 is older than 0.33.0');
 });
 
-test('a GPU that is broken from the start: the other engine serves, and the pod is not started over for ever', async () => {
+test('a GPU that is broken from the start: the other engine serves, and the pod does not restart for ever', async () => {
   const broken = `case "$CUDA_VISIBLE_DEVICES" in *00000001*) export PENSTOCK_SIM_FAULTS=fail-start=out-of-memory;; esac`;
   using tools = commands({ vllm: `${broken}\n${VLLM}`, 'nvidia-smi': GPUS.join('\n') });
   await using launcher = await startLauncher(redis.url, {
@@ -155,7 +155,7 @@ test('a GPU that is broken from the start: the other engine serves, and the pod 
   expect((await launcher.get('/readyz')).status).toBe(200);
 });
 
-test('a card that changes to smaller engines on SIGHUP: the GPU that became free gets one more', async () => {
+test('a card that changes to smaller engines on SIGHUP: the freed GPU gets another engine', async () => {
   const half = GPUS.map((line) => line.replace('81920', '40960'));
   using tools = commands({ vllm: VLLM, 'nvidia-smi': half.join('\n') });
   const models = join(tools.folder, 'models');
@@ -201,7 +201,7 @@ test('weights of the hub are downloaded once, by its own client, before any engi
   );
 });
 
-test('an argument that this release of vLLM does not know, and that can be done without, is left out', async () => {
+test('an optional argument that this release of vLLM does not know is left out', async () => {
   using tools = commands({
     vllm: `case "$*" in *--enable-request-id-headers*) echo 'vllm: error: unrecognized arguments: --enable-request-id-headers' >&2; exit 2;; esac\n${VLLM}`,
   });
@@ -215,7 +215,7 @@ test('an argument that this release of vLLM does not know, and that can be done 
 });
 
 test.each(['cache-too-small', 'no-cache-memory', 'out-of-memory', 'model-missing', 'port-busy'])(
-  'a start that fails by %s is told in /status in one sentence',
+  '/status explains a start that fails with %s in one sentence',
   async (cause) => {
     using tools = commands({ vllm: `export PENSTOCK_SIM_FAULTS=fail-start=${cause}\n${VLLM}` });
     await using launcher = await startLauncher(redis.url, {

@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A process group of two that would run for minutes. */
+/** A process group of two processes that would run for minutes. */
 function startGroup() {
   const child = spawn('/bin/sh', ['-c', 'sleep 300 & sleep 300'], { detached: true, stdio: 'ignore' });
   const pgid = child.pid ?? 0;
@@ -30,8 +30,8 @@ function startGroup() {
 }
 
 /**
- * Stands for a launcher: starts a guarded group as the supervisor does, prints its number, waits. The built files are
- * used, as this process is not one of jest's.
+ * Replaces a launcher: starts a guarded group as the supervisor does, prints its number, waits. It uses the built files
+ * because this process does not run in jest.
  */
 const LAUNCHER = `
   const { startGuard } = await import(process.argv[1] + '/guard.js');
@@ -47,7 +47,7 @@ const LAUNCHER = `
   setInterval(() => {}, 1000);
 `;
 
-test('a launcher that is killed with SIGKILL takes its engines with it, and the shared memory that nobody uses', async () => {
+test('SIGKILL of a launcher also ends its engines and removes their unused shared memory', async () => {
   using used = sharedMemory();
   const free = `${used.path}0`;
   copyFileSync(used.path, free);
@@ -72,7 +72,7 @@ test('a launcher that is killed with SIGKILL takes its engines with it, and the 
   }
 });
 
-test('a guard that was released harms nobody', async () => {
+test('a released guard kills no process', async () => {
   using group = startGroup();
   const guard = startGuard();
   guard.watch(group.pgid);
@@ -81,7 +81,7 @@ test('a guard that was released harms nobody', async () => {
   expect(groupMembers(group.pgid).length).toBeGreaterThan(0);
 });
 
-/** Living guards that this process started. */
+/** Running guards that this process started. */
 function guardsOf(parent: number): number {
   return readdirSync('/proc').filter((pid) => {
     try {
@@ -95,7 +95,7 @@ function guardsOf(parent: number): number {
   }).length;
 }
 
-/** Makes the note of this process look like that of a launcher that is no more. */
+/** Makes this process's note look like that of an exited launcher. */
 function forgeNote(change: (text: string) => string): void {
   const name = `engines-${process.pid}.json`;
   writeFileSync(join(folder, 'engines-4999999.json'), change(readFileSync(join(folder, name), 'utf8')));
@@ -104,7 +104,7 @@ function forgeNote(change: (text: string) => string): void {
 const deadLauncher = (text: string): string =>
   text.replace(/"launcher":\{[^}]*\}/, '"launcher":{"pid":4999999,"start":"1"}');
 
-test('the next launcher ends what a killed one left', async () => {
+test('the next launcher ends the processes that a killed one left', async () => {
   using group = startGroup();
   new EngineLedger(folder, silentLog).note('engine-0', group.pgid);
   forgeNote(deadLauncher);
@@ -113,7 +113,7 @@ test('the next launcher ends what a killed one left', async () => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('the next launcher clears the shared memory that a killed one left, unless somebody uses it', async () => {
+test('the next launcher removes the shared memory that a killed one left, unless a process uses it', async () => {
   using used = sharedMemory();
   using free = sharedMemory();
   const user = used.map();
@@ -125,7 +125,7 @@ test('the next launcher clears the shared memory that a killed one left, unless 
   user.kill();
 });
 
-test('the sweep finds a group whose leading process is gone', async () => {
+test('the sweep finds a group whose leading process has exited', async () => {
   using group = startGroup();
   await eventually('both processes', () => groupMembers(group.pgid).length >= 2);
   new EngineLedger(folder, silentLog).note('engine-0', group.pgid);
@@ -139,7 +139,7 @@ test('the sweep finds a group whose leading process is gone', async () => {
 test.each([
   ['of another start time', (text: string) => deadLauncher(text).replaceAll(/"start":"\d+"/g, '"start":"1"')],
   ['of another boot', (text: string) => deadLauncher(text).replace(/"boot":"[^"]*"/, '"boot":"other"')],
-  ['of a launcher that lives', (text: string) => text],
+  ['of a running launcher', (text: string) => text],
   ['that cannot be read', () => '{'],
 ])('the sweep spares a group %s', async (_what, change) => {
   using group = startGroup();
@@ -149,7 +149,7 @@ test.each([
   expect(processFact(group.pgid)?.zombie).toBe(false);
 });
 
-test('an engine that ended in order leaves no note', () => {
+test('an engine that was stopped leaves no note', () => {
   const ledger = new EngineLedger(folder, silentLog);
   ledger.note('engine-0', process.pid);
   ledger.forget('engine-0');

@@ -14,7 +14,7 @@ afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
 
-test('a changed card replaces the engines one after another; what does not concern them, or is wrong, leaves them alone', async () => {
+test('a changed card replaces the engines one after another; an irrelevant or invalid change does not touch them', async () => {
   const models = mkdtempSync(join(tmpdir(), 'penstock-models-'));
   cpSync(resolve(import.meta.dirname, '../../deploy/models'), models, { recursive: true });
   const file = join(models, 'phi-3-vision-128k-instruct.yaml');

@@ -41,7 +41,7 @@ test('N13: an engine answers on its socket, in a folder that others cannot enter
   if (mayBeAnother) expect(await calledByAnother(socket)).toBe('EACCES');
 });
 
-test('N13: WORKER_ENGINE_PORT asks for TCP ports on loopback, one an engine', async () => {
+test('N13: with WORKER_ENGINE_PORT each engine has a TCP port on loopback', async () => {
   const port = await freePort();
   await using launcher = await startLauncher(redis.url, {
     WORKER_ENGINE: 'simulator',
@@ -54,7 +54,7 @@ test('N13: WORKER_ENGINE_PORT asks for TCP ports on loopback, one an engine', as
   expect(listeningPorts(engine?.pid ?? 0)).toEqual([port]);
 });
 
-test('N13: the socket file of a dead engine is removed before a start, and gone after the last', async () => {
+test('N13: the socket file of an exited engine is removed before a start, and after the last engine', async () => {
   const args = ['--ignore-term'];
   await using engine = await supervise({ args, limits: { stopMs: 100 } });
   const first = await engine.until('ready');
@@ -68,7 +68,7 @@ test('N13: the socket file of a dead engine is removed before a start, and gone 
   expect(readdirSync(dirname(engine.socket)).filter((name) => name.endsWith('.sock'))).toEqual([]);
 });
 
-test('N13: only a socket is removed; a start that finds something else in its place says so', async () => {
+test('N13: only a socket is removed; if another file has its path, the start fails with a message', async () => {
   using folder = temporaryFolder();
   const address = engineAddress(folder.path, 'engine-0', undefined);
   if (!('socket' in address)) throw new Error('an engine without a port has a socket');
@@ -95,7 +95,7 @@ test('N13: only a socket is removed; a start that finds something else in its pl
   await engine.until('ready');
 });
 
-test('N13: a path of 107 bytes is the longest that a socket may have', () => {
+test('N13: the path of a socket has at most 107 bytes', () => {
   const room = 107 - Buffer.byteLength(`/engine-0.${process.pid}.sock`) - 1;
   expect(engineAddress(`/${'x'.repeat(room)}`, 'engine-0', undefined)).toHaveProperty('socket');
   expect(() => engineAddress(`/${'x'.repeat(room + 1)}`, 'engine-0', undefined)).toThrow(

@@ -16,7 +16,7 @@ test('an engine is in service only after it generated a real token', async () =>
   expect(view.address).toEqual({ socket: engine.socket });
 });
 
-test('a killed engine process: what it leaves behind is cleared away, and a new one takes its place', async () => {
+test('a killed engine process: its leftovers are removed, and a new process replaces it', async () => {
   await using engine = await supervise({ args: ['--with-core'] });
   const first = await engine.until('ready');
   const core = Number(await engine.page('/core'));
@@ -33,7 +33,7 @@ test('a killed engine process: what it leaves behind is cleared away, and a new 
   expect(engine.views.map(({ state }) => state)).toContain('backoff');
 });
 
-test('an engine that ends by itself with code 0 has crashed', async () => {
+test('an engine that exits by itself with code 0 has crashed', async () => {
   await using engine = await supervise({});
   const first = await engine.until('ready');
   await engine.page('/exit').catch(() => {});
@@ -45,7 +45,7 @@ test('an engine that ends by itself with code 0 has crashed', async () => {
   expect(engine.supervisor.view.lastFailure).toContain('exit code 0');
 });
 
-test('a start that fails is tried again, and its reason is quoted', async () => {
+test('a failed start is retried, and its reason is quoted', async () => {
   let tries = 0;
   await using engine = await supervise({
     command: (socket) => {
@@ -59,7 +59,7 @@ test('a start that fails is tried again, and its reason is quoted', async () => 
   expect(engine.restarts).toEqual(['start_failed', 'start_failed']);
 });
 
-test('bad flags are not tried again, and are quoted', async () => {
+test('a start with bad flags is not retried, and the flags are quoted', async () => {
   const text = 'vllm: error: unrecognized arguments: --nonsense';
   await using engine = await supervise({ args: ['--fail', text, '2'] });
   const view = await engine.until('stopped');
@@ -68,7 +68,7 @@ test('bad flags are not tried again, and are quoted', async () => {
   expect(view.restarts).toBe(0);
 });
 
-test('a command that does not exist is a failed start that says so', async () => {
+test('a missing command is a failed start with that reason', async () => {
   await using engine = await supervise({
     command: () => ({ file: '/nowhere/vllm', argv: ['serve'], env: {} }),
   });
@@ -76,14 +76,14 @@ test('a command that does not exist is a failed start that says so', async () =>
   expect(failure).toContain('ENOENT');
 });
 
-test('an engine that is not ready in time is killed and started anew', async () => {
+test('an engine that is not ready in time is killed and restarted', async () => {
   await using engine = await supervise({ args: ['--cold'], limits: { startMs: 4_000 } });
   await eventually('a restart', () => engine.restarts.length > 0);
   expect(engine.restarts[0]).toBe('start_timeout');
   expect(engine.supervisor.view.lastFailure).toContain('still cold');
 });
 
-test('a suspected engine that is well goes on with the same process', async () => {
+test('a suspect engine that is healthy continues with the same process', async () => {
   await using engine = await supervise({});
   const before = await engine.until('ready');
   engine.supervisor.hint();
@@ -93,7 +93,7 @@ test('a suspected engine that is well goes on with the same process', async () =
   expect(engine.restarts).toEqual([]);
 });
 
-test('an engine that answers no probe leaves the dispatch at once and is replaced', async () => {
+test('an engine that answers no probe is immediately out of dispatch and is replaced', async () => {
   await using engine = await supervise({});
   const first = await engine.until('ready');
   await engine.page('/freeze');
@@ -105,7 +105,7 @@ test('an engine that answers no probe leaves the dispatch at once and is replace
   expect(engine.restarts).toEqual(['unresponsive']);
 });
 
-test('a stop lets running answers finish, and then nothing of the engine is left', async () => {
+test('a stop lets running answers finish, then ends all processes of the engine', async () => {
   await using engine = await supervise({ args: ['--with-core'] });
   const { pid } = await engine.until('ready');
   const members = groupMembers(pid ?? 0).length;
@@ -113,7 +113,7 @@ test('a stop lets running answers finish, and then nothing of the engine is left
   engine.load = 1;
   const stopped = engine.supervisor.stop();
   expect(engine.supervisor.view.state).toBe('draining');
-  await eventually('two looks at what is running', () => engine.loadReads >= 2);
+  await eventually('two checks of the running requests', () => engine.loadReads >= 2);
   expect(await engine.page('/health')).toBe('');
   engine.load = 0;
   await stopped;
@@ -122,7 +122,7 @@ test('a stop lets running answers finish, and then nothing of the engine is left
   expect(engine.restarts).toEqual([]);
 });
 
-test('an engine that does not obey is killed after its time', async () => {
+test('an engine that ignores SIGTERM is killed after the stop timeout', async () => {
   await using engine = await supervise({ args: ['--ignore-term', '--with-core'], limits: { stopMs: 300 } });
   const { pid } = await engine.until('ready');
   await engine.supervisor.stop();
@@ -149,7 +149,7 @@ test('a second, more urgent stop shortens the first', async () => {
 
 test('a killed engine leaves no shared memory', async () => {
   using used = sharedMemory();
-  // The engine: a fake that answers, and a worker in its group that has the segment mapped.
+  // A fake engine that answers, and a worker in its group that has the segment mapped.
   await using engine = await supervise({
     command: (port) => {
       const fake = fakeVllm(port, []);

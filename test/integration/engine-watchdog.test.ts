@@ -7,7 +7,7 @@ import { either } from '../support/full-length.ts';
 import { supervise, type Supervised } from '../support/supervised.ts';
 
 const SIMULATOR = fileURLToPath(new URL('../../dist/worker-launcher/simulator/main.js', import.meta.url));
-/** The product's own, or shorter ones; a look each turn of a second is the floor. */
+/** The product's limits, or shorter ones; one check per second is the minimum. */
 const STALL = either(
   { stallMs: 5_000, hangMs: 20_000, idleCanaryMs: 30_000 },
   { stallMs: 1_500, hangMs: 4_000, idleCanaryMs: 3_000 },
@@ -37,7 +37,7 @@ function ask(engine: Supervised, change: object = {}): ReturnType<typeof askEngi
 }
 
 test.each(['freeze-decode', 'freeze-core'])(
-  '%s under work: out of dispatch, its group gone, a new one in its place',
+  '%s under load: out of dispatch, its group killed, a new process in its place',
   async (name) => {
     await using engine = await simulated();
     const first = await engine.until('ready');
@@ -67,7 +67,7 @@ test.each(['freeze-decode', 'freeze-core'])(
   },
 );
 
-test('an engine that froze while idle is found without any request', async () => {
+test('an engine that froze while idle is detected without a request', async () => {
   await using engine = await simulated();
   await engine.until('ready');
   await fault(engine, { 'freeze-core': true });
@@ -75,7 +75,7 @@ test('an engine that froze while idle is found without any request', async () =>
   expect(engine.restarts).toEqual(['unresponsive']);
 });
 
-test('an engine that only paused comes back with the same process', async () => {
+test('an engine that only paused returns with the same process', async () => {
   await using engine = await simulated();
   const first = await engine.until('ready');
   void ask(engine).catch(() => {});
@@ -112,7 +112,7 @@ test(
     expect(engine.supervisor.view.state).toBe('ready');
     expect(engine.restarts).toEqual([]);
     const doubts = engine.views.filter(({ state }) => state === 'suspect').length;
-    // the one that the hint raised
+    // the suspicion that the hint caused
     expect(doubts).toBe(1);
   },
   SATURATED_MS + 40_000,

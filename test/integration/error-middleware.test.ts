@@ -12,7 +12,7 @@ import { createMetrics } from '../../gateway/metrics.ts';
 import { DIALECTS } from '../support/api-document.ts';
 import { silentLog } from '../support/silent-log.ts';
 
-test('F6: a mistake of ours is a 500 of each API, and says nothing of what went wrong, be it in the telling', async () => {
+test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also if rendering it fails', async () => {
   const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
   const app = express();
   const deps = { clock: () => 0, log: silentLog, metrics, departure: new Departure(() => 0), begunAt: () => undefined };

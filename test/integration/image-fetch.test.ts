@@ -52,7 +52,7 @@ test('a picture behind a URL arrives as a data URI, its type taken from its byte
   expect(await resolvePictures(byName, withUrl(server.at('/a.jpg', 'localhost')), never)).toEqual({ request, images });
 });
 
-test('addresses that are not public are refused without a connection, by number and by name', async () => {
+test('addresses that are not public are refused without a connection, as addresses and as names', async () => {
   await using server = await startServer((_req, res) => res.end(png(1, 1)));
   for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']) {
     const failure = resolvePictures(strict, withUrl(server.at('/secret-path?sig=CANARY', host)), never);
@@ -86,7 +86,7 @@ test('a redirect is followed, but not to an address that is refused', async () =
   expect(server.hits() - before).toBe(21);
 });
 
-test('N11: an answer with an error is told without its status, and without the URL', async () => {
+test('N11: an error answer is reported without its status and URL', async () => {
   await using server = await startServer((_req, res) => res.writeHead(404).end('no'));
   const failure = resolvePictures(local, withUrl(server.at('/private/CANARY.png')), never);
   await expect(failure).rejects.toMatchObject({
@@ -95,7 +95,7 @@ test('N11: an answer with an error is told without its status, and without the U
   });
 });
 
-test('a page where a picture should be is an invalid image', async () => {
+test('a page instead of a picture is an invalid image', async () => {
   await using server = await startServer((_req, res) => {
     res.writeHead(200, { 'content-type': 'image/png' }).end('<!doctype html>');
   });
@@ -104,7 +104,7 @@ test('a page where a picture should be is an invalid image', async () => {
   });
 });
 
-test('a picture over the limit is cut off, announced or not', async () => {
+test('a picture over the limit is cut off, with or without an announced length', async () => {
   const big = Buffer.concat([png(4, 4), Buffer.alloc(100_000)]);
   await using server = await startServer((req, res) => {
     if (req.url === '/announced') res.end(big);
@@ -117,7 +117,7 @@ test('a picture over the limit is cut off, announced or not', async () => {
     });
 });
 
-test('a host that keeps still, before or within its answer, is given up in time', async () => {
+test('a host that is silent, before or during its answer, is given up in time', async () => {
   const hasty = createImageResolver({
     allow: ['127.0.0.1'],
     timeoutMs: 150,
@@ -145,7 +145,7 @@ test('a refused or broken connection is the pictureâ€™s fault, not the gatewayâ€
   });
 });
 
-test('a caller who leaves ends the fetch at once, and the host sees it', async () => {
+test('a caller who leaves ends the fetch immediately, and the host sees it', async () => {
   const caller = new AbortController();
   const gone = new Error('gone');
   const host = new EventEmitter();
@@ -167,7 +167,7 @@ test.each(['file:///etc/passwd', 'ftp://example.org/a.png', 'http://user:CANARY@
   },
 );
 
-test('of two pictures the bad one decides, and the other is not waited for', async () => {
+test('if one of two pictures is bad, the request fails without waiting for the other', async () => {
   await using server = await startServer(() => undefined);
   const two = {
     ...withUrl(''),

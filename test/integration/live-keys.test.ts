@@ -7,7 +7,7 @@ import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
-/** What the README promises. */
+/** The README's promise. */
 const PROMISED_MS = 5_000;
 const ONE = withKey('', 'oslo', undefined, 'first', {});
 const TWO = withKey(ONE, 'bergen', undefined, 'second', {});
@@ -18,8 +18,8 @@ test.each([
     (path: string) => [() => writeFileSync(`${path}.new`, TWO), () => renameSync(`${path}.new`, path)],
   ],
   ['written in place', (path: string) => [() => writeFileSync(path, TWO)]],
-  ['removed and made anew', (path: string) => [() => rmSync(path), () => writeFileSync(path, TWO)]],
-])('a file %s counts without a restart', async (_how, steps) => {
+  ['removed and recreated', (path: string) => [() => rmSync(path), () => writeFileSync(path, TWO)]],
+])('a key file %s applies without a restart', async (_how, steps) => {
   using folder = temporaryFolder();
   const path = join(folder.path, 'keys.yaml');
   writeFileSync(path, ONE);
@@ -30,7 +30,7 @@ test.each([
   keys.close();
 });
 
-test('a mounted secret, where a link is turned to another folder and gives no notice, counts as well', async () => {
+test('a mounted secret, whose link changes to another folder without an event, applies too', async () => {
   using folder = temporaryFolder();
   using elsewhere = temporaryFolder();
   const path = join(folder.path, 'keys.yaml');
@@ -43,7 +43,7 @@ test('a mounted secret, where a link is turned to another folder and gives no no
   keys.close();
 });
 
-test('a file that is missing or wrong at the start is named, with the reason', () => {
+test('a missing or invalid file at the start is named, with the reason', () => {
   using folder = temporaryFolder();
   const path = join(folder.path, 'keys.yaml');
   expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path} (GATEWAY_KEYS_FILE): ENOENT`);

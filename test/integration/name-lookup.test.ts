@@ -25,7 +25,7 @@ async function file(text: string): Promise<string> {
 }
 const NO_SEARCH = 'search .\n';
 
-test('N1: the hosts file counts before DNS, with all its spellings, and is read again when it has changed', async () => {
+test('N1: the hosts file wins over DNS, in all its spellings, and is read again after a change', async () => {
   await using server = await startNameServer(() => ['9.9.9.9']);
   const hosts = await file(
     [
@@ -51,7 +51,7 @@ test('N1: the hosts file counts before DNS, with all its spellings, and is read 
   expect(await addressesOf(lookup, 'one.example')).toEqual(['10.9.9.9']);
 });
 
-test('N1: localhost and its subdomains are this machine, and no question for DNS', async () => {
+test('N1: localhost and its subdomains mean this machine, without a DNS query', async () => {
   await using server = await startNameServer(() => ['9.9.9.9']);
   const lookup = createNameLookup({ hosts: await file(''), resolvConf: await file(''), servers: [server.address] });
   for (const name of ['localhost', 'LocalHost.', 'pictures.localhost'])
@@ -75,14 +75,14 @@ test.each<readonly [string, string, readonly string[]]>([
     'a.host.of.test',
     ['a.host.of.test'],
   ],
-])('N1: search domains are tried as glibc does: %j for %s', async (conf, name, expected) => {
+])('N1: search domains are tried in glibc’s order: %j for %s', async (conf, name, expected) => {
   await using server = await startNameServer(() => 'nxdomain');
   const lookup = createNameLookup({ hosts: await file(''), resolvConf: await file(conf), servers: [server.address] });
   await expect(lookup(name, never)).rejects.toMatchObject({ code: 'ENOTFOUND' });
   expect(server.asked.filter((question) => question.startsWith('A '))).toEqual(expected.map((one) => `A ${one}`));
 });
 
-test('N1: the first search domain that has the name ends the search; a server that fails for one does not', async () => {
+test('N1: the first search domain with the name ends the search; a server failure for one does not', async () => {
   await using server = await startNameServer((name) => {
     if (name === 'svc.c.test') return ['10.0.0.3'];
     return name === 'svc.a.test' ? 'servfail' : [];
@@ -93,7 +93,7 @@ test('N1: the first search domain that has the name ends the search; a server th
   expect(server.asked.join()).not.toContain('d.test');
 });
 
-test('N1: both families are there, IPv4 first; a name may have one alone', async () => {
+test('N1: both address families are returned, IPv4 first; a name may have only one', async () => {
   await using server = await startNameServer((name, type) => {
     if (name === 'both.test') return type === 'A' ? ['10.0.0.1', '10.0.0.2'] : ['2001:db8::5'];
     if (name === 'four.test') return type === 'A' ? ['10.0.0.4'] : 'nxdomain';
@@ -114,7 +114,7 @@ test('N1: both families are there, IPv4 first; a name may have one alone', async
   await expect(lookup('none.test', never)).rejects.toMatchObject({ code: 'ENODATA' });
 });
 
-test('N1: a name whose server is silent is given up at once when its caller goes, and holds nobody else', async () => {
+test('N1: a lookup with a silent server is given up as soon as its caller leaves, and delays no other', async () => {
   await using server = await startNameServer((name) => (name.startsWith('mute') ? 'silence' : ['10.0.0.1']));
   const lookup = createNameLookup({
     hosts: await file(''),
@@ -127,14 +127,14 @@ test('N1: a name whose server is silent is given up at once when its caller goes
     Array.from({ length: 40 }, (_, n) => lookup(`mute-${n}.test`, AbortSignal.any([caller.signal]))),
   );
   expect(await addressesOf(lookup, 'well.test')).toEqual(expect.arrayContaining(['10.0.0.1']));
-  // getaddrinfo, by which Redis is found, still has its threads.
+  // getaddrinfo, which resolves Redis, still has its threads.
   expect((await getaddrinfo('localhost')).address).toMatch(/^(127\.|::1)/);
   caller.abort(gone);
   for (const ended of await waiting) expect(ended).toEqual({ status: 'rejected', reason: gone });
   await expect(lookup('well.test', caller.signal)).rejects.toBe(gone);
 });
 
-test('N1: a second server is asked when the first is silent or refuses', async () => {
+test('N1: the second server is queried if the first is silent or refuses', async () => {
   await using silent = await startNameServer(() => 'silence');
   await using refusing = await startNameServer(() => 'refused');
   await using well = await startNameServer((_name, type) => (type === 'A' ? ['10.0.0.1'] : []));
@@ -146,7 +146,7 @@ test('N1: a second server is asked when the first is silent or refuses', async (
   }
 });
 
-test('N1: files that are not there are empty, and names that are none are refused', async () => {
+test('N1: missing files count as empty, and invalid names are refused', async () => {
   await using server = await startNameServer(() => 'nxdomain');
   const lookup = createNameLookup({ hosts: '/nowhere/hosts', resolvConf: '/nowhere/conf', servers: [server.address] });
   for (const name of ['well.test', 'a'.repeat(300), 'a..b', `${'b'.repeat(64)}.test`, '*.test', 'a_b.test'])

@@ -22,7 +22,7 @@ test('N1: a key above its limit waits for its own fetches; other keys do not', a
   const held = Promise.allSettled(
     [1, 2].map(() => get(host.at('/silence'), { signal: AbortSignal.any([caller.signal]) })),
   );
-  await eventually('both are under way', () => host.asked.length === 2);
+  await eventually('both run', () => host.asked.length === 2);
   const waiting = get(host.at('/well'));
   expect(await get(host.at('/well'), { keyId: 'other' })).toEqual(picture);
   expect(host.asked).toEqual(['/silence', '/silence', '/well']);
@@ -32,7 +32,7 @@ test('N1: a key above its limit waits for its own fetches; other keys do not', a
   await eventually('their connections are closed', () => host.open.size === 0);
 });
 
-test('N1: the wait for a turn is within the limit of time, and is told as what it is', async () => {
+test('N1: the wait for a fetch slot counts towards the timeout, and is reported as such', async () => {
   await using host = await startRawHost(well);
   for (const full of [{ fetchesPerKey: 0 }, { fetchesPerReplica: 0 }])
     await expect(fetching({ ...full, timeoutMs: 100 })(host.at('/well'))).rejects.toMatchObject({
@@ -44,7 +44,7 @@ test('N1: the wait for a turn is within the limit of time, and is told as what i
   expect(host.asked).toEqual([]);
 });
 
-/** Where a fetch may stand when its caller goes. */
+/** Stages of a fetch at which its caller leaves. */
 const STAGES: Readonly<Record<string, (socket: Socket) => void>> = {
   'before the first byte': () => undefined,
   'within the head': (socket) => void socket.write('HTTP/1.1 200 OK\r\nx: '),
@@ -53,7 +53,7 @@ const STAGES: Readonly<Record<string, (socket: Socket) => void>> = {
   'within a coded body': (socket) => void socket.write('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n\u001f'),
   'before the body of deflate': (socket) => void socket.write('HTTP/1.1 200 OK\r\ncontent-encoding: deflate\r\n\r\n'),
 };
-test.each(Object.keys(STAGES))('N1: a caller who goes %s frees its fetch at once', async (stage) => {
+test.each(Object.keys(STAGES))('N1: a caller who leaves %s frees its fetch immediately', async (stage) => {
   await using host = await startRawHost((socket, path) => {
     if (path === '/well') well(socket, path);
     else STAGES[stage]?.(socket);
@@ -70,7 +70,7 @@ test.each(Object.keys(STAGES))('N1: a caller who goes %s frees its fetch at once
   await eventually('the connections are closed', () => host.open.size === 0);
 });
 
-test('N1: a caller who goes while TLS is agreed on, or a connection is set up, frees its fetch at once', async () => {
+test('N1: a caller who leaves during the TLS handshake or the connect frees its fetch immediately', async () => {
   const connected: Socket[] = [];
   const mute = createServer((socket) => connected.push(socket.on('error', () => undefined)));
   mute.listen(0, '127.0.0.1');
@@ -89,7 +89,7 @@ test('N1: a caller who goes while TLS is agreed on, or a connection is set up, f
   mute.close();
 });
 
-test('N1: a caller who is gone already causes no question and no connection', async () => {
+test('N1: a caller who has already left causes no DNS query and no connection', async () => {
   await using host = await startRawHost(well);
   await using names = await startNameServer(() => ['127.0.0.1']);
   const get = fetching({ names: { servers: [names.address] } });
@@ -99,7 +99,7 @@ test('N1: a caller who is gone already causes no question and no connection', as
   expect([host.asked, names.asked]).toEqual([[], []]);
 });
 
-test('a name that answers differently each time is connected to where it was checked, or not at all', async () => {
+test('a name with changing addresses is connected only at the checked address', async () => {
   await using host = await startRawHost(well);
   await using inside = await startRawHost(well, { address: '127.0.0.2', port: host.port });
   let count = 0;
@@ -122,7 +122,7 @@ test('a name that answers differently each time is connected to where it was che
   expect(inside.asked).toEqual([]);
 });
 
-test('of several addresses those that do not answer are passed over, whichever their family', async () => {
+test('of several addresses those that do not answer are skipped, in both families', async () => {
   await using host = await startRawHost(well);
   await using names = await startNameServer((name, type) => {
     if (type === 'AAAA') return name === 'four.test' ? [] : ['::1'];
@@ -133,7 +133,7 @@ test('of several addresses those that do not answer are passed over, whichever t
     expect(await get(`http://${name}.test:${host.port}/a.png`)).toEqual(picture);
 });
 
-test('N11: other ports than those of the web are not tried, and not told apart', async () => {
+test('N11: ports other than 80 and 443 are not tried, and all get the same message', async () => {
   await using host = await startRawHost(well);
   await using names = await startNameServer((_name, type) => (type === 'A' ? ['127.0.0.1'] : []));
   const get = fetching({ allow: ['other.test'], names: { servers: [names.address] } });

@@ -9,7 +9,7 @@ const picture = png(40, 30);
 const get = fetching();
 const LENGTH = `content-length: ${picture.length}\r\n`;
 
-/** What a host answers to `/`, whole. */
+/** A host's complete answer to `/`. */
 const answer = (head: string, body: Buffer = picture): Buffer =>
   Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), body]);
 /** In chunks of 1, 10, 100, … bytes. */
@@ -28,7 +28,7 @@ test.each<readonly [string, Buffer]>([
   ['with its length', answer(`HTTP/1.1 200 OK\r\n${LENGTH}`)],
   ['without its length, to the end of the connection', answer('HTTP/1.1 200 OK\r\n')],
   ['of HTTP/1.0', answer('HTTP/1.0 200 OK\r\n')],
-  ['of HTTP/1.0 that offers to stay', answer(`HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n${LENGTH}`)],
+  ['of HTTP/1.0 with keep-alive', answer(`HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n${LENGTH}`)],
   ['without a reason', answer(`HTTP/1.1 200 \r\n${LENGTH}`)],
   ['without a reason and its space', answer(`HTTP/1.1 200\r\n${LENGTH}`)],
   ['with odd letters', answer(`HTTP/1.1 200 oK\r\ncOnTeNt-LeNgTh:${picture.length}\r\nCONTENT-TYPE:\tText/HTML\r\n`)],
@@ -81,7 +81,7 @@ test.each<readonly [string, Buffer]>([
   expect(await get(host.at('/'))).toEqual(picture);
 });
 
-test('D3: an answer that comes byte by byte is read', async () => {
+test('D3: an answer that arrives byte by byte is read', async () => {
   const bytes = answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', chunked(picture));
   await using host = await startRawHost((socket) => {
     socket.setNoDelay(true);
@@ -127,7 +127,7 @@ test.each<readonly [string, string]>([
   ['under its old name', 'uri: /b.png\r\n'],
   ['without a space', 'LOCATION:/b.png\r\n'],
   ['with a body that never ends', 'location: /b.png\r\ncontent-length: 99999999\r\n'],
-])('D3: a location that is told %s is followed', async (_how, headers) => {
+])('D3: a location given %s is followed', async (_how, headers) => {
   await using host = await startRawHost((socket, path) => {
     if (path === '/a') socket.write(answer(`HTTP/1.1 302 Found\r\n${headers}`, Buffer.from('moved')));
     else socket.end(answer(`HTTP/1.1 200 OK\r\n${LENGTH}`));
@@ -136,7 +136,7 @@ test.each<readonly [string, string]>([
   expect(host.asked).toEqual(['/a', '/b.png']);
 });
 
-test('D3: 20 redirects are followed, as browsers do, and not one more', async () => {
+test('D3: 20 redirects are followed, as in browsers, and no more', async () => {
   await using host = await startRawHost((socket, path) => {
     const left = Number(path.slice(1));
     if (left === 0) socket.end(answer(`HTTP/1.1 200 OK\r\n${LENGTH}`));
@@ -163,12 +163,12 @@ test.each<readonly [string, Buffer]>([
   ['gzip, gzip', gzipSync(gzipSync(picture))],
   ['deflate,  br ,gzip', gzipSync(brotliCompressSync(deflateRawSync(picture)))],
   ['gzip\r\nContent-Encoding: deflate', deflateRawSync(gzipSync(picture))],
-])('D2: content-encoding %j is undone', async (coding, body) => {
+])('D2: content-encoding %j is decoded', async (coding, body) => {
   await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
   expect(await get(host.at('/'))).toEqual(picture);
 });
 
-test('D2: a coded picture of many pieces is undone, also in chunks and to the end of the connection', async () => {
+test('D2: a coded picture in many pieces is decoded, also in chunks and up to the end of the connection', async () => {
   const roomy = fetching({ limitBytes: 15_000_000 });
   const body = gzipSync(big, { level: 0 });
   for (const bytes of [
@@ -181,7 +181,7 @@ test('D2: a coded picture of many pieces is undone, also in chunks and to the en
 });
 
 test.each(['zstd', 'compress', 'exi', 'aes128gcm', 'gzip, zstd', 'gzip;q=1', '__proto__', 'constructor'])(
-  'D2: content-encoding %j, which is not read, is told as that',
+  'D2: the unsupported content-encoding %j is named',
   async (coding) => {
     await using host = await startRawHost((socket) => socket.end(coded(coding, Buffer.alloc(5_000, 'coded'))));
     await expect(get(host.at('/'))).rejects.toMatchObject({
@@ -193,7 +193,7 @@ test.each(['zstd', 'compress', 'exi', 'aes128gcm', 'gzip, zstd', 'gzip;q=1', '__
   },
 );
 
-test('D2: no more than three codings are undone', async () => {
+test('D2: at most three codings are decoded', async () => {
   const body = gzipSync(gzipSync(gzipSync(gzipSync(picture))));
   await using host = await startRawHost((socket) => socket.end(coded('gzip, gzip, gzip, gzip', body)));
   await expect(get(host.at('/'))).rejects.toMatchObject({
@@ -209,9 +209,9 @@ test.each<readonly [string, Buffer]>([
   ['br', brotliCompressSync(Buffer.alloc(20_000_000))],
   ['gzip, gzip', gzipSync(gzipSync(zeros))],
   ['deflate, gzip, gzip', gzipSync(gzipSync(deflateSync(zeros)))],
-  // Empty members alone: nothing comes out at the end, and yet there is no end.
+  // Only empty members: no output, and no end.
   ['gzip, gzip', gzipSync(Buffer.concat(new Array(2_000_000).fill(gzipSync(''))))],
-])('D2: a bomb of %s is not unpacked past the limit', async (coding, body) => {
+])('D2: a bomb of %s is not decompressed beyond the limit', async (coding, body) => {
   await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
   let taken = 0;
   const take = (bytes: number): boolean => {
@@ -223,7 +223,7 @@ test.each<readonly [string, Buffer]>([
 });
 
 test.each(['none', 'binary', 'UTF-8', 'aws-chunked', 'image/png', 'gzip, none', 'none, gzip'])(
-  'D3: content-encoding %j says nothing of a body that begins like a picture',
+  'D3: content-encoding %j is ignored if the body begins like a picture',
   async (coding) => {
     const body = coding === 'none, gzip' ? gzipSync(picture) : picture;
     await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
@@ -239,7 +239,7 @@ test.each<readonly [string, Buffer]>([
   ['deflate', Buffer.concat([Buffer.from([0xff]), picture])],
   ['br', picture],
   ['gzip, br', brotliCompressSync(picture)],
-])('D2: %s that is damaged is told as that', async (coding, body) => {
+])('D2: damaged %s is reported as such', async (coding, body) => {
   await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
   await expect(get(host.at('/'))).rejects.toMatchObject({
     code: 'invalid_image',
@@ -252,7 +252,7 @@ test.each<readonly [string, Buffer, number]>([
   ['deflate', deflateSync(picture), 4],
   ['deflate', deflateRawSync(picture), 0],
   ['br', brotliCompressSync(picture), 0],
-])('D3: %s without its last bytes is undone as far as it goes, as browsers do', async (coding, body, trailer) => {
+])('D3: %s without its last bytes is decoded as far as possible, as in browsers', async (coding, body, trailer) => {
   await using whole = await startRawHost((socket) =>
     socket.end(coded(coding, body.subarray(0, body.length - trailer))),
   );
@@ -276,7 +276,7 @@ test.each<readonly [string, Buffer]>([
     answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', Buffer.from('5\r\nabcdeXXXX\r\nzz\r\n')),
   ],
   ['in the middle of a chunk size', answer('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n', Buffer.from('5'))],
-])('a picture that is cut short %s is told as that', async (_how, bytes) => {
+])('a picture cut short %s is reported as such', async (_how, bytes) => {
   await using host = await startRawHost((socket) => socket.end(bytes));
   await expect(get(host.at('/'))).rejects.toMatchObject({
     code: 'image_fetch_failed',
@@ -285,7 +285,7 @@ test.each<readonly [string, Buffer]>([
 });
 
 test.each(['deflate', 'gzip', 'br', 'deflate, gzip'])(
-  'D2: an empty body, or broken framing, of %s comes to an end',
+  'D2: an empty body or broken framing with %s ends the fetch',
   async (coding) => {
     const head = `HTTP/1.1 200 OK\r\ncontent-encoding: ${coding}\r\n`;
     for (const bytes of [
@@ -303,7 +303,7 @@ test.each(['deflate', 'gzip', 'br', 'deflate, gzip'])(
   },
 );
 
-test('N1: a body of many tiny chunks is read while the framing is in proportion, and then given up', async () => {
+test('N1: a body of many tiny chunks is read until its framing is out of proportion, then given up', async () => {
   const large = png(1_000, 1_000);
   const pieces = (body: Buffer, size: number): Buffer => {
     const parts: Buffer[] = [];
@@ -327,7 +327,7 @@ test('N1: a body of many tiny chunks is read while the framing is in proportion,
   });
 });
 
-test('a picture that ends with its connection is not taken for whole when it is ended here', async () => {
+test('a picture that ends with its connection does not count as complete if we closed the connection', async () => {
   await using host = await startRawHost((socket) => void socket.write(answer('HTTP/1.1 200 OK\r\n')));
   const hasty = fetching({ timeoutMs: 200 });
   await expect(hasty(host.at('/stays'))).rejects.toMatchObject({
@@ -342,7 +342,7 @@ test('a picture that ends with its connection is not taken for whole when it is 
   expect(await fetched).toBe(gone);
 });
 
-test('memory is asked for before bytes are kept: what is announced, then what comes', async () => {
+test('memory is reserved before bytes are kept: first the announced length, then the received bytes', async () => {
   const asks: number[] = [];
   const upTo = (most: number) => (bytes: number) => {
     asks.push(bytes);
@@ -368,7 +368,7 @@ test('memory is asked for before bytes are kept: what is announced, then what co
   }
 });
 
-test('D4: a URL that is too long is refused with its length and the limit', async () => {
+test('D4: a too long URL is refused with its length and the limit', async () => {
   const url = `http://127.0.0.1/${'a'.repeat(9_000)}`;
   await expect(get(url)).rejects.toMatchObject({
     code: 'invalid_image',

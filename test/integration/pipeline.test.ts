@@ -20,7 +20,7 @@ async function serve(app: RequestListener): Promise<string> {
 const get = (path: string | number): string => `GET /${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
 const many = (count: number): string => Array.from({ length: count }, (_, n) => get(n)).join('');
 
-test('N2: requests that come in one piece are answered one after the other, in their order', async () => {
+test('N2: pipelined requests in one piece are answered one after the other, in order', async () => {
   let running = 0;
   let most = 0;
   const url = await serve((req, res) => {
@@ -34,11 +34,11 @@ test('N2: requests that come in one piece are answered one after the other, in t
   expect(connection.text().match(/<[^>]*>/g)).toEqual(Array.from({ length: 100 }, (_, n) => `</${n}>`));
   expect(most).toBe(1);
   connection.socket.write(get('later'));
-  await eventually('the connection serves on', () => connection.text().includes('</later>'));
+  await eventually('the connection still serves', () => connection.text().includes('</later>'));
   connection.socket.destroy();
 });
 
-test('N2: a connection on which too many are sent ahead is closed, and nothing of them is done', async () => {
+test('N2: a connection with too many pipelined requests is closed, and none of them runs', async () => {
   const seen: string[] = [];
   const url = await serve((req, res) => {
     seen.push(req.url ?? '');
@@ -49,7 +49,7 @@ test('N2: a connection on which too many are sent ahead is closed, and nothing o
   expect(seen).toEqual(['/0']);
 });
 
-test('a body that is sent ahead is read in its turn', async () => {
+test('a pipelined body is read after the requests before it', async () => {
   const url = await serve((req, res) => {
     let text = '';
     req.on('data', (piece) => (text += String(piece)));

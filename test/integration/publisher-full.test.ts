@@ -17,7 +17,7 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-test('engines that bring more than Redis takes are held back until it has caught up; nobody is given up', async () => {
+test('engines that send faster than Redis accepts are paused until it has caught up; no replica is given up', async () => {
   const { client } = server;
   await client.xadd(redisKeys.replies(REPLICA), '*', 's', '', 'b', '');
   const events: string[] = [];
@@ -28,7 +28,7 @@ test('engines that bring more than Redis takes are held back until it has caught
   const release = publisher.retain(REPLICA);
   const frame: Frame = { type: 'data', requestId: 'r-1', epoch: 1, attempt: 1, payload: PIECE };
   let sent = 0;
-  // An engine that stops when it is told to.
+  // An engine that pauses on request.
   for (; !events.includes('hold') && sent < 1_000; sent += 1) publisher.send(REPLICA, frame);
   expect(sent * PIECE.length).toBeLessThan(16 * 1024 * 1024);
   await eventually('it may go on', () => events.includes('go on'));

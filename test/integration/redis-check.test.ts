@@ -49,7 +49,7 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-/** Of a service that says `first` and closes, or answers each piece that it gets. */
+/** A service that sends `first` and closes, or answers each received piece. */
 async function fakePort(answers: { first: string } | { each: (asked: string) => string }): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -60,7 +60,7 @@ async function fakePort(answers: { first: string } | { each: (asked: string) => 
   await once(server, 'listening');
   return portOf(server);
 }
-/** As a Redis of this version answers: each command with OK, INFO with a page. */
+/** Answers like a Redis of this version: each command with OK, INFO with a page. */
 const ofVersion = (version: string) => (asked: string) => {
   const info = `redis_version:${version}\r\nredis_mode:standalone\r\nrole:master\r\n`;
   const commands = asked.match(/^\*\d+\r\n\$\d+\r\n\w+/gm) ?? [];
@@ -121,7 +121,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
     async () => ({ url: local(await fakePort({ each: ofVersion('6.0.16') })) }),
     /is Redis 6\.0\.16, which is too old: give one of version 6\.2 or later$/,
   ],
-  ['H11: a name that nobody has', () => ({ url: 'redis://redis.invalid:6379' }), /has a name that cannot be resolved/],
+  ['H11: an unknown host name', () => ({ url: 'redis://redis.invalid:6379' }), /has a name that cannot be resolved/],
   [
     'H11: a name that is too long',
     () => ({ url: `redis://${'a.'.repeat(200)}example:6379` }),
@@ -145,7 +145,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
     () => ({ url: as('onlyfirst', '/1') }),
     /does not let our user run or reach select: give it/,
   ],
-])('%s is told in one sentence', async (_name, targetOf, expected) => {
+])('%s is reported in one sentence', async (_name, targetOf, expected) => {
   const target = await targetOf();
   const redis = connectRedis(target, 'fail_fast', 'test', silentLog);
   try {
@@ -156,7 +156,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
   }
 });
 
-test('a Redis that is well, over TLS and over IPv6, is accepted', async () => {
+test('a healthy Redis, over TLS and over IPv6, is accepted', async () => {
   const six = await startRedis({ args: ['--bind', '::1', '127.0.0.1'] });
   servers.push(six);
   for (const target of [

@@ -30,7 +30,7 @@ async function connect(manner: RedisManner, port = proxy.port): Promise<Redis> {
   return redis;
 }
 
-test('C1, H1: connections that die without a reset recover by themselves, idle and listening ones too; none sends again what was given up', async () => {
+test('C1, H1: connections that break without a reset recover, also idle and subscribed ones; none sends a given-up command again', async () => {
   const [failing, idle, listening] = [await connect('fail_fast'), await connect('patient'), await connect('patient')];
   let heard = 0;
   listening.on('message', () => {
@@ -44,15 +44,19 @@ test('C1, H1: connections that die without a reset recover by themselves, idle a
   const kept = idle.set('kept', '1');
   await eventually('each noticed', () => [failing, idle, listening].every(({ status }) => status !== 'ready'), 8_000);
   proxy.mute(false);
-  await eventually('each is back', () => [failing, idle, listening].every(({ status }) => status === 'ready'), 15_000);
+  await eventually(
+    'each is connected again',
+    () => [failing, idle, listening].every(({ status }) => status === 'ready'),
+    15_000,
+  );
   expect(await kept).toBe('OK');
-  // The dead connection may still be counted by Redis, so its number of listeners says nothing.
+  // Redis may still count the broken connection, so its number of subscribers proves nothing.
   await eventually('it hears', async () => (await server.client.publish('channel', 'x')) > 0 && heard > 0);
   expect(await server.client.get('counter')).toBeNull();
   expect(await failing.incr('counter')).toBe(1);
 }, 40_000);
 
-test('C5: what a Redis is like is known: silent, away, full, of another policy, evicting, started again, and well', async () => {
+test('C5: the state of a Redis is known: silent, away, full, another policy, evicting, restarted, and healthy', async () => {
   const lines: { level: string; event: string }[] = [];
   const log = Object.fromEntries(
     (['debug', 'info', 'warn', 'error'] as const).map((level) => [
@@ -75,10 +79,10 @@ test('C5: what a Redis is like is known: silent, away, full, of another policy, 
   await server.client.config('SET', 'maxmemory', '0');
   await becomes('ok');
   await server.client.config('SET', 'maxmemory-policy', 'allkeys-lru');
-  await eventually('the policy is told', () => watch.views['queue']?.evictionPolicy === 'allkeys-lru');
+  await eventually('the policy is reported', () => watch.views['queue']?.evictionPolicy === 'allkeys-lru');
   await server.client.set('victim', 'x');
   await server.client.config('SET', 'maxmemory', '1');
-  await eventually('evictions are told', () => (watch.views['queue']?.evictedKeys ?? 0) > 0);
+  await eventually('evictions are reported', () => (watch.views['queue']?.evictedKeys ?? 0) > 0);
   await server.client.config('SET', 'maxmemory', '0');
   await server.client.config('SET', 'maxmemory-policy', 'noeviction');
   watch.stop();
@@ -88,7 +92,7 @@ test('C5: what a Redis is like is known: silent, away, full, of another policy, 
   expect(told.filter((event) => event === 'Redis is not healthy')).toHaveLength(3);
 }, 60_000);
 
-test('C1: a server that takes connections and says nothing is told at the start in one sentence', async () => {
+test('C1: a server that accepts connections but is silent is reported at the start in one sentence', async () => {
   const mute = createServer((socket) => void socket.on('error', () => {}).resume()).listen(0, '127.0.0.1');
   await once(mute, 'listening');
   const { requireRedis } = await import('../../gateway/runtime/redis-check.ts');

@@ -53,7 +53,7 @@ const data = (text: string): Frame => ({
   payload: Buffer.from(text),
 });
 
-test('chunks arrive whole and in order, those of one turn in one entry', async () => {
+test('chunks arrive complete and in order, those of one event-loop run in one entry', async () => {
   const { reader, seen } = await startReader('g-order');
   const publisher = new Publisher(connect(), 'd-order', silentLog, NO_EVENTS);
   const before = await server.client.xlen('penstock:replies:g-order');
@@ -65,7 +65,7 @@ test('chunks arrive whole and in order, those of one turn in one entry', async (
   await reader.stop();
 });
 
-test('N12: once it was read nothing of an answer is left, and the empty stream is still the lease', async () => {
+test('N12: after reading, no entry of an answer is left, and the empty stream is still the lease', async () => {
   const key = 'penstock:replies:g-trim';
   const { reader, seen } = await startReader('g-trim');
   const publisher = new Publisher(connect(), 'd-trim', silentLog, NO_EVENTS);
@@ -96,7 +96,7 @@ test('N12: an entry of the same millisecond as the last one read is not trimmed 
   await reader.stop();
 });
 
-test('N12: a trim that failed is made up for, although nothing new comes', async () => {
+test('N12: a failed trim is repeated, although no new entry arrives', async () => {
   const key = 'penstock:replies:g-again';
   const commands = new Redis(server.url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
   connections.push(commands);
@@ -122,7 +122,7 @@ test('N12: a trim that failed is made up for, although nothing new comes', async
   await reader.stop();
 });
 
-test('an entry that was sent twice is taken once; a missing one is noticed', async () => {
+test('an entry that was sent twice is read once; a missing one is detected', async () => {
   const { reader, seen } = await startReader('g-seq');
   const key = 'penstock:replies:g-seq';
   const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
@@ -142,7 +142,7 @@ function unknownFrame(): Buffer {
   return bytes;
 }
 
-test('H2: an unknown type takes no byte of what stands beside it; an entry that cannot be read is a gap', async () => {
+test('H2: an unknown frame type does not affect the frames beside it; an unreadable entry is a gap', async () => {
   const { reader, seen } = await startReader('g-types');
   const key = 'penstock:replies:g-types';
   const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
@@ -160,7 +160,7 @@ test('H2: an unknown type takes no byte of what stands beside it; an entry that 
   await reader.stop();
 });
 
-test('H2: what one request’s frames bring about stays with that request, in one entry and behind it', async () => {
+test('H2: the faults of one request’s frames affect only that request, in the entry and after it', async () => {
   const relay = new Relay({
     reader: connect(),
     commands: connect(),
@@ -182,7 +182,7 @@ test('H2: what one request’s frames bring about stays with that request, in on
       onTaken: () => {},
       onHead: () => {},
       onData: (chunk) => {
-        if (requestId === 'throws') throw new Error('bytes that nobody thought of');
+        if (requestId === 'throws') throw new Error('unexpected bytes');
         note(requestId, chunk.toString());
       },
       onOver: (failure) => note(requestId, failure === undefined ? '.' : ` ${failure.code}`),
@@ -228,7 +228,7 @@ test('H2: what one request’s frames bring about stays with that request, in on
   await relay.stop();
 });
 
-test('a dead replica: the dispatcher is told, and its stream does not come back', async () => {
+test('a killed replica: the dispatcher gives it up, and its stream is not recreated', async () => {
   const gone: string[] = [];
   const publisher = new Publisher(connect(), 'd-gone', silentLog, {
     gone: (replica) => gone.push(replica),
@@ -241,19 +241,19 @@ test('a dead replica: the dispatcher is told, and its stream does not come back'
   await publisher.close();
 });
 
-test('a lease that lapsed is noticed, and the stream is there again', async () => {
+test('an expired lease is detected, and the stream is recreated', async () => {
   const { reader, seen } = await startReader('g-lapse');
   await server.client.del('penstock:replies:g-lapse');
   await eventually('noticed', () => seen.includes('lease lost'));
   expect(await server.client.exists('penstock:replies:g-lapse')).toBe(1);
   const publisher = new Publisher(connect(), 'd-lapse', silentLog, NO_EVENTS);
   publisher.send('g-lapse', data('a'));
-  await eventually('answers come again', () => seen.includes('a'));
+  await eventually('answers arrive again', () => seen.includes('a'));
   await publisher.close();
   await reader.stop();
 });
 
-test('a Redis that was emptied behind a cut connection: the stream is there as soon as the connection is', async () => {
+test('a Redis that was emptied during a broken connection: the stream is recreated on reconnection', async () => {
   const commands = connect();
   const { reader, seen } = await startReader('g-emptied', commands);
   let readyAt = Number.NaN;
@@ -261,12 +261,12 @@ test('a Redis that was emptied behind a cut connection: the stream is there as s
   await server.client.del('penstock:replies:g-emptied');
   await server.client.call('CLIENT', 'KILL', 'ID', String(await commands.client('ID')));
   await eventually('noticed', () => seen.includes('lease lost'));
-  // Without it, the next refresh comes within 3 s.
+  // Otherwise the next refresh would recreate it within 3 s.
   expect(performance.now() - readyAt).toBeLessThan(2_000);
   await reader.stop();
 });
 
-test('a dispatcher that works for a replica is heard each second; its silence grows when it stops', async () => {
+test('a dispatcher that works for a replica sends a heartbeat each second; its silence grows when it stops', async () => {
   const { reader, seen } = await startReader('g-beat');
   const publisher = new Publisher(connect(), 'd-beat', silentLog, NO_EVENTS);
   const release = publisher.retain('g-beat');

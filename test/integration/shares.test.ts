@@ -42,24 +42,24 @@ const priorities = async (keyId: string, times: number, given?: Given): Promise<
   return all;
 };
 
-test('of a key with eight times the weight eight requests go for one of the other', async () => {
+test('a key with eight times the weight gets eight requests for each one of the other', async () => {
   expect(await priorities('heavy', 16, { weight: 8 })).toEqual([...Array(7).fill(1), ...Array(8).fill(2), 3]);
   expect(await priorities('light', 3)).toEqual([2, 3, 4]);
 });
 
-test('a long request costs as many turns as it is long', async () => {
+test('a request costs its key as much as it is long', async () => {
   expect(await priorities('long', 2, { cost: 20 })).toEqual([21, 41]);
   expect(await priorities('short', 2)).toEqual([2, 3]);
 });
 
-test('a key with one request is next but for its own cost, whatever waits for another', async () => {
+test('a key with one request is next after its own cost, however many requests of another key wait', async () => {
   const waiting = [];
   for (let i = 0; i < 500; i += 1) waiting.push(await ask('flood'));
   for (const { applicant, tag } of waiting.slice(0, 100)) await reservations.release(applicant, tag);
   expect((await ask('single')).priority).toBe(102);
 });
 
-test('who left while waiting moves nobody; an empty queue begins anew', async () => {
+test('a request that left while waiting changes no order; an empty queue resets the shares', async () => {
   const [first, second] = [await ask('a', { cost: 50 }), await ask('a', { cost: 50 })];
   await reservations.release(second.applicant);
   expect((await ask('b')).priority).toBe(2);
@@ -69,10 +69,10 @@ test('who left while waiting moves nobody; an empty queue begins anew', async ()
   expect((await ask('a')).priority).toBe(2);
 });
 
-test('a key at its cap is refused, nothing is written, and others are not; a place that lapsed is free again', async () => {
+test('a key at its cap is refused and nothing is written; other keys are served; an expired reservation is released', async () => {
   const caps = { waiting_jobs: 2, waiting_bytes: 100 };
   await ask('small', { caps, lifeMs: 1 });
-  await eventually('it lapsed', async () => (await server.client.exists('{penstock:m}:reservations:small')) === 0);
+  await eventually('it expired', async () => (await server.client.exists('{penstock:m}:reservations:small')) === 0);
   const one = await ask('small', { caps });
   await ask('small', { caps });
   const before = await server.client.zrange('{penstock:m}:reservations', '0', '-1');
@@ -84,7 +84,7 @@ test('a key at its cap is refused, nothing is written, and others are not; a pla
   expect((await ask('small', { caps, bytes: 85 })).verdict).toBe('ok');
 });
 
-test('a full Redis refuses the whole, and what is counted still agrees', async () => {
+test('a full Redis refuses the entire reservation, and the counters still agree', async () => {
   await ask('a', { caps: { waiting_jobs: 5 } });
   await server.client.config('SET', 'maxmemory', '1');
   await expect(ask('a', { caps: { waiting_jobs: 5 } })).rejects.toThrow('OOM');
@@ -93,7 +93,7 @@ test('a full Redis refuses the whole, and what is counted still agrees', async (
   expect(await server.client.get('{penstock:m}:reserved-bytes')).toBe('10');
 });
 
-test('numbers that grow too large are lowered in the queue as well, and the order stays', async () => {
+test('numbers that grow too large are lowered, also in the queue, and the order stays', async () => {
   const queue = new Queue('text', { connection: redis, prefix: '{penstock:m}' });
   const order: string[] = [];
   const places: (Place & { readonly applicant: Applicant })[] = [];
@@ -108,7 +108,7 @@ test('numbers that grow too large are lowered in the queue as well, and the orde
   for (const { applicant } of places.slice(0, 2)) await queue.remove(applicant.requestId);
   await add('a');
   await add('b');
-  // b's first stands before a's fourth, a's third before both.
+  // a's third, then b's first, then a's fourth.
   expect((await queue.getJobs('prioritized', 0, -1, true)).map(({ id }) => id)).toEqual([order[2], order[4], order[3]]);
   const all = await queue.getJobs('prioritized', 0, -1, true);
   expect(all.map(({ priority }) => priority)).toEqual([400_001, 400_001, 800_001]);

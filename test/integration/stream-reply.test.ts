@@ -60,7 +60,7 @@ const attempt = (reply: StreamReply, ...events: string[]): Failure | undefined =
   return said ?? reply.end();
 };
 
-test('a stream that is sent on to an engine that is just dying goes on at a third one', async () => {
+test('a stream whose second engine is just exiting continues on a third one', async () => {
   const bodies: Buffer[] = [REQUEST];
   const text = await toClient(async (reply) => {
     for (const events of [[ROLE, token('one'), DYING], [DYING]]) {

@@ -5,7 +5,7 @@ import { expect, test } from '@jest/globals';
 import { lasts } from '../support/full-length.ts';
 import { cutUnread } from '../../gateway/http/connection/unread-answer.ts';
 
-test('N5: whoever sends requests and reads no answer loses its connection', async () => {
+test('N5: a client that sends requests and reads no answer loses its connection', async () => {
   const server = createServer((_req, res) => {
     cutUnread(res, () => 300);
     res.end('x'.repeat(100_000));

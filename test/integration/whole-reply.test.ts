@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { WholeReply } from '../../gateway/answer/whole-reply.ts';
 import { engineAnswer } from '../../gateway/answer/engine/answer.ts';
 
-test('an answer without an end does not fill the memory', () => {
+test('an endless answer does not fill the memory', () => {
   const reply = new WholeReply(engineAnswer('/v1/chat/completions', 1), 'messages');
   reply.head({ status: 200, contentType: 'application/json' });
   const piece = Buffer.alloc(1024 * 1024, ' ');

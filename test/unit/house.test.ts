@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
 const MOST_LINES = 300;
-/** They tell no subject, so that anything may be put there. */
+/** Names without a subject, to which anything could be added. */
 const SAYS_NOTHING = /(^|-)(utils?|helpers?|common|managers?|misc)\.ts$/;
 
 describe.each(['gateway', 'worker-launcher'])('%s', (program) => {

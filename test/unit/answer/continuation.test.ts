@@ -22,13 +22,13 @@ const plan = (text: string, begun?: string) =>
     special,
   );
 
-test('N6: an answer whose text spells a special token is not gone on with: an engine would read the token itself', async () => {
+test('N6: an answer whose text spells a special token is not continued, because an engine would read it as the token', async () => {
   expect((await plan('An ordinary <b>text</b> | more')).kind).toBe('rest');
   for (const text of ['It ends with <|end|>', 'as <s> does', 'a picture <|image_1|> of'])
     expect(await plan(text)).toEqual({ kind: 'impossible', reason: 'control_tokens' });
 });
 
-test('N6: nor where the caller began the token and the model ended it', async () => {
+test('N6: an answer is not continued if the caller began the token and the model ended it', async () => {
   expect((await plan('er| of it', 'x <|us')).kind).toBe('rest');
   expect(await plan('er|> of it', 'x <|us')).toEqual({ kind: 'impossible', reason: 'control_tokens' });
 });
@@ -52,7 +52,7 @@ function stream(path: EnginePath, never?: string, streamBytes = 1_000) {
   return { outcomes, continuation: new Continuation(asked, limits, uncounted, (outcome) => outcomes.push(outcome)) };
 }
 
-test('a stream of which the client has nothing runs again; a response is asked for its refusal before that, once', async () => {
+test('a stream that sent nothing to its client runs again; for a response, a probe first asks for its refusal, once', async () => {
   const nothing = { ...begun, isBegun: false };
   const chat = stream('/v1/chat/completions', 'tools');
   expect(await chat.continuation.decide(REQUEST, nothing)).toEqual({ kind: 'again', body: REQUEST });
@@ -65,7 +65,7 @@ test('a stream of which the client has nothing runs again; a response is asked f
   expect([...chat.outcomes, ...response.outcomes]).toEqual([]);
 });
 
-test('what was sent decides how a stream goes on, and each decision is told', async () => {
+test('the sent bytes decide how a stream continues, and each decision is reported', async () => {
   const path = '/v1/chat/completions';
   const never = stream(path, 'tools');
   expect(await never.continuation.decide(REQUEST, begun)).toEqual({ kind: 'impossible', reason: 'tools' });
@@ -82,7 +82,7 @@ test('what was sent decides how a stream goes on, and each decision is told', as
   plain.continuation.add(text('one'));
   const rest = await plain.continuation.decide(REQUEST, begun);
   if (rest.kind !== 'rest') throw new Error(rest.kind);
-  // An engine that brought nothing changes nothing; one that brought more, and is lost as well, ends it.
+  // A second engine that sent nothing changes nothing; one that sent more and is lost too ends the stream.
   expect(await plain.continuation.decide(rest.body, begun)).toMatchObject({ kind: 'rest', body: rest.body });
   plain.continuation.add(text('two'));
   expect(await plain.continuation.decide(rest.body, begun)).toEqual({ kind: 'impossible', reason: 'second_loss' });
@@ -96,7 +96,7 @@ test.each([
   ['refusal', 'x'],
   ['function_call', { name: 'x' }],
   ['something_new', 1],
-])('A1: a stream that brought %s is no text alone, and is not gone on with', async (name, value) => {
+])('A1: a stream with %s is more than text, and is not continued', async (name, value) => {
   const { continuation, outcomes } = stream('/v1/chat/completions');
   continuation.add(text('one'));
   continuation.add(sentAs(piece({ content: null, [name]: value })));
@@ -104,7 +104,7 @@ test.each([
   expect(outcomes).toEqual(['not_text']);
 });
 
-test('A1: a second life loses its role alone: text, end and log probabilities beside it stay', async () => {
+test('A1: a continuation loses only its role event; text, end and log probabilities beside it stay', async () => {
   const { continuation } = stream('/v1/chat/completions');
   const nothing = { role: null, tool_calls: [], refusal: null, reasoning: '' };
   continuation.add(sentAs(piece({ ...nothing, content: 'one' })));

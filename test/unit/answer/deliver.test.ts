@@ -21,7 +21,7 @@ const WHOLE = JSON.stringify({
   usage: { prompt_tokens: 3, completion_tokens: 2 },
 });
 
-/** A client that is no socket: what it gets stands in a list. */
+/** A client without a socket: a list of what it receives. */
 class Memory extends EventEmitter implements ClientStream {
   readonly got: string[] = [];
   isGone = false;
@@ -67,7 +67,7 @@ const asked = (stream: boolean): Asked => ({
   never: 'tools',
 });
 
-/** @param drive what the attempts of the request bring to its reply */
+/** @param drive the events of the request's attempts */
 function deliver(drive: (reply: Reply, client: Memory) => void | Promise<void>, stream: boolean, cuts = false) {
   const client = new Memory();
   const noted: unknown[] = [];
@@ -98,7 +98,7 @@ function deliver(drive: (reply: Reply, client: Memory) => void | Promise<void>, 
 }
 const usage = { promptTokens: 3, completionTokens: 2 };
 
-test('a whole answer reaches a client that is no socket, once, as its API writes it', async () => {
+test('a complete answer reaches a client without a socket, once, in the form of its API', async () => {
   const { client, noted, notes, ended } = deliver((reply) => void reply.data(Buffer.from(WHOLE)), false);
   await ended;
   expect(client.got).toEqual([`201 ${WHOLE}`]);
@@ -106,7 +106,7 @@ test('a whole answer reaches a client that is no socket, once, as its API writes
   expect(notes.phases.firstByteAt).toBeGreaterThan(0);
 });
 
-test('each piece of a stream is written once, as it comes, and its usage is noted although nobody asked for it', async () => {
+test('each piece of a stream is written once, on arrival, and its usage is recorded although the client did not request it', async () => {
   const pieces = [ONE, LAST, USAGE, DONE];
   const { client, noted, ended } = deliver((reply) => {
     for (const piece of pieces) expect(reply.data(Buffer.from(piece))).toBeUndefined();
@@ -119,7 +119,7 @@ test('each piece of a stream is written once, as it comes, and its usage is note
 test.each([
   [false, '<end>'],
   [true, '<cut>'],
-])('a stream that breaks off is told of in it (cuts: %s)', async (cuts, mark) => {
+])('a stream that breaks off ends with an error event (cuts: %s)', async (cuts, mark) => {
   const { client, noted, ended } = deliver((reply) => void reply.data(Buffer.from(ONE)), true, cuts);
   await ended;
   expect(client.got).toEqual([ONE, `failed: worker_lost${mark}`]);
@@ -129,7 +129,7 @@ test.each([
   ]);
 });
 
-test('what goes wrong before the first byte is thrown, and the client has nothing', async () => {
+test('a failure before the first byte is thrown, and the client gets no byte', async () => {
   const { client, ended } = deliver(() => {
     throw new Failure('no_engine', 'no');
   }, true);
@@ -137,7 +137,7 @@ test('what goes wrong before the first byte is thrown, and the client has nothin
   expect(client.got).toEqual([]);
 });
 
-test('a client that does not read is given up, and nothing more is written to it', async () => {
+test('a client that does not read is given up, and gets no further bytes', async () => {
   const { client, ended } = deliver(async (reply, reader) => {
     reader.unsentBytes = 101 + ONE.length;
     reply.data(Buffer.from(ONE));

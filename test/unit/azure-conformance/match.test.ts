@@ -17,7 +17,7 @@ test.each([
   ['<text>', 'a'],
   ['<number>', 0],
   ['<list>', []],
-])('%j is met by %j', (pattern, seen) => {
+])('%j matches %j', (pattern, seen) => {
   expect(differences('x', pattern, seen)).toEqual([]);
 });
 
@@ -31,7 +31,7 @@ test.each([
   ['<some>', null, 'x: expected "<some>", seen null'],
   ['<text>', '', 'x: expected "<text>", seen ""'],
   ['<list>', {}, 'x: expected "<list>", seen {}'],
-])('%j is not met by %j', (pattern, seen, told) => {
+])('%j does not match %j', (pattern, seen, told) => {
   expect(differences('x', pattern, seen)).toEqual([told]);
 });
 
@@ -59,7 +59,7 @@ test.each([
   expect(streamDifferences(expected, answer)).toEqual(told);
 });
 
-test('the rows of every file can be read, and what has none says why', () => {
+test('every file’s rows can be read, and a file without rows says why', () => {
   const few = readChecks().filter(({ checks }) => checks.length < 10);
   expect(few).toEqual([]);
   const Dropped = z.array(z.strictObject({ line: z.string(), why: z.string() }));

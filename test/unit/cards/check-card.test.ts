@@ -9,7 +9,7 @@ const changed = (from: string | RegExp, to: string): string => {
   return text;
 };
 
-test('the shipped card is fine', () => {
+test('the shipped card is valid', () => {
   expect(problemsOfText(CARD)).toEqual([]);
 });
 
@@ -38,13 +38,13 @@ test.each([
   [/mm_processor_kwargs:\n    num_crops: 16/, 'mm_processor_kwargs:\n    num_crops: 4', 'must be the same'],
   [/formula: phi3_v/, 'formula: llava', 'tokens.image.formula'],
   [/^limits:$/m, 'limits: [', 'is not YAML'],
-])('%s → %j: one sentence says what is wrong', (from, to, sentence) => {
+])('%s → %j: one sentence names the problem', (from, to, sentence) => {
   const problems = problemsOfText(changed(from, to));
   expect(problems.join('\n')).toContain(sentence);
   for (const problem of problems) expect(problem).toMatch(/^\w.*\.$/s);
 });
 
-test('no mapping at all', () => {
+test('a card that is not a mapping', () => {
   expect(problemsOfText('just a text')).toEqual(['The card must be a mapping, and is "just a text".']);
 });
 

@@ -14,11 +14,11 @@ const cardOf = (name: string): ModelCard => ModelCard.parse(parse(imported(name)
 const how = (name: string): Record<string, string> =>
   Object.fromEntries(imported(name).notes.map((note) => [note.field, note.how]));
 
-test('there are at least six spec files, of both generations', () => {
+test('at least six spec files exist, of both generations', () => {
   expect(SPECS.length).toBeGreaterThanOrEqual(6);
 });
 
-test.each(SPECS)('%s becomes a card that the check passes, and each of its fields says where it comes from', (name) => {
+test.each(SPECS)('%s becomes a valid card, and each of its fields names its source', (name) => {
   const { yaml, notes, left } = imported(name);
   expect(problemsOfText(yaml)).toEqual([]);
   expect(problemsBetween([{ file: name, value: valueOf(yaml) }])).toEqual([]);
@@ -28,10 +28,10 @@ test.each(SPECS)('%s becomes a card that the check passes, and each of its field
   expect(left.length).toBeGreaterThan(0);
 });
 
-test('the two generations of one model become the same card, and the shipped card says the same', () => {
+test('both generations of one model become the same card, equal to the shipped card', () => {
   const card = cardOf('phi-3-vision-old.yaml');
   expect(card).toEqual(cardOf('phi-3-vision-new.yaml'));
-  // What the shipped card has beyond a spec file: further names, its day, and the commit of the weights.
+  // Only the shipped card has further names, a release date and the commit of the weights.
   const { aliases, engine, released, ...rest } = phi3Card();
   expect(released).toBeDefined();
   const { revision, ...engineRest } = engine;
@@ -40,7 +40,7 @@ test('the two generations of one model become the same card, and the shipped car
   expect(card).toEqual({ ...rest, aliases: card.aliases, engine: engineRest });
 });
 
-test('old quirks are read: words for booleans, comma text, blanks behind keys and values, flags without a value', () => {
+test('old quirks are accepted: words for booleans, comma-separated text, trailing blanks, flags without a value', () => {
   const old = how('phi-3-vision-old.yaml');
   for (const field of ['task', 'publisher', 'license', 'limits.batch', 'hardware.allowed_skus', 'engine.supported'])
     expect([field, old[field]]).toEqual([field, 'took']);
@@ -52,7 +52,7 @@ test.each([
   ['phi-3.5-vision-new.yaml', 'deploy/models/more/phi-3.5-vision-instruct.yaml'],
   ['phi-4-new.yaml', 'deploy/models/more/phi-4.yaml'],
 ])(
-  'the shipped card of %s is what the import makes, and its day with a source, which no spec file has',
+  'the shipped card of %s is the imported one, plus its release date with a source, which no spec file has',
   (spec, card) => {
     const [day, ...others] = readFileSync(card, 'utf8').match(/^(?:# .+\n)+released: '\d{4}-\d\d-\d\d'\n/gm) ?? [];
     expect([day, others]).toEqual([expect.stringMatching(/^# Release date in /), []]);
@@ -70,7 +70,7 @@ test('the shipped cards can be served together', () => {
   expect(problemsBetween(cards)).toEqual([]);
 });
 
-test('several images, numbers as text: Phi-3.5-vision; what disagrees with system_metadata is left', () => {
+test('several images, numbers as text: Phi-3.5-vision; fields that contradict system_metadata are left out', () => {
   const { limits, modalities, tokens } = cardOf('phi-3.5-vision-new.yaml');
   expect(modalities.input).toEqual(['text', 'image']);
   expect(limits).toMatchObject({ context_tokens: 131_072, max_output_tokens: 4_096, batch: false });
@@ -79,18 +79,18 @@ test('several images, numbers as text: Phi-3.5-vision; what disagrees with syste
   expect(imported('phi-3.5-vision-new.yaml').left).toContain('tags.textContextWindow (8192)');
 });
 
-test('a text model: Phi-4 takes no image', () => {
+test('a text model: Phi-4 accepts no image', () => {
   const { limits, modalities, tokens, engine } = cardOf('phi-4-new.yaml');
   expect(modalities.input).toEqual(['text']);
   expect(limits).toMatchObject({ images_per_conversation: 0, context_tokens: 16_384, max_output_tokens: 16_384 });
   expect(tokens.image).toBeUndefined();
   expect(engine).toMatchObject({ trust_remote_code: false, max_in_flight: { image: 0 } });
-  // A commit without the hub name that it belongs to pins nothing.
+  // A commit without its hub name pins nothing.
   expect(engine.revision).toBeUndefined();
   expect(imported('phi-4-new.yaml').left.join()).toContain('properties.SHA');
 });
 
-test('a model without limits gets safe ones, and another engine is told', () => {
+test('a model without limits gets safe ones, and an unsupported engine is reported', () => {
   const { limits, task } = cardOf('llava-med-old.yaml');
   expect(task).toBe('chat-completion');
   expect(limits).toMatchObject({ images_per_conversation: 1, context_tokens: 4_096, batch: true });
@@ -126,11 +126,11 @@ test.each([
   ['version: 2', 'it has no name'],
   ['name: 3 models', 'no card can be made of it: name must begin with a letter'],
   [readFileSync(`${FOLDER}/embedder-new.yaml`, 'utf8'), 'its task is embeddings, and only chat-completion and'],
-])('what is no spec file of a chat model is refused in a sentence: %#', (text, sentence) => {
+])('a file that is not the spec of a chat model is refused in a sentence: %#', (text, sentence) => {
   expect(() => importCard(text)).toThrow(sentence);
 });
 
-test('values in every form that has been seen', () => {
+test('values in every known form', () => {
   expect([true, 'true', ' True ', '', null, 'yes', 1, '1'].map(asFlag)).not.toContain(false);
   expect([false, 'false', 'False ', 'no', 0].map(asFlag)).toEqual([false, false, false, false, false]);
   expect(['perhaps', [], {}, undefined].map(asFlag)).toEqual([undefined, undefined, undefined, undefined]);

@@ -4,11 +4,11 @@ import { createMetrics as gatewayMetrics } from '../../../gateway/metrics.ts';
 import { createMetrics as launcherMetrics } from '../../../worker-launcher/metrics.ts';
 import { monitoringProblems } from '../../chart/monitoring-problems.mjs';
 
-test('alerts and dashboards ask for what the programs export, and every metric that tells of a fault has an alert', () => {
+test('alerts and dashboards query only exported metrics, and every metric of a fault has an alert', () => {
   expect(monitoringProblems()).toEqual([]);
 });
 
-test('what alerts count is there from zero on: a first event is a rise', async () => {
+test('counters of alerts start at zero, so that the first event is an increase', async () => {
   const registry = new Registry();
   gatewayMetrics(registry, { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
   const launcher = new Registry();

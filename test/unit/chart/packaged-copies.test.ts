@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { copyProblems } from '../../chart/packaged-copies.mjs';
 
-test('the chart packages the model cards, alerts and dashboards as they are in deploy/', () => {
+test('the chart packages the model cards, alerts and dashboards of deploy/ unchanged', () => {
   expect(copyProblems()).toEqual([]);
 });

@@ -10,7 +10,7 @@ const frame = (type: Frame['type'], payload: string): Frame => ({
   payload: Buffer.from(payload),
 });
 
-test('frames of one entry come out as they went in, bytes untouched', () => {
+test('frames of one entry are decoded as they were encoded, with the same bytes', () => {
   const sent = [frame('claimed', '{}'), frame('data', 'data: {"ä":"\u{1F6A2}"}\n\n'), frame('end', '')];
   const entry = Buffer.concat(sent.flatMap((one) => encodeFrame(one)));
   expect(decodeFrames(entry)).toEqual(sent);
@@ -26,7 +26,7 @@ test.each([1, 9, 15, 31])('an entry cut after %i bytes is an error, not a short 
   expect(() => decodeFrames(entry.subarray(0, length))).toThrow();
 });
 
-test('H2: a type that only newer programs know is passed over, and not a byte beside it', () => {
+test('H2: a frame type that only newer programs know is skipped, and no other byte', () => {
   const unknown = Buffer.concat(encodeFrame(frame('data', 'what no one knows')));
   unknown.writeUInt8(99, 0);
   const [one, two] = [frame('data', 'one'), frame('data', 'two')];
@@ -40,11 +40,11 @@ test.each<[type: string, schema: z.ZodType, payload: string]>([
   ['head', Head, '{"status":"200","contentType":"x"}'],
   ['head', Head, 'null'],
   ['error', AttemptError, ''],
-])('H2: a payload of %s that is no such thing is an error', (_type, schema, payload) => {
+])('H2: an invalid payload of %s is an error', (_type, schema, payload) => {
   expect(() => parsePayload(schema, Buffer.from(payload))).toThrow();
 });
 
-test('H2: a reason that only newer dispatchers know means that the attempt is lost; what they add is passed over', () => {
+test('H2: an unknown reason of a newer dispatcher means that the attempt is lost; added fields are ignored', () => {
   const payload = Buffer.from('{"reason":"engine_blamed","message":"m","later":1}');
   expect(parsePayload(AttemptError, payload)).toEqual({ reason: 'worker_lost', message: 'm' });
 });

@@ -8,12 +8,12 @@ import { redisKeys } from '#contract/redis-keys';
 import { WorkerReport, writtenReport } from '#contract/registry';
 
 /**
- * Messages as version 1 of the contract wrote them. They are never changed: whoever upgrades or rolls back has programs that
- * write and read exactly these. What a newer version adds is optional, and older readers pass over it.
+ * Messages of version 1 of the contract. They never change, because programs before and after an upgrade or rollback
+ * write and read exactly these. Fields that a newer version adds are optional, and older readers ignore them.
  */
 const recorded = (name: string): unknown => JSON.parse(readFileSync(`test/fixtures/contract-v1/${name}.json`, 'utf8'));
 
-/** As release 0.1 had it. */
+/** The form of release 0.1. */
 const RequiredOfJobs = z.looseObject({ v: z.literal(1), priority: z.int().positive(), keyId: z.string() });
 const Recorded = z.object({
   bytes: z.string(),
@@ -28,19 +28,19 @@ const Recorded = z.object({
   ),
 });
 
-test('jobs of an older gateway are read, and a job has all that an older dispatcher wants', () => {
+test('jobs of an older gateway are read, and a job has all fields that an older dispatcher requires', () => {
   const read = JobV1.parse(recorded('job'));
   expect(recorded('job')).toMatchObject(read);
   expect(RequiredOfJobs.parse(writtenJob(read))).toMatchObject(read);
 });
 
-test('an older worker is seen, with all of its engines, and a report has all that an older gateway wants', () => {
+test('an older worker’s report is read, with all engines, and a report has all fields that an older gateway requires', () => {
   const read = WorkerReport.parse(recorded('worker-report'));
   expect(recorded('worker-report')).toMatchObject(read);
   expect(JSON.parse(writtenReport(read))).toEqual(recorded('worker-report'));
 });
 
-test('what an older gateway tells a dispatcher is understood', () => {
+test('control messages of an older gateway are understood', () => {
   expect(z.array(Control).parse(recorded('control'))).toEqual(recorded('control'));
 });
 
@@ -51,7 +51,7 @@ test('frames have the same bytes in both directions', () => {
   expect(Buffer.concat(ours.flatMap((frame) => encodeFrame(frame))).toString('hex')).toBe(bytes);
 });
 
-test('both look under the same keys', () => {
+test('both use the same Redis keys', () => {
   expect({
     queuePrefix: redisKeys.queuePrefix('m'),
     body: redisKeys.body('m', 'r'),
@@ -64,7 +64,7 @@ test('both look under the same keys', () => {
   }).toEqual(recorded('keys'));
 });
 
-test('fields that a newer program adds are passed over', () => {
+test('fields that a newer program adds are ignored', () => {
   const job = recorded('job');
   expect(JobV1.parse({ ...z.record(z.string(), z.unknown()).parse(job), later: 1 })).toEqual(JobV1.parse(job));
   const report = recorded('worker-report');

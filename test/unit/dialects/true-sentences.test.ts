@@ -43,7 +43,7 @@ test.each([
   ['prompt[1]', () => openaiCompletions.parse({ prompt: ['a', HALF] })],
   ['prompt', () => openaiTokenize.parse({ prompt: HALF })],
   ['input_data.input_string[0]', () => score.parse({ input_data: { input_string: [HALF] } }, { headers: {}, card })],
-])('G: half of a character in %s is named as that', (param, run) => {
+])('G: half of a character in %s is reported as such', (param, run) => {
   const told = sentence(run);
   expect(told).toContain('has half of a character');
   expect(told.startsWith(param)).toBe(true);
@@ -53,7 +53,7 @@ test.each([
 const schema = (inside: object) => ({ type: 'json_schema', json_schema: { name: 'a', schema: inside } });
 const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)]);
 
-test('G: what nests too deep, or holds a number that no JSON can say, is named as that', () => {
+test('G: too deep nesting, or a number outside JSON, is reported as such', () => {
   const tools = (x: unknown) => () => openai.parse(chat({ tools: [{ type: 'function', function: { name: 'f', x } }] }));
   expect(sentence(tools(deep(80)))).toMatch(/^tools nests more than 64 levels deep$/);
   expect(sentence(tools(JSON.parse('1e999')))).toMatch(/^tools has a number that is too large$/);
@@ -77,7 +77,7 @@ test.each([
 });
 
 test.each(['ünï', '日本', 'é😀', 'a b', "it's", 'a\nb', '100%', 'a?b'])(
-  'G: a field named %j is told by its own name',
+  'G: a field named %j is reported by its own name',
   (name) => {
     const { ignored } = openai.parse(chat({ [name]: 1 }));
     expect(ignored.map(decodeURIComponent)).toEqual([name]);
@@ -86,7 +86,7 @@ test.each(['ünï', '日本', 'é😀', 'a b', "it's", 'a\nb', '100%', 'a?b'])(
   },
 );
 
-test('G: letters of a name stand in a sentence as they are; half of a character does no harm', () => {
+test('G: a refusal quotes a name’s letters unchanged; half of a character does no harm', () => {
   const azure = (name: string) => sentence(() => createAzureInference('penstock').chat.parse(chat({ [name]: 1 })));
   expect(azure('ünï')).toContain("Extra parameters ['ünï']");
   expect(azure('日本')).toContain("Extra parameters ['日本']");
@@ -97,13 +97,13 @@ test('G: letters of a name stand in a sentence as they are; half of a character 
 test.each([
   ['messages[0].content[0].image_url.url', { image_url: { url: '' } }],
   ['messages[0].content[0].image_url', { image_url: '' }],
-])('G: %s that is empty is told as such', (param, fields) => {
+])('G: an empty %s is reported as such', (param, fields) => {
   const run = () => openai.parse({ messages: [{ role: 'user', content: [{ type: 'image_url', ...fields }] }] });
   expect(sentence(run)).toMatch(/, got ""$/);
   expect(sentence(run).startsWith(param)).toBe(true);
 });
 
-test('G: a field without a name is named where it has no effect', () => {
+test('G: a field with an empty name is listed if it has no effect', () => {
   expect(openai.parse(chat({ '': 1 })).ignored).toEqual(['""']);
 });
 
@@ -121,7 +121,7 @@ test.each(DIALECTS.map((dialect) => [dialect.name, dialect] as const))(
   },
 );
 
-test('G: /score wraps an engine’s refusal, which says nothing of its own queue', () => {
+test('G: /score wraps an engine’s refusal, without the headers of its own queue', () => {
   for (const status of [401, 408, 429]) {
     const { status: own, headers, body } = score.renderFailure(new Failure('engine_refused', 'no', { status }));
     expect([own, headers['ms-azureml-model-error-statuscode']]).toEqual([424, String(status)]);
@@ -131,7 +131,7 @@ test('G: /score wraps an engine’s refusal, which says nothing of its own queue
 });
 
 test.each(['9223372036854775807', '-9223372036854775808', '9007199254740993', '18446744073709551616', '1e999'])(
-  'E5: a number that cannot be read exactly, %s, is not told as another one',
+  'E5: a number that cannot be read exactly, %s, is not quoted as another one',
   (number) => {
     const body = (name: string) => z.looseObject({}).parse(JSON.parse(`{"${name}": ${number}}`));
     for (const dialect of DIALECTS.slice(0, 4)) {
@@ -149,7 +149,7 @@ test.each(['9223372036854775807', '-9223372036854775808', '9007199254740993', '1
   },
 );
 
-test('E5: numbers that were read exactly are told as they came', () => {
+test('E5: numbers that were read exactly are quoted as they were sent', () => {
   expect(sentence(() => openai.parse(chat({ seed: 1.5 })))).toMatch(/, got 1\.5$/);
   expect(sentence(() => openai.parse(chat({ top_p: 9007199254740991 })))).toMatch(/, got 9007199254740991$/);
   expect(openai.parse(chat({ seed: -9007199254740991 })).sampling).toEqual({ seed: -9007199254740991 });

@@ -79,7 +79,7 @@ test.each([
   ['tokenize', openaiTokenize, { messages: [hi] }, REFUSED],
   ['completions', openaiCompletions, { prompt: 'hi' }, ['suffix', 'prompt_embeds', 'vllm_xargs', 'tools']],
   ['responses', openaiResponses, { input: 'hi' }, [...REFUSED, 'prompt', 'conversation', 'session_id', 'unheard_of']],
-])('E2: %s: null, "", [], {} and absent mean the same for what is refused when set', (_name, dialect, body, names) => {
+])('E2: %s: for a refused field, null, "", [] and {} count as absent', (_name, dialect, body, names) => {
   for (const name of names) {
     for (const value of EMPTY)
       expect([name, value, dialect.parse({ ...body, [name]: value }).sampling]).toEqual([
@@ -113,7 +113,7 @@ const CHATS = [openai, azureOpenai, passed(inference)];
 const COMPLETIONS = [openaiCompletions, azureOpenaiCompletions, passed(inferenceCompletions)];
 const RESPONSES = [openaiResponses, azureOpenaiResponses];
 
-/** Fields that say nothing: an engine gets what it gets without them, and no caller is told of them. */
+/** Empty fields: the engine's request is the same without them, and they are not listed. */
 test.each([
   [{ response_format: { type: null } }, CHAT, [...CHATS, inference]],
   [{ response_format: {} }, CHAT, [...CHATS, inference]],
@@ -172,7 +172,7 @@ test.each([
   for (const dialect of dialects) expect(dialect.parse({ ...body, ...given }).sampling).toEqual(read);
 });
 
-test('E2: what says something is refused as before', () => {
+test('E2: a field with a value is still refused', () => {
   for (const fields of [{ function_call: { name: 'f' } }, { priority: 1 }, { functions: [{ name: 'f' }] }])
     expect(refusal(() => openai.parse({ ...CHAT, ...fields })).code).toBe('unsupported_parameter');
   for (const fields of [
@@ -186,7 +186,7 @@ test('E2: what says something is refused as before', () => {
   expect(refusal(() => openaiTokenize.parse({ ...CHAT, ...PROMPT })).message).toContain('not both');
 });
 
-test('E2: an empty uuid of a picture, and empty fields of a response’s items, are as if absent', () => {
+test('E2: an empty uuid of a picture and empty fields of a response’s items count as absent', () => {
   const url = 'https://example.org/a.png';
   const picture = { type: 'image_url', image_url: { url, uuid: '' }, uuid: '' };
   expect(() => openai.parse({ messages: [{ role: 'user', content: [picture] }] })).not.toThrow();
@@ -201,19 +201,19 @@ test.each([
   'file_search_call.results',
   'code_interpreter_call.outputs',
   'computer_call_output.output.image_url',
-])('E3: include %s has no effect, and is named', (name) => {
+])('E3: include %s has no effect, and is listed', (name) => {
   const alone = openaiResponses.parse({ input: 'hi', include: [name] });
   expect([alone.sampling, alone.ignored]).toEqual([{}, [`include.${name}`]]);
   const beside = openaiResponses.parse({ input: 'hi', include: [name, 'message.output_text.logprobs'] });
   expect(beside.sampling).toEqual({ include: ['message.output_text.logprobs'] });
 });
 
-test('E5: a stream of a response is asked for its usage as on the other routes, and tells it anyway', () => {
+test('E5: a response stream accepts the usage option of the other routes, and has its usage anyway', () => {
   const asked = openaiResponses.parse({ input: 'hi', stream: true, stream_options: { include_usage: true } });
   expect([asked.stream, asked.sampling]).toEqual([true, {}]);
 });
 
-test.each(['summary', 'generate_summary'])('E3: reasoning.%s has no effect, and is named', (name) => {
+test.each(['summary', 'generate_summary'])('E3: reasoning.%s has no effect, and is listed', (name) => {
   const alone = openaiResponses.parse({ input: 'hi', reasoning: { [name]: 'auto' } });
   expect([alone.sampling, alone.ignored]).toEqual([{}, [`reasoning.${name}`]]);
   const beside = openaiResponses.parse({ input: 'hi', reasoning: { [name]: 'concise', effort: 'low' } });
@@ -221,7 +221,7 @@ test.each(['summary', 'generate_summary'])('E3: reasoning.%s has no effect, and 
 });
 
 test.each([{ type: 'item_reference', id: 'msg_1' }, { type: null, id: 'msg_1' }, { id: 'msg_1' }])(
-  'E4: a reference to a stored item says what to set',
+  'E4: the refusal of a reference to a stored item says what to set',
   (item) => {
     const failure = refusal(() => openaiResponses.parse({ input: [hi, item, hi] }));
     expect(failure.code).toBe('unsupported_parameter');
@@ -230,11 +230,11 @@ test.each([{ type: 'item_reference', id: 'msg_1' }, { type: null, id: 'msg_1' },
   },
 );
 
-test.each(['previous_response_id', 'conversation'])('E4: %s says what to set', (name) => {
+test.each(['previous_response_id', 'conversation'])('E4: the refusal of %s says what to set', (name) => {
   expect(refusal(() => openaiResponses.parse({ input: 'hi', [name]: 'resp_1' })).message).toContain('store: false');
 });
 
-test('E5: /v1/responses: cache_control has no effect and is named, as on a chat', () => {
+test('E5: /v1/responses: cache_control has no effect and is listed, as on a chat', () => {
   const cache_control = { type: 'ephemeral' };
   const item = { ...hi, cache_control, content: [{ type: 'input_text', text: 'hi', cache_control }] };
   const said = { role: 'assistant', content: [{ type: 'output_text', text: 'so', cache_control }] };

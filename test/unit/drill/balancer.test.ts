@@ -19,7 +19,7 @@ async function serve(handler: Parameters<typeof createServer>[1]): Promise<numbe
   return portOf(server);
 }
 
-/** A gateway as the balancer sees it; it answers the look at it as often as it is told to, and then stands still. */
+/** A gateway behind the balancer; it answers the given number of health checks, then hangs. */
 async function gateway(name: string, looks = Infinity) {
   let looked = 0;
   const internal = await serve((_req, res) => {
@@ -32,7 +32,7 @@ async function gateway(name: string, looks = Infinity) {
 const ask = async (port: number): Promise<string> =>
   (await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })).text();
 
-test('H8: a gateway that is too busy to answer the balancer keeps its part; without a time limit, whatever it takes', async () => {
+test('H8: a gateway too busy to answer the balancer keeps its share; without a timeout the balancer waits', async () => {
   const busy = await gateway('busy', 1);
   const balancer = await startBalancer(() => [busy]);
   while (busy.looked() < 2) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -42,7 +42,7 @@ test('H8: a gateway that is too busy to answer the balancer keeps its part; with
   await balancer.stop();
 });
 
-test('H8: a connection to a port that has just been closed goes to another gateway, and waits while there is none', async () => {
+test('H8: a connection to a closed port goes to another gateway, and waits while no gateway listens', async () => {
   const [leaves, stays] = [await gateway('leaves', 1), await gateway('stays')];
   const balancer = await startBalancer(() => [leaves, stays]);
   const closing = running.find((server) => portOf(server) === leaves.port);

@@ -21,7 +21,7 @@ const question = { kind: 'stream', wantsUsage: false };
 const endOf = (seen: object, rules = { brokenIsError: false }, asked = question): string =>
   judge({ ...whole, ...seen }, expected, asked, rules).end;
 
-test('only a stream with all of the text and its end is complete', () => {
+test('only a stream with all its text and its end is complete', () => {
   expect(endOf({})).toBe('complete');
   expect(endOf({ text: 'a quiet' })).toBe('truncated');
   expect(endOf({ done: false })).toBe('truncated');
@@ -29,25 +29,25 @@ test('only a stream with all of the text and its end is complete', () => {
   expect(endOf({ timedOut: true })).toBe('hung');
 });
 
-test('text that comes twice, or in another order, is duplicated, whatever else went wrong', () => {
+test('text that arrives twice or in another order counts as duplicated, whatever else failed', () => {
   expect(endOf({ text: 'a quiet quiet river.' })).toBe('duplicated');
   expect(endOf({ text: 'a quiet river. a', done: false, errorTold: true })).toBe('duplicated');
 });
 
-test('an error counts only if it was told in the dialect, and without [DONE]', () => {
+test('an error counts only in the form of its dialect and without [DONE]', () => {
   expect(endOf({ text: 'a', done: false, errorTold: true })).toBe('error');
   expect(endOf({ status: 502, text: '', done: false, errorTold: true })).toBe('error');
   expect(endOf({ status: 502, text: '', done: false })).toBe('truncated');
   expect(endOf({ text: 'a', errorTold: true })).toBe('truncated');
 });
 
-test('a connection that broke because its server was killed is an error, unless text came twice', () => {
+test('a connection broken by the kill of its server is an error, unless text arrived twice', () => {
   const rules = { brokenIsError: true };
   expect(endOf({ text: 'a', done: false, broken: 'reset' }, rules)).toBe('error');
   expect(endOf({ text: 'aa', done: false, broken: 'reset' }, rules)).toBe('duplicated');
 });
 
-test('token counts that do not add up are not complete', () => {
+test('an answer with wrong token counts is not complete', () => {
   const asked = { kind: 'stream', wantsUsage: true };
   const rules = { brokenIsError: false };
   expect(endOf({ usage: expected.usage }, rules, asked)).toBe('complete');
@@ -55,7 +55,7 @@ test('token counts that do not add up are not complete', () => {
   expect(endOf({ usage: expected.usage })).toBe('truncated');
 });
 
-test('a row in which a request never ended is not sound', () => {
+test('a row with a request that never ended fails', () => {
   const ledger = new Ledger();
   ledger.sent();
   expect(isSound(ledger.row)).toBe(false);

@@ -10,7 +10,7 @@ function records(count: number) {
 }
 
 test.each([500, 502, 302, 401, 403, 404, 407, 408, 409, 425, 429])(
-  'H4: an engine that answers %d where its sibling answers is an outlier',
+  'H4: an engine that answers %d while its sibling answers 200 is an outlier',
   (status) => {
     const { all, isOutlier } = records(2);
     all[0]?.answered(status, 1);
@@ -29,7 +29,7 @@ test('H4: if all engines answer alike, none is blamed', () => {
   expect([0, 1, 2].map((which) => isOutlier(which, 11))).toEqual([false, false, false]);
 });
 
-test('H4: an answer forgets the failures, and so does time; a full engine and a caller at fault say nothing', () => {
+test('H4: an answer, or time, clears the failures; a full engine and a caller’s mistake don’t count', () => {
   const { all, isOutlier } = records(2);
   const [one, other] = all;
   one?.answered(500, 1);
@@ -43,7 +43,7 @@ test('H4: an answer forgets the failures, and so does time; a full engine and a 
   expect(one?.failures(7)).toBe(0);
 });
 
-test('H4: one without siblings is looked at after three failures, at most each 30 s', () => {
+test('H4: an engine without siblings is probed after three failures, at most every 30 s', () => {
   const alone = new AnswerRecord();
   const fails = (now: number): boolean => {
     alone.answered(500, now);
@@ -53,7 +53,7 @@ test('H4: one without siblings is looked at after three failures, at most each 3
   expect([34_001, 34_002].map(fails)).toContain(true);
 });
 
-test('H4: one that refuses, twice where its sibling answers, is to be asked itself, at most each 5 s', () => {
+test('H4: an engine that refuses twice while its sibling answers gets a test request, at most every 5 s', () => {
   const { all, isOutlier, isDoubtful } = records(2);
   const [one, other] = all;
   one?.answered(400, 1);
@@ -70,7 +70,7 @@ test('H4: one that refuses, twice where its sibling answers, is to be asked itse
   expect(one?.refusals(5_011)).toBe(0);
 });
 
-test('H4: where all refuse alike, none is asked', () => {
+test('H4: if all engines refuse, none gets a test request', () => {
   const { all, isDoubtful } = records(2);
   for (const one of all) one.answered(200, 0);
   for (let n = 1; n < 10; n += 1) for (const one of all) one.answered(400, n);

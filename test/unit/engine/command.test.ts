@@ -13,7 +13,7 @@ const options: CommandOptions = {
   env: {},
 };
 
-/** What stands between a flag and the next one. */
+/** The arguments between a flag and the next one. */
 function valuesOf(argv: readonly string[], flag: string): string[] {
   const from = argv.lastIndexOf(flag) + 1;
   const to = argv.findIndex((word, index) => index >= from && word.startsWith('--'));
@@ -38,7 +38,7 @@ test('vLLM is started from the card: name and aliases, context, images, pinned c
   expect(argv).toContain('--enable-request-id-headers');
 });
 
-test('N13: an engine has a TCP port only where one is asked for, on loopback', () => {
+test('N13: an engine has a TCP port only if one is set, on loopback', () => {
   const socket = engineCommand(card, options).argv;
   expect(socket).not.toContain('--port');
   expect(socket).not.toContain('--host');
@@ -54,7 +54,7 @@ test('the simulator gets the same arguments', () => {
   expect(simulator.argv).toEqual([options.simulatorPath, ...engineCommand(card, options).argv]);
 });
 
-test('other weights come without the revision of the card, and the operator has the last word', () => {
+test('other weights have no revision of the card, and the operator’s arguments win', () => {
   const { argv } = engineCommand(card, {
     ...options,
     weights: '/models/tiny',
@@ -122,12 +122,12 @@ test('only the simulator gets its own settings', () => {
   expect(JSON.stringify(env)).not.toContain('secret');
 });
 
-test('an engine sees the GPU it was given, whatever the launcher sees', () => {
+test('an engine sees only its assigned GPU, whatever the launcher sees', () => {
   const { env } = engineCommand(card, { ...options, gpus: ['GPU-b'], env: { CUDA_VISIBLE_DEVICES: '0,1' } });
   expect(env['CUDA_VISIBLE_DEVICES']).toBe('GPU-b');
 });
 
-test('the plan of the machine decides context, GPUs of an engine, its memory and its threads', () => {
+test('the machine’s plan decides an engine’s context, GPUs, memory and threads', () => {
   const plan = {
     maxModelLen: 65_536,
     tensorParallel: 2,
@@ -145,7 +145,7 @@ test('the plan of the machine decides context, GPUs of an engine, its memory and
   expect(bare).not.toContain('--gpu-memory-utilization');
 });
 
-test('what a release of vLLM refuses is left out, if it can be done without', () => {
+test('an optional argument that a vLLM release refuses is left out', () => {
   const refused = (text: string) => dispensable(['usage: vllm serve', `vllm: error: unrecognized arguments: ${text}`]);
   expect(refused('--shutdown-timeout 30')).toEqual(['--shutdown-timeout']);
   expect(refused('--shutdown-timeout 30 --max-num-seqs 288')).toEqual([]);

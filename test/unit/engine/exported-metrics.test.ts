@@ -15,7 +15,7 @@ vllm:time_to_first_token_seconds_sum{engine="0",model_name="m"} 0.4
 vllm:request_prompt_tokens_sum{engine="0",model_name="m"} 7.0
 `;
 
-test('the chosen metrics of all engines are one page: each family once, each sample with its engine', () => {
+test('the exported metrics of all engines are one page: each family once, each sample with its engine', () => {
   const page = exportMetrics([
     { engine: 'engine-0', page: PAGE },
     { engine: 'engine-1', page: PAGE.replaceAll('3.0', '5.0') },
@@ -36,7 +36,7 @@ vllm:time_to_first_token_seconds_sum{engine="engine-1",engine_core="0",model_nam
   expect(exportMetrics([])).toBe('');
 });
 
-test('a metric without labels gets the engine as its only one', () => {
+test('a metric without labels gets the engine as its only label', () => {
   expect(exportMetrics([{ engine: 'engine-0', page: 'vllm:num_requests_waiting 4\n' }])).toBe(
     'vllm:num_requests_waiting{engine="engine-0"} 4\n',
   );

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { clearLeftovers, rendezvousIn } from '../../../worker-launcher/engine/leftovers.ts';
 
-test('the rendezvous file of an engine is known from its log, other files are not taken for one', () => {
+test('the rendezvous file of an engine is found in its log; other files are not', () => {
   const line =
     '(Worker pid=9) INFO 11-23 08:01:36 [parallel_state.py:1906] world_size=1 rank=0 local_rank=0 distributed_init_method=file:///tmp/vllm_dist_0a1b2c3d4e5f60718293a4b5c6d7e8f9 backend=gloo';
   expect(rendezvousIn(line)).toBe('/tmp/vllm_dist_0a1b2c3d4e5f60718293a4b5c6d7e8f9');
@@ -12,7 +12,7 @@ test('the rendezvous file of an engine is known from its log, other files are no
   expect(rendezvousIn('distributed_init_method=tcp://127.0.0.1:41234 backend=nccl')).toBeUndefined();
 });
 
-test('only what looks like a leftover is removed', () => {
+test('only files with the name of a leftover are removed', () => {
   const folder = mkdtempSync(join(tmpdir(), 'penstock-leftovers-'));
   const rendezvous = join(folder, 'vllm_dist_0a1b2c3d4e5f6071');
   const weights = join(folder, 'model.safetensors');

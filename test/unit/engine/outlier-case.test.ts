@@ -10,7 +10,7 @@ const page = (tokens: number): string =>
     .map((line) => `vllm:${line}\n`)
     .join('');
 
-test('H5: a slow token speaks against an engine only when it has nothing else to do, and never for it', () => {
+test('H5: a slow test generation counts against an engine only if it is otherwise idle, and never counts for it', () => {
   const known = { state: out('slow'), page: undefined, isSlow: (tookMs: number) => tookMs > 100 };
   const one = new OutlierCase();
   const slow = { event: 'canary_ok', tookMs: 300 } as const;
@@ -20,7 +20,7 @@ test('H5: a slow token speaks against an engine only when it has nothing else to
   expect(one.read({ event: 'canary_failed' }, { ...known, inFlight: 2 })).toBe('canary_failed');
 });
 
-test('H5: a mute engine is not held guilty of a missing token while it gives tokens to those that it has', () => {
+test('H5: a failed test generation does not count against a mute engine that generates tokens for running requests', () => {
   const known = { state: out('mute'), inFlight: 4, isSlow: () => false };
   const one = new OutlierCase();
   const missing = { event: 'canary_failed' } as const;

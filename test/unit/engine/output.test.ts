@@ -14,7 +14,7 @@ test.each([
   expect(mask(line)).toBe(masked);
 });
 
-test('the last lines of the output are kept, oldest first, and each is heard once', async () => {
+test('the last lines of the output are kept, oldest first, and each is passed on once', async () => {
   const lines = Array.from({ length: 300 }, (_, index) => `INFO line ${index}`);
   const script = 'for (const line of process.argv.slice(1)) console.error(line)';
   const command = { file: process.execPath, argv: ['-e', script, '--', ...lines], env: {} };

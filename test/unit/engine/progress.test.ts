@@ -14,7 +14,7 @@ vllm:iteration_tokens_total_count{engine="0",model_name="m"} 1234.0
 vllm:iteration_tokens_total_sum{engine="0",model_name="m"} 99.0
 `;
 
-test('the work of an engine is read from its own page, summed over its parts', () => {
+test('the work of an engine is read from its own page, summed over its ranks', () => {
   expect(readWork(PAGE)).toEqual({ requests: 6, steps: 1234, cacheUsage: 0.25 });
   expect(readWork('http_requests_total 3\n')).toBeUndefined();
 });
@@ -51,14 +51,14 @@ test('steps, or a cache that fills during a long prompt, are progress; work with
   expect(clock.look(at(3, 1, 0.2), 0, 10_000)).toEqual({ kind: 'progress' });
 });
 
-test('an idle engine does not stall, and one that does not even know of our requests does', () => {
+test('an idle engine does not stall; one that does not report our requests does', () => {
   const clock = new ProgressClock();
   clock.look(at(1, 0), 0, 0);
   expect(clock.look(at(1, 0), 0, 60_000)).toEqual({ kind: 'idle' });
   expect(clock.look(at(1, 0), 2, 66_000)).toEqual({ kind: 'stalled', forMs: 6_000 });
 });
 
-/** A watch over an engine whose page is made of `steps`; every canary of it stays unanswered until `answer`. */
+/** A watch over an engine whose page shows `steps`; its test generations stay unanswered until `answer`. */
 function watched(inFlight: number) {
   const events: string[] = [];
   let now = 0;
@@ -89,7 +89,7 @@ function watched(inFlight: number) {
   return { engine, pass };
 }
 
-test('a frozen engine with work is doubted within 8 s and given up within 23 s', async () => {
+test('a frozen engine with work is suspect within 8 s and given up within 23 s', async () => {
   const { engine, pass } = watched(4);
   expect(await pass(10, 5)).not.toContain(expect.stringContaining('stalled'));
   const events = await pass(25);
@@ -98,14 +98,14 @@ test('a frozen engine with work is doubted within 8 s and given up within 23 s',
   expect(engine.canaries).toBe(1);
 });
 
-test('an engine that steps for hours is never doubted, whatever it answers', async () => {
+test('an engine that steps for hours is never suspect, whatever it answers', async () => {
   const { engine, pass } = watched(288);
   const events = await pass(7_200, 1);
   expect(new Set(events.map((event) => event.split('@')[0]))).toEqual(new Set(['progress']));
   expect(engine.canaries).toBe(0);
 });
 
-test('an idle engine that froze is found by a generation of our own', async () => {
+test('a test generation finds an idle engine that froze', async () => {
   const { engine, pass } = watched(0);
   expect(await pass(29)).toEqual([]);
   expect(engine.canaries).toBe(0);

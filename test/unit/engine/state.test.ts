@@ -31,7 +31,7 @@ const terminating: EngineState = { kind: 'draining', phase: 'terminating', since
 const backoff: EngineState = { kind: 'backoff', until: NOW + 5, attempt: 3 };
 const asked: EngineState = { kind: 'stopped', why: 'asked' };
 
-/** Every state by every event: where it leads and what is done. `=` means: nothing changes. */
+/** Every state by every event: the next state and the effects. `=` means: no change. */
 const TABLE: readonly (readonly [string, EngineState, Record<EngineEvent, string>])[] = [
   [
     'starting',
@@ -237,22 +237,22 @@ describe.each(TABLE)('%s', (_name, state, row) => {
   });
 });
 
-test('the first start comes at once', () => {
+test('the first start is immediate', () => {
   const [next, ...effects] = step(BEFORE_FIRST_START, 'tick', NOW, limits);
   expect(next).toEqual({ kind: 'starting', since: NOW, attempt: 0, killed: false });
   expect(effects).toEqual(['spawn']);
 });
 
-test('a start that takes too long is killed, again and again until it is gone', () => {
+test('a start that takes too long is killed, repeatedly until it has ended', () => {
   const [doomed, ...effects] = step(warming, 'tick', NOW + 800, limits);
   expect(effects).toEqual(['kill']);
   expect(step(doomed, 'tick', NOW + 801, limits).slice(1)).toEqual(['kill']);
-  // a token that comes while it dies does not bring it into service
+  // a token that arrives after the kill does not put it into service
   expect(step(doomed, 'canary_ok', NOW + 801, limits)[0].kind).toBe('warming');
   expect(crashReason(doomed)).toBe('start_timeout');
 });
 
-test('waits double up to the cap', () => {
+test('the wait before a restart doubles up to the cap', () => {
   let state: EngineState = BEFORE_FIRST_START;
   let now = NOW;
   const waits: number[] = [];
@@ -266,18 +266,18 @@ test('waits double up to the cap', () => {
   expect(waits).toEqual([10, 20, 40, 80, 80, 80]);
 });
 
-test('a crash soon after ready counts on; one after a stable time starts the count anew', () => {
+test('a crash soon after ready continues the count; one after a stable time starts it again', () => {
   expect(step(ready, 'exit', NOW, limits)[0]).toMatchObject({ kind: 'backoff', attempt: 3 });
   expect(step(ready, 'exit', NOW + 900, limits)[0]).toMatchObject({ kind: 'backoff', attempt: 1 });
 });
 
-test('a doubt does not restart the stable time', () => {
+test('a suspicion does not restart the stable time', () => {
   const [doubted] = step(ready, 'hint', NOW, limits);
   const [cleared] = step(doubted, 'canary_ok', NOW + 50, limits);
   expect(cleared).toEqual(ready);
 });
 
-test('a suspect engine is asked for health, then for a token, and is killed after the third failure', () => {
+test('a suspect engine is probed for health, then for a token, and killed after the third failure', () => {
   let [state] = step(ready, 'unhealthy', NOW, limits);
   expect(probeOf(state)).toBe('health');
   [state] = step(state, 'healthy', NOW, limits);
@@ -292,13 +292,13 @@ test('a suspect engine is asked for health, then for a token, and is killed afte
   expect(step(doomed, 'drain', NOW, limits).slice(1)).toEqual(['kill']);
 });
 
-test('a suspect engine that steps and answers is in service again, without a token for us', () => {
+test('a suspect engine that steps and answers returns to service without a token for us', () => {
   expect(step(suspect, 'progress', NOW, limits)[0].kind).toBe('suspect');
   const [answered] = step(suspect, 'healthy', NOW, limits);
   expect(step(answered, 'progress', NOW, limits)[0]).toMatchObject({ kind: 'ready', since: NOW - 200 });
 });
 
-test('H5: an engine that does worse than its siblings comes back by a token alone, not by its steps', () => {
+test('H5: an engine that does worse than its siblings returns only after a token, not after steps', () => {
   for (const reason of OUTLIER_REASONS) {
     const [out] = step(ready, reason, NOW, limits);
     const [answered] = step(out, 'healthy', NOW, limits);
@@ -307,7 +307,7 @@ test('H5: an engine that does worse than its siblings comes back by a token alon
   }
 });
 
-test('H5: a slow engine has the time of a drain to finish its answers, is killed after three slow tokens, and can turn out to be mute', () => {
+test('H5: a slow engine gets the drain time for its answers, is killed after three slow tokens, and can become mute', () => {
   const [slow] = step(ready, 'slow', NOW, limits);
   expect(step(slow, 'tick', NOW + 599, limits)).toEqual([slow]);
   expect(step(slow, 'tick', NOW + 600, limits).slice(1)).toEqual(['kill']);
@@ -321,17 +321,17 @@ test('H5: a slow engine has the time of a drain to finish its answers, is killed
   expect(step(mute, 'slow', NOW + 200, limits)).toEqual([mute]);
 });
 
-test('a doubt that lasts too long ends in a kill', () => {
+test('a suspicion that lasts too long ends with a kill', () => {
   expect(step(suspect, 'tick', NOW + 400, limits).slice(1)).toEqual(['kill']);
 });
 
-test('idle counts only once reports of late work had time to come', () => {
+test('idle counts only after late reports had time to arrive', () => {
   const [fresh] = step(ready, 'drain', NOW, limits);
   expect(step(fresh, 'idle', NOW + 49, limits)).toEqual([fresh]);
   expect(step(fresh, 'idle', NOW + 50, limits).slice(1)).toEqual(['terminate']);
 });
 
-test('answers that run past the drain limit do not hold the stop, and SIGTERM is followed by SIGKILL', () => {
+test('answers beyond the drain limit do not delay the stop, and SIGKILL follows SIGTERM', () => {
   const [told, ...effects] = step(finishing, 'tick', NOW + 500, limits);
   expect(effects).toEqual(['terminate']);
   expect(step(told, 'tick', NOW + 539, limits)).toEqual([told]);
@@ -345,7 +345,7 @@ test('a second drain shortens, never lengthens', () => {
   expect(step(finishing, 'drain', NOW, { ...limits, drainMs: 9_999 })[0]).toEqual(finishing);
 });
 
-test('whatever happens: only an engine that gave a token is in service, and a stop that was asked for stays', () => {
+test('in every sequence, only an engine that generated a token is in service, and a requested stop remains', () => {
   let random = 1;
   const next = (bound: number): number => {
     random = (random * 48_271) % 2_147_483_647;

@@ -27,7 +27,7 @@ function watched(reports: DriverReport[], accepted: [string, number][] = []) {
   return { watch, told };
 }
 
-test('a GPU that is missing twice in a row takes its engine out, once, until it is back; the other goes on', async () => {
+test('a GPU missing twice in a row takes its engine out, once, until it returns; the other engine runs on', async () => {
   const missing = { ...report(gpu('GPU-a')), problem: 'GPU is lost.' };
   const { watch, told } = watched([missing, missing, missing]);
   await watch.look();
@@ -38,13 +38,13 @@ test('a GPU that is missing twice in a row takes its engine out, once, until it 
   expect(told.slice(1)).toEqual(['engine-1 back']);
 });
 
-test('one look without an answer is no loss', async () => {
+test('one check without an answer is not a loss', async () => {
   const { watch, told } = watched([report()]);
   for (let n = 0; n < 3; n += 1) await watch.look();
   expect(told).toEqual([]);
 });
 
-test('new uncorrected errors count, those that were accepted at the start do not', async () => {
+test('new uncorrected errors count; those accepted at the start do not', async () => {
   const errors = report(gpu('GPU-a', 2), gpu('GPU-b', 1));
   const { watch, told } = watched([errors, errors], [['GPU-a', 2]]);
   for (let n = 0; n < 2; n += 1) await watch.look();

@@ -16,7 +16,7 @@ function withPicture(...urls: string[]): ChatRequest {
     messages: [{ role: 'user', content: [{ type: 'text', text: 'what is it?' }, ...parts] }],
   });
 }
-test('N2: base64 of any length is checked to its last character, wherever in memory it lies', async () => {
+test('N2: base64 of any length is checked to its last character, at any alignment in memory', async () => {
   const head = Buffer.from('image/png;base64,');
   for (let offset = 0; offset < 8; offset += 1)
     for (const base64 of ['Ww==', 'Ww8=', 'AAAA', 'AAAAWw==', 'AAAAAAAAAAAAAAAA']) {
@@ -37,13 +37,13 @@ test.each([
   ['jpeg', jpeg(30, 20, 180_000)],
   ['gif', gif(30, 20)],
   ['webp', webp(30, 20)],
-])('a %s is known by its bytes, whatever type it claims', async (type, bytes) => {
+])('a %s is recognised by its bytes, whatever type it claims', async (type, bytes) => {
   const { request, images } = await resolve(dataUri(bytes, 'image/x-wrong'));
   expect(images).toEqual([{ param: PARAM, type, width: 30, height: 20, bytes: bytes.length }]);
   expect(request).toEqual(withPicture(dataUri(bytes, `image/${type}`)));
 });
 
-test('the scheme may be in capitals, the type may lack its second half', async () => {
+test('the scheme may be in capitals, the type may lack its subtype', async () => {
   const base64 = png(1, 1).toString('base64');
   for (const head of [
     'DATA:image/PNG;base64,',
@@ -68,7 +68,7 @@ test.each([
   ['a URI that is not base64', 'data:image/png,%89PNG', 'not base64'],
   ['base64 alone', whole, 'neither an http(s) URL'],
   ['a bare word', 'picture.png', 'neither an http(s) URL'],
-])('%s: refused, telling the right form', async (_name, url, words) => {
+])('%s: refused with the correct form', async (_name, url, words) => {
   const failure = resolve(url);
   await expect(failure).rejects.toMatchObject({ code: 'invalid_image', status: 400, options: { param: PARAM } });
   await expect(failure).rejects.toThrow(words);
@@ -83,7 +83,7 @@ test.each([
   ['a BMP', Buffer.from('BM6\0\0\0\0\0\0\x006\0\0\0(\0\0\0\x01\0\0\0\x01\0\0\0', 'latin1'), 'is not a PNG, JPEG,'],
   ['a PNG without extent', png(0, 9), 'is a PNG picture of 0 by 9 pixels'],
   ['a text', Buffer.from('hello, this is not a picture'), 'is not a PNG, JPEG, WebP or GIF picture'],
-])('%s is no picture for this model', async (_name, bytes, words) => {
+])('%s is not a picture for this model', async (_name, bytes, words) => {
   const failure = resolve(dataUri(bytes));
   await expect(failure).rejects.toMatchObject({ code: 'invalid_image', options: { param: PARAM } });
   await expect(failure).rejects.toThrow(words);
@@ -103,7 +103,7 @@ test('N7: a picture over the limit of bytes or of pixels is too large, not a ser
   expect((await resolve(dataUri(jpeg(5_000, 5_000)))).images[0]).toMatchObject({ width: 5_000, height: 5_000 });
 });
 
-/** of so many pixels, whose data are those of a small one: some hundred bytes */
+/** A PNG header of this many pixels with the data of a small picture: some hundred bytes. */
 function pngHeader(width: number, height: number): Buffer {
   return Buffer.concat([png(1, 1).subarray(0, 8), pngHead(width, height), png(9, 9).subarray(33)]);
 }
@@ -116,12 +116,12 @@ test('several pictures keep their places', async () => {
   ]);
 });
 
-test('a conversation without pictures comes back as it is', async () => {
+test('a conversation without pictures is returned unchanged', async () => {
   const request = withPicture();
   expect(await resolvePictures(resolver, request, never)).toEqual({ request, images: [] });
 });
 
-test('20 MB of base64 are checked in turns that let others go on', async () => {
+test('20 MB of base64 are checked in short runs of the event loop', async () => {
   const bytes = Buffer.alloc(14_900_000, 1);
   png(64, 64).copy(bytes);
   let turns = 0;
@@ -137,7 +137,7 @@ test('20 MB of base64 are checked in turns that let others go on', async () => {
   expect(turns).toBeGreaterThan(5);
 });
 
-test('a caller who left ends the check with their reason', async () => {
+test('a caller who leaves ends the check with that reason', async () => {
   const gone = new Error('gone');
   await expect(resolvePictures(resolver, withPicture(dataUri(png(1, 1))), AbortSignal.abort(gone))).rejects.toBe(gone);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { BodyMemory } from '../../../gateway/intake/body-memory.ts';
 
-test('a key has its share and no more, and others what is left', () => {
+test('a key gets at most its share, others the rest', () => {
   const memory = new BodyMemory(100, 60);
   const [a, b, other] = [memory.open('a'), memory.open('a'), memory.open('b')];
   expect([a.take(40), b.take(30), b.take(20), other.take(50), other.take(40)]).toEqual([
@@ -14,7 +14,7 @@ test('a key has its share and no more, and others what is left', () => {
   expect(memory.usedBytes).toBe(100);
 });
 
-test('what is released can be taken again, once', () => {
+test('released memory can be taken again, once', () => {
   const memory = new BodyMemory(100, 100);
   const first = memory.open('a');
   expect(first.take(100)).toBe(true);

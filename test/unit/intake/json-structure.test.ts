@@ -24,13 +24,13 @@ function refused(text: string | Buffer, limits = LIMITS): Failure {
   }
   throw new Error('was accepted');
 }
-/** The held picture whose marker stands in the parsed body. */
+/** The picture whose marker is in the parsed body. */
 const heldIn = ({ value, pictures }: ReturnType<typeof parse>): string => {
   const [marker = ''] = /data:[0-9a-f-]{36}\d{6}/i.exec(JSON.stringify(value)) ?? [];
   return `data:${pictures.find(marker)?.toString() ?? ''}`;
 };
 
-test('base64 in a field of its own is held back where it begins as a picture does, and nothing else there', () => {
+test('base64 in a separate field is kept as bytes only if it begins like a picture', () => {
   const { value, pictures } = parse(JSON.stringify({ source: { data: base64 } }));
   const { source } = Source.parse(value);
   expect(source.data).toHaveLength(42);
@@ -42,10 +42,10 @@ test('base64 in a field of its own is held back where it begins as a picture doe
 test.each([
   ['a plain body', '{"a": [1, "b\\"c", null], "é": {}}'],
   ['white space and a byte order mark', '\uFEFF \n{"a":\t1}\r\n'],
-  ['a text in place of an object', '"data:image/png;base64,AAAA"'],
+  ['a text instead of an object', '"data:image/png;base64,AAAA"'],
   ['short data: URIs', JSON.stringify(message('data:image/png;base64,AAAA'))],
   ['a data: URI in a field of another name', JSON.stringify({ text: picture })],
-])('%s is what JSON.parse makes of it', (_name, text) => {
+])('%s is parsed as JSON.parse does', (_name, text) => {
   expect(parse(text).value).toEqual(JSON.parse(text.replace('\uFEFF', '')));
 });
 
@@ -54,14 +54,14 @@ test.each([
   ['as a bare image_url', JSON.stringify({ input: [{ type: 'input_image', image_url: picture }] })],
   ['with spaces around the colon', `{"url"  : ${JSON.stringify(picture)}}`],
   ['in capitals', JSON.stringify(message(picture.replace('data:', 'DATA:')))],
-])('a picture is held back as bytes, %s', (_name, text) => {
+])('a picture is kept as bytes, %s', (_name, text) => {
   const parsed = parse(text);
   expect(JSON.stringify(parsed.value).length).toBeLessThan(300);
-  // Not compared by the matcher, which would print both.
+  // Compared by hand, because the matcher would print both.
   expect(heldIn(parsed) === picture).toBe(true);
 });
 
-test('a picture is held back as it is written, escapes and quotes of its media type included', () => {
+test('a picture is kept as it is written, with escapes and quotes in its media type', () => {
   const named = picture.replace('png;', 'png;name=\\"a\\";').replaceAll('/', '\\/');
   expect(heldIn(parse(`{"url":"${named}"}`)) === named).toBe(true);
 });
@@ -69,7 +69,7 @@ test('a picture is held back as it is written, escapes and quotes of its media t
 test.each([
   ['an escaped quote', picture.replace(/.$/, '\\"')],
   ['a backslash at its end', `${picture}\\\\`],
-])('a data: URI with %s is a text like any other', (_name, text) => {
+])('a data: URI with %s is an ordinary text', (_name, text) => {
   expect(parse(`{"url":"${text}"}`).value).toEqual(JSON.parse(`{"url":"${text}"}`));
 });
 
@@ -94,7 +94,7 @@ test.each([
     JSON.stringify(Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`k${i}`, 0]))),
     '50 texts',
   ],
-  ['no JSON', '{"a": nope}', 'not valid JSON'],
+  ['invalid JSON', '{"a": nope}', 'not valid JSON'],
   ['a text without an end', '{"a": "b', 'not valid JSON'],
   ['a picture without an end', JSON.stringify(message(picture)).slice(0, -20), 'not valid JSON'],
   ['half of a character', Buffer.from([0x22, 0xc3, 0x22]), 'not UTF-8'],
@@ -114,13 +114,13 @@ test.each([
   expect(refused(text)).toMatchObject({ code: 'body_too_large', status: 413, options: { allowed: 50_000 } });
 });
 
-test('a picture counts for nothing, what stands beside it does', () => {
+test('a picture does not count, the bytes beside it do', () => {
   const large = `data:image/png;base64,${'A'.repeat(200_000)}`;
   expect(heldIn(parse(JSON.stringify(message(large)))) === large).toBe(true);
   expect(refused(JSON.stringify([message(large), 'x'.repeat(50_000)])).code).toBe('body_too_large');
 });
 
-test('N2: no body of 20 MB takes more than 50 ms of CPU, whatever its bytes are', () => {
+test('N2: no body of 20 MB takes more than 50 ms of CPU, whatever its bytes', () => {
   const limits = { bytes: 4 * 1024 * 1024, depth: 100, values: 262_144, texts: 32_768 };
   const fill = (unit: string): Buffer =>
     Buffer.from(unit.repeat(Math.ceil(20_000_000 / unit.length)).slice(0, 20_000_000));
@@ -153,7 +153,7 @@ test('N2: no body of 20 MB takes more than 50 ms of CPU, whatever its bytes are'
       try {
         parse(body, limits);
       } catch {
-        // refused, which is as good
+        // a refusal is fine too
       }
     });
     if (usedMs > allowedMs) slow.push(`${name}: ${usedMs.toFixed(0)} ms`);
@@ -167,9 +167,9 @@ test.each([
   ['{"text":"\\"seed\\":9223372036854775806,","seed":9223372036854775807}', '9223372036854775807'],
   ['{"seed":1,"seed":9223372036854775807}', '9223372036854775807'],
   ['{"seed":9007199254740991}', 9_007_199_254_740_991],
-  // Which of them stands at the top, the text alone does not tell.
+  // The text alone does not show which one is at the top level.
   ['{"a":{"seed":9223372036854775806},"seed":9223372036854775807}', 2 ** 63],
   ['{"s\\u0065ed":9223372036854775807}', 2 ** 63],
-])('E5: the seed of %s is the one that was written, or as JSON.parse has it', (text, seed) => {
+])('E5: the seed of %s is exact, or as JSON.parse reads it', (text, seed) => {
   expect(parse(text).value).toEqual({ ...z.looseObject({}).parse(JSON.parse(text)), seed });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { PictureBytes } from '../../../gateway/intake/picture-bytes.ts';
 
-test('JSON and pictures come together again, the pictures uncopied', () => {
+test('JSON and pictures are joined again without copying the pictures', () => {
   const pictures = new PictureBytes();
   const [one, two] = [Buffer.from('AAAA'), Buffer.from('BBBB')];
   const [first, second] = [pictures.hold(one, true), pictures.hold(two, true)];
@@ -10,7 +10,7 @@ test('JSON and pictures come together again, the pictures uncopied', () => {
   expect(pieces[1]?.buffer).toBe(two.buffer);
 });
 
-test('a marker of another request stands for nothing here', () => {
+test('a marker of another request has no effect', () => {
   const marker = new PictureBytes().hold(Buffer.from('secret'), true);
   const pictures = new PictureBytes();
   pictures.hold(Buffer.from('mine'), true);
@@ -18,7 +18,7 @@ test('a marker of another request stands for nothing here', () => {
   expect(Buffer.concat(pictures.join(JSON.stringify(marker))).toString()).toBe(JSON.stringify(marker));
 });
 
-test('a picture that nobody checked never reaches an engine', () => {
+test('an unchecked picture never reaches an engine', () => {
   const pictures = new PictureBytes();
   const marker = pictures.hold(Buffer.from('image/png;base64,AAAA'), false);
   expect(pictures.find(`data:${marker}`)?.toString()).toBe('image/png;base64,AAAA');

@@ -31,7 +31,7 @@ test('without keys only this machine may connect', () => {
     );
 });
 
-test('with keys any address will do', () => {
+test('with keys any address may connect', () => {
   expect(config('0.0.0.0', 'keys.yaml')).toMatchObject({ GATEWAY_HOST: '0.0.0.0', GATEWAY_KEYS_FILE: 'keys.yaml' });
 });
 
@@ -40,7 +40,7 @@ const answer: RequestHandler = (_req, res) => {
   res.end();
 };
 
-test('a gateway with a route that asks for no key does not start; only the listed paths need none', () => {
+test('a gateway with a route that requires no key does not start; only the listed paths need none', () => {
   const guard = authenticate(undefined);
   const router = Router();
   router.route('/').get(answer);
@@ -51,7 +51,7 @@ test('a gateway with a route that asks for no key does not start; only the liste
   expect(() => requireKeys(router, ['/'], guard)).toThrow('/v1/secret asks for no key');
 });
 
-test('N17: slashes without end cost a key with routes no time', () => {
+test('N17: a path with endless slashes costs no time with scoped keys', () => {
   const secret = 'secret';
   const ring = new KeyRing(
     parseKeyFile(

@@ -11,14 +11,14 @@ import { temporaryFolder } from '../../support/start-process.ts';
 const SECRET = 'a secret of the replicas';
 const salt = createCacheSalt(SECRET);
 
-/** Who holds a key by this id in a file that was made anew. */
+/** The caller with this id in a regenerated key file. */
 function holder(id: string, key: string): Caller {
   const caller = new KeyRing(parseKeyFile(withKey('', id, undefined, key, {}))).find([key]);
   if (caller === undefined) throw new Error('no caller');
   return caller;
 }
 
-test('N14: the salt tells nothing of the key and cannot be made without the secret', () => {
+test('N14: the salt reveals nothing of the key and cannot be computed without the secret', () => {
   const oslo = holder('oslo', 'first');
   expect(salt(oslo)).toMatch(/^[\w-]{43}$/);
   expect(salt(oslo)).toBe(createCacheSalt(SECRET)(holder('oslo', 'first')));
@@ -28,12 +28,12 @@ test('N14: the salt tells nothing of the key and cannot be made without the secr
   expect(salt(ANYONE)).not.toBe(createCacheSalt(`${SECRET}!`)(ANYONE));
 });
 
-test('N14: a key that was deleted and made again under its name has another salt', () => {
+test('N14: a key that was deleted and created again under its name has another salt', () => {
   expect(salt(holder('oslo', 'second'))).not.toBe(salt(holder('oslo', 'first')));
   expect(salt(holder('bergen', 'first'))).not.toBe(salt(holder('oslo', 'first')));
 });
 
-test('N14: the secret from a setting or a file; what is wrong with one is said without it', () => {
+test('N14: the secret comes from a setting or a file; an error message never contains it', () => {
   using folder = temporaryFolder();
   const file = (text: string): string => {
     const path = join(folder.path, 'secret');

@@ -16,7 +16,7 @@ const refused = (...args: Parameters<typeof find>): unknown => {
   }
 };
 
-test('of several cards a key for one needs no model in the request: so one endpoint of Azure was one model', () => {
+test('a key for one of several cards needs no model in the request, like an Azure endpoint with one model', () => {
   expect(find(undefined, oslo)).toBe('Phi-4');
   expect(refused(undefined, ANYONE)).toMatchObject({ code: 'no_model_name', status: 400 });
 });
@@ -31,7 +31,7 @@ test('a model outside the scope is forbidden, by any of its names', () => {
   expect(refused('Phi-4', NOBODY)).toMatchObject({ code: 'forbidden' });
 });
 
-test('an unknown name is not found, and only what the key may use is told; or it means the only one', () => {
+test('an unknown name is not found, and the refusal lists only the key’s models; with one model it means that one', () => {
   expect(refused('gpt-4o', oslo)).toMatchObject({
     code: 'model_not_found',
     message: 'the model "gpt-4o" is not served here; served: Phi-4',
@@ -40,7 +40,7 @@ test('an unknown name is not found, and only what the key may use is told; or it
   expect(refused('gpt-4o', ANYONE, 'single')).toMatchObject({ code: 'model_not_found' });
 });
 
-test('a deployment is a further name of its card', () => {
+test('a deployment is another name of its card', () => {
   const files = [{ file: 'a.yaml', value: catalog.cards.find(({ name }) => name === 'Phi-4') }];
   const named = parseCatalog(files, [['blue', 'microsoft/phi-4']]);
   expect(named.find('blue')?.name).toBe('Phi-4');

@@ -15,7 +15,7 @@ const reason = (work: () => unknown): string => {
 };
 const ONE = `# the team in Oslo\nkeys:\n  - id: oslo # night shift\n    primary: ${sha('first')}\n    weight: 2\n`;
 
-test('a name is found by either of its keys, and says what it may do', () => {
+test('a caller is found by either of its keys, with its scopes', () => {
   const ring = new KeyRing(
     parseKeyFile(`{"keys": [{"id": "oslo", "primary": "${sha('a').toUpperCase()}", "secondary": "${sha('b')}", "weight": 3,
       "models": ["azureai"], "routes": ["/v1/chat", "/score/"], "caps": {"waiting_jobs": 5}}]}`),
@@ -34,17 +34,17 @@ test('a name is found by either of its keys, and says what it may do', () => {
   expect(caller?.mayUse({ ...phi3Card(), aliases: [] })).toBe(false);
 });
 
-test('a made key has 256 random bits behind a prefix, and no two are the same', () => {
+test('a new key has 256 random bits after a prefix, and no two are equal', () => {
   expect(newKey()).toMatch(/^penstock_[\w-]{43}$/);
   expect(newKey()).not.toBe(newKey());
 });
 
-test('of two valid keys the first counts', () => {
+test('if two keys are valid, the first counts', () => {
   const ring = new KeyRing(parseKeyFile(withKey(ONE, 'bergen', undefined, 'second', {})));
   expect(ring.find(['second', 'first'])?.id).toBe('bergen');
 });
 
-test('without scopes a name may do everything, also with the route /', () => {
+test('without scopes, or with the route /, a caller may use everything', () => {
   for (const text of [ONE, ONE.replace('weight: 2', 'routes: [/]')]) {
     const caller = new KeyRing(parseKeyFile(text)).find(['first']);
     expect(caller?.mayCall('/anything')).toBe(true);
@@ -65,13 +65,13 @@ test.each([
   [`keys: [{id: a, primary: ${sha('a')}}, {id: b, secondary: ${sha('a')}}]`, 'a key of a is given again for b'],
   ['keys:\n  - "my-secret-key\n', 'line 3 is not YAML'],
   ['- my-secret-key', 'expected object'],
-])('a bad file is refused and never quoted: %s', (text, sentence) => {
+])('an invalid file is refused and never quoted: %s', (text, sentence) => {
   const message = reason(() => parseKeyFile(text));
   expect(message).toContain(sentence);
   expect(message).not.toContain('my-secret-key');
 });
 
-test('a new name is added, comments stay, no file is a file without keys', () => {
+test('a new caller is added, comments stay, a missing file counts as empty', () => {
   const two = withKey(ONE, 'bergen', undefined, 'second', { models: ['azureai'], routes: ['/score'], weight: 4 });
   expect(two).toContain('# the team in Oslo');
   expect(two).toContain('# night shift');
@@ -95,7 +95,7 @@ test('a key is replaced without an interruption: secondary added, primary revoke
   expect(parseKeyFile(withKey(moved, 'oslo', 'primary', 'third', {}))).toMatchObject([{ primary: sha('third') }]);
 });
 
-test('a name without its last key is gone', () => {
+test('a caller without its last key is removed', () => {
   expect(parseKeyFile(withoutKey(ONE, 'oslo', undefined))).toEqual([]);
   expect(parseKeyFile(withoutKey(ONE, 'oslo', 'primary'))).toEqual([]);
 });
@@ -109,6 +109,6 @@ test.each([
   [() => withKey(ONE, 'bergen', undefined, 'x', { weight: Number('much') }), 'keys.1.weight'],
   [() => withoutKey(ONE, 'bergen', undefined), 'there is no key bergen'],
   [() => withoutKey(ONE, 'oslo', 'secondary'), 'oslo has no secondary key'],
-])('what cannot be done is refused in a sentence: %#', (work, sentence) => {
+])('an impossible change is refused in a sentence: %#', (work, sentence) => {
   expect(reason(work)).toContain(sentence);
 });

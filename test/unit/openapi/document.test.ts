@@ -19,12 +19,12 @@ import { DIALECTS, documentOf, factSources } from '../../support/api-document.ts
 import { phi3Card } from '../../support/phi3-card.ts';
 import { silentLog } from '../../support/silent-log.ts';
 
-/** Pages for people, not part of the API. */
+/** Pages for people, which are not part of the API. */
 const PAGES = ['/docs', '/docs/{file}'];
 const ref = z.object({ $ref: z.string() });
 const text = (value: unknown): string => JSON.stringify(value);
 
-test('every route of the gateway is in the document, with its method, and none besides', () => {
+test('exactly the gateway’s routes are in the document, with their methods', () => {
   const router = createRoutes({
     ...factSources(),
     body: { limitBytes: 1, memory: new BodyMemory(1, 1) },
@@ -51,17 +51,17 @@ test('every route of the gateway is in the document, with its method, and none b
     Object.keys(methods).map((method) => `${method} ${path}`),
   );
   const served = [...new Set(routes)].filter((route) => !PAGES.some((page) => route === `get ${page}`));
-  // Refused whatever is sent: no deployment has embeddings.
+  // Always refused, because no deployment has embeddings.
   const answered = served.filter((route) => !route.endsWith('/embeddings'));
   expect(documented.toSorted()).toEqual(answered.toSorted());
 });
 
-test('every way to fail is documented, or is of no operation', () => {
+test('every failure is documented, or belongs to no operation', () => {
   const told = new Set([...Object.values(STAGES).flat(), ...UNDOCUMENTED]);
   expect(Object.keys(FAILURES).filter((code) => ![...told].some((known) => known === code))).toEqual([]);
 });
 
-test('whatever the document refers to is in it', () => {
+test('every reference in the document resolves', () => {
   const document = documentOf();
   for (const [, at = ''] of text(document).matchAll(/"\$ref":"#\/([^"]+)"/g)) {
     const found = at
@@ -72,7 +72,7 @@ test('whatever the document refers to is in it', () => {
   expect(ref.safeParse(document['paths']).success).toBe(false);
 });
 
-test('it has the names, aliases, deployments and limits of what is served', () => {
+test('it has the names, aliases, deployments and limits of the served models', () => {
   const card = phi3Card();
   const catalog = parseCatalog([{ file: 'a.yaml', value: card }], [['prod', card.name]]);
   const shown = text(documentOf(factSources(catalog)));
@@ -82,7 +82,7 @@ test('it has the names, aliases, deployments and limits of what is served', () =
   expect(text(documentOf(clamped))).not.toContain(`"maximum":${card.limits.max_output_tokens}`);
 });
 
-test('who may not use a model does not read its name', () => {
+test('a key that may not use a model does not see its name', () => {
   const card = phi3Card();
   const other = { ...card, name: 'Secret', aliases: ['hidden'] };
   const catalog = parseCatalog([
@@ -95,7 +95,7 @@ test('who may not use a model does not read its name', () => {
   expect(() => documentOf(factSources(catalog), () => false)).not.toThrow();
 });
 
-test('prompts on /score are documented where a card continues them, several where it takes a batch', () => {
+test('prompts on /score are documented if a card continues them, several if it accepts a batch', () => {
   const card = { ...phi3Card(), task: 'text-generation' as const };
   const one = text(documentOf(factSources(parseCatalog([{ file: 'a.yaml', value: card }]))));
   expect(one).toContain('"params"');
@@ -104,7 +104,7 @@ test('prompts on /score are documented where a card continues them, several wher
   expect([one, many].map((shown) => /"maxItems":1[,}]/.test(shown))).toEqual([true, false]);
 });
 
-test('strict-compat: an empty 200 is documented in the place of 424', () => {
+test('strict-compat: an empty 200 is documented instead of 424', () => {
   const score = createAzureScore({ deploymentName: 'penstock', errors: 'strict-compat' });
   const document = openApiDocument(
     apiFacts(factSources(), () => true),
@@ -113,7 +113,7 @@ test('strict-compat: an empty 200 is documented in the place of 424', () => {
   expect(text(document.paths['/score'])).toContain('HiddenScoreAnswer');
 });
 
-test('the document of /score alone knows the parameters that it reads, in their ranges', () => {
+test('only the schema of /score has its parameters, with their ranges', () => {
   const shown = text(
     scoreDocument(
       apiFacts(factSources(), () => true),
@@ -133,7 +133,7 @@ test('the document of /score alone knows the parameters that it reads, in their 
   ).toContain('"title":"Penstock"');
 });
 
-/** Where a component's fields are, and by which column of the table they are read. */
+/** Where a component's fields are, and which column of the table reads them. */
 const FIELDS: readonly (readonly [component: string, column: Route, path: readonly string[]])[] = [
   ['ChatRequest', 'chat', []],
   ['DeploymentChatRequest', 'chat', []],

@@ -6,33 +6,30 @@ import { EVERY } from '../../bad-requests/route.ts';
 import { documentOf } from '../../support/api-document.ts';
 
 const E2E = 'test/e2e';
-const SDKS = [`${E2E}/sdks.test.ts`, 'each status is an error of the SDK’s own, with our code and a sentence'] as const;
+const SDKS = [`${E2E}/sdks.test.ts`, 'each status becomes an SDK error with our code and a sentence'] as const;
 const CONFORMANCE = 'test/azure-conformance/expected/score-answers.yaml';
 const KEYS = `${E2E}/keys.test.ts`;
-const ONCE = [`${E2E}/openapi.test.ts`, 'a repeated key is refused by each API in its own words'] as const;
+const ONCE = [`${E2E}/openapi.test.ts`, 'a duplicate key in JSON is refused by each API in its own form'] as const;
 const OURS = ['test/integration/error-middleware.test.ts', 'a mistake of ours is a 500 of each API'] as const;
 const LATE = [`${E2E}/connections.test.ts`, 'B1: a body that stalls is 408 in the words of each API'] as const;
-const BY_OPENAI = [
-  KEYS,
-  '401 and 403 as OpenAI’s clients read them; the official SDK has its own class for each',
-] as const;
-const BY_ANTHROPIC = [
-  KEYS,
-  '401 and 403 as Anthropic’s clients read them; a key is found in their own header, on their routes alone',
-] as const;
+const BY_OPENAI = [KEYS, '401 and 403 in OpenAI’s form; the official SDK has a class for each'] as const;
+const BY_ANTHROPIC = [KEYS, '401 and 403 in Anthropic’s form; its own key header works only on its routes'] as const;
 const RENDERED = [
   'test/unit/dialects/anthropic/messages.test.ts',
-  'each failure has a type of this API, its code, and says whether to send it again',
+  'each failure has a type of this API, its code, and says whether to retry',
 ] as const;
-const BY_SCORE = [KEYS, '401 and 403 as Azure’s endpoint says them on /score'] as const;
-const BY_AZURE = [KEYS, '401 and 403 as Azure’s other APIs say them'] as const;
+const BY_SCORE = [KEYS, '401 and 403 in the form of Azure’s endpoint on /score'] as const;
+const BY_AZURE = [KEYS, '401 and 403 in the form of Azure’s other APIs'] as const;
 
-/** Where a documented status is seen that no bad request leads to: the file, and a test or row of it by its name. */
+/** For each documented status that no bad request causes: a file, and the name of a test or row in it that shows it. */
 const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   Openai401: BY_OPENAI,
   Openai403: BY_OPENAI,
   Openai408: LATE,
-  Openai409: [`${E2E}/idempotency.test.ts`, 'a stream, or a very long answer, is not kept: told so, and not run again'],
+  Openai409: [
+    `${E2E}/idempotency.test.ts`,
+    'a stream, or a very long answer, is not kept: a repeat gets an error and does not run',
+  ],
   Openai422: [`${E2E}/idempotency.test.ts`, 'another body, another caller’s path or no key at all are other requests'],
   Openai429: SDKS,
   Openai500: OURS,
@@ -45,7 +42,7 @@ const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   AzureScore429: [CONFORMANCE, 'E.too-many-requests'],
   AzureScore503: [
     `${E2E}/azure-routes.test.ts`,
-    'strict-compat: what Azure’s container hid behind an empty 200 is hidden here too',
+    'strict-compat: failures that Azure’s container hid behind an empty 200 are hidden here too',
   ],
   AzureInference401: BY_AZURE,
   AzureInference403: BY_AZURE,
@@ -81,7 +78,7 @@ const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
 const Referred = z.object({ $ref: z.string() });
 const Operation = z.object({ responses: z.record(z.string(), z.unknown()) });
 
-/** By the name that the document gives to what a dialect answers with one status. */
+/** Names of the documented responses, each of one dialect and status. */
 function documented(): Set<string> {
   const names = Object.values(documentOf().paths).flatMap((methods) =>
     Object.values(methods).flatMap((operation) =>
@@ -105,10 +102,10 @@ function sentBadly(): Set<string> {
   );
 }
 
-test('each documented status is seen by a test: of a bad request, or by one that is named here and exists', () => {
+test('each documented status has a test: a bad request, or an existing test that is named here', () => {
   const seen = sentBadly();
   const unseen = [...documented()].filter((name) => !seen.has(name)).toSorted();
-  // 404s by path are rows of the table, under paths of their own.
+  // 404s by path are rows of the table with their own paths.
   const byPath = ['AzureInference404', 'AzureOpenai404', 'AzureScore404', 'Openai404'];
   expect(unseen.filter((name) => !byPath.includes(name))).toEqual(Object.keys(SHOWN).toSorted());
   expect(BAD_REQUESTS.filter(({ status }) => status === 404).map(({ code }) => code)).toEqual(
@@ -116,6 +113,6 @@ test('each documented status is seen by a test: of a bad request, or by one that
   );
 });
 
-test.each(Object.entries(SHOWN))('%s: the test that shows it exists', (_status, [file, name]) => {
+test.each(Object.entries(SHOWN))('%s: the named test exists', (_status, [file, name]) => {
   expect(readFileSync(file, 'utf8')).toContain(name);
 });

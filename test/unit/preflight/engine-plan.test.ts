@@ -9,7 +9,7 @@ const card = phi3Card();
 const MACHINES = resolve(import.meta.dirname, '../../fixtures/machines');
 const NC48 = readFactsFile(`${MACHINES}/nc48ads.json`);
 const BARE = readFactsFile(`${MACHINES}/cpu-box.json`);
-/** No weight files are looked for. */
+/** Without a check of weight files. */
 const DUMMY = { WORKER_ENGINE_ARGS: '--load-format dummy' };
 
 function plan(facts: MachineFacts, vllmOnPath: boolean, env: Record<string, string> = {}) {
@@ -28,7 +28,7 @@ test('a machine without GPUs runs one simulator, and one without vLLM as well', 
   expect(plan(BARE, true).kind).toBe('simulator');
 });
 
-test('a machine of the card runs one vLLM a GPU', () => {
+test('a machine of the card runs one vLLM per GPU', () => {
   const { kind, engines, tensorParallel, gpuMemoryUtilization } = plan(NC48, true);
   expect([kind, tensorParallel, gpuMemoryUtilization]).toEqual(['vllm', 1, 0.92]);
   expect(engines.map(({ id, gpus }) => [id, ...gpus])).toEqual([
@@ -37,14 +37,14 @@ test('a machine of the card runs one vLLM a GPU', () => {
   ]);
 });
 
-test('settings decide the number of simulators and their places', () => {
+test('settings decide the number of simulators and their slots', () => {
   const env = { WORKER_ENGINES: '3', WORKER_MAX_IN_FLIGHT_TEXT: '8', WORKER_MAX_IN_FLIGHT_IMAGE: '2' };
   const { engines, slots } = plan(BARE, false, env);
   expect(engines).toHaveLength(3);
   expect(slots).toEqual({ text: 8, image: 2 });
 });
 
-test('vLLM may be tried out without a GPU, with a warning, and must then be there', () => {
+test('vLLM may run without a GPU, with a warning, if it is installed', () => {
   const wanted = { WORKER_ENGINE: 'vllm' };
   const { engines, warnings, gpuMemoryUtilization } = plan(BARE, true, wanted);
   expect(engines).toEqual([{ id: 'engine-0', gpus: [], port: null }]);
@@ -53,7 +53,7 @@ test('vLLM may be tried out without a GPU, with a warning, and must then be ther
   expect(() => plan(BARE, false, wanted)).toThrow('the command vllm is not on PATH');
 });
 
-test('a machine that the card does not allow is refused, naming each number, unless the operator goes on', () => {
+test('a machine that the card does not allow is refused with each number, unless the operator overrides it', () => {
   const small = readFactsFile(`${MACHINES}/nc24ads.json`);
   expect(() => plan(small, true)).toThrow(
     /does not pass.*WORKER_OVERRIDE_SKU(.|\n)*vCPUs: found 24, needs 48\n {2}GPUs: found 1/,
@@ -63,7 +63,7 @@ test('a machine that the card does not allow is refused, naming each number, unl
   expect(warnings).toContain('GPUs: found 1, needs 2');
 });
 
-test('a GPU node whose driver is gone is refused, however vLLM was asked for', () => {
+test('a GPU node without its driver is refused, with WORKER_ENGINE=vllm as well', () => {
   const broken = readFactsFile(`${MACHINES}/nc48ads-no-driver.json`);
   expect(() => plan(broken, true, { WORKER_ENGINE: 'vllm' })).toThrow("couldn't communicate with the NVIDIA driver");
 });

@@ -21,7 +21,7 @@ function script(name: string, text: string): void {
 }
 const env = () => ({ PATH: `${folder}:/usr/bin:/bin` });
 
-test('what the driver tells of each GPU', () => {
+test('the driver’s report of each GPU is read', () => {
   const listed = [
     'GPU-5a1f, NVIDIA A100 80GB PCIe, 81920, 4, 0, Disabled, 580.95.05',
     'GPU-77c2, NVIDIA A100 80GB PCIe, 81920, 73210, 2, Enabled, 580.95.05',
@@ -38,7 +38,7 @@ test('what the driver tells of each GPU', () => {
   expect(problem).toContain('GPU is lost');
 });
 
-test('no driver, a driver that does not answer, and one that does', async () => {
+test('a missing driver, a silent driver, and a working one', async () => {
   expect((await askDriver(env())).problem).toBe('the command nvidia-smi is missing, so there is no NVIDIA driver');
   script('nvidia-smi', 'echo "NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."; exit 9');
   expect((await askDriver(env())).problem).toMatch(/^NVIDIA-SMI has failed/);
@@ -56,7 +56,7 @@ test('the launcher may be limited to some GPUs', () => {
   expect(seen('')).toEqual([]);
 });
 
-test('Azure is asked with its header, and nobody there means no answer', async () => {
+test('the request to Azure has its header; without a service the size is null', async () => {
   const server = createServer((req, res) => {
     if (req.headers['metadata'] === 'true') res.end('Standard_NC48ads_A100_v4');
     else res.writeHead(400).end();
@@ -71,7 +71,7 @@ test('Azure is asked with its header, and nobody there means no answer', async (
   expect(await askVmSize(`http://127.0.0.1:${port}/`)).toBeNull();
 });
 
-test('the version of vLLM: by the record of the Python that runs it, else by the command', async () => {
+test('the version of vLLM is read from the metadata of its Python, else from the command', async () => {
   expect(await askVllmVersion({ PATH: folder })).toBeNull();
   script('vllm', 'echo "INFO something 1 else"; echo 0.24.0+cu129');
   expect(await askVllmVersion(env())).toBe('0.24.0');
@@ -91,7 +91,7 @@ const look = (name: string, change: object = {}) =>
     ...change,
   });
 
-test('weights in a folder: each file that its index names must be there', () => {
+test('weights in a folder: every file in its index must exist', () => {
   expect(look(join(folder, 'none')).problem).toContain('cannot be read');
   expect(look(folder).problem).toContain('has no config.json');
   writeFileSync(join(folder, 'config.json'), '{}');
@@ -104,7 +104,7 @@ test('weights in a folder: each file that its index names must be there', () => 
   expect(look(folder).problem).toBe(`${folder} lacks model-2.safetensors`);
 });
 
-test('weights of the hub: in its cache, to be downloaded, or not to be had', () => {
+test('weights of the hub: in its cache, to be downloaded, or unavailable', () => {
   const revision = 'c45209e90a4c4f7d16b2e9d48503c7f3e83623ed';
   expect(look('some/model', { revision })).toMatchObject({ kind: 'hub', folder: null, problem: null });
   expect(look('some/model', { revision, freeGib: 3 }).problem).toBe(

@@ -20,7 +20,7 @@ test.each([
   ['nc48ads', 2, 21],
   ['nc96ads', 4, 21],
   ['nd96amsr', 8, 10],
-])('%s passes, with %i replicas, one a GPU', (machine, replicas, cpus) => {
+])('%s passes, with %i replicas, one per GPU', (machine, replicas, cpus) => {
   const { passes, placement } = check(machine);
   expect(passes).toBe(true);
   expect(placement.tensor_parallel).toBe(1);
@@ -41,7 +41,7 @@ test.each([
   });
 });
 
-test('the arithmetic agrees with what a real 80 GB GPU had left', () => {
+test('the arithmetic agrees with the free memory of a real 80 GB GPU', () => {
   const facts = readFactsFile(`${MACHINES}/nc48ads.json`);
   const h100 = { ...facts, gpus: facts.gpus.map((gpu) => ({ ...gpu, memory_mib: 81_559 })) };
   const config = loadConfig({ WORKER_REDIS_URL: 'redis://localhost' });
@@ -50,7 +50,7 @@ test('the arithmetic agrees with what a real 80 GB GPU had left', () => {
   expect(Math.abs((memory?.kv_tokens ?? 0) / 170_155 - 1)).toBeLessThan(0.01);
 });
 
-test('Standard_NC24ads_A100_v4 fails, and each number that is missing is named', () => {
+test('Standard_NC24ads_A100_v4 fails, and each missing number is named', () => {
   const result = check('nc24ads');
   expect(result.passes).toBe(false);
   expect(missing(result)).toEqual([
@@ -62,7 +62,7 @@ test('Standard_NC24ads_A100_v4 fails, and each number that is missing is named',
   ]);
 });
 
-test('a machine without GPUs fails, and each number that is missing is named', () => {
+test('a machine without GPUs fails, and each missing number is named', () => {
   expect(missing(check('cpu-box'))).toEqual([
     expect.stringMatching(/^Azure size: found unknown/),
     'vCPUs: found 4, needs 48',
@@ -75,7 +75,7 @@ test('a machine without GPUs fails, and each number that is missing is named', (
 test.each([
   ['nc48ads-gpu-in-use', '73210 of 81920 MiB in use by other processes', ['GPU-00000000-a100']],
   ['nc48ads-ecc', '3 uncorrected ECC errors', ['GPU-00000001-a100']],
-])('%s fails and says why; should the operator go on, that GPU gets no engine', (machine, why, used) => {
+])('%s fails with the reason; with an override, that GPU gets no engine', (machine, why, used) => {
   const result = check(machine);
   expect(missing(result)).toEqual([expect.stringContaining(why)]);
   expect(result.placement.engines.flatMap(({ gpus }) => gpus)).toEqual(used);
@@ -114,7 +114,7 @@ test('each part of the plan can be overridden', () => {
   ]);
 });
 
-test('GPUs that are too small for one full context are joined, and what does not fit at all is said with the number that does', () => {
+test('GPUs too small for one full context are joined; if it still does not fit, the message has the number that does', () => {
   const facts = readFactsFile(`${MACHINES}/nd96amsr.json`);
   const config = loadConfig({ WORKER_REDIS_URL: 'redis://localhost' });
   const of = (memory_mib: number) =>
@@ -132,7 +132,7 @@ test('GPUs that are too small for one full context are joined, and what does not
   expect(of(2_048).problems).toEqual([expect.stringContaining('nothing remains for the KV cache')]);
 });
 
-test('a driver that is older than this vLLM needs is missing too', () => {
+test('a driver too old for this vLLM is missing too', () => {
   const facts = { ...readFactsFile(`${MACHINES}/nc48ads.json`), driver: '550.54.15' };
   const config = loadConfig({ WORKER_REDIS_URL: 'redis://localhost' });
   const of = (vllm: string) => missing(preflight(config, card, { ...facts, vllm }, { env: {}, elsewhere: true }));
@@ -160,7 +160,7 @@ test('N9: the images pin vLLM 0.33.0; an older one passes, with a warning', () =
   }
 });
 
-test('the command prints table, arithmetic and plan, and its verdict is the exit code', async () => {
+test('the command prints table, arithmetic and plan, and exits with its verdict', async () => {
   const good = await preflightCommand({ ...asked, facts: `${MACHINES}/nc48ads.json` });
   expect(good.passes).toBe(true);
   expect(good.text).toContain('2 replicas, tensor parallel 1, --max-model-len 131072');
@@ -174,14 +174,14 @@ test('the command prints table, arithmetic and plan, and its verdict is the exit
   );
 });
 
-test('the JSON of one machine can be given as facts for another look', async () => {
+test('the JSON of one run can be the facts of another', async () => {
   const { text } = await preflightCommand({ ...asked, json: true, facts: `${MACHINES}/nd96amsr.json` });
   const { facts, passes } = JSON.parse(text) as { facts: unknown; passes: boolean };
   expect(passes).toBe(true);
   expect(facts).toEqual(readFactsFile(`${MACHINES}/nd96amsr.json`));
 });
 
-test('bad facts are refused in a sentence that names the file and the field', async () => {
+test('invalid facts are refused in a sentence that names the file and the field', async () => {
   await expect(preflightCommand({ ...asked, facts: '/nowhere.json' })).rejects.toMatchObject({
     message: expect.stringContaining('the facts file /nowhere.json (WORKER_FACTS_FILE or --facts) cannot be read'),
   });

@@ -43,7 +43,7 @@ test('the ordinary way: claimed, head, data, end', () => {
   expect(seen).toEqual(['claimed', 'head 200', 'a', 'b', 'end']);
 });
 
-test('a repeated pickup before any byte is cleared to start, and the first one no longer counts', () => {
+test('a repeated pickup before any byte is cleared to start, and the first no longer counts', () => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
   take('head', 1, 1, ok);
@@ -54,7 +54,7 @@ test('a repeated pickup before any byte is cleared to start, and the first one n
   expect(seen).toEqual(['claimed', 'head 200', 'fresh']);
 });
 
-test('once bytes were taken, a repeat is told to stop: no client gets a token twice', () => {
+test('once bytes arrived, a repeated attempt is cancelled, so that no client gets a token twice', () => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
   take('data', 1, 1, 'a');
@@ -63,7 +63,7 @@ test('once bytes were taken, a repeat is told to stop: no client gets a token tw
   expect(seen).toEqual(['claimed', 'a', 'b']);
 });
 
-test('after a life was given up, its frames are strangers', () => {
+test('frames of a given-up epoch are ignored', () => {
   const { exchange, seen, take } = open();
   take('claimed', 1, 1, first);
   take('data', 1, 1, 'a');
@@ -75,7 +75,7 @@ test('after a life was given up, its frames are strangers', () => {
   expect(seen).toEqual(['claimed', 'a', 'claimed', 'b']);
 });
 
-test('H1: the word of an earlier pickup that was handed back comes last: the later one goes on', () => {
+test('H1: if the frame of an earlier, returned pickup arrives last, the later pickup continues', () => {
   const { seen, take } = open();
   expect(take('claimed', 1, 2, repeat, 'd2')).toEqual({ kind: 'go', token: { epoch: 1, attempt: 2 } });
   expect(take('claimed', 1, 1, first, 'd1')).toMatchObject({ kind: 'cancel', dispatcher: 'd1' });
@@ -83,7 +83,7 @@ test('H1: the word of an earlier pickup that was handed back comes last: the lat
   expect(seen).toEqual(['claimed', 'a']);
 });
 
-test('an attempt ends once: what comes after it changes nothing', () => {
+test('an attempt ends once: later frames change nothing', () => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
   take('end', 1, 1);
@@ -92,7 +92,7 @@ test('an attempt ends once: what comes after it changes nothing', () => {
   expect(seen).toEqual(['claimed', 'end']);
 });
 
-test('bytes that nobody claimed are refused', () => {
+test('bytes without a claim are refused', () => {
   expect(open().take('data', 1, 1, 'x')).toMatchObject({ kind: 'cancel' });
 });
 
@@ -100,7 +100,7 @@ test.each([
   ['expired', 'deadline_exceeded'],
   ['body_lost', 'body_lost'],
   ['worker_lost', 'worker_lost'],
-])('an attempt that ends with %s tells the client %s', (reason, code) => {
+])('an attempt that ends with %s gives the client %s', (reason, code) => {
   const { seen, take } = open();
   take('claimed', 1, 1, first);
   take('error', 1, 1, { reason, message: 'm' });

@@ -43,7 +43,7 @@ test('the shipped card: its names, and the same num_crops for the rules and the 
   expect(card.engine.mm_processor_kwargs).toEqual({ num_crops: card.tokens.image?.num_crops });
 });
 
-test('the card’s grid: one image in one turn or in several is fine', () => {
+test('the card’s grid: one image in a conversation of one or more turns is accepted', () => {
   expect(rules.checkBeforeImages(conversation(['hi']))).toEqual({ kind: 'text', maxTokens: 4096 });
   expect(rules.checkBeforeImages(conversation([[picture, text]]))).toEqual({ kind: 'image', maxTokens: 4096 });
   expect(rules.checkBeforeImages(conversation([[picture, text], 'and then?', [text]]))).toMatchObject({
@@ -61,7 +61,7 @@ test.each([
     'messages[2].content[1] and messages[3].content[0] are too many',
   ],
 ])(
-  'the card’s grid: G: several images %s are refused, each surplus one by its place',
+  'the card’s grid: G: several images %s are refused, and the place of each surplus image is named',
   (_name, turns, param, asked, told) => {
     expect(before(conversation(turns))).toMatchObject({
       code: 'too_many_images',
@@ -72,12 +72,12 @@ test.each([
   },
 );
 
-test('G: of thousands of surplus pictures sixteen are named, and the rest counted', () => {
+test('G: of thousands of surplus pictures sixteen are named and the others counted', () => {
   const failure = before(conversation([Array.from({ length: 2_000 }, () => picture)]));
   expect(failure.message).toMatch(/messages\[0\]\.content\[16\] and 1983 more are too many$/);
 });
 
-test('a text model takes no image, whatever its card counts', () => {
+test('a text model accepts no image, whatever its card allows', () => {
   const textOnly = { ...card, modalities: { ...card.modalities, input: ['text' as const] } };
   const failure = before(
     conversation([[text, picture]]),
@@ -86,7 +86,7 @@ test('a text model takes no image, whatever its card counts', () => {
   expect(failure).toMatchObject({ code: 'too_many_images', options: { param: 'messages[0].content[1]', allowed: 0 } });
 });
 
-test('several answers to one request are a batch, unless the operator allows them', () => {
+test('several answers to one request are a batch, unless the operator allows it', () => {
   const two = conversation(['hi'], { choices: 2, maxTokensParam: 'input_data.parameters.max_new_tokens' });
   expect(before(two)).toMatchObject({
     code: 'batch_not_supported',
@@ -96,7 +96,7 @@ test('several answers to one request are a batch, unless the operator allows the
   expect(compileRules(card, { maxTokens: 'refuse', maxChoices: 2 }).checkBeforeImages(two).kind).toBe('text');
 });
 
-test('an answer longer than the card’s longest is refused, or cut where the operator says so', () => {
+test('an answer longer than the card’s longest is refused, or cut if the operator sets that', () => {
   const long = conversation(['hi'], { maxTokens: 5_000 });
   expect(before(long)).toMatchObject({
     code: 'max_tokens_exceeded',
@@ -137,7 +137,7 @@ test.each([
   [5_376, 1, true],
   [5_377, 1, false],
   [1, 5_377, false],
-])('a picture of %i by %i pixels can be tiled: %s', (width, height, fine) => {
+])('a picture of %i by %i pixels can be divided into tiles: %s', (width, height, fine) => {
   const check = () => rules.checkWithImages(conversation([[picture]]), [{ param: 'p', width, height }]);
   if (fine) expect(check).not.toThrow();
   else
@@ -154,7 +154,7 @@ test.each([
   [6, [757, 757, 1045, 1057, 757]],
   [4, [757, 757, 757, 757, 757]],
   [1, [313, 313, 313, 313, 313]],
-])('image tokens at num_crops %i are those that vLLM counts', (num_crops, tokens) => {
+])('image tokens at num_crops %i are the same as vLLM’s', (num_crops, tokens) => {
   const sizes: [number, number][] = [
     [1, 1],
     [1024, 768],
@@ -170,7 +170,7 @@ const completion = (prompts: readonly [Prompt, ...Prompt[]], fields: Partial<Cha
   prompts,
 });
 
-test('E12: several prompts in one request are a batch, refused in the card’s name; a card that allows it decides by answers', () => {
+test('E12: several prompts in one request are a batch, which the card refuses; a card that allows it limits the answers', () => {
   expect(before(completion(['a', [1, 2], 'c']))).toMatchObject({
     code: 'batch_not_supported',
     message: `${NAME} takes 1 prompt per request; prompt holds 3: send each prompt in a request of its own`,
@@ -189,7 +189,7 @@ test('E12: several prompts in one request are a batch, refused in the card’s n
   expect(before(many(129), free)).toMatchObject({ options: { param: 'prompt', asked: 129, allowed: 128 } });
 });
 
-test('token ids are counted one by one: a prompt of more than the context is refused', () => {
+test('token ids are counted exactly: a prompt longer than the context is refused', () => {
   const ids = (count: number): number[] => new Array<number>(count).fill(1);
   expect(rules.checkBeforeImages(completion([ids(131_072)]))).toMatchObject({ kind: 'text' });
   expect(before(completion([ids(131_073)]))).toMatchObject({
@@ -198,7 +198,7 @@ test('token ids are counted one by one: a prompt of more than the context is ref
   });
 });
 
-test('a tool is refused in the card’s name, unless the card says that its model calls tools', () => {
+test('the card refuses a tool unless it says that its model calls tools', () => {
   const request = conversation(['hi'], { sampling: { tools: [{ type: 'function', function: { name: 'paint' } }] } });
   expect(before(request)).toMatchObject({ code: 'unsupported_parameter', options: { param: 'tools', card: NAME } });
   const able = compileRules(
@@ -208,7 +208,7 @@ test('a tool is refused in the card’s name, unless the card says that its mode
   expect(able.checkBeforeImages(request)).toMatchObject({ kind: 'text' });
 });
 
-test('a least answer above the largest is refused, also above the largest that nobody asked for', () => {
+test('min_tokens above max_tokens is refused, also above the default of max_tokens', () => {
   expect(before(conversation(['hi'], { maxTokens: 6, sampling: { min_tokens: 20 } }))).toMatchObject({
     code: 'invalid_request',
     options: { param: 'min_tokens', asked: 20, allowed: 6 },
@@ -231,7 +231,7 @@ test.each([
     'input_data.parameters.stop_token_ids[0]',
   ],
   ['an id of a prompt', ids({ messages: [], messagesParam: 'prompt', prompts: [[1, 32_064]] }), 'prompt[1]'],
-])('N3: %s beyond the vocabulary is refused, the last one of it is not', (_what, request, param) => {
+])('N3: %s beyond the vocabulary is refused, the last valid id is not', (_what, request, param) => {
   const known: unknown = JSON.parse(JSON.stringify(request).replaceAll('32064', '32063'));
   expect(() => rules.checkBeforeImages(known as ChatRequest)).not.toThrow();
   expect(before(request)).toMatchObject({

@@ -48,18 +48,18 @@ test.each([
   expect(why(headers)).toMatch(/^(this port|pages of)/);
 });
 
-test('N10: the address that a probe reached is no name that leads elsewhere', () => {
+test('N10: the address that a probe connects to is allowed as Host', () => {
   expect(why({ host: '10.1.2.3:9090' }, '::ffff:10.1.2.3')).toBeUndefined();
   expect(why({ host: '10.1.2.3:9090' }, '10.1.2.4')).toBeDefined();
 });
 
-test('N10: with every origin listed any page may call, under the names that are listed', () => {
+test('N10: if every origin is allowed, any page may call, but only with the listed host names', () => {
   const all = { hosts: [], origins: ['*'] };
   expect(whyForeign({ host: 'localhost', origin: 'null', 'sec-fetch-site': 'cross-site' }, '::1', all)).toBeUndefined();
   expect(whyForeign({ host: 'evil.example', origin: 'null' }, '::1', all)).toBeDefined();
 });
 
-test('B4: a Host header is a host and a port, or nothing', () => {
+test('B4: a Host header must be a host with an optional port', () => {
   expect(['a.b:80', '[::1]', 'x_y', ''].map(hostName)).toEqual(['a.b', '::1', 'x_y', '']);
   for (const wrong of ['a b', 'a/b', 'a@b', 'a:b', '[::1', '::1', 'a,b c', 'a?b', 'a#b', '[zz]'])
     expect([wrong, hostName(wrong)]).toEqual([wrong, undefined]);

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../support/start-process.ts';
 
 const CANARY = 'canary-5Yq';
 
-test('N8: a command that Redis refused is in the log without what it was to write', () => {
+test('N8: a command that Redis refused is logged without its values', () => {
   const refused = Object.assign(new Error('OOM command not allowed'), {
     command: { name: 'set', args: ['k', CANARY] },
   });
@@ -23,12 +23,12 @@ test('N8: a command that Redis refused is in the log without what it was to writ
 test.each<readonly [string, object]>([
   ['bytes of a peer (HTTP parsers)', { data: CANARY, rawPacket: Buffer.from(CANARY) }],
   ['a certificate (TLS)', { cert: { subject: { CN: CANARY } }, reason: CANARY, host: CANARY }],
-  ['what a URL parser read', { input: CANARY, base: CANARY }],
+  ['input of a URL parser', { input: CANARY, base: CANARY }],
   ['the answer of a host', { headers: { a: CANARY }, body: CANARY, trailers: [CANARY] }],
-  ['errors of its own, several', { errors: [new Error(CANARY)], aggregateErrors: [CANARY] }],
+  ['several inner errors', { errors: [new Error(CANARY)], aggregateErrors: [CANARY] }],
   ['options of a failure', { options: { input: CANARY } }],
   ['a code that is an object', { code: { a: CANARY } }],
-])('N8: of an error with %s only name, code, message, stack and cause are told', (_what, more) => {
+])('N8: of an error with %s only name, code, message, stack and cause are logged', (_what, more) => {
   const inner = Object.assign(new TypeError('inner'), more);
   const told = JSON.stringify(describeCause(Object.assign(new Error('outer', { cause: inner }), more)));
   expect(told).toContain('"name":"TypeError"');
@@ -36,7 +36,7 @@ test.each<readonly [string, object]>([
   expect(told).not.toContain(CANARY);
 });
 
-test('N8: messages are cut, their control characters are gone, and a stack does not bring them back', () => {
+test('N8: messages are shortened without control characters, and the stack does not contain them either', () => {
   const long = `${'a'.repeat(250)}\u001b[31m\n    at ${'b'.repeat(1_000)} ${CANARY} (file.js:1:1)\n${CANARY}`;
   const told = describeCause(new Error(long, { cause: `${'c'.repeat(300)}${CANARY}` }));
   const text = JSON.stringify(told);
@@ -46,7 +46,7 @@ test('N8: messages are cut, their control characters are gone, and a stack does 
   expect(told).toMatchObject({ message: expect.stringMatching(/^a{250} \[31m b*|^a{250} /) });
 });
 
-test('N8: causes in one another, or in themselves, come to an end', () => {
+test('N8: nested or circular causes are cut off', () => {
   const circle: Error & { cause?: unknown } = new Error('again');
   circle.cause = circle;
   expect(JSON.stringify(describeCause(circle)).match(/"again"/g)).toHaveLength(4);
@@ -74,8 +74,8 @@ const MUCH = `
   process.exit(0);`;
 
 test.each([
-  ['the disk under it is full', '/dev/full'],
-  ['its reader is gone', 'pipe'],
+  ['its disk is full', '/dev/full'],
+  ['its reader has exited', 'pipe'],
 ] as const)(
   'H6: a log that cannot be written costs its lines, which are counted, and not the process: %s',
   async (_why, where) => {
@@ -95,7 +95,7 @@ test.each([
   },
 );
 
-/** Says on standard error how many it lost; then, once standard input has ended, a few more, in peace. */
+/** Reports on standard error how many lines it lost; after the end of standard input it logs a few more. */
 const MUCH_THEN_MORE = `${MUCH.slice(0, MUCH.indexOf('  process.exit'))}
   process.stdin.resume().once('end', async () => {
     for (let n = 0; n < 20; n += 1) {
@@ -106,14 +106,14 @@ const MUCH_THEN_MORE = `${MUCH.slice(0, MUCH.indexOf('  process.exit'))}
   });`;
 
 test.each(['pipe', 'socket'] as const)(
-  'H6, H13: a reader of the log that stands still holds nothing up; when it reads again, lines are whole and in order: %s',
+  'H6, H13: a stopped reader of the log delays nothing; when it reads again, lines are complete and in order: %s',
   async (kind) => {
     using folder = temporaryFolder();
     const path = join(folder.path, 'fifo');
     execFileSync('mkfifo', [path]);
     // Both ends, so that it is open as long as the test is.
     const both = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-    // The flag is the test's own: whoever starts a program hands it a pipe that waits.
+    // The test sets the flag itself, because a program normally gets a blocking pipe.
     const end = kind === 'pipe' ? openSync(path, 'w') : 'pipe';
     const child = spawn(process.execPath, ['--input-type=module', '--eval', MUCH_THEN_MORE], {
       stdio: ['pipe', end, 'pipe'],

@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const queue = (settings: Record<string, string>) => redisTargets('GATEWAY', settings).queue;
 
-test('a password beside the URL is taken as it is, from the environment or from a file', () => {
+test('a password outside the URL is used unchanged, from the environment or from a file', () => {
   const expected = { url: URL_HOST, password: PASSWORD, username: 'app' };
   const beside = { GATEWAY_REDIS_URL: URL_HOST, GATEWAY_REDIS_USERNAME: 'app' };
   expect(queue({ ...beside, GATEWAY_REDIS_PASSWORD: PASSWORD })).toEqual(expected);
@@ -22,12 +22,12 @@ test('a password beside the URL is taken as it is, from the environment or from 
   expect(queue(named)).toEqual(expected);
 });
 
-test('one in the URL stays there', () => {
+test('a password in the URL stays there', () => {
   const url = `redis://app:${encodeURIComponent(PASSWORD)}@cache:6379`;
   expect(queue({ GATEWAY_REDIS_URL: url })).toEqual({ url });
 });
 
-test('bodies and replies go to the same Redis with the same login, unless there is a second one', () => {
+test('bodies and replies use the same Redis and login, unless there is a second Redis', () => {
   const one = redisTargets('GATEWAY', { GATEWAY_REDIS_URL: URL_HOST, GATEWAY_REDIS_PASSWORD: 'a' });
   expect(one.replies).toBe(one.queue);
   const two = redisTargets('GATEWAY', {
@@ -65,7 +65,7 @@ test.each([
   ],
   [{ GATEWAY_REDIS_USERNAME: 'app' }, /^GATEWAY_REDIS_USERNAME: needs a password/],
   [{ GATEWAY_REPLY_REDIS_PASSWORD: 'x' }, /^GATEWAY_REPLY_REDIS_PASSWORD: needs GATEWAY_REPLY_REDIS_URL/],
-])('what cannot be meant is refused in one sentence that names the setting and no value: %#', (settings, expected) => {
+])('impossible settings are refused in one sentence that names the setting and no value: %#', (settings, expected) => {
   let message = '';
   try {
     redisTargets('GATEWAY', { GATEWAY_REDIS_URL: URL_HOST, ...settings });

@@ -15,7 +15,7 @@ function messageOf(read: () => unknown): string {
 
 const REDIS = { GATEWAY_REDIS_URL: 'redis://127.0.0.1:6379' };
 
-test('defaults apply and other variables are none of our business', () => {
+test('defaults apply, and other variables are ignored', () => {
   expect(loadConfig({ ...REDIS, PATH: '/bin' })).toMatchObject({ GATEWAY_PORT: 8080, GATEWAY_MAX_CHOICES: 1 });
 });
 
@@ -23,7 +23,7 @@ test('an unknown name is refused, with the name', () => {
   expect(() => loadConfig({ ...REDIS, GATEWAY_PROT: '1' })).toThrow('GATEWAY_PROT: unknown setting');
 });
 
-test('every bad value is named at once', () => {
+test('every bad value is named in one message', () => {
   expect(() => loadConfig({ GATEWAY_PORT: 'x', GATEWAY_MAX_TOKENS: 'maybe' })).toThrow(
     /GATEWAY_REDIS_URL[\s\S]*GATEWAY_PORT[\s\S]*GATEWAY_MAX_TOKENS/,
   );
@@ -44,13 +44,13 @@ test.each<[string, Record<string, string>, string]>([
     'GATEWAY_POOLS: a.b.engines takes a whole number, 1 or more',
   ],
   ['a URL, not repeated', { GATEWAY_REDIS_URL: 'hunter2' }, 'GATEWAY_REDIS_URL: takes a URL such as'],
-])('F4: a setting that cannot be used is told with its name and what it takes: %s', (_what, env, sentence) => {
+])('F4: a bad setting is reported with its name and its allowed values: %s', (_what, env, sentence) => {
   const message = messageOf(() => loadConfig(env));
   expect(message).toContain(sentence);
   expect(message).not.toMatch(/Invalid|expected|undefined|NaN|hunter2/);
 });
 
-test('F4: every setting of both programs says what it takes', () => {
+test('F4: every setting of both programs has a description of its values', () => {
   for (const [load, source] of [
     [loadConfig, 'gateway/config.ts'],
     [loadWorkerConfig, 'worker-launcher/config.ts'],
@@ -63,13 +63,13 @@ test('F4: every setting of both programs says what it takes', () => {
   }
 });
 
-test('F4: a folder of model cards that is not there is told with its setting', () => {
+test('F4: a missing folder of model cards is reported with its setting', () => {
   expect(() => readYamlFolder('/nowhere', 'GATEWAY_MODELS_DIR')).toThrow(
     'GATEWAY_MODELS_DIR: /nowhere cannot be read (ENOENT)',
   );
 });
 
-test('what Kubernetes injects for a Service called gateway is passed over', () => {
+test('variables that Kubernetes injects for a Service called gateway are ignored', () => {
   const injected = {
     GATEWAY_PORT: 'tcp://10.0.0.1:80',
     GATEWAY_SERVICE_HOST: '10.0.0.1',
@@ -79,11 +79,11 @@ test('what Kubernetes injects for a Service called gateway is passed over', () =
   expect(loadConfig({ ...REDIS, ...injected }).GATEWAY_PORT).toBe(8080);
 });
 
-test('nothing unauthenticated off loopback', () => {
+test('without keys a gateway listens only on loopback', () => {
   expect(() => loadConfig({ ...REDIS, GATEWAY_HOST: '0.0.0.0' })).toThrow('GATEWAY_HOST');
 });
 
-test('H7: a gateway that others can reach leaves after a delay, one on loopback at once, unless a setting says otherwise', () => {
+test('H7: a gateway off loopback stops after a delay, one on loopback immediately, unless a setting says otherwise', () => {
   const keys = { ...REDIS, GATEWAY_KEYS_FILE: 'keys.yaml' };
   const delayOf = (env: NodeJS.ProcessEnv): number => loadConfig({ ...keys, ...env }).GATEWAY_DRAIN_DELAY_MS;
   expect(['127.0.0.1', 'localhost', '::1'].map((host) => delayOf({ GATEWAY_HOST: host }))).toEqual([0, 0, 0]);

@@ -35,7 +35,7 @@ function wanted(
   });
 }
 
-test('a pool that was scaled to zero wants workers for what waits, by what it was told and what the card says', async () => {
+test('a pool at zero needs workers for its waiting requests, by its settings and its card', async () => {
   expect(await wanted('small')).toBe(0);
   expect(await wanted('small', { text: 1 })).toBe(1);
   expect(await wanted('small', { text: 200 })).toBe(1);
@@ -43,7 +43,7 @@ test('a pool that was scaled to zero wants workers for what waits, by what it wa
   expect(await wanted('small', { text: 1, image: 50 })).toBe(3);
 });
 
-test('running requests keep their workers, and what a worker reports goes before what the card says', async () => {
+test('running requests keep their workers, and a worker’s report wins over the card', async () => {
   const workers = [report('small', 'a', {}, { text: 50, image: 0 }), report('small', 'b', {}, { text: 1, image: 0 })];
   expect(await wanted('small', { workers })).toBe(2);
   expect(await wanted('small', { workers, text: 100 })).toBe(4);
@@ -54,27 +54,27 @@ test('several dispatchers of one launcher are one worker', async () => {
   expect(await wanted('small', { workers: two, text: 100 })).toBe(1);
 });
 
-test('a leaving worker asks for no successor', async () => {
+test('a leaving worker needs no successor', async () => {
   const leaving = report('small', 'a', { draining: true }, { text: 50, image: 0 });
   expect(await wanted('small', { workers: [leaving] })).toBe(0);
 });
 
-test('places told beside the engines go before both', async () => {
+test('slots set beside the engines win over both', async () => {
   const pools = { small: { phi: { engines: 2, text: 5 } } };
   expect(await wanted('small', { pools, workers: [report('small', 'a')], text: 100 })).toBe(10);
 });
 
-test('pools that serve the same model share what waits for it', async () => {
+test('pools that serve the same model share its waiting requests', async () => {
   const pools = { ...POOLS, large: { phi: { engines: 8 } } };
   expect([await wanted('small', { pools, text: 800 }), await wanted('large', { pools, text: 800 })]).toEqual([2, 1]);
 });
 
-test('a pool that nobody told of is answered once its workers are there; an unknown one is not', async () => {
+test('a pool without a setting is answered once it has workers; an unknown pool is not', async () => {
   const workers = [report('spare', 'a', {}, { text: 3, image: 0 })];
   expect(await wanted('spare', { workers })).toBe(1);
   expect(await wanted('nowhere', { workers })).toBeUndefined();
 });
 
-test('a pool told of with a model that no card describes is refused at the start', () => {
+test('a pool setting with an unknown model is refused at the start', () => {
   expect(() => checkPools(POOLS, ['other'])).toThrow('GATEWAY_POOLS: pool small serves phi, but there is no card');
 });

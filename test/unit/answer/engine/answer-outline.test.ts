@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { AnswerOutline } from '../../../../gateway/answer/engine/answer-outline.ts';
 import { asManyHere, leastCpuMs } from '../../../support/cpu-time.ts';
 
-/** @param size of the pieces in which it comes */
+/** @param size of the pieces in which it arrives */
 function outlineOf(text: string, size = text.length): unknown {
   const outline = new AnswerOutline();
   const bytes = Buffer.from(text);
@@ -25,7 +25,7 @@ const LONG = {
 };
 const WITHOUT = { ...LONG, choices: LONG.choices.map((choice) => ({ ...choice, logprobs: null })) };
 
-test.each([1, 2, 3, 7, 1_000])('N2: an answer in pieces of %i bytes loses its long lists and nothing else', (size) => {
+test.each([1, 2, 3, 7, 1_000])('N2: an answer in pieces of %i bytes loses only its long lists', (size) => {
   for (const text of [JSON.stringify(LONG), JSON.stringify(LONG, null, 2)])
     expect(outlineOf(text, size)).toEqual(WITHOUT);
   const counted = { count: 3, tokens: [1, 2, 3], token_strs: ['a', ']', '"'], max_model_len: 9 };
@@ -34,7 +34,7 @@ test.each([1, 2, 3, 7, 1_000])('N2: an answer in pieces of %i bytes loses its lo
 });
 
 test.each([JSON.stringify(LONG).slice(0, -1), '{"tokens":[1,2', '{"tokens":[1,2]', '{"a"'])(
-  'an answer that is cut stays cut: %s',
+  'a truncated answer stays truncated: %s',
   (text) => {
     expect(() => outlineOf(text)).toThrow(SyntaxError);
   },
@@ -68,12 +68,12 @@ test.each([
   '[}',
   '"a" 1',
   '{,}',
-])('A2: a long list that is no JSON makes the answer none: %s', (list) => {
+])('A2: a long list that is invalid JSON makes the answer invalid: %s', (list) => {
   for (const text of [`{"tokens":${list},"b":1}`, `{"tokens":${list}}`])
     for (const size of [1, 3, 1_000]) expect(() => outlineOf(text, size)).toThrow(SyntaxError);
 });
 
-test('A2: whatever JSON a long list is, it is left out', () => {
+test('A2: a long list is left out, whatever JSON it contains', () => {
   const values = [
     0,
     -0.5,

@@ -23,7 +23,7 @@ function cut(bytes: Buffer, size: number): Buffer[] {
   return Array.from({ length: Math.ceil(bytes.length / size) }, (_, n) => bytes.subarray(n * size, (n + 1) * size));
 }
 
-test('a plain event is passed as the very same bytes', () => {
+test('a plain event is passed on with the same bytes', () => {
   const chunk = Buffer.from(token('hi'));
   expect(new EngineEvents({ passUsage: false, choices: 1 }).take(chunk)).toBe(chunk);
   const two = Buffer.from(token('hi') + token('ho'));
@@ -38,7 +38,7 @@ test.each([
   ['glued to [DONE]', [last('a'), USAGE + DONE]],
   ['all in one piece', [last('a') + USAGE + DONE]],
 ])(
-  'the closing usage event, %s: taken out when not asked for, passed once when asked, counted in both',
+  'the closing usage event, %s: removed if not requested, passed once if requested, counted in both cases',
   (_how, pieces) => {
     const silent = run(false, ...pieces);
     expect(silent.passed).toBe(last('a') + DONE);
@@ -60,7 +60,7 @@ test('text that looks like the closing event or like the end stays in the answer
   expect(events).toMatchObject({ usage: undefined, failure: undefined, done: true });
 });
 
-test('an error event followed by [DONE] is not a whole answer, and neither is passed', () => {
+test('an error event followed by [DONE] is an incomplete answer, and neither is passed on', () => {
   const { events, passed } = run(false, token('a'), ERROR, DONE);
   expect(passed).toBe(token('a'));
   expect(events).toMatchObject({
@@ -69,18 +69,18 @@ test('an error event followed by [DONE] is not a whole answer, and neither is pa
   });
 });
 
-test('a stream that just stops is not whole', () => {
+test('a stream that just stops is incomplete', () => {
   expect(run(false, token('a'), token('b').slice(0, 10)).events.done).toBe(false);
 });
 
-test('an event without an end does not fill the memory', () => {
+test('an endless event does not fill the memory', () => {
   const events = new EngineEvents({ passUsage: false, choices: 1 });
   const piece = Buffer.alloc(1024 * 1024, 'x');
   for (let i = 0; i < 65; i += 1) events.take(piece);
   expect(events.failure).toMatchObject({ code: 'worker_lost', cause: 'an event without an end' });
 });
 
-test('usage of a whole answer', () => {
+test('usage of a complete answer', () => {
   expect(usageOfAnswer(Buffer.from('{"usage":{"prompt_tokens":7,"completion_tokens":3}}'))).toEqual({
     promptTokens: 7,
     completionTokens: 3,
@@ -88,7 +88,7 @@ test('usage of a whole answer', () => {
   expect(usageOfAnswer(Buffer.from('not json'))).toBeUndefined();
 });
 
-test('an error event that blames the request is kept as the refusal that it is', () => {
+test('an error event that blames the request is kept as a refusal', () => {
   const said = '{"error":{"message":"no such token","type":"BadRequestError","param":"logit_bias","code":400}}';
   const { events, passed } = run(false, `data: ${said}\n\n`, DONE);
   expect(passed).toBe('');
@@ -107,11 +107,11 @@ test.each<[how: string, choices: number, pieces: string[], passed: string]>([
   ['one choice twice', 2, [last('a'), last('b')], last('a') + last('b')],
   ['abort', 1, [token('a'), event('b', 'abort')], token('a')],
   ['error', 1, [token('a'), event('b', 'error')], token('a')],
-  ['a reason that nobody knows', 1, [token('a'), event('b', 'gave_up')], token('a')],
+  ['an unknown reason', 1, [token('a'), event('b', 'gave_up')], token('a')],
   ['an empty reason', 1, [token('a'), event('b', '')], token('a')],
-  ['a reason that is no text', 1, [token('a'), token('b').replace('null}', '7}')], token('a')],
-  ['usage in place of an end', 1, [token('a'), USAGE], token('a')],
-])('A1: [DONE] is held back: %s', (_how, choices, pieces, passed) => {
+  ['a reason that is not a string', 1, [token('a'), token('b').replace('null}', '7}')], token('a')],
+  ['usage instead of an end', 1, [token('a'), USAGE], token('a')],
+])('A1: [DONE] is withheld: %s', (_how, choices, pieces, passed) => {
   const whole = pieces.join('') + DONE;
   for (const all of [[...pieces, DONE], [whole], cut(Buffer.from(whole), 1)]) {
     const seen = runFor(choices, false, ...all);
@@ -131,11 +131,11 @@ test.each(['stop', 'length', 'tool_calls', 'function_call', 'content_filter', 'r
   },
 );
 
-test('A1: finished without [DONE] is not whole, but nothing else is missing', () => {
+test('A1: a finished stream without [DONE] is incomplete, but nothing else is missing', () => {
   expect(run(false, token('a'), last('b')).events).toMatchObject({ done: false, isFinished: true, failure: undefined });
 });
 
-test('A1: an engine may leave finish_reason out while a choice goes on', () => {
+test('A1: an engine may omit finish_reason while a choice continues', () => {
   const shorter = token('a').replace(',"finish_reason":null', '');
   expect(run(false, shorter, last('b'), DONE)).toMatchObject({
     events: { done: true },
@@ -156,7 +156,7 @@ test('A1: two choices, finished in any order and in one event', () => {
   expect(runFor(2, false, plainFirst, last('a', 1), DONE).events).toMatchObject({ done: true });
 });
 
-test('A1: whatever comes behind the end of a whole answer is dropped', () => {
+test('A1: everything after the end of a complete answer is dropped', () => {
   for (const more of [DONE, ERROR, token('b'), 'data: {"\n\n', 'x'])
     for (const pieces of [[last('a'), DONE, more], [last('a') + DONE + more]])
       expect(run(false, ...pieces)).toMatchObject({
@@ -171,7 +171,7 @@ const NO_UTF8 = Buffer.concat([
   Buffer.from(token('a')).subarray(50),
 ]);
 test.each<[how: string, bad: string | Buffer]>([
-  ['no JSON', 'data: {"id":"c","choices":[{"index":0\n\n'],
+  ['invalid JSON', 'data: {"id":"c","choices":[{"index":0\n\n'],
   ['a list', 'data: []\n\n'],
   ['a text', 'data: hello\n\n'],
   ['NaN', token('a').replace('"logprobs":null', '"logprobs":NaN')],
@@ -182,17 +182,17 @@ test.each<[how: string, bad: string | Buffer]>([
   ['a text without its end, in the last of two events', token('a') + token('b').replace('"b"', '"b')],
   ['a tab in a text', token('a').replace('"a"', '"a\tb"')],
   ['a control character in a text', token('a').replace('"a"', '"a\u0001b"')],
-  ['an escape that there is not', token('a').replace('"a"', String.raw`"a\x"`)],
+  ['an unknown escape', token('a').replace('"a"', String.raw`"a\x"`)],
   ['a comma too many', token('a').replace('null}', 'null,}')],
   ['a line feed inside a text', token('a').replace('"a"', '"a\ndata: b"')],
-])('an event that no client could read is not passed, and the attempt is lost: %s', (_how, bad) => {
+])('an event that no client can read is not passed on, and the attempt is lost: %s', (_how, bad) => {
   for (const pieces of [
     [token('a'), bad, last('b'), DONE],
     cut(Buffer.concat([Buffer.from(token('a')), Buffer.from(bad)]), 7),
   ]) {
     const { events, passed } = run(false, ...pieces);
     expect(events).toMatchObject(LOST);
-    // A chunk in which one event is broken passes those before it.
+    // Of a chunk with a broken event, the events before it are passed on.
     expect([token('a'), token('a') + token('a')]).toContain(passed);
   }
 });
@@ -202,12 +202,12 @@ test.each<[how: string, code: unknown]>([
   ['too small', 99],
   ['too large', 600],
   ['a text', '400'],
-])('F6: an error event whose code is no status blames the engine: %s', (_how, code) => {
+])('F6: an error event whose code is not a status blames the engine: %s', (_how, code) => {
   const { events } = run(false, `data: ${JSON.stringify({ error: { message: 'x', code } })}\n\n`);
   expect(events).toMatchObject({ refusal: undefined, failure: { code: 'engine_failed' } });
 });
 
-test('A3: events of other names are passed over, whatever they hold', () => {
+test('A3: events with other names are ignored, whatever they contain', () => {
   for (const ping of [
     'event: ping\ndata: {}\n\n',
     "event: ping\ndata: 12:30 o'clock\n\n",
@@ -249,7 +249,7 @@ test.each<[how: string, text: string]>([
     WHOLE.replaceAll('data: {', 'event: ping\ndata: {"type":"ping"}\n\ndata: {'),
   ],
   ['half an event at the end', `${WHOLE}data: {"id`],
-])('A3, A4: other spellings come to the client as vLLM writes, data lines alone: %s', (how, text) => {
+])('A3, A4: other spellings reach the client in vLLM’s form, with data lines only: %s', (how, text) => {
   const bytes = Buffer.from(text);
   const expected = how === 'several data lines' ? WHOLE.replaceAll('{"id":"c",', '{"id":"c", ') : WHOLE;
   for (const size of [1, 3, 100, bytes.length])
@@ -269,7 +269,7 @@ test('A3: other spellings inside the JSON are read as well', () => {
   expect(run(false, spaced(event('a', 'abort')), DONE).events).toMatchObject(LOST);
 });
 
-/** Always the same numbers. */
+/** Pseudorandom numbers, the same in every run. */
 function createRandom(): (below: number) => number {
   let seed = 1;
   return (below) => {
@@ -278,7 +278,7 @@ function createRandom(): (below: number) => number {
   };
 }
 
-test('however a stream is cut, the same is passed and the same is said of it', () => {
+test('the same bytes and the same verdict result, however a stream is cut', () => {
   const random = createRandom();
   const parts = [
     token('a'),
@@ -324,7 +324,7 @@ test('however a stream is cut, the same is passed and the same is said of it', (
   expect(seen.size).toBeGreaterThan(5);
 });
 
-test('a second life is joined, and malformed events of it fail like those of the first', () => {
+test('a continuation is joined to its stream, and its malformed events fail like those of the first attempt', () => {
   const join = (members: Readonly<Record<string, unknown>>) => ({ ...members, id: 'first' });
   const events = new EngineEvents({ passUsage: false, choices: 1, join });
   expect(events.take(Buffer.from(token('a'))).toString()).toContain('"id":"first"');

@@ -7,7 +7,7 @@ const FOLDER = 'test/fixtures/vllm';
 const Answer = z.object({ error: z.object({ message: z.string(), code: z.number() }) });
 const CANARY = 'zanzibarcanary';
 
-/** Every error that a real vLLM was recorded with. */
+/** Every recorded error of a real vLLM. */
 const RECORDED = readdirSync(FOLDER)
   .filter((name) => name.endsWith('.http'))
   .flatMap((name) =>
@@ -50,7 +50,7 @@ test('N15: a refusal that a client can act on keeps the engine’s sentence', ()
     expect([part, passed.some((message) => message.includes(part))]).toEqual([part, true]);
 });
 
-test('N15: an engine’s sentence that holds a word of the request is told to nobody', () => {
+test('N15: an engine’s sentence that contains a word of the request reaches neither client nor log', () => {
   expect(RECORDED.length).toBeGreaterThan(50);
   for (const { code, message } of RECORDED) {
     if (message.startsWith('Grammar error')) continue;
@@ -72,7 +72,7 @@ test.each([
   `Error parsing regex ${CANARY}(: unclosed group`,
   `Failed to convert the grammar from Lark to EBNF: ${CANARY}`,
   `[12:00:01] /project/cpp/grammar_parser.cc:88: EBNF lexer error at line 1, column 4: ${CANARY}`,
-])('N17: a grammar that the engine cannot build is the caller’s fault, with whatever status: %s', (message) => {
+])('N17: a grammar that the engine cannot build is the caller’s fault, whatever the status: %s', (message) => {
   for (const failure of [failureOf(400, message), failureOf(500, message), brokenStream(message)]) {
     expect([failure.code, failure.status]).toEqual(['engine_refused', 400]);
     expect(failure.message).not.toContain(CANARY);
@@ -81,12 +81,12 @@ test.each([
   }
 });
 
-test('N15: the log learns which kind of fault it was, and not in the engine’s words', () => {
+test('N15: the log has the kind of the fault, but not the engine’s words', () => {
   const failure = failureOf(500, `list index out of range: ${CANARY}`);
   expect([failure.code, failure.cause]).toEqual(['engine_failed', 'engine answered 500, in 39 characters']);
 });
 
-test('N15: shapes of sentences are read in one pass, however long a sentence is', () => {
+test('N15: patterns of sentences are matched in one pass, however long a sentence is', () => {
   const startedAt = performance.now();
   for (const long of [
     'token_id(s) [' + '1, '.repeat(300_000),
@@ -103,7 +103,7 @@ test('N15: shapes of sentences are read in one pass, however long a sentence is'
 });
 
 test.each([302, 401, 403, 404, 405, 407, 408, 409, 413, 425, 429])(
-  'H4: an engine that refuses us with %d is our fault, and another one is tried',
+  'H4: if an engine refuses with %d, the fault is ours, and another engine is tried',
   (status) => {
     const failure = engineFailure(status, Buffer.from('{"error":{"message":"no"}}'), 'messages');
     expect([failure.code, failure.status, failure.options.elsewhere]).toEqual(['engine_failed', 502, true]);
@@ -111,10 +111,10 @@ test.each([302, 401, 403, 404, 405, 407, 408, 409, 413, 425, 429])(
 );
 
 test.each([
-  ['in words of its own', 'no', true],
+  ['in its own words', 'no', true],
   ['as vLLM does', 'stop cannot contain an empty string.', false],
-  ['over a grammar', `Error parsing regex ${CANARY}(: unclosed group`, false],
-])('H4: an engine may be ill that refuses %s: another one is tried: %s %s', (_how, message, elsewhere) => {
+  ['because of a grammar', `Error parsing regex ${CANARY}(: unclosed group`, false],
+])('H4: an engine that refuses %s may be unhealthy: another one is tried: %s %s', (_how, message, elsewhere) => {
   const failure = failureOf(400, message);
   expect([failure.code, failure.status, failure.options.elsewhere]).toEqual(['engine_refused', 400, elsewhere]);
 });

@@ -25,17 +25,17 @@ test('a recorded stream passes byte for byte, however it is cut, with its usage'
   }
 });
 
-test('the opening events wait for the first that shows an engine at work', () => {
+test('the opening events are withheld until an event shows that the engine works', () => {
   const { events, passed } = run(EVENTS[0] ?? '', EVENTS[1] ?? '');
   expect(passed).toBe('');
   expect(events.take(Buffer.from(EVENTS[2] ?? '')).toString()).toBe(EVENTS.slice(0, 3).join(''));
 });
 
-test('without its closing event a stream is not whole', () => {
+test('a stream without its closing event is incomplete', () => {
   expect(run(...EVENTS.slice(0, -1)).events.done).toBe(false);
 });
 
-test('a response that failed, an error event and a malformed one are the engine’s fault, and not passed', () => {
+test('a failed response, an error event and a malformed event are the engine’s fault, and not passed on', () => {
   const failed = 'event: response.failed\ndata: {"type":"response.failed"}\n\n';
   const cancelled = (EVENTS.at(-1) ?? '').replace('"status":"completed","text"', '"status":"cancelled","text"');
   for (const bad of [
@@ -59,11 +59,11 @@ test.each<[how: string, change: (all: string) => string]>([
   ['no spaces', (all) => all.replaceAll('event: ', 'event:').replaceAll('data: ', 'data:')],
   ['id and retry lines, comments', (all) => all.replaceAll('event: ', ': hi\nretry: 3\nid: 7\nevent: ')],
   ['no event lines', (all) => all.replaceAll(/event: .*\n/g, '')],
-  ['event lines of another make', (all) => all.replaceAll(/event: .*\n/g, 'event: message\n')],
+  ['event lines with another name', (all) => all.replaceAll(/event: .*\n/g, 'event: message\n')],
   ['data before its name', (all) => all.replaceAll(/(event: .*)\n(data: .*)\n/g, '$2\n$1\n')],
   ['[DONE] at the end', (all) => `${all}data: [DONE]\n\n`],
   ['an error at the end', (all) => `${all}event: error\ndata: {}\n\n`],
-])('A3: other spellings come to the client as vLLM writes: %s', (_how, change) => {
+])('A3: other spellings reach the client in vLLM’s form: %s', (_how, change) => {
   const all = EVENTS.join('');
   const changed = change(all);
   for (const size of [1, 100, changed.length]) {
@@ -88,13 +88,13 @@ test.each<[how: string, closing: string]>([
   ['failed', closingAs('failed')],
   ['in progress', closingAs('in_progress')],
   ['incomplete without a reason', closingAs('incomplete')],
-])('A1: a response without a whole closing event is not whole: %s', (_how, closing) => {
+])('A1: a response without a complete closing event is incomplete: %s', (_how, closing) => {
   const { events, passed } = run(...EVENTS.slice(0, -1), closing);
   expect(passed).toBe(EVENTS.slice(0, -1).join(''));
   expect(events.done).toBe(false);
 });
 
-test('A1: a response as long as was allowed is whole', () => {
+test('A1: a response of the maximum length is complete', () => {
   const reason = '"incomplete_details":{"reason":"max_output_tokens"}';
   const shortened = closingAs('incomplete').replace('"incomplete_details":null', reason);
   expect(run(...EVENTS.slice(0, -1), shortened).events).toMatchObject({ done: true, failure: undefined });
@@ -106,7 +106,7 @@ test.each<[how: string, change: (piece: string) => string]>([
   ['a tab in a text', (piece) => piece.replace('"delta":"', '"delta":"\t')],
   ['an error beside the text', (piece) => piece.replace('data: {', 'data: {"error":{"message":"broke"},')],
   ['a comma too many', (piece) => piece.replace('}\n\n', ',}\n\n')],
-])('A1: a piece that no client could read is not passed: %s', (_how, change) => {
+])('A1: a piece that no client can read is not passed on: %s', (_how, change) => {
   for (const bad of [change(PIECE), change(EVENTS.at(-2) ?? '')]) {
     if (bad === EVENTS.at(-2)) continue;
     const { events, passed } = run(...EVENTS.slice(0, 4), bad, ...EVENTS.slice(5));
@@ -115,14 +115,14 @@ test.each<[how: string, change: (piece: string) => string]>([
   }
 });
 
-test('A3: events of other names are passed over', () => {
+test('A3: events with other names are ignored', () => {
   const pings = ['event: ping\ndata: {}\n\n', 'event: ping\ndata: now\n\n', 'data: {"type":"ping"}\n\n'];
   const { events, passed } = run(...EVENTS.flatMap((one) => [...pings, one]));
   expect(events).toMatchObject({ done: true, failure: undefined, passed: EVENTS.length });
   expect(passed).toBe(EVENTS.join(''));
 });
 
-test('A1: the last event of the longest answers passes, log probabilities and all; broken ones do not', () => {
+test('A1: the last event of the longest answers passes, with its log probabilities; a broken one does not', () => {
   const list = JSON.stringify(Array(100_000).fill({ token: 'word', logprob: -1.25, bytes: [119], top_logprobs: [] }));
   const long = CLOSING.replace('"logprobs":null', `"logprobs":${list}`);
   expect(long.length).toBeGreaterThan(4 * 1024 * 1024);
@@ -134,7 +134,7 @@ test('A1: the last event of the longest answers passes, log probabilities and al
   expect(run(...EVENTS.slice(0, -1), ...cut(broken)).events).toMatchObject({ done: false, failure: {} });
 });
 
-test('A1: a response is not whole with an error, or with an item that is not', () => {
+test('A1: a response with an error or an incomplete item is incomplete', () => {
   for (const closing of [
     CLOSING.replace('"output":', '"error":{"message":"broke"},"output":'),
     CLOSING.replace('"status":"completed","type":"message"', '"status":"in_progress","type":"message"'),

@@ -50,7 +50,7 @@ test.each<[how: string, text: string, events: Read[]]>([
     ],
   ],
   ['a byte order mark', '\uFEFFdata: a\n\n', [['', 'a']]],
-  ['a second byte order mark, which is no part of a field', 'data: a\n\n\uFEFFdata: b\n\n', [['', 'a']]],
+  ['a second byte order mark, which is not part of a field', 'data: a\n\n\uFEFFdata: b\n\n', [['', 'a']]],
   [
     'no space, one space, two',
     'data:a\n\ndata: b\n\ndata:  c\n\n',
@@ -70,8 +70,8 @@ test.each<[how: string, text: string, events: Read[]]>([
       ['', 'b'],
     ],
   ],
-  ['an empty name takes the name back', 'event: x\nevent:\ndata: a\n\n', [['', 'a']]],
-  ['a name without data is no event', 'event: x\n\ndata: a\n\n', [['', 'a']]],
+  ['an empty name clears the name', 'event: x\nevent:\ndata: a\n\n', [['', 'a']]],
+  ['a name without data is not an event', 'event: x\n\ndata: a\n\n', [['', 'a']]],
   ['comments, between and inside', ': hi\n\ndata: a\n:\n: no\n\n', [['', 'a']]],
   ['an event that the end cuts off', 'data: a\n\ndata: b\n', [['', 'a']]],
   ['a line that the end cuts off', 'data: a\n\ndata: b', [['', 'a']]],
@@ -83,7 +83,7 @@ test.each<[how: string, text: string, events: Read[]]>([
   for (let size = 1; size <= bytes.length; size += 1) expect([size, ...read(bytes, size)]).toEqual([size, ...events]);
 });
 
-test('an event that is never whole does not fill the memory, in whatever it consists', () => {
+test('an event that never ends does not fill the memory, whatever it consists of', () => {
   for (const piece of ['x', 'data: x\n', 'data: ']) {
     const reader = new EventReader();
     for (let n = 0; n < 65; n += 1) reader.read(Buffer.from(piece.repeat(Math.ceil((1024 * 1024) / piece.length))));
@@ -91,12 +91,12 @@ test('an event that is never whole does not fill the memory, in whatever it cons
   }
 });
 
-/** Not `event:` without a value, by which that client keeps the name of before, against the standard. */
+/** Without `event:` lines that have no value: that client then keeps the previous name, against the standard. */
 const PARTS = ['data', 'data:', 'data: ', 'event: n', 'id: 1', 'retry: 1', ':', ' ', 'x', '{"a":1}', 'ä', '\uFEFF'];
 const ENDS = ['\n', '\r', '\r\n', '\n\n', '\r\r', '\r\n\r\n', ''];
 const STREAMS = 300;
 
-/** Always the same numbers. */
+/** Pseudorandom numbers, the same in every run. */
 function createRandom(): (below: number) => number {
   let seed = 20_261_129;
   return (below) => {
@@ -105,11 +105,11 @@ function createRandom(): (below: number) => number {
   };
 }
 
-test('A3: reads what undici’s EventSource reads, whatever is thrown together', async () => {
+test('A3: reads the same as undici’s EventSource from random input', async () => {
   const random = createRandom();
   const one = (of: readonly string[]): string => of[random(of.length)] ?? '';
   const streams = Array.from({ length: STREAMS }, () =>
-    // No retry time and no id are of interest: a stream is read once.
+    // Retry time and id don't matter, because a stream is read once.
     Buffer.from(Array.from({ length: 1 + random(24) }, () => one(PARTS) + one(ENDS)).join('')),
   );
   const server = createServer((req, res) => {
@@ -141,7 +141,7 @@ test('A3: reads what undici’s EventSource reads, whatever is thrown together',
   expect(events).toBeGreaterThan(STREAMS);
 }, 60_000);
 
-test('a comment is dropped as it comes, however long, and many of them fill nothing', () => {
+test('a comment is dropped on arrival, however long, and many comments don’t fill the memory', () => {
   const reader = new EventReader();
   const piece = Buffer.alloc(1024 * 1024, 'x');
   expect(reader.read(Buffer.from(': '))).toEqual([]);

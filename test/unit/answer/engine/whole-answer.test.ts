@@ -32,7 +32,7 @@ test.each<[path: EnginePath, asked: number, body: unknown]>([
   ['/v1/responses', 1, response({})],
   ['/v1/responses', 1, response({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } })],
   ['/tokenize', 1, { count: 0 }],
-])('A2: whole on %s, %i asked: %j', (path, asked, body) => {
+])('A2: complete on %s, %i choices: %j', (path, asked, body) => {
   expect(engineAnswer(path, asked).judge(Buffer.from(JSON.stringify(body)))).toBeUndefined();
 });
 
@@ -65,7 +65,7 @@ test.each<[path: EnginePath, asked: number, body: unknown]>([
   ['/tokenize', 1, {}],
   ['/tokenize', 1, { count: null }],
   ['/tokenize', 1, { count: -1 }],
-])('A2: lost on %s, %i asked: %j', (path, asked, body) => {
+])('A2: lost on %s, %i choices: %j', (path, asked, body) => {
   expect(engineAnswer(path, asked).judge(Buffer.from(JSON.stringify(body)))).toMatchObject({ code: 'worker_lost' });
 });
 
@@ -77,7 +77,7 @@ test.each<[how: string, body: Buffer]>([
   ['NaN', Buffer.from(WHOLE.replace('"stop"', '"stop","logprobs":NaN'))],
   ['no UTF-8', Buffer.concat([Buffer.from('{"x":"'), Buffer.from([0xc3, 0x28]), Buffer.from(`",${WHOLE.slice(1)}`)])],
   ['a page', Buffer.from('<html></html>')],
-])('A2: a 200 that no client could read is lost: %s', (_how, body) => {
+])('A2: a 200 that no client can read is lost: %s', (_how, body) => {
   for (const path of PATHS) expect(engineAnswer(path, 1).judge(body)).toMatchObject({ code: 'worker_lost' });
 });
 
@@ -87,9 +87,9 @@ interface Recorded {
   readonly body: string;
 }
 const FOLDERS = ['test/fixtures/vllm', 'test/fixtures/vllm/v0.33'] as const;
-/** Timelines, files of several answers, and a refusal that is a stream broken off. */
+/** Timelines, files with several answers, and a refusal in the form of a broken stream. */
 const OTHERS = /^(fail-|auth-|disconnect|stream-keep-alive|uuid-collision|responses-badschema-stream)/;
-/** Whole answers that a real vLLM gave, by the names of their files. */
+/** Complete answers of a real vLLM, by file name. */
 function recorded(isStream: boolean): [name: string, answer: Recorded][] {
   const files = FOLDERS.flatMap((folder) => readdirSync(folder).map((name) => ({ name, file: `${folder}/${name}` })));
   const answers = files.filter(({ name }) => name.endsWith('.http') && !OTHERS.test(name));
@@ -103,11 +103,11 @@ function recorded(isStream: boolean): [name: string, answer: Recorded][] {
   });
 }
 
-test.each(recorded(false))('A2: what vLLM answered is whole: %s', (_name, { path, choices, body }) => {
+test.each(recorded(false))('A2: a recorded answer of vLLM is complete: %s', (_name, { path, choices, body }) => {
   expect(engineAnswer(path, choices).judge(Buffer.from(body))).toBeUndefined();
 });
 
-test.each(recorded(true))('A1: what vLLM streamed is whole, and passes as it is: %s', (_name, answer) => {
+test.each(recorded(true))('A1: a recorded stream of vLLM is complete, and passes unchanged: %s', (_name, answer) => {
   const { path, choices, body } = answer;
   for (const size of [1, 250, body.length]) {
     const events = engineAnswer(path, choices).events(true);

@@ -28,7 +28,7 @@ function translated(...pieces: readonly string[]): z.infer<typeof Event>[] {
     });
 }
 
-test('text and calls are blocks one after the other, and the end tells why and how much', () => {
+test('text and calls become successive blocks, and the end has reason and usage', () => {
   const events = translated(
     chunk({ role: 'assistant', content: '' }),
     chunk({ content: 'I ' }) + chunk({ content: 'look.' }),
@@ -73,7 +73,7 @@ test('a comment is a ping, also before the message', () => {
   expect(types).toEqual(['ping', 'message_start', 'content_block_start', 'content_block_delta', 'ping']);
 });
 
-test('there is no end without the engine’s, and none behind an event that cannot be read', () => {
+test('no end event is sent without the engine’s, or after an unreadable event', () => {
   const last = chunk({}, { finish_reason: 'stop' });
   expect(translated(chunk({ content: 'a' }), last).map(({ type }) => type)).not.toContain('message_stop');
   const events = translated(chunk({ content: 'a' }), 'data: {"id":"x","choices":[{\n\n', last, DONE);

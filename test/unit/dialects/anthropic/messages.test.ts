@@ -20,7 +20,7 @@ const rendered = (message: object, ended: object) =>
     { modelMs: 1 },
   ).body;
 
-test('calls of tools and their results are turns of their own, each told of by its place', () => {
+test('tool calls and their results become separate messages, and errors name their place in the body', () => {
   const { messages } = parse({
     system: 'Be brief.',
     messages: [
@@ -50,7 +50,7 @@ test('calls of tools and their results are turns of their own, each told of by i
   ]);
 });
 
-test('tools and their choice are what an engine calls them', () => {
+test('tools and tool_choice are translated to the engine’s form', () => {
   const choice = { type: 'tool', name: 'weather', disable_parallel_tool_use: true };
   const { sampling } = parse({ tools: [tool], tool_choice: choice, stop_sequences: ['END'] });
   const wanted = { name: 'weather', description: 'of a city', parameters: { type: 'object' } };
@@ -65,7 +65,7 @@ test('tools and their choice are what an engine calls them', () => {
   expect(() => parse({ tool_choice: { type: 'any' } })).toThrow('tool_choice demands a call');
 });
 
-test('a last message of the assistant is gone on with; its tokens are counted so, too', () => {
+test('a last message of the assistant is continued, and its tokens are counted that way too', () => {
   const begun = { messages: [HI, { role: 'assistant', content: [{ type: 'text', text: 'Well,' }] }] };
   const goesOn = { add_generation_prompt: false, continue_final_message: true };
   expect(parse(begun).sampling).toEqual(goesOn);
@@ -73,7 +73,7 @@ test('a last message of the assistant is gone on with; its tokens are counted so
   expect(parse({}).sampling).toEqual({});
 });
 
-test('an answer with calls is a message with their blocks; arguments that are no JSON are no answer', () => {
+test('an answer with calls becomes a message with tool blocks; arguments that are invalid JSON are a failure', () => {
   const calls = (text: string) => [{ id: 'call_1', type: 'function', function: { name: 'weather', arguments: text } }];
   const body = rendered({ content: 'I look.', tool_calls: calls('{"city":"Oslo"}') }, { finish_reason: 'tool_calls' });
   expect(JSON.parse(String(body))).toEqual({
@@ -93,7 +93,7 @@ test('an answer with calls is a message with their blocks; arguments that are no
 
 const Told = z.object({ error: z.object({ type: z.string(), code: z.string() }) });
 const codes = Object.keys(FAILURES).filter((code): code is FailureCode => Object.hasOwn(FAILURES, code));
-test('each failure has a type of this API, its code, and says whether to send it again', () => {
+test('each failure has a type of this API, its code, and says whether to retry', () => {
   const types = new Map<number, string>();
   for (const code of codes) {
     const { status, headers, body } = anthropicMessages.renderFailure(new Failure(code, 'why'), 'id');

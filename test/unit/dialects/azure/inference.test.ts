@@ -19,7 +19,7 @@ function refusal(body: object, extra?: string, dialect = chat): Failure {
 }
 const bodyOf = (failure: Failure): unknown => JSON.parse(String(chat.renderFailure(failure).body));
 
-test('every field of the API is taken; null and empty ones are absent', () => {
+test('every field of the API is accepted; null and empty ones count as absent', () => {
   const body = {
     messages,
     model: 'azureai',
@@ -52,13 +52,13 @@ test.each([
   ['max_completion_tokens', 5],
   ['top_k', 4],
   ['nonsense', 'x'],
-])('the extra parameter %s is refused unless the caller says what is to become of it', (name, value) => {
+])('the extra parameter %s is refused unless a header says how to treat it', (name, value) => {
   for (const failure of [refusal({ messages, [name]: value }), refusal({ messages, [name]: value }, 'error')])
     expect(failure).toMatchObject({ code: 'unsupported_parameter', status: 400, options: { param: name } });
   expect(chat.parse({ messages, [name]: value }, asking('drop'))).toMatchObject({ sampling: {}, ignored: [name] });
 });
 
-test('a refusal has an item for each extra parameter, in FastAPI’s form; short values are quoted, prompts never', () => {
+test('a refusal has one item per extra parameter, in FastAPI’s form; it quotes short values, never prompts', () => {
   const failure = refusal({ messages, user: 'u1', top_k: 4, prompt: 'secret', bias: { a: 1 } });
   expect(chat.renderFailure(failure)).toMatchObject({
     status: 400,
@@ -81,7 +81,7 @@ test('a refusal has an item for each extra parameter, in FastAPI’s form; short
   expect(JSON.stringify(bodyOf(failure))).not.toContain('secret');
 });
 
-test('a refusal of extra parameters has Azure’s words, by which clients know what to leave out', () => {
+test('a refusal of extra parameters has Azure’s words, from which clients learn what to leave out', () => {
   const failure = refusal({ messages, stream_options: { include_usage: true }, n: 2 });
   expect(failure.message).toContain(
     "Extra parameters ['stream_options', 'n'] are not allowed when extra-parameters is not set or set to be 'error'. Set extra-parameters to 'pass-through' to pass to the model",
@@ -91,7 +91,7 @@ test('a refusal of extra parameters has Azure’s words, by which clients know w
   });
 });
 
-test('extra parameters that the engine knows pass through, checked; what would steer it does not', () => {
+test('known extra parameters pass through, checked; those that would steer the engine do not', () => {
   const pass = (body: object) => chat.parse({ messages, ...body }, asking('pass-through'));
   expect(pass({ top_k: 4, logprobs: true, n: 1, user: 'u' })).toMatchObject({
     sampling: { top_k: 4, logprobs: true },
@@ -101,12 +101,12 @@ test('extra parameters that the engine knows pass through, checked; what would s
   expect(refusal({ messages, cache_salt: 'x' }, 'pass-through')).toMatchObject({ code: 'unsupported_parameter' });
 });
 
-test('another wish for extra parameters than the three is a 400 that names the header', () => {
+test('an unknown value of the extra-parameters header is a 400 that names the header', () => {
   const failure = refusal({ messages }, 'maybe');
   expect([chat.renderFailure(failure).status, failure.options.param]).toEqual([400, 'extra-parameters']);
 });
 
-test('a model in the header counts where the body names none', () => {
+test('a model in the header counts if the body names none', () => {
   const mesh = asking(undefined, { 'x-ms-model-mesh-model-name': 'Phi-4' });
   expect(chat.parse({ messages }, mesh).model).toBe('Phi-4');
   expect(chat.parse({ messages, model: null }, mesh).model).toBe('Phi-4');
@@ -120,7 +120,7 @@ test.each([
   ['a value out of range', { messages, top_p: 2 }],
   ['an unknown format', { messages, response_format: { type: 'xml' } }],
   ['the engine’s own format', { messages, response_format: { type: 'structural_tag' } }],
-])('%s: 422, as the container’s schema says it, with the place and no prompt', (_what, body) => {
+])('%s: 422 in the form of the container’s schema, with the place and without the prompt', (_what, body) => {
   const failure = refusal(body);
   const { status, headers } = chat.renderFailure(failure);
   expect([status, headers['x-ms-error-code']]).toEqual([422, 'invalid_request']);
@@ -130,7 +130,7 @@ test.each([
   });
 });
 
-test('a short bad value is quoted beside its place', () => {
+test('a short bad value is quoted next to its place', () => {
   expect(bodyOf(refusal({ messages, temperature: 'hot' }))).toMatchObject({ detail: [{ input: 'hot' }] });
 });
 
@@ -151,7 +151,7 @@ test.each<readonly [FailureCode, number, string | undefined]>([
   expect(JSON.parse(String(body))).toMatchObject({ error: { code, message: 'why', status } });
 });
 
-test('a broken stream ends in an event with the error; a silent one is kept open by an event of its own kind', () => {
+test('a broken stream ends with an error event; an event of our own keeps a silent one open', () => {
   expect(chat.renderStreamFailure(new Failure('worker_lost', 'why'))).toMatch(/^data: \{"error":\{.*\}\}\n\n$/);
   const stream = { id: 'a', created: 5, model: 'm' };
   expect(chat.emptyEvent?.(stream)).toBe(
@@ -162,6 +162,6 @@ test('a broken stream ends in an event with the error; a silent one is kept open
   expect(completions.emptyEvent?.(stream)).toContain('"text":""');
 });
 
-test('says which deployment answers', () => {
+test('an answer names its deployment', () => {
   expect(chat.headers).toEqual({ 'azureml-model-deployment': 'blue', 'azureml-model-session': 'blue' });
 });

@@ -29,13 +29,13 @@ test.each<readonly [FailureCode, number, string]>([
   });
 });
 
-test('a limit of the queue says after how long to come back, in its sentence and in both headers', () => {
+test('a queue limit says when to retry, in its sentence and in both headers', () => {
   const { headers, body } = azureOpenai.renderFailure(new Failure('queue_full', 'too much', { retryAfterSeconds: 2 }));
   expect(headers).toMatchObject({ 'retry-after': '2', 'retry-after-ms': '2000' });
   expect(JSON.parse(String(body))).toMatchObject({ error: { message: 'too much; please retry after 2 seconds' } });
 });
 
-test('a broken stream ends in an event with the error', () => {
+test('a broken stream ends with an error event', () => {
   const event = azureOpenai.renderStreamFailure(new Failure('engine_silent', 'why'));
   expect(JSON.parse(event.slice('data: '.length))).toMatchObject({ error: { code: 'engine_silent', message: 'why' } });
 });

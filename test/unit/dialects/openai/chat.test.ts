@@ -29,7 +29,7 @@ test('a plain request: model, messages, nothing else set', () => {
   });
 });
 
-test('every optional field as null, or an empty list of tools, is as if absent', () => {
+test('every optional field that is null, and an empty list of tools, counts as absent', () => {
   const names = [
     'model',
     'stream',
@@ -49,12 +49,12 @@ test('every optional field as null, or an empty list of tools, is as if absent',
   expect(parse({ functions: [], stream_options: {} })).toEqual(parse({}));
 });
 
-test('a demanded call without any tool names tool_choice', () => {
+test('a required call without any tool names tool_choice', () => {
   expect(refused({ tools: [], tool_choice: 'required' }).options.param).toBe('tool_choice');
   expect(refused({ tool_choice: { type: 'function', function: { name: 'paint' } } }).options.param).toBe('tool_choice');
 });
 
-test('tools reach the engine as they came; a malformed one is named', () => {
+test('tools reach the engine unchanged; a malformed one is named', () => {
   const tools = [{ type: 'function', function: { name: 'paint', parameters: { type: 'object' } } }];
   expect(parse({ tools, tool_choice: 'auto', parallel_tool_calls: false }).sampling).toEqual({
     tools,
@@ -74,7 +74,7 @@ test.each([
   expect(parse({ stream }).stream).toBe(meant);
 });
 
-test('usage of a stream: asked, declined, not said, and asked without a stream', () => {
+test('usage of a stream: requested, declined, not mentioned, and requested without a stream', () => {
   const ask = (stream_options: object | null) => parse({ stream: true, stream_options }).includeUsage;
   expect([ask({ include_usage: true }), ask({ include_usage: false }), ask({}), ask(null)]).toEqual([
     true,
@@ -90,12 +90,12 @@ test.each([
   [{ max_tokens: 5, max_new_tokens: 9 }, 5, 'max_tokens'],
   [{ max_new_tokens: 7, max_tokens: null }, 7, 'max_new_tokens'],
   [{}, undefined, 'max_tokens'],
-])('answer length from %j is %j, said by %s', (fields, maxTokens, maxTokensParam) => {
+])('the answer length from %j is %j, set by %s', (fields, maxTokens, maxTokensParam) => {
   expect(parse(fields).maxTokens).toBe(maxTokens);
   expect(parse(fields).maxTokensParam).toBe(maxTokensParam);
 });
 
-test('every sampling field of the engine is handed on unchanged', () => {
+test('every sampling field of the engine is passed on unchanged', () => {
   const sampling = {
     temperature: 0,
     top_p: 1,
@@ -171,7 +171,7 @@ test.each([
   [{ response_format: { type: 'xml' } }, 'response_format.type'],
   [{ response_format: { type: 'json_schema' } }, 'response_format.json_schema'],
   [{ stream: true, stream_options: { include_usage: 1 } }, 'stream_options.include_usage'],
-])('%j names the place at fault', (fields, param) => {
+])('%j: the refusal names the wrong field', (fields, param) => {
   const failure = refused(fields);
   expect(failure.code).toBe('invalid_request');
   expect(failure.options.param?.startsWith(param.split(/[.[]/)[0] ?? '')).toBe(true);
@@ -188,16 +188,16 @@ test.each([
   'kv_transfer_params',
   'media_io_kwargs',
   'vllm_xargs',
-])('%s is not the client’s to set', (param) => {
+])('%s cannot be set by a client', (param) => {
   expect(refused({ [param]: 'x' })).toMatchObject({ code: 'unsupported_parameter', status: 400, options: { param } });
 });
 
-test('fields without effect are accepted and told, with names that fit a header', () => {
+test('fields without effect are accepted and listed, with names that fit a header', () => {
   const parsed = parse({ user: 'u', metadata: { a: 'b' }, service_tier: 'auto', 'we\r\nird': 1, store: false });
   expect(parsed.ignored).toEqual(['user', 'metadata', 'service_tier', 'we%0D%0Aird', 'store']);
 });
 
-test('verbosity and modalities: what is served anyway is accepted, anything else is refused by name', () => {
+test('verbosity and modalities: supported values are accepted, others are refused by name', () => {
   expect(parse({ modalities: ['text'], verbosity: 'medium' })).toEqual(parse({}));
   for (const fields of [
     { verbosity: 'low' },
@@ -210,7 +210,7 @@ test('verbosity and modalities: what is served anyway is accepted, anything else
     });
 });
 
-test('deeply nested JSON is refused and not walked to the end of the stack', () => {
+test('deeply nested JSON is refused without a stack overflow', () => {
   const deep: unknown = JSON.parse('{"a":'.repeat(5_000) + '1' + '}'.repeat(5_000));
   expect(refused({ structured_outputs: deep }).options.param).toBe('structured_outputs');
 });
@@ -248,7 +248,7 @@ test('Retry-After stays between 1 and 120 whole seconds', () => {
   expect([after(0), after(0.2), after(9_999)]).toEqual(['1', '1', '120']);
 });
 
-test('the engine’s answer is passed as its bytes came, its own refusal with its own status', () => {
+test('the engine’s answer is passed on byte for byte, its refusal with its own status', () => {
   const bytes = Buffer.from('{"id": "x" }');
   expect(openai.renderAnswer(bytes, { modelMs: 1 })).toEqual({
     status: 200,
@@ -258,7 +258,7 @@ test('the engine’s answer is passed as its bytes came, its own refusal with it
   expect(openai.renderFailure(new Failure('engine_refused', 'no', { status: 422 })).status).toBe(422);
 });
 
-test('a stream that fails ends in one error event', () => {
+test('a failed stream ends with one error event', () => {
   const event = openai.renderStreamFailure(new Failure('worker_lost', 'the model process ended'));
   expect(event).toBe(
     'data: {"error":{"message":"the model process ended","type":"server_error","param":null,"code":"worker_lost"}}\n\n',

@@ -13,7 +13,7 @@ function refused(body: unknown): Failure {
   throw new Error('was accepted');
 }
 
-test('a plain request: one prompt, no messages, the length that this API has by default', () => {
+test('a plain request: one prompt, no messages, the API’s default length', () => {
   expect(parse({ model: 'azureai' })).toEqual({
     model: 'azureai',
     messages: [],
@@ -40,14 +40,14 @@ test.each([
   expect(parse({ prompt })).toMatchObject({ prompts });
 });
 
-test('every optional field as null, or an empty text or list where it must not be set, is as if absent', () => {
+test('every optional field that is null, or empty where it must not be set, counts as absent', () => {
   const names = ['model', 'stream', 'n', 'max_tokens', 'logprobs', 'best_of', 'suffix', 'messages', 'cache_salt'];
   expect(parse(Object.fromEntries(names.map((name) => [name, null])))).toEqual(parse({}));
   expect(parse({ suffix: '', tools: [], messages: [] })).toEqual(parse({}));
   expect(parse({ best_of: 1 })).toEqual(parse({}));
 });
 
-test('fields of this route reach the engine in its own form; those of the chat route are told to be without effect', () => {
+test('fields of this route reach the engine in its form; those of the chat route are listed as without effect', () => {
   const own = { logprobs: 5, echo: true, add_special_tokens: false, min_p: 0.1, ignore_eos: true };
   expect(parse(own)).toMatchObject({ sampling: own, ignored: [] });
   expect(parse({ top_logprobs: 5, user: 'me' })).toMatchObject({ sampling: {}, ignored: ['top_logprobs', 'user'] });

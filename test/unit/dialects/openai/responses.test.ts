@@ -21,7 +21,7 @@ test('a text becomes one message; the engine is told to store nothing', () => {
   expect(toEngine({})).toEqual({ ...OURS, input: [{ type: 'message', role: 'user', content: 'hi' }] });
 });
 
-test('every field that is accepted is in the engine’s request', () => {
+test('every accepted field is in the engine’s request', () => {
   const fields = {
     instructions: 'Answer in French',
     temperature: 0.5,
@@ -50,7 +50,7 @@ test('every field that is accepted is in the engine’s request', () => {
   expect(parse(fields).ignored).toEqual([]);
 });
 
-test('every optional field as null, or an empty list of tools, is as if absent', () => {
+test('every optional field that is null, and an empty list of tools, counts as absent', () => {
   const names = [
     'previous_response_id',
     'conversation',
@@ -95,7 +95,7 @@ test.each([
   ['mm_processor_kwargs', { num_crops: 4 }],
   ['moderation', { a: 1 }],
   ['a_field_of_next_year', 1],
-])('%s as %j would be lost: refused by name', (name, value) => {
+])('%s as %j would be ignored: refused by name', (name, value) => {
   const failure = refused({ [name]: value });
   expect(failure.status).toBe(400);
   expect(failure.options.param?.split(/[.[]/)[0]).toBe(name);
@@ -123,11 +123,11 @@ test.each([
     ],
     'input[1].status',
   ],
-])('input as %j names the place at fault', (input, param) => {
+])('input as %j: the refusal names the wrong field', (input, param) => {
   expect(refused({ input }).options.param).toBe(param);
 });
 
-test('an answer of before is replayed as one text; pictures keep their detail', () => {
+test('an earlier answer in the input becomes one text; pictures keep their detail', () => {
   const image = { type: 'input_image', image_url: 'data:image/png;base64,AA==', detail: 'low' };
   const said = [
     { type: 'output_text', text: 'A', annotations: [], logprobs: [] },

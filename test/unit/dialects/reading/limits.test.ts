@@ -6,12 +6,12 @@ import { DIALECTS } from '../../../support/api-document.ts';
 import { phi3Card } from '../../../support/phi3-card.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
-/** One API, and a body of it that is whole but for the fields given. */
+/** One API, and a complete body of it except the given fields. */
 interface Route {
   readonly name: string;
   readonly dialect: Dialect;
   readonly body: (fields: Fields) => unknown;
-  /** where fields stand in the caller's words */
+  /** name of the fields' place in the caller's body */
   readonly prefix: string;
   readonly continues?: true;
 }
@@ -56,7 +56,7 @@ function parse({ dialect, continues }: Route, body: unknown) {
   });
 }
 
-/** The failure that a body meets; undefined when it is taken. */
+/** The failure of a body; undefined if it is accepted. */
 function refusal(route: Route, body: unknown): Failure | undefined {
   try {
     parse(route, body);
@@ -71,13 +71,13 @@ const times = <Item>(count: number, item: (index: number) => Item): Item[] =>
 const members = (count: number, prefix: string, value: unknown): Fields =>
   Object.fromEntries(times(count, (index) => [`${prefix}${index}`, value]));
 
-/** A field with exactly `count` of what its limit counts. */
+/** A field with exactly `count` of the units of its limit. */
 interface Limited {
   readonly field: string;
   readonly limit: Limit;
   readonly value: (count: number) => unknown;
   readonly routes: readonly Route[];
-  /** where in the field the refusal points */
+  /** the part of the field that the refusal names */
   readonly inside?: string;
 }
 const CHATS = OPENAI.filter(({ name }) => name !== 'completions');
@@ -322,7 +322,7 @@ test('N3: items and parts of /v1/responses', () => {
   expect(refusal(RESPONSES, { input: [item(times(4_097, () => part))] })?.options.allowed).toBe(4_096);
 });
 
-test('N3: more prompts than any card allows, and more fields than any API has', () => {
+test('N3: more prompts than any card allows, and more fields than any API has, are refused', () => {
   const prompts = times(129, () => 'hi');
   expect(refusal(OPENAI[1] ?? SCORE, { prompt: prompts })).toMatchObject({
     code: 'batch_not_supported',
@@ -336,29 +336,29 @@ test('N3: more prompts than any card allows, and more fields than any API has', 
   expect(refusal(SCORE, SCORE.body(members(130, 'field', 1)))?.options.param).toBe('input_data.parameters');
 });
 
-test('N3: a schema as deep as vLLM takes passes, a deeper one does not', () => {
+test('N3: a schema of vLLM’s maximum depth passes, a deeper one does not', () => {
   const format = (levels: number): Fields => ({ response_format: schema(nested(levels)) });
   const [chat] = OPENAI;
   if (chat === undefined) throw new Error('no route');
-  // The body, the field, the format and its schema's own levels are walked as JSON, which ends at 64 as well.
+  // The body, the field, the format and the schema's levels count as JSON levels, whose limit is also 64.
   expect(refusal(chat, chat.body(format(60)))).toBeUndefined();
   expect(refusal(chat, chat.body(format(70)))?.options.allowed).toBe(64);
 });
 
 test.each([
   ['a field that vLLM would drop', { choice: ['a'], choices: ['b'] }, 'structured_outputs.choices'],
-  ['nothing to keep to', {}, 'structured_outputs'],
+  ['no constraint', {}, 'structured_outputs'],
   ['two forms at once', { choice: ['a'], regex: 'a' }, 'structured_outputs'],
   ['an open bracket', { regex: '(a' }, 'structured_outputs.regex'],
   ['an open set', { regex: '[a-z' }, 'structured_outputs.regex'],
   ['a NUL', { regex: 'a\0' }, 'structured_outputs.regex'],
   ['no grammar', { grammar: ' \n' }, 'structured_outputs.grammar'],
   ['a text that is not JSON', { json: '{' }, 'structured_outputs.json'],
-  ['JSON that is no schema', { json: '5' }, 'structured_outputs.json'],
+  ['JSON that is not a schema', { json: '5' }, 'structured_outputs.json'],
   ['a list as schema', { json: [] }, 'structured_outputs.json'],
   ['an empty enum', { json: { enum: [] } }, 'structured_outputs.json.enum'],
-  ['a reference to elsewhere', { json: { $ref: 'http://10.0.0.1/' } }, 'structured_outputs.json.$ref'],
-  ['less than nothing', { json: { minLength: -1 } }, 'structured_outputs.json.minLength'],
+  ['an external reference', { json: { $ref: 'http://10.0.0.1/' } }, 'structured_outputs.json.$ref'],
+  ['a negative length', { json: { minLength: -1 } }, 'structured_outputs.json.minLength'],
   [
     'a pattern that is none',
     { json: { properties: { a: { pattern: 'a)' } } } },
@@ -379,7 +379,7 @@ test.each([
   [{ type: 'text', schema: {} }, 'response_format.schema'],
   [{ type: 'json_object', schema: {} }, 'response_format.schema'],
   [{ type: 'json_schema', json_schema: { name: 's', schema: {}, shape: {} } }, 'response_format.json_schema.shape'],
-])('N3: response_format %j has a field that an engine would drop', (response_format, param) => {
+])('N3: response_format %j has a field that an engine would ignore', (response_format, param) => {
   for (const route of OPENAI) expect(refusal(route, route.body({ response_format }))?.options.param).toBe(param);
 });
 
@@ -397,11 +397,11 @@ test.each([
   { choice: ['', 'yes'], json: null },
   { json_object: true },
   { structural_tag: '{"type":"structural_tag","format":{"type":"json_schema","json_schema":{}}}' },
-])('N17: %j is taken', (structured_outputs) => {
+])('N17: %j is accepted', (structured_outputs) => {
   for (const route of SAMPLED) expect(refusal(route, route.body({ structured_outputs }))).toBeUndefined();
 });
 
-test('N17: the older names of vLLM are refused with the one that it reads', () => {
+test('N17: vLLM’s older names are refused, and the refusal gives the current one', () => {
   for (const route of OPENAI)
     expect(refusal(route, route.body({ guided_regex: 'a' }))).toMatchObject({
       code: 'unsupported_parameter',
@@ -433,11 +433,11 @@ const ANY_FIELD =
   'structured_outputs repetition_detection tools tool_choice messages prompt input text include reasoning instructions ' +
   'metadata user model modalities verbosity stream stream_options prediction functions guided_json unknown';
 
-test.each(Object.keys(HOSTILE))('N3: %s in any field of any route cost less than 50 ms of CPU', (what) => {
+test.each(Object.keys(HOSTILE))('N3: %s in any field of any route: less than 50 ms of CPU', (what) => {
   for (const route of [...SAMPLED, TOKENIZE, SCORE, CONTINUES])
     for (const field of ANY_FIELD.split(' ')) {
       const body = route.body({ [field]: HOSTILE[what] });
-      // The best of a few: the compiler and the collector of this process are not the code's cost.
+      // The best of several runs, because compilation and garbage collection don't count.
       let best = Infinity;
       for (let turn = 0; turn < 5 && best >= 25; turn += 1) {
         const begun = process.cpuUsage();

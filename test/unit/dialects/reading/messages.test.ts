@@ -6,7 +6,7 @@ import { openai } from '../../../../gateway/dialects/openai/chat.ts';
 const score = createAzureScore({ deploymentName: 'penstock' });
 const picture = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } };
 
-/** Both dialects read the same messages; what a caller is told differs in the name of the list alone. */
+/** Both dialects read the same messages; their refusals differ only in the name of the list. */
 const dialects = [
   ['messages', (messages: unknown) => openai.parse({ messages })],
   ['input_data.input_string', (messages: unknown) => score.parse({ input_data: { input_string: messages } })],
@@ -22,7 +22,7 @@ function refusal(run: () => unknown): { code: string; message: string; param: st
   throw new Error('was accepted');
 }
 
-test.each(dialects)('%s: roles, parts and the fields of tool calls arrive in the inner form', (_at, parse) => {
+test.each(dialects)('%s: roles, parts and the fields of tool calls are normalised', (_at, parse) => {
   const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } };
   const parsed = parse([
     { role: 'developer', content: 'Be brief.' },
@@ -41,7 +41,7 @@ test.each(dialects)('%s: roles, parts and the fields of tool calls arrive in the
   expect(parsed.ignored).toEqual([]);
 });
 
-test.each(dialects)('%s: a picture’s URL may stand alone; detail is told as ignored', (_at, parse) => {
+test.each(dialects)('%s: a picture’s URL may be a plain string; detail is listed as ignored', (_at, parse) => {
   const url = 'https://example.org/a.png';
   const parts = [
     { type: 'image_url', image_url: url },
@@ -70,7 +70,7 @@ const faults: readonly (readonly [unknown, string, string])[] = [
   [user({ type: 'image_url', image_url: { url: 4 } }), '[0].content[0].image_url.url', 'got 4'],
   [[{ role: 'assistant', content: '', tool_calls: 'f' }], '[0].tool_calls', 'a list of calls'],
 ];
-test.each(faults)('%j is refused, naming the place', (messages, place, words) => {
+test.each(faults)('%j is refused, with the name of its place', (messages, place, words) => {
   for (const [at, parse] of dialects) {
     const failure = refusal(() => parse(messages));
     expect(failure).toMatchObject({ code: 'invalid_request', param: at + place });
@@ -78,14 +78,14 @@ test.each(faults)('%j is refused, naming the place', (messages, place, words) =>
   }
 });
 
-test('a uuid on a picture is refused: it would be the key to somebody else’s', () => {
+test('a uuid on a picture is refused, because it could give access to another caller’s picture', () => {
   const onPart = refusal(() => openai.parse({ messages: user({ ...picture, uuid: 'u' }) }));
   expect(onPart).toMatchObject({ code: 'unsupported_parameter', param: 'messages[0].content[0].uuid' });
   const inside = { type: 'image_url', image_url: { ...picture.image_url, uuid: 'u' } };
   expect(refusal(() => openai.parse({ messages: user(inside) })).param).toBe('messages[0].content[0].image_url.uuid');
 });
 
-test.each(dialects)('%s: reasoning of an earlier turn arrives under the name that the engine reads', (_at, parse) => {
+test.each(dialects)('%s: reasoning of an earlier turn is renamed for the engine', (_at, parse) => {
   const turn = (fields: object) => [{ role: 'assistant', content: 'so', ...fields }];
   const arrived = [{ role: 'assistant', content: 'so', extra: { reasoning: 'as' } }];
   for (const name of ['reasoning', 'reasoning_content'])
@@ -94,7 +94,7 @@ test.each(dialects)('%s: reasoning of an earlier turn arrives under the name tha
   expect(asked).toMatchObject({ messages: [{ content: 'why?' }], ignored: ['messages.reasoning_content'] });
 });
 
-test.each(dialects)('%s: what would be lost of a message is refused by name', (at, parse) => {
+test.each(dialects)('%s: parts of a message that would be lost are refused by name', (at, parse) => {
   const turn = (fields: object) => () => parse([{ role: 'assistant', content: 'so', ...fields }]);
   for (const name of ['audio', 'function_call', 'tools', 'task'])
     expect(refusal(turn({ [name]: { id: 'a' } }))).toMatchObject({
@@ -129,7 +129,7 @@ test('no refusal quotes a prompt or a picture, however short', () => {
 });
 
 /** What vLLM 0.33 reads on its chat route besides OpenAI's forms (source: `entrypoints/chat_utils.py`). */
-test.each(dialects)('E5: %s: forms of parts that vLLM reads too', (_at, parse) => {
+test.each(dialects)('E5: %s: further forms of parts that vLLM reads', (_at, parse) => {
   const url = 'https://example.org/a.png';
   const said = { type: 'text', text: 'x' };
   const shown = { type: 'image_url', image_url: { url } };
@@ -146,7 +146,7 @@ test.each(dialects)('E5: %s: forms of parts that vLLM reads too', (_at, parse) =
   expect(ignored).toEqual(['content.detail', 'content.cache_control']);
 });
 
-test.each(dialects)('E5: %s: what a part must be is told as it is', (at, parse) => {
+test.each(dialects)('E5: %s: a refusal lists the allowed forms of a part', (at, parse) => {
   const known = 'text, input_text, output_text, image_url, input_image';
   const told = (role: string, part: unknown) => refusal(() => parse([{ role, content: [part] }]));
   for (const [role, types] of [

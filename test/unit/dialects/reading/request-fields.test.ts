@@ -22,10 +22,10 @@ interface Way {
   readonly name: string;
   readonly dialect: Dialect;
   readonly said?: Said;
-  /** the route's own form of a body */
+  /** a body in the route's form */
   readonly wrap?: (body: Body) => Body;
   readonly rows: string;
-  /** fields of which the verdict is on each value, or that stand elsewhere on this route */
+  /** fields with a verdict per value, or at another place on this route */
   readonly elsewhere?: RegExp;
   readonly column: Route;
 }
@@ -42,7 +42,7 @@ const {
   score,
 } = DIALECTS;
 
-/** Every route, with the rows of the fixture that are sent there. */
+/** Every route, with its rows of the fixture. */
 const WAYS: readonly Way[] = [
   { name: '/v1/chat/completions', dialect: openai, rows: 'chat', column: 'chat' },
   { name: 'Azure OpenAI, chat', dialect: azureOpenai, rows: 'chat', column: 'chat' },
@@ -69,7 +69,7 @@ const WAYS: readonly Way[] = [
   { name: '/tokenize', dialect: tokenize, rows: 'tokenize', column: 'tokenize' },
 ];
 
-/** What a chat has besides its messages stands in the parameters. */
+/** Fields of a chat other than its messages belong to the parameters. */
 function asScore({ messages: input_string, ...parameters }: Body): Body {
   return { input_data: { input_string, parameters } };
 }
@@ -83,7 +83,7 @@ const PLAIN: Readonly<Record<string, Body>> = {
   tokenize: { messages },
 };
 
-/** Values that are done anyway, besides those that the table has as such. */
+/** Values that equal the default behaviour, besides those in the table. */
 const ANYWAY = [
   /^best_of as number$/,
   /^stream_options as object$/,
@@ -92,7 +92,7 @@ const ANYWAY = [
   /^input.*\.detail as "auto"$/,
 ];
 
-/** What became of a row's field, by how the request differs from the one without it. */
+/** Effect of a row's field: the difference between the requests with and without it. */
 function send(way: Way, row: FieldRow): Outcome {
   const bodies = bodiesOf(row, row.route === 'tokenize' && row.place === 'prompt' ? {} : (PLAIN[row.route] ?? {}));
   const request = parsed(way, bodies.with);
@@ -112,13 +112,13 @@ function parsed({ dialect, said, wrap = (body) => body }: Way, body: Body): Chat
   }
 }
 
-/** What an engine and the relay have of a request. */
+/** The parts of a request that the engine and the relay get. */
 function view(request: ChatRequest): string {
   const terms = { model: request.model ?? 'm', maxTokens: request.maxTokens ?? 99, cacheSalt: 's' };
   return `${engineBody(request, new PictureBytes(), terms).join('')} ${request.includeUsage}`;
 }
 
-/** Whether a name of `x-penstock-ignored` is that of a row, or of what it stands in. */
+/** Whether a name in `x-penstock-ignored` is that of a row or of its parent. */
 function tells(name: string, { place, form }: FieldRow): boolean {
   const names = place.replace(/\[\]|\([^)]*\)/g, '').split('.');
   const value = form.startsWith('"') ? `.${JSON.parse(form)}` : '';
@@ -130,7 +130,7 @@ function tells(name: string, { place, form }: FieldRow): boolean {
   return told.includes(name);
 }
 
-/** The field that a refusal names is in the row's place, or is the one by which a variant on its way is told. */
+/** A refusal names the row's field, or the field that selects a variant above it. */
 function isNamed(param: string, { place }: FieldRow): boolean {
   const plain = (path: string) => path.replace(/\[\d*\]|\([^)]*\)/g, '');
   const at = plain(param).replace('input_data.parameters.', '').replace('input_data.input_string', 'messages');
@@ -149,7 +149,7 @@ test.each(EACH)(
   },
 );
 
-/** The outcomes that each verdict may have; a form of value that a field does not have is refused. */
+/** Possible outcomes of each verdict; a value of the wrong type is refused. */
 const MAY: Readonly<Record<Verdict['kind'], readonly Outcome[]>> = {
   own: ['served', 'done anyway', 'refused'],
   served: ['served', 'refused'],
@@ -158,7 +158,7 @@ const MAY: Readonly<Record<Verdict['kind'], readonly Outcome[]>> = {
   refused: ['refused'],
 };
 
-test.each(EACH)('E5: %s: what becomes of a field is what the table says', (_n, way) => {
+test.each(EACH)('E5: %s: a field has the effect that the table says', (_n, way) => {
   const rows = rowsOf(way.rows).filter(({ place }) => !place.includes('.') && !way.elsewhere?.test(place));
   for (const field of new Set(rows.map(fieldOf))) {
     const verdict = columnOf(way.column).get(field);
@@ -174,7 +174,7 @@ test.each(EACH)('E5: %s: what becomes of a field is what the table says', (_n, w
 
 const ROUTES = ['chat', 'completions', 'responses', 'tokenize'] as const;
 
-/** Fields of the table that no line of the fixture has: who sends them, or who sent them once. */
+/** Fields of the table that are not in the fixture, with the clients that send or sent them. */
 const FURTHER: Readonly<Record<(typeof ROUTES)[number], readonly string[]>> = {
   // Azure's samples; Azure OpenAI's own data; fields of another route, which would change the answer; older vLLM's.
   chat: ['max_new_tokens', 'data_sources', 'prompt', 'input', 'instructions', 'max_output_tokens', /guided/.source],
@@ -212,7 +212,7 @@ test('E5: no field has two verdicts on a route', () => {
   }
 });
 
-test('E5: Azure’s inference API has the fields of its own SDK, and what else is sent is refused by name', () => {
+test('E5: Azure’s inference API has the fields of its own SDK, and refuses others by name', () => {
   const own = new Set(
     rowsOf('chat')
       .filter(({ sources }) => sources.includes('azure'))
@@ -225,7 +225,7 @@ test('E5: Azure’s inference API has the fields of its own SDK, and what else i
   for (const row of extras) expect([row.place, send(way, row).startsWith('refused')]).toEqual([row.place, true]);
 });
 
-/** Tables of what is within a message, and where its fields are in the fixture. */
+/** Tables of the fields in a message, and their places in the fixture. */
 const WITHIN = [
   ['MESSAGE', inside.MESSAGE, 'chat', /^messages\[\](?:\(role=\w+\))?\.(\w+)/, ['reasoning_content', 'annotations']],
   ['PART', inside.PART, 'chat', /^messages\[\].*content\[\](?:\(type=(?:text|refusal|image_url)\))?\.(\w+)/, ['type']],

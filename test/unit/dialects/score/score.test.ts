@@ -35,7 +35,7 @@ test('the model card’s own request', () => {
   expect(parsed.model).toBeUndefined();
 });
 
-test('parameters may be absent, null or empty, and in the wrong place they have no effect', () => {
+test('parameters may be absent, null or empty; in the wrong place they have no effect', () => {
   const plain = withParameters({});
   expect(withParameters(null)).toEqual(plain);
   expect(score.parse({ input_data: { input_string: [hi] } })).toEqual(plain);
@@ -69,7 +69,7 @@ test.each([
   expect(Object.keys(withParameters(parameters).sampling)).toHaveLength(Object.keys(sampling).length);
 });
 
-test('what Azure’s container drops is dropped and told; there is never a stream', () => {
+test('fields that Azure’s container drops are dropped and listed; there is never a stream', () => {
   const parsed = withParameters({
     seed: 1,
     stream: true,
@@ -90,7 +90,7 @@ test.each([
   ['n', 0],
   ['do_sample', 'no'],
   ['best_of', 2],
-])('a bad %s is named where the caller wrote it', (name, value) => {
+])('a bad %s is named as the caller wrote it', (name, value) => {
   const param = `input_data.parameters.${name}`;
   expect(refusal({ input_data: { input_string: [hi], parameters: { [name]: value } } })).toMatchObject({
     code: 'invalid_request',
@@ -109,7 +109,7 @@ test.each([
   ['one conversation in a list', { input_data: { input_string: [[hi]] } }, 'input_data.input_string'],
   ['parameters as a list', { input_data: { input_string: [hi], parameters: [] } }, 'input_data.parameters'],
   ['a list as body', [hi], undefined],
-])('%s: refused with the shape that is expected', (_name, body, param) => {
+])('%s: refused with the expected shape', (_name, body, param) => {
   const failure = refusal(body);
   expect(failure).toMatchObject({ code: 'invalid_request', status: 400 });
   expect(failure.options.param).toBe(param);
@@ -128,7 +128,7 @@ test('several conversations in one request are a batch, refused in the card’s 
 test.each([
   [' There are three boats.\n', '{"output":" There are three boats.\\n"}'],
   [null, '{"output":""}'],
-])('the answer %j is put out untrimmed', (content, body) => {
+])('the answer %j is returned untrimmed', (content, body) => {
   const engine = Buffer.from(
     JSON.stringify({ id: 'x', choices: [{ index: 0, message: { role: 'assistant', content } }] }),
   );
@@ -170,7 +170,7 @@ test.each([
   });
 });
 
-test('a key that is not known: the word that Azure’s endpoint says, as text', () => {
+test('an unknown key: the same plain text as Azure’s endpoint', () => {
   const { status, headers, body } = render('unauthorized');
   expect([status, headers['content-type'], body]).toEqual([401, 'text/plain', 'key_auth_access_denied']);
   expect(headers).toMatchObject({ 'x-ms-error-code': 'unauthorized' });
@@ -224,7 +224,7 @@ test.each([
     'params.max_new_tokens',
   ],
 ])(
-  'prompts for a model that generates text, %s: each is continued, the prompt before it',
+  'prompts for a text-generation model, %s: each is continued and returned with the prompt in front',
   (_how, body, form, param) => {
     const parsed = asBase(body);
     expect(parsed).toMatchObject({ ...form, prompts: ['p1', 'p2'], messages: [], stream: false, choices: 1 });
@@ -240,7 +240,7 @@ test('without return_full_text the prompt is left out', () => {
   expect(() => withFull('no')).toThrow('return_full_text must be true or false');
 });
 
-test('only the first answer to a prompt is returned, so only one is asked for', () => {
+test('only one answer per prompt is requested, because only the first is returned', () => {
   const parsed = asBase({ input_data: { input_string: ['p'], parameters: { n: 3 } } });
   expect(parsed).toMatchObject({ choices: 1, ignored: ['parameters.n'] });
 });
@@ -253,7 +253,7 @@ test.each([
   ['token ids', { input_data: [[1, 2]] }, 'input_data[0]'],
   ['parameters as a list', { input_data: ['a'], params: [] }, 'params'],
   ['an OpenAI body', { messages: [hi] }, 'input_data'],
-])('%s for a model that generates text: refused with the shape that is expected', (_what, body, param) => {
+])('%s for a text-generation model: refused with the expected shape', (_what, body, param) => {
   expect(() => asBase(body)).toThrow(/input_data\.input_string as in \{"input_data": \{"input_string": \["…"\]/);
   try {
     asBase(body);
@@ -262,7 +262,7 @@ test.each([
   }
 });
 
-test('the answers to prompts stand in their order, as the container writes them', () => {
+test('the answers are in the order of the prompts, as the container writes them', () => {
   const choices = [
     { index: 1, text: 'p2 b', finish_reason: 'stop' },
     { index: 0, text: 'p1 a', finish_reason: 'stop' },
@@ -273,7 +273,7 @@ test('the answers to prompts stand in their order, as the container writes them'
   expect(JSON.parse(written('list'))).toEqual(['p1 a', 'p2 b']);
 });
 
-test('the generation prompt can be left out where the template knows it: for a chat model without pictures', () => {
+test('add_generation_prompt can be false only for a chat model without pictures', () => {
   const parameters = { add_generation_prompt: false };
   const body = { input_data: { input_string: [hi], parameters } };
   const text = { ...base, task: 'chat-completion' } as const;
@@ -284,12 +284,12 @@ test('the generation prompt can be left out where the template knows it: for a c
   });
 });
 
-test('an unknown deployment is the endpoint’s own 404', () => {
+test('an unknown deployment: the same 404 as Azure’s endpoint', () => {
   const { status, headers } = render('deployment_not_found');
   expect([status, headers['ms-azureml-model-error-statuscode']]).toEqual([404, undefined]);
 });
 
-test('strict-compat: an empty 200 where Azure’s container hid the failure, and the same answer where it did not', () => {
+test('strict-compat: an empty 200 if Azure’s container hid the failure, else the usual answer', () => {
   const strict = createAzureScore({ deploymentName: 'blue', errors: 'strict-compat' });
   const hidden = ['invalid_request', 'too_many_images', 'invalid_image', 'engine_refused', 'worker_lost', 'internal'];
   for (const code of Object.keys(FAILURES).filter((name): name is FailureCode => name in FAILURES)) {

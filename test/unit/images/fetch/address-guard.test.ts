@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { createAddressGuard, withoutBrackets } from '../../../../gateway/images/fetch/address-guard.ts';
 
-/** As the gateway does: a URL parser has made one form of all spellings before the guard sees the host. */
+/** As in the gateway: the URL parser normalises the host before the guard sees it. */
 const permits = (url: string, allow: string[] = [], addresses?: string[]) => {
   const parsed = new URL(url.includes('/') ? url : `http://${url}/a.png`);
   return createAddressGuard(allow).permits(parsed, addresses ?? [withoutBrackets(parsed.hostname)]);
@@ -49,7 +49,7 @@ test.each(['93.184.216.34', '8.8.8.8', '[2606:4700:4700::1111]'])('%s may be con
   expect(permits(host)).toBe(true);
 });
 
-test('addresses and ranges that the operator allows may be used, their neighbours not', () => {
+test('addresses and ranges that the operator allows may be used, neighbouring ones not', () => {
   expect(permits('127.0.0.1', ['127.0.0.1'])).toBe(true);
   expect(permits('127.0.0.2', ['127.0.0.1'])).toBe(false);
   expect(permits('10.9.8.7', ['10.0.0.0/8'])).toBe(true);
@@ -58,7 +58,7 @@ test('addresses and ranges that the operator allows may be used, their neighbour
   expect(permits('[::1]', ['127.0.0.1', '10.0.0.0/8'])).toBe(false);
 });
 
-test('a range that is none is told at start', () => {
+test('an invalid range is reported at the start', () => {
   expect(() => createAddressGuard(['10.0.0.0/99'])).toThrow();
   expect(() => createAddressGuard(['pictures.example:9000'])).toThrow('pictures.example:9000');
 });
@@ -74,11 +74,11 @@ test.each<readonly [string[], string[], boolean]>([
   [['fe80::1%eth0'], ['fe80::/10'], true],
   [['what is this'], ['10.0.0.0/8'], false],
   [[], [], false],
-])('N1: a name is judged by all that it resolves to: %j with %j allowed', (addresses, allow, verdict) => {
+])('N1: a name is judged by all its addresses: %j with %j allowed', (addresses, allow, verdict) => {
   expect(permits('http://pictures.example/a.png', allow, addresses)).toBe(verdict);
 });
 
-test('N11: only the ports of the web, but any port of what the operator allows', () => {
+test('N11: only ports 80 and 443, but any port of an allowed host', () => {
   for (const port of ['', ':80', ':443']) {
     expect(permits(`http://pictures.example${port}/`, [], ['8.8.8.8'])).toBe(true);
     expect(permits(`https://8.8.8.8${port}/`)).toBe(true);
@@ -93,6 +93,6 @@ test('N11: only the ports of the web, but any port of what the operator allows',
   }
 });
 
-test('a host that is allowed under its own letters is found under those of DNS', () => {
+test('an allowed host with non-ASCII letters matches its DNS name', () => {
   expect(permits('http://bücher.example:8080/a.png', ['Bücher.example'], ['10.0.0.1'])).toBe(true);
 });

@@ -3,7 +3,7 @@ import { FetchPlaces } from '../../../../gateway/images/fetch/fetch-places.ts';
 
 const never = new AbortController().signal;
 
-/** Takes turns, and says in which order they came. */
+/** Takes fetch slots and records their order. */
 function places(perKey: number, perReplica: number) {
   const all = new FetchPlaces({ perKey, perReplica });
   const came: string[] = [];
@@ -15,7 +15,7 @@ function places(perKey: number, perReplica: number) {
         came.push(name);
         leaves.set(name, leave);
       }),
-    /** what waits for this place has come when it resolves */
+    /** resolves when the waiting fetch has its slot */
     leave: async (name: string): Promise<void> => {
       leaves.get(name)?.();
       await new Promise(setImmediate);
@@ -23,7 +23,7 @@ function places(perKey: number, perReplica: number) {
   };
 }
 
-test('N1: above its limit a key waits in order, and holds up no other key', async () => {
+test('N1: above its limit a key waits in order, and delays no other key', async () => {
   const { enter, leave, came } = places(2, 10);
   const waiting = ['a 1', 'a 2', 'a 3', 'a 4'].map((name) => enter(name));
   await Promise.all(['b 1', 'b 2', 'c 1'].map((name) => enter(name)));
@@ -37,7 +37,7 @@ test('N1: above its limit a key waits in order, and holds up no other key', asyn
   expect(came.at(-1)).toBe('a 4');
 });
 
-test('N1: when the replica is full, the key with the fewest under way is next', async () => {
+test('N1: if the replica is full, the key with the fewest running fetches is next', async () => {
   const { enter, leave, came } = places(3, 4);
   await Promise.all(['a 1', 'a 2', 'a 3', 'b 1'].map((name) => enter(name)));
   const waiting = ['a 4', 'b 2', 'b 3', 'c 1'].map((name) => enter(name));
@@ -49,7 +49,7 @@ test('N1: when the replica is full, the key with the fewest under way is next', 
   expect(came.slice(4)).toEqual(['c 1', 'a 4', 'b 2', 'b 3']);
 });
 
-test('N1: who gives up leaves the line with its own reason, and takes no place', async () => {
+test('N1: a fetch that is given up leaves the queue with its own reason, and takes no slot', async () => {
   const { enter, leave, came } = places(1, 1);
   await enter('a 1');
   const caller = new AbortController();

@@ -7,7 +7,7 @@ import { startRawHost } from '../../../support/raw-host.ts';
 
 const BYTES = Buffer.alloc(300_000, 'picture');
 
-test('N1: steps that cost much leave the rest of each turn to others, and come in turn', async () => {
+test('N1: expensive steps leave time of each event-loop run to others, and alternate', async () => {
   const pace = new Pace();
   const done = [0, 0, 0];
   for (const n of done.keys())
@@ -21,14 +21,14 @@ test('N1: steps that cost much leave the rest of each turn to others, and come i
   while (before < 30) {
     await new Promise(setImmediate);
     const now = done.reduce((sum, count) => sum + count, 0);
-    // Two of 3 ms go into one of 4, the second beyond its end.
+    // Two steps of 3 ms fit into a run of 4 ms; the second ends after it.
     expect(now - before).toBeLessThanOrEqual(2);
     expect(Math.max(...done) - Math.min(...done)).toBeLessThanOrEqual(1);
     before = now;
   }
 });
 
-/** What comes of a host that sends `BYTES` and closes. */
+/** The bytes received from a host that sends `BYTES` and closes. */
 async function received(judge: Judge, whatever: (connection: PacedConnection) => void = () => undefined) {
   await using host = await startRawHost((socket) => socket.end(BYTES));
   const connection = new PacedConnection(connect(host.port, '127.0.0.1'), new Pace(), judge);
@@ -44,14 +44,14 @@ async function received(judge: Judge, whatever: (connection: PacedConnection) =>
   return { error, pieces, bytes: Buffer.concat(pieces) };
 }
 
-test('N1: what a host sends comes whole, in pieces that begin small', async () => {
+test('N1: a host’s bytes arrive completely, in pieces that begin small', async () => {
   const { bytes, pieces } = await received(() => 'go on');
   expect(bytes.equals(BYTES)).toBe(true);
   expect(pieces[0]?.length).toBeLessThanOrEqual(2_048);
   expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(16_384);
 });
 
-test('N1: the judge can hold it back until it is woken, or end it', async () => {
+test('N1: the judge can pause the connection until it is resumed, or end it', async () => {
   let isHeld = true;
   const { bytes } = await received(
     (passed) => (passed > 10_000 && isHeld ? 'wait' : 'go on'),

@@ -8,24 +8,24 @@ test.each([
   ['nothing', 'ab+/=', 'ab+/='],
   ['slashes as PHP escapes them', 'image\\/png;base64,a\\/\\/b', 'image/png;base64,a//b'],
   ['what .NET and Gson escape', 'a\\u002Bb\\u002f\\u003d\\u003D', 'a+b/=='],
-  ['line breaks, which are told as such', 'ab\\r\\n\\tcd', 'ab\r\n\tcd'],
+  ['line breaks, which are reported as such', 'ab\\r\\n\\tcd', 'ab\r\n\tcd'],
   ['no other escape', 'a\\u12b\\u00e9\\u0g20\\"\\\\\\x\\', 'a\\u12b\\u00e9\\u0g20\\"\\\\\\x\\'],
-])('of base64 in JSON %s is undone', async (_what, text, expected) => {
+])('base64 in JSON: %s is unescaped', async (_what, text, expected) => {
   expect(await plain(text)).toBe(expected);
 });
 
 test.each(['\\/', '\\u002B', '\\uZZZZ', 'A'.repeat(76) + '\\n', '\\"'])(
-  'N2: 20 MB of %j are undone in turns of less than 25 ms of CPU',
+  'N2: 20 MB of %j are unescaped in event-loop runs of less than 25 ms of CPU',
   async (piece) => {
     const text = piece.repeat(20_000_000 / piece.length);
-    // The least of three: the compiler and the collector of a busy machine take turns of their own.
+    // The least of three, because compilation and garbage collection don't count.
     const longest: number[] = [];
     for (let round = 0; round < 3; round += 1) longest.push(await longestTurn(Buffer.from(text)));
     expect(Math.min(...longest)).toBeLessThan(25);
   },
 );
 
-/** CPU ms of the longest turn of the event loop while escapes are undone. */
+/** CPU ms of the longest event-loop run while escapes are undone. */
 async function longestTurn(text: Buffer): Promise<number> {
   let longest = 0;
   let last = process.cpuUsage();
@@ -42,7 +42,7 @@ async function longestTurn(text: Buffer): Promise<number> {
   return longest;
 }
 
-test('a caller who left ends it with their reason', async () => {
+test('a caller who leaves ends it with that reason', async () => {
   const gone = new Error('gone');
   await expect(withoutEscapes(Buffer.from('\\/'), AbortSignal.abort(gone))).rejects.toBe(gone);
 });

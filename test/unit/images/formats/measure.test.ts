@@ -20,20 +20,20 @@ const WHOLE: readonly (readonly [string, Buffer])[] = [
   ['webp', webp(40, 30)],
 ];
 
-test.each(WHOLE)('a whole %s is measured, also with something behind its end', async (type, bytes) => {
+test.each(WHOLE)('a complete %s is measured, also with bytes after its end', async (type, bytes) => {
   expect(await sizeOf(bytes)).toBe(`${type} 40x30`);
   expect(await sizeOf(Buffer.concat([bytes, Buffer.alloc(300_001, 0xaa)]))).toBe(`${type} 40x30`);
 });
 
-/** Ends that a picture can lose without losing any of the picture: PNG's checksum and end, GIF's. */
+/** Trailing bytes without picture data: PNG's checksum and end chunk, GIF's end. */
 const SPARE_BYTES: Readonly<Record<string, number>> = { png: 16, jpeg: 0, gif: 2, webp: 0 };
-test.each(WHOLE)('N7: a %s that is cut anywhere is told to be cut short', async (type, bytes) => {
+test.each(WHOLE)('N7: a %s cut at any byte is reported as cut short', async (type, bytes) => {
   const from = Math.max(12, bytes.length - 2_000);
   for (let length = from; length < bytes.length - (SPARE_BYTES[type] ?? 0); length += 1)
     await expect(measure(bytes.subarray(0, length))).rejects.toThrow(/that is cut short$|is not a PNG/);
 });
 
-/** A text of 1 MB of which the file holds a kilobyte. @param damage added to its last byte, which is its checksum's */
+/** A text of 1 MB that is one kilobyte in the file. @param damage added to the last byte of its checksum */
 function bomb(damage: number): Buffer {
   const packed = deflateSync(Buffer.alloc(1024 * 1024));
   packed.writeUInt8(((packed.at(-1) ?? 0) + damage) % 256, packed.length - 1);
@@ -52,7 +52,7 @@ const D1 = {
   'Photoshop blocks': repeated(10, jpegSegment(0xed, Buffer.from(`Photoshop 3.0\0${'8BIM'.repeat(10_000)}`))),
   comments: repeated(10, jpegSegment(0xfe, Buffer.alloc(65_533, 'c'))),
 };
-test.each(Object.entries(D1))('D1: a JPEG whose frame comes after %s is measured', async (_what, before) => {
+test.each(Object.entries(D1))('D1: a JPEG with its frame after %s is measured', async (_what, before) => {
   expect(before.length).toBeGreaterThan(256 * 1024);
   expect(await sizeOf(jpeg(640, 480, before))).toBe('jpeg 640x480');
 });
@@ -67,12 +67,12 @@ test('N7: a preview has its own size and its own end, the picture is measured', 
 test.each<[string, string, Buffer]>([
   ['the screen is larger than the first frame', 'gif 400x300', gifOf(400, 300, [0, 0, 20, 10])],
   ['the first frame is larger than the screen', 'gif 400x300', gifOf(1, 1, [0, 0, 400, 300])],
-  ['the first frame stands partly outside', 'gif 30x20', gifOf(20, 10, [10, 10, 20, 10])],
+  ['the first frame is partly outside', 'gif 30x20', gifOf(20, 10, [10, 10, 20, 10])],
   ['the screen has no extent', 'gif 20x10', gifOf(0, 0, [0, 0, 20, 10])],
-  ['a second header comes before the data', 'png 400x300', insertedAt(png(4, 3), 33, pngHead(400, 300))],
-  ['a header comes behind the data', 'png 4x3', insertedAt(png(4, 3), -12, pngHead(400, 300))],
-  ['another chunk comes first', 'png 4x3', insertedAt(png(4, 3), 8, pngChunk('CgBI', Buffer.from('abcd')))],
-])('N7: %s: what the engine decodes counts', async (_what, size, bytes) => {
+  ['a second header before the data', 'png 400x300', insertedAt(png(4, 3), 33, pngHead(400, 300))],
+  ['a header after the data', 'png 4x3', insertedAt(png(4, 3), -12, pngHead(400, 300))],
+  ['another chunk first', 'png 4x3', insertedAt(png(4, 3), 8, pngChunk('CgBI', Buffer.from('abcd')))],
+])('N7: %s: the size is that of the engine’s decoder', async (_what, size, bytes) => {
   expect(await sizeOf(bytes)).toBe(size);
 });
 
@@ -141,7 +141,7 @@ test.each<[string, number, string, Buffer]>([
     'more than 200000',
     Buffer.concat([gif(9, 9).subarray(0, -3), Buffer.alloc(15e6, 1)]),
   ],
-])('N7: %s: %i bytes are looked through in turns that let others go on', async (_what, _size, reason, bytes) => {
+])('N7: %s: %i bytes are searched in short runs of the event loop', async (_what, _size, reason, bytes) => {
   let turns = 0;
   let watching = true;
   const watch = (): void => {
@@ -154,7 +154,7 @@ test.each<[string, number, string, Buffer]>([
   expect(turns).toBeGreaterThan(5);
 });
 
-test('a caller who left ends the search with their reason', async () => {
+test('a caller who leaves ends the search with that reason', async () => {
   const gone = new Error('gone');
   const bytes = Buffer.concat([jpeg(9, 9).subarray(0, -2), Buffer.alloc(5_000_000)]);
   await expect(measure(bytes, AbortSignal.abort(gone))).rejects.toBe(gone);
@@ -166,7 +166,7 @@ function repeated(times: number, bytes: Buffer): Buffer {
 function insertedAt(bytes: Buffer, at: number, more: Buffer): Buffer {
   return Buffer.concat([bytes.subarray(0, at), more, bytes.subarray(at)]);
 }
-/** @param by how far behind the start of `mark` the byte is that gets `value` */
+/** @param by offset from the start of `mark` of the byte that becomes `value` */
 function edited(bytes: Buffer, mark: string, by: number, value: number): Buffer {
   bytes[bytes.indexOf(mark, 0, 'latin1') + by] = value;
   return bytes;
@@ -187,7 +187,7 @@ function riffChunk(name: string, data: Buffer): Buffer {
   size.writeUInt32LE(data.length);
   return Buffer.concat([Buffer.from(name), size, data, Buffer.alloc(data.length % 2)]);
 }
-/** A TIFF file that says nothing else. */
+/** A TIFF file without other tags. */
 function orientation(value: number): Buffer {
   const tiff = Buffer.from('II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\0\0\0\0\0\0\0\0', 'latin1');
   tiff.writeUInt16LE(value, 18);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { findRedis, HOW_TO_GET_REDIS, redisProgram } from '../../../../deploy/local/redis/source.mjs';
 
-/** A PATH of its own that holds these programs, each a line of shell. */
+/** A PATH with only these programs, each a line of shell. */
 function machine(programs: Record<string, string>, root = false) {
   const path = mkdtempSync(join(tmpdir(), 'penstock-path-'));
   for (const [name, line] of Object.entries(programs)) {
@@ -24,7 +24,7 @@ function machine(programs: Record<string, string>, root = false) {
 const INSTALL =
   'case "$*" in *install*|*add*) : > "${0%/*}/redis-server"; /bin/chmod +x "${0%/*}/redis-server" ;; esac';
 
-test('redis-server on PATH goes before valkey-server and before everything else', async () => {
+test('redis-server on PATH is preferred to valkey-server and everything else', async () => {
   using both = machine({ 'redis-server': '', 'valkey-server': '', docker: '', 'apt-get': INSTALL }, true);
   expect(await findRedis(both)).toEqual({ kind: 'program', path: join(both.path, 'redis-server') });
   using valkey = machine({ 'valkey-server': '', docker: '' });
@@ -32,7 +32,7 @@ test('redis-server on PATH goes before valkey-server and before everything else'
 });
 
 test.each(['apt-get', 'dnf', 'apk'])(
-  'root without a server: %s installs one, and that is announced',
+  'root without a server: %s installs one, and the start prints it',
   async (manager) => {
     using bare = machine({ [manager]: INSTALL }, true);
     expect(await findRedis(bare)).toEqual({ kind: 'program', path: join(bare.path, 'redis-server') });
@@ -46,13 +46,13 @@ test('other users install nothing', async () => {
   expect(bare.said).toEqual([]);
 });
 
-test('an install that fails is told, and a container is taken where a runtime answers', async () => {
+test('a failed install is printed, and a container is used if a runtime answers', async () => {
   using bare = machine({ 'apt-get': 'echo E: no network; exit 100', docker: 'exit 1', podman: '' }, true);
   expect(await findRedis(bare)).toEqual({ kind: 'container', runtime: join(bare.path, 'podman') });
   expect(bare.said[1]).toBe('apt-get could not install Redis: E: no network');
 });
 
-test('nothing of all that: one sentence on how to get one', async () => {
+test('no server, installer or runtime: one sentence on how to get Redis', async () => {
   using bare = machine({ docker: 'echo cannot connect to the daemon; exit 1' });
   await expect(findRedis(bare)).rejects.toThrow(HOW_TO_GET_REDIS);
 });

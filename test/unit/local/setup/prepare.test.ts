@@ -18,7 +18,7 @@ function checkout(): Disposable & { path: string; write: (file: string, content:
   };
 }
 
-test('a checkout without dependencies needs an install, and so does one whose install was cut off', () => {
+test('a checkout without dependencies, or with an interrupted install, needs an install', () => {
   using root = checkout();
   root.write('package-lock.json', { packages: { '': {}, 'node_modules/a': LOCKED } });
   expect(dependenciesStale(root.path, true)).toBe('first start');
@@ -41,7 +41,7 @@ test.each([
   expect(dependenciesStale(root.path, true)).toBe(verdict);
 });
 
-test('without everything, what only tests and checks need may be missing, but not the compiler', () => {
+test('unless everything is required, packages of tests and checks may be missing, but not the compiler', () => {
   using root = checkout();
   const [dev, compiler] = [
     { 'node_modules/jest': { ...LOCKED, dev: true } },
@@ -61,7 +61,7 @@ test('this checkout, in which the tests run, is not stale', () => {
   expect(dependenciesStale(resolve(import.meta.dirname, '../../../..'), true)).toBeUndefined();
 });
 
-test('a build is asked by contents and names of sources, not by their times', () => {
+test('contents and names of sources decide on a build, not their times', () => {
   using root = checkout();
   root.write('gateway/http/a.ts', 'a');
   const before = sourceHash(root.path);
@@ -74,7 +74,7 @@ test('a build is asked by contents and names of sources, not by their times', ()
   expect(sourceHash(root.path)).not.toBe(before);
 });
 
-test('a published package holds no sources, and is neither installed nor built', async () => {
+test('a published package has no sources, and is neither installed nor built', async () => {
   using root = checkout();
   rmSync(join(root.path, 'gateway'), { recursive: true });
   const said: string[] = [];
@@ -82,7 +82,7 @@ test('a published package holds no sources, and is neither installed nor built',
   expect(said).toEqual([]);
 });
 
-test('without npm, what is missing is said in one sentence', async () => {
+test('without npm, one sentence names what is missing', async () => {
   using root = checkout();
   await expect(prepare(root.path, { say: () => {}, env: { PATH: '' } })).rejects.toThrow(
     'the dependencies must be installed, but npm is not on PATH',

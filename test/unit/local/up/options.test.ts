@@ -3,7 +3,7 @@ import { HELP, parseCommand } from '../../../../deploy/local/up/options.mjs';
 
 const up = (...args: string[]): unknown => parseCommand(['up', ...args], '/home/me/penstock');
 
-test('without options: port 8080, one of each, data in .penstock where it was called', () => {
+test('without options: port 8080, one of each, data in .penstock of the current folder', () => {
   expect(up()).toEqual({
     do: 'up',
     options: { port: 8080, gateways: 1, launchers: 1, dataDir: '/home/me/penstock/.penstock' },
@@ -46,7 +46,7 @@ test('an unknown command is named', () => {
   expect(() => parseCommand(['down'], '/')).toThrow("unknown command 'down'; see penstock --help");
 });
 
-test('help and version go before everything else; no command at all is a question for help', () => {
+test('help and version win over everything else; without a command, help is printed', () => {
   expect(up('--help', '--port', '9000')).toEqual({ do: 'help' });
   expect(up('-v')).toEqual({ do: 'version' });
   expect(parseCommand([], '/')).toEqual({ do: 'help' });

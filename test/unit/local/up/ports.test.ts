@@ -5,14 +5,14 @@ import { checkPorts, planPorts } from '../../../../deploy/local/up/ports.mjs';
 
 const LOOPBACK = { public: '127.0.0.1', gatewayInternal: '127.0.0.1', launcherInternal: '127.0.0.1' };
 
-test('one of each takes three ports in a row', () => {
+test('one of each uses three consecutive ports', () => {
   expect(planPorts({ port: 8080, gateways: 1, launchers: 1 })).toEqual({
     gateways: [{ public: 8080, internal: 8081 }],
     launchers: [{ internal: 8082 }],
   });
 });
 
-test('more of each leave the first three where they are', () => {
+test('more of each leave the first three ports unchanged', () => {
   expect(planPorts({ port: 8080, gateways: 3, launchers: 2 })).toEqual({
     gateways: [
       { public: 8080, internal: 8081 },
@@ -23,14 +23,14 @@ test('more of each leave the first three where they are', () => {
   });
 });
 
-test('a row that would pass the last port is refused', () => {
+test('ports above 65535 are refused', () => {
   expect(planPorts({ port: 65_533, gateways: 1, launchers: 1 }).launchers).toEqual([{ internal: 65_535 }]);
   expect(() => planPorts({ port: 65_534, gateways: 1, launchers: 1 })).toThrow(
     '--port 65534 is too high: 3 consecutive ports up to 65535 are needed',
   );
 });
 
-test('a taken port is named together with what it was meant for', async () => {
+test('a port in use is named together with its purpose', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -42,7 +42,7 @@ test('a taken port is named together with what it was meant for', async () => {
   await once(server, 'close');
 });
 
-test('an address that is not of this machine is a reason of its own', async () => {
+test('an address of another machine has its own message', async () => {
   const plan = { gateways: [], launchers: [{ internal: 18_080 }] };
   await expect(checkPorts(plan, { ...LOOPBACK, launcherInternal: '203.0.113.1' })).rejects.toThrow(
     /^port 18080 for .* on 203\.0\.113\.1 cannot be bound \(.*EADDRNOTAVAIL/,

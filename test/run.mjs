@@ -9,14 +9,14 @@ import { HOW_TO_GET_REDIS, redisProgram } from '../deploy/local/redis/source.mjs
 import { Refusal } from '../deploy/local/setup/refusal.mjs';
 
 /**
- * `npm test`: installs and builds what is missing, sees to a Redis server, and runs jest with the arguments given.
+ * `npm test`: installs and builds missing parts, finds or installs a Redis server, and runs jest with the given arguments.
  * The last line of its output is `N passed, N failed` and nothing else.
  */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const scratch = mkdtempSync(join(tmpdir(), 'penstock-test-'));
-/** jest writes its report when all tests are done; a process or connection that a test left would keep it for ever. */
+/** jest writes its report after all tests; a process or connection that a test left would keep it running for ever. */
 const LINGER_MS = 30_000;
-/** Most tests wait for what they started: two side by side take little more than half the time, on two cores as well. */
+/** Most tests wait for their processes, so two concurrent ones take little more than half the time, also on two cores. */
 const FEWEST_WORKERS = 2;
 let killed = false;
 /** @param {string} line */
@@ -61,15 +61,15 @@ async function main() {
 function endLingering(child, report) {
   if (killed || !existsSync(report) || Date.now() - statSync(report).mtimeMs < LINGER_MS) return;
   killed = true;
-  say('jest did not end by itself: some test left a process or a connection behind');
+  say('jest did not exit: a test left a process or a connection open');
   child.kill('SIGKILL');
 }
 
 /**
- * The tests start `redis-server` by this name; a valkey-server serves them as well.
+ * The tests start `redis-server` by this name; a valkey-server also works.
  * @param {NodeJS.ProcessEnv} env
  * @returns {Promise<NodeJS.ProcessEnv>}
- * @throws Refusal when there is none and none can be installed
+ * @throws Refusal if neither exists and none can be installed
  */
 async function withRedisServer(env) {
   const server = await redisProgram({ env, root: process.getuid?.() === 0, say });
@@ -80,7 +80,7 @@ async function withRedisServer(env) {
 }
 
 /**
- * A file that could not be loaded has no tests to count and counts as one that failed.
+ * A file that could not be loaded counts as one failed test.
  * @param {string} report written by jest
  */
 function countsIn(report) {

@@ -9,7 +9,7 @@ import { streamDifferences } from './streamed.ts';
 
 const ANSWER_WITHIN_MS = 15_000;
 
-/** Sends a row and compares. @returns where the answer differs, one line each; empty when the row is met */
+/** Sends a row and compares. @returns each difference of the answer in a line; empty if the row is met */
 export async function runCheck(check: Check, places: Places): Promise<string[]> {
   try {
     const { url } = await places.gateway(check.gateway);
@@ -37,7 +37,7 @@ function send(url: string, { method, path, headers, body, raw }: Check, values: 
       agent: false,
       headers: Object.fromEntries(sent.map(([name, value]) => [name, filled(value)])),
     });
-    out.setTimeout(ANSWER_WITHIN_MS, () => out.destroy(new Error('no answer came')));
+    out.setTimeout(ANSWER_WITHIN_MS, () => out.destroy(new Error('no answer arrived')));
     out.on('error', reject);
     out.on('response', (res) => {
       let text = '';
@@ -65,7 +65,7 @@ function answerDifferences(expected: Expected, seen: Seen): string[] {
   return found;
 }
 
-/** Wherever the header is, it says the same as the body (4.4). */
+/** If the header exists, it agrees with the body (4.4). */
 function codeDifferences({ headers, text }: Seen): string[] {
   const told = headers['x-ms-error-code'];
   return told === undefined ? [] : differences('body', { error: { code: told } }, parsed(text));
@@ -90,7 +90,7 @@ function engineDifferences({ engine }: Expected, taken: readonly Recorded[]): st
   ];
 }
 
-/** The text itself where it is no JSON. */
+/** The parsed JSON, or the text if it is not JSON. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -1,7 +1,7 @@
 /**
- * Where a value is not what a pattern says; empty when it is. An object asks for its own keys and leaves others alone, a
- * list for its length; `/…/` is a regular expression, `<absent>` asks for no value or null, `<some>`, `<text>`,
- * `<number>` and `<list>` for any of that kind; all else stands for itself.
+ * The differences between a value and a pattern; empty if it matches. An object requires its own keys and ignores others, a
+ * list requires its length; `/…/` is a regular expression, `<absent>` means no value or null, `<some>`, `<text>`,
+ * `<number>` and `<list>` mean any value of that kind; everything else must be equal.
  */
 export function differences(at: string, pattern: unknown, seen: unknown): string[] {
   if (fits(pattern, seen)) return [];

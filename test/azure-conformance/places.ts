@@ -14,13 +14,13 @@ const SERVED = ['Phi-3-vision-128k-instruct', 'Phi-4', 'Example-text-generation'
 
 type Gateway = Stack['gateways'][number];
 
-/** What rows are sent to: gateways with keys over one Redis, one dispatcher, one recording engine. */
+/** The targets of rows: gateways with keys over one Redis, one dispatcher, one recording engine. */
 export interface Places extends AsyncDisposable {
   readonly engine: RecordingEngine;
-  /** what `$KEY`, `$PNG`, `$PICTURES` and `$LONG` in a row stand for */
+  /** values of `$KEY`, `$PNG`, `$PICTURES` and `$LONG` in a row */
   readonly values: Readonly<Record<string, string>>;
   readonly stack: Stack;
-  /** A gateway, started when it is first asked for. @throws Error with its output when it does not start */
+  /** A gateway, started at its first use. @throws Error with its output if it does not start */
   gateway(name: string | undefined): Promise<Gateway>;
 }
 
@@ -35,7 +35,7 @@ export async function startPlaces(): Promise<Places> {
   const env = { GATEWAY_KEYS_FILE: keyFile, GATEWAY_IMAGE_ALLOW: '127.0.0.1', GATEWAY_LOG_LEVEL: 'warn' };
   const stack = await startStack({ launchers: 0, gatewayEnv: env });
   const [shipped] = stack.gateways;
-  if (shipped === undefined) throw new Error('a stack has a gateway');
+  if (shipped === undefined) throw new Error('the stack has no gateway');
   const entries = SERVED.map((model) => scriptedEngine(model, engine.engine));
   const dispatcher = await startScriptedDispatcher(stack, entries);
   const leave = new AbortController();

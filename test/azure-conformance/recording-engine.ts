@@ -26,19 +26,19 @@ export interface Recorded {
   readonly prompts: readonly string[];
 }
 
-/** An engine that notes what it is asked and gives the same short answer to everything. */
+/** An engine that records its requests and gives the same short answer to all of them. */
 export interface RecordingEngine extends AsyncDisposable {
   readonly engine: FakeEngine;
   /** how it answers from here on */
   answer: EngineAnswer;
-  /** what came since the last call */
+  /** requests since the last call */
   taken(): Recorded[];
 }
 
 const TEXT = [' There', ' are three', ' boats.'];
 const PROMPT_TOKENS = 7;
 const COMPLETION_TOKENS = 5;
-/** Longer than the keep-alive of the gateway that is asked. */
+/** Longer than the keep-alive of the gateway under test. */
 const SILENCE_MS = 200;
 
 export async function startRecordingEngine(): Promise<RecordingEngine> {
@@ -76,7 +76,7 @@ function refuse(res: ServerResponse, code: number, type: string, message: string
   res.end(JSON.stringify({ error: { message, type, param: null, code } }));
 }
 
-/** Chat, or completions of each prompt; with members that vLLM adds to OpenAI's. */
+/** Chat, or completions of each prompt; with vLLM's additional fields. */
 function whole(answer: EngineAnswer, { model, prompt, n, echo }: Asked): object {
   const rest = { logprobs: null, finish_reason: answer === 'length' ? 'length' : 'stop', stop_reason: null };
   const ofPrompts = [prompt ?? []].flat().map((text) => ({ text: `${echo ? text : ''} answer to ${text}` }));
@@ -124,7 +124,7 @@ async function stream(answer: EngineAnswer, res: ServerResponse, asked: Asked): 
     await new Promise((resolve) => setTimeout(resolve, pause));
     const finish = index === TEXT.length - 1 ? 'stop' : null;
     res.write(asked.prompt === undefined ? chunk(text, finish) : promptChunk(text, finish));
-    // In order, as a connection that is cut tells of an engine that died: the request would be refused from then on.
+    // Ends in order, because a broken connection looks like a crashed engine, after which the request is refused.
     if (answer === 'breaks' && index === 1) return void res.end();
   }
   if (asked.stream_options?.include_usage === true) res.write(usageEvent(PROMPT_TOKENS, COMPLETION_TOKENS));

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { ANSWERS } from './recording-engine.ts';
 
-/** The expected answers are data: the YAML files beside this one. How a pattern is written stands in `match.ts`. */
+/** The expected answers are data: the YAML files beside this one. `match.ts` explains the patterns. */
 const HERE = 'test/azure-conformance';
 
 const Expected = z.strictObject({
@@ -12,9 +12,9 @@ const Expected = z.strictObject({
   headers: z.record(z.string(), z.string()).optional(),
   /** of the body as JSON */
   body: z.json().optional(),
-  /** the body to the letter */
+  /** the exact body */
   text: z.string().optional(),
-  /** of the body's `error`, which has a code and a sentence in any case */
+  /** fields of the body's `error`, which always has a code and a sentence */
   error: z.record(z.string(), z.json()).optional(),
   stream: z
     .strictObject({
@@ -24,13 +24,13 @@ const Expected = z.strictObject({
       ends: z.enum(['done', 'error']),
       /** of that `error` */
       error: z.json().optional(),
-      /** what azure-ai-inference can read: nothing but `data: ` lines that end with LF */
+      /** a form that azure-ai-inference can read: only `data: ` lines that end with LF */
       plain: z.boolean().optional(),
       /** every chunk */
       chunks: z.json().optional(),
-      /** no chunk that only brings usage, or one as the last */
+      /** no chunk with usage only, or one as the last */
       usage: z.enum(['none', 'last']).optional(),
-      /** the body came to the end that HTTP promises */
+      /** the body is complete according to HTTP */
       whole: z.boolean().optional(),
     })
     .optional(),
@@ -52,7 +52,7 @@ const Row = z.strictObject({
   id: z.string(),
   /** section and line of the contract */
   follows: z.string(),
-  /** what that line says */
+  /** the statement of that line */
   says: z.string(),
   /** one of `gateways.yaml`; absent: the shipped card, no settings */
   gateway: z.string().optional(),
@@ -60,13 +60,13 @@ const Row = z.strictObject({
   engine: z.enum(ANSWERS).default('text'),
   /** method and path; several are as many rows */
   request: z.union([z.string(), z.array(z.string())]),
-  /** beside a valid Bearer key; an empty text leaves a header out */
+  /** besides a valid Bearer key; an empty text removes a header */
   headers: z.record(z.string(), z.string()).default({}),
   body: z.json().optional(),
-  /** bytes in place of a JSON body */
+  /** bytes instead of a JSON body */
   raw: z.string().optional(),
   expect: Expected,
-  /** where Penstock deviates on purpose: number in `decisions.yaml` */
+  /** number in `decisions.yaml`, if Penstock deviates on purpose */
   decision: z.int().optional(),
 });
 const File = z.strictObject({ shared: z.record(z.string(), z.json()), rows: z.array(Row) });
@@ -88,8 +88,8 @@ export function readYaml<T>(file: string, schema: z.ZodType<T>): T {
 }
 
 /**
- * Every row of every file, one for each of its requests.
- * @throws Error for an id that occurs twice, a gateway or a decision that is not there
+ * Every row of every file, once per request.
+ * @throws Error for a duplicate id, an unknown gateway or an unknown decision
  */
 export function readChecks(): readonly { readonly file: string; readonly checks: readonly Check[] }[] {
   const gateways = readYaml('gateways.yaml', Gateways);
@@ -98,7 +98,7 @@ export function readChecks(): readonly { readonly file: string; readonly checks:
   return readdirSync(join(HERE, 'expected')).map((file) => {
     const { rows } = readYaml(join('expected', file), File);
     for (const { id, gateway, decision } of rows) {
-      if (ids.has(id)) throw new Error(`two rows are called ${id}`);
+      if (ids.has(id)) throw new Error(`two rows have the id ${id}`);
       ids.add(id);
       if (gateway !== undefined && gateways[gateway] === undefined) throw new Error(`${id}: no gateway ${gateway}`);
       if (decision !== undefined && decisions[decision] === undefined)

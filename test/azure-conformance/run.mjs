@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `npm run conformance:azure`: sends every row of the files beside this one to a real stack, as the test does, and prints
- * what was not answered as it says there.
+ * `npm run conformance:azure`: sends every row of the files beside this one to a real stack, like the test, and prints
+ * the answers that differ from the files.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -46,7 +46,7 @@ function check() {
     const env = { ...process.env, PENSTOCK_AZURE_ROWS: values.only, PENSTOCK_AZURE_ROWS_FILE: file };
     const ran = spawnSync(process.execPath, test, { cwd: root, env, encoding: 'utf8' });
     if (!existsSync(file)) {
-      console.log(ran.status === 0 ? `no row begins with ${values.only}` : `${ran.stdout}\n${ran.stderr}`);
+      console.log(ran.status === 0 ? `no row id begins with ${values.only}` : `${ran.stdout}\n${ran.stderr}`);
       return 1;
     }
     /** @type {Told[]} */

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** What came back, however it ended. */
+/** The answer, however it ended. */
 export interface Seen {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly text: string;
-  /** the body came to the end that HTTP promises */
+  /** the body is complete according to HTTP */
   readonly isWhole: boolean;
 }

@@ -8,10 +8,10 @@ const Chunk = z.looseObject({
   usage: z.json().optional(),
 });
 
-/** Where a stream of server-sent events is not what a row says. */
+/** The differences between a stream of server-sent events and a row. */
 export function streamDifferences(expected: NonNullable<Expected['stream']>, { text, isWhole }: Seen): string[] {
   const found: string[] = [];
-  // As azure-ai-inference 1.0.0b9 reads it: lines by LF, each `data: …` or empty.
+  // Like the parser of azure-ai-inference 1.0.0b9: lines end with LF, each is `data: …` or empty.
   const strange = text.split('\n').find((line) => line !== '' && (!line.startsWith('data: ') || line.endsWith('\r')));
   if (expected.plain === true) found.push(...differences('stream.plain', '<absent>', strange));
   const events = text.split(/\r?\n/).flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []));

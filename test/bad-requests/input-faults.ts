@@ -2,14 +2,14 @@ import { dataUri, gif, jpeg, png, webp } from '../support/pictures.ts';
 import type { FailureCode } from '../../gateway/failure.ts';
 import { COMPLETIONS, WITH_MESSAGES, type Route } from './route.ts';
 
-/** Something bad in a conversation's or a prompt's place. */
+/** A fault in the place of a conversation or a prompt. */
 export interface InputFault {
   readonly fault: string;
   /** @param pictures base URL of the server of bad pictures */
   readonly input: (pictures: string) => unknown;
   readonly routes: readonly Route[];
   readonly code: FailureCode;
-  /** the place inside that is named, such as `[0].role` */
+  /** the place that the refusal names, such as `[0].role` */
   readonly inside: string;
 }
 
@@ -69,7 +69,7 @@ const COUNT = [
   ),
 ];
 
-/** A conversation with one picture, its fault told where the URL stands. */
+/** A conversation with one picture; the refusal names the place of its URL. */
 function badUrl(
   fault: string,
   url: string | ((pictures: string) => string),

@@ -4,7 +4,7 @@ import { INPUT_FAULTS, type InputFault } from './input-faults.ts';
 import type { ParameterFault } from './parameter-faults.ts';
 import { WITH_MESSAGES, messages } from './route.ts';
 
-/** What is wrong in requests of Anthropic's API: what may be wrong in any conversation, and what its own fields add. */
+/** Faults in requests of Anthropic's API: those of any conversation, and those of its own fields. */
 
 const at = '[0].content[1]';
 const Turn = z.tuple([
@@ -13,7 +13,7 @@ const Turn = z.tuple([
 const text = { type: 'text', text: 'what is it?' };
 const shown = (source: unknown): unknown => [{ role: 'user', content: [text, { type: 'image', source }] }];
 
-/** Fields of OpenAI's messages alone. */
+/** Fields that only OpenAI's messages have. */
 const ELSEWHERE = ['a name that is no text', 'calls that are no list'];
 const SAME = INPUT_FAULTS.filter(
   ({ fault, input, routes }) =>
@@ -37,7 +37,7 @@ const OWN: readonly Row[] = [
   ['a picture of another media type', shown({ ...picture, media_type: 'image/tiff' }), `${at}.source.media_type`],
   ['a picture without data', shown({ ...picture, data: '' }), `${at}.source.data`],
   ['data with a character that does not belong', shown({ ...picture, data: '@@@@' }), `${at}.source`, 'invalid_image'],
-  ['data that is no picture', shown({ ...picture, data: 'AAAA' }), `${at}.source`, 'invalid_image'],
+  ['data that is not a picture', shown({ ...picture, data: 'AAAA' }), `${at}.source`, 'invalid_image'],
   [
     'thoughts',
     [{ role: 'assistant', content: [{ type: 'thinking', thinking: 'hm' }] }],
@@ -78,7 +78,7 @@ const FIELDS: readonly (readonly [
   ['a temperature above the largest', 'temperature', 1.5],
   ['a share above one', 'top_p', 1.5],
   ['a negative count', 'top_k', -1],
-  ['a stop sequence that stands alone', 'stop_sequences', 'END'],
+  ['a stop sequence outside a list', 'stop_sequences', 'END'],
   ['a number among stop sequences', 'stop_sequences', ['END', 5], 'invalid_request', '[1]'],
   ['an unknown word for stream', 'stream', 'maybe'],
   ['a model that is not served', 'model', 'gpt-4o', 'model_not_found'],

@@ -1,16 +1,16 @@
 import type { FailureCode } from '../../gateway/failure.ts';
 import { ALL, CHATS, COMPLETIONS, OPENAI, score, type Route } from './route.ts';
 
-/** One bad parameter: what a user would call the mistake, its name and value, where it is known, what is answered. */
+/** One bad parameter: the mistake in a user's words, its name and value, the routes that know it, the expected answer. */
 export interface ParameterFault {
   readonly fault: string;
   readonly name: string;
   readonly value: unknown;
   readonly routes: readonly Route[];
   readonly code: FailureCode;
-  /** the place inside the parameter that is named, such as `[0]` */
+  /** the place in the parameter that the refusal names, such as `[0]` */
   readonly inside: string;
-  /** what has to stand beside it */
+  /** other fields that it needs */
   readonly beside: object;
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { png } from '../support/pictures.ts';
 
-/** Serves pictures in every way in which a URL can disappoint; `/picture.png` alone is as it should be. */
+/** Serves pictures with every fault that a URL can have; only `/picture.png` is correct. */
 export async function startPictureServer(): Promise<AsyncDisposable & { readonly url: string }> {
   const picture = png(64, 48);
   const server = createServer((req, res) => {

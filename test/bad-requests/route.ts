@@ -1,19 +1,19 @@
 import { Failure, type FailureCode } from '../../gateway/failure.ts';
 
-/** A route that takes a request for an engine, and how it writes and answers the same things as the others. */
+/** A route that accepts a request for an engine, with its forms of requests and answers. */
 export interface Route {
   readonly path: string;
   readonly shape: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai' | 'anthropic';
-  /** where the conversation or the prompt stands in its body, and the parameters' prefix */
+  /** place of the conversation or the prompt in its body, and the parameters' prefix */
   readonly input: string;
   readonly prefix: string;
-  /** all fields of its API, where others are extra parameters */
+  /** all fields of its API, if other fields are extra parameters */
   readonly fields?: readonly string[];
-  /** its deployment decides, not the body's `model` */
+  /** the deployment selects the model, not the body's `model` */
   readonly ignoresModel?: boolean;
-  /** a whole body with these parameters */
+  /** a complete body with these parameters */
   readonly withParameters: (parameters: object) => object;
-  /** a whole body with this in the conversation's place */
+  /** a complete body with this in the conversation's place */
   readonly withInput: (input: unknown) => object;
 }
 
@@ -30,7 +30,7 @@ const COMPLETION = {
   withParameters: (parameters: object) => ({ prompt: 'hi', ...parameters }),
   withInput: (input: unknown) => ({ prompt: input }),
 };
-/** Azure's specification of its inference API, and the name that its own samples send. */
+/** Fields of Azure's specification of its inference API, and the model name of its own samples. */
 const SHARED =
   'model frequency_penalty presence_penalty temperature top_p max_tokens max_new_tokens stop seed stream'.split(' ');
 
@@ -77,25 +77,25 @@ export const CHATS: readonly Route[] = [chat, inference, deployment];
 export const COMPLETIONS: readonly Route[] = [completions, inferenceCompletions, azureCompletions];
 export const OPENAI: readonly Route[] = [...CHATS, ...COMPLETIONS];
 export const ALL: readonly Route[] = [...OPENAI, score];
-/** Also of an API whose parameters are its own. */
+/** Also on an API with its own parameters. */
 export const EVERY: readonly Route[] = [...ALL, messages];
 export const WITH_MESSAGES: readonly Route[] = [...CHATS, score];
-/** Where a field that the API does not name is as good as any other. */
+/** APIs that accept fields outside their specification. */
 export const LENIENT: readonly Route[] = OPENAI.filter(({ fields }) => fields === undefined);
 
-/** What a refusal looks like on a route. */
+/** The form of a refusal on a route. */
 export interface Refused {
-  /** the HTTP status, the status that stands behind Azure's 424, the code in the body */
+  /** the HTTP status, the status inside Azure's 424, the code in the body */
   readonly status: number;
   readonly inner: number;
   readonly code: string;
 }
-/** Codes of Azure OpenAI where they are not ours. */
+/** Codes of Azure OpenAI that differ from ours. */
 const AZURE_OPENAI: Readonly<Record<string, string>> = {
   model_not_found: 'DeploymentNotFound',
   deployment_not_found: 'DeploymentNotFound',
 };
-/** What Azure's endpoint answers itself; all else on `/score` comes from its container. */
+/** Answers of Azure's endpoint itself; all others on `/score` come from its container. */
 const ENDPOINT = ['method_not_allowed', 'deployment_not_found'];
 
 export function refusedOn(shape: Route['shape'], code: FailureCode): Refused {
@@ -105,14 +105,14 @@ export function refusedOn(shape: Route['shape'], code: FailureCode): Refused {
   return { status: own, inner: own, code: shape === 'azure_openai' ? (AZURE_OPENAI[code] ?? code) : code };
 }
 
-/** What is refused on a route that takes these parameters, of which one is at fault: the first extra one, if there is one. */
+/** The parameter that a route refuses, if one of these is bad: the first extra one, if there is one. */
 export function parameterRefusal(
   { shape, prefix, fields }: Route,
   names: readonly string[],
   fault: { readonly code: FailureCode; readonly param: string },
 ): Refused & { readonly param: string } {
   const extra = fields === undefined ? undefined : names.find((name) => !fields.includes(name));
-  // Azure's container refuses every choice of tools for itself, before its schema looks at it.
+  // Azure's container refuses every choice of tools itself, before its schema check.
   const by = shape === 'azure_inference' && fault.param === 'tool_choice' ? 'openai' : shape;
   if (extra === undefined) return { ...refusedOn(by, fault.code), param: prefix + fault.param };
   return { ...refusedOn(shape, 'unsupported_parameter'), param: extra };

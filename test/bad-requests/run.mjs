@@ -6,8 +6,8 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * `npm run bad-requests`: sends every request of the table to a running stack, as the test does, and prints what was
- * expected and what was seen. Exit code 1 when one differs.
+ * `npm run bad-requests`: sends every request of the table to a running stack, like the test, and prints the
+ * expected and the seen answers. Exit code 1 if one differs.
  */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const scratch = mkdtempSync(join(tmpdir(), 'penstock-bad-requests-'));

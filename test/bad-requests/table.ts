@@ -16,7 +16,7 @@ import {
   type Route,
 } from './route.ts';
 
-/** Set where the table is answered, so that bodies and pictures of the table stay small. */
+/** Settings of the stack for the table, so that its bodies and pictures can be small. */
 export const LIMITS = {
   GATEWAY_BODY_LIMIT_BYTES: '4000000',
   GATEWAY_IMAGE_LIMIT_BYTES: '300000',
@@ -24,7 +24,7 @@ export const LIMITS = {
   GATEWAY_IMAGE_ALLOW: '127.0.0.1',
 } as const;
 
-/** One request that must be refused before the queue, and the answer that it must get. */
+/** One request that must be refused before the queue, and its expected answer. */
 export interface BadRequest {
   readonly fault: string;
   readonly method: string;
@@ -33,10 +33,10 @@ export interface BadRequest {
   /** @param pictures base URL of the server of bad pictures */
   readonly body: (pictures: string) => string | Buffer | undefined;
   readonly code: string;
-  /** what the route's own clients see as the HTTP status, and the status that stands behind Azure's 424 */
+  /** the HTTP status for the route's own clients, and the status inside Azure's 424 */
   readonly status: number;
   readonly inner: number;
-  /** the field that the answer names; undefined where the fault is in no field */
+  /** the field that the answer names; undefined if the fault is in no field */
   readonly param: string | undefined;
 }
 
@@ -68,7 +68,7 @@ function inputRows(): BadRequest[] {
   );
 }
 
-/** What is wrong before a field is looked at; the same on every route. */
+/** Faults outside the fields; the same on every route. */
 function bodyRows({ path, shape, withParameters }: Route): BadRequest[] {
   const fine = JSON.stringify(withParameters({}));
   const large = Buffer.alloc(4_000_001, 0x20);
@@ -76,7 +76,7 @@ function bodyRows({ path, shape, withParameters }: Route): BadRequest[] {
     ['no body', undefined, 'invalid_json'],
     ['an empty body', '', 'invalid_json'],
     ['a body that is not JSON', 'hello', 'invalid_json'],
-    ['JSON that is cut', fine.slice(0, -3), 'invalid_json'],
+    ['truncated JSON', fine.slice(0, -3), 'invalid_json'],
     ['JSON with a comment', `${fine} // hi`, 'invalid_json'],
     ['a form', 'prompt=hi', 'invalid_json'],
     ['bytes that are not UTF-8', Buffer.from(fine.replace('hi', 'hï'), 'latin1'), 'invalid_json'],
@@ -94,7 +94,7 @@ function bodyRows({ path, shape, withParameters }: Route): BadRequest[] {
     ['JSON called a form', { 'content-type': 'application/x-www-form-urlencoded' }, 'unsupported_media_type'],
     ['JSON called multipart', { 'content-type': 'multipart/form-data; boundary=x' }, 'unsupported_media_type'],
     ['an unknown content-encoding', { ...JSON_TYPE, 'content-encoding': 'zstandard' }, 'unsupported_media_type'],
-    ['gzip that is none', { ...JSON_TYPE, 'content-encoding': 'gzip' }, 'invalid_json'],
+    ['invalid gzip', { ...JSON_TYPE, 'content-encoding': 'gzip' }, 'invalid_json'],
   ];
   const longId = { ...JSON_TYPE, 'x-request-id': 'x'.repeat(101) };
   const bomb = { headers: { ...JSON_TYPE, 'content-encoding': 'gzip' }, body: () => gzipSync(large) };
@@ -114,15 +114,15 @@ function bodyRows({ path, shape, withParameters }: Route): BadRequest[] {
   ];
 }
 
-/** What the headers of Azure's clients say wrong. */
+/** Faults in the headers of Azure's clients. */
 function headerRows(): BadRequest[] {
   const extra = { 'extra-parameters': 'perhaps' };
   const nope = { 'azureml-model-deployment': 'nope' };
   const mesh = { 'x-ms-model-mesh-model-name': 'nope' };
   const rows: readonly (readonly [string, Route, Record<string, string>, FailureCode, string])[] = [
-    ['an unknown wish for extra parameters', inference, extra, 'unsupported_parameter', 'extra-parameters'],
-    ['a deployment that is not there', inference, nope, 'deployment_not_found', 'azureml-model-deployment'],
-    ['a deployment that is not there', score, nope, 'deployment_not_found', 'azureml-model-deployment'],
+    ['an unknown value of the extra-parameters header', inference, extra, 'unsupported_parameter', 'extra-parameters'],
+    ['an unknown deployment', inference, nope, 'deployment_not_found', 'azureml-model-deployment'],
+    ['an unknown deployment', score, nope, 'deployment_not_found', 'azureml-model-deployment'],
     ['a model in a header that is not served', inference, mesh, 'model_not_found', 'model'],
   ];
   return rows.map(([fault, { path, shape, withParameters }, headers, code, param]) => {
@@ -206,9 +206,9 @@ function routeRows(): BadRequest[] {
       [NO_MODEL, 'azure_openai', '/openai/models/nope', 'model_not_found', { method: 'GET', param: 'model' }],
       [NO_DEPLOYMENT, 'azure_openai', '/openai/deployments/no/pe/chat/completions', 'deployment_not_found', IN_PATH],
       [NO_DEPLOYMENT, 'azure_openai', '/openai/deployments/nope/embeddings', 'deployment_not_found', IN_PATH],
-      ['POST to what is only read', 'openai', '/v1/models', 'method_not_allowed'],
-      ['POST to what is only read', 'azure_inference', '/info', 'method_not_allowed'],
-      ['POST to what is only read', 'azure_openai', '/openai/models', 'method_not_allowed'],
+      ['POST to a read-only route', 'openai', '/v1/models', 'method_not_allowed'],
+      ['POST to a read-only route', 'azure_inference', '/info', 'method_not_allowed'],
+      ['POST to a read-only route', 'azure_openai', '/openai/models', 'method_not_allowed'],
       ['a batch', 'openai', '/v1/batches', 'batch_not_supported'],
       ['a file', 'openai', '/v1/files', 'batch_not_supported'],
     ];

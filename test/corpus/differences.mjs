@@ -11,8 +11,8 @@ const refused = (verdict) => ('refused' in verdict ? verdict.refused : undefined
 const isSameSize = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /**
- * Each difference between the gateway and Pillow that is let be, with its reason. None is of a picture that both take: but
- * for EXIF that no program writes, their sizes are the same.
+ * Each allowed difference between the gateway and Pillow, with its reason. None concerns a picture that both accept: except
+ * with EXIF that no program writes, their sizes are equal.
  * @type {readonly (readonly [reason: string, applies: (difference: Difference) => boolean])[]}
  */
 const REASONS = [
@@ -75,14 +75,14 @@ const REASONS = [
 ];
 const used = new Set();
 
-/** @param {Difference} difference @returns {string | undefined} undefined for one that is not listed */
+/** @param {Difference} difference @returns {string | undefined} undefined if it is not listed */
 export function reasonOf(difference) {
   const found = REASONS.find(([, applies]) => applies(difference));
   used.add(found?.[0]);
   return found?.[0];
 }
 
-/** Reasons that no file needed. @returns {string[]} */
+/** Reasons that apply to no file. @returns {string[]} */
 export function unusedReasons() {
   return REASONS.map(([reason]) => reason).filter((reason) => !used.has(reason));
 }

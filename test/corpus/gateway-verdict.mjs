@@ -11,11 +11,11 @@ const { measurePicture } = await compiled('measure');
 /** @typedef {{ type: string, width: number, height: number } | { refused: string }} Verdict */
 
 /**
- * What the gateway says of each file, whose bytes it has as base64.
+ * The gateway's verdict on each file, from its bytes as base64.
  * @param {readonly string[]} files
  * @param {number} limitPixels
  * @returns {Promise<Verdict[]>}
- * @throws whatever is no refusal
+ * @throws every error that is not a refusal
  */
 export async function gatewayVerdicts(files, limitPixels) {
   const verdicts = [];

@@ -87,7 +87,7 @@ def main(folder: pathlib.Path, every: int) -> None:
     names: set[str] = set()
     for group, files in groups():
         for index, (name, data) in enumerate(files):
-            # What is named is always there; of the many that differ in a place alone, one in some.
+            # Named files are always included; of the many that differ only in one place, a sample.
             if group in ("cut", "flipped", "behind-the-end") and index % every != 0:
                 continue
             path = folder / group / name

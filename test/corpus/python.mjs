@@ -9,9 +9,9 @@ const CACHE = fileURLToPath(new URL('../../.cache/corpus', import.meta.url));
 const LIMIT_MS = 600_000;
 
 /**
- * A Python environment that holds Pillow and the encoders, made anew when their pins change.
+ * A Python environment with Pillow and the encoders, recreated when their pins change.
  * @returns {string} its interpreter
- * @throws Error with the last words of what could not be installed
+ * @throws Error with the last lines of a failed installation
  */
 export function pythonWithPillow() {
   const pins = readFileSync(PINS, 'utf8');
@@ -22,15 +22,15 @@ export function pythonWithPillow() {
   rmSync(CACHE, { recursive: true, force: true });
   run('python3', ['-m', 'venv', CACHE]);
   run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', PINS]);
-  // Last, so that half an installation is not taken for a whole one.
+  // Last, so that half an installation does not count as complete.
   writeFileSync(mark, pins);
   return python;
 }
 
 /**
  * @param {string} file @param {readonly string[]} argv @param {string} [input]
- * @returns {string} what it wrote to standard output
- * @throws Error with its last words
+ * @returns {string} its standard output
+ * @throws Error with its last lines
  */
 export function run(file, argv, input) {
   const options = { encoding: /** @type {const} */ ('utf8'), timeout: LIMIT_MS, maxBuffer: 64 * 1024 * 1024, input };

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run corpus`: thousands of pictures as encoders, cameras, editors and attackers write them are made anew, and what
- * the gateway says of each is compared with what Pillow, the engine's decoder, says. The last line is `N passed, N failed`:
- * files. A difference passes if `differences.mjs` gives its reason.
+ * `npm run corpus`: generates thousands of pictures in the forms of encoders, cameras, editors and attackers, and
+ * compares the gateway's verdict on each with that of Pillow, the engine's decoder. The last line is `N passed, N failed`:
+ * files. A difference passes if `differences.mjs` lists its reason.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ const HELP = `usage: npm run corpus -- [--short] [--all]
 
 Needs python3 with its module venv and a way to PyPI; the environment is kept in .cache/corpus.`;
 const HERE = dirname(fileURLToPath(import.meta.url));
-/** GATEWAY_IMAGE_LIMIT_PIXELS as it is without a setting */
+/** the default of GATEWAY_IMAGE_LIMIT_PIXELS */
 const LIMIT_PIXELS = 25_000_000;
 
 const Verdict = z.union([

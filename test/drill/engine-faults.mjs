@@ -19,7 +19,7 @@ async function busiest({ stack }) {
 async function signalEngine(scene, signal, options) {
   const engine = await busiest(scene);
   const process = known(engine.pid ?? 0);
-  if (process === undefined) throw new Error('the engine is gone');
+  if (process === undefined) throw new Error('the engine has no process');
   sendSignal(process, signal, options);
 }
 

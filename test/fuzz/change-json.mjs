@@ -2,7 +2,7 @@
 /** @typedef {null | boolean | number | string | Json[] | { [name: string]: Json }} Json */
 
 const MOST_LETTERS = 2_000_000;
-/** Values that are cheap to send and that programs stumble over. @type {readonly Json[]} */
+/** Values that are cheap to send and often cause bugs. @type {readonly Json[]} */
 export const ODD_VALUES = [
   null,
   true,
@@ -60,7 +60,7 @@ export const ODD_VALUES = [
   { role: 'tool', content: 'x', tool_call_id: 'y' },
 ];
 
-/** Names of fields that some API has. */
+/** Field names of any of the APIs. */
 export const NAMES =
   `model messages prompt input input_data input_string parameters content role name type text image_url url detail stream
 stream_options include_usage n best_of max_tokens max_completion_tokens max_new_tokens max_output_tokens min_tokens stop
@@ -97,7 +97,7 @@ class Place {
   }
 }
 
-/** All places of a tree, the root left out. @param {Json} root @returns {Place[]} */
+/** All places of a tree, except the root. @param {Json} root @returns {Place[]} */
 export function placesOf(root) {
   /** @type {Place[]} */
   const places = [];
@@ -140,11 +140,11 @@ export function changeJson(root, where, how, value, name, count) {
   else if (Array.isArray(old))
     place.set(Array.from({ length: count }, (_, i) => structuredClone(old[i % Math.max(1, old.length)] ?? null)));
   else if (typeof old === 'string') place.set(old.repeat(count));
-  // Copies, as a later change is to meet one of them.
+  // Copies, because a later change must affect only one of them.
   else place.set(Array.from({ length: count }, () => structuredClone(old)));
 }
 
-/** What grew once may not grow by as much again. @param {Json} value @param {number} times */
+/** A value that grew once must not grow by as much again. @param {Json} value @param {number} times */
 function isSmall(value, times) {
   return JSON.stringify(value).length * times < MOST_LETTERS;
 }

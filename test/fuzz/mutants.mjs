@@ -4,15 +4,15 @@ import fc from 'fast-check';
 import { changeJson, JSON_CHANGES, NAMES, ODD_VALUES, placesOf } from './change-json.mjs';
 
 /**
- * A request that differs from a right one.
+ * A request that differs from a valid one.
  * @typedef {object} Mutant
  * @property {string} method
  * @property {string} path with its query
  * @property {Record<string, string>} headers
  * @property {Buffer} [body]
  * @property {number[]} chunks sizes of its chunks; none: it has a length
- * @property {boolean} toInternal it goes to the internal port
- * @property {number} [leavesAfter] its client leaves when so many bytes were sent
+ * @property {boolean} toInternal it is sent to the internal port
+ * @property {number} [leavesAfter] its client leaves after sending this many bytes
  * @property {readonly { at: number, bytes: Uint8Array, drop: number }[]} [cuts] changes of all its bytes, head included
  */
 
@@ -142,8 +142,8 @@ const change = fc.record({
 /** @typedef {import('./seeds.mjs').Seed} Seed */
 
 /**
- * The same mutants for the same seed, whatever becomes of them.
- * @param {number} seed @param {number} count @param {readonly Seed[]} seeds right requests @param {string} key of the caller
+ * The same mutants for the same seed, whatever their results.
+ * @param {number} seed @param {number} count @param {readonly Seed[]} seeds valid requests @param {string} key of the caller
  */
 export function* mutants(seed, count, seeds, key) {
   for (let made = 0; made < count; made += BATCH)
@@ -196,7 +196,7 @@ function bodyOf(right, how) {
       if (base64 === undefined) continue;
       place.set(head + cutBytes(Buffer.from(base64, 'base64'), how.cuts).toString('base64'));
     }
-  // A request of which nothing is changed is good for a few.
+  // An unchanged request is useful a few times.
   for (const { where, how: way, value, name, count } of how.json) changeJson(root, where, way, value, name, count);
   const bytes = Buffer.from(JSON.stringify(root.body ?? null));
   return chance.bytes % OF < 12 ? cutBytes(bytes, how.cuts) : bytes;

@@ -15,9 +15,9 @@ import { TINY_PICTURES } from './tiny-pictures.mjs';
 
 const AT_A_TIME = 48;
 const QUIET_WITHIN_MS = 30_000;
-/** Deliberate ones. */
+/** 5xx statuses that the gateway sends on purpose. */
 const MAY_BE = [503, 504];
-/** Short, so that what is half sent is answered soon. */
+/** Short, so that half-sent requests are answered soon. */
 const LIMITS = { GATEWAY_HEAD_TIMEOUT_MS: '1000', GATEWAY_BODY_TIMEOUT_MS: '2000', GATEWAY_IMAGE_TIMEOUT_MS: '2000' };
 
 /**
@@ -55,10 +55,10 @@ export async function runMutations({ folder, count, seed, passes: passCount, lim
   const [gateway] = stack.gateways;
   const agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME });
   try {
-    if (gateway === undefined) throw new Error('a stack has a gateway');
+    if (gateway === undefined) throw new Error('the stack has no gateway');
     const to = { port: gateway.port, internalPort: Number(new URL(gateway.internalUrl).port), agent };
     const engines = (await stack.engines()).map(({ pid }) => pid);
-    // What its start took is of no interest.
+    // Memory of the start does not count.
     await loop.seen(gateway.pid);
     for (let pass = 1; pass <= passCount; pass += 1) {
       const startedAt = performance.now();
@@ -79,7 +79,7 @@ export async function runMutations({ folder, count, seed, passes: passCount, lim
         }
       };
       await Promise.all(Array.from({ length: AT_A_TIME }, sendOneByOne));
-      if (gateway.ended()) throw new Error(`the gateway ended:\n${gateway.output().slice(-4_000)}`);
+      if (gateway.ended()) throw new Error(`the gateway exited:\n${gateway.output().slice(-4_000)}`);
       if (performance.now() > end) failures.push(`pass ${pass} had not ended when the time was up, at mutant ${index}`);
       await stack.quiet(QUIET_WITHIN_MS).catch((error) => failures.push(String(error)));
       const seen = await loop.seen(gateway.pid);
@@ -107,7 +107,7 @@ export async function runMutations({ folder, count, seed, passes: passCount, lim
 }
 
 /**
- * Memory that the last of some identical passes left taken beyond what the first one did.
+ * Memory after the last of several identical passes, beyond that after the first.
  * @param {readonly Pass[]} passes @param {number} share that it may grow by @param {readonly ('heap' | 'rss')[]} kinds
  */
 export function memoryFaults(passes, share, kinds) {
@@ -121,7 +121,7 @@ export function memoryFaults(passes, share, kinds) {
 function faultIn({ method, cuts, headers }, { how, status, headers: told, text, isWhole }) {
   if (how === 'left') return undefined;
   if (how === 'silent') return 'no answer within its time';
-  // Only what cannot be read as one request may end without a word.
+  // Only bytes that are not one readable request may end without an answer.
   if (how === 'closed')
     return cuts === undefined && headers['upgrade'] === undefined ? 'closed without an answer' : undefined;
   const inner = Number(told['ms-azureml-model-error-statuscode'] ?? 0);

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run fuzz`: schemathesis makes requests of what `/openapi.json` says, right ones and wrong ones, and looks at every
- * answer of a real stack: no 5xx, no status, content type or header that is not documented, bodies and events of streams
- * as their schemas say, wrong requests refused, keys asked for. All of it on this machine's loopback.
+ * `npm run fuzz`: schemathesis generates valid and invalid requests from `/openapi.json`, and checks every
+ * answer of a real stack: no 5xx, no undocumented status, content type or header, bodies and events of streams
+ * that match their schemas, invalid requests refused, keys required. All of it on this machine's loopback.
  * The last line is `N passed, N failed`: requests.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -59,7 +59,7 @@ async function fuzz(tool, document, key) {
   const child = spawn(tool, [...args, '--report', 'json', '--report-json-path', report], options);
   const signal = await new Promise((done) => child.once('exit', (_code, by) => done(by)));
   if (signal !== null || !existsSync(report)) {
-    console.log(`schemathesis did not end by itself within ${LIMIT_MS / 1_000} s\n0 passed, 1 failed`);
+    console.log(`schemathesis did not finish within ${LIMIT_MS / 1_000} s\n0 passed, 1 failed`);
     return 1;
   }
   const { test_cases: cases, operations, exit_code } = Report.parse(JSON.parse(readFileSync(report, 'utf8')));
@@ -70,7 +70,7 @@ async function fuzz(tool, document, key) {
   return failed === 0 ? 0 : 1;
 }
 
-/** schemathesis and what it needs, pinned; made anew when the pins change. Needs a `python3` with `venv`. */
+/** schemathesis and its dependencies, pinned; recreated when the pins change. Needs a `python3` with `venv`. */
 function install() {
   const pins = readFileSync(join(HERE, 'requirements.txt'), 'utf8');
   const mark = join(CACHE, 'installed.txt');
@@ -79,13 +79,13 @@ function install() {
     rmSync(CACHE, { recursive: true, force: true });
     run('python3', ['-m', 'venv', CACHE]);
     run(join(CACHE, 'bin/pip'), ['install', '--quiet', '--requirement', join(HERE, 'requirements.txt')]);
-    // Last, so that half an installation is not taken for a whole one.
+    // Last, so that half an installation does not count as complete.
     writeFileSync(mark, pins);
   }
   return join(CACHE, 'bin/schemathesis');
 }
 
-/** @param {string} file @param {readonly string[]} argv @returns {string} what it wrote to standard output */
+/** @param {string} file @param {readonly string[]} argv @returns {string} its standard output */
 function run(file, argv) {
   const { status, stdout, stderr } = spawnSync(file, argv, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${file} ended with ${status}:\n${stderr.trim().slice(-2_000)}`);

@@ -2,7 +2,7 @@
 import { TINY_PICTURES } from './tiny-pictures.mjs';
 
 /**
- * A right request, before anything of it is changed.
+ * A valid request, before changes.
  * @typedef {object} Seed
  * @property {string} method
  * @property {string} path

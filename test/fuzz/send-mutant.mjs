@@ -3,13 +3,13 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { cutBytes } from './mutants.mjs';
 
-/** What came of a mutant. @typedef {{ status: number, headers: Record<string, unknown>, text: string, isWhole: boolean, how: 'answered' | 'left' | 'closed' | 'silent' }} Outcome */
+/** The result of a mutant. @typedef {{ status: number, headers: Record<string, unknown>, text: string, isWhole: boolean, how: 'answered' | 'left' | 'closed' | 'silent' }} Outcome */
 
-/** Longer than any of the stack's own limits. */
+/** Longer than all limits of the stack. */
 const SILENT_MS = 30_000;
-/** Of the first answer that is no 1xx. */
+/** Status line of the first answer that is not a 1xx. */
 const HEAD = /^(?:HTTP\/1\.1 1\d\d [^\r]*\r\n\r\n)*HTTP\/1\.1 ([2-5]\d\d) [^\r]*\r\n([^]*?)\r\n\r\n/;
-/** HTTP clients refuse to send these; they go over a bare socket. */
+/** HTTP clients refuse to send these, so a raw socket sends them. */
 const UNSENDABLE = /[^\x21-\x7e]/;
 
 /**
@@ -56,7 +56,7 @@ function sendRequest({ method, path, headers, body, chunks }, port, agent) {
     if (chunks.length > 0 && body !== undefined) {
       let from = 0;
       for (let i = 0; from < body.length; i += 1) {
-        // Small pieces first: their boundaries matter, not their number.
+        // Small pieces first, because their boundaries matter, not their number.
         const size = i < 20 ? (chunks[i % chunks.length] ?? 1) : body.length;
         sent.write(body.subarray(from, from + size));
         from += size;
@@ -84,7 +84,7 @@ function sendBytes({ method, path, headers, body, cuts, leavesAfter }, port) {
       socket.destroy();
       const [head, status = '0', fields = ''] = HEAD.exec(text) ?? [];
       const pairs = fields.split('\r\n').map((line) => line.split(/: ?/, 2));
-      // A changed request may be one and a half, so only what stands behind the first head is looked at.
+      // A changed request may be one and a half requests, so only the part after the first head is checked.
       resolve({
         status: Number(status),
         headers: Object.fromEntries(pairs),

@@ -1,9 +1,9 @@
 import { ALL, type Route } from '../bad-requests/route.ts';
 
-/** A route that takes a body, and how one with something in its input's place or among its parameters is written. */
+/** A route that accepts a body, with functions that put a value into its input or its parameters. */
 export type Attacked = Pick<Route, 'path' | 'withInput' | 'withParameters'>;
 
-/** Answers are to be short: what is served is of no interest here. */
+/** Answers are short, because their contents don't matter here. */
 const SHORT = { max_tokens: 1 };
 const isScore = (route: Route): boolean => route.shape === 'azure_score';
 
@@ -32,22 +32,22 @@ export const ATTACKED: readonly Attacked[] = [
 
 const MARK = '\u0001here\u0001';
 
-/** The JSON of a body with this text, as it is, in its input's place. */
+/** The JSON of a body with this raw text as its input. */
 export function inInput(route: Attacked, raw: string): string {
   return JSON.stringify(route.withInput(MARK)).replace(JSON.stringify(MARK), () => raw);
 }
 
-/** The same in a parameter's place. */
+/** The same, as a parameter. */
 export function inField(route: Attacked, name: string, raw: string): string {
   return JSON.stringify(route.withParameters({ [name]: MARK })).replace(JSON.stringify(MARK), () => raw);
 }
 
-/** The same in the place of a text of the conversation. */
+/** The same, as a text of the conversation. */
 export function inText(route: Attacked, raw: string): string {
   return inInput(route, `[{"role":"user","content":"${raw}"}]`);
 }
 
-/** The same in the place of a picture's URL. */
+/** The same, as a picture's URL. */
 export function inPicture(route: Attacked, raw: string): string {
   return inInput(route, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"${raw}"}}]}]`);
 }

@@ -21,7 +21,7 @@ const CROOKED: readonly (readonly [name: string, bytes: string | Buffer, status:
   ['two lengths', head(POST, HOST, 'content-length: 3', 'content-length: 4'), 400],
   ['length and chunks', head(POST, HOST, 'content-length: 3', 'transfer-encoding: chunked'), 400],
   ['headers above 16 kB', head(MODELS, HOST, `x: ${'x'.repeat(20_000)}`), 431],
-  ['a path that is no UTF-8', head('GET /v1/models/%ff HTTP/1.1', HOST), 404],
+  ['a path that is not UTF-8', head('GET /v1/models/%ff HTTP/1.1', HOST), 404],
   ['a path that ends in a percent sign', head('GET /v1/models/% HTTP/1.1', HOST), 404],
 ];
 

@@ -8,7 +8,7 @@ import { CHAT } from './stand.ts';
 const ENGINES = 4;
 const Pids = z.object({ engines: z.array(z.object({ pid: z.number().nullable(), state: z.string() })) });
 
-/** Engines that end at the first token of whatever they are asked. */
+/** Engines that crash at the first token of every request. */
 async function poison(): Promise<string> {
   const stack = await startStack({ engines: ENGINES });
   try {

@@ -6,7 +6,7 @@ import { CHAT, QUESTION, type Stand } from './stand.ts';
 const BODY = JSON.stringify(QUESTION);
 const head = (...lines: readonly string[]): string => [...lines, 'connection: close', '', ''].join('\r\n');
 
-/** What a page of another site, or a name that leads here, makes a browser send. */
+/** Headers that a browser sends for a page of another site, or for a foreign name that resolves to this machine. */
 const FOREIGN: readonly (readonly string[])[] = [
   ['host: evil.example'],
   ['host: localhost.evil.example:8080'],
@@ -17,7 +17,7 @@ const FOREIGN: readonly (readonly string[])[] = [
   ['host: localhost', 'origin: http://localhost:3000', 'sec-fetch-site: same-site'],
   ['host: localhost', 'sec-fetch-site: cross-site'],
 ];
-/** Requests without a key that the checks of keys must refuse as well. */
+/** Requests without a key that the key check must refuse too. */
 const TARGETS = ['GET /v1/models', 'GET /', 'GET /docs', 'GET /openapi.json', `POST ${CHAT}`, 'POST /score'];
 const INTERNAL = ['GET /status', 'GET /metrics', 'GET /readyz'];
 

@@ -9,13 +9,13 @@ import { HOSTILE, type Hostile } from './hostile-bodies.ts';
 import { rawConnection } from '../support/raw-connection.ts';
 import { CHAT, pictureQuestion, QUESTION, type Stand } from './stand.ts';
 
-/** What must hold on a machine that does nothing else, in milliseconds. */
+/** The limit on an otherwise idle machine, in milliseconds. */
 const MOST = { blockMs: 50, delayMs: 150, gapMs: 250 };
-/** The same on a busy one: beyond what a time as long without the body shows, and what the kernel let the gateway wait for a CPU. */
+/** The limit on a busy machine, after subtracting the delays without the body and the gateway's wait for a CPU. */
 const MORE_MS = 100;
 const TRIES = 3;
 let mostOfCpuMs: number | undefined;
-/** In the short form one of so many bodies is sent. */
+/** The short form sends one of this many bodies. */
 const EACH = 3;
 const [SHORTEST_MS, LONGEST_MS] = [500, 10_000];
 const MAY_BE = [503, 504];
@@ -42,7 +42,7 @@ async function during(stand: Stand, work: () => Promise<unknown>): Promise<Seen 
   return { blockMs, waitMs, delayMs, gapMs, tookMs };
 }
 
-/** @returns the figures of the first try that held @throws Error with those of the last one */
+/** @returns the figures of the first try within the limit @throws Error with those of the last try */
 async function holds(stand: Stand, work: () => Promise<unknown>): Promise<string> {
   for (let attempt = 1; ; attempt += 1) {
     const seen = await during(stand, work);
@@ -57,7 +57,7 @@ async function holds(stand: Stand, work: () => Promise<unknown>): Promise<string
   }
 }
 
-/** On each route, or in the short form on one, another for each body. */
+/** On each route; in the short form on one route, a different one for each body. */
 function sendTo(stand: Stand, { body }: Hostile, index: number): Promise<void> {
   const routes = either(ATTACKED, ATTACKED.slice(index % ATTACKED.length).slice(0, 1));
   const requests = routes.flatMap((route) => {
@@ -79,11 +79,11 @@ function sendTo(stand: Stand, { body }: Hostile, index: number): Promise<void> {
   })();
 }
 
-/** Requests that one connection sends without waiting for an answer. */
+/** Requests that one connection pipelines. */
 async function sendAhead(stand: Stand, request: string): Promise<void> {
   for (let round = 0; round < either(20, 5); round += 1) {
     const connection = await rawConnection(stand.gateway.url, request.repeat(5_000));
-    // The first of them, and whatever the gateway makes of the others.
+    // The answer to the first; the others may be refused.
     await eventually('an answer, or an end', () => connection.text().length > 0 || connection.isClosed());
     connection.socket.destroy();
   }
@@ -103,7 +103,7 @@ const AHEAD: readonly (readonly [name: string, request: (stand: Stand) => string
   ],
 ];
 
-/** N2 and N3: whatever a body holds, no stream stands still for it. */
+/** N2 and N3: no body, whatever its contents, delays a stream. */
 export const HELD_LOOP: readonly Check[] = [
   ...either(
     HOSTILE,

@@ -2,21 +2,21 @@ import { brotliCompressSync, constants, deflateRawSync, gzipSync } from 'node:zl
 import { inField, inInput, inText, type Attacked } from './attacked-routes.ts';
 import { HOSTILE_PICTURES } from './hostile-pictures.ts';
 
-/** What is sent for one name. */
+/** One hostile body. */
 interface Sent {
   readonly bytes: string | Buffer;
   readonly headers?: readonly string[];
   readonly path?: string;
 }
 export interface Hostile {
-  /** N2 unless said */
+  /** N2 if absent */
   readonly row?: 'N3';
   readonly name: string;
-  /** undefined where it has no place on that route */
+  /** undefined if that route has no place for it */
   readonly body: (route: Attacked) => Sent | undefined;
 }
 
-/** Just below the limit of a body, of its bytes outside pictures, of its values, of its texts. */
+/** Just below the limits of a body, its bytes outside pictures, its values, its texts. */
 const [BODY, TEXT, VALUES, TEXTS] = [19_900_000, 4_100_000, 262_000, 32_000];
 const list = (count: number, piece: string): string => `[${`${piece},`.repeat(count - 1)}${piece}]`;
 const fields = (count: number, name: (index: number) => string, value = '1'): string =>
@@ -27,7 +27,7 @@ const nested = (depth: number, open: string, inner: string, close: string): stri
   open.repeat(depth) + inner + close.repeat(depth);
 const br = (bytes: Buffer): Buffer => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } });
 
-/** Anything in the input's place. */
+/** Values for the input's place. */
 const INPUTS: readonly (readonly [name: string, raw: () => string])[] = [
   ['20 MB of opened lists', () => '['.repeat(BODY)],
   ['20 MB of opened objects', () => '{"a":'.repeat(BODY / 5)],
@@ -66,7 +66,7 @@ const INPUTS: readonly (readonly [name: string, raw: () => string])[] = [
   ['pictures that never end', () => '"url":"data:'.repeat(BODY / 12)],
 ];
 
-/** Inside a text of the conversation. */
+/** Values inside a text of the conversation. */
 const TEXTS_OF: readonly (readonly [name: string, raw: () => string])[] = [
   ['a text of 4 MB', () => 'a'.repeat(TEXT)],
   ['a text of escaped quotes', () => '\\"'.repeat(TEXT / 2)],
@@ -85,7 +85,7 @@ const TEXTS_OF: readonly (readonly [name: string, raw: () => string])[] = [
   ['a text of 2 MB that fits the context', () => 'word wor '.repeat(220_000)],
 ];
 
-/** In a field's place. */
+/** Values for a field. */
 const FIELDS: readonly (readonly [name: string, field: string, raw: () => string])[] = [
   ['an unknown field of 262,000 nulls', 'zz', () => list(VALUES, 'null')],
   ['an unknown field of 16,000 fields', 'zz', () => fields(TEXTS / 2, String)],

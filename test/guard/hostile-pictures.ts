@@ -11,18 +11,18 @@ const text = (key: string, packed: Buffer): Buffer =>
   pngChunk('zTXt', Buffer.concat([Buffer.from(`${key}\0\0`), packed]));
 const letters = 'A'.repeat(19_800_000);
 
-/** Pictures that cost nothing to make and much to look at, as a URL of a part. */
+/** Pictures that are cheap to generate but expensive to check, as a URL of a part. */
 const PICTURES: readonly (readonly [name: string, url: () => string])[] = [
   ['a picture of 15 MB', () => uriOf(noisePng(3_860, 3_860))],
-  ['15 MB of base64 that is no picture', () => `data:image/png;base64,${letters}`],
-  ['15 MB of base64 whose last letter is none', () => `data:image/png;base64,${letters}*`],
+  ['15 MB of base64 that is not a picture', () => `data:image/png;base64,${letters}`],
+  ['15 MB of base64 with an invalid last character', () => `data:image/png;base64,${letters}*`],
   [
     '15 MB of base64 with a line feed each 76 letters',
     () => `data:image/png;base64,${`${'A'.repeat(76)}\\n`.repeat(250_000)}`,
   ],
   ['base64 of escaped slashes', () => `data:image/png;base64,${'\\/'.repeat(9_900_000)}`],
   ['base64 of escaped plus signs', () => `data:image/png;base64,${'\\u002B'.repeat(3_300_000)}`],
-  ['base64 of escapes that are none', () => `data:image/png;base64,${'\\uZZZZ'.repeat(3_300_000)}`],
+  ['base64 of invalid escapes', () => `data:image/png;base64,${'\\uZZZZ'.repeat(3_300_000)}`],
   ['base64 of escaped quotes', () => `data:image/png;base64,${'\\"'.repeat(9_900_000)}`],
   ['a data: URI of percent signs', () => `data:image/png,${'%41'.repeat(6_600_000)}`],
   ['a media type of 19 MB', () => `data:image/png;${'a=b;'.repeat(4_900_000)}base64,AAAA`],
@@ -100,7 +100,7 @@ const PICTURES: readonly (readonly [name: string, url: () => string])[] = [
   ['a WebP of empty frames', () => uriOf(webp(8, 6, 2, many(Buffer.from('ANMF\0\0\0\0'))))],
 ];
 
-/** Each as a body of a route that takes pictures. */
+/** Each as a body of a route that accepts pictures. */
 export const HOSTILE_PICTURES = PICTURES.map(([name, url]) => ({
   name,
   body: (route: Attacked) => ({ bytes: inPicture(route, url()) }),

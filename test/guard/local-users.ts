@@ -14,7 +14,7 @@ async function localUser(stand: Stand): Promise<string> {
     must((statSync(folder).mode & 0o777) === 0o700, `others may enter ${folder}`);
     must(listeningPorts(pid ?? 0).length === 0, 'an engine listens on TCP');
     if (!mayBeAnother) continue;
-    // The folder above lets others through, so that it is this one that refuses.
+    // Others can enter the parent folder, so that this folder is the one that refuses.
     chmodSync(dirname(folder), 0o755);
     refused.push(await calledByAnother(String(socket)));
   }

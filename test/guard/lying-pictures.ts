@@ -10,7 +10,7 @@ const whole = png(8, 6);
 const screen = gif(8, 6);
 screen.writeUInt16LE(60_000, 6);
 screen.writeUInt16LE(60_000, 8);
-/** Tiny files, and whether they are too large or contradict themselves. */
+/** Tiny files whose pictures are too large or contradict themselves. */
 const PICTURES: readonly (readonly [name: string, picture: Buffer, code: string])[] = [
   [
     'a PNG of 400 megapixels in 90 bytes',

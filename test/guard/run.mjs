@@ -6,8 +6,8 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * `npm run guard`: attacks a real stack as hostile strangers would, with every family of checks at full length, and prints
- * what was sent and what was measured. All of it on this machine's loopback, each check bounded in time. `npm test` runs the
+ * `npm run guard`: attacks a real stack with every family of checks at full length, and prints
+ * the attacks and the measurements. All of it on this machine's loopback, each check with a timeout. `npm test` runs the
  * same in a short form. The last line is `N passed, N failed`.
  */
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -29,7 +29,7 @@ try {
   for (const [row = '', name = '', sent = '', outcome = '', figure = ''] of seen)
     say(`${row.padEnd(4)} ${outcome}  ${name} (${sent}): ${figure}`);
   const failed = seen.filter(([, , , outcome]) => outcome !== 'passed').length;
-  // What did not even begin is told by the test runner.
+  // The test runner reports a check that did not start.
   const unseen = failed === 0 && status !== 0 ? 1 : 0;
   if (unseen > 0) say(stderr.slice(-4_000));
   say(`${seen.length - failed} passed, ${failed + unseen} failed`);

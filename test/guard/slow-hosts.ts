@@ -5,7 +5,7 @@ import { LIMITS, pictureQuestion, type Stand } from './stand.ts';
 
 const MUTE = 40;
 const HONEST = 20;
-/** A machine that does many things at once may take this much longer. */
+/** Tolerance for a busy machine. */
 const BUSY_MS = 6_000;
 
 async function slowest(stand: Stand): Promise<number> {
@@ -55,7 +55,7 @@ async function endlessHosts(stand: Stand): Promise<string> {
 
 async function leavers(stand: Stand): Promise<string> {
   const asked = Array.from({ length: MUTE }, () => stand.ask(pictureQuestion(stand.host.at('/silence')), 'hostile'));
-  await eventually('all are under way', () => stand.host.open.size === MUTE, LIMITS.pictureMs);
+  await eventually('all fetches run', () => stand.host.open.size === MUTE, LIMITS.pictureMs);
   const left = Math.max(...asked.map((one) => one.leave('close')));
   await eventually('all connections are closed', () => stand.host.open.size === 0);
   return `${MUTE} fetches ended ${milliseconds(performance.now() - left)} after their clients left`;

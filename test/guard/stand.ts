@@ -16,7 +16,7 @@ import { WatchedStreams } from './watched-streams.ts';
 
 export const CHAT = '/v1/chat/completions';
 export const QUESTION = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2 };
-/** Of the gateway that is attacked; short, so that what never ends is seen to be ended. */
+/** Settings of the attacked gateway; short timeouts, so that the test sees them. */
 export const LIMITS = { headMs: 1_000, bodyMs: 4_000, pictureMs: 3_000 };
 export const STREAMS = either(20, 8);
 const SILENT_MS = 30_000;
@@ -35,19 +35,19 @@ export interface Stand extends AsyncDisposable {
   readonly host: RawHost;
   readonly tls: TlsHost;
   readonly names: NameServer;
-  /** Streams of a caller who does no harm, through the gateway that is attacked; they run from the first call on. */
+  /** Streams of an honest caller through the attacked gateway; they run from the first call on. */
   streams(): Promise<WatchedStreams>;
   /** One more gateway with the same keys. */
   startGateway(env?: Readonly<Record<string, string>>): Promise<Gateway>;
   keyOf(who: Caller): string;
   /** POST of JSON by one of the callers. */
   ask(body: object, who?: Caller, path?: string): ReturnType<typeof call>;
-  /** The request that an engine would get: of a gateway without engines, where it waits. */
+  /** The request that an engine would get, read from a gateway without engines, where it waits. */
   engineBody(body: object, key?: string, path?: string): Promise<string>;
-  /** Bytes by the hostile caller; 0 when no answer came in a long time. */
+  /** Bytes sent by the hostile caller; 0 if no answer arrived in time. */
   send(path: string, body: string | Buffer, ...headers: readonly string[]): RawHttp & { settled: Promise<number> };
 }
-/** Whose keys there are, each with the models that it may use. */
+/** The callers with keys, each with its models. */
 const CALLERS = { hostile: 'Phi-3-vision-128k-instruct', honest: 'Phi-3-vision-128k-instruct', bystander: 'Phi-4' };
 type Caller = keyof typeof CALLERS;
 const CARDS = { 'phi-3-vision.yaml': 'phi-3-vision-128k-instruct.yaml', 'phi-4.yaml': 'more/phi-4.yaml' };
@@ -92,7 +92,7 @@ export async function startStand(): Promise<Stand> {
   const stack = await startStack({
     gatewayEnv,
     twoRedis: true,
-    // Streams that are watched have engines of their own, so that it is the gateway that holds them up, if anything does.
+    // Watched streams have their own engines, so that only the gateway can delay them.
     launchers: 2,
     workerEnv: { WORKER_MODELS_DIR: cards, PENSTOCK_SIM_ITL_MS: '20' },
     launcherEnvs: [{ WORKER_MODEL: CALLERS.hostile }, { WORKER_MODEL: CALLERS.bystander }],

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Streams that are always open, in a process of their own, so that nothing else holds up who looks at them. Each message
- * of its parent is answered with what was seen since the last one.
+ * Permanent streams in their own process, so that nothing else delays their measurement. Each message
+ * of its parent is answered with the measurements since the last one.
  */
 import { request } from 'node:http';
 import { z } from 'zod';
@@ -13,7 +13,7 @@ const Settings = z.object({
 });
 const { WATCH_URL: url, WATCH_KEY: key, WATCH_STREAMS: count } = Settings.parse(process.env);
 const RETRY_MS = 200;
-/** @type {Map<number, number>} when the last piece of each running stream came */
+/** @type {Map<number, number>} when the last piece of each running stream arrived */
 const lastAt = new Map();
 let longest = 0;
 let failed = 0;

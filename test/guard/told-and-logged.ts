@@ -11,7 +11,7 @@ const Refused = z.object({ error: z.object({ code: z.string(), message: z.string
 const LONGEST_LINE = 4_000;
 const Line = z.looseObject({ level: z.string(), outcome: z.string().optional() });
 
-/** What the log says from here on. */
+/** The log from here on. */
 function logFrom(stand: Stand): () => string {
   const before = stand.gateway.output();
   const mark = before.slice(-200);
@@ -121,7 +121,7 @@ async function leaving(stand: Stand): Promise<string> {
   return `logged as ${outcome}, ${level}`;
 }
 
-/** Whatever a first Redis keeps, it writes to its file. */
+/** The first Redis writes all its data to its file. */
 async function atRest(stand: Stand): Promise<string> {
   const word = 'kilimanjarocanary';
   const question = { ...QUESTION, messages: [{ role: 'user', content: word }] };

@@ -9,12 +9,12 @@ const Seen = z.object({
   /** longest time between two pieces of one stream */
   gapMs: z.number(),
   running: z.number(),
-  /** that ended before they were whole, and that ended as they should */
+  /** number of streams that ended early, and that ended correctly */
   failed: z.number(),
   ended: z.number(),
 });
 
-/** Streams of an honest caller, of one token each 20 ms, that run all the time. */
+/** Streams of an honest caller, one token every 20 ms, that always run. */
 export class WatchedStreams implements AsyncDisposable {
   readonly #child: ChildProcess;
 
@@ -30,7 +30,7 @@ export class WatchedStreams implements AsyncDisposable {
     return streams;
   }
 
-  /** What was seen since the last call. */
+  /** Measurements since the last call. */
   async seen(): Promise<z.infer<typeof Seen>> {
     const told = once(this.#child, 'message');
     this.#child.send('tell');

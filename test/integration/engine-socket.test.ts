@@ -36,7 +36,7 @@ test('N13: an engine answers on its socket, in a folder that others cannot enter
     expect([path, answer.status]).toEqual([path, 200]);
   }
   expect(listeningPorts(engine?.pid ?? 0)).toEqual([]);
-  // The folder above lets others through, so that it is this one that refuses.
+  // Others can enter the parent folder, so that this folder is the one that refuses.
   chmodSync(dirname(dirname(socket)), 0o755);
   if (mayBeAnother) expect(await calledByAnother(socket)).toBe('EACCES');
 });

@@ -90,7 +90,7 @@ export async function startClientStack(): Promise<ClientStack> {
     ],
   });
   const [gateway] = stack.gateways;
-  if (gateway === undefined) throw new Error('a stack has a gateway');
+  if (gateway === undefined) throw new Error('the stack has no gateway');
   const settings = { GATEWAY_QUEUE_LIMIT_JOBS: '1', GATEWAY_NO_ENGINE_HOLD_MS: '3600000' };
   const full = await stack.startGateway({ ...settings, GATEWAY_REQUEST_TIMEOUT_MS: '3600000' });
   const crowded = await stack.startGateway({ GATEWAY_BODY_MEMORY_BYTES: '1' });

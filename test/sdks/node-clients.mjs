@@ -27,7 +27,7 @@ export function nodeClients(folder) {
     const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
     const { status, error, stdout, stderr } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' });
     if (status !== 0) throw new Error(`npm ci of the clients: ${error?.message ?? `${stdout}${stderr}`}`.trim());
-    // Last, so that half an installation is not taken for a whole one.
+    // Last, so that half an installation does not count as complete.
     writeFileSync(record, wanted);
   }
   const brought = join(folder, `node_modules/node-linux-${process.arch}/bin/node`);

@@ -59,7 +59,7 @@ function environment(folder, wanted, install) {
   rmSync(folder, { recursive: true, force: true });
   run('python3', ['-m', 'venv', folder]);
   install(python);
-  // Last, so that half an installation is not taken for a whole one.
+  // Last, so that half an installation does not count as complete.
   writeFileSync(record, wanted);
   return python;
 }

@@ -6,7 +6,7 @@ const NOBODY = 65_534;
 /** Only root can become another user. */
 export const mayBeAnother = process.getuid?.() === 0;
 
-/** @returns what a process of another user hears when it calls a unix socket: an error's code, or `connected` */
+/** @returns the result for another user's process that calls a unix socket: an error code, or `connected` */
 export async function calledByAnother(socket: string): Promise<string> {
   const script = `require('net').connect(process.argv[1]).on('error', ({ code }) => console.log(code)).on('connect', () => { console.log('connected'); process.exit(); })`;
   const child = spawn(process.execPath, ['-e', script, socket], { uid: NOBODY, gid: NOBODY, cwd: '/' });

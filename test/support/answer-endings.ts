@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http';
 
-/** What the engine answers, in its pieces; any other text that a client takes for whole is a truncated or doubled one. */
+/** The engine's answer in pieces; any other text that a client accepts as complete is truncated or doubled. */
 export const PIECES = [' one', ' two', ' three', ' four'] as const;
 export const FULL = PIECES.join('');
 
-/** How a route of the engine spells answers. */
+/** The form of answers on an engine route. */
 export interface Voice {
   /** a stream's event with a piece of a choice */
   readonly piece: (text: string, finish?: unknown, index?: number) => string;
-  /** a whole answer: one text, or one and its end, for each choice */
+  /** a complete answer: one text, or one with its end, per choice */
   readonly whole: (...choices: readonly (readonly [text: string, finish?: unknown])[]) => string;
 }
 const HEAD = { id: 'x-scripted', created: 1_795_422_691, model: 'Phi-3-vision-128k-instruct' };
@@ -45,14 +45,14 @@ export const TEXT = choiceVoice(
   (text) => ({ text }),
 );
 
-/** What an engine sends, and how its connection ends then: in order, by a reset, short of what it announced, or never. */
+/** An engine's bytes, and the end of its connection: in order, by a reset, before the announced length, or never. */
 export interface Ending {
   readonly bytes: readonly (string | Buffer)[];
   readonly closes?: 'reset' | 'short' | 'never';
   readonly type?: string;
 }
 export interface EndingRow {
-  /** the whole answer is in it; else the attempt was lost, or the engine says that the request failed */
+  /** it contains the complete answer; else the attempt was lost, or the engine reports a failed request */
   readonly is: 'whole' | 'lost' | 'failed';
   readonly of: (voice: Voice, pieces: readonly string[]) => Ending;
 }
@@ -65,7 +65,7 @@ export function play(res: ServerResponse, { bytes, closes, type = 'text/event-st
   else if (closes !== 'never') res.write('', () => setTimeout(() => res.socket?.resetAndDestroy(), 20));
 }
 
-/** The whole stream of an engine that is well, from some piece on; in chat each event says the role, as some engines do. */
+/** The complete stream of a healthy engine from a piece on; in chat each event has the role, as in some engines. */
 export function wholeStream(voice: Voice, pieces: readonly string[]): Ending {
   return { bytes: [...withRole('"assistant"', whole(voice, pieces)), DONE] };
 }
@@ -90,7 +90,7 @@ const BAD_UTF8 = Buffer.from([0xc3, 0x28]);
 const splice = (text: string, bytes: Buffer): Buffer =>
   Buffer.concat([Buffer.from(text.slice(0, 60)), bytes, Buffer.from(text.slice(60))]);
 
-/** Ends of streams; half of the text is there where an attempt is lost. */
+/** Ends of streams; if an attempt is lost, half of the text was sent. */
 export const STREAM_ENDINGS: Readonly<Record<string, EndingRow>> = {
   'as it should': isWhole((events) => ({ bytes: [...events, DONE] })),
   'with usage': isWhole((events) => ({ bytes: [...events, usage(), DONE] })),

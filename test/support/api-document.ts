@@ -27,7 +27,7 @@ export function factSources(catalog: Catalog = parseCatalog(readYamlFolder('depl
   };
 }
 
-/** The document of these sources, as one who may use these cards sees it. */
+/** The document of these sources, for a caller who may use these cards. */
 export function documentOf(sources = factSources(), isSeen: (card: ModelCard) => boolean = () => true) {
   return openApiDocument(apiFacts(sources, isSeen), { routes: ROUTES, dialects: DIALECTS, absent: [] });
 }

@@ -1,14 +1,14 @@
 import { request, type IncomingHttpHeaders } from 'node:http';
 
-/** What came of a call, however it ended. */
+/** The result of a call, however it ended. */
 export interface Outcome {
-  /** 0 when no status came */
+  /** 0 if no status arrived */
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
   /** each piece of the body with the milliseconds since the call began */
   readonly pieces: readonly { readonly atMs: number; readonly text: string }[];
-  /** the body came to the end that HTTP promises */
+  /** the body is complete according to HTTP */
   readonly isWhole: boolean;
   readonly tookMs: number;
 }
@@ -18,13 +18,13 @@ export type WayToLeave = (typeof WAYS_TO_LEAVE)[number];
 export interface Call {
   /** resolves, never rejects */
   readonly ended: Promise<Outcome>;
-  /** the first piece of the body came, or it ended without any */
+  /** resolves with the first piece of the body, or at its end */
   readonly begun: Promise<void>;
   /** Leaves: by closing, by sending FIN alone, or by RST. @returns the instant (`performance.now()`) */
   leave(how: WayToLeave): number;
 }
 
-/** One POST on a connection of its own; this client knows no time limit. */
+/** One POST on its own connection; this client has no timeout. */
 export function call(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Call {
   const startedAt = performance.now();
   const pieces: { atMs: number; text: string }[] = [];

@@ -30,14 +30,14 @@ export const Refusal = z.object({
   error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string() }),
 });
 
-/** What a client has at the end of a stream, however it ended. */
+/** A client's result of a stream, however it ended. */
 export interface Streamed {
   readonly status: number;
   readonly chunks: readonly z.infer<typeof Chunk>[];
   readonly text: string;
-  /** `[DONE]` came, as the last event */
+  /** `[DONE]` was the last event */
   readonly done: boolean;
-  /** of an error event, or of a body that is no stream */
+  /** code of an error event, or of a body that is not a stream */
   readonly error: z.infer<typeof Refusal>['error'] | undefined;
 }
 export interface Stream {
@@ -58,7 +58,7 @@ export function post(url: string, body: unknown, signal?: AbortSignal): Promise<
   });
 }
 
-/** Sends a streamed request and reads it as it comes. An event that is neither a chunk nor an error fails the test. */
+/** Sends a streamed request and reads the stream. An event that is neither a chunk nor an error fails the test. */
 export function startStream(url: string, body: object): Stream {
   const leaving = new AbortController();
   let begin: () => void = () => {};
@@ -69,10 +69,10 @@ export function startStream(url: string, body: object): Stream {
   });
   const ended = readStream(post(url, { ...body, stream: true }, leaving.signal), begin);
   ended.then(
-    (answer) => miss(new Error(`no text came: ${JSON.stringify(answer)}`)),
-    (cause: unknown) => miss(new Error('no text came', { cause })),
+    (answer) => miss(new Error(`no text arrived: ${JSON.stringify(answer)}`)),
+    (cause: unknown) => miss(new Error('no text arrived', { cause })),
   );
-  // Who only waits for the end does not look at the beginning, and the other way round.
+  // A test may await only one of the two, so neither may be an unhandled rejection.
   begun.catch(() => {});
   ended.catch(() => {});
   return { begun, ended, leave: () => leaving.abort() };
@@ -90,7 +90,7 @@ async function readStream(sent: Promise<Response>, onText: () => void): Promise<
   let done = false;
   let error: Streamed['error'];
   for await (const event of events(response)) {
-    if (done) throw new Error(`after [DONE] came ${event}`);
+    if (done) throw new Error(`event after [DONE]: ${event}`);
     if (event === '[DONE]') done = true;
     else if (event.startsWith('{"error"')) error = Refusal.parse(JSON.parse(event)).error;
     else {

@@ -1,6 +1,6 @@
 import type { ChatRequest } from '../../gateway/request/chat.ts';
 
-/** A conversation as a dialect hands it on, with nothing set but these fields. */
+/** A normalised request with only these fields set. */
 export function chatRequest(fields: Partial<ChatRequest>): ChatRequest {
   return {
     messages: [],

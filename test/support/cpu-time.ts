@@ -1,9 +1,9 @@
 const YARDSTICK = Buffer.alloc(20_000_000, 'a');
-/** What a quiet core takes to add up the yardstick's bytes, at most. */
+/** Maximum time of an idle core for the sum of the reference bytes. */
 const QUIET_MS = 10;
 let sum = 0;
 
-/** @returns the least milliseconds of CPU time that `work` took: what else runs takes of the caches, and code is compiled once */
+/** @returns the least CPU milliseconds of several runs of `work`, because other processes use the caches and code is compiled once */
 export function leastCpuMs(work: () => void, times = 5): number {
   return Math.min(
     ...Array.from({ length: times }, () => {
@@ -15,7 +15,7 @@ export function leastCpuMs(work: () => void, times = 5): number {
   );
 }
 
-/** What so many milliseconds of CPU time of a quiet core are on this one: others may use its other half and its caches. */
+/** Converts CPU milliseconds of an idle core to this one, whose other half and caches other processes may use. */
 export function asManyHere(quietMs: number): number {
   const tookMs = leastCpuMs(() => {
     for (let index = 0; index < YARDSTICK.length; index += 1) sum += YARDSTICK[index] ?? 0;

@@ -1,5 +1,5 @@
 /**
- * Asks again and again until `probe` gives something other than undefined, null or false.
+ * Polls until `probe` returns something other than undefined, null or false.
  * @throws Error with the last thrown reason when `limitMs` has passed
  */
 export async function eventually<T>(

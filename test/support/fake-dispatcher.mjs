@@ -1,6 +1,6 @@
 // A dispatcher process for tests of the launcher's side of the channel. It answers each `engines` with a `load` that
-// puts as many text requests on each engine as there are engines in the message, and writes what it sees to stderr's
-// place: a `suspect` for the first engine whose port is 666. On port 667 it dies, on port 668 it spins for good; `drain` is answered by an exit.
+// reports as many text requests per engine as there are engines in the message, and a `suspect`
+// for the first engine with port 666. On port 667 it exits, on port 668 it loops for ever; it answers `drain` by an exit.
 import process from 'node:process';
 
 process.on('message', (/** @type {{ type: string, engines?: { id: string, port: number }[] }} */ message) => {

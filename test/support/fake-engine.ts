@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 
 export interface FakeEngine extends AsyncDisposable {
   readonly port: number;
-  /** requests that came, in order, with their parsed bodies and the instant their connection closed early, if it did */
+  /** received requests in order, with parsed bodies and the instant of an early close of the connection, if any */
   readonly requests: {
     readonly path: string;
     readonly headers: IncomingMessage['headers'];
@@ -12,7 +12,7 @@ export interface FakeEngine extends AsyncDisposable {
   }[];
 }
 
-/** A scripted engine on a port of its own: the test writes the answer byte by byte. */
+/** A scripted engine on its own port: the test writes the answer byte by byte. */
 export async function startFakeEngine(answer: (res: ServerResponse, body: unknown) => void): Promise<FakeEngine> {
   const requests: FakeEngine['requests'] = [];
   const server = createServer((req, res) => {

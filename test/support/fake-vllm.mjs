@@ -1,7 +1,7 @@
 // An engine for tests of its supervisor: speaks /health and chat on --uds SOCKET or --port N, and misbehaves on demand.
-//   --fail TEXT CODE   writes TEXT to stderr and ends with CODE instead of listening
+//   --fail TEXT CODE   writes TEXT to stderr and exits with CODE instead of listening
 //   --with-core        starts a child in the same group that ignores SIGTERM, as vLLM's engine core outlives its parent
-//   --ignore-term      does not end on SIGTERM
+//   --ignore-term      ignores SIGTERM
 //   --cold             generation fails until GET /warm
 // GET /exit ends it with code 0; GET /freeze leaves /health unanswered from then on; GET /core answers the child's pid.
 import { spawn } from 'node:child_process';

@@ -24,7 +24,7 @@ type Json = Readonly<Record<string, unknown>>;
 const schema = { type: 'object' };
 const url = 'data:image/png;base64,AA==';
 
-/** What a variant needs besides the field by which it is told apart. */
+/** Fields that a variant needs besides the one that distinguishes it. */
 const VARIANTS: Readonly<Record<string, Json>> = {
   'content(type=text)': { text: 'said' },
   'content(type=refusal)': { refusal: 'said' },
@@ -44,7 +44,7 @@ const VARIANTS: Readonly<Record<string, Json>> = {
   'input(role=developer)': { content: 'words' },
   'input(role=assistant)': { content: 'words' },
 };
-/** What an object at a place needs whose own fields are sent one by one. */
+/** Fields that an object needs while its own fields are sent one by one. */
 const OBJECTS: Readonly<Record<string, Json>> = {
   'messages[]': { role: 'assistant', content: 'words' },
   'input[]': { role: 'user', content: 'words' },
@@ -79,7 +79,7 @@ const SAMPLES: Readonly<Record<string, unknown>> = {
 const TOOLS = { tools: [{ type: 'function', function: { name: 'f' } }] };
 const STREAM = { stream: true };
 const COUNTED = { stream: true, stream_options: { include_usage: true } };
-/** Fields that have a meaning beside another alone, by route or on all of them. */
+/** Fields that only have a meaning together with another one, per route or on all routes. */
 const BESIDE: Readonly<Record<string, Json>> = {
   'chat top_logprobs': { logprobs: true },
   'responses top_logprobs': { include: ['message.output_text.logprobs'] },
@@ -94,14 +94,14 @@ const BESIDE: Readonly<Record<string, Json>> = {
 };
 const WORDS: Readonly<Record<string, unknown>> = { text: 'x', integer: 1, number: 1, any: 'x' };
 
-/** The name of the request's field in which the row's place is. */
+/** The top-level field of the row's place. */
 export function fieldOf({ place }: FieldRow): string {
   return place.split(/[.[(]/)[0] ?? '';
 }
 
 /**
  * A body with the row's value in its place, and the same body without it.
- * @param plain the least that the route takes
+ * @param plain the smallest body that the route accepts
  */
 export function bodiesOf(row: FieldRow, plain: Json): { readonly with: Json; readonly without: Json } {
   const body = { ...plain, ...BESIDE[`${row.route} ${fieldOf(row)}`], ...BESIDE[row.place] };
@@ -117,7 +117,7 @@ function put(
   isSet: boolean,
 ): Json {
   const [, name = '', lists = '', variant] = /^(\w+)((?:\[\])*)(?:\((.*)\))?$/.exec(segment) ?? [];
-  // An object that its parent needs is left out whole; a text that it needs is another one.
+  // A required object is left out entirely; a required text is replaced by another one.
   if (rest.length === 0 && !isSet)
     return Object.fromEntries(Object.entries(object).filter(([other]) => other !== name || row.form !== 'object'));
   const place = `${before}${segment}`;

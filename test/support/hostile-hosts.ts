@@ -9,11 +9,11 @@ import { png } from './pictures.ts';
 import { portOf } from './port-of.ts';
 import type { RawScript } from './raw-host.ts';
 
-/** Stands in everything that a hostile host sends; must reach no log and no caller. */
+/** Text in everything that a hostile host sends; it must reach no log and no caller. */
 export const CANARY = 'cAnArY7q';
 const PICTURE = png(8, 6);
 
-/** Writes again and again, as fast as it is taken, until the peer goes. */
+/** Writes repeatedly, as fast as the peer reads, until the peer closes. */
 function flood(socket: Socket, piece: string, first = ''): void {
   const block = piece.repeat(Math.ceil(16_384 / piece.length));
   const next = (): void => {
@@ -31,7 +31,7 @@ function trickle(socket: Socket, piece: string, first = ''): void {
   socket.once('close', () => clearInterval(timer));
 }
 
-/** A host's ways to fail before its answer of success, by path. */
+/** A host's failures before a success status, by path. */
 export const BEFORE_SUCCESS: Readonly<Record<string, RawScript>> = {
   '/hangs-up': (socket) => void socket.destroy(),
   '/resets': (socket) => void socket.resetAndDestroy(),
@@ -96,7 +96,7 @@ export const BEFORE_SUCCESS: Readonly<Record<string, RawScript>> = {
 };
 
 const OK = `HTTP/1.1 200 ${CANARY}\r\nx: ${CANARY}\r\n`;
-/** A host's ways to fail after it. */
+/** A host's failures after a success status. */
 export const AFTER_SUCCESS: Readonly<Record<string, RawScript>> = {
   '/page': (socket) => void socket.end(`${OK}\r\n<html>${CANARY}`),
   '/empty': (socket) => void socket.end(`HTTP/1.1 204 ${CANARY}\r\n\r\n`),
@@ -122,24 +122,24 @@ export const AFTER_SUCCESS: Readonly<Record<string, RawScript>> = {
   '/junk-coding': (socket) => void socket.end(`${OK}content-encoding: "${CANARY}\u0001"\r\n\r\n${CANARY}`),
 };
 
-/** Answers each path with its own way to fail. */
+/** Answers each path with its own failure. */
 export const hostile: RawScript = (socket, path) =>
   (BEFORE_SUCCESS[path.replace(/\?.*/, '')] ?? AFTER_SUCCESS[path] ?? ((other) => void other.destroy()))(socket, path);
 
-/** A TLS host whose certificate nobody vouches for, with the canary in every name. */
+/** A TLS host with an untrusted certificate that has the canary in every name. */
 export function startStrangeTls(folder: string): Promise<TlsHost> {
   return startTlsHost(folder, `/CN=${CANARY}/O=${CANARY}/OU=${CANARY}`, `DNS:${CANARY}.example`, CANARY);
 }
 
 export interface TlsHost extends AsyncDisposable {
   readonly port: number;
-  /** path of the certificate, which vouches for itself */
+  /** path of the self-signed certificate */
   readonly certificate: string;
-  /** names that clients asked for (SNI) */
+  /** names that clients requested (SNI) */
   readonly names: string[];
 }
 
-/** @param altName such as `DNS:a.example,IP:127.0.0.1`; @param answer to each connection, whatever it asks */
+/** @param altName such as `DNS:a.example,IP:127.0.0.1`; @param answer to each connection, whatever its request */
 export async function startTlsHost(
   folder: string,
   subject: string,

@@ -14,12 +14,12 @@ const FAKE = fileURLToPath(new URL('./fake-vllm.mjs', import.meta.url));
 export interface TestLauncher extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
-  /** what it wrote to standard error so far, and its log, which is standard output */
+  /** its standard error so far, and its log, which is standard output */
   stderr(): string;
   log(): string;
   get(path: string): Promise<Response>;
   status(): Promise<LauncherStatus>;
-  /** waits until it serves; then every process that it answers for, itself included */
+  /** waits until it serves, then returns all its processes, itself included */
   pids(): Promise<number[]>;
 }
 
@@ -83,7 +83,7 @@ export async function startLauncher(
   };
 }
 
-/** Whether a process still runs; one that only waits to be collected does not. */
+/** Whether a process still runs; a zombie does not. */
 export function lives(pid: number): boolean {
   return processFact(pid)?.zombie === false;
 }

@@ -17,7 +17,7 @@ function socketInodes(pid: number): string[] {
     try {
       return /^socket:\[(\d+)\]$/.exec(readlinkSync(`${folder}/${fd}`))?.[1] ?? [];
     } catch {
-      // closed meanwhile
+      // already closed
       return [];
     }
   });

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * To be loaded into a process with `--import`. At SIGUSR2 it writes what it saw since the last time into the file that its
- * own URL's parameter `file` names, and begins anew. With the parameter `collect` it collects garbage first.
+ * Load it into a process with `--import`. At SIGUSR2 it writes its measurements since the last time to the file that its
+ * own URL's parameter `file` names, and starts again. With the parameter `collect` it collects garbage first.
  */
 import { openSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -24,14 +24,14 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc');
 
 let last = times();
-/** of one turn of the loop */
+/** of one event-loop run */
 const most = { used: 0, waited: 0 };
 const turn = () => {
   const now = times();
   most.used = Math.max(most.used, now.used - last.used);
   most.waited = Math.max(most.waited, now.waited - last.waited);
   last = now;
-  // Without `unref` the loop would never sleep.
+  // Without `unref` the event loop would never sleep.
   setImmediate(turn).unref();
 };
 const begin = () => {
@@ -45,7 +45,7 @@ process.on('SIGUSR2', () => {
     blockMs: most.used / 1e6,
     waitMs: most.waited / 1e6,
   };
-  // Twice: what the first one finds to be unused lets go of more.
+  // Twice, because the first collection makes more objects unused.
   if (searchParams.has('collect')) for (let i = 0; i < 2; i += 1) collect();
   const { rss, heapUsed, external } = process.memoryUsage();
   writeFileSync(`${file}.part`, JSON.stringify({ ...seen, rss, heap: heapUsed + external }));

@@ -1,14 +1,14 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-/** Addresses; none: the name is there, but has no address of that family. */
+/** Addresses; empty: the name exists, but has no address of that family. */
 type NameAnswer = readonly string[] | 'nxdomain' | 'servfail' | 'refused' | 'silence';
 
 /** A name server on loopback, for c-ares: UDP, one question, A or AAAA. */
 export interface NameServer extends AsyncDisposable {
-  /** as `GATEWAY_IMAGE_NAME_SERVERS` takes it */
+  /** in the form of `GATEWAY_IMAGE_NAME_SERVERS` */
   readonly address: string;
-  /** questions such as `A example.org`, in their order */
+  /** queries such as `A example.org`, in order */
   readonly asked: string[];
 }
 

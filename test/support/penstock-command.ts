@@ -8,7 +8,7 @@ export interface Commanded {
   readonly stderr: string;
 }
 
-/** Runs `penstock ARGS` to its end, as a user would. */
+/** Runs `penstock ARGS` to its end, like a user. */
 export async function penstock(
   args: readonly string[],
   options: { readonly env?: NodeJS.ProcessEnv; readonly stdin?: string } = {},

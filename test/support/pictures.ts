@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { crc32, deflateSync } from 'node:zlib';
 
-/** A whole, valid PNG: one grey pixel repeated, 8 bits deep. */
+/** A complete, valid PNG: one grey pixel repeated, 8 bits deep. */
 export function png(width: number, height: number): Buffer {
   return greyPng(width, height, 127, 6);
 }
 
-/** The same of random pixels, which nothing makes smaller: some `width` × `height` bytes. */
+/** The same with random pixels, which cannot be compressed: some `width` × `height` bytes. */
 export function noisePng(width: number, height: number): Buffer {
   return greyPng(width, height, randomBytes((width + 1) * height), 0);
 }

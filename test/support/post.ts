@@ -1,11 +1,11 @@
-/** What came back, its text read to the end. */
+/** The answer, with its text read to the end. */
 export interface Answered {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
 }
 
-/** Posts JSON; a text or bytes go as they are. */
+/** Posts JSON; a text or bytes are sent unchanged. */
 export async function postJson(url: string, body: unknown): Promise<Answered> {
   const raw = typeof body === 'string' || body instanceof Uint8Array;
   const response = await fetch(url, {

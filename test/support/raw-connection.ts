@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** One TCP connection on which a test says each byte itself. */
+/** One TCP connection whose bytes the test writes itself. */
 export interface RawConnection {
   readonly socket: Socket;
-  /** what has come so far */
+  /** received bytes so far */
   readonly text: () => string;
-  /** status line and headers of the first answer, once it is there */
+  /** status line and headers of the first answer, once received */
   readonly status: () => number;
   readonly isClosed: () => boolean;
   /** the connection was reset */
@@ -14,7 +14,7 @@ export interface RawConnection {
   readonly closed: Promise<void>;
 }
 
-/** @param first bytes to send at once; a connection that sends nothing is `''` */
+/** @param first bytes to send immediately; `''` for a silent connection */
 export async function rawConnection(url: string, first: string | Buffer = ''): Promise<RawConnection> {
   const { port, hostname } = new URL(url);
   const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });

@@ -5,17 +5,17 @@ import { portOf } from './port-of.ts';
 /** @param path of the request, such as `/a.png`; the socket is closed by the script */
 export type RawScript = (socket: Socket, path: string) => void;
 
-/** A host that answers each request with bytes of a test's own choice. */
+/** A host that answers each request with the test's own bytes. */
 export interface RawHost extends AsyncDisposable {
   readonly port: number;
   /** paths of the requests, in their order */
   readonly asked: string[];
-  /** connections that are open */
+  /** open connections */
   readonly open: Set<Socket>;
   at(path: string): string;
 }
 
-/** @param where else than on a free port of 127.0.0.1 */
+/** @param where address, unless it is a free port of 127.0.0.1 */
 export async function startRawHost(script: RawScript, where = { address: '127.0.0.1', port: 0 }): Promise<RawHost> {
   const asked: string[] = [];
   const open = new Set<Socket>();

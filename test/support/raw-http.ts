@@ -1,16 +1,16 @@
 import { connect, type Socket } from 'node:net';
 
-/** One connection whose bytes are the test's own. */
+/** One connection whose bytes the test writes itself. */
 export interface RawHttp {
   readonly socket: Socket;
-  /** all that came so far */
+  /** all received bytes so far */
   received(): string;
-  /** status of the first answer that is no 1xx; resolves when its head is there, or with 0 when the connection ends before */
+  /** status of the first answer that is not a 1xx; resolves with its head, or with 0 if the connection ends first */
   readonly status: Promise<number>;
   readonly closed: Promise<void>;
 }
 
-/** @param bytes what is sent at once */
+/** @param bytes bytes to send immediately */
 export function rawHttp(url: string, bytes: string | Buffer): RawHttp {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

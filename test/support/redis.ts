@@ -9,11 +9,11 @@ import { freePort } from '#runtime/free-port';
 export interface TestRedis extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
-  /** a connection for the test's own questions */
+  /** a connection for the test's own commands */
   readonly client: Redis;
 }
 
-/** A redis-server of its own for one suite, with the settings that the product asks for; ready when it answers. */
+/** A separate redis-server for one suite, with the product's required settings; ready when it answers. */
 export async function startRedis(
   options: { readonly args?: readonly string[]; readonly appendonly?: boolean } = {},
 ): Promise<TestRedis> {

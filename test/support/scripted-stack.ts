@@ -9,7 +9,7 @@ import { startStack, type Stack } from './stack.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
 
-/** What the gateway makes of a request, as far as scripts look at it. */
+/** The parts of an engine request that scripts use. */
 const EngineRequest = z.object({
   messages: z.array(z.object({ content: z.string() })).optional(),
   prompt: z.union([z.string(), z.array(z.unknown())]).optional(),
@@ -24,7 +24,7 @@ interface Asked {
 }
 export type Script = (res: ServerResponse, asked: Asked) => void | Promise<void>;
 
-/** Redis, one gateway and one dispatcher as real processes, over an engine that does as it is told. */
+/** Redis, one gateway and one dispatcher as real processes, over a scripted engine. */
 export interface ScriptedStack extends AsyncDisposable {
   readonly stack: Stack;
   readonly engine: FakeEngine;
@@ -32,7 +32,7 @@ export interface ScriptedStack extends AsyncDisposable {
   script: Script;
 }
 
-/** @param options.slots text requests that the engine takes at a time */
+/** @param options.slots concurrent text requests of the engine */
 export async function startScriptedStack(
   options: {
     readonly gateways?: number;
@@ -51,7 +51,7 @@ export async function startScriptedStack(
   const engine = await startFakeEngine((res, body) => {
     const { messages, prompt, stream, stream_options: extras } = EngineRequest.parse(body);
     const text = messages?.at(-1)?.content ?? (typeof prompt === 'string' ? prompt : '');
-    // A client that left took the connection with it; what is still written is for nobody.
+    // The client left and closed the connection; later writes have no reader.
     res.on('error', () => {});
     void scripted.script(res, { text, isStream: stream ?? false, asksUsage: extras?.include_usage ?? false });
   });
@@ -74,7 +74,7 @@ export function scriptedEngine(model: string, { port }: FakeEngine, slots = { te
   return { id: `engine-of-${model}`, model, pid: process.pid, port, state: 'ready', slots };
 }
 
-/** A dispatcher as a real process, over engines that a test plays; ready when the gateways know them. */
+/** A dispatcher as a real process, over scripted engines; ready when the gateways know them. */
 export async function startScriptedDispatcher(stack: Stack, engines: readonly EngineEntry[]): Promise<AsyncDisposable> {
   const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
     execArgv: [],
@@ -90,7 +90,7 @@ export async function startScriptedDispatcher(stack: Stack, engines: readonly En
     dispatcher.send({ type: 'engines', engines: [...engines] } satisfies ToDispatcher);
   };
   dispatcher.on('message', (raw) => {
-    // A launcher looks at an engine that is suspected; these are always well.
+    // A launcher would probe a suspect engine; these are always healthy.
     const { type } = FromDispatcher.parse(raw);
     if (type === 'ready' || type === 'suspect') tell();
   });
@@ -112,7 +112,7 @@ export function chunk(text: string, finish: string | null = null): string {
   const choice = { index: 0, delta: { content: text }, logprobs: null, finish_reason: finish };
   return event({ choices: [choice] });
 }
-/** The closing event that vLLM sends to who asks for usage. */
+/** The closing event that vLLM sends if usage is requested. */
 export function usageEvent(promptTokens: number, completionTokens: number): string {
   const total = promptTokens + completionTokens;
   return event({
@@ -123,7 +123,7 @@ export function usageEvent(promptTokens: number, completionTokens: number): stri
 export const DONE = 'data: [DONE]\n\n';
 export const EVENT_STREAM = { 'content-type': 'text/event-stream; charset=utf-8' };
 
-/** A whole answer that is not streamed. */
+/** A complete answer that is not streamed. */
 export function wholeAnswer(text: string, promptTokens = 7, completionTokens = 3): string {
   return JSON.stringify({
     ...HEAD,
@@ -141,5 +141,5 @@ const HEAD = { id: 'chatcmpl-scripted', object: 'chat.completion.chunk', created
 function event(members: object): string {
   return `data: ${JSON.stringify({ ...HEAD, ...members })}\n\n`;
 }
-/** The event that finishes an answer; `DONE` alone would not end it. */
+/** The event that finishes an answer; `DONE` alone does not. */
 export const LAST = chunk('', 'stop');

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { copyFileSync, rmSync } from 'node:fs';
 
-/** A segment of shared memory with a name as Python gives it, gone with its scope. */
+/** A segment of shared memory with a name in Python's form, removed with its scope. */
 export function sharedMemory(): Disposable & {
   readonly path: string;
-  /** starts a process group that has it mapped: it is a program, which runs */
+  /** starts a process group that maps it, because it is an executable */
   map(): { readonly pid: number; kill(): void };
 } {
   const path = `/dev/shm/psm_${randomBytes(4).toString('hex')}`;

@@ -1,4 +1,4 @@
 import { createLog } from '#runtime/log';
 
-/** For parts under test whose log lines are not the subject. */
+/** For parts whose log lines are not under test. */
 export const silentLog = createLog('test', 'silent');

@@ -19,13 +19,13 @@ export interface StackOptions {
   readonly engines?: number;
   readonly gatewayEnv?: Readonly<Record<string, string>>;
   readonly workerEnv?: Readonly<Record<string, string>>;
-  /** what each launcher has besides, in their order */
+  /** further settings of each launcher, in order */
   readonly launcherEnvs?: readonly Readonly<Record<string, string>>[];
   /** a second Redis, without a file, for bodies and replies */
   readonly twoRedis?: boolean;
-  /** do not wait for a ready engine */
+  /** don't wait for a ready engine */
   readonly waitForEngines?: boolean;
-  /** how long engines may take to be ready, and a program to end; real engines need longer than these defaults */
+  /** timeouts for engines to be ready, and for a program to exit; real engines need more than the defaults */
   readonly readyWithinMs?: number;
   readonly stopWithinMs?: number;
 }
@@ -33,7 +33,7 @@ export interface StackOptions {
 /** One program of the stack, as a real process. */
 interface Program {
   readonly child: ChildProcess;
-  /** the port that clients use; a launcher has none */
+  /** public port; a launcher has none */
   readonly url: string;
   readonly internalUrl: string;
   readonly output: () => string;
@@ -41,7 +41,7 @@ interface Program {
 
 export interface Stack extends AsyncDisposable {
   readonly redis: TestRedis;
-  /** of bodies and replies: the same one unless there are two */
+  /** Redis of bodies and replies; the same one unless there are two */
   readonly replyRedis: TestRedis;
   readonly gateways: readonly Program[];
   readonly launchers: Program[];
@@ -53,11 +53,11 @@ export interface Stack extends AsyncDisposable {
   /** the same over all engines */
   engineMetric(name: string): Promise<number>;
   startLauncher(): Promise<Program>;
-  /** One more gateway, ready, with these settings over the common ones. @throws Error with its output when it ends instead */
+  /** Another ready gateway, with these settings over the common ones. @throws Error with its output if it exits */
   startGateway(env: Readonly<Record<string, string>>): Promise<Program>;
 }
 
-/** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as a user would. */
+/** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as by a user. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const redis = await startRedis();
   const replyRedis = options.twoRedis === true ? await startRedis({ appendonly: false }) : redis;
@@ -101,7 +101,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   for (let i = 0; i < (options.launchers ?? 1); i += 1) await startLauncher();
 
   const first = gateways[0];
-  if (first === undefined) throw new Error('a stack has a gateway');
+  if (first === undefined) throw new Error('the stack has no gateway');
   const expected = (options.engines ?? 1) * launchers.length;
   const stack: Stack = {
     redis,
@@ -155,7 +155,7 @@ async function allReady(gateways: readonly Program[], engines: number): Promise<
 }
 
 function start(program: string, env: Record<string, string>, port: number, internal: number): Program {
-  // With an IPC channel the program ends when this process dies, whatever killed it.
+  // With an IPC channel the program ends when this process ends, however it ends.
   const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   let output = '';
   const keep = (chunk: Buffer): void => {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Loaded before the simulator: writes the instant of each received and each aborted request to the file that
- * PENSTOCK_STAMPS_FILE names, one a line: `<ns of the machine's monotonic clock> <the simulator's words>`.
+ * PENSTOCK_STAMPS_FILE names, one per line: `<ns of the machine's monotonic clock> <the simulator's text>`.
  */
 import { appendFileSync } from 'node:fs';
 

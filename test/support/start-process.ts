@@ -16,25 +16,25 @@ interface NotedProcess {
   readonly url?: string;
 }
 
-/** One run of the start program, as a user sees it. */
+/** One run of the start program, from a user's view. */
 export interface StartProcess extends AsyncDisposable {
   readonly pid: number;
   readonly stdout: () => string;
   readonly stderr: () => string;
-  /** resolves when stdout shows it; fails at once when the process ends before */
+  /** resolves when stdout contains it; fails immediately if the process exits first */
   readonly says: (pattern: RegExp, limitMs?: number) => Promise<RegExpExecArray>;
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; seconds: number }>;
-  /** what pids.json names at this moment; empty when there is none */
+  /** the current processes in pids.json; empty if the file is missing */
   readonly noted: () => NotedProcess[];
 }
 
-/** A folder that goes with its scope. */
+/** A folder that is removed with its scope. */
 export function temporaryFolder(): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), 'penstock-start-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
-/** First of `count` ports in a row that were free a moment ago. */
+/** First of `count` consecutive ports that are free at this moment. */
 export async function freePorts(count: number): Promise<number> {
   for (;;) {
     const first = await freePort();
@@ -45,7 +45,7 @@ export async function freePorts(count: number): Promise<number> {
       await checkPorts({ gateways: [], launchers: row }, hosts);
       return first;
     } catch {
-      // another row
+      // try other ports
     }
   }
 }
@@ -54,7 +54,7 @@ export function isAlive(pid: number): boolean {
   return factsOf(pid) !== undefined;
 }
 
-/** Without what npm tells its scripts: the test runner's own npm is nobody's parent here. */
+/** Without npm's variables for scripts, because the test runner's own npm is not a parent here. */
 export function cleanEnv(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|GATEWAY_|WORKER_|PENSTOCK_|NODE_OPTIONS)/.test(name),
@@ -62,7 +62,7 @@ export function cleanEnv(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), ...extra };
 }
 
-/** In a process group of its own, as a shell starts it; on disposal nothing of it is left. */
+/** In its own process group, as from a shell; disposal ends all its processes. */
 export function runStart(
   command: readonly string[],
   dataDir: string,
@@ -96,11 +96,11 @@ export function runStart(
       () => pattern.exec(stdout) ?? (over ? 'over' : undefined),
       limitMs,
     );
-    if (seen === 'over') throw new Error(`it ended before it said ${pattern}:\n${stdout}\n${stderr}`);
+    if (seen === 'over') throw new Error(`it exited before it printed ${pattern}:\n${stdout}\n${stderr}`);
     return seen;
   };
   const { pid } = child;
-  // Signals to process 0 go to the group of the tests themselves.
+  // Signals to process 0 would go to the tests' own group.
   if (pid === undefined) throw new Error(`${file} cannot be started`);
   return {
     pid,
@@ -110,12 +110,12 @@ export function runStart(
     ended,
     noted,
     async [Symbol.asyncDispose]() {
-      // a start that was refused its folder reads there what another one runs
+      // a start whose folder is in use would read another start's processes there
       const others = over && noted().some((one) => one.name === 'start' && isAlive(one.pid));
       const all = others ? [] : noted();
       if (!over) process.kill(-pid, 'SIGKILL');
       await ended;
-      await eventually('nothing of the start is left', () => all.every((one) => !isAlive(one.pid)));
+      await eventually('all processes of the start have ended', () => all.every((one) => !isAlive(one.pid)));
     },
   };
 }

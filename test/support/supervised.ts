@@ -25,11 +25,11 @@ export interface Supervised extends AsyncDisposable {
   readonly socket: string;
   readonly views: EngineView[];
   readonly restarts: CrashReason[];
-  /** what the dispatcher would say is in flight */
+  /** the dispatcher's reported requests in flight */
   load: number;
-  /** how often the supervisor asked for it */
+  /** how often the supervisor read it */
   loadReads: number;
-  /** asks the engine process one of its script's pages */
+  /** requests one of the pages of the engine's script */
   page(path: string): Promise<string>;
   until(state: EngineView['state']): Promise<EngineView>;
 }
@@ -46,7 +46,7 @@ const QUICK: Limits = {
   stableMs: 60_000,
 };
 
-/** A supervisor with quick limits over a fake engine; ended with its scope, whatever state it is in. */
+/** A supervisor with short limits over a fake engine; stopped with its scope, in any state. */
 export async function supervise(options: {
   readonly args?: readonly string[];
   readonly command?: (socket: string) => EngineCommand;

@@ -6,7 +6,7 @@ import { setFaults } from './engine-request.mjs';
 import { startStack, type Stack } from './stack.ts';
 
 const Settings = z.object({
-  /** the engine that the suite for both is run with */
+  /** the engine of this run of the common suite */
   PENSTOCK_TEST_ENGINE: z.enum(['simulator', 'vllm']).default('simulator'),
   /** vLLM only: folder of the model */
   PENSTOCK_TEST_WEIGHTS: z.string().default(''),
@@ -14,28 +14,28 @@ const Settings = z.object({
 
 export interface TestedEngine {
   readonly name: 'simulator' | 'vllm';
-  /** limits of the suite in milliseconds: for one answer, and from spawn to ready */
+  /** timeouts of the suite in milliseconds: for one answer, and from spawn to ready */
   readonly answerWithinMs: number;
   readonly startWithinMs: number;
   /**
-   * Fields under which it writes whole words, as a trained model does: only such a text is read back to the tokens that
-   * it was written with. The simulator writes no other.
+   * Fields that make it write entire words, like a trained model: only such a text is tokenised to the same tokens
+   * again. The simulator writes no other.
    */
   readonly ordinaryWords: object;
-  /** texts of its tokenizer's special tokens, with their ids; of the simulator, which has none, empty */
+  /** texts of its tokenizer's special tokens, with their ids; empty for the simulator, which has none */
   readonly specialTokens: readonly { readonly id: number; readonly content: string }[];
   /**
-   * Redis, one gateway and one launcher with one engine; says how long the start took
+   * Redis, one gateway and one launcher with one engine; prints the duration of the start
    * @param workerEnv further settings of the launcher
    */
   start(workerEnv?: Readonly<Record<string, string>>): Promise<Stack>;
-  /** Its core makes no step from here on, while its API server goes on answering. @param leader of its group */
+  /** Stops its core, while its API server still answers. @param leader of its group */
   freeze(engine: { readonly socket?: string | undefined }, leader: number): Promise<void>;
 }
 
-/** Few, so that a test fills them; further requests wait in our queue. */
+/** Few slots, so that a test fills them; further requests wait in our queue. */
 const SLOTS = { WORKER_MAX_IN_FLIGHT_TEXT: '4', WORKER_MAX_IN_FLIGHT_IMAGE: '2' };
-/** A picture in the fewest tiles, two of 17: a CPU without wide vectors needs many seconds for each. */
+/** A picture with the fewest tiles, 2 of at most 17, because a CPU without wide vectors needs many seconds per tile. */
 const FEW_TILES = '--mm-processor-kwargs {"num_crops":1}';
 
 const Tokenizer = z.object({
@@ -53,14 +53,14 @@ function wholeWords(weights: string): number[] {
   return words.slice(0, 1_000).map(([, id]) => id);
 }
 
-/** The process that computes; 0 when there is none. @param leader of the engine's group */
+/** pid of the engine core; 0 if there is none. @param leader of the engine's group */
 export function corePid(leader: number): number {
   const isCore = ({ pid }: { readonly pid: number }): boolean =>
     readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('VLLM::EngineCore');
   return groupMembers(leader).find(isCore)?.pid ?? 0;
 }
 
-/** The engine that `npm run test:vllm` or `npm test` is about. */
+/** The engine under test of `npm run test:vllm` or `npm test`. */
 export function testedEngine(): TestedEngine {
   const { PENSTOCK_TEST_ENGINE: name, PENSTOCK_TEST_WEIGHTS: weights } = Settings.parse(process.env);
   const real = name === 'vllm';

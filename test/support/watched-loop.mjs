@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { ROOT, until } from '../drill/processes.mjs';
 
 const Seen = z.object({
-  /** longest delay of the event loop; most CPU time that one turn of it took, and that one waited for a CPU */
+  /** longest delay of the event loop; most CPU time of one event-loop run, and longest wait of one for a CPU */
   delayMs: z.number(),
   blockMs: z.number(),
   waitMs: z.number(),
@@ -21,13 +21,13 @@ export class WatchedLoop {
   #file;
   #collects;
 
-  /** @param {string} folder for the file in which it tells @param {{ collects?: boolean }} [options] whether garbage is collected first */
+  /** @param {string} folder for the file of measurements @param {{ collects?: boolean }} [options] whether garbage is collected first */
   constructor(folder, { collects = false } = {}) {
     this.#file = join(folder, 'loop.json');
     this.#collects = collects;
   }
 
-  /** settings of the process that is to be watched @returns {Record<string, string>} */
+  /** variables for the watched process @returns {Record<string, string>} */
   get env() {
     const url = pathToFileURL(join(ROOT, 'test/support/loop-watch.mjs'));
     url.searchParams.set('file', this.#file);
@@ -35,7 +35,7 @@ export class WatchedLoop {
     return { NODE_OPTIONS: `--import=${url.href}` };
   }
 
-  /** What was seen since the last call. @param {number} pid of the watched process */
+  /** Measurements since the last call. @param {number} pid of the watched process */
   async seen(pid) {
     rmSync(this.#file, { force: true });
     process.kill(pid, 'SIGUSR2');

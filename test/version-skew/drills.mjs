@@ -5,11 +5,11 @@ import { known, sendSignal } from '../drill/processes.mjs';
 
 /** @typedef {import('../drill/drill.mjs').Drill} Drill @typedef {import('../drill/stack.mjs').StackOptions} StackOptions */
 
-/** Long enough for a balancer on a machine that is busy with other things. */
+/** Long enough for a balancer on a busy machine. */
 const gatewayEnv = { GATEWAY_DRAIN_DELAY_MS: '5000' };
 
 /**
- * What happens in the minutes of an upgrade or a rollback, when programs of two versions work together.
+ * Drills of the minutes of an upgrade or rollback, when programs of two versions work together.
  * @param {string} old root of the built older version @param {string} now of this one
  * @returns {Drill[]}
  */
@@ -57,7 +57,7 @@ function together(name, stack) {
   };
 }
 
-/** What an engine leaves goes to the other one, whoever speaks of it to whom. @param {string} name @param {StackOptions} stack @returns {Drill} */
+/** The requests of a killed engine continue on the other one, with any mix of versions. @param {string} name @param {StackOptions} stack @returns {Drill} */
 function engineLost(name, stack) {
   return {
     name,
@@ -71,7 +71,7 @@ function engineLost(name, stack) {
           await load.underWay(setup.requests / 3);
           const [engine] = await scene.stack.engines();
           const process = known(engine?.pid ?? 0);
-          if (process === undefined) throw new Error('the engine is gone');
+          if (process === undefined) throw new Error('the engine has no process');
           sendSignal(process, 'SIGKILL');
           await load.ended;
           const { errors } = load.ledger.row;

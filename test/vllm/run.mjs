@@ -23,7 +23,7 @@ try {
 /** @returns {Promise<number>} exit code of the tests */
 async function main() {
   const { version, seconds, fresh, bin, weights } = await installVllm(join(root, '.cache/vllm'), say);
-  say(`vLLM ${version} for CPUs, ${fresh ? '' : 'already there, '}installed in ${seconds} s`);
+  say(`vLLM ${version} for CPUs, ${fresh ? '' : 'already present, '}installed in ${seconds} s`);
   const env = {
     ...process.env,
     PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}`,

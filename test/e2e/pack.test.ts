@@ -13,7 +13,7 @@ const LIMIT_MS = 300_000;
 const scratch = temporaryFolder();
 let archive = '';
 
-/** The Node that comes first on PATH also runs npm and npx. */
+/** The first Node on PATH also runs npm and npx. */
 const under = (node: string): NodeJS.ProcessEnv => {
   const bin = join(scratch.path, 'nodes/node_modules', node, 'bin');
   return cleanEnv({ PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` });

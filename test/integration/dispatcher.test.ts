@@ -104,7 +104,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
 }
 const json = (frame: Frame): unknown => JSON.parse(frame.payload.toString());
 
-test('an answer comes back as claimed, head, data, end, its bytes untouched', async () => {
+test('an answer arrives as claimed, head, data, end, with unchanged bytes', async () => {
   await using engine = await startFakeEngine((res) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' });
     res.end('data: {"x":"ä"}\n\ndata: [DONE]\n\n');
@@ -126,7 +126,7 @@ test('an answer comes back as claimed, head, data, end, its bytes untouched', as
   expect(engine.requests[0]?.headers['x-request-id']).toBe(`${id}-1-1`);
 });
 
-test('the emptiest engine is asked; more than the room waits in the queue', async () => {
+test('the emptiest engine gets the request; beyond the slots, requests wait in the queue', async () => {
   const held: (() => void)[] = [];
   const hold = (res: { end: (text: string) => void }): void => void held.push(() => res.end('{}'));
   await using a = await startFakeEngine(hold);
@@ -142,7 +142,7 @@ test('the emptiest engine is asked; more than the room waits in the queue', asyn
   for (const id of ids) await frame(id, 'end');
 });
 
-test('cancel closes the socket of the engine at once and frees the place', async () => {
+test('cancel closes the engine’s socket immediately and frees the slot', async () => {
   await using engine = await startFakeEngine((res) => res.writeHead(200).flushHeaders());
   const { add, frame, dispatcher } = await start([engine]);
   const id = await add(1);
@@ -151,10 +151,10 @@ test('cancel closes the socket of the engine at once and frees the place', async
   dispatcher.control({ type: 'cancel', requestId: id, epoch: 1, attempt: 1 });
   const abortedAt = await eventually('abort', () => engine.requests[0]?.abortedAt);
   expect(abortedAt - at).toBeLessThan(1_000);
-  await eventually('the place is free', () => dispatcher.inFlight === 0);
+  await eventually('the slot is free', () => dispatcher.inFlight === 0);
 });
 
-test('a retried life waits for go, and runs after it', async () => {
+test('a retried attempt waits for go, and runs after it', async () => {
   await using engine = await startFakeEngine((res) => res.end('{}'));
   const { add, frame, dispatcher } = await start([engine]);
   const id = await add(1, { epoch: 2 });
@@ -179,7 +179,7 @@ test('a repeat that is not cleared to start is handed back while its replica run
 test.each([
   ['its body is gone', { body: null }, 'body_lost'],
   ['its deadline passed in the queue', { ttlMs: -1 }, 'expired'],
-])('a job whose %s never reaches an engine', async (_what, options, reason) => {
+])('a job never reaches an engine if %s', async (_what, options, reason) => {
   await using engine = await startFakeEngine((res) => res.end('{}'));
   const { add, frame } = await start([engine]);
   const id = await add(1, options);
@@ -187,7 +187,7 @@ test.each([
   expect(engine.requests).toHaveLength(0);
 });
 
-test('an engine that breaks the connection: the bytes so far, then worker_lost, and the launcher is told', async () => {
+test('an engine that breaks the connection: the bytes so far, then worker_lost, and a report to the launcher', async () => {
   await using engine = await startFakeEngine((res) => {
     res.writeHead(200);
     res.write('data: 1\n\n', () => res.destroy());
@@ -199,7 +199,7 @@ test('an engine that breaks the connection: the bytes so far, then worker_lost, 
   expect(suspects).toEqual(['engine-0']);
 });
 
-test('with no ready engine jobs wait in the queue, and go on when one is ready', async () => {
+test('without a ready engine jobs wait in the queue, and continue when one is ready', async () => {
   await using engine = await startFakeEngine((res) => res.end('{}'));
   const { add, frame, setEngines } = await start([engine]);
   await setEngines(['starting']);
@@ -209,7 +209,7 @@ test('with no ready engine jobs wait in the queue, and go on when one is ready',
   expect(engine.requests).toHaveLength(1);
 });
 
-test('the replica dies in mid-answer: its generation is ended', async () => {
+test('the replica is killed during an answer: the generation is aborted', async () => {
   await using engine = await startFakeEngine((res) => {
     res.writeHead(200);
     const timer = setInterval(() => res.write('data: 1\n\n'), 20);
@@ -230,19 +230,22 @@ const FAULTS: readonly (readonly [what: string, status: number, pieces: readonly
   ['a fault of one request', 500, ['{"error":{"message":"Cannot connect to host"}}'], false],
   ['an answer about engines', 200, [`data: ${JSON.stringify({ x: `data: ${DYING}` })}\n\n`, 'data: [DONE]\n\n'], false],
 ];
-test.each(FAULTS)('%s: an engine that tells of its own end is out of dispatch, others stay', async (_what, ...how) => {
-  const [status, pieces, suspected] = how;
-  await using engine = await startFakeEngine((res) => {
-    res.writeHead(status, { 'content-type': 'text/event-stream' });
-    for (const piece of pieces) res.write(piece);
-    res.end();
-  });
-  const { add, frame, suspects } = await start([engine]);
-  await frame(await add(1), 'end');
-  expect(suspects).toEqual(suspected ? ['engine-0'] : []);
-});
+test.each(FAULTS)(
+  '%s: an engine that reports its own shutdown is out of dispatch, others stay',
+  async (_what, ...how) => {
+    const [status, pieces, suspected] = how;
+    await using engine = await startFakeEngine((res) => {
+      res.writeHead(status, { 'content-type': 'text/event-stream' });
+      for (const piece of pieces) res.write(piece);
+      res.end();
+    });
+    const { add, frame, suspects } = await start([engine]);
+    await frame(await add(1), 'end');
+    expect(suspects).toEqual(suspected ? ['engine-0'] : []);
+  },
+);
 
-test('H2: a job of a newer version goes back to the queue for a newer worker; one of no version fails', async () => {
+test('H2: a job of a newer version returns to the queue for a newer worker; an invalid job fails', async () => {
   await using engine = await startFakeEngine((res) => void res.end('{}'));
   const { add, queue, frame } = await start([engine]);
   await queue.add('text', { v: 2, what: 'is new' }, { ...JOB_OPTIONS, priority: 1, jobId: 'newer-1' });

@@ -36,10 +36,10 @@ const isCode = (name: string): name is FailureCode => Object.hasOwn(FAILURES, na
 const codes = Object.keys(FAILURES).filter(isCode);
 const numbers = (cell: string): string[] => cell.split(';').map((part) => part.trim().replaceAll(',', ''));
 
-test('the table of limits gives the defaults that the gateway has', () => {
+test('the table of limits has the gateway’s defaults', () => {
   const named = limits.flatMap(([, where = '', standard = '']) => {
     const settings = where.match(/GATEWAY_\w+/g) ?? [];
-    // The defaults of several stand in their order; what the card or the code says may stand beside them.
+    // Several defaults are in their order; the card's or the code's numbers may follow.
     return settings.map((name) => [name, numbers(standard)] as const);
   });
   for (const [name, defaults] of named) {
@@ -51,7 +51,7 @@ test('the table of limits gives the defaults that the gateway has', () => {
   expect(limiting.filter((name) => !told.has(name) && name !== 'GATEWAY_DRAIN_TIMEOUT_MS')).toEqual([]);
 });
 
-test('N3: the table of limits has every limit of lists and texts, and the document of the API too', () => {
+test('N3: the table of limits and the API document have every limit of lists and texts', () => {
   const rows = limits.filter(([, where]) => where === 'fixed');
   const shown = JSON.stringify(documentOf());
   for (const { of, most } of Object.values(LIMITS)) {
@@ -62,7 +62,7 @@ test('N3: the table of limits has every limit of lists and texts, and the docume
   expect(batch?.[2]).toBe(String(LARGEST_BATCH));
 });
 
-test("the table of limits gives the shipped card's numbers", () => {
+test("the table of limits has the shipped card's numbers", () => {
   const { limits: card } = phi3Card();
   const told = Object.fromEntries(
     limits.flatMap(([, where = '', standard = '']) => {
@@ -80,7 +80,7 @@ test("the table of limits gives the shipped card's numbers", () => {
   });
 });
 
-test('every way to fail is in the table of errors, with its statuses and whether to repeat it', () => {
+test('every failure is in the table of errors, with its statuses and whether to retry', () => {
   const score = createAzureScore({ deploymentName: 'penstock' });
   const expected = codes.map((code) => {
     const failure = new Failure(code, 'why');
@@ -99,13 +99,13 @@ test('every way to fail is in the table of errors, with its statuses and whether
   for (const cells of errors) expect(cells[4]).not.toBe('');
 });
 
-test('every code in the table of limits is a code', () => {
+test('every code in the table of limits exists', () => {
   const told = limits.flatMap(([, , , above = '']) => above.match(/`\w+`/g) ?? []);
   expect(told.length).toBeGreaterThan(15);
   for (const code of told) expect(codes).toContain(code.replaceAll('`', ''));
 });
 
-test('the table of routes has every path that takes a POST, and no other', () => {
+test('the table of routes has exactly the paths that accept a POST', () => {
   const table = rowsOf(textOf('## Routes', '## '))
     .map((cells) => cells[1] ?? '')
     .join('\n');
@@ -119,7 +119,7 @@ test('the table of routes has every path that takes a POST, and no other', () =>
 
 const AGAIN: Readonly<Record<string, string>> = { never: 'no', as_sent: 'yes', by_caller: 'you decide' };
 
-test('every field that is accepted without effect is told', () => {
+test('every field that is accepted without effect is listed', () => {
   const row = readme.split('\n').find((line) => line.includes('accepted without effect')) ?? '';
   for (const [name, { kind }] of columnOf('chat'))
     expect([name, row.includes(`\`${name}\``)]).toEqual([name, kind === 'ignored']);

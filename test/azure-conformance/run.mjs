@@ -15,7 +15,7 @@ const HELP = `usage: npm run conformance:azure -- [--only PREFIX] [--verbose]
 
   --only PREFIX   rows whose id begins so, such as S1, P.max, X.drop
   --verbose       also what each met row follows
-  --help          this text
+  --help          print this help
 
 The rows are data: test/azure-conformance/expected/*.yaml. Where Penstock deviates from Azure on purpose, a row gives a
 number of decisions.yaml; dropped.yaml says which lines have no row, and why. Exit code 1 if a row is not met.`;

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * What a check works with.
+ * Arguments of a check.
  * @typedef {object} Bench
  * @property {import('./tools.mjs').Tools} tools
  * @property {import('./report.mjs').Report} report
- * @property {boolean} update write what is kept, in place of comparing
+ * @property {boolean} update writes the kept output instead of comparing it
  */
 export {};

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Advice of kube-score and checkov that the chart does not follow, each with the reason and, where it is not for all, the
- * objects that it is for. One that no object needs any more fails the check, so that the list stays true.
+ * Advice of kube-score and checkov that the chart does not follow, each with its reason and, unless it is for all, the
+ * objects that it concerns. An exception that no object needs any more fails the check, so that the list stays true.
  * @type {Readonly<Record<'kube-score' | 'checkov', Readonly<Record<string, { reason: string, only?: RegExp }>>>>}
  */
 export const EXCEPTIONS = {

@@ -1,5 +1,5 @@
 // @ts-check
-/** What can be wrong with alerts and dashboards and needs no program to be seen. */
+/** Faults of alerts and dashboards that can be found without another program. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,13 +9,13 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDER = join(ROOT, 'deploy/observability');
 const PROGRAMS = ['gateway', 'worker-launcher'];
 
-/** Metrics that call nobody, and why. */
+/** Metrics without an alert, and why. */
 const WITHOUT_ALERT = new Map([
-  ['gen_ai_client_token_usage', 'it tells what is used'],
-  ['gen_ai_server_time_per_output_token_seconds', 'it differs by model and load; what is too slow is an outlier'],
-  ['penstock_requests_in_flight', 'many are no fault'],
-  ['penstock_engine_in_flight', 'many are no fault'],
-  ['penstock_refusals_total', "its rules are broken by callers; our own faults are in the answers' status"],
+  ['gen_ai_client_token_usage', 'it measures usage'],
+  ['gen_ai_server_time_per_output_token_seconds', 'it differs by model and load; a too slow engine is an outlier'],
+  ['penstock_requests_in_flight', 'a high value is not a fault'],
+  ['penstock_engine_in_flight', 'a high value is not a fault'],
+  ['penstock_refusals_total', "callers break its rules; our own faults are in the answers' status"],
 ]);
 
 const LABELS = ['gen_ai_request_model', 'gen_ai_token_type'];
@@ -90,13 +90,13 @@ function metricsIn(expr, exported) {
     .filter((name) => !LABELS.includes(name));
 }
 
-/** The plain words among the values that labels are compared with: no patterns, variables or numbers. @param {string} expr */
+/** The plain words that labels are compared with, without patterns, variables and numbers.  @param {string} expr */
 function valuesIn(expr) {
   return [...expr.matchAll(MATCHER)].flatMap(([, values = '']) => values.split('|')).filter((v) => /^[a-z_]+$/.test(v));
 }
 
 /**
- * The names of all metrics of ours, in files that make some, and of what is shown of the engines' own.
+ * The names of all our metrics, from files that define some, and of the exported engine metrics.
  * @param {readonly { path: string, text: string }[]} code
  */
 function exportedBy(code) {
@@ -109,7 +109,7 @@ function exportedBy(code) {
   return new Set(found.filter((name) => !LABELS.includes(name)));
 }
 
-/** All but the simulator, whose metrics are vLLM's. @param {string} folder */
+/** All files except the simulator's, whose metrics are vLLM's. @param {string} folder */
 function sourcesOf(folder) {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts') && !path.startsWith('simulator/'))

@@ -7,8 +7,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PACKAGED = 'charts/penstock/files';
 
 /**
- * A chart cannot reach out of its folder: it packages copies.
- * @returns {string[]} what differs from its original, is missing or has no original, a sentence each
+ * A chart cannot read files outside its folder, so it packages copies.
+ * @returns {string[]} copies that differ, are missing or have no original, one sentence each
  */
 export function copyProblems() {
   const copies = new Map([

@@ -1,5 +1,5 @@
 // @ts-check
-/** What others hold for good practice: kube-score, checkov, yamllint, hadolint. */
+/** Checks of common practice: kube-score, checkov, yamllint, hadolint. */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -20,7 +20,7 @@ export async function kubeScore({ tools, report }) {
     const findings = [];
     for (const file of files) {
       const args = ['score', '--kubernetes-version', 'v1.36', '--output-format', 'json', '--exit-one-on-warning', file];
-      // It answers 1 where it finds something.
+      // Its exit code is 1 if it finds something.
       for (const { object_name: name, checks } of JSON.parse(await run(program, args, { anyExit: true })))
         for (const { check, grade, skipped, comments } of checks)
           if (!skipped && grade < GOOD)
@@ -75,7 +75,7 @@ export async function hadolint({ tools, report }) {
 }
 
 /**
- * A finding that is not excepted fails; so does an exception that no object needs.
+ * A finding without an exception fails, and so does an exception that no object needs.
  * @param {import('./tools.mjs').Tools} tools
  * @param {import('./report.mjs').Report} report
  * @param {keyof typeof EXCEPTIONS} tool

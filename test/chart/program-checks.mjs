@@ -61,7 +61,7 @@ export async function packagedCopies({ report }) {
 }
 
 /**
- * The main container's variables; one that is taken from somewhere else gets a word in its place.
+ * The main container's variables; a word replaces a value from a Secret or field.
  * @param {any} deployment
  * @returns {Record<string, string>}
  */

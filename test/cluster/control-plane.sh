@@ -3,18 +3,18 @@
 # kube-scheduler are the real programs; kwok simulates the nodes, so pods are scheduled, become Ready, drain and finish, but
 # no container runs there.
 #
-#   control-plane.sh TOOLS STATE     TOOLS as tools.sh made it; everything that runs is kept in STATE
-#   down.sh TOOLS STATE              ends all of it, by recorded pid
+#   control-plane.sh TOOLS STATE     TOOLS is the folder of tools.sh; STATE has the data of all processes
+#   down.sh TOOLS STATE              ends all processes, by recorded pid
 #
-# Nothing listens outside this machine. Not here: NetworkPolicy enforcement, load balancers, Gateway and Ingress controllers,
-# CSI drivers, workload identity; their objects are accepted and validated only.
+# Everything listens on this machine only. Missing: NetworkPolicy enforcement, load balancers, Gateway and Ingress controllers,
+# CSI drivers, workload identity; their objects are only accepted and validated.
 #
 #   API_SERVER (kube-apiserver)  program under TOOLS/bin     ONLY_API=1  no controllers, no nodes
 #   PORT_BASE (18443)            the API's port, and the next five
-#   REAL=1                       one real node beside the simulated ones (real-node.sh): real containers, no internet
+#   REAL=1                       also one real node (real-node.sh): real containers, no internet
 #   FAULTY=1                     one more GPU node, tainted as unhealthy
 # Annotations that the simulation understands: sim/ready-after, sim/fail, sim/exit-after (pods), sim/not-ready (nodes);
-# see simulated-stages.yaml. A deleted pod stays for its whole grace unless sim/exit-after says otherwise.
+# see simulated-stages.yaml. A deleted pod stays for its entire grace period unless sim/exit-after is set.
 set -euo pipefail
 T=$(cd "${1:?usage: control-plane.sh TOOLS STATE}" && pwd)
 mkdir -p "${2:?usage: control-plane.sh TOOLS STATE}"

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The cluster's DNS: answers A questions for `<service>.<namespace>.svc.cluster.local` from the API server, and
- * NXDOMAIN to everything else, as nothing outside can be reached.
+ * The cluster's DNS: answers A queries for `<service>.<namespace>.svc.cluster.local` from the API server, and
+ * NXDOMAIN to everything else, because nothing outside can be reached.
  * `node dns.mjs ADDRESS API_URL CA_FILE CERT_FILE KEY_FILE`
  * Source: RFC 1035, section 4.
  */

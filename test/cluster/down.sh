@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ends what control-plane.sh and real-node.sh started, each process by its recorded pid, and removes STATE.
+# Ends the processes of control-plane.sh and real-node.sh by their recorded pids, and removes STATE.
 #   down.sh TOOLS STATE
 set -uo pipefail
 T=$(cd "${1:?usage: down.sh TOOLS STATE}" && pwd) || exit 1
@@ -13,7 +13,7 @@ fi
 for n in keda-adapter keda-operator dns kube-proxy kwok kubelet containerd kube-scheduler kube-controller-manager kube-apiserver etcd; do
   f=$W/run/$n.pid; [ -s "$f" ] || continue
   p=$(cat "$f")
-  # only a process that still runs one of our programs is signalled
+  # signals only a process that still runs one of our programs
   if [ -r "/proc/$p/cmdline" ] && tr '\0' ' ' <"/proc/$p/cmdline" | grep -qF -e "$W/" -e "$T/bin/"; then
     kill "$p" 2>/dev/null
     for _ in $(seq 1 40); do kill -0 "$p" 2>/dev/null || break; sleep 0.25; done
@@ -24,6 +24,6 @@ for n in keda-adapter keda-operator dns kube-proxy kwok kubelet containerd kube-
 done
 # containers of the real node outlive containerd: their shims carry our socket path
 for p in $(pgrep -f -- "-address $W/containerd.sock" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done
-# Another cluster without a real node has no part in its network.
+# A cluster without a real node has no part in this network.
 [ ! -e "$W/run/net" ] || "$(dirname "$0")/real-node.sh" "$T" "$W" net-down
 rm -rf "$W"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images of this repository from its Dockerfiles, where no registry can be reached: the images that they begin
-# with are made here, of Debian's packages and npm's Node 24.
+# Builds the images of this repository from its Dockerfiles without a registry: their base images
+# are built here from Debian's packages and npm's Node 24.
 #   images.sh TOOLS STATE
 set -euo pipefail
 T=$(cd "$1" && pwd)
@@ -23,25 +23,25 @@ if ! present "$node_image"; then
   mkdir -p "$base/usr/local/lib/node_modules"
   cp -a "$W/node/node_modules/npm" "$base/usr/local/lib/node_modules/"
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$base/usr/local/bin/npm"
-  # Whom this machine trusts, in place of what the package brings.
+  # The certificate authorities of this machine, instead of the package's.
   cp /etc/ssl/certs/ca-certificates.crt "$base/etc/ssl/certs/ca-certificates.crt"
   echo 'cafile=/etc/ssl/certs/ca-certificates.crt' >"$base/usr/local/lib/node_modules/npm/npmrc"
   "$HERE/real-node.sh" "$T" "$W" from "$node_image" "$base"
   rm -rf "$base" "$W/node"
 fi
-# vLLM itself is not to be had here; its stage is built on the same ground.
+# vLLM itself is not available here; its stage uses the same base image.
 build() { "$HERE/real-node.sh" "$T" "$W" build "$@"; }
 build docker.io/penstock/gateway:0.2.0 "$ROOT" -f "$ROOT/deploy/gateway.Dockerfile"
 build docker.io/penstock/worker-launcher:0.2.0-simulator "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --target simulator \
   --build-arg "VLLM_IMAGE=$node_image"
-# The same under a second tag, to upgrade to.
+# The same image under a second tag, for upgrades.
 store tag docker.io/penstock/gateway:0.2.0 docker.io/penstock/gateway:0.2.1
 store tag docker.io/penstock/worker-launcher:0.2.0-simulator docker.io/penstock/worker-launcher:0.2.1-simulator
 if [ "${ALL:-0}" = 1 ]; then
   build docker.io/penstock/worker-launcher:0.2.0 "$ROOT" -f "$ROOT/deploy/worker-launcher.Dockerfile" --build-arg "VLLM_IMAGE=$node_image"
   build docker.io/penstock/all-in-one:0.2.0 "$ROOT" -f "$ROOT/deploy/all-in-one.Dockerfile"
 fi
-# Stands in for Valkey, as Debian has it.
+# Replaces Valkey, from Debian's package.
 mkdir -p "$W/redis"
 printf 'FROM %s\nRUN apt-get update && apt-get install --yes --no-install-recommends redis-server\n' "$node_image" >"$W/redis/Dockerfile"
 build docker.io/valkey/valkey:8.1.4 "$W/redis"

@@ -2,7 +2,7 @@
 import { pause } from '../drill/processes.mjs';
 
 /**
- * How one request ended: answered in whole, refused with a status and an error in the dialect's form, or neither.
+ * How one request ended: complete, refused with a status and an error in the dialect's form, or neither.
  * @typedef {object} Ended
  * @property {'complete' | 'refused' | 'broken'} how
  * @property {number} status 0 without an answer
@@ -11,7 +11,7 @@ import { pause } from '../drill/processes.mjs';
  */
 
 /**
- * One completion; every second one as a stream. A new connection each, as a balancer chooses by connection.
+ * One completion; every second one as a stream. Each has a new connection, because a balancer chooses per connection.
  * @param {string} url @param {string} key @param {{ stream: boolean, tokens: number, limitMs?: number, onFirst?: () => void }} options
  * @returns {Promise<Ended>}
  */
@@ -52,7 +52,7 @@ export async function complete(url, key, { stream, tokens, limitMs = 120_000, on
   }
 }
 
-/** Clients that ask one after another until they are stopped. */
+/** Clients that each send one request after another until they are stopped. */
 export class Clients {
   /** @type {Ended[]} */
   ended = [];

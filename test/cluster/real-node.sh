@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# One REAL node beside the simulated ones: containerd, runc, kubelet, kube-proxy and a small DNS server, in a network
-# namespace of its own (no route to the outside, no change to the host's firewall). Needs root.
+# One REAL node besides the simulated ones: containerd, runc, kubelet, kube-proxy and a small DNS server, in its own network
+# namespace (no route to the outside, no change to the host's firewall). Needs root.
 #
 #   REAL=1 control-plane.sh TOOLS STATE            does net and up
-#   real-node.sh TOOLS STATE from NAME:TAG ROOTFS  offers a root file system as a FROM image for Dockerfiles
+#   real-node.sh TOOLS STATE from NAME:TAG ROOTFS  makes a root file system a FROM image for Dockerfiles
 #   real-node.sh TOOLS STATE build NAME:TAG CONTEXT [buildah options]   builds a Dockerfile (buildah, chroot isolation)
-#   real-node.sh TOOLS STATE load NAME:TAG         gives an image that was built to the node
+#   real-node.sh TOOLS STATE load NAME:TAG         loads a built image into the node
 #   real-node.sh TOOLS STATE net|up|net-down
 #
 # containerd, runc, the CNI plugins and nft are Debian packages, unpacked under TOOLS, not installed. Images are kept in TOOLS.
@@ -17,7 +17,7 @@ CMD=$3
 shift 3
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${PORT_BASE:=18443}" "${REAL_NODE:=real-1}" "${REAL_GPUS:=2}" "${REAL_SKU:=Standard_NC48ads_A100_v4}"
-# npm has a NODE of its own.
+# The name NODE is npm's.
 NODE=$REAL_NODE NS=penstock HOSTIP=10.99.0.1 NODEIP=10.99.0.2 PODNET=10.244.200 DNS=169.254.20.10
 B=$T/bin L=$W/log R=$W/run ROOT=$T/debian
 mkdir -p "$L" "$R"
@@ -131,9 +131,9 @@ T
   KC wait --for condition=Ready "node/$NODE" --timeout=90s >/dev/null
   KC label --overwrite node "$NODE" node.kubernetes.io/instance-type="$REAL_SKU" topology.kubernetes.io/zone=eastus-1 \
     topology.kubernetes.io/region=eastus test/real=true agentpool=real kubernetes.azure.com/agentpool=real >/dev/null
-  # A made-up GPU count, so that pods that ask for GPUs can run here with a fake engine
+  # A fake GPU count, so that pods that request GPUs can run here with a fake engine
   KC patch node "$NODE" --subresource=status --type=json -p "[{\"op\":\"add\",\"path\":\"/status/capacity/nvidia.com~1gpu\",\"value\":\"$REAL_GPUS\"},{\"op\":\"add\",\"path\":\"/status/allocatable/nvidia.com~1gpu\",\"value\":\"$REAL_GPUS\"}]" >/dev/null
-  # Keeps everything else off it unless it asks: workloads opt in with a toleration or nodeSelector test/real
+  # Only workloads with a toleration or nodeSelector test/real run here
   KC taint --overwrite node "$NODE" test/real=true:NoSchedule >/dev/null
   echo "real node $NODE ready" >&2
 }

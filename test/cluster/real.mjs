@@ -26,7 +26,7 @@ function values(tag, note = {}) {
       ...ours,
       engine: 'simulator',
       image: { tag: `${tag}-simulator` },
-      // Slow enough that answers run while things happen to their pods.
+      // Slow enough that answers run during the faults of their pods.
       extraEnv: [{ name: 'PENSTOCK_SIM_ITL_MS', value: '100' }],
     },
     workerPools: { try: { replicas: 2, models: { 'Phi-3-vision-128k-instruct': { engines: 1 } } } },
@@ -36,7 +36,7 @@ function values(tag, note = {}) {
   };
 }
 
-/** The release on the real node that the checks share; each leaves it as it found it. */
+/** The shared release on the real node; each check restores its state. */
 export class Release {
   /** @param {Cluster} cluster @param {string} url @param {string} internalUrl @param {string} key */
   constructor(cluster, url, internalUrl, key) {
@@ -74,7 +74,7 @@ export class Release {
     return release;
   }
 
-  /** Everything runs, and both workers are known to the gateways. */
+  /** Waits until everything runs and the gateways know both workers. */
   async ready() {
     for (const name of REDIS)
       await this.cluster.ready(NAMESPACE, `app.kubernetes.io/component=${name}`, 1, READY_WITHIN_MS);
@@ -94,7 +94,7 @@ export class Release {
     return this.cluster.pods(NAMESPACE, `app.kubernetes.io/component=${component}`);
   }
 
-  /** Images of our Dockerfiles serve both ways of asking, `helm test` passes, and an upgrade fails no request. */
+  /** Images of our Dockerfiles serve streams and plain requests, `helm test` passes, and an upgrade fails no request. */
   async endToEnd() {
     for (const stream of [false, true]) {
       const { how, status, detail } = await this.ask({ stream, tokens: 8 });
@@ -130,12 +130,12 @@ export class Release {
     const first = new Promise((resolve) => (begun = () => resolve(undefined)));
     const streams = Array.from({ length: 4 }, () => this.ask({ stream: true, tokens: 200, onFirst: begun }));
     await first;
-    // Redis stays: on a cluster of more than one node it is elsewhere, or a service of its own.
+    // Redis stays, because on a larger cluster it runs on another node or is a separate service.
     const selector = 'app.kubernetes.io/component in (worker)';
     const drain = ['drain', 'real-1', '--ignore-daemonsets', '--delete-emptydir-data', '--pod-selector', selector];
     try {
       const drained = this.cluster.tryKubectl([...drain, '--timeout=200s'], { limitMs: 210_000 });
-      // The second worker waits for the budget: its replacement finds no node.
+      // The second worker waits for the disruption budget, because its replacement finds no node.
       const ended = await Promise.all(streams);
       const lost = ended.find(({ how }) => how !== 'complete');
       check(lost === undefined, `a stream ended otherwise: ${JSON.stringify(lost)}`);
@@ -152,7 +152,7 @@ export class Release {
     return '4 streams of 20 s through it';
   }
 
-  /** A launcher that is killed loses no request, and the kubelet starts another. */
+  /** A killed launcher loses no request, and the kubelet starts another one. */
   async launcherKilled() {
     const clients = new Clients(this.url, this.key, { count: 6, tokens: 30 });
     await until('answers come', () => clients.count('complete') >= 6, 60_000);
@@ -176,7 +176,7 @@ export class Release {
     return said.join('; ');
   }
 
-  /** 503 with Retry-After meanwhile, then everything as before. @param {string} name of a Redis */
+  /** During the outage 503 with Retry-After, afterwards everything as before. @param {string} name of a Redis */
   async #killed(name) {
     const clients = new Clients(this.url, this.key, { count: 6, tokens: 10, pauseMs: 100 });
     await until('answers come', () => clients.count('complete') >= 6, 60_000);
@@ -189,7 +189,7 @@ export class Release {
       '--grace-period=1',
       '--wait=false',
     ]);
-    // Those who have asked wait for its return.
+    // Running requests wait for its return.
     const isRefused = async () => {
       const { status, retryAfter } = await this.ask({ limitMs: 5_000 });
       return status === 503 && retryAfter !== null;
@@ -202,7 +202,7 @@ export class Release {
     await until('answers arrive again', () => clients.count('complete') >= before + 6, 90_000);
     await clients.stop();
     const broken = clients.ended.filter(({ how }) => how === 'broken');
-    // A stream whose frames Redis lost ends in an error event: told, not truncated in silence.
+    // A stream whose frames Redis lost ends with an error event instead of a silent truncation.
     const silent = broken.filter(({ detail }) => !detail.includes('"error"'));
     check(silent.length === 0, `${silent.length} ended without a word, such as ${JSON.stringify(silent[0])}`);
     await this.ready();

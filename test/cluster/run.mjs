@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run chart:cluster`: the chart on a real API server with simulated GPU nodes, and, with images of our Dockerfiles, on
+ * `npm run chart:cluster`: tests the chart on a real API server with simulated GPU nodes, and, with images of our Dockerfiles, on
  * one real node. Linux, root, Go and Debian's packages are needed; nothing listens outside this machine.
- * PENSTOCK_TOOLS is where the built programs are kept (default .cache/k8s-tools).
+ * PENSTOCK_TOOLS is the folder of the built programs (default .cache/k8s-tools).
  */
 import { mkdtemp } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -53,7 +53,7 @@ async function main() {
   const wanted = options.only?.split(',');
   let [passed, failed] = [0, 0];
   try {
-    console.log('building what is missing …');
+    console.log('building missing programs …');
     await insist(run('bash', [join(ROOT, 'test/cluster/tools.sh'), tools], { limitMs: 7_200_000 }));
     await insist(run('bash', [join(ROOT, 'test/cluster/images.sh'), tools, state], { limitMs: 3_600_000 }));
     await cluster.up({ REAL: '1', FAULTY: '1' });
@@ -88,8 +88,8 @@ function checks(cluster) {
   let release;
   const real = () => (release ??= Release.install(cluster));
   return [
-    { name: 'T6', about: 'the API server takes every example', run: () => everyVersion(cluster) },
-    { name: 'T7', about: 'pods land on their size only', run: () => simulated.landsOnItsSize(cluster) },
+    { name: 'T6', about: 'the API server accepts every example', run: () => everyVersion(cluster) },
+    { name: 'T7', about: 'pods run only on their VM size', run: () => simulated.landsOnItsSize(cluster) },
     { name: 'T8', about: 'a restricted namespace admits all', run: () => simulated.isAdmitted(cluster) },
     { name: 'T9', about: 'a pool rolls one by one', run: () => simulated.rollsOneByOne(cluster) },
     { name: 'T10', about: 'a crashing version rolls back', run: () => simulated.rollsBack(cluster) },
@@ -111,12 +111,12 @@ function checks(cluster) {
     },
     { name: 'T14', about: 'end to end, and an upgrade', run: async () => (await real()).endToEnd() },
     { name: 'T15', about: 'Redis killed under load', run: async () => (await real()).redisKilled() },
-    { name: 'T16', about: 'upgrades keep what is kept', run: () => upgradeKeeps(cluster) },
-    { name: 'T17', about: 'uninstall leaves what is kept', run: () => uninstallLeaves(cluster) },
+    { name: 'T16', about: 'upgrades keep passwords, claims and selectors', run: () => upgradeKeeps(cluster) },
+    { name: 'T17', about: 'uninstall leaves only kept Secrets and the claim', run: () => uninstallLeaves(cluster) },
   ];
 }
 
-/** On this cluster with both helms, and on the API servers of other versions where those are built. @param {Cluster} cluster */
+/** On this cluster with both helm versions, and on API servers of other versions if they are built. @param {Cluster} cluster */
 async function everyVersion(cluster) {
   const notes = [await simulated.takesEveryExample(cluster)];
   for (const [index, version] of OTHER_VERSIONS.entries()) {
@@ -135,7 +135,7 @@ async function everyVersion(cluster) {
   return notes.join('; ');
 }
 
-/** @returns {string | undefined} what this machine lacks */
+/** @returns {string | undefined} missing requirements of this machine */
 function whyNot() {
   if (process.platform !== 'linux' || process.arch !== 'x64') return 'it needs Linux on x86-64';
   if (process.getuid?.() !== 0) return 'it needs root, for network namespaces and containers';

@@ -11,7 +11,7 @@ const GIVEN = {
 
 const LEFT = 'persistentvolumeclaim/data-r-penstock-redis-0 secret/r-penstock-redis secret/r-penstock-reply-redis';
 
-/** Secrets, claims and selectors, as far as an upgrade must not touch them. @param {Cluster} cluster @param {string} namespace */
+/** The parts of Secrets, claims and selectors that an upgrade must not change. @param {Cluster} cluster @param {string} namespace */
 async function kept(cluster, namespace) {
   /** @param {string} kind @returns {Promise<any[]>} */
   const of = async (kind) => (await cluster.get(kind, '-n', namespace)).items;
@@ -42,7 +42,7 @@ export async function upgradeKeeps(cluster) {
   }
 }
 
-/** `helm uninstall` leaves the kept Secrets and the claim, and nothing else. @param {Cluster} cluster */
+/** `helm uninstall` leaves only the kept Secrets and the claim. @param {Cluster} cluster */
 export async function uninstallLeaves(cluster) {
   const namespace = await cluster.namespace('t17');
   try {

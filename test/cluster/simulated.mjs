@@ -9,7 +9,7 @@ import { CHART, check, insist, isReady } from './cluster.mjs';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const [NC48, NC96, ND96] = ['Standard_NC48ads_A100_v4', 'Standard_NC96ads_A100_v4', 'Standard_ND96amsr_A100_v4'];
 
-/** Simulated pods leave soon, so that a check does not take their whole grace. */
+/** Simulated pods exit soon, so that a check does not wait for their grace period. */
 const QUICK = { 'sim/exit-after': '1s' };
 const redis = { bundled: { persistence: { enabled: false }, existingSecret: 'penstock-redis', podAnnotations: QUICK } };
 
@@ -32,7 +32,7 @@ const files = async () => (await readdir(join(CHART, 'ci'))).filter((name) => na
 /** @param {any} pod */
 const annotated = (pod) => JSON.stringify(pod.metadata.annotations ?? {});
 
-/** Installs, does, and removes. @param {Cluster} cluster @param {string} name @param {object} given @param {(namespace: string) => Promise<string>} work @returns {Promise<string>} */
+/** Installs a release, runs `work`, and removes the release. @param {Cluster} cluster @param {string} name @param {object} given @param {(namespace: string) => Promise<string>} work @returns {Promise<string>} */
 async function installed(cluster, name, given, work) {
   await cluster.namespace(name);
   try {
@@ -44,7 +44,7 @@ async function installed(cluster, name, given, work) {
   }
 }
 
-/** Objects before the API server, which keeps none of them. Their pods need service accounts that are there. @param {Cluster} cluster @param {string} namespace @param {string} objects */
+/** Sends objects to the API server as a dry run. Their pods need existing service accounts. @param {Cluster} cluster @param {string} namespace @param {string} objects */
 async function triedOut(cluster, namespace, objects) {
   const named = new Set(Array.from(objects.matchAll(/serviceAccountName: (\S+)/g), ([, name = '']) => name));
   for (const name of named) await cluster.tryKubectl(['create', 'serviceaccount', name, '-n', namespace]);
@@ -55,12 +55,12 @@ async function triedOut(cluster, namespace, objects) {
   return applied;
 }
 
-/** The API server takes every example. @param {Cluster} cluster @param {readonly (3 | 4)[]} [helms] */
+/** The API server accepts every example. @param {Cluster} cluster @param {readonly (3 | 4)[]} [helms] */
 export async function takesEveryExample(cluster, helms = [3, 4]) {
   const all = await files();
   for (const helm of helms) {
     const namespace = await cluster.namespace(`t6-helm${helm}`);
-    // Where no controllers run, nobody else makes it.
+    // Without controllers it must be created here.
     await cluster.tryKubectl(['create', 'serviceaccount', 'default', '-n', namespace]);
     for (const file of all) {
       const from = ['r', CHART, '-n', namespace, '-f', join(CHART, 'ci', file)];
@@ -78,7 +78,7 @@ export async function takesEveryExample(cluster, helms = [3, 4]) {
   return `${all.length} files, helm ${helms.join(' and ')}`;
 }
 
-/** Pods land on the size that their pool names, and on no other node. @param {Cluster} cluster */
+/** Pods run only on nodes of their pool's VM size. @param {Cluster} cluster */
 export async function landsOnItsSize(cluster) {
   const pools = { a: { sku: NC48, replicas: 3 }, b: { sku: NC96 }, c: { sku: ND96 } };
   return installed(cluster, 't7', values(pools), async (namespace) => {
@@ -130,7 +130,7 @@ export async function isAdmitted(cluster) {
   }
 }
 
-/** A rollout with slow loads never has two pods of a pool down, and ends although no node is free. @param {Cluster} cluster */
+/** A rollout with slow starts never has two pods of a pool down, and ends although no node is free. @param {Cluster} cluster */
 export async function rollsOneByOne(cluster) {
   const worker = (/** @type {string} */ note) => ({ podAnnotations: { ...QUICK, 'sim/ready-after': '4s', note } });
   const pools = { a: { sku: NC48, replicas: 2 } };

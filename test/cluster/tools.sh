@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Programs of a Kubernetes cluster, built from the Go module proxy and from Debian packages into a folder of tools.
-#   tools.sh FOLDER              everything that is missing
+# Installs the programs of a Kubernetes cluster, from the Go module proxy and Debian packages, into a folder.
+#   tools.sh FOLDER              all missing programs
 #   tools.sh FOLDER api VERSION  the API server of another Kubernetes version, as bin/kube-apiserver-VERSION
 # A first build takes about ten minutes of four cores, and up to 10 GB of Go's build cache.
 set -euo pipefail
@@ -13,7 +13,7 @@ BIN=$TOOLS/bin LOG=$TOOLS/log SRC=$TOOLS/src
 mkdir -p "$BIN" "$LOG" "$SRC"
 export GOBIN=$BIN GOFLAGS="-buildvcs=false -p=${PENSTOCK_TOOLS_JOBS:-2}"
 
-# built NAME VERSION COMMAND...: runs the command unless that version is there
+# built NAME VERSION COMMAND...: runs the command unless that version exists
 built() {
   local name=$1 version=$2
   shift 2
@@ -36,7 +36,7 @@ install() {
   [ "$base" = "$1" ] || mv "$BIN/$base" "$BIN/$1"
 }
 
-# kubernetes VERSION COMMAND [NAME]: a module of our own that pins every k8s.io staging module to the same release
+# kubernetes VERSION COMMAND [NAME]: our own module, which pins every k8s.io staging module to the same release
 kubernetes() {
   local version=$1 command=$2 name=${3:-$2} minor=${1#1.} folder root
   local info=k8s.io/component-base/version
@@ -73,7 +73,7 @@ etcd() {
     nice go build -trimpath -ldflags='-s -w' -o "$BIN/etcd" .)
 }
 
-# The sandbox process of every pod.
+# The sandbox process of each pod.
 pause() {
   mkdir -p "$SRC/pause"
   printf 'module local/pause\n\ngo 1.24\n' >"$SRC/pause/go.mod"
@@ -102,7 +102,7 @@ G
   (cd "$SRC/pause" && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$BIN/pause" .)
 }
 
-# containerd and what it needs are unpacked, not installed.
+# containerd and its dependencies are unpacked, not installed.
 debian() {
   [ -x "$TOOLS/debian/usr/bin/containerd" ] && return 0
   mkdir -p "$TOOLS/deb" "$TOOLS/debian"
@@ -134,7 +134,7 @@ all)
   for program in kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
     built "$program" "$K8S_VERSION" kubernetes "$K8S_VERSION" "$program"
   done
-  # The last line that takes containerd 1.6 and cgroup v1, and within the skew that the API server allows.
+  # The last release line for containerd 1.6 and cgroup v1, within the API server's allowed version skew.
   built kubelet "$KUBELET_VERSION" kubernetes "$KUBELET_VERSION" kubelet
   built pause 1 pause
   debian

@@ -19,10 +19,10 @@ import { readFile } from 'node:fs/promises';
 const FIRST_LINE = /^# (GET|POST|OPTIONS|DELETE) (\S+) ?(.*)$/s;
 
 /**
- * Reads a recorded exchange; the first line holds the request.
+ * Reads a recorded exchange; the first line is the request.
  * @param {string} file
  * @param {'0.32' | '0.33'} version
- * @returns {Promise<Capture | undefined>} undefined for files that tell of several requests in words
+ * @returns {Promise<Capture | undefined>} undefined for files that describe several requests in words
  */
 export async function readCapture(file, version) {
   const text = (await readFile(file, 'utf8')).replaceAll('\r', '');

@@ -1,11 +1,11 @@
 /**
- * What an answer is made of, without ids, times and words: keys, types, order; of errors also type, param and code.
- * Two answers match when their outlines are equal texts.
+ * The outline of an answer, without ids, times and words: keys, types, order; of errors also type, param and code.
+ * Two answers match if their outlines are equal.
  */
 
 /**
  * @typedef {object} Answer
- * @property {number} status 0 when there was none
+ * @property {number} status 0 without an answer
  * @property {string} contentType
  * @property {readonly string[]} headerNames
  * @property {string} body
@@ -42,7 +42,7 @@ function headersOf({ headerNames }) {
 
 /**
  * @param {Answer} answer
- * @returns {string[]} one line for a body, one for each run of equal events of a stream
+ * @returns {string[]} one line for a body, one per sequence of equal events of a stream
  */
 function outline({ contentType, body }) {
   if (contentType.startsWith('text/event-stream')) {
@@ -82,7 +82,7 @@ function metricNames(body) {
   const types = lines.filter((line) => line.startsWith('# TYPE '));
   const series = lines.flatMap((line) => {
     const match = /^(vllm:[a-z_]+)\{(.*)\} /.exec(line);
-    // The configuration of the cache is told as labels, which differ between builds.
+    // The cache configuration is in labels, which differ between builds.
     if (match === null || match[1] === 'vllm:cache_config_info') return [];
     const labels = [...(match[2] ?? '').matchAll(/([a-z_]+)="/g)].map((label) => label[1]);
     return [`${match[1]} ${labels.join(',')}`];

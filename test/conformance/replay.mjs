@@ -7,7 +7,7 @@ const NO_ANSWER = { status: 0, contentType: '', headerNames: [], body: '' };
 const WAIT_MS = 400;
 
 /**
- * Sends the recorded request again, under the conditions that it was recorded in.
+ * Sends the recorded request again, under the conditions of its recording.
  * @param {import('./capture.mjs').Capture} capture
  * @param {Places} places
  * @returns {Promise<Answer>}
@@ -28,7 +28,7 @@ export async function replay(capture, places) {
 /**
  * @param {import('./capture.mjs').Capture} capture
  * @param {Places} places
- * @param {AbortSignal} [until] after this, what has come is the answer
+ * @param {AbortSignal} [until] after this, the received part is the answer
  * @returns {Promise<Answer>}
  */
 async function send(capture, places, until) {
@@ -51,7 +51,7 @@ async function send(capture, places, until) {
   try {
     for await (const chunk of res.body ?? []) body += decoder.decode(chunk, { stream: true });
   } catch (error) {
-    // curl's 18: the server broke the answer off.
+    // curl's 18: the answer was broken off.
     if (until?.aborted !== true && capture.curlExit !== 18) throw error;
   }
   const headerNames = [...res.headers.keys()];
@@ -59,7 +59,7 @@ async function send(capture, places, until) {
 }
 
 /**
- * Runs something while the engine takes no new work and `waiting` requests wait for it.
+ * Runs something while the engine accepts no new work and `waiting` requests wait for it.
  * @param {Places} places
  * @param {number} waiting
  * @param {() => Promise<Answer>} run
@@ -76,7 +76,7 @@ async function saturated(places, waiting, run) {
     });
     return res.text().catch(() => '');
   });
-  // Their heads come at once, while they are queued.
+  // Their heads arrive immediately, while they are queued.
   const queued = `vllm:num_requests_waiting{engine="0",model_name="Phi-3-vision-128k-instruct"} ${waiting}.0`;
   while (!(await (await fetch(`${places.simulator}/metrics`)).text()).includes(queued));
   const answer = await run();

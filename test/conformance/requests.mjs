@@ -1,7 +1,7 @@
 import { crc32, deflateSync } from 'node:zlib';
 
 /**
- * Requests that were shortened when they were recorded, and requests whose recorded answer hangs on the random words of
+ * Requests that were shortened in the recording, and requests whose recorded answer depends on the random words of
  * the recorded model: each is sent in an equivalent form.
  */
 
@@ -32,21 +32,21 @@ export function bodyFor(capture, places) {
 }
 
 /**
- * The recorded model ended after one or two tokens, or babbled until it was cut; ours ends and is cut elsewhere.
+ * The recorded model ended after one or two tokens, or generated noise until it was cut; ours ends or is cut elsewhere.
  * @param {string} name
  * @param {string} body
  */
 function adapted(name, body) {
-  // Room for our model to reach its natural end.
+  // Enough tokens for our model's natural end.
   if (name === 'chat-stop-natural') return body.replace('"max_tokens": 50', '"max_tokens": 500');
   if (name === 'responses-plain') return body.replace('"max_output_tokens":5', '"max_output_tokens":500');
   if (name === 'responses-stream') return body.replace('"max_output_tokens":4', '"max_output_tokens":500');
   if (name === 'stop-token-ids') return body.replace('"max_tokens": 5', '"max_tokens": 500');
-  // Recorded answers of these were cut by max_tokens.
+  // max_tokens cut the recorded answers of these.
   if (/^json-(object|schema|schema-strict|schema-stream)$/.test(name))
     return body.replace(/"max_tokens": \d+/, '"max_tokens": 4');
   if (name === 'tools2-required') return body.replace('"max_tokens": 120', '"max_tokens": 3');
-  // The recorded babble held none of these letters.
+  // The recorded noise had none of these letters.
   if (name.startsWith('stop-string')) return body.replace('["e", "a", "o"]', '["#", "@"]');
   return body;
 }
@@ -64,7 +64,7 @@ function base64(text) {
 }
 
 /**
- * A PNG of one colour, one bit a pixel.
+ * A PNG of one colour, one bit per pixel.
  * @param {number} width
  * @param {number} height
  */

@@ -18,7 +18,7 @@ const GROUPS = /** @type {const} */ (['vision', 'text', 'media']);
 const AT_ONCE = 8;
 const LEAST = 270;
 
-/** Why a recording can't be met in every run. */
+/** Why a recording can't match in every run. */
 const REASONS = /** @type {Record<string, string>} */ ({
   'overload-metrics': 'counters of the tool-call parser are not simulated',
   'n-2-stream': 'which of two choices comes first within a step is a race in the recorded server',
@@ -76,7 +76,7 @@ async function checkGroup(group, names, place, version, places) {
     const problem = await checkFile(join(place, file), version, places).catch((error) => String(error));
     if (problem !== undefined) unmatched.push(`  ${version} ${file}: ${problem}`);
   };
-  // Those of the text server change its state for one another.
+  // Requests to the text server change its state for later ones.
   if (group === 'text') for (const name of inOrder(names)) await check(name);
   else await inParallel(names, check);
 }
@@ -96,7 +96,7 @@ async function checkFile(file, version, places) {
     status: capture.status,
     contentType: capture.contentType,
     headerNames: capture.headerNames,
-    // Recorded raw, with the sizes of the chunks.
+    // Recorded raw, with chunk sizes.
     body: capture.name === 'stream-keep-alive' ? capture.answer.replaceAll(/^[0-9a-f]+$/gm, '') : capture.answer,
   };
   const seen = await replay(capture, places);
@@ -113,7 +113,7 @@ async function checkFile(file, version, places) {
   return problem === undefined || reason === undefined ? problem : `${reason}; ${problem}`;
 }
 
-/** The sleeping server is woken after it was seen asleep. @param {string[]} names */
+/** The sleeping server is woken after the requests that need it asleep. @param {string[]} names */
 function inOrder(names) {
   const steps = [
     'dev-is-sleeping.',

@@ -48,7 +48,7 @@ export async function startSimulator(group, version, folder) {
   const argv = [...flags.split(/\s+/), '--sim-vllm-version', version, '--host', '127.0.0.1', '--port', String(port)];
   const env = {
     ...process.env,
-    // Shorter than recorded, as is the slow picture server; the tries and their growth are the same.
+    // Shorter than recorded, like the slow picture server; the retries and their growth are the same.
     VLLM_IMAGE_FETCH_TIMEOUT: '0.25',
     ...(group === 'media' ? { VLLM_MEDIA_FETCH_MAX_RETRIES: '1' } : {}),
     ...(group === 'text' ? { VLLM_SERVER_DEV_MODE: '1' } : {}),
@@ -72,7 +72,7 @@ export async function startSimulator(group, version, folder) {
 }
 
 /**
- * The server that pictures were fetched from: one good, one missing, one page of HTML, one slow, one redirect.
+ * The recorded picture server: one good picture, one missing, one page of HTML, one slow, one redirect.
  * @returns {Promise<{ url: string, other: string, stop(): Promise<void> }>}
  */
 export async function startPictureServer() {

@@ -1,8 +1,8 @@
 import { png } from './requests.mjs';
 
 /**
- * Files that tell of several requests in words: what they tell is asked again.
- * Each function gives the first thing that was not as told.
+ * Files that describe several requests in words: the requests are sent again.
+ * Each function returns the first difference from the description.
  * @type {Record<string, ((places: import('./replay.mjs').Places) => Promise<string | undefined>) | undefined>}
  */
 export const stories = {

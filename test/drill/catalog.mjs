@@ -10,7 +10,7 @@ import { WORKER_DRILLS } from './worker-faults.mjs';
 /** @type {import('./drill.mjs').Drill} */
 const undisturbed = {
   name: 'undisturbed',
-  about: 'no fault: every request must be answered, or the drills measure themselves',
+  about: 'no fault: every request must be answered, else the drills measure themselves',
   run: (setup) =>
     runDrill(setup, {
       stack: { gateways: 2, launchers: 2 },
@@ -23,7 +23,7 @@ const undisturbed = {
     }),
 };
 
-/** Every drill, in the order in which they run. @type {readonly import('./drill.mjs').Drill[]} */
+/** Every drill, in running order. @type {readonly import('./drill.mjs').Drill[]} */
 export const DRILLS = [
   undisturbed,
   ...ENGINE_DRILLS,

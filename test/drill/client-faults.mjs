@@ -7,7 +7,7 @@ import { RawClient } from './raw-client.mjs';
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
 const LIMIT_MS = 60_000;
-/** Far longer than a drill: whoever leaves early leaves work behind, if nobody stops it. */
+/** Far longer than a drill, so that the work of a client that leaves early remains unless it is stopped. */
 const LONG = 4_000;
 
 /** @param {Scene} scene */
@@ -15,7 +15,7 @@ function portOf({ stack }) {
   return stack.gateways[0]?.port ?? 0;
 }
 
-/** A long answer to somebody who will not wait for it. @param {Scene} scene @param {number} number */
+/** A long answer to a client that leaves early. @param {Scene} scene @param {number} number */
 function longQuestion(scene, number) {
   const { path, kind, body } = question(number, LONG);
   const lasting = kind === 'score' ? body : { ...body, ignore_eos: true };
@@ -25,14 +25,14 @@ function longQuestion(scene, number) {
 /** @type {Drill} */
 const notReading = {
   name: 'client-not-reading',
-  about: 'clients that stop reading their streams, beside others',
+  about: 'clients that stop reading their streams, besides normal ones',
   run: (setup) =>
     runDrill(setup, {
       stack: { gatewayEnv: { GATEWAY_SLOW_CLIENT_BYTES: '65536' }, workerEnv: { PENSTOCK_SIM_ITL_MS: '5' } },
       fault: async (scene) => {
         const clients = setup.short ? 3 : 10;
         const { path, body } = question(0, LONG, 'stream');
-        // Large events, as the kernel's own buffers take some megabytes.
+        // Large events, because the kernel's own buffers hold some megabytes.
         const large = { ...body, ignore_eos: true, logprobs: true, top_logprobs: 20 };
         const stalled = Array.from({ length: clients }, () => new RawClient(portOf(scene), path, large));
         try {
@@ -57,7 +57,8 @@ const notReading = {
 /** @type {Drill} */
 const leaving = {
   name: 'clients-leaving',
-  about: 'clients that leave at random bytes of their request and of the answer, by FIN and by RST, beside others',
+  about:
+    'clients that leave at random bytes of their request and of the answer, by FIN and by RST, besides normal ones',
   run: (setup) =>
     runDrill(setup, {
       fault: async (scene) => {
@@ -67,7 +68,7 @@ const leaving = {
           const client = longQuestion(scene, number);
           const isEarly = number % 4 === 3;
           await client.send(isEarly ? { upTo: Math.floor(Math.random() * client.requestBytes) } : {});
-          // Answers that are not streamed send nothing for long: those clients leave after a while.
+          // Answers that are not streamed are silent for long, so those clients leave after a fixed time.
           if (!isEarly) await client.has(1 + Math.floor(Math.random() * 4_000), 300).catch(() => {});
           if (number % 2 === 0) client.leave();
           else client.reset();
@@ -84,7 +85,7 @@ const leaving = {
 /** @type {Drill} */
 const controlLost = {
   name: 'control-message-lost',
-  about: 'the Pub/Sub connections are killed right before clients hang up',
+  about: 'the Pub/Sub connections are killed just before clients hang up',
   run: (setup) =>
     runDrill(setup, {
       fault: async (scene) => {

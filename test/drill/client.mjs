@@ -2,28 +2,28 @@
 import { Agent, request } from 'undici';
 
 /**
- * What a client saw of one answer.
+ * A client's result of one request.
  * @typedef {object} Seen
- * @property {number} status 0 when no head came
- * @property {string} text of all deltas, or of the whole answer
- * @property {number} retryAfter seconds, as its header says; NaN without one
- * @property {boolean} done `[DONE]` came
+ * @property {number} status 0 without a response head
+ * @property {string} text of all deltas, or of the complete answer
+ * @property {number} retryAfter seconds of its header; NaN without one
+ * @property {boolean} done `[DONE]` arrived
  * @property {boolean} errorTold an error in the dialect's form: as the body of a status ≥ 400, or as an event
- * @property {string} wrong what no client should ever see, such as an event that is not JSON; empty if nothing
+ * @property {string} wrong a fault that no client should see, such as an event that is not JSON; empty if none
  * @property {string} broken why the connection broke; empty if it did not
  * @property {boolean} timedOut
  * @property {{ prompt_tokens: number, completion_tokens: number } | undefined} usage
  * @property {number} longestGapMs between two pieces of the body
- * @property {number} firstAt instant (ms, monotonic) of the first piece of the body, 0 if none came
+ * @property {number} firstAt instant (ms, monotonic) of the first piece of the body, 0 without one
  * @property {number} endedAt
  * @property {string} detail for people
  */
 
-/** A connection for each request: what happens to one is no other's business. */
+/** One connection per request, so that a fault of one does not affect others. */
 const agent = new Agent({ pipelining: 0, headersTimeout: 0, bodyTimeout: 0, connections: null });
 
 /**
- * Sends one question and reads all of the answer. Never throws for what a server did.
+ * Sends one question and reads the complete answer. A server's fault never throws.
  * @param {string} url @param {import('./questions.mjs').Question} question @param {number} hungAfterMs
  * @param {{ onFirst?: () => void }} [events]
  * @returns {Promise<Seen>}
@@ -61,7 +61,7 @@ export async function ask(url, question, hungAfterMs, { onFirst = () => {} } = {
   return { status, retryAfter, text, done, errorTold, wrong, broken, timedOut, usage, detail, ...times };
 }
 
-/** Reads Server-Sent Events as a strict client does. */
+/** Reads Server-Sent Events like a strict client. */
 class StreamReader {
   text = '';
   done = false;
@@ -162,7 +162,7 @@ class WholeReader {
   end() {
     const body = Buffer.concat(this.#pieces).toString();
     if (this.#status !== 200) {
-      // Azure's endpoint answers too many requests with an empty text.
+      // Azure's endpoint answers a 429 with an empty text.
       const isAzures429 = this.#kind === 'score' && this.#status === 429 && this.#isPlain;
       this.errorTold = isAzures429 || isErrorBody(body);
       this.detail = `${this.#status} ${body.slice(0, 200)}`;
@@ -179,7 +179,7 @@ class WholeReader {
   }
 }
 
-/** Both dialects tell an error as an object with a code and a message. @param {string} text */
+/** In both dialects an error is an object with a code and a message. @param {string} text */
 function isErrorBody(text) {
   try {
     const { error } = JSON.parse(text);

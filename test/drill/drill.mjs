@@ -6,24 +6,24 @@ import { Stack } from './stack.mjs';
 
 /**
  * @typedef {object} Setup
- * @property {number} requests how many the drill sends, about
+ * @property {number} requests approximate number of requests
  * @property {boolean} short the form of the test suite: less load and shorter limits
  * @property {import('./questions.mjs').Oracle} oracle
  *
  * @typedef {object} Outcome
  * @property {import('./ledger.mjs').Row} row
- * @property {string[]} failed checks that did not hold; none in a good drill
- * @property {string[]} notes figures worth reading
- * @property {string[]} sentences how requests ended that were not complete
+ * @property {string[]} failed failed checks; empty in a good drill
+ * @property {string[]} notes interesting figures
+ * @property {string[]} sentences ends of requests that were not complete
  *
  * @typedef {object} Drill
  * @property {string} name
  * @property {string} about the fault in a sentence
  * @property {(setup: Setup) => Promise<Outcome>} run
- * @property {() => string | undefined} [missing] what this machine lacks for it
+ * @property {() => string | undefined} [missing] missing requirements of this machine
  */
 
-/** What a fault works on. */
+/** The stack and the loads of one drill. */
 export class Scene {
   /** @type {Load[]} */
   loads = [];
@@ -39,7 +39,7 @@ export class Scene {
     this.defaults = defaults;
   }
 
-  /** Begins to send requests, to the running gateways in turn unless `url` says otherwise. @param {Partial<import('./load.mjs').LoadOptions>} [options] */
+  /** Starts to send requests to the running gateways in turn, unless `url` is set. @param {Partial<import('./load.mjs').LoadOptions>} [options] */
   load(options = {}) {
     let turn = 0;
     const url = () => {
@@ -66,7 +66,7 @@ export class Scene {
   }
 }
 
-/** Shorter than the time after which a request counts as hung. */
+/** Shorter than the time limit of a hung request. */
 const DEADLINE_MS = { short: '20000', full: '45000' };
 const QUIET_WITHIN_MS = 60_000;
 
@@ -74,13 +74,13 @@ const QUIET_WITHIN_MS = 60_000;
  * @typedef {object} Plan
  * @property {import('./stack.mjs').StackOptions} [stack]
  * @property {Partial<import('./load.mjs').LoadOptions>} [load]
- * @property {(scene: Scene) => Promise<void>} fault runs with the stack up; what it starts with `scene.load` is waited for
- * @property {boolean} [isFelt] requests must have met the fault, or the drill shows nothing
- * @property {(scene: Scene) => Promise<void>} [after] when all requests have ended and all is quiet
+ * @property {(scene: Scene) => Promise<void>} fault runs with the stack up; the drill waits for its `scene.load`
+ * @property {boolean} [isFelt] some requests must meet the fault, else the drill proves nothing
+ * @property {(scene: Scene) => Promise<void>} [after] runs after all requests have ended and nothing is held
  */
 
 /**
- * One drill: a stack of its own, requests, a fault among them, and a look at what is left: it must serve as before,
+ * One drill: its own stack, requests, a fault during them, and a final check: the stack must serve as before,
  * hold nothing, and leave no process behind.
  * @param {Setup} setup @param {Plan} plan
  * @returns {Promise<Outcome>}
@@ -124,7 +124,7 @@ export async function runDrill(setup, plan) {
   }
 }
 
-/** Each way of asking is answered as if nothing had been. @param {Scene} scene */
+/** Each form of request is answered as before the fault. @param {Scene} scene */
 async function servesAgain(scene) {
   const { stack } = scene;
   const isUp = async () => (await stack.engines()).some(({ state }) => state === 'ready');

@@ -4,10 +4,10 @@ import { known, sendSignal } from './processes.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
-/** One in a hundred may be lost to a cut in an unlucky place. */
+/** 1 % may be lost if a cut hits an unlucky place. */
 const LOST_AT_MOST = 0.01;
 
-/** The engine that works on most. @param {Scene} scene */
+/** The busiest engine. @param {Scene} scene */
 async function busiest({ stack }) {
   const engines = (await stack.engines()).filter(({ state }) => state === 'ready');
   const [engine] = engines.toSorted((a, b) => b.inFlight.text - a.inFlight.text);
@@ -70,7 +70,7 @@ const continued = {
 /** @type {Drill} */
 const frozen = {
   name: 'engine-frozen',
-  about: 'SIGSTOP of one of two engines and its group, for good',
+  about: 'SIGSTOP of one of two engines and its group, without SIGCONT',
   run: (setup) =>
     runDrill(setup, {
       isFelt: true,
@@ -83,13 +83,13 @@ const frozen = {
     }),
 };
 
-/** The gateway's own patience is longer here than the worker's: what is shown is the worker's. */
+/** The gateway's timeout is longer here, so that the worker's is tested. */
 const PATIENT = { GATEWAY_IDLE_TIMEOUT_MS: '30000' };
 
 /** @type {Drill} */
 const mute = {
   name: 'engine-mute',
-  about: 'one of two engines takes requests and never answers, while it makes steps and is healthy',
+  about: 'one of two engines accepts requests and never answers, but makes steps and /health is 200',
   run: (setup) =>
     runDrill(setup, {
       isFelt: true,
@@ -125,7 +125,7 @@ const slow = {
 };
 
 /**
- * Faults of the simulator, on one of two engines, each for a few requests, of those that are sent once it is there.
+ * Faults of the simulator on one of two engines, each for a few of the requests sent after it is set.
  * @param {string} name @param {string} about @param {readonly Record<string, number | boolean>[]} faults
  * @returns {Drill}
  */
@@ -162,7 +162,7 @@ export const ENGINE_DRILLS = [
     { 'cut-after': 0 },
     { 'cut-after': 7 },
   ]),
-  // Behind the few events of a launcher's own question, which would use the fault up.
+  // After the few events of a launcher's own test request, which would otherwise consume the fault.
   upstream('stream-malformed', 'an engine writes an event that is not JSON', [{ 'malformed-at': 9 }]),
   upstream('engine-errors', 'an engine answers 503, 500 and error events, and its core dies', [
     { refuse: true },

@@ -7,7 +7,7 @@ import { startBalancer } from './tcp-proxy.mjs';
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
 const READY_WITHIN_MS = 90_000;
-/** Twice as long as the SDK keeps an idle connection: it could choose one in the moment in which it is closed, and is late on a busy machine. */
+/** Twice the SDK's idle time: on a busy machine the SDK may otherwise choose a connection just as it is closed. */
 const DELAY_MS = '9000';
 const CLIENTS = { short: 8, full: 32 };
 
@@ -20,7 +20,7 @@ async function balancerOf({ stack }) {
 /** @type {Drill} */
 const killed = {
   name: 'gateway-killed',
-  about: 'kill -9 of one of two gateways; a broken connection is all that its own clients can be told',
+  about: 'kill -9 of one of two gateways; its own clients see only a broken connection',
   run: (setup) =>
     runDrill(setup, {
       isFelt: true,
@@ -40,7 +40,7 @@ const killed = {
 };
 
 /**
- * Two gateways and two launchers are replaced one after another, under SDK clients that never repeat.
+ * Two gateways and two launchers are replaced one after another, under SDK clients without retries.
  * @param {import('./drill.mjs').Setup} setup @param {import('./stack.mjs').StackOptions} [options]
  */
 export function rollingRestart(setup, options = {}) {
@@ -81,7 +81,7 @@ export function rollingRestart(setup, options = {}) {
 /** @type {Drill} */
 const rolled = {
   name: 'rolling-restart',
-  about: 'two gateways and two launchers restarted one after another, under SDK clients that never repeat',
+  about: 'two gateways and two launchers restarted one after another, under SDK clients without retries',
   run: (setup) => rollingRestart(setup),
 };
 

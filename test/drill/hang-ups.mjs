@@ -14,13 +14,13 @@ const SLOTS = 64;
 const TOKENS = 4_000;
 const LIMIT_MS = 60_000;
 const ABORTED_WITHIN_MS = 250;
-/** Between two hang-ups, so that each is looked at alone. */
+/** Pause between two hang-ups, so that each is measured alone. */
 const APART_MS = 15;
-/** Finished jobs are kept for a minute, against a repeated `add`. */
+/** Finished jobs are kept for a minute, so that a repeated `add` has no effect. */
 const KEYS_GONE_WITHIN_MS = 60_000;
 
 /**
- * Where a request is when its client leaves, and how it was asked.
+ * State of a request when its client leaves, and its form.
  * @typedef {'queued' | 'claimed' | 'streaming' | 'whole'} Phase
  * @type {readonly { phase: Phase, kind: Question['kind'] }[]}
  */
@@ -34,10 +34,10 @@ const CASES = [
   { phase: 'whole', kind: 'whole' },
   { phase: 'whole', kind: 'score' },
 ];
-/** Of those whom a dispatcher holds, every so many leave right after it lost its control connection: 10 of 150. */
+/** Of the requests on a dispatcher, one in this many leaves right after the loss of its control connection: 10 of 150. */
 const DEAF_EVERY = 15;
 
-/** One who left. @typedef {{ name: string, phase: Phase, kind: string, leftAt: bigint }} Leaver */
+/** A client that left. @typedef {{ name: string, phase: Phase, kind: string, leftAt: bigint }} Leaver */
 
 /** @type {import('./drill.mjs').Drill} */
 export const hangUps = {
@@ -67,7 +67,7 @@ export const hangUps = {
     }),
 };
 
-/** A launcher whose `vllm` is the simulator, started so that it stamps aborts. @param {Scene} scene @returns {Promise<string>} the file of stamps */
+/** A launcher whose `vllm` is the simulator with timestamps of aborts. @param {Scene} scene @returns {Promise<string>} the file of stamps */
 async function startStampedEngine({ stack }) {
   const stamps = join(stack.folder, 'stamps');
   writeFileSync(stamps, '');
@@ -88,7 +88,7 @@ async function startStampedEngine({ stack }) {
 
 /**
  * Brings requests into a phase, then lets their clients leave one by one.
- * @param {Scene} scene @param {string} stamps @param {{ phase: Phase, kind: Question['kind'], from: number }} where `from`: how many left before @param {readonly string[]} names
+ * @param {Scene} scene @param {string} stamps @param {{ phase: Phase, kind: Question['kind'], from: number }} where `from`: number of earlier leavers @param {readonly string[]} names
  * @returns {Promise<Leaver[]>}
  */
 async function hangUp(scene, stamps, { phase, kind, from }, names) {
@@ -120,7 +120,7 @@ async function hangUp(scene, stamps, { phase, kind, from }, names) {
   if (phase === 'queued')
     await until('the queue is empty', async () => (await stack.metric('penstock_queue_depth')) === 0, LIMIT_MS);
   for (const one of blockers) one.leave();
-  // While it is saturated the simulator shows itself as full.
+  // A saturated simulator reports itself as full.
   if (isWaiting) await stack.fault(engine, null);
   await stack.quiet(LIMIT_MS);
   return leavers;

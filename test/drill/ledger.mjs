@@ -1,6 +1,6 @@
 // @ts-check
 
-/** The only ways a request can end; the first two are right. @typedef {'complete' | 'error' | 'truncated' | 'duplicated' | 'hung'} End */
+/** All ends of a request; the first two are correct. @typedef {'complete' | 'error' | 'truncated' | 'duplicated' | 'hung'} End */
 
 /**
  * @typedef {object} Row
@@ -10,23 +10,23 @@
  * @property {number} truncated
  * @property {number} duplicated
  * @property {number} hung
- * @property {number} stallMs longest gap between two pieces of a stream that was complete
+ * @property {number} stallMs longest gap between two pieces of a complete stream
  */
 
 /**
- * Judges one answer against what an undisturbed engine says.
+ * Compares one answer with that of an undisturbed engine.
  * @param {import('./client.mjs').Seen} seen
  * @param {import('./questions.mjs').Expected} expected
  * @param {{ kind: string, wantsUsage: boolean }} question
- * @param {{ brokenIsError: boolean }} rules `brokenIsError`: the drill kills what holds the connections itself, so
- * that nobody is left to say more
+ * @param {{ brokenIsError: boolean }} rules `brokenIsError`: the drill itself kills the process with the connections, so
+ * that no process can send an error
  * @returns {{ end: End, why: string }}
  */
 export function judge(seen, expected, question, { brokenIsError }) {
   const { status, text, done, errorTold, wrong, broken, timedOut, detail } = seen;
   if (timedOut)
     return { end: 'hung', why: `no end; status ${status}, ${text.length} of ${expected.text.length} characters` };
-  // A piece is missing where it stood, so the text says nothing of its own.
+  // A piece is missing in the middle, so the text proves nothing.
   if (wrong.startsWith('not an event')) return { end: 'truncated', why: wrong };
   if (!expected.text.startsWith(text)) return { end: 'duplicated', why: difference(text, expected.text) };
   if (wrong !== '') return { end: 'truncated', why: wrong };
@@ -41,7 +41,7 @@ export function judge(seen, expected, question, { brokenIsError }) {
   return usage === '' ? { end: 'complete', why: '' } : { end: 'truncated', why: usage };
 }
 
-/** Counts the ends of a drill's requests and keeps a sentence on each that was not right. */
+/** Counts the ends of a drill's requests and keeps a sentence on each incorrect one. */
 export class Ledger {
   /** @type {Row} */
   row = { sent: 0, complete: 0, errors: 0, truncated: 0, duplicated: 0, hung: 0, stallMs: 0 };
@@ -62,13 +62,13 @@ export class Ledger {
     else this.#sentences.set(`${end}: ${why}`, (this.#sentences.get(`${end}: ${why}`) ?? 0) + 1);
   }
 
-  /** What did not end complete, most frequent first. */
+  /** Incomplete ends, most frequent first. */
   get sentences() {
     return [...this.#sentences].toSorted(([, a], [, b]) => b - a).map(([sentence, count]) => `${count} × ${sentence}`);
   }
 }
 
-/** Each request ended, and in one of the two right ways. @param {Row} row */
+/** Whether each request ended correctly. @param {Row} row */
 export function isSound({ sent, complete, errors, truncated, duplicated, hung }) {
   return sent === complete + errors && truncated === 0 && duplicated === 0 && hung === 0;
 }
@@ -92,7 +92,7 @@ function difference(text, expected) {
 }
 
 /**
- * Token counts must add up over engines that took turns as well.
+ * Token counts must also be correct if several engines generated one answer.
  * @param {import('./client.mjs').Seen} seen @param {import('./questions.mjs').Expected} expected
  * @param {{ kind: string, wantsUsage: boolean }} question
  */

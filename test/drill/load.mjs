@@ -9,7 +9,7 @@ const BEGUN_WITHIN_MS = 120_000;
 /**
  * @typedef {object} LoadOptions
  * @property {number} requests
- * @property {() => string} url asked for each request
+ * @property {() => string} url called for each request
  * @property {import('./questions.mjs').Oracle} oracle
  * @property {number} [everyMs] pause between two requests, whether or not earlier ones have ended
  * @property {number} [tokens] longest answer
@@ -19,18 +19,18 @@ const BEGUN_WITHIN_MS = 120_000;
  * @property {boolean} [brokenIsError] see `judge`
  */
 
-/** One answer and when it came. @typedef {import('./client.mjs').Seen & { number: number, kind: string, sentAt: number }} Answered */
+/** One answer with its time. @typedef {import('./client.mjs').Seen & { number: number, kind: string, sentAt: number }} Answered */
 
-/** Requests at an even pace, each judged when it ends. */
+/** Requests at an even pace, each checked at its end. */
 export class Load {
   ledger = new Ledger();
   /** @type {Answered[]} */
   answers = [];
-  /** requests of which bytes came */
+  /** number of requests with at least one byte of an answer */
   begun = 0;
   /** @type {Promise<void>} */
   ended;
-  /** who waits for a moment, to be told in that moment @type {Set<() => void>} */
+  /** callbacks of those that wait for a number of requests @type {Set<() => void>} */
   #watchers = new Set();
   #options;
 
@@ -38,7 +38,7 @@ export class Load {
   constructor(options) {
     this.#options = options;
     this.ended = this.#run();
-    // Whoever waits for the end gets the reason; until then nobody looks.
+    // The wait for the end gets the reason; until then it must not be unhandled.
     this.ended.catch(() => {});
   }
 
@@ -50,7 +50,7 @@ export class Load {
     return this.sent - this.answers.length;
   }
 
-  /** Waits until so many requests were sent, so many answers of them have begun, and at least one is under way. @param {number} sent @param {number} [begun] */
+  /** Waits until this many requests were sent, this many answers have begun, and at least one runs. @param {number} sent @param {number} [begun] */
   async underWay(sent, begun = 1) {
     const isSo = () => this.sent >= sent && this.begun >= begun && this.open > 0;
     /** @type {NodeJS.Timeout | undefined} */
@@ -77,7 +77,7 @@ export class Load {
   async #run() {
     const { requests, tokens = 60, from = 0, everyMs = 25, only, oracle } = this.#options;
     const questions = Array.from({ length: requests }, (_, index) => question(from + index, tokens, only));
-    // Asked before, so that the undisturbed engine takes no time from the drill.
+    // Computed first, so that the undisturbed engine takes no time during the drill.
     const expected = [];
     for (const one of questions) expected.push(await oracle.expected(one));
     const running = [];

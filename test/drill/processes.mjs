@@ -16,11 +16,11 @@ const PAUSE_MS = 20;
  * @property {() => boolean} ended
  * @property {Promise<void>} exited
  * @property {() => string} output its last bytes on both streams
- * @property {(signal: NodeJS.Signals) => void} signal nothing happens once it has ended
+ * @property {(signal: NodeJS.Signals) => void} signal has no effect after its end
  */
 
 /**
- * Starts a program whose life is bound to ours: with an IPC channel it ends when this process dies, whatever killed it.
+ * Starts a program that ends with us: with an IPC channel it exits when this process exits, however that happens.
  * @param {string} file @param {readonly string[]} args @param {NodeJS.ProcessEnv} env
  * @param {{ ipc?: boolean }} [options] `ipc: false` for programs that do not know the channel
  * @returns {Program}
@@ -53,7 +53,7 @@ export function startProgram(file, args, env, { ipc = true } = {}) {
   };
 }
 
-/** Asks for an end, and forces it after a while. @param {Program} program @param {number} withinMs */
+/** Sends SIGTERM, and SIGKILL after `withinMs`. @param {Program} program @param {number} withinMs */
 export async function endProgram(program, withinMs) {
   program.signal('SIGTERM');
   const patience = setTimeout(() => program.signal('SIGKILL'), withinMs);
@@ -61,7 +61,7 @@ export async function endProgram(program, withinMs) {
   clearTimeout(patience);
 }
 
-/** A process that may not be our child, told from a later one with the same number. @typedef {{ pid: number, born: string }} Known */
+/** A process, also one that is not our child, distinguished from a later one with the same pid. @typedef {{ pid: number, born: string }} Known */
 
 /** @param {number} pid @returns {Known | undefined} */
 export function known(pid) {
@@ -74,17 +74,17 @@ export function lives({ pid, born }) {
   return birthOf(pid) === born;
 }
 
-/** Sends a signal to a process, or with `group` to the group that it leads; one that is gone is no error. @param {Known} target @param {NodeJS.Signals} signal @param {{ group?: boolean }} [options] */
+/** Sends a signal to a process, or with `group` to the group that it leads; an ended one is no error. @param {Known} target @param {NodeJS.Signals} signal @param {{ group?: boolean }} [options] */
 export function sendSignal(target, signal, { group = false } = {}) {
   if (!lives(target)) return;
   try {
     process.kill(group ? -target.pid : target.pid, signal);
   } catch {
-    // it ended just now
+    // it has just ended
   }
 }
 
-/** Start time in the kernel's ticks; undefined for a process that is gone or only waits to be collected. @param {number} pid */
+/** Start time in the kernel's ticks; undefined for an ended process or a zombie. @param {number} pid */
 function birthOf(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -97,11 +97,11 @@ function birthOf(pid) {
 }
 
 /**
- * Asks again and again until `probe` gives something that counts as true.
+ * Polls until `probe` returns a truthy value.
  * @template T
  * @param {string} what @param {() => T | Promise<T>} probe @param {number} limitMs
  * @returns {Promise<T>}
- * @throws Error with the last answer when the limit has passed
+ * @throws Error with the last value after the limit
  */
 export async function until(what, probe, limitMs) {
   const end = performance.now() + limitMs;
@@ -123,20 +123,20 @@ export async function until(what, probe, limitMs) {
 const SAMPLE_MS = 10;
 const delays = monitorEventLoopDelay({ resolution: SAMPLE_MS });
 delays.enable();
-/** Between a fault and what a client sees of it, so many processes of this machine have their turn. */
+/** Number of processes that must run between a fault and its effect on a client. */
 const TURNS = 6;
 
 /**
- * What a limit of the product gets on top, as this machine runs everything late: what a timer of this process was late, for
- * each process in between. Some milliseconds where nothing else runs.
- * @param {number} share 0 to 1: how many of the timers were no later
+ * Tolerance for a limit of the product on a slow machine: the lateness of a timer of this process, for
+ * each process in between. A few milliseconds on an idle machine.
+ * @param {number} share 0 to 1: quantile of the timers' lateness
  */
 export function latenessMs(share) {
   const lateMs = (share === 1 ? delays.max : delays.percentile(share * 100)) / 1e6 - SAMPLE_MS;
   return TURNS * Math.max(0, lateMs);
 }
 
-/** How long a fault lasts is part of the fault. @param {number} ms @returns {Promise<void>} */
+/** Waits for the duration of a fault, which is part of the fault. @param {number} ms @returns {Promise<void>} */
 export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

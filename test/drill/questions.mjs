@@ -6,17 +6,17 @@ import { freePort } from '#runtime/free-port';
 import { startProgram, until } from './processes.mjs';
 
 /**
- * One request and how it is put: an OpenAI stream, the same not streamed, or `/score`, which never streams.
+ * One request and its form: an OpenAI stream, the same not streamed, or `/score`, which never streams.
  * @typedef {object} Question
  * @property {number} number
  * @property {'stream' | 'whole' | 'score'} kind
  * @property {boolean} wantsUsage
  * @property {string} path
  * @property {object} body
- * @property {object} plain the same as an engine is asked for it, not streamed
+ * @property {object} plain the engine's request for it, not streamed
  */
 
-/** What an undisturbed engine answers. @typedef {{ text: string, usage: { prompt_tokens: number, completion_tokens: number } }} Expected */
+/** The answer of an undisturbed engine. @typedef {{ text: string, usage: { prompt_tokens: number, completion_tokens: number } }} Expected */
 
 const KINDS = /** @type {const} */ (['stream', 'whole', 'stream', 'score']);
 const PICTURE_EVERY = 10;
@@ -28,7 +28,7 @@ const Answer = z.object({
 });
 
 /**
- * The questions of a drill: no two alike, so that no answer can be taken for another's.
+ * The questions of a drill: all different, so that no answer can be mistaken for another's.
  * @param {number} number @param {number} tokens longest answer @param {Question['kind']} [only]
  * @returns {Question}
  */
@@ -57,7 +57,7 @@ export function question(number, tokens, only) {
 }
 
 /**
- * A simulator that nobody disturbs: its answers are a function of the question alone, so they are what each must be.
+ * An undisturbed simulator: its answers depend only on the question, so they are the expected ones.
  * @typedef {{ expected: (question: Question) => Promise<Expected>, stop: () => Promise<void> }} Oracle
  */
 
@@ -69,7 +69,7 @@ export async function startOracle() {
   const program = startProgram(process.execPath, args, { PATH: process.env['PATH'] });
   const url = `http://127.0.0.1:${port}`;
   await until('the undisturbed engine answers', async () => (await fetch(`${url}/health`)).ok, ANSWERS_WITHIN_MS);
-  // A connection for each question: on one that was kept, a question may meet its end.
+  // One connection per question, because a kept one may close just as a question is sent.
   const dispatcher = new Agent({ pipelining: 0 });
   /** @type {Map<string, Promise<Expected>>} */
   const answers = new Map();

@@ -6,7 +6,7 @@ import { until } from './processes.mjs';
 const CONNECTED_WITHIN_MS = 60_000;
 
 /**
- * A client on a bare socket, which can do what no well-behaved one does: stop in the middle of its request, leave at any
+ * A client on a raw socket, which can misbehave: stop in the middle of its request, leave at any
  * byte, never read.
  */
 export class RawClient {
@@ -30,7 +30,7 @@ export class RawClient {
     });
   }
 
-  /** @param {{ upTo?: number, reads?: boolean }} [options] `upTo`: only so many bytes of the request */
+  /** @param {{ upTo?: number, reads?: boolean }} [options] `upTo`: only this many bytes of the request */
   async send({ upTo = Infinity, reads = true } = {}) {
     await once(this.#socket, 'connect', { signal: AbortSignal.timeout(CONNECTED_WITHIN_MS) });
     if (reads) {
@@ -46,7 +46,7 @@ export class RawClient {
     return this.#request.length;
   }
 
-  /** Waits for so many bytes of the answer, or its end. @param {number} bytes @param {number} limitMs */
+  /** Waits for this many bytes of the answer, or its end. @param {number} bytes @param {number} limitMs */
   async has(bytes, limitMs) {
     await until(`${bytes} bytes`, () => this.received >= bytes || this.closed, limitMs);
   }

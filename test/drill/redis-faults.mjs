@@ -16,7 +16,7 @@ import { startProxy } from './tcp-proxy.mjs';
 const FULL_MS = 2_000;
 const KILLS = 10;
 const PAUSE_MS = 3_000;
-/** The short form runs beside other tests, which take the CPU from it; both are far below the deadline. */
+/** The short form shares the CPU with other tests; both limits are far below the deadline. */
 const MUTE_ANSWER_MS = { short: 10_000, full: 5_000 };
 const RECOVERED_WITHIN_MS = 60_000;
 const RedisViews = z.object({ redis: z.record(z.string(), z.object({ state: z.string() })) });
@@ -62,7 +62,7 @@ const full = {
     }),
 };
 
-/** How many requests the engines have ended. @param {import('./stack.mjs').Stack} stack */
+/** Number of requests that the engines have finished. @param {import('./stack.mjs').Stack} stack */
 async function servedByEngines(stack) {
   let served = 0;
   for (const engine of await stack.engines()) {
@@ -75,7 +75,7 @@ async function servedByEngines(stack) {
 /** @type {Drill} */
 const mute = {
   name: 'redis-mute',
-  about: `Redis takes connections and never answers; none of the old connections is ever reset`,
+  about: `Redis accepts connections and never answers; no old connection is ever reset`,
   run: async (setup) => {
     const redis = await RedisServer.start();
     const proxy = await startProxy(() => redis.port);
@@ -84,7 +84,7 @@ const mute = {
         stack: { ...ONE, redis, redisUrl: `redis://127.0.0.1:${proxy.port}`, gateways: 2 },
         load: { everyMs: 0 },
         fault: async (scene) => {
-          // What runs when the silence begins ends as it can; it is not counted among those that come into it.
+          // Requests that run when the silence begins may end in any way; only later ones count.
           const first = scene.load({ requests: setup.requests / 3, everyMs: 5 });
           await first.underWay(setup.requests / 6);
           await first.ended;
@@ -128,7 +128,7 @@ async function allWell(stack) {
 /** @type {Drill} */
 const paused = {
   name: 'redis-paused',
-  about: `Redis stands still for ${PAUSE_MS / 1_000} s: nothing is lost, nothing refused`,
+  about: `Redis is stopped for ${PAUSE_MS / 1_000} s: no request is lost or refused`,
   run: (setup) =>
     runDrill(setup, {
       stack: ONE,
@@ -137,7 +137,7 @@ const paused = {
         const load = scene.load();
         await load.underWay(setup.requests / 3);
         const [server] = scene.stack.redis.pids().map(known);
-        if (server === undefined) throw new Error('there is no Redis');
+        if (server === undefined) throw new Error('no Redis');
         sendSignal(server, 'SIGSTOP');
         await pause(PAUSE_MS);
         sendSignal(server, 'SIGCONT');
@@ -163,7 +163,7 @@ function noDisk() {
   }
 }
 
-/** Takes what is left of a disk. @param {string} path */
+/** Fills the rest of a disk. @param {string} path */
 function fill(path) {
   const file = openSync(path, 'w');
   const block = Buffer.alloc(64 * 1024);
@@ -179,7 +179,7 @@ function fill(path) {
 /** @type {Drill} */
 const diskFull = {
   name: 'redis-disk-full',
-  about: `no room on the disk of the append-only file for ${FULL_MS / 1_000} s`,
+  about: `disk full under the append-only file for ${FULL_MS / 1_000} s`,
   missing: noDisk,
   run: async (setup) => {
     const disk = mkdtempSync(join(tmpdir(), 'penstock-drill-disk-'));

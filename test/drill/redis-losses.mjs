@@ -7,16 +7,16 @@ import { startProxy } from './tcp-proxy.mjs';
 /** @typedef {import('./drill.mjs').Drill} Drill */
 
 const DOWN_MS = 1_000;
-/** New requests come all through the fault and after it, however few they are. @param {number} requests */
+/** Spreads the requests over the fault and the time after it, however few they are. @param {number} requests */
 export const over4s = (requests) => ({ everyMs: Math.max(30, 4_000 / requests) });
 
-/** The harder case: everything is in the Redis that fails. */
+/** The harder case: all data is in the Redis that fails. */
 export const ONE = { oneRedis: true };
 
 /** @type {Drill} */
 const killed = {
   name: 'redis-killed',
-  about: `kill -9 of Redis, started again after ${DOWN_MS / 1_000} s on the same append-only file (everysec)`,
+  about: `kill -9 of Redis, restarted after ${DOWN_MS / 1_000} s on the same append-only file (everysec)`,
   run: (setup) =>
     runDrill(setup, {
       stack: ONE,
@@ -32,9 +32,9 @@ const killed = {
 };
 
 /**
- * The primary is killed, its replica promoted, and the address leads there.
+ * The primary is killed, its replica is promoted, and the address points to it.
  * @param {string} name @param {string} about @param {import('./drill.mjs').Plan['stack']} stack
- * @param {(scene: import('./drill.mjs').Scene) => Promise<void>} meanwhile while there is no Redis
+ * @param {(scene: import('./drill.mjs').Scene) => Promise<void>} meanwhile runs while there is no Redis
  * @returns {Drill}
  */
 function failover(name, about, stack, meanwhile) {
@@ -94,11 +94,11 @@ const failedOverEngineDead = failover(
 /** @type {Drill} */
 const restartedEmpty = {
   name: 'redis-restarts-empty',
-  about: `kill -9 of a Redis without a file, which comes back empty after ${DOWN_MS / 1_000} s`,
+  about: `kill -9 of a Redis without a file, which returns empty after ${DOWN_MS / 1_000} s`,
   run: async (setup) =>
     runDrill(setup, {
       isFelt: true,
-      // Fewer places than requests: some wait, and are put back.
+      // Fewer slots than requests, so that some wait and are put back.
       stack: {
         ...ONE,
         redis: await RedisServer.start({ appendonly: false }),
@@ -119,11 +119,11 @@ const restartedEmpty = {
 /** @type {Drill} */
 const repliesRestarted = {
   name: 'reply-redis-restarts',
-  about: `kill -9 of the Redis of bodies and replies, which comes back empty after ${DOWN_MS / 1_000} s`,
+  about: `kill -9 of the Redis of bodies and replies, which returns empty after ${DOWN_MS / 1_000} s`,
   run: (setup) =>
     runDrill(setup, {
       isFelt: true,
-      // Fewer places than requests: some wait, and their bodies are lost.
+      // Fewer slots than requests, so that some wait and their bodies are lost.
       stack: { workerEnv: { WORKER_MAX_IN_FLIGHT_TEXT: '24', WORKER_MAX_IN_FLIGHT_IMAGE: '8' } },
       load: over4s(setup.requests),
       fault: async (scene) => {
@@ -140,5 +140,5 @@ const repliesRestarted = {
     }),
 };
 
-/** A Redis dies, and comes back with all that it had, with nearly all, or with nothing. */
+/** A Redis is killed and returns with all its data, with nearly all, or with none. */
 export const REDIS_LOSSES = [killed, failedOver, failedOverEngineDead, restartedEmpty, repliesRestarted];

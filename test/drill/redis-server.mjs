@@ -8,7 +8,7 @@ import { startProgram, until } from './processes.mjs';
 
 const ANSWERS_WITHIN_MS = 60_000;
 
-/** A redis-server that can be killed and started again on the same folder and port. */
+/** A redis-server that can be killed and restarted on the same folder and port. */
 export class RedisServer {
   /** @type {import('./processes.mjs').Program | undefined} */
   #program;
@@ -23,7 +23,7 @@ export class RedisServer {
     this.url = `redis://127.0.0.1:${port}`;
     this.#args = args;
     this.#ownFolder = ownFolder;
-    /** for the drill's own questions; waits out outages */
+    /** for the drill's own commands; waits during outages */
     this.client = new Redis(this.url, {
       lazyConnect: true,
       maxRetriesPerRequest: null,
@@ -34,9 +34,9 @@ export class RedisServer {
   }
 
   /**
-   * With the settings that the product asks for: append-only file, once a second, nothing evicted.
+   * With the product's required settings: append-only file with a flush per second, no eviction.
    * @param {{ folder?: string, args?: readonly string[], appendonly?: boolean }} [options] `folder`: not to be removed at the
-   * end; `appendonly: false`: it keeps no file, as the one of bodies and replies
+   * end; `appendonly: false`: without a file, like the Redis of bodies and replies
    */
   static async start({ folder, args = [], appendonly = true } = {}) {
     const port = await freePort();
@@ -56,7 +56,7 @@ export class RedisServer {
     await until('Redis answers', answers, ANSWERS_WITHIN_MS);
   }
 
-  /** Of the server process, if it runs. */
+  /** pid of the server process, if it runs. */
   pids() {
     return this.#program === undefined ? [] : [this.#program.pid];
   }

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `npm run drill`: kills, freezes and cuts what Penstock is made of, one fault after another, under load, and counts how
- * each request ended. Everything runs on this machine's loopback, on ports and in folders of its own.
+ * `npm run drill`: kills, freezes and cuts the parts of Penstock, one fault after another, under load, and counts how
+ * each request ended. Everything runs on this machine's loopback, on its own ports and in its own folders.
  */
 import { parseArgs } from 'node:util';
 import { DRILLS } from './catalog.mjs';
@@ -10,14 +10,14 @@ import { startOracle } from './questions.mjs';
 
 const HELP = `usage: npm run drill -- [--only NAME[,NAME...]] [--requests N] [--short] [--list]
 
-  --only NAMES    these drills, in the order of the list
-  --requests N    requests a drill (default 240, 24 with --short); some need a number of their own
-  --short         the form of the test suite: less load, shorter limits
-  --list          names and faults, nothing else
-  --help          this text
+  --only NAMES    run only these drills, in the order of the list
+  --requests N    requests per drill (default 240, 24 with --short); some drills have their own number
+  --short         less load and shorter limits, as in the test suite
+  --list          print names and faults
+  --help          print this help
 
-Each request must end as a complete answer or as an error that is told in its dialect. A row is good when none was
-truncated, duplicated or hung, and when afterwards everything serves, holds nothing and has left no process behind.
+Each request must end as a complete answer or as an error in its dialect’s form. A row is good if no request was
+truncated, duplicated or hung, and if afterwards the stack serves, holds nothing and has left no process behind.
 Exit code 1 if a row is not good.`;
 
 const { values } = parseArgs({
@@ -30,7 +30,7 @@ const { values } = parseArgs({
   },
 });
 
-/** The longest drill takes about two minutes; one that takes so long is stuck. */
+/** The longest drill takes about two minutes; after this time a drill hangs. */
 const LIMIT_MS = 600_000;
 const COLUMNS = /** @type {const} */ (['sent', 'complete', 'errors', 'truncated', 'duplicated', 'hung', 'stallMs']);
 
@@ -46,7 +46,7 @@ async function main() {
     return 0;
   }
   if (process.platform !== 'linux') {
-    console.error('the drills watch processes through /proc, so they run on Linux only');
+    console.error('the drills watch processes in /proc, so they run only on Linux');
     return 1;
   }
   const names = values.only?.split(',');
@@ -54,7 +54,7 @@ async function main() {
   const requests = Number(values.requests ?? (values.short ? 24 : 240));
   if (unknown.length > 0 || !Number.isInteger(requests) || requests < 12 || requests > 2_000) {
     console.error(
-      unknown.length > 0 ? `no such drill: ${unknown.join(', ')}` : '--requests is a number from 12 to 2000',
+      unknown.length > 0 ? `unknown drill: ${unknown.join(', ')}` : '--requests is a number from 12 to 2000',
     );
     return 1;
   }
@@ -114,12 +114,12 @@ async function drillAll(drills, requests) {
   return good ? 0 : 1;
 }
 
-/** A drill that itself breaks is a row that is not good. @param {import('./drill.mjs').Drill} drill @param {import('./drill.mjs').Setup} setup */
+/** A drill that itself fails becomes a bad row. @param {import('./drill.mjs').Drill} drill @param {import('./drill.mjs').Setup} setup */
 async function limited(drill, setup) {
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
   const late = new Promise((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not over after ${LIMIT_MS} ms`)), LIMIT_MS);
+    timer = setTimeout(() => reject(new Error(`not finished within ${LIMIT_MS} ms`)), LIMIT_MS);
   });
   try {
     return await Promise.race([drill.run(setup), /** @type {Promise<never>} */ (late)]);

@@ -9,12 +9,12 @@ import { question } from './questions.mjs';
 
 const TOKENS = 60;
 const HUNG_AFTER_MS = 60_000;
-/** Not more than this in all, so that a restart that never ends is no endless load. */
+/** Maximum in all, so that an endless restart does not cause endless load. */
 const AT_MOST = 5_000;
 
 /**
- * Clients as applications have them: OpenAI's SDK on kept-alive connections, without repeats of its own; `/score`, for
- * which there is no SDK, on a connection each. Every client asks again as soon as it is answered.
+ * Clients like those of applications: OpenAI's SDK on kept-alive connections, without retries; `/score`, for
+ * which there is no SDK, on one connection per request. Every client sends its next request after each answer.
  * @param {string} url @param {number} count @param {import('./questions.mjs').Oracle} oracle
  */
 export function startClients(url, count, oracle) {
@@ -54,7 +54,7 @@ class Clients extends Load {
       const seen = await (one.kind === 'score' ? ask(url, one, HUNG_AFTER_MS) : askBySdk(sdk, one));
       if (seen.text !== '') this.answerBegins();
       this.answers.push({ ...seen, number: one.number, kind: one.kind, sentAt });
-      // The SDK does not say whether `[DONE]` came: what it takes for an end must be the whole text.
+      // The SDK does not report `[DONE]`, so a stream that it ends must have the complete text.
       this.ledger.ended(judge(seen, expected, one, { brokenIsError: false }), seen.longestGapMs);
     }
   }

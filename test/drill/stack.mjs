@@ -9,7 +9,7 @@ import { askEngine, setFaults } from '../support/engine-request.mjs';
 import { RedisServer } from './redis-server.mjs';
 
 const room = z.object({ text: z.number(), image: z.number() });
-/** What the drills read of the programs' own pages. */
+/** The fields that the drills read from the programs' own pages. */
 const Ready = z.object({ readyEngines: z.number() });
 const GatewayStatus = z.object({ openRequests: z.number() });
 const LauncherStatus = z.object({
@@ -40,20 +40,20 @@ const END_WITHIN_MS = 60_000;
  * @property {number} [engines] per launcher
  * @property {Record<string, string>} [gatewayEnv]
  * @property {Record<string, string>} [workerEnv]
- * @property {RedisServer} [redis] in place of an own one; ends with the stack
- * @property {boolean} [oneRedis] bodies and replies are in the queue's Redis, too
- * @property {string} [redisUrl] where the programs look for it, if not there
- * @property {readonly string[]} [gatewayRoots] checkouts that the first gateways are of, in the order of their start; the others are of this one
+ * @property {RedisServer} [redis] used instead of an own one; stops with the stack
+ * @property {boolean} [oneRedis] bodies and replies are in the queue's Redis too
+ * @property {string} [redisUrl] its URL for the programs, if different
+ * @property {readonly string[]} [gatewayRoots] checkouts of the first gateways, in starting order; the others use this checkout
  * @property {readonly string[]} [launcherRoots] the same for launchers
  */
 
-/** Two Redis, gateways and launchers with simulator engines, as real processes on ports and in folders of their own. */
+/** Two Redis, gateways and launchers with simulator engines, as real processes on their own ports and in their own folders. */
 export class Stack {
   /** @type {Gateway[]} */
   gateways = [];
   /** @type {Launcher[]} */
   launchers = [];
-  /** every process of a launcher that was ever seen, by what it is @type {Map<number, import('./processes.mjs').Known>} */
+  /** every process of a launcher that was ever seen, by pid @type {Map<number, import('./processes.mjs').Known>} */
   #seen = new Map();
   #nodes = 0;
   /** @type {StackOptions} */
@@ -62,13 +62,13 @@ export class Stack {
   /** @param {RedisServer} redis @param {RedisServer} replyRedis @param {string} folder @param {StackOptions} options */
   constructor(redis, replyRedis, folder, options) {
     this.redis = redis;
-    /** of bodies and replies */
+    /** Redis of bodies and replies */
     this.replyRedis = replyRedis;
     this.folder = folder;
     this.#options = options;
   }
 
-  /** Ready when each gateway sees each engine. @param {StackOptions} [options] */
+  /** Starts a stack; ready when each gateway sees each engine. @param {StackOptions} [options] */
   static async start(options = {}) {
     const folder = await mkdtemp(join(tmpdir(), 'penstock-drill-'));
     const redis = options.redis ?? (await RedisServer.start());
@@ -102,7 +102,7 @@ export class Stack {
     return gateway;
   }
 
-  /** @param {Record<string, string>} [env] of this one alone */
+  /** @param {Record<string, string>} [env] variables of this one only */
   async startLauncher(env = {}) {
     const internal = await freePort();
     this.#nodes += 1;
@@ -172,7 +172,7 @@ export class Stack {
     await setFaults(engine, faults);
   }
 
-  /** What is still held anywhere, in words; empty when all is quiet. @returns {Promise<string>} */
+  /** A description of everything that is still held; empty if nothing is. @returns {Promise<string>} */
   async held() {
     for (const { internalUrl } of this.runningGateways()) {
       const { openRequests } = GatewayStatus.parse(await (await fetch(`${internalUrl}/status`)).json());
@@ -189,7 +189,7 @@ export class Stack {
     return '';
   }
 
-  /** Waits until nothing is held any more. @param {number} limitMs @throws Error that says what is */
+  /** Waits until nothing is held. @param {number} limitMs @throws Error that lists what is held */
   async quiet(limitMs) {
     let held = '';
     const isSo = async () => {
@@ -213,12 +213,12 @@ export class Stack {
     return sum;
   }
 
-  /** Of both Redis. @returns {Promise<string[]>} */
+  /** Keys of both Redis. @returns {Promise<string[]>} */
   async keys() {
     return (await Promise.all(this.#servers.map(({ client }) => client.keys('*')))).flat();
   }
 
-  /** Keys of requests that are over: bodies and places among the waiting. */
+  /** Keys left by ended requests: bodies and reservations. */
   async keysLeft() {
     return (await this.keys()).filter((key) => key.includes(':body:') || key.includes(':reserv'));
   }
@@ -230,9 +230,9 @@ export class Stack {
     return `${this.folder}:${process.env['PATH'] ?? ''}`;
   }
 
-  /** Ends everything. @returns {Promise<number>} processes of launchers that had to be killed */
+  /** Stops everything. @returns {Promise<number>} processes of launchers that had to be killed */
   async stop() {
-    // What was frozen can only end when it runs.
+    // A frozen process must be resumed before it can exit.
     for (const process of this.#seen.values()) sendSignal(process, 'SIGCONT');
     await Promise.all([...this.launchers, ...this.gateways].map((program) => endProgram(program, END_WITHIN_MS)));
     const gone = () => ![...this.#seen.values()].some(lives);

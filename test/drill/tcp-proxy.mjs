@@ -7,13 +7,13 @@ const READY_WITHIN_MS = 90_000;
 const RETRY_MS = 20;
 
 /**
- * Passes each connection on to the port that `target` names at that moment; without one it is closed at once.
+ * Forwards each connection to the current `target` port; without a target it is closed immediately.
  * @typedef {object} TcpProxy
  * @property {number} port
  * @property {() => void} cut breaks all connections
- * @property {(isMute: boolean) => void} mute while it is, connections are taken and nothing passes; those of that time, and from
- * before, never pass anything again, and nobody is told
- * @property {(name: string | undefined) => void} muteOne the same for connections alone that say this name to a Redis; undefined: for none
+ * @property {(isMute: boolean) => void} mute while true, connections are accepted but no byte passes; connections of that time, and from
+ * before, never pass a byte again, and neither side is notified
+ * @property {(name: string | undefined) => void} muteOne the same only for connections with this Redis client name; undefined: for none
  * @property {() => Promise<void>} stop
  */
 
@@ -21,7 +21,7 @@ const OPENING_BYTES = 2_048;
 
 /**
  * @param {() => number | undefined} target
- * @param {{ waits?: boolean }} [options] `waits`: a connection waits for a target, and goes to another one where a port is closed
+ * @param {{ waits?: boolean }} [options] `waits`: a connection waits for a target, and uses another one if a port is closed
  * @returns {Promise<TcpProxy>}
  */
 export async function startProxy(target, { waits = false } = {}) {
@@ -30,7 +30,7 @@ export async function startProxy(target, { waits = false } = {}) {
   let isMute = false;
   /** @type {string | undefined} */
   let mutedName;
-  /** First bytes of each client, which hold the name that it gives to Redis. @type {Map<import('node:net').Socket, string>} */
+  /** First bytes of each client, which contain its Redis client name. @type {Map<import('node:net').Socket, string>} */
   const openings = new Map();
   /** @param {import('node:net').Socket} client @param {import('node:net').Socket} upstream */
   const muteIfNamed = (client, upstream) => {
@@ -48,7 +48,7 @@ export async function startProxy(target, { waits = false } = {}) {
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
         sockets.delete(socket);
-        // What the peer has not read yet still reaches it after an orderly end.
+        // After an orderly end, unread bytes still reach the peer.
         if (socket.errored !== null) other.destroy();
         else other.end();
       });
@@ -131,10 +131,10 @@ export async function startProxy(target, { waits = false } = {}) {
 const POLL_MS = 100;
 
 /**
- * What stands before several gateways: new connections go round among those whose `/readyz` said so last, however long ago
- * that was, and whose port is open; while there is none, they wait.
+ * A balancer for several gateways: round robin of new connections among those whose last `/readyz` was 200, however old
+ * that answer is, and whose port is open; if there is none, they wait.
  * @param {() => readonly { port: number, internalUrl: string, ended: () => boolean }[]} gateways all that were started
- * @returns {Promise<TcpProxy & { ready: () => number }>} `ready`: how many take connections
+ * @returns {Promise<TcpProxy & { ready: () => number }>} `ready`: number of gateways that accept connections
  */
 export async function startBalancer(gateways) {
   /** @type {Set<number>} */

@@ -4,10 +4,10 @@ import { known, latenessMs, pause, sendSignal, until } from './processes.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill @typedef {import('./drill.mjs').Scene} Scene */
 
-/** Above the 10 s after which BullMQ gives the job of a silent worker to another. */
+/** More than the 10 s after which BullMQ gives a silent worker's job to another one. */
 const FROZEN_MS = 12_000;
 const TAKEN_WITHIN_MS = 60_000;
-/** Until what a lost launcher held is answered by another one. */
+/** Time limit for another launcher to answer the requests of a lost one. */
 const ANSWERED_WITHIN_MS = 6_000;
 
 /** @param {Scene} scene @param {import('./stack.mjs').Launcher | undefined} launcher */
@@ -45,7 +45,7 @@ const dispatcherFrozen = {
       stack: { launchers: 2 },
       fault: async (scene) => {
         const half = Math.ceil(setup.requests / 2);
-        // Some all the while, and many at the moment of the fault.
+        // Some during the entire drill, and many at the moment of the fault.
         scene.load({ requests: half, everyMs: (FROZEN_MS * 1.2) / half });
         const load = scene.load({ requests: half });
         await load.underWay(half / 2);
@@ -58,7 +58,7 @@ const dispatcherFrozen = {
 };
 
 /**
- * Requests that the first launcher took and never answers, as its engine is saturated; a second launcher starts, and
+ * Requests that the first launcher took and never answers, because its engine is saturated; a second launcher starts, and
  * the first one is lost.
  * @param {string} name @param {string} about @param {(scene: Scene) => Promise<void>} lose
  * @returns {Drill}

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * A client process of `run.mjs`: keeps some streams open until it is told to stop, and tells what it saw. It is forked, so
- * that many streams are read by several processes and the reading is not what is measured.
+ * A client process of `run.mjs`: keeps some streams open until a stop message, and reports its measurements. It is forked, so
+ * that several processes read many streams and the reading does not limit the measurement.
  */
 import { setMaxListeners } from 'node:events';
 import { Agent, request } from 'undici';
@@ -10,7 +10,7 @@ import { picture, prompt } from './requests.mjs';
 /**
  * @typedef {object} Order
  * @property {'order'} type
- * @property {readonly string[]} urls stream number i asks the i-th, and so on round
+ * @property {readonly string[]} urls stream number i uses the i-th, modulo their number
  * @property {number} from number of the first stream of this client
  * @property {number} streams
  * @property {number} everyMs between the starts of two streams of all clients
@@ -23,20 +23,20 @@ import { picture, prompt } from './requests.mjs';
  * @property {number} pictures to prepare, each for one request; 0: text only
  * @property {readonly [number, number]} size of a picture
  *
- * @typedef {object} Record What became of one request; instants are ms since 1970, 0 if it never came.
+ * @typedef {object} Record The result of one request; instants are ms since 1970, 0 if never reached.
  * @property {number} startedAt
  * @property {number} firstAt
  * @property {number} endedAt
  * @property {number} chunks
  * @property {number} longestGapMs between two events
- * @property {number} tokens as the answer's usage says; 0 without
- * @property {'whole' | 'stopped' | string} outcome anything else says why it failed
+ * @property {number} tokens from the answer's usage; 0 without usage
+ * @property {'whole' | 'stopped' | string} outcome any other text is the reason of a failure
  *
  * @typedef {{ type: 'done', records: Record[], chunks: [quarterSecond: number, count: number][] }} Report
  */
 
 const PATH = '/v1/chat/completions';
-/** Of an answer's end, as much as its last two events take. */
+/** Bytes kept of an answer's end: at least its last two events. */
 const TAIL = 2_000;
 const now = () => performance.timeOrigin + performance.now();
 
@@ -108,7 +108,7 @@ function prepare(order) {
         const at = now();
         const text = String(piece);
         const events = text.split('data: {').length - 1;
-        // A comment keeps a connection open and tells nothing: whoever reads the answer sees it stand still.
+        // A comment keeps a connection open but is not progress for the reader.
         if (events > 0) {
           if (seen.firstAt === 0) seen.firstAt = at;
           else seen.longestGapMs = Math.max(seen.longestGapMs, at - lastAt);
@@ -139,7 +139,7 @@ function prepare(order) {
     await new Promise((resolve) => setTimeout(resolve, order.everyMs * stream));
     for (let round = 0; !stopped.signal.aborted && (order.requests === 0 || round < order.requests); round += 1) {
       const outcome = await ask(url, body(stream, round));
-      // A refused one must not become a storm.
+      // A refusal must not cause a storm of retries.
       if (outcome !== 'whole' && outcome !== 'stopped') await new Promise((resolve) => setTimeout(resolve, 500));
     }
   };

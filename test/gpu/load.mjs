@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const CLIENT = fileURLToPath(new URL('./client.mjs', import.meta.url));
 
-/** The client processes of a run, used again for each load. */
+/** The client processes of a run, reused for each load. */
 export class Clients {
   /** @type {import('node:child_process').ChildProcess[]} */
   #children;
@@ -60,7 +60,7 @@ export class Clients {
   }
 }
 
-/** What all clients saw of one load. */
+/** All clients' results of one load. */
 class Seen {
   /** @type {Record[]} */
   records;
@@ -121,6 +121,6 @@ function message(child, type) {
       resolve(value);
     };
     child.on('message', onMessage);
-    once(child, 'exit').then(() => reject(new Error('a client process ended')), reject);
+    once(child, 'exit').then(() => reject(new Error('a client process exited')), reject);
   });
 }

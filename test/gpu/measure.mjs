@@ -24,12 +24,12 @@ import { picture, prompt } from './requests.mjs';
 
 const WORDS = 200;
 const PICTURE_TOKENS = 64;
-/** So many a second, an engine was seen to prepare at most. */
+/** Maximum rate at which an engine prepared pictures, per second. */
 const PICTURES_PER_SECOND = 10;
 const QUIET_WITHIN_MS = 30_000;
 
 /**
- * Keeps all engines full for a while: by the gateways, or at each engine directly and evenly.
+ * Keeps all engines full for a time, through the gateways or directly and evenly at each engine.
  * @param {Bench} bench @param {Way} way @param {{ seed: number, pictures: boolean }} what
  */
 export async function measureLoad(bench, way, { seed, pictures }) {
@@ -62,14 +62,14 @@ export async function measureLoad(bench, way, { seed, pictures }) {
   return { way, streams, ...rates(before, after), ...seen };
 }
 
-/** Waits until no engine works any more. @param {readonly string[]} engines */
+/** Waits until all engines are idle. @param {readonly string[]} engines */
 async function quiet(engines) {
   const isSo = async () => (await Promise.all(engines.map(busy))).every((count) => count === 0);
   await until('the engines are idle', isSo, QUIET_WITHIN_MS);
 }
 
 /**
- * Time to the first token of one stream alone, asked in turn directly and through the chain, ms.
+ * Time to the first token of a single stream, alternately direct and through the chain, ms.
  * @param {Bench} bench @param {number} each
  */
 export async function measureAlone(bench, each) {
@@ -138,7 +138,7 @@ export async function onePicture(bench) {
 }
 
 /**
- * Kills one engine's processes under streams through the chain, and freezes those of another where there are three.
+ * Kills one engine's processes under streams through the chain, and freezes another's if there are three.
  * @param {Bench} bench @param {{ streams: number, tokens: number, afterMs: number, limitMs: number }} asked
  */
 export async function loseEngines(bench, { streams, tokens, afterMs, limitMs }) {

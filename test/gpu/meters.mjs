@@ -12,7 +12,7 @@ const TICKS_PER_SECOND = 100;
  */
 
 /**
- * Reads all meters at one instant, as near as can be.
+ * Reads all meters at nearly one instant.
  * @param {import('./stack.mjs').Stack} stack @param {readonly string[]} engineUrls @param {readonly number[]} clients
  * @returns {Promise<Reading>}
  */
@@ -46,7 +46,7 @@ export function rates(before, after) {
   };
 }
 
-/** What an engine works on and has waiting. @param {string} url */
+/** An engine's running and waiting requests. @param {string} url */
 export async function busy(url) {
   const page = await (await fetch(`${url}/metrics`)).text();
   return sample(page, 'vllm:num_requests_running') + sample(page, 'vllm:num_requests_waiting');

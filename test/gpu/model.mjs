@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const TINY = fileURLToPath(new URL('../vllm/model', import.meta.url));
 const TOKENIZER_MAKER = fileURLToPath(new URL('../vllm/make-tokenizer.py', import.meta.url));
-/** The inside of Phi-3-vision-128k-instruct, whose outside the tiny model has. Source: its config.json. */
+/** The internal sizes of Phi-3-vision-128k-instruct; the tiny model has only its external ones. Source: its config.json. */
 const TRUE_SIZE = {
   hidden_size: 3_072,
   intermediate_size: 8_192,
@@ -16,7 +16,7 @@ const TRUE_SIZE = {
 };
 
 /**
- * A folder from which vLLM makes a model of the true size with random weights (`--load-format dummy`); made when it is
+ * A folder from which vLLM creates a model of the true size with random weights (`--load-format dummy`); created if
  * missing, with a `python3` that has `tokenizers`.
  * @param {string} folder
  */

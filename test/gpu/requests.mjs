@@ -1,7 +1,7 @@
 // @ts-check
 import { crc32, deflateSync } from 'node:zlib';
 
-/** What load is made of: prompts and pictures, no two alike, so that no engine's cache answers; the same for the same seed. */
+/** Prompts and pictures of a load: all different, so that no engine's cache helps; the same for the same seed. */
 
 const WORDS = (
   'water gate pipe valve river turbine pressure engine signal morning letter market harbour street window garden ' +

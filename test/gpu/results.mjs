@@ -7,7 +7,7 @@ import { median } from './load.mjs';
 
 /**
  * @typedef {import('./measure.mjs').Measured} Measured
- * @typedef {object} Stage what was measured with so many GPUs
+ * @typedef {object} Stage the measurements with one number of GPUs
  * @property {number} gpus
  * @property {Record<string, number>} [readySeconds] by engine
  * @property {Awaited<ReturnType<typeof import('./measure.mjs').onePicture>>} [onePicture]
@@ -15,7 +15,7 @@ import { median } from './load.mjs';
  * @property {Measured[]} text
  * @property {Measured[]} pictures
  * @property {Awaited<ReturnType<typeof import('./measure.mjs').loseEngines>>} [loss]
- * @property {string[]} notes what was left out, and why
+ * @property {string[]} notes skipped steps, and why
  *
  * @typedef {object} Results
  * @property {Record<string, string>} machine
@@ -23,7 +23,7 @@ import { median } from './load.mjs';
  * @property {Stage[]} stages
  */
 
-/** What this machine is, for whoever compares figures. @param {'vllm' | 'simulator'} engine @returns {Record<string, string>} */
+/** Facts of this machine, for a comparison of figures. @param {'vllm' | 'simulator'} engine @returns {Record<string, string>} */
 export function describeMachine(engine) {
   const model = /model name\s*: (.+)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';
   return {
@@ -49,7 +49,7 @@ function ask(file, args) {
   }
 }
 
-/** Writes what there is so far. @param {string} folder @param {Results} results */
+/** Writes the results so far. @param {string} folder @param {Results} results */
 export function keep(folder, results) {
   writeFileSync(join(folder, 'gpu-results.json'), JSON.stringify(results, null, 1));
   writeFileSync(join(folder, 'gpu-results.md'), render(results));

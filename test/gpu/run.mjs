@@ -1,5 +1,5 @@
 // @ts-check
-/** The whole chain on real GPUs against vLLM alone; see `--help`. */
+/** Compares the complete chain on real GPUs with vLLM alone; see `--help`. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,26 +15,26 @@ import { Stack } from './stack.mjs';
 const HELP = `usage: node test/gpu/run.mjs --out DIR [--stages 1:abcd,2:abcde] [--engine vllm|simulator] [--limit-s N]
 
 Measures Penstock in front of vLLM on this machine's GPUs: Phi-3-vision-128k-instruct at its true size with random weights,
-one engine a GPU. Needs on PATH: nvidia-smi, vllm (0.24 or newer), redis-server, and a python3 with the package tokenizers;
-in the checkout: the built dist and node_modules. Nothing is fetched.
+one engine per GPU. Needs on PATH: nvidia-smi, vllm (0.24 or newer), redis-server, and a python3 with the package tokenizers;
+in the checkout: the built dist and node_modules. It downloads nothing.
 
   --out DIR          gpu-results.md, gpu-results.json and logs, written after every step
   --stages LIST      numbers of GPUs, each with its phases (default: 1:abcd for one GPU, and N:abcde for all N)
                        a  seconds to ready
                        b  one picture by both dialects
                        c  text: one stream alone, then pairs of full engines, direct and through the chain
-                       d  pictures, the same
+                       d  the same with pictures
                        e  one engine killed under streams (of three or more, another one frozen)
-  --engine NAME      vllm, or the simulator paced like one H100, for trying this script out (default vllm)
-  --limit-s N        no step begins that would pass this time (default 3600)
-  --pairs N          of text (default 3)       --picture-pairs N  (default 1)
+  --engine NAME      vllm, or the simulator at the pace of one H100, to test this script (default vllm)
+  --limit-s N        time limit: a step that would exceed it does not start (default 3600)
+  --pairs N          text runs (default 3)     --picture-pairs N  (default 1)
   --window-s N       measured time of a run (default 20), after a ramp of --ramp-s N (default 9)
-  --streams N        text streams an engine (default 256)      --picture-streams N  (default 32)
-  --tokens N         of a text answer (default 256)            --picture-size WxH  (default 1344x1008)
-  --clients N        client processes (default 2 an engine)    --gateways N  (default 1 for one GPU, else 2)
-  --model DIR        folder of the model, made if missing (default in the temporary folder)
-  --sku NAME         Azure size to plan for (default Standard_NC48ads_A100_v4); what is missing to it is no reason to stop
-  --start-s N        longest start of the engines (default 300)`;
+  --streams N        text streams per engine (default 256)    --picture-streams N  (default 32)
+  --tokens N         tokens of a text answer (default 256)    --picture-size WxH  (default 1344x1008)
+  --clients N        client processes (default 2 per engine)  --gateways N  (default 1 for one GPU, else 2)
+  --model DIR        folder of the model, created if missing (default in the temporary folder)
+  --sku NAME         Azure size of the plan (default Standard_NC48ads_A100_v4); missing parts don’t stop the run
+  --start-s N        start timeout of the engines (default 300)`;
 
 const text = /** @type {const} */ ({ type: 'string' });
 const { values } = parseArgs({
@@ -135,7 +135,7 @@ async function runStage(stage, phases, { stack, clients }, flush) {
   /** @type {import('./measure.mjs').Bench} */
   const bench = { stack, clients, model: name, windowMs, rampMs, ...sizes, pictureSize: [width, height], say };
   const runSeconds = (windowMs + rampMs) / 1_000 + 2;
-  /** Whether there is time for a step. @param {string} what @param {number} seconds */
+  /** Whether enough time is left for a step. @param {string} what @param {number} seconds */
   const begins = (what, seconds) => {
     const left = Number(values['limit-s']) - elapsed();
     if (left > seconds) return true;

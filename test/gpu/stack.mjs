@@ -81,7 +81,7 @@ export class Stack {
   }
 
   /**
-   * Starts a launcher with so many engines, in place of the one that runs.
+   * Starts a launcher with this many engines, instead of the running one.
    * @param {number} engines @param {number} withinMs @param {(line: string) => void} say
    * @returns {Promise<Map<string, number>>} seconds from the start of the launcher to ready, by engine
    */
@@ -96,7 +96,7 @@ export class Stack {
       WORKER_INTERNAL_PORT: String(internal),
       WORKER_ENGINE: this.#options.engine,
       WORKER_ENGINES: String(engines),
-      // The load without Penstock goes to the engines themselves.
+      // The load without Penstock is sent to the engines directly.
       WORKER_ENGINE_PORT: String(await freePort()),
       WORKER_STATE_DIR: join(this.#folder, 'worker'),
       NODE_ENV: 'production',
@@ -107,7 +107,7 @@ export class Stack {
     const seconds = new Map();
     /** @type {Map<string, string>} */
     const told = new Map();
-    /** What no waiting helps. */
+    /** Throws for failures that waiting does not solve. */
     const hopeless = async () => {
       if (launcher.ended()) return 'the launcher ended';
       for (const { id, state, stage, lastFailure, restarts } of await this.engines()) {
@@ -128,7 +128,7 @@ export class Stack {
     return seconds;
   }
 
-  /** Waits until each gateway sees exactly so many engines: those of a former launcher are in sight for some seconds. @param {number} engines */
+  /** Waits until each gateway sees exactly this many engines, because an earlier launcher's stay visible for some seconds. @param {number} engines */
   async seen(engines) {
     for (const url of this.#internalUrls) {
       const isSo = async () => Ready.parse(await (await fetch(`${url}/readyz`)).json()).readyEngines === engines;
@@ -153,7 +153,7 @@ export class Stack {
       .map(({ port }) => `http://127.0.0.1:${port}`);
   }
 
-  /** Process ids by part; those of an engine are of its whole group. */
+  /** Process ids by part; an engine's are those of its entire group. */
   async pids() {
     const { dispatchers, engines } = await this.status();
     return {
@@ -171,7 +171,7 @@ export class Stack {
     if (leader !== undefined) sendSignal(leader, signal, { group: true });
   }
 
-  /** The log so far, which holds that of the engines. @param {string} name */
+  /** The log so far, with the engines' output. @param {string} name */
   async keepLogs(name) {
     await writeFile(join(this.#options.out, `${name}-launcher.log`), this.#launcher?.output() ?? '');
     await writeFile(

@@ -32,7 +32,7 @@ export function skewDrills(old, now) {
     },
     {
       name: 'rollback under load',
-      about: 'the way back',
+      about: 'the same as a rollback',
       run: (setup) =>
         rollingRestart(setup, { gatewayEnv, gatewayRoots: [now, now, old, old], launcherRoots: [now, now, old, old] }),
     },

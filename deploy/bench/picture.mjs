@@ -10,7 +10,7 @@ import { crc32, deflateSync } from 'node:zlib';
 const SIDE = 1_060;
 const ROUNDS = 10;
 const A_ROUND = 100;
-/** Before that: code that was just begun runs many times slower. */
+/** Pictures before the measurement, because code runs many times slower before it is compiled. */
 const WARM_UP = 300;
 const AT_A_TIME = 4;
 
@@ -23,7 +23,7 @@ const chunk = (name, data) => {
   return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
 };
 
-/** A PNG that no compression makes smaller. */
+/** A PNG that cannot be compressed. */
 const noise = () => {
   const head = Buffer.alloc(13);
   head.writeUInt32BE(SIDE, 0);
@@ -46,8 +46,8 @@ export const question = () => {
 };
 
 /**
- * CPU time of one picture of 1.5 MB in each process, this checkout and another one in turns, and the time for which it delays
- * the gateway's event loop.
+ * CPU time of one picture of 1.5 MB in each process, alternately in this checkout and another one, and its delay of the
+ * gateway's event loop.
  * @typedef {import('./self.mjs').Stack} Stack
  * @param {(engine: Record<string, string>, options?: { root?: string, oneRedis?: boolean, gatewayFlags?: string[] }) => Promise<Stack>} startStack
  * @param {object} bench
@@ -72,7 +72,7 @@ export async function measurePictures(startStack, { ask, measured, compare, oneR
         for (const [process, seconds] of used) sum?.set(process, (sum.get(process) ?? 0) + seconds);
       }
     console.log(
-      `CPU ms of a picture (${body.length} bytes), ${ROUNDS} rounds of ${A_ROUND} in turns, ${AT_A_TIME} at a time`,
+      `CPU ms per picture (${body.length} bytes), ${ROUNDS} alternate rounds of ${A_ROUND}, ${AT_A_TIME} at a time`,
     );
     for (const [name, sum] of sums) {
       const each = [...sum].map(([process, seconds]) => [process, (1_000 * seconds) / (ROUNDS * A_ROUND)]);
@@ -92,7 +92,7 @@ export async function measurePictures(startStack, { ask, measured, compare, oneR
 }
 
 /**
- * CPU ms of each turn of the event loop above 1 ms while `A_ROUND` pictures come one by one. In a stack of its own, as the
+ * CPU ms of each event-loop run above 1 ms while `A_ROUND` pictures arrive one by one. It uses a separate stack, because the
  * watch keeps a core busy.
  * @param {Parameters<typeof measurePictures>[0]} startStack @param {Parameters<typeof measurePictures>[1]['ask']} ask
  * @param {Record<string, string>} engine @param {Buffer} body

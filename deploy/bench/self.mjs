@@ -50,7 +50,7 @@ const TICKS_PER_SECOND = 100;
 const PATH = '/v1/chat/completions';
 const messages = [{ role: 'user', content: 'How does a penstock work? '.repeat(8) }];
 
-/** CPU seconds, user and system, that a process has used. @param {number} pid */
+/** CPU seconds of a process, user and system. @param {number} pid */
 const cpuSeconds = (pid) => {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /s, '')
@@ -72,7 +72,7 @@ const until = async (url, is) => {
 };
 
 /**
- * Sends one request and reads all of it. @param {Pool} pool @param {object | Buffer} body
+ * Sends one request and reads the complete answer. @param {Pool} pool @param {object | Buffer} body
  * @returns {Promise<{ chunks: number, whole: boolean }>}
  */
 const ask = async (pool, body) => {
@@ -120,7 +120,7 @@ const plain = async (pool, count, atATime, body = PLAIN) => {
 const streamed = async (pool, count, length) => {
   const body = { messages, max_tokens: length, stream: true, ignore_eos: true };
   const answers = await Promise.all(Array.from({ length: count }, () => ask(pool, body)));
-  if (!answers.every(({ whole }) => whole)) throw new Error('a stream was not whole');
+  if (!answers.every(({ whole }) => whole)) throw new Error('a stream was incomplete');
   return answers.reduce((sum, { chunks }) => sum + chunks, 0);
 };
 
@@ -249,7 +249,7 @@ const rows = [...whole.used.keys()].map((name) => [
 ]);
 const sum = (/** @type {number} */ column) => rows.reduce((all, row) => all + Number(row[column]), 0);
 rows.push(['all', sum(1).toFixed(3), sum(2).toFixed(1)]);
-console.log('\n| process | CPU ms a request | CPU µs a chunk |\n|---|---|---|');
+console.log('\n| process | CPU ms per request | CPU µs per chunk |\n|---|---|---|');
 for (const row of rows) console.log(`| ${row.join(' | ')} |`);
 const rate = (/** @type {{ result: number, wallSeconds: number }} */ { result, wallSeconds }) =>
   (result / wallSeconds).toFixed(0);

@@ -2,20 +2,20 @@
 import { parseArgs } from 'node:util';
 import { Refusal, reasonOf } from './refusal.mjs';
 
-/** The kinds of option that the commands have. */
+/** Kinds of options of the commands. */
 export const TEXT = /** @type {const} */ ({ type: 'string' });
 export const TEXTS = /** @type {const} */ ({ type: 'string', multiple: true });
 export const FLAG = /** @type {const} */ ({ type: 'boolean' });
 export const HELP_FLAG = /** @type {const} */ ({ type: 'boolean', short: 'h' });
 
 /**
- * Reads the options and words of one command.
+ * Reads the options and arguments of one command.
  * @template {NonNullable<import('node:util').ParseArgsConfig['options']>} T
  * @param {string} command such as `penstock keys`, for the hint to its help
- * @param {readonly string[]} args what follows the command
+ * @param {readonly string[]} args arguments after the command
  * @param {T} options
- * @param {number} mostWords words that are no options
- * @throws Refusal for an unknown option, a missing or superfluous value, and a word too many
+ * @param {number} mostWords maximum number of arguments that are not options
+ * @throws Refusal for an unknown option, a missing or superfluous value, or too many arguments
  */
 export function readOptions(command, args, options, mostWords = Infinity) {
   const { values, positionals } = parsed(command, args, options);

@@ -1,5 +1,5 @@
 // @ts-check
-// What `helm test` and the Job of hooks.verify run, in the gateway's image: node checks.mjs api|completion|pools
+// Checks of `helm test` and of the Job of hooks.verify, in the gateway's image: node checks.mjs api|completion|pools
 const { PUBLIC_URL, INTERNAL_URL, MODELS = '', POOLS = '', KEY = '' } = process.env;
 const withinMs = Number(process.env['WITHIN_SECONDS'] ?? 60) * 1_000;
 const stableMs = Number(process.env['STABLE_SECONDS'] ?? 0) * 1_000;
@@ -20,7 +20,7 @@ async function api() {
   const models = await call(`${PUBLIC_URL}/v1/models`, { headers });
   if (KEY === '') {
     insist(models.status === 401, `/v1/models answers ${models.status} without a key`);
-    return 'ready; a request without a key is refused (tests.existingSecret names a key for more)';
+    return 'ready; a request without a key is refused (set tests.existingSecret for checks with a key)';
   }
   insist(models.status === 200, `/v1/models answers ${models.status}`);
   const { data } = /** @type {{ data: { id: string }[] }} */ (await models.json());
@@ -44,25 +44,25 @@ async function completion() {
     insist(whole.status === 200, `${model} answers ${whole.status}: ${text.slice(0, 300)}`);
     /** @type {{ choices: { message: { content: string } }[] }} */
     const { choices } = JSON.parse(text);
-    insist((choices[0]?.message.content ?? '') !== '', `${model} answers nothing`);
+    insist((choices[0]?.message.content ?? '') !== '', `${model} sent an empty answer`);
     const streamed = await ask(true);
     insist(streamed.status === 200, `${model}, streamed, answers ${streamed.status}`);
     insist((await streamed.text()).includes('data: [DONE]'), `the stream of ${model} ends without [DONE]`);
   }
-  return `${MODELS}: an answer at once and one streamed`;
+  return `${MODELS}: a plain and a streamed answer`;
 }
 
-/** Every pool has a ready engine, and keeps one for `stableMs`: the workers of before an upgrade leave at its start. */
+/** Every pool has a ready engine for `stableMs`, because the old workers of an upgrade exit at its start. */
 async function pools() {
   const until = Date.now() + withinMs;
   /** @type {number | undefined} */
   let since;
   for (;;) {
-    const lacking = await poolsWithoutEngine().catch((cause) => [`the gateway does not answer (${String(cause)})`]);
-    if (lacking.length > 0) since = undefined;
+    const missing = await poolsWithoutEngine().catch((cause) => [`the gateway does not answer (${String(cause)})`]);
+    if (missing.length > 0) since = undefined;
     else since ??= Date.now();
     if (since !== undefined && Date.now() - since >= stableMs) return `ready engines in ${POOLS}`;
-    insist(Date.now() < until, `no ready engine: ${lacking.join(', ') || 'not for long enough'}`);
+    insist(Date.now() < until, `no ready engine: ${missing.join(', ') || 'not for long enough'}`);
     await new Promise((done) => setTimeout(done, 2_000));
   }
 }

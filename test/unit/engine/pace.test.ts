@@ -9,7 +9,7 @@ import {
 
 const LIMITS = { factor: 4, windowMs: 30_000, muteMs: 10_000 };
 
-/** What an engine does in a second, and how it stands at its end. */
+/** What an engine does in one second, and its state at the end. */
 interface Second {
   readonly tokens?: number;
   readonly gapMs?: number;
@@ -26,7 +26,7 @@ interface Second {
 const WELL: Second = { tokens: 200, gapMs: 5, answers: 4, waitMs: 20, weight: 2_000, heardAgoMs: 100 };
 const TEN_TIMES_SLOWER: Second = { ...WELL, tokens: 20, gapMs: 50, answers: 1, waitMs: 400 };
 
-/** Engines that do the same each second. @returns what is found in so many seconds, each once */
+/** Engines that do the same each second. @returns the findings in this many seconds, each once */
 function watch(doing: readonly Second[], rule = new PaceRule(LIMITS)) {
   const page = doing.map(() => ({ gapSeconds: 0, gaps: 0, waitSeconds: 0, waits: 0 }));
   const taken = doing.map(() => 0);
@@ -83,19 +83,19 @@ describe('slow', () => {
         { ...WELL, tokens: 6_000, gapMs: 20 },
       ],
     ],
-  ])('H5: %s that is ten times slower is found, once a window is full', (_name, doing) => {
+  ])('H5: %s, ten times slower, is found once the window is full', (_name, doing) => {
     const { pass } = watch(doing);
     expect(pass(30)).toEqual([]);
     expect(pass(5)).toEqual(['e0 slow']);
   });
 
-  test('H5: where all are slow alike, none is blamed, whatever makes them so', () => {
+  test('H5: if all are equally slow, none is blamed, whatever the cause', () => {
     expect(watch([TEN_TIMES_SLOWER, TEN_TIMES_SLOWER, TEN_TIMES_SLOWER]).pass(600)).toEqual([]);
     const crowded = { ...WELL, tokens: 7_000, gapMs: 35, weight: 500_000, waiting: 1_000_000 };
     expect(watch([crowded, crowded, crowded, crowded]).pass(600)).toEqual([]);
   });
 
-  test('H5: most engines are slow: the quick one is the exception, and none is blamed', () => {
+  test('H5: if most engines are slow, the fast one is the exception, and none is blamed', () => {
     expect(watch([TEN_TIMES_SLOWER, TEN_TIMES_SLOWER, TEN_TIMES_SLOWER, WELL]).pass(600)).toEqual([]);
   });
 
@@ -112,7 +112,7 @@ describe('slow', () => {
     expect(watch([crowded, { ...WELL, tokens: 240, gapMs: 4.2 }]).pass(600)).toEqual([]);
   });
 
-  test('H5: too few tokens and answers, small differences, no siblings in service: nobody is blamed', () => {
+  test('H5: too few tokens and answers, small differences, no siblings in service: no engine is blamed', () => {
     const few = { ...TEN_TIMES_SLOWER, tokens: 0.5, answers: 0.1 };
     expect(watch([few, WELL]).pass(600)).toEqual([]);
     const quick = { ...WELL, gapMs: 0.1, waitMs: 1 };
@@ -121,7 +121,7 @@ describe('slow', () => {
     expect(watch([TEN_TIMES_SLOWER, { ...WELL, ready: false }]).pass(600)).toEqual([]);
   });
 
-  test('H5: one that was found to be well is left alone for a minute, then for two', () => {
+  test('H5: after a wrong suspicion an engine is not judged for one minute, then for two', () => {
     const { rule, pass, now } = watch([TEN_TIMES_SLOWER, WELL]);
     pass(40);
     rule.acquitted('e0', now());
@@ -132,7 +132,7 @@ describe('slow', () => {
     expect(pass(2)).toEqual(['e0 slow']);
   });
 
-  test('H5: alone with its work, it is judged by its siblings’ best', () => {
+  test('H5: an otherwise idle engine is compared with its siblings’ best', () => {
     expect(isSlowCanary(320, [32, 40, Infinity], LIMITS)).toBe(true);
     expect(isSlowCanary(90, [32, 40], LIMITS)).toBe(false);
     expect(isSlowCanary(130, [32, 40], LIMITS)).toBe(false);
@@ -144,13 +144,13 @@ describe('silent', () => {
   const SILENT: Second = { silentMs: 12_000, waiting: 500, heardAgoMs: null };
   const answering: Second = { ...WELL, heardAgoMs: 50 };
 
-  test('H5: an engine that gives nothing to anyone while a sibling answers is to be asked', () => {
+  test('H5: an engine that sends nothing while a sibling answers gets a test request', () => {
     expect(watch([SILENT, answering]).pass(1)).toEqual(['e0 silent']);
-    // the others waited on it before: in service or not, it holds requests
+    // it has requests from before, whether in service or not
     expect(watch([{ ...SILENT, ready: false }, answering]).pass(1)).toEqual(['e0 silent']);
   });
 
-  test('H5: one whose answers got stuck is to be asked, where those of a sibling go on, new ones or not', () => {
+  test('H5: an engine whose answers are stuck gets a test request if a sibling’s continue, with or without new requests', () => {
     const STUCK: Second = { ...WELL, stuckMs: 12_000, movedAgoMs: 0 };
     const goesOn: Second = { ...WELL, heardAgoMs: 60_000, movedAgoMs: 50 };
     expect(watch([STUCK, goesOn]).pass(1)).toEqual(['e0 silent']);
@@ -169,7 +169,7 @@ describe('silent', () => {
     expect(watch([{ ...SILENT, silentMs: 9_000 }]).pass(60)).toEqual([]);
   });
 
-  test('H5: a prompt of 128k tokens has the time to be read, a picture a little', () => {
+  test('H5: a prompt of 128k tokens gets time to be read, a picture a little', () => {
     const reading = { ...SILENT, waiting: promptWeight('text', 500_000) };
     expect(watch([{ ...reading, silentMs: 70_000 }, answering]).pass(1)).toEqual([]);
     expect(watch([{ ...reading, silentMs: 72_000 }, answering]).pass(1)).toEqual(['e0 silent']);
@@ -178,7 +178,7 @@ describe('silent', () => {
     expect(watch([{ ...looking, silentMs: 19_000 }, answering]).pass(1)).toEqual(['e0 silent']);
   });
 
-  test('H5: one that answered when it was asked is silent from then on', () => {
+  test('H5: after an answered test request, the silence counts from that answer', () => {
     const { rule, pass, now } = watch([
       { ...SILENT, silentMs: 1_000_000 },
       { ...answering, heardAgoMs: 0 },

@@ -76,7 +76,7 @@ test('the page loads nothing from another host, and its parts exist', async () =
     expect([path, (await send(path)).status]).toEqual([path, 404]);
 });
 
-test('a duplicate key in JSON is refused by each API in its own form', async () => {
+test('a reused idempotency key is refused in each API’s form', async () => {
   const hi = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2, stream: true };
   const seen = [];
   for (const path of ['/chat/completions', '/openai/v1/chat/completions', '/v1/messages']) {

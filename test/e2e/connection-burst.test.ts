@@ -10,7 +10,7 @@ const COUNT = 2_000;
 const kernelsLimit = Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
 const REQUEST = 'GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n';
 
-// If the kernel allows fewer, no program can hold them: README, "Limits and errors".
+// If the kernel allows fewer, no program can hold them: gateway/README.md, "Fixed limits".
 (kernelsLimit < COUNT ? test.skip : test)(
   `H9: ${COUNT} connections arrive at one moment: each is accepted and answered, none is reset`,
   async () => {

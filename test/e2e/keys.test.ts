@@ -10,7 +10,7 @@ import { startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
-/** The README's time from a change of the key file to its effect in every replica. */
+/** gateway/README.md's time from a change of the key file to its effect in every replica. */
 const PROMISED_MS = 5_000;
 
 type Form = (key: string) => Record<string, string>;

@@ -7,7 +7,7 @@ import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
-/** The README's promise. */
+/** gateway/README.md's promise. */
 const PROMISED_MS = 5_000;
 const ONE = withKey('', 'oslo', undefined, 'first', {});
 const TWO = withKey(ONE, 'bergen', undefined, 'second', {});

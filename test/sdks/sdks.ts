@@ -1,6 +1,6 @@
 import process from 'node:process';
 
-/** How SDKs of one make take errors: the table in the README. */
+/** How SDKs of one make take errors: the table in gateway/README.md. */
 interface Family {
   /** their classes by status; absent: no route that they call answers so */
   readonly classes: Readonly<Partial<Record<Status, string>>>;

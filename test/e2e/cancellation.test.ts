@@ -125,7 +125,7 @@ test('a client that leaves while its request waits removes its job, in every for
       (await stack.redis.client.exists(`{penstock:${MODEL}}:text:${job}`)) === 0 &&
       (await stack.metric('penstock_queue_depth')) === 0 &&
       (await stack.metric('penstock_requests_in_flight')) === 1;
-    await eventually('its job is gone, and the gauge shows the first alone', isGone);
+    await eventually('its job is removed, and the gauge counts only the first', isGone);
   }
   held[0]?.end(wholeAnswer('first'));
   expect((await running.ended).status).toBe(200);

@@ -107,7 +107,7 @@ test.each(WAYS_TO_LEAVE)('N16: … while its fetch waits for a slot (%s)', async
   await asked;
   const told = await toldOf(async () => {
     const sent = call(stack.url + CHAT, about(held()));
-    await eventually('it is there', async () => (await stack.metric('penstock_requests_in_flight')) > 1);
+    await eventually('it has arrived', async () => (await stack.metric('penstock_requests_in_flight')) > 1);
     sent.leave(how);
   });
   expectClientClosed(told);

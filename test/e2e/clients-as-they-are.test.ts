@@ -172,7 +172,7 @@ test('E6: a doubled slash before a deployment’s name does no harm', async () =
   expect((await send(`//openai//deployments//${VISION}//chat/completions`, hi)).status).toBe(200);
 });
 
-test('E6: the refusal of files does not mention batches; those of /tokenize and /detokenize name the setting of the first', async () => {
+test('E6: the refusal of files does not mention batches; those of /tokenize and /detokenize name GATEWAY_TOKENIZE', async () => {
   const told = async (path: string) => Refused.parse(await (await send(path, hi)).json()).error.message;
   expect(await told('/v1/batches')).toContain('takes no batches');
   for (const path of ['/v1/files', '/v1/uploads', '/openai/files']) {

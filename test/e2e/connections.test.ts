@@ -35,7 +35,7 @@ function drip(connection: RawConnection, bytes: string): void {
 async function lifeOf(connection: RawConnection): Promise<number> {
   const startedAt = performance.now();
   const limit = BODY_MS + LATE_MS;
-  await eventually(`the connection closes; it has said: ${connection.text()}`, connection.isClosed, limit);
+  await eventually(`the connection closes; received: ${connection.text()}`, connection.isClosed, limit);
   return performance.now() - startedAt;
 }
 

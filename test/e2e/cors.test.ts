@@ -37,7 +37,7 @@ test('a CORS preflight of a listed page is accepted without a key, with all its 
   }
 });
 
-test('another page is refused', async () => {
+test('another page gets no CORS permission', async () => {
   expect((await preflight('https://evil.example.com')).headers.get('access-control-allow-origin')).toBeNull();
   expect((await preflight(`${PAGE}.evil.example.com`)).headers.get('access-control-allow-origin')).toBeNull();
 });

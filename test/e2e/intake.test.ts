@@ -59,7 +59,7 @@ test('B3: a body over the limit without a length is refused at the limit', async
   const piece = Buffer.alloc(1_000_000, ' ');
   const answer = send(PATH, '', 'transfer-encoding: chunked');
   let sent = 0;
-  // The next piece goes when the last one was taken: what was sent is what the gateway let in, and a few buffers.
+  // Each piece is sent after the last one was accepted, so the sent bytes are those that the gateway read, plus a few buffers.
   const sendPiece = (): void => {
     if (answer.socket.destroyed || sent >= 60) return;
     sent += 1;

@@ -49,7 +49,7 @@ const depth = (): Promise<number> => stack.metric('penstock_queue_depth');
 const places = (): Promise<number> => stack.redis.client.zcard(redisKeys.reservations(MODEL));
 const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_running');
 
-/** Takes the engine's last slots, this many, for so many tokens. */
+/** Takes the engine's last `count` slots, for `tokens` tokens each. */
 async function occupy(count: number, tokens: number): Promise<Call[]> {
   const body = { messages, max_tokens: tokens, ignore_eos: true, stream: true };
   const streams = Array.from({ length: count }, () => call(`${stack.url}/v1/chat/completions`, body));

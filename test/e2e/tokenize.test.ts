@@ -33,7 +33,7 @@ test('the count of a conversation, also with a picture, equals the tokens charge
   }
 });
 
-test('a bare text, with and without its special tokens', async () => {
+test('a bare text, with and without add_special_tokens', async () => {
   expect(await count({ prompt: 'Say hello.' })).toBeGreaterThan(1);
   expect(await count({ prompt: 'Say hello.', add_special_tokens: false })).toBeGreaterThan(1);
 });

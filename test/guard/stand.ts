@@ -44,7 +44,7 @@ export interface Stand extends AsyncDisposable {
   ask(body: object, who?: Caller, path?: string): ReturnType<typeof call>;
   /** The request that an engine would get, read from a gateway without engines, where it waits. */
   engineBody(body: object, key?: string, path?: string): Promise<string>;
-  /** Bytes sent by the hostile caller; 0 if no answer arrived in time. */
+  /** Sends bytes as the hostile caller; status 0 if no answer arrives in time. */
   send(path: string, body: string | Buffer, ...headers: readonly string[]): RawHttp & { settled: Promise<number> };
 }
 /** The callers with keys, each with its models. */
@@ -126,7 +126,7 @@ export async function startStand(): Promise<Stand> {
       const found = await eventually('its body waits', async () => (await client.keys(`{${PARKED}:*:body:*`))[0]);
       const text = (await client.get(found)) ?? '';
       waiting.leave('close');
-      await eventually('its body is gone', async () => (await client.exists(found)) === 0);
+      await eventually('its body is removed', async () => (await client.exists(found)) === 0);
       return text;
     },
     send: (path, body, ...headers) => {

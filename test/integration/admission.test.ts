@@ -107,7 +107,7 @@ test('H3: the reservations of a killed replica are released when its lease ends;
   expect(await reserve(living, 'living-1')).toBe('ok');
   expect(await reserve(other, 'other-1')).toBe('jobs');
   dead?.close();
-  await eventually('a free place', async () => (await reserve(other, 'other-1')) === 'ok');
+  await eventually('a free reservation', async () => (await reserve(other, 'other-1')) === 'ok');
   // After twice its TTL it still exists.
   const [, at] = await server.client.zrange(redisKeys.reservations(MODEL), '0', '0', 'WITHSCORES');
   await eventually('the running one was renewed', async () => {

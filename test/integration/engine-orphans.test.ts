@@ -59,7 +59,7 @@ test('SIGKILL of a launcher also ends its engines and removes their unused share
   const [line] = (await once(launcher.stdout, 'data')) as [Buffer];
   const pgid = Number(String(line));
   try {
-    await eventually('the whole group', () => groupMembers(pgid).length === 3);
+    await eventually('the entire group', () => groupMembers(pgid).length === 3);
     launcher.kill('SIGKILL');
     await eventually('the end of the group', () => groupMembers(pgid).length === 0);
     await eventually('no shared memory', () => !existsSync(free));

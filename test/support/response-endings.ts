@@ -54,7 +54,7 @@ const COMPLETED = closing('response.completed', response('completed'));
 const lost = (...bytes: readonly string[]): ResponseEnding => ({ is: 'lost', of: { bytes } });
 const whole = (...bytes: readonly string[]): ResponseEnding => ({ is: 'whole', of: { bytes } });
 
-/** A whole stream. */
+/** A complete stream. */
 export const WHOLE_RESPONSE: Ending = { bytes: [...ALL, COMPLETED] };
 
 export const RESPONSE_STREAMS: Readonly<Record<string, ResponseEnding>> = {

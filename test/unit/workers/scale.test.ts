@@ -59,7 +59,7 @@ test('a leaving worker needs no successor', async () => {
   expect(await wanted('small', { workers: [leaving] })).toBe(0);
 });
 
-test('slots set beside the engines win over both', async () => {
+test('slots in a pool setting win over report and card', async () => {
   const pools = { small: { phi: { engines: 2, text: 5 } } };
   expect(await wanted('small', { pools, workers: [report('small', 'a')], text: 100 })).toBe(10);
 });

@@ -273,7 +273,7 @@ test('the answers are in the order of the prompts, as the container writes them'
   expect(JSON.parse(written('list'))).toEqual(['p1 a', 'p2 b']);
 });
 
-test('add_generation_prompt can be false only for a chat model without pictures', () => {
+test('add_generation_prompt: false reaches only a chat model without pictures; otherwise it is listed as ignored', () => {
   const parameters = { add_generation_prompt: false };
   const body = { input_data: { input_string: [hi], parameters } };
   const text = { ...base, task: 'chat-completion' } as const;

@@ -1,7 +1,7 @@
 /**
- * The differences between a value and a pattern; empty if it matches. An object requires its own keys and ignores others, a
+ * The differences between a value and a pattern; empty if it matches. An object requires its own keys and ignores others. A
  * list requires its length; `/…/` is a regular expression, `<absent>` means no value or null, `<some>`, `<text>`,
- * `<number>` and `<list>` mean any value of that kind; everything else must be equal.
+ * `<number>` and `<list>` mean any value of that kind. Everything else must be equal.
  */
 export function differences(at: string, pattern: unknown, seen: unknown): string[] {
   if (fits(pattern, seen)) return [];

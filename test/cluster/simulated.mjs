@@ -161,7 +161,7 @@ export async function rollsOneByOne(cluster) {
       pods.every((pod) => annotated(pod).includes('"two"')),
       'a pod of before is left',
     );
-    check(fewest >= 1, 'no pod of the pool was ready for a while');
+    check(fewest >= 1, 'no pod of the pool was ready at one time');
     check(most <= 2, `${most} pods at a time`);
     return 'one of two pods was ready all the while';
   });

@@ -1,4 +1,4 @@
-"""Makes the corpus: `make.py FOLDER [--short]` writes the pictures and prints their names, one a line."""
+"""Makes the corpus: `make.py FOLDER [--short]` writes the pictures and prints their names, one per line."""
 
 import functools
 import pathlib

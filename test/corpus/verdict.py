@@ -1,6 +1,6 @@
 """What Pillow says of pictures, and what vLLM 0.33 makes of them (its vllm/multimodal/media/image.py).
 
-Reads names of files, one a line; writes a line of JSON for each: `pillow` has type, width and height, or what it refused
+Reads names of files, one per line; writes a line of JSON for each: `pillow` has type, width and height, or what it refused
 and why; `engine` is there where vLLM serves what Pillow refused. vLLM turns a picture before it loads it, and drops what
 fails in that; Pillow reports a damaged picture at the first load alone, so that vLLM serves what there is of it.
 """

@@ -128,7 +128,9 @@ export async function runDrill(setup, plan) {
 async function servesAgain(scene) {
   const { stack } = scene;
   const isUp = async () => (await stack.engines()).some(({ state }) => state === 'ready');
-  await until('an engine is ready', isUp, QUIET_WITHIN_MS).catch(() => scene.check(false, 'no engine came back'));
+  await until('an engine is ready', isUp, QUIET_WITHIN_MS).catch(() =>
+    scene.check(false, 'no engine became ready again'),
+  );
   const load = scene.load({ requests: 4, everyMs: 0 });
   await load.ended;
   scene.check(load.ledger.row.complete === 4, `afterwards ${load.ledger.row.complete} of 4 answered`);

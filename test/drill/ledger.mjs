@@ -97,7 +97,7 @@ function difference(text, expected) {
  * @param {{ kind: string, wantsUsage: boolean }} question
  */
 function wrongUsage({ usage }, expected, { kind, wantsUsage }) {
-  if (kind === 'stream' && !wantsUsage) return usage === undefined ? '' : 'usage that nobody asked for';
+  if (kind === 'stream' && !wantsUsage) return usage === undefined ? '' : 'usage without a request for it';
   if (kind === 'score') return '';
   const told = `${usage?.prompt_tokens} + ${usage?.completion_tokens}`;
   const right = `${expected.usage.prompt_tokens} + ${expected.usage.completion_tokens}`;

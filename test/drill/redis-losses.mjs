@@ -34,10 +34,10 @@ const killed = {
 /**
  * The primary is killed, its replica is promoted, and the address points to it.
  * @param {string} name @param {string} about @param {import('./drill.mjs').Plan['stack']} stack
- * @param {(scene: import('./drill.mjs').Scene) => Promise<void>} meanwhile runs while there is no Redis
+ * @param {(scene: import('./drill.mjs').Scene) => Promise<void>} duringOutage runs while there is no Redis
  * @returns {Drill}
  */
-function failover(name, about, stack, meanwhile) {
+function failover(name, about, stack, duringOutage) {
   return {
     name,
     about,
@@ -56,7 +56,7 @@ function failover(name, about, stack, meanwhile) {
             const load = scene.load();
             await load.underWay(setup.requests / 3);
             await primary.kill();
-            await meanwhile(scene);
+            await duringOutage(scene);
             await pause(DOWN_MS);
             await replica.client.call('REPLICAOF', 'NO', 'ONE');
             port = replica.port;

@@ -131,8 +131,8 @@ export async function startProxy(target, { waits = false } = {}) {
 const POLL_MS = 100;
 
 /**
- * A balancer for several gateways: round robin of new connections among those whose last `/readyz` was 200, however old
- * that answer is, and whose port is open; if there is none, they wait.
+ * A balancer for several gateways. New connections go round robin to those whose last `/readyz` was 200, however old
+ * that answer is, and whose port is open. If there is none, they wait.
  * @param {() => readonly { port: number, internalUrl: string, ended: () => boolean }[]} gateways all that were started
  * @returns {Promise<TcpProxy & { ready: () => number }>} `ready`: number of gateways that accept connections
  */

@@ -111,7 +111,7 @@ const launcherKilled = launcherLost(
   },
 );
 
-const nodeLost = launcherLost('node-lost', 'kill -9 of a launcher and all its processes at once', async (scene) => {
+const nodeLost = launcherLost('node-lost', 'kill -9 of a launcher and all its processes together', async (scene) => {
   const launcher = scene.stack.launchers[0];
   if (launcher === undefined) throw new Error('no launcher');
   const { engines, dispatchers } = await scene.stack.status(launcher);

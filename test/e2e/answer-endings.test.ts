@@ -206,7 +206,7 @@ const everyTime = <T>(table: Readonly<Record<string, T>>): [string, T, Times][] 
   Object.entries(table).flatMap(([ending, row]) => TIMES.map((times): [string, T, Times] => [ending, row, times]));
 
 test.each(STREAMED)(
-  'A1, A3, A4: %s: however a stream ends, its client has all of it or an error',
+  'A1, A3, A4: %s: however a stream ends, its client gets the complete answer or an error',
   async (path, body) => {
     expect(Object.keys(STREAM_ENDINGS).length).toBeGreaterThan(20);
     const cases = everyTime(STREAM_ENDINGS).map(([ending, { is }, times]) => ({
@@ -238,7 +238,7 @@ test('A1: a client that requested usage gets the complete answer with usage, or 
 }, 120_000);
 
 test.each(NOT_STREAMED)(
-  'A2: %s: however an answer ends, its client has all of it or an error',
+  'A2: %s: however an answer ends, its client gets the complete answer or an error',
   async (path, body) => {
     const cases = everyTime(WHOLE_ENDINGS).map(([ending, { is }, times]) => ({
       name: wish(ending, times),

@@ -21,7 +21,7 @@ const groups = readChecks().map(({ file: name, checks }) => ({
 }));
 
 test.each(groups.map(({ name, checks }) => [name, checks] as const))(
-  'every line of %s is answered as it says there',
+  'every row of %s gets the answer in the file',
   async (_name, checks) => {
     const unmet: string[] = [];
     for (const check of checks) {

@@ -94,7 +94,7 @@ test.each(ROUTES)(
 );
 
 test.each(ROUTES)(
-  'a stream that goes on without a pause is what the engine wrote, byte for byte; one that pauses later keeps its id: %s',
+  'a stream without a pause has the engine’s bytes; one that pauses later keeps its id: %s',
   async (path, body) => {
     scripted.script = (res) => void res.writeHead(200, EVENT_STREAM).end(chunk('a') + chunk('b', 'stop') + DONE);
     expect((await post(path, body)).body).toBe(chunk('a') + chunk('b', 'stop') + DONE);
@@ -113,7 +113,7 @@ test.each(ROUTES)(
 );
 
 test.each(ROUTES)(
-  'a stream that breaks tells why, then its connection is cut, without [DONE]: %s',
+  'a broken stream ends with an error event, then its connection is cut, without [DONE]: %s',
   async (path, body) => {
     const error = { message: 'out of luck', type: 'x', param: null, code: 500 };
     scripted.script = async (res) => {

@@ -92,7 +92,7 @@ const PHASES_OF_KINDS = PHASES.flatMap(([phase, script, waitMs]) =>
   ),
 );
 test.each(PHASES_OF_KINDS)(
-  'a client that leaves %s stops the engine within 250 ms, whichever way it leaves: %s',
+  'a client that leaves %s stops the engine within 250 ms, however it leaves: %s',
   async (_phase, _kind, path, request, script, waitMs) => {
     scripted.script = script;
     for (const how of WAYS_TO_LEAVE) {
@@ -144,7 +144,7 @@ const echo: Script = async (res, { text, isStream }) => {
 };
 const AGAIN = either(200, 48);
 test.each(KINDS)(
-  'a request sent again at once under the same id is not hit by the end of the one that was left: %s',
+  'a request repeated immediately with the same id is not affected by the end of the abandoned one: %s',
   async (_kind, path, request) => {
     const { stack, engine } = scripted;
     const first = engine.requests.length;
@@ -181,7 +181,7 @@ test.each(KINDS)(
 );
 
 test.each(KINDS)(
-  'two callers at once with one request id each get their own answer: %s',
+  'two concurrent callers with the same request id each get their own answer: %s',
   async (_kind, path, request) => {
     scripted.script = echo;
     for (let n = 0; n < 10; n += 1) {
@@ -272,7 +272,7 @@ test('clients that never read are given up, and affect neither memory nor other 
   const sockets = await Promise.all(Array.from({ length: STALLED }, () => openUnread(chat('stalled', true))));
   const besideMs = await beside;
   await eventually(
-    'the engine was told of each',
+    'the engine saw the end of each',
     () => {
       const stalled = engine.requests.slice(first).filter(({ abortedAt }) => abortedAt !== undefined);
       return stalled.length === STALLED;

@@ -57,7 +57,7 @@ const UNFINISHED: readonly (readonly [what: string, first: string, then: string,
 ];
 
 test.each(UNFINISHED)(
-  'N5, B1: %s: closed in time, on both ports, told where it can be',
+  'N5, B1: %s: closed in time, on both ports, with an answer if possible',
   async (_what, first, then, said) => {
     const { url, internalUrl } = stack.gateways[0] ?? { url: '', internalUrl: '' };
     const both = await Promise.all([url, internalUrl].map((port) => rawConnection(port, first)));

@@ -38,7 +38,7 @@ afterAll(async () => {
 });
 
 test.each(possible.map(({ name, about }) => [name, about]))(
-  '%s (%s): each request ends whole or in an error that is told',
+  '%s (%s): each request ends complete or with an error',
   async (name) => {
     const outcome = await outcomes.get(name);
     const isGood = outcome?.failed.length === 0 && isSound(outcome.row);

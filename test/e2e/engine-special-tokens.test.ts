@@ -117,7 +117,7 @@ ofTokenizer('N6: a placeholder is no picture, beside one or alone', async () => 
   expect(await images('<|image_1|><|image|> What is it?')).toBe(0);
 });
 
-ofTokenizer('N6: what is read is what was written, but for the break', async () => {
+ofTokenizer('N6: the engine reads the text as it was written, except for the break', async () => {
   const tokens = await through({ prompt: 'a <|user|> b', add_special_tokens: false });
   const answer = await askEngine(await entry(), '/detokenize', {
     method: 'POST',

@@ -10,7 +10,7 @@ import type { Stack } from '../support/stack.ts';
 import { corePid, testedEngine } from '../support/tested-engine.ts';
 
 /**
- * Behaviour of an engine that users notice through the gateway: the same tests for the simulator and for a real vLLM, so that a
+ * Behaviour of an engine that users notice through the gateway. The same tests run with the simulator and with a real vLLM, so that a
  * difference between the two is a failed test. The last test ends the launcher.
  */
 const MODEL = 'Phi-3-vision-128k-instruct';
@@ -250,7 +250,7 @@ const VICTIMS: readonly (readonly [what: string, target: (leader: number) => num
   ['the entire group', (leader) => -leader],
 ];
 test.each(VICTIMS)(
-  'kill -9 of %s: begun texts go on at the next engine, or end in an error where they cannot; all others are answered',
+  'kill -9 of %s: begun texts continue on the next engine, or end with an error if they cannot; all others are answered',
   async (_what, target) => {
     const leader = await enginePid();
     const counted = { stream_options: { include_usage: true } };

@@ -63,7 +63,7 @@ async function traces(last: string | null): Promise<string> {
 }
 
 test.each(CONVERSATIONS)(
-  '%s: refused without a word of prompt or picture, to the client or to a log',
+  '%s: the refusal and the log contain no word of prompt or picture',
   async (what, input) => {
     const parameters = what === 'a number as text' ? { temperature: 'hot' } : {};
     let last: string | null = null;

@@ -166,7 +166,7 @@ const FAULTS: readonly (readonly [
   ],
 ];
 test.each(FAULTS)(
-  'Redis %s: new requests get 503 at once, open ones end well or say so, the backlog drains after',
+  'Redis %s: new requests get 503 immediately, open ones end complete or with an error, the backlog drains afterwards',
   async (_fault, begin, hold, end) => {
     const { redis, gateways } = stack;
     const before = complaints();

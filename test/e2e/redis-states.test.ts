@@ -99,7 +99,7 @@ async function becomes(wanted: string): Promise<void> {
 const programs = () => [...stack.gateways, ...stack.launchers];
 
 test.each(STATES)(
-  'C: %s, as a Redis that %s: one log line, /status and a gauge tell it, each dialect says when to try again, and it passes by itself',
+  'C: %s, a Redis that %s: one log line, /status and a gauge report it, each dialect sends Retry-After, and it recovers by itself',
   async (state, _fault, begin, end) => {
     const { client } = stack.redis;
     await becomes('ok');

@@ -224,7 +224,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
       ['a wrong key', () => ({ messages: hi }), { key: 'wrong' }],
       ['a full queue', () => ({ messages: hi }), { gateway: 'full' }],
     ] as const)(
-      '%s: the exception has one sentence, no packed JSON, and the code that the other routes give',
+      '%s: the exception has one sentence, no nested JSON, and the same code as on the other routes',
       async (_fault, bodyOf, more) => {
         const body = bodyOf();
         const { message, sentence = message, code, header, details } = errorOf(await call('chat', 'host', body, more));

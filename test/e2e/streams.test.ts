@@ -226,7 +226,7 @@ test.each(
     ),
   ),
 )(
-  'usage comes to who asked for it, and the log has it always: stream_options %s at %s',
+  'usage is sent only on request, and is always logged: stream_options %s at %s',
   async (_text, path, request, options, id) => {
     scripted.script = (res, { asksUsage }) => {
       res.writeHead(200, EVENT_STREAM);
@@ -270,7 +270,7 @@ const SPLITS: readonly (readonly [how: string, pieces: readonly string[]])[] = [
   ['glued to [DONE]', [USAGE + DONE]],
 ];
 test.each(SPLITS.flatMap(([how, pieces]) => [true, false].map((asked) => [how, asked, pieces] as const)))(
-  'the closing usage event, %s, asked for %s: passed once or removed whole, and counted',
+  'the closing usage event, %s, requested %s: passed once or removed completely, and counted',
   async (_how, asked, pieces) => {
     const { stack } = scripted;
     const TEXT = 'as in "choices":[] or {"choices":[],"usage":{}}';

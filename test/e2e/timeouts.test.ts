@@ -92,7 +92,7 @@ test(
     expect(lateScore.tookMs).toBeLessThan(SCORE_MS + 5_000);
     expect(scripted.engine.requests).toHaveLength(6);
     await eventually(
-      'the engine was told of both',
+      'the engine saw the end of both',
       () => scripted.engine.requests.filter(({ abortedAt }) => abortedAt !== undefined).length === 2,
     );
   },

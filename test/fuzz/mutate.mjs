@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * `npm run mutate`: valid requests of all routes, changed in bodies, pictures, heads, paths, chunks and bytes, against a real
- * stack; then the same ones again. No crash, no 5xx except 503 and 504, no log line of level error, no request without an answer,
- * and after the second pass at most a tenth more memory than after the first. The last line is `N passed, N failed`: requests.
+ * stack; then the same ones again. No crash, no 5xx except 503 and 504, no log line of level error, no request without an answer.
+ * After the second pass at most a tenth more memory than after the first. The last line is `N passed, N failed`: requests.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

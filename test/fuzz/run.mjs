@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * `npm run fuzz`: schemathesis generates valid and invalid requests from `/openapi.json`, and checks every
- * answer of a real stack: no 5xx, no undocumented status, content type or header, bodies and events of streams
- * that match their schemas, invalid requests refused, keys required. All of it on this machine's loopback.
+ * answer of a real stack: no 5xx, no undocumented status, content type or header. Bodies and events of streams
+ * must match their schemas, invalid requests must be refused, keys must be required. All of it runs on loopback.
  * The last line is `N passed, N failed`: requests.
  */
 import { spawn, spawnSync } from 'node:child_process';

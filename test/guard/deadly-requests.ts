@@ -27,7 +27,7 @@ async function poison(): Promise<string> {
     const second = await asked();
     const alive = (await pidsOf(stack)).filter((pid) => before.includes(pid)).length;
     const figure = `${ENGINES - alive} of ${ENGINES} engines died; sent again it was answered ${second.status} in ${milliseconds(second.tookMs)}`;
-    must(first.text.includes('request_quarantined'), `${figure}; at first it was told ${first.text.slice(0, 300)}`);
+    must(first.text.includes('request_quarantined'), `${figure}; the first answer was ${first.text.slice(0, 300)}`);
     must(
       second.status === 502 && second.text.includes('request_quarantined'),
       `${figure}: ${second.text.slice(0, 300)}`,

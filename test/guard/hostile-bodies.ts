@@ -194,7 +194,7 @@ const OTHERS: readonly Hostile[] = [
     name: 'a million members of gzip',
     body: () => packed('gzip', Buffer.concat(Array<Buffer>(900_000).fill(gzipSync('')))),
   },
-  { name: 'gzip that is none', body: () => packed('gzip', Buffer.alloc(4_000_000, 'gzip')) },
+  { name: 'invalid gzip', body: () => packed('gzip', Buffer.alloc(4_000_000, 'gzip')) },
   { name: 'bytes that are no UTF-8', body: () => ({ bytes: Buffer.alloc(TEXT, 0xff) }) },
   {
     name: 'UTF-8 that breaks at its end',

@@ -21,7 +21,7 @@ async function localUser(stand: Stand): Promise<string> {
   must(engines.length > 0, 'there is no engine');
   must(
     refused.every((code) => code === 'EACCES'),
-    `another user was told ${refused.join(', ')}`,
+    `another user got ${refused.join(', ')}`,
   );
   return `${engines.length} engines: no TCP port, folders of mode 700${refused.length > 0 ? ', another user gets EACCES' : ''}`;
 }

@@ -95,7 +95,7 @@ async function crowd(stand: Stand): Promise<string> {
     for (const { socket } of open) socket.destroy();
   }
   const last = Math.max(...closedAt);
-  const figure = `the last closed after ${(last / 1_000).toFixed(1)} s; ${took.length} honest requests meanwhile, the slowest ${milliseconds(Math.max(...took))}`;
+  const figure = `the last closed after ${(last / 1_000).toFixed(1)} s; ${took.length} honest requests during this time, the slowest ${milliseconds(Math.max(...took))}`;
   must(last < BODY_MS + LATE_MS, figure);
   return figure;
 }

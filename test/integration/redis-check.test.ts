@@ -141,7 +141,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
     /does not let our user run or reach our keys: give/,
   ],
   [
-    'H12: a user that may not leave database 0',
+    'H12: a user that must stay in database 0',
     () => ({ url: as('onlyfirst', '/1') }),
     /does not let our user run or reach select: give it/,
   ],

@@ -1,5 +1,5 @@
-// A dispatcher process for tests of the launcher's side of the channel. It answers each `engines` with a `load` that
-// reports as many text requests per engine as there are engines in the message, and a `suspect`
+// A dispatcher process for tests of the launcher's side of the channel. It answers each `engines` with a `load`, which
+// reports as many text requests per engine as there are engines in the message. It sends a `suspect`
 // for the first engine with port 666. On port 667 it exits, on port 668 it loops for ever; it answers `drain` by an exit.
 import process from 'node:process';
 

@@ -125,7 +125,7 @@ initContainers:
 {{- if .ctx.Values.priorityClasses.create }}{{ include "penstock.object" (dict "ctx" .ctx "suffix" .component) }}{{ end -}}
 {{- end -}}
 
-{{/* Whether the rendering can query a cluster: every namespace has this ConfigMap, but the namespace may not exist yet. */}}
+{{/* Whether the rendering can query a cluster: every namespace has this ConfigMap, unless the namespace does not exist yet. */}}
 {{- define "penstock.cluster" -}}
 {{- if lookup "v1" "ConfigMap" .Release.Namespace "kube-root-ca.crt" -}}yes
 {{- else if lookup "v1" "Namespace" "" "default" -}}yes{{- end -}}

@@ -110,7 +110,7 @@ test('G: a field with an empty name is listed if it has no effect', () => {
 const inference = createAzureInference('penstock').chat;
 const DIALECTS = [openai, openaiResponses, azureOpenai, inference, score];
 test.each(DIALECTS.map((dialect) => [dialect.name, dialect] as const))(
-  'G: %s: what an engine refused after acceptance is not repeated by an SDK',
+  'G: %s: an SDK does not retry an engine’s refusal after acceptance',
   (_name, dialect) => {
     for (const status of [400, 404, 408, 409, 422, 425, 429]) {
       const { headers } = dialect.renderFailure(new Failure('engine_refused', 'no', { status }));

@@ -168,7 +168,7 @@ test.each([
     INPUT,
     RESPONSES,
   ],
-] as const)('E2: null inside %j is as if absent, but for the schema of the caller', (given, read, body, dialects) => {
+] as const)('E2: null inside %j counts as absent, except in the caller’s schema', (given, read, body, dialects) => {
   for (const dialect of dialects) expect(dialect.parse({ ...body, ...given }).sampling).toEqual(read);
 });
 

@@ -82,7 +82,7 @@ test('it has the names, aliases, deployments and limits of the served models', (
   expect(text(documentOf(clamped))).not.toContain(`"maximum":${card.limits.max_output_tokens}`);
 });
 
-test('a key that may not use a model does not see its name', () => {
+test('a key without access to a model does not see its name', () => {
   const card = phi3Card();
   const other = { ...card, name: 'Secret', aliases: ['hidden'] };
   const catalog = parseCatalog([
@@ -146,7 +146,7 @@ const FIELDS: readonly (readonly [component: string, column: Route, path: readon
   ['ScoreRequest', 'score-pictures', ['properties', 'input_data', 'properties', 'parameters', 'anyOf', '0']],
 ];
 test.each(FIELDS)(
-  '%s: what its route reads or names, and nothing that it refuses, is in the document',
+  '%s: the document has the fields that the route reads or lists, and none that it refuses',
   (name, route, path) => {
     const { schemas } = z.object({ schemas: z.record(z.string(), z.unknown()) }).parse(documentOf()['components']);
     const at = path.reduce<unknown>(

@@ -58,7 +58,7 @@ const PLACES: readonly (readonly [param: string, build: (token: string) => ChatR
 ];
 
 test.each(PLACES)(
-  'N6: a special token in %s is broken, refused by name, or passed, as the card says',
+  'N6: a special token in %s is broken up, refused by name, or passed, as the card sets it',
   (param, build) => {
     for (const token of [...SPECIAL, ...PLACEHOLDERS]) {
       expect(remaining(build(token))).not.toBe(-1);

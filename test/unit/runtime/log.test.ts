@@ -77,7 +77,7 @@ test.each([
   ['its disk is full', '/dev/full'],
   ['its reader has exited', 'pipe'],
 ] as const)(
-  'H6: a log that cannot be written costs its lines, which are counted, and not the process: %s',
+  'H6: a log that cannot be written loses lines, which are counted, but does not stop the process: %s',
   async (_why, where) => {
     const file = where === 'pipe' ? undefined : openSync(where, 'w');
     const child = spawn(process.execPath, ['--input-type=module', '--eval', MUCH], {

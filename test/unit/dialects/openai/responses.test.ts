@@ -17,7 +17,7 @@ function refused(fields: object): Failure {
 }
 const OURS = { model: 'm', max_output_tokens: 9, cache_salt: 'oslo', store: false, stream: false };
 
-test('a text becomes one message; the engine is told to store nothing', () => {
+test('a text becomes one message; the engine’s request has store: false', () => {
   expect(toEngine({})).toEqual({ ...OURS, input: [{ type: 'message', role: 'user', content: 'hi' }] });
 });
 

@@ -270,7 +270,7 @@ const FIELDS: readonly Limited[] = [
 const rows = FIELDS.flatMap(({ routes, ...row }) => routes.map((route) => ({ ...row, route, name: route.name })));
 
 test.each(rows)(
-  'N3: $name $field: $limit.most $limit.unit are taken, one more is refused with all numbers',
+  'N3: $name $field: $limit.most $limit.unit are accepted, one more is refused with all numbers',
   ({ route, field, limit, value, inside = '' }) => {
     expect(refusal(route, route.body({ [field]: value(limit.most) }))).toBeUndefined();
     const param = route.prefix + field + inside;
@@ -298,7 +298,7 @@ const conversations: readonly (readonly [Limit, (count: number) => unknown[], st
 ];
 
 test.each(conversations)(
-  'N3: %#: lists and texts of a conversation, on every route that has one',
+  'N3: %#: lists and texts of a conversation, on every route with one',
   (limit, messages, inside) => {
     for (const route of [...CHATS, TOKENIZE, SCORE]) {
       const at = route === SCORE ? 'input_data.input_string' : 'messages';
@@ -348,7 +348,7 @@ test('N3: a schema of vLLM’s maximum depth passes, a deeper one does not', () 
 test.each([
   ['a field that vLLM would drop', { choice: ['a'], choices: ['b'] }, 'structured_outputs.choices'],
   ['no constraint', {}, 'structured_outputs'],
-  ['two forms at once', { choice: ['a'], regex: 'a' }, 'structured_outputs'],
+  ['two forms together', { choice: ['a'], regex: 'a' }, 'structured_outputs'],
   ['an open bracket', { regex: '(a' }, 'structured_outputs.regex'],
   ['an open set', { regex: '[a-z' }, 'structured_outputs.regex'],
   ['a NUL', { regex: 'a\0' }, 'structured_outputs.regex'],
@@ -360,7 +360,7 @@ test.each([
   ['an external reference', { json: { $ref: 'http://10.0.0.1/' } }, 'structured_outputs.json.$ref'],
   ['a negative length', { json: { minLength: -1 } }, 'structured_outputs.json.minLength'],
   [
-    'a pattern that is none',
+    'an invalid pattern',
     { json: { properties: { a: { pattern: 'a)' } } } },
     'structured_outputs.json.properties.a.pattern',
   ],

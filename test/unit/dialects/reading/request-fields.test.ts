@@ -141,7 +141,7 @@ const rowsOf = (route: string): FieldRow[] => ROWS.filter((row) => row.route ===
 const EACH = WAYS.map((way) => [way.name, way] as const);
 
 test.each(EACH)(
-  'E5: %s: every field, part and form is served, without effect and named, or refused by name',
+  'E5: %s: every field, part and form is served, listed as without effect, or refused by name',
   (_n, way) => {
     const outcomes = rowsOf(way.rows).map((row) => `${row.place} as ${row.form}: ${send(way, row)}`);
     expect(outcomes.filter((outcome) => /: (lost|refused, not named)$/.test(outcome))).toEqual([]);

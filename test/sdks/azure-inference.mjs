@@ -6,7 +6,7 @@ import { membersOf, serve } from './serve.mjs';
 /** Drives Azure's inference SDK for Node; surfaces: `host`, and `models` for the unified base URL. */
 const BASES = /** @type {Record<string, string>} */ ({ host: '', models: '/models' });
 
-/** This SDK throws for no status: callers ask `isUnexpected` and throw what they like. */
+/** This SDK never throws for a status: callers check `isUnexpected` and throw their own error. */
 class Unexpected extends Error {
   /** @param {any} response */
   constructor({ status, headers, body }) {

@@ -8,33 +8,33 @@ import { dataUri, png } from '../support/pictures.ts';
 import { startStack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
-/** What a client is told, as JSON in `PENSTOCK_SDKS_SERVED`. All requests are sent with temperature 0 and `maxTokens`. */
+/** The clients' input, as JSON in `PENSTOCK_SDKS_SERVED`. All requests have temperature 0 and `maxTokens`. */
 export interface Served {
   /** of the gateway, without `/v1` */
   readonly url: string;
   readonly key: string;
   readonly model: string;
-  /** one token a second, a minute or so an answer: for clients that leave */
+  /** one token per second, about a minute per answer: for clients that leave */
   readonly slowModel: string;
-  /** its engine breaks each stream off after some words */
+  /** its engine breaks off each stream after some words */
   readonly brokenModel: string;
-  /** where the gateway tells how many requests each engine has */
+  /** URL at which the gateway reports the requests of each engine */
   readonly status: string;
   readonly maxTokens: number;
-  /** the first and the second turn of a conversation, and one for a picture */
+  /** first and second message of a conversation, and one for a picture */
   readonly questions: { readonly first: string; readonly second: string; readonly picture: string };
-  /** the same picture as a data URI and as an address */
+  /** the same picture as a data URI and as a URL */
   readonly png: string;
   readonly picture: string;
   /** a gateway whose queue for this model is full: 429 */
   readonly full: { readonly url: string; readonly model: string };
   /** a gateway without memory for another body: 503 */
   readonly crowded: { readonly url: string };
-  /** a gateway that gives up before the slow model has answered: 504; and where it counts its requests */
+  /** a gateway that gives up before the slow model has answered: 504; and the URL of its request counts */
   readonly hasty: { readonly url: string; readonly model: string; readonly metrics: string };
 }
 
-/** What the gateway answers without any client between. */
+/** The gateway's answers without a client. */
 interface Told {
   readonly text: string;
   readonly inputTokens: number;
@@ -64,7 +64,7 @@ const Chat = z.object({
   usage: z.object({ prompt_tokens: z.int(), completion_tokens: z.int() }),
 });
 
-/** Gateways with a key over simulated engines, and what they answer to the questions that clients ask. */
+/** Gateways with a key over simulated engines, and their answers to the clients' questions. */
 export async function startClientStack(): Promise<ClientStack> {
   const folder = temporaryFolder();
   const models = join(folder.path, 'models');
@@ -85,7 +85,7 @@ export async function startClientStack(): Promise<ClientStack> {
     launcherEnvs: [
       { WORKER_MODEL: MODEL },
       { WORKER_MODEL: SLOW_MODEL, PENSTOCK_SIM_ITL_MS: '1000' },
-      // Later than the few tokens by which a launcher asks how its engine is.
+      // Later than the few tokens of a launcher's test generation.
       { WORKER_MODEL: BROKEN_MODEL, PENSTOCK_SIM_FAULTS: 'error-after=12' },
     ],
   });

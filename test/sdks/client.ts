@@ -1,6 +1,6 @@
 import type { Dialect } from './sdks.ts';
 
-/** What a client is tried with. A client that has no such thing says so under `lacks`. */
+/** The cases of a client. A client that lacks one lists it under `lacks`. */
 export const CASES = [
   'text',
   'stream',
@@ -24,29 +24,29 @@ export const CASES = [
 ] as const;
 export type Case = (typeof CASES)[number];
 
-/** Where a client falls short of what it was asked for: what its caller sees instead, and why. */
+/** A client's shortfall: what its caller sees instead, and why. */
 export interface Shortfall {
   readonly outcome: Readonly<Record<string, unknown>>;
   readonly why: string;
 }
-/** One client, as the table has it. */
+/** One client of the table. */
 export interface Client {
-  /** as its lines say */
+  /** the name in its lines */
   readonly name: string;
-  /** by its name in `PENSTOCK_SDKS_RUNTIMES`; a client whose runtime is not there is left out */
+  /** name in `PENSTOCK_SDKS_RUNTIMES`; a client without its runtime is skipped */
   readonly runtime: string;
-  /** in that runtime's folder; several clients may be in one */
+  /** file in the runtime's folder; it may contain several clients */
   readonly file: string;
-  /** behind its routes; absent where it does not tell its caller the code of an error */
+  /** the dialect of its routes; absent if it hides error codes from its caller */
   readonly dialect?: Dialect;
-  /** what its caller sees thrown */
+  /** errors that its caller sees */
   readonly classes: Readonly<Partial<Record<Case, string>>>;
-  /** where its caller sees other things than the answer, such as a score */
+  /** set if its caller sees something other than the answer, such as a score */
   readonly outcomes?: Readonly<Partial<Record<Case, Readonly<Record<string, unknown>>>>>;
   readonly shortfalls?: Readonly<Partial<Record<Case, Shortfall>>>;
-  /** what its caller has to set before any of it is met, with the reason */
+  /** settings that its caller needs first, with the reason */
   readonly needs?: string;
-  /** what it does not have, with the reason */
+  /** cases that it lacks, with the reason */
   readonly lacks?: Readonly<Partial<Record<Case, string>>>;
 }
 

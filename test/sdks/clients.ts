@@ -20,19 +20,19 @@ const TURNS: Readonly<Partial<Record<Case, Turn>>> = {
   'two turns streamed': 'second',
 };
 const STATUSES = { tools: 400, 'error 400': 400, 'error 401': 401, 'error 429': 429, 'error 503': 503 } as const;
-/** By the card: the second picture, and tools. */
+/** Refusals by the card: the second picture, and tools. */
 const REFUSED = { tools: 'unsupported_parameter', 'error 400': 'too_many_images' } as const;
 
-/** Those that not every client can be asked. */
+/** Cases that not every client supports. */
 const AS_TOLD: readonly Case[] = ['broken stream', 'error 504', 'system', 'stop sequence', 'count tokens'];
-/** @returns what it is tried with; of those, where the table says what its caller sees */
+/** @returns its cases, or only those for which the table has its caller's view */
 export function casesOf({ lacks, classes, outcomes = {} }: Client): Case[] {
   return CASES.filter(
     (one) => lacks?.[one] === undefined && (!AS_TOLD.includes(one) || one in classes || one in outcomes),
   );
 }
 
-/** @returns what the outcome of a case must hold, as jest's `toMatchObject` takes it */
+/** @returns the expected outcome of a case, for jest's `toMatchObject` */
 export function expectedOf(client: Client, name: Case, told: ClientStack['told'] | undefined): object {
   const own = client.shortfalls?.[name]?.outcome ?? client.outcomes?.[name];
   if (own !== undefined) return own;
@@ -61,7 +61,7 @@ export function expectedOf(client: Client, name: Case, told: ClientStack['told']
     case 'json':
       return { json: { colour: 'quiet' } };
     default:
-      throw new Error(`nothing is known of ${name}`);
+      throw new Error(`unknown case ${name}`);
   }
 }
 
@@ -81,13 +81,13 @@ const LANGCHAIN = {
   }),
 } as const satisfies Omit<Client, 'name'>;
 
-/** A 504 says `x-should-retry: false`, as an engine may have worked on it. @param error the class seen in the end */
+/** A 504 has `x-should-retry: false`, because an engine may have worked on it. @param error the class seen in the end */
 function repeats(error: string): Shortfall {
   const why = 'it does not read x-should-retry, and asks again although an engine may have worked on it each time';
   return { outcome: { error: { class: error, status: 504 }, requests: 3 }, why };
 }
 
-/** A `RetryError` holds the last answer's `APICallError`. */
+/** A `RetryError` contains the last answer's `APICallError`. */
 const AI_SDK = {
   runtime: 'node',
   file: 'vercel-ai.mjs',

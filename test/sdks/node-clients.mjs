@@ -6,15 +6,15 @@ import { fileURLToPath } from 'node:url';
 
 const CLIENTS = fileURLToPath(new URL('clients', import.meta.url));
 const LOCK = join(CLIENTS, 'package-lock.json');
-/** What the clients ask for; npm brings a later one where this process is older. */
+/** The Node version that the clients require; npm installs it if this process is older. */
 const NODE = 22;
 
 /**
- * A folder with the clients and what they import, installed anew when the lock file has changed. The clients are copied
+ * A folder with the clients and their imports, reinstalled when the lock file has changed. The clients are copied
  * there, so that their imports are found.
  * @param {string} folder of its own
  * @returns {import('./clients.ts').Runtime}
- * @throws Error that says what npm said
+ * @throws Error with npm's output
  */
 export function nodeClients(folder) {
   const record = join(folder, 'installed.json');

@@ -1,6 +1,6 @@
 // @ts-check
-/** @typedef {{ sdk: string, surface: string, status: string, class: string, code?: string }} Error an error as an SDK gave it */
-/** @typedef {{ sdk: string, surface: string, requests: Record<string, number> }} Counted requests that one call made, by status */
+/** @typedef {{ sdk: string, surface: string, status: string, class: string, code?: string }} Error an error from an SDK */
+/** @typedef {{ sdk: string, surface: string, requests: Record<string, number> }} Counted number of requests of one call, by status */
 
 /** @param {(Error | Counted)[]} all */
 export function printErrors(all) {
@@ -22,9 +22,9 @@ export function printErrors(all) {
   }
 }
 
-/** @typedef {{ client: string, version?: string, case: string, result: string, why?: string, needs?: string }} Tried a case as a further client met it */
+/** @typedef {{ client: string, version?: string, case: string, result: string, why?: string, needs?: string }} Tried a further client's result of a case */
 
-/** A row per client: how many cases were met; then each shortfall and its reason, and what clients need set. @param {Tried[]} all */
+/** A row per client with its number of met cases; then each shortfall with its reason, and the settings that clients need. @param {Tried[]} all */
 export function printClients(all) {
   if (all.length === 0) return;
   const names = [...new Set(all.map(({ client }) => client))];

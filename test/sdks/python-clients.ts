@@ -14,7 +14,7 @@ const LANGCHAIN = {
   }),
 } as const satisfies Omit<Client, 'name'>;
 
-/** It tells the code of no error but that of a 400 of some providers. */
+/** It reports an error code only for a 400 of some providers. */
 const LITELLM = {
   runtime: 'litellm',
   file: 'python/litellm_client.py',
@@ -145,7 +145,7 @@ const REGISTERED =
 const KNOWN_NAME = 'a model name of OpenAI, and ours in additional_kwargs: it takes no other name';
 const KNOWN_DEPLOYMENT = 'a model name of OpenAI beside the deployment: it takes no other name';
 
-/** Further clients for Python, each in an environment of its own. */
+/** Further clients for Python, each in its own environment. */
 export const PYTHON_CLIENTS: readonly Client[] = [
   { ...LANGCHAIN, name: 'LangChain (Python) ChatOpenAI' },
   { ...LANGCHAIN, name: 'LangChain (Python) ChatOpenAI, Responses' },

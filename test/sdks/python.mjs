@@ -7,16 +7,16 @@ import { fileURLToPath } from 'node:url';
 const REQUIREMENTS = fileURLToPath(new URL('requirements.txt', import.meta.url));
 const CLIENTS = fileURLToPath(new URL('clients', import.meta.url));
 const REQUIREMENTS_OF_CLIENTS = join(CLIENTS, 'python/requirements');
-/** Installs the clients, which bring some 480 packages, faster than pip. */
+/** Installs the clients, with some 480 packages, faster than pip. */
 const UV = 'uv==0.13.9';
 const HINT = `the SDKs for Python need python3 (the further clients 3.11 or later) with its module venv (Debian:
 apt-get install python3-venv) and a way to PyPI; --node leaves them out`;
 
 /**
- * A Python environment that holds `requirements.txt`, made anew when that has changed.
+ * A Python environment with `requirements.txt`, recreated when that has changed.
  * @param {string} folder of its own
  * @returns {string} its interpreter
- * @throws Error that says what is missing
+ * @throws Error that names the missing part
  */
 export function pythonWithSdks(folder) {
   return environment(folder, readFileSync(REQUIREMENTS, 'utf8'), (python) =>
@@ -25,10 +25,10 @@ export function pythonWithSdks(folder) {
 }
 
 /**
- * An environment for each file of `clients/python/requirements`, as their pins conflict.
+ * One environment per file of `clients/python/requirements`, because their pins conflict.
  * @param {string} cache folder of the environments
  * @returns {Record<string, import('./clients.ts').Runtime>} by name
- * @throws Error that says what is missing
+ * @throws Error that names the missing part
  */
 export function pythonClients(cache) {
   const uv = environment(join(cache, 'uv'), UV, (python) =>
@@ -46,7 +46,7 @@ export function pythonClients(cache) {
   );
 }
 
-/** Lines `name==version` of what stands in `requirements.txt`. @returns {string[]} */
+/** Lines `name==version` of `requirements.txt`. @returns {string[]} */
 export function pythonVersions() {
   return readFileSync(REQUIREMENTS, 'utf8').trim().split('\n');
 }

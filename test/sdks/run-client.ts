@@ -7,9 +7,9 @@ import type { Served } from './client-stack.ts';
 import { Line, type Runtime } from './clients.ts';
 
 /**
- * Runs a file of clients to its end, as a process of its own. What it writes to standard error goes to ours.
+ * Runs a file of clients to its end, in its own process, with our standard error.
  * @returns the lines that it printed
- * @throws Error when it does not end well
+ * @throws Error when it fails
  */
 export async function runClient(runtime: Runtime, file: string, served: Served): Promise<z.infer<typeof Line>[]> {
   const child = spawn(runtime.program, [join(runtime.folder, file)], {

@@ -8,7 +8,7 @@ const Told = z.looseObject({
   status: z.int().nullish(),
   code: z.string().nullish(),
   message: z.string(),
-  /** what azure-core took out of the body, where `message` is its own text */
+  /** azure-core's message from the body, because `message` is its own text */
   sentence: z.string().nullish(),
   /** `x-ms-error-code` */
   header: z.string().nullish(),
@@ -23,7 +23,7 @@ const Answer = z.looseObject({
 });
 export type SdkAnswer = z.infer<typeof Answer>;
 
-/** One call of an SDK; `serve.mjs` says what each member is. */
+/** One call of an SDK; `serve.mjs` explains each member. */
 export interface SdkCall {
   readonly call: string;
   readonly surface: string;
@@ -34,7 +34,7 @@ export interface SdkCall {
   readonly retries?: number;
 }
 
-/** An SDK in a process of its own, as an application has it; calls may be made at the same time. */
+/** An SDK in its own process, like in an application; calls may be concurrent. */
 export interface SdkProcess extends AsyncDisposable {
   call(call: SdkCall): Promise<SdkAnswer>;
 }

@@ -2,21 +2,21 @@
 import { createInterface } from 'node:readline';
 
 /**
- * One call that a driver is asked to make: a line of JSON on standard input.
+ * One call for a driver: a line of JSON on standard input.
  * @typedef {object} Command
  * @property {number} id
- * @property {string} call what to do: chat, stream, leave, completion, completionStream, models, model, info,
+ * @property {string} call kind of call: chat, stream, leave, completion, completionStream, models, model, info,
  *   response, responseStream
- * @property {string} surface which class and base URL
+ * @property {string} surface name of class and base URL
  * @property {string} url of the gateway
  * @property {string} key
- * @property {Record<string, unknown>} body fields of the request as the SDK takes them
- * @property {Record<string, unknown>} [extras] fields that the SDK does not know
- * @property {number} [retries] in place of the SDK's own number
+ * @property {Record<string, unknown>} body fields of the request in the SDK's form
+ * @property {Record<string, unknown>} [extras] fields outside the SDK's types
+ * @property {number} [retries] instead of the SDK's own number
  */
 
 /**
- * Answers each command with one line: what `perform` gives, or under `error` what `describe` makes of what it threw.
+ * Answers each command with one line: the result of `perform`, or under `error` the description of what it threw.
  * @param {(command: Command) => Promise<object>} perform
  * @param {(error: unknown) => object} describe
  */
@@ -29,7 +29,7 @@ export function serve(perform, describe) {
   });
 }
 
-/** An error's own members as far as they are plain. @param {unknown} error @param {string[]} names @returns {Record<string, unknown>} */
+/** An error's own plain members. @param {unknown} error @param {string[]} names @returns {Record<string, unknown>} */
 export function membersOf(error, names) {
   const object = typeof error === 'object' && error !== null ? error : {};
   return Object.fromEntries(names.map((name) => [name, Reflect.get(object, name) ?? null]));

@@ -29,10 +29,10 @@ const told = ({ content, usage }) => ({
 });
 const ask = async (/** @type {any[]} */ messages, /** @type {object} */ more = {}, where = {}) =>
   client(where).messages.create(body(messages, more));
-/** By the SDK's own reader of streams. */
+/** With the SDK's own stream reader. */
 const stream = (/** @type {any[]} */ messages, /** @type {object} */ more = {}) =>
   client({}).messages.stream(body(messages, more)).finalMessage();
-/** By its events, of which it makes nothing. */
+/** With the SDK's raw events. */
 async function events(/** @type {any[]} */ messages) {
   let text = '';
   let usage = { input_tokens: 0, output_tokens: 0 };
@@ -43,7 +43,7 @@ async function events(/** @type {any[]} */ messages) {
     if (event.type === 'message_delta') usage = event.usage;
     isOver = event.type === 'message_stop';
   }
-  if (!isOver) throw new Error('the stream ended without its end');
+  if (!isOver) throw new Error('the stream ended without an end event');
   return { content: [{ type: 'text', text }], usage };
 }
 
@@ -59,7 +59,7 @@ const first = [{ role: 'user', content: questions.first }];
 const second = { role: 'user', content: questions.second };
 /** @param {any} message */
 const said = ({ content }) => ({ role: 'assistant', content });
-// Whoever leaves the slow model must have something to leave.
+// A client that leaves the slow model needs a running answer.
 const slow = { model: slowModel, max_tokens: 1_000 };
 
 await runCases(

@@ -1,13 +1,13 @@
 // @ts-check
 
 /**
- * What a client is run against; `client-stack.ts` says what each member is. Clients in other languages read the same
+ * The servers for a client; `client-stack.ts` explains each member. Clients in other languages read the same
  * variable and print the same lines.
  * @type {import('../client-stack.ts').Served}
  */
 export const served = JSON.parse(process.env['PENSTOCK_SDKS_SERVED'] ?? '{}');
 
-/** Longer than any case takes on a busy machine, with the client's own pauses between retries. */
+/** Longer than any case on a busy machine, with the client's own pauses between retries. */
 const LIMIT_MS = 60_000;
 const LEFT_WITHIN_MS = 15_000;
 
@@ -15,8 +15,8 @@ const LEFT_WITHIN_MS = 15_000;
  * Runs the cases of one client, one after another, and prints a line of JSON for each: `{ client, version, case, outcome }`.
  * @param {string} client
  * @param {string} version
- * @param {Record<string, () => Promise<object>>} cases by name, as `clients.ts` lists them; each gives its outcome
- * @param {(error: any) => object} describe what a caller sees of what was thrown
+ * @param {Record<string, () => Promise<object>>} cases by their names in `clients.ts`; each returns its outcome
+ * @param {(error: any) => object} describe a caller's view of a thrown error
  */
 export async function runCases(client, version, cases, describe) {
   for (const [name, run] of Object.entries(cases)) {
@@ -30,17 +30,17 @@ async function within(outcome) {
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error('no outcome in time')), LIMIT_MS);
+    timer = setTimeout(() => reject(new Error('no outcome within the time limit')), LIMIT_MS);
   });
   return Promise.race([outcome, late]).finally(() => clearTimeout(timer));
 }
 
 /**
- * Leaves the slow model while it answers, and waits until its engine is free. An answer of its own would take longer.
+ * Leaves the slow model during its answer, and waits until its engine is free. The complete answer would take longer.
  * @param {(signal: AbortSignal, something: () => void) => Promise<unknown>} ask calls `something` at the first text of a stream
  * @param {(error: any) => object} describe
  * @param {boolean} isStream
- * @returns {Promise<object>} what the caller saw, and that the engine was let go
+ * @returns {Promise<object>} the caller's view, and that the engine was freed
  */
 export async function leaving(ask, describe, isStream) {
   const controller = new AbortController();
@@ -60,7 +60,7 @@ export async function leaving(ask, describe, isStream) {
   return { ...seen, left: true };
 }
 
-/** @param {(count: number) => boolean} isSo of the requests that the slow model's engines have */
+/** @param {(count: number) => boolean} isSo checks the number of requests on the slow model's engines */
 async function untilBusy(isSo) {
   const until = performance.now() + LEFT_WITHIN_MS;
   for (;;) {
@@ -75,10 +75,10 @@ async function untilBusy(isSo) {
 }
 
 /**
- * Asks the hasty gateway, which has given the same request up each time that it came.
+ * Sends a request to the hasty gateway, which gives up every attempt of it.
  * @param {() => Promise<unknown>} ask
  * @param {(error: any) => object} describe
- * @returns {Promise<object>} what the caller saw, and how many requests its one call made
+ * @returns {Promise<object>} the caller's view, and the number of requests of its one call
  */
 export async function hastily(ask, describe) {
   const before = await requestsThere();
@@ -89,7 +89,7 @@ export async function hastily(ask, describe) {
   return { ...seen, requests: (await requestsThere()) - before };
 }
 
-/** Those that the hasty gateway has answered, when it has none left. @returns {Promise<number>} */
+/** Number of requests that the hasty gateway has answered, once none is open. @returns {Promise<number>} */
 async function requestsThere() {
   for (;;) {
     const page = await (await fetch(served.hasty.metrics)).text();
@@ -102,7 +102,7 @@ async function requestsThere() {
   }
 }
 
-/** The class of an error, as its caller would look for it. @param {any} error @returns {string} */
+/** The class of an error, by which its caller would recognise it. @param {any} error @returns {string} */
 export function classOf(error) {
   const name = error?.constructor?.name ?? typeof error;
   return name === 'Error' || name === 'DOMException' ? error.name : name;

@@ -16,7 +16,7 @@ const TOOL = { type: 'function', function: { name: 'weather', description: '', p
 
 /** @typedef {{ url?: string, key?: string, model?: string }} Where */
 
-/** Each class with its base URL. By itself it would repeat six times, which takes a minute. */
+/** Each class with its base URL. By default it would retry six times, which takes a minute. */
 const CLASSES = /** @type {Record<string, (where: Where) => any>} */ ({
   ChatOpenAI: (where) => new ChatOpenAI({ ...optionsOf(where), ...baseOf(where) }),
   'ChatOpenAI, Responses': (where) => new ChatOpenAI({ ...optionsOf(where), ...baseOf(where), useResponsesApi: true }),
@@ -31,7 +31,7 @@ const CLASSES = /** @type {Record<string, (where: Where) => any>} */ ({
 });
 /** @param {Where} where */
 function optionsOf({ model: named = model }) {
-  // Whoever leaves the slow model must have something to leave.
+  // A client that leaves the slow model needs a running answer.
   const length = named === slowModel ? {} : { maxTokens };
   return { model: named, temperature: 0, maxRetries: 2, ...length };
 }
@@ -61,7 +61,7 @@ const ask = (text, ...addresses) =>
       ...addresses.map((address) => ({ type: 'image_url', image_url: { url: address } })),
     ],
   });
-/** What came of a stream, joined as the library does it. @param {any} chat @param {any} messages */
+/** The result of a stream, joined by the library. @param {any} chat @param {any} messages */
 async function streamed(chat, messages) {
   /** @type {any} */
   let all;

@@ -1,4 +1,4 @@
-// What the clients import is not in this repository's node_modules.
+// The clients' imports are not in this repository's node_modules.
 declare module '@ai-sdk/*';
 declare module '@anthropic-ai/*';
 declare module '@langchain/*';

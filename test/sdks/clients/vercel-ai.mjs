@@ -58,7 +58,7 @@ const PROVIDERS = /** @type {Record<string, Provider>} */ ({
   },
 });
 
-/** A `RetryError` carries the last answer's error. @param {any} error */
+/** A `RetryError` contains the last answer's error. @param {any} error */
 function describe(error) {
   const last = error.lastError ?? error;
   return {
@@ -77,7 +77,7 @@ const ask = (text, ...pictures) => ({
   role: 'user',
   content: [{ type: 'text', text }, ...pictures.map((data) => ({ type: 'file', mediaType: 'image/png', data }))],
 });
-/** `streamText` throws nothing: an error is a part of the stream. @param {any} options */
+/** `streamText` does not throw: an error is a part of the stream. @param {any} options */
 async function streamed(options) {
   const result = streamText({ ...options, onError: () => {} });
   for await (const part of result.fullStream) {

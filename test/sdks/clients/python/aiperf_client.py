@@ -12,7 +12,7 @@ from cases import run_cases, served
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 TOKENIZER = "penstock/bytes"
-# By kind of endpoint, the field that limits an answer.
+# The field that limits an answer, by kind of endpoint.
 ENDPOINTS = {"chat": "max_tokens", "completions": "max_tokens", "responses": "max_output_tokens"}
 # Without its own 'builtin' tokenizer, which it would download.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}

@@ -10,17 +10,17 @@ import urllib.request
 import warnings
 from types import SimpleNamespace
 
-# What a client is run against; `client-stack.ts` says what each member is.
+# The servers for a client; `client-stack.ts` explains each member.
 served = SimpleNamespace(**json.loads(os.environ["PENSTOCK_SDKS_SERVED"]))
 
-# What a client prints goes nowhere, so that every line is an outcome.
+# A client's own output is dropped, so that every line is an outcome.
 OUTCOMES, sys.stdout = sys.stdout, open(os.devnull, "w")
 
-# Some tell of each retry, or warn of their own types.
+# Some log each retry, or warn about their own types.
 warnings.simplefilter("ignore")
 logging.basicConfig(level=logging.ERROR)
 
-# Longer than any case takes on a busy machine, with the client's own pauses between retries.
+# Longer than any case on a busy machine, with the client's own pauses between retries.
 LIMIT_S = 120
 LEFT_WITHIN_S = 15
 

@@ -48,7 +48,7 @@ def provider(prefix, path, stream, **more):
     return make
 
 
-# Of a model that it does not know, the first one asks for a response.
+# For an unknown model the first one requests a response.
 PROVIDERS = {
     "openai": provider("openai", "/v1", "streaming"),
     "openai/azure, Responses": provider("openai/azure", "", "streaming", responses_api=True),

@@ -5,7 +5,7 @@ import json
 import os
 from importlib.metadata import version
 
-# Its table of prices would be fetched from the internet.
+# Otherwise it would download its price table from the internet.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
@@ -13,7 +13,7 @@ from cases import describe_status, leaving, run_cases, served
 
 litellm.telemetry = False
 litellm.suppress_debug_info = True
-# A stream of Responses from a model that is not in its table is read to its end before its caller gets any of it.
+# It reads a Responses stream of an unknown model to the end before its caller gets a part of it.
 litellm.register_model(
     {
         provider + model: {"litellm_provider": provider.strip("/"), "mode": "chat", "supports_native_streaming": True}
@@ -30,19 +30,19 @@ SCHEMA = {
 }
 FUNCTION = {"name": "weather", "description": "", "parameters": {"type": "object"}}
 
-# By provider: what is put behind the address of the gateway, and further arguments.
+# By provider: the path after the gateway's address, and further arguments.
 PROVIDERS = {
     "openai/": ("/v1", {}),
     "azure/": ("", {"api_version": "2024-10-21"}),
     "azure_ai/": ("", {}),
-    # Of a model that it does not know it would ask for more than the card allows.
+    # For an unknown model it would request more than the card allows.
     "anthropic/": ("", {"max_tokens": 1000}),
 }
 
 
 def arguments(provider, url=served.url, key=served.key, model=served.model, **more):
     path, own = PROVIDERS[provider]
-    # Retries are the library's own two, for all of them.
+    # All use the library's own two retries.
     return {
         "model": provider + model,
         "api_base": url + path,
@@ -191,7 +191,7 @@ def cases_of(route):
 async def main():
     for provider in PROVIDERS:
         for name, route in ((provider, Chat(provider)), (f"{provider}, Responses", Responses(provider))):
-            # It would make messages of Responses itself.
+            # Otherwise it would convert Responses to messages itself.
             if provider == "anthropic/" and isinstance(route, Responses):
                 continue
             await run_cases(f"LiteLLM {name}", f"litellm {version('litellm')}", cases_of(route), describe_status)

@@ -22,11 +22,11 @@ def weather():
     """The weather."""
 
 
-# Else it asks twelve times, as its retries and those of OpenAI's SDK below it multiply.
+# Otherwise it sends twelve requests, because its retries multiply with those of OpenAI's SDK below it.
 RETRIES = 1
 
-# Three of the classes take no name that is not OpenAI's. Azure's send the deployment in its place; for OpenAI's own,
-# the name that is sent can be set apart.
+# Three of the classes accept only OpenAI's names. Azure's classes send the deployment instead; for OpenAI's own,
+# the sent name can be set separately.
 KNOWN = "gpt-4o"
 
 
@@ -55,7 +55,7 @@ def azure(kind, api_version):
     return make
 
 
-# With the name of the argument that limits an answer.
+# Each with the argument that limits an answer.
 CLASSES = {
     "OpenAI": (openai, "max_tokens"),
     "OpenAILike": (openai_like, "max_tokens"),
@@ -111,7 +111,7 @@ def cases_of(make, limit, streams_usage):
         return told(await streamed([*FIRST, (await streamed(FIRST)).message, SECOND]))
 
     async def structured():
-        # A copy, as it writes the form of the answer into what it is given.
+        # A copy, because it writes the form of the answer into its argument.
         answer = await llm.astructured_predict(Answer, PromptTemplate(served.questions["first"]), llm_kwargs={**short})
         return {"json": answer.model_dump()}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from cases import run_cases, served
 
 MODELS = {"local-chat-completions": "/v1/chat/completions", "local-completions": "/v1/completions"}
-# A question, and a word that its answer must have.
+# A question, and a word that its answer must contain.
 QUESTIONS = [(served.questions["first"], "sky"), ("Which animal barks, and at whom?", "barks"), ("And two?", "two")]
 TASK = {
     "task": "questions",

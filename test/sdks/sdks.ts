@@ -2,17 +2,17 @@ import process from 'node:process';
 
 /** How SDKs of one make take errors: the table in gateway/README.md. */
 interface Family {
-  /** their classes by status; absent: no route that they call answers so */
+  /** their classes by status; absent: none of their routes has this status */
   readonly classes: Readonly<Partial<Record<Status, string>>>;
   /** when the connection of a stream breaks */
   readonly brokenStream: string;
-  /** requests that reach the gateway by one call, with the SDK's own retries */
+  /** number of requests of one call, with the SDK's own retries */
   readonly requests: Readonly<Partial<Record<Status, number>>>;
 }
 export const STATUSES = [400, 401, 404, 422, 429, 502, 503, 504] as const;
 export type Status = (typeof STATUSES)[number];
 
-/** A 502 or 504 may have been worked on: `x-should-retry: false` keeps this SDK from repeating it. */
+/** An engine may have worked on a 502 or 504, so `x-should-retry: false` keeps this SDK from a retry. */
 const OPENAI: Family = {
   classes: {
     400: 'BadRequestError',
@@ -26,7 +26,7 @@ const OPENAI: Family = {
   brokenStream: 'APIError',
   requests: { 400: 1, 401: 1, 404: 1, 429: 3, 502: 1, 503: 3, 504: 1 },
 };
-/** This one repeats a POST on 500, 503 and 504, and whatever carries `Retry-After`. */
+/** This one retries a POST after 500, 503 and 504, and every answer with `Retry-After`. */
 const AZURE_PYTHON: Family = {
   classes: {
     400: 'HttpResponseError',
@@ -41,7 +41,7 @@ const AZURE_PYTHON: Family = {
   brokenStream: 'HttpResponseError',
   requests: { 400: 1, 401: 1, 404: 1, 422: 1, 429: 4, 502: 1, 503: 4, 504: 4 },
 };
-/** This one repeats every status from 500 on but 501 and 505. */
+/** This one retries every status from 500 on, except 501 and 505. */
 const AZURE_NODE: Family = {
   classes: Object.fromEntries(STATUSES.map((status) => [status, 'isUnexpected()'])),
   brokenStream: 'Error',
@@ -51,7 +51,7 @@ const AZURE_NODE: Family = {
 export interface Sdk {
   readonly name: string;
   readonly command: readonly [file: string, script: string];
-  /** classes and base URLs that the driver knows, and the dialect behind each */
+  /** classes and base URLs of the driver, with the dialect of each */
   readonly surfaces: Readonly<Record<string, Dialect>>;
   readonly family: Family;
 }
@@ -60,7 +60,7 @@ export type Dialect = 'openai' | 'azure-openai' | 'inference' | 'anthropic';
 const OPENAI_SURFACES = { v1: 'openai', azure: 'azure-openai', 'azure-v1': 'azure-openai' } as const;
 const AZURE_SURFACES = { host: 'inference', models: 'inference' } as const;
 
-/** @param python of an environment that holds `requirements.txt`; without it the two SDKs for Node */
+/** @param python of an environment with `requirements.txt`; without it only the two SDKs for Node */
 export function sdks(python: string | undefined): Sdk[] {
   const node = process.execPath;
   const ofNode: Sdk[] = [
@@ -100,9 +100,9 @@ const COMMON = {
   503: 'overloaded',
   504: 'deadline_exceeded',
 } as const;
-/** Azure OpenAI's own words for three of them. */
+/** Azure OpenAI's own codes for three of them. */
 const OF_AZURE_OPENAI = { ...COMMON, 401: '401', 404: 'DeploymentNotFound', 429: '429' } as const;
-/** `error.code` behind each status. */
+/** `error.code` for each status. */
 export const CODES: Readonly<Record<Dialect, Readonly<Record<Status, string>>>> = {
   openai: COMMON,
   'azure-openai': OF_AZURE_OPENAI,

@@ -6,7 +6,7 @@ import type { Reply } from './reply.ts';
 import { Suspect, type Suspects } from './suspects.ts';
 import { Waiting, type WaitingDeps } from './waiting.ts';
 
-/** An engine that said that its answer is whole may keep its connection, client and place so long, in milliseconds. */
+/** How long an engine with a complete answer may keep its connection and client open, in milliseconds. */
 const CLOSE_MS = 1_000;
 const UNHEARD = new Failure('worker_lost', 'the answer, or its worker, was lost');
 const STILL_OPEN = new Failure('worker_lost', 'the model process did not close its answer');
@@ -20,8 +20,8 @@ export interface AskDeps extends WaitingDeps {
 export type Ask = (question: Question, reply: Reply, phases: Phases, signal: AbortSignal) => Promise<void>;
 
 /**
- * Takes one request from admission to its end, and owns its repeats: an attempt that was lost before the client had a
- * byte runs again on another engine. Whatever is left in Redis is removed.
+ * Takes one request from admission to its end, and owns its repeats. An attempt that was lost before the client had a
+ * byte runs again on another engine. It removes what remains in Redis.
  * @throws Failure of admission, of the last attempt, `no_engine`, or `client_closed` when `signal` fired
  */
 export function createAsk(deps: AskDeps): Ask {
@@ -33,7 +33,7 @@ export function createAsk(deps: AskDeps): Ask {
   };
 }
 
-/** The attempts of one request, of which the last one is its answer. */
+/** The attempts of one request. The last one gives its answer. */
 class Attempts {
   readonly #deps: AskDeps;
   readonly #suspect: Suspect;
@@ -69,7 +69,7 @@ class Attempts {
     const hangUp = (): void => this.#settle(new Failure('client_closed', 'the client closed the connection'));
     this.#signal.addEventListener('abort', hangUp, { once: true });
     if (this.#signal.aborted) hangUp();
-    // Opened before the job is added, as its first frame may come before the queue's own answer.
+    // Opened before the job is added, because its first frame may arrive before the queue's own answer.
     relay.open({
       requestId,
       idleMs,
@@ -109,7 +109,7 @@ class Attempts {
       if (failure === undefined || this.#reply.isWhole === true) this.#settle();
       else this.#lost(failure).catch(() => this.#settle(failure));
     } catch (cause) {
-      // Nobody else would end it.
+      // Nothing else would end the request.
       this.#settle(toFailure(cause));
     }
   }
@@ -139,7 +139,7 @@ class Attempts {
     this.#waiting.repeat(relay.reopen(this.#phases.requestId), this.#signal);
   }
 
-  /** An engine that fell silent is as lost as one that died. */
+  /** A request of a silent engine is repeated like one of an engine that died. */
   #mayRepeat({ code, options }: Failure): boolean {
     const most = rowOf(code).repeats ?? (options.elsewhere === true ? 1 : 0);
     return this.#phases.repeats < most && this.#deps.clock() < this.#question.deadlineAt && !this.#signal.aborted;

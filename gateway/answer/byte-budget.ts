@@ -1,4 +1,4 @@
-/** Bytes that all requests of a replica together may keep in its memory for one purpose. */
+/** Bytes that all requests of a replica together may keep in memory for one purpose. */
 export class ByteBudget {
   readonly #limitBytes: number;
   #used = 0;
@@ -6,7 +6,7 @@ export class ByteBudget {
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
   }
-  /** @returns false, and takes nothing, when there is not that much left */
+  /** @returns false, and takes nothing, if fewer bytes remain */
   take(bytes: number): boolean {
     if (this.#used + bytes > this.#limitBytes) return false;
     this.#used += bytes;

@@ -1,21 +1,21 @@
 import type { Rendered } from './renderers.ts';
 
-/** Who gets an answer. A socket is behind it, or whatever else takes one. */
+/** The receiver of an answer: a socket, or anything else that takes one. */
 export interface ClientStream {
-  /** it has something of the answer, which can be no other answer any more */
+  /** it has a part of the answer, so no other answer can be sent */
   readonly isBegun: boolean;
-  /** nobody is there to read */
+  /** the client has disconnected */
   readonly isGone: boolean;
-  /** bytes that were written to it, and that it has not taken */
+  /** bytes that were written to it and that it has not read */
   readonly unsentBytes: number;
-  /** Writes an answer that is no stream. */
+  /** Writes an answer that is not streamed. */
   send(answer: Rendered): void;
   /** Writes a piece of a stream. */
   write(piece: Buffer | string): void;
   /** Ends a stream. @param last piece */
   end(last?: string): void;
-  /** Ends a stream so that its reader notices it by the connection. @param last piece, which it is given time to read */
+  /** Ends a stream by closing its connection. @param last last piece, which the client gets time to read */
   cut(last: string): void;
-  /** It does not read: from here on it is gone. */
+  /** It does not read: from now on it counts as gone. */
   giveUp(): void;
 }

@@ -9,12 +9,12 @@ import { RestRequest, type CountTokens } from './rest-request.ts';
 import { SentBytes } from './sent-bytes.ts';
 
 /**
- * Whether and how a stream goes on whose attempt was lost: all of it is decided here. A plain-text answer goes on at
- * another engine: the conversation is sent again with the text delivered so far as an assistant prefix. How exact that is
- * was measured on vLLM 0.32 and 0.33: for ordinarily spelled text at temperature 0 it goes on identically.
+ * Decides whether and how a stream goes on after its attempt was lost. A plain-text answer goes on at another engine:
+ * the gateway sends the conversation again, with the text delivered so far as an assistant prefix. Measured on vLLM
+ * 0.32 and 0.33, ordinary text at temperature 0 goes on identically.
  */
 
-/** Fields under which a continuation would not be what the caller asked for, and why it is refused. */
+/** Fields with which a continuation would not be what the caller requested, and the reason. */
 const REFUSED_FIELDS: readonly (readonly [reason: string, fields: readonly string[]])[] = [
   ['tools', ['tools', 'tool_choice']],
   ['structured', ['response_format', 'structured_outputs']],
@@ -25,7 +25,7 @@ const REFUSED_FIELDS: readonly (readonly [reason: string, fields: readonly strin
   ],
 ];
 
-/** Why a request's stream could never be continued; undefined when it could. */
+/** Why a request's stream can never be continued; undefined if it can. */
 export function neverContinued(
   path: EnginePath,
   { sampling, choices }: Pick<ChatRequest, 'sampling' | 'choices'>,
@@ -37,7 +37,7 @@ export function neverContinued(
   return undefined;
 }
 
-/** Values that mean the same as absence do not stand in the way. */
+/** A value that means the same as absence does not count. */
 function isSet(name: string, value: JsonValue | undefined): boolean {
   if (value === undefined || value === null || value === false || value === 0) return false;
   if (name === 'tool_choice') return value !== 'none';
@@ -45,41 +45,41 @@ function isSet(name: string, value: JsonValue | undefined): boolean {
   return true;
 }
 
-/** What is to be known of a request whose stream may be lost. */
+/** The facts about a request that its continuation needs. */
 export interface Continuable {
   readonly question: { readonly path: EnginePath; readonly model: string };
-  /** what the model's engine reads as control tokens */
+  /** texts that the model's engine reads as control tokens */
   readonly specialTokens: RegExp;
   /** see `neverContinued` */
   readonly never: string | undefined;
 }
 
-/** What may be kept of streams for their continuation, in bytes. */
+/** Limits of the bytes kept of streams for their continuation. */
 export interface ContinuationLimits {
   /** of all streams together */
   readonly budget: ByteBudget;
-  /** of one stream; a longer one cannot be continued */
+  /** of one stream; a longer stream cannot be continued */
   readonly streamBytes: number;
 }
 
-/** How a stream stands whose attempt was lost. */
+/** State of a stream when its attempt was lost. */
 export interface Standing {
   /** the client has events of it */
   readonly isBegun: boolean;
-  /** all that was asked for came, be the end mark missing */
+  /** everything that was requested has arrived, except perhaps the end mark */
   readonly isFinished: boolean;
-  /** the caller asked for the closing usage event, and it has not come */
+  /** the caller requested the closing usage event, and it has not arrived */
   readonly owesUsage: boolean;
 }
 
 export type Next =
-  /** from its start: the client has nothing of it */
+  /** from its start: the client has no part of it */
   | { readonly kind: 'again'; readonly body: Buffer }
-  /** the engine is asked for its refusal; nothing of the answer is the stream's */
+  /** the engine is asked for its refusal; no part of this answer belongs to the stream */
   | { readonly kind: 'probe'; readonly body: Buffer }
-  /** with the rest, whose events are made to follow those that the client has */
+  /** with the rest, whose events are changed to follow those that the client has */
   | { readonly kind: 'rest'; readonly body: Buffer; readonly join: Join }
-  /** nothing but the end is missing */
+  /** only the end is missing */
   | { readonly kind: 'close'; readonly ending: Buffer }
   | { readonly kind: 'impossible'; readonly reason: string };
 
@@ -88,14 +88,14 @@ export class Continuation {
   readonly #asked: Continuable;
   readonly #countTokens: CountTokens;
   readonly #onDecided: (outcome: string) => void;
-  /** absent where it would be of no use */
+  /** absent if the stream can never be continued */
   readonly #sent: SentBytes | undefined;
-  /** the request that was asked for its refusal */
+  /** the request whose refusal was asked for */
   #probed: Buffer | undefined;
-  /** how a further epoch follows the first, and the length of what was sent by then */
+  /** how a further epoch follows the first, and the length of what was sent before it */
   #joined: { readonly join: Join; readonly at: number } | undefined;
 
-  /** @param onDecided how a stream of which the client has something goes on: `continued`, `closed`, or the reason why not */
+  /** @param onDecided how a stream goes on that its client has in part: `continued`, `closed`, or the reason why not */
   constructor(
     asked: Continuable,
     limits: ContinuationLimits,
@@ -108,12 +108,12 @@ export class Continuation {
     if (asked.never === undefined) this.#sent = new SentBytes(limits.budget, limits.streamBytes);
   }
 
-  /** @param events that are sent to the client, whole and end to end; they are copied */
+  /** @param events complete events that are sent to the client, end to end; they are copied */
   add(events: Buffer): void {
     this.#sent?.add(events);
   }
 
-  /** To be called when the request is over, however it ended. */
+  /** Call it when the request is over, however it ended. */
   release(): void {
     this.#sent?.release();
   }
@@ -128,9 +128,10 @@ export class Continuation {
   }
 
   /**
-   * A stream of `/v1/responses` that breaks off before its first word: vLLM does that where its engine refuses the request
-   * (a grammar that cannot be built, a token id outside the vocabulary), and a lost engine looks the same (source: vLLM
-   * 0.32, recorded). Asked for one token without a stream an engine says its refusal; if it has none, the request runs again.
+   * A stream of `/v1/responses` that breaks off before its first word. vLLM does that if its engine refuses the request
+   * (a grammar that cannot be built, a token id outside the vocabulary). A lost engine looks the same (source: vLLM
+   * 0.32, recorded). If it is asked for one token without a stream, an engine answers with its refusal. Without a
+   * refusal, the request runs again.
    */
   #fromStart(original: Buffer): Next {
     if (this.#asked.question.path !== '/v1/responses') return { kind: 'again', body: original };
@@ -146,7 +147,7 @@ export class Continuation {
     const sent = this.#sent?.read();
     if (sent === undefined) return { kind: 'impossible', reason: 'too_long' };
     if (this.#joined !== undefined) {
-      // A second epoch that brought nothing, as its engine was just dying, leaves all as it was.
+      // A second epoch without any event, because its engine was dying too, changes nothing.
       const { join, at } = this.#joined;
       return sent.length === at
         ? { kind: 'rest', body: original, join }
@@ -164,23 +165,23 @@ export class Continuation {
   }
 }
 
-/** How long the prompt was is known to the lost engine alone. */
+/** Only the lost engine knew the length of the prompt. */
 function close({ owesUsage }: Standing, ending: Buffer): Next {
   return owesUsage ? { kind: 'impossible', reason: 'usage_unknown' } : { kind: 'close', ending };
 }
 
 type Plan =
-  /** what the engine is asked for, and how many tokens of the answer its prompt holds */
+  /** the engine's request, and how many tokens of the answer its prompt holds */
   | { readonly kind: 'rest'; readonly body: Buffer; readonly tokens: number }
-  /** every token that was asked for is there: only the end is missing */
+  /** every requested token has arrived: only the end is missing */
   | { readonly kind: 'close' }
   | { readonly kind: 'impossible'; readonly reason: string };
 
 /**
- * The engine's request for the rest, less the tokens that are there. These an engine counts, as one event of a busy one
- * holds several; where it does not, events are counted.
+ * The engine's request for the rest, less the delivered tokens. An engine counts these tokens, because one event of a
+ * busy engine holds several. If no engine counts, events are counted.
  * @param original the engine's request of the first epoch
- * @param specialTokens what the model's engine reads as control tokens, which the prefix must not hold
+ * @param specialTokens texts that the model's engine reads as control tokens; the prefix must not hold any
  */
 export async function planContinuation(
   original: Buffer,
@@ -189,12 +190,12 @@ export async function planContinuation(
   specialTokens: RegExp,
 ): Promise<Plan> {
   if (delivered.other) return { kind: 'impossible', reason: 'not_text' };
-  // The decoder of an engine that ends inside a character would answer with the prompt.
+  // An incomplete character at the end would make the engine's decoder answer with the prompt.
   const prefix = delivered.text.replace(/\uFFFD+$/, '');
-  // The client has no text yet: the original request again.
+  // The client has no text yet: send the original request again.
   if (prefix.trim() === '') return { kind: 'rest', body: original, tokens: 0 };
   const rest = new RestRequest(original, prefix);
-  // Also one whose two halves are the caller's and the model's.
+  // This includes a token whose two halves are the caller's and the model's.
   if (rest.beginning.search(specialTokens) !== -1) return { kind: 'impossible', reason: 'control_tokens' };
   const tokens = (await rest.countDelivered(countTokens)) ?? delivered.events;
   return tokens < rest.maxTokens ? { kind: 'rest', body: rest.write(tokens), tokens } : { kind: 'close' };

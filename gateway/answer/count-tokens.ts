@@ -10,21 +10,18 @@ import { WholeReply } from './whole-reply.ts';
 /** Source: vLLM's `/tokenize`. */
 const Counted = z.object({ count: z.int().nonnegative() });
 
-/**
- * Lets an engine count, for a request that is under way: through the queue like any other, within its deadline and for
- * its caller.
- */
+/** Lets an engine count tokens for a running request: through the queue, within its deadline and for its caller. */
 export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal): CountTokens {
   return async (body) => {
     const reply = new WholeReply(engineAnswer('/tokenize', 1), 'messages');
-    // Of an accepted request: it goes first, and no cap holds it up.
+    // The request was accepted before: it goes first, and no cap delays it.
     const { share: _, ...rest } = question;
     const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
       return Counted.parse(parseJson(reply.outline)).count;
     } catch {
-      // The further epoch itself will meet whatever stands in the way.
+      // The further epoch will fail for the same reason, if it persists.
       return undefined;
     }
   };

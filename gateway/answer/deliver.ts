@@ -22,7 +22,7 @@ export interface DeliverDeps {
   readonly continuation: ContinuationLimits;
 }
 
-/** Who gets the answer, in which form, and who takes down what becomes known of it. */
+/** The receiver of the answer, its form, and the observer of its course. */
 interface Recipient {
   readonly client: ClientStream;
   readonly render: Renderers;
@@ -33,7 +33,7 @@ interface Recipient {
 
 /**
  * Takes a checked request to the end of its answer.
- * @throws Failure for whatever happened before the client had anything; later ones are told in the stream
+ * @throws Failure of anything before the client had a byte; later failures are sent in the stream
  */
 export type Deliver = (asked: Asked, recipient: Recipient) => Promise<void>;
 
@@ -83,7 +83,7 @@ async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipie
     if (!client.isBegun) throw error;
     const failure = toFailure(error);
     notes.broken(failure);
-    // The end of a stream that is not whole is told in it, and no `[DONE]` follows.
+    // A stream that ends incomplete ends in an error event, without `[DONE]`.
     const last = render.renderStreamFailure(failure, reply.passed);
     if (render.cutsBrokenStreams === true) client.cut(last);
     else client.end(last);

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { eventBytes, EventReader, parseJson } from './engine/sse.ts';
 import type { Join, Members } from './engine/event-watch.ts';
 
-/** What a client has of a stream: the identity of its first event, the text, how many tokens. */
+/** What a client has of a stream: the identity of its first event, the text, the number of tokens. */
 export interface Delivered {
   readonly id: string;
   readonly created: number;
   readonly text: string;
-  /** choice events but one that tells the role alone: one a token, but for those that a busy engine put into one event */
+  /** choice events except a role-only one: one per token, unless a busy engine put several tokens into one event */
   readonly events: number;
-  /** something other than text came, such as tool calls, reasoning or a refusal */
+  /** the stream held something other than text, such as tool calls, reasoning or a refusal */
   readonly other: boolean;
 }
 
@@ -22,8 +22,8 @@ const Event = z.looseObject({
 });
 
 /**
- * Reads back what was sent: whole SSE events, end to end.
- * @returns undefined when one of them cannot be read, or none carries a choice yet
+ * Reads back the sent bytes: complete SSE events, end to end.
+ * @returns undefined if one of them cannot be read, or none has a choice yet
  */
 export function readDelivered(sent: Buffer): Delivered | undefined {
   let first: z.infer<typeof Event> | undefined;
@@ -32,7 +32,7 @@ export function readDelivered(sent: Buffer): Delivered | undefined {
   let other = false;
   for (const { data } of new EventReader().read(sent)) {
     const event = Event.safeParse(parseJson(data)).data;
-    // What it holds would be missing from the beginning that the rest is asked for.
+    // Its content would be missing from the prefix.
     if (event === undefined) return undefined;
     const choice = event.choices[0];
     if (choice === undefined) continue;
@@ -45,12 +45,12 @@ export function readDelivered(sent: Buffer): Delivered | undefined {
   return first === undefined ? undefined : { id: first.id, created: first.created, text, events, other };
 }
 
-/** Whether a member of a delta tells something: engines send some that are empty with each event. */
+/** Whether a member of a delta has content: engines send some empty ones with each event. */
 function isSaid(value: unknown): boolean {
   return value !== undefined && value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
 }
 
-/** The event that closes an answer of which only the end is missing. */
+/** The closing event of an answer that lacks only its end. */
 export function closingEvent({ id, created }: Delivered, model: string): Buffer {
   const choices = [{ index: 0, delta: {}, logprobs: null, finish_reason: 'length' }];
   return eventBytes(Buffer.from(JSON.stringify({ id, object: 'chat.completion.chunk', created, model, choices })));
@@ -62,9 +62,9 @@ const Rewritten = z.looseObject({
 });
 
 /**
- * Makes the events of a further epoch those of the first: same id and instant of creation, no second role, usage of the
- * whole answer. An event that told the role alone is dropped.
- * @param tokens that were delivered, which the further epoch's prompt holds
+ * Makes the events of a further epoch follow those of the first: same id and creation time, no second role, usage of
+ * the complete answer. A role-only event is dropped.
+ * @param tokens the delivered tokens, which the further epoch's prompt holds
  */
 export function followOn({ id, created }: Delivered, tokens: number): Join {
   return (event) => {

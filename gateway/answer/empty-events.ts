@@ -9,13 +9,14 @@ const END = '\n\n';
 const Identity = z.object({ id: z.string(), created: z.number(), model: z.string() });
 
 /**
- * Keeps a silent stream open where its client reads no comments: by events without text, which carry what the stream's
- * other events carry. Before the engine's first event that is of our own making, and the engine's events are made to follow it.
+ * Keeps a silent stream open for clients that read no comments. It sends events without text, with the identity of the
+ * stream's other events. Before the engine's first event the gateway makes up the identity, and the engine's events are
+ * changed to follow it.
  */
 export class EmptyEvents {
   readonly #render: (stream: StreamIdentity) => string;
   readonly #newIdentity: () => StreamIdentity;
-  /** set once the stream was opened without the engine */
+  /** set if the stream was opened before the engine's first event */
   #own: StreamIdentity | undefined;
   #first: Buffer | undefined;
 
@@ -24,7 +25,7 @@ export class EmptyEvents {
     this.#newIdentity = newIdentity;
   }
 
-  /** @param events whole events of the answer, end to end, as they go to the client; only the first is kept */
+  /** @param events complete events of the answer, end to end, as they are sent to the client; only the first is kept */
   saw(events: Buffer): void {
     this.#first ??= Buffer.from(events.subarray(0, events.indexOf(END) + END.length));
   }
@@ -38,14 +39,14 @@ export class EmptyEvents {
     return this.#render(this.#own);
   }
 
-  /** Makes the engine's events follow one of ours; undefined while none went before them. */
+  /** Makes the engine's events follow an event of the gateway; undefined if it sent none before them. */
   get join(): Join | undefined {
     const own = this.#own;
     return own === undefined ? undefined : (event) => ({ ...event, id: own.id, created: own.created });
   }
 }
 
-/** @param render of an API whose clients read no comments; absent: comments do */
+/** @param render of an API whose clients read no comments; absent if they do */
 export function emptyEventsOf(
   render: ((stream: StreamIdentity) => string) | undefined,
   { model, path }: { readonly model: string; readonly path: EnginePath },

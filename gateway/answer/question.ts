@@ -11,35 +11,35 @@ import { neverContinued } from './continuation.ts';
 export interface Question {
   readonly model: string;
   readonly kind: Kind;
-  /** the engine's route that the body is for */
+  /** the engine's route for the body */
   readonly path: EnginePath;
   readonly body: HeldBody;
   readonly keyId: string;
-  /** the caller's part of the engines; absent where there are no keys */
+  /** the caller's share of the engines; absent without keys */
   readonly share?: Share;
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
   readonly deadlineAt: number;
 }
 
-/** A question, and what its answer needs to know of the request; the caller's own objects are not among it. */
+/** A question, and the facts about the request that its answer needs, without the caller's own objects. */
 export interface Asked {
   readonly question: Question;
   readonly stream: boolean;
-  /** the caller asked for the closing usage event of a stream */
+  /** the caller requested the closing usage event of a stream */
   readonly passUsage: boolean;
-  /** number of choices that make the answer: each prompt has its own */
+  /** number of choices that make a complete answer: each prompt has its own */
   readonly choices: number;
-  /** where the caller wrote the messages, for what is said of a prompt that is too long */
+  /** path of the messages in the caller's body, for the error about a prompt that is too long */
   readonly messagesParam: string;
   readonly form: AnswerForm | undefined;
-  /** what the model's engine reads as control tokens */
+  /** texts that the model's engine reads as control tokens */
   readonly specialTokens: RegExp;
-  /** why a cut stream of it could never go on elsewhere */
+  /** why its stream can never be continued */
   readonly never: string | undefined;
 }
 
-/** @param terms `memory`: what was taken for the body, given back once Redis alone holds it */
+/** @param terms `memory`: the allowance taken for the body, released when only Redis holds it */
 export function asksFor(
   request: ChatRequest,
   { card, kind, path, body, share }: Prepared,

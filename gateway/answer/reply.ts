@@ -1,25 +1,25 @@
 import type { Failure } from '../failure.ts';
 import type { Head } from '#contract/frame';
 
-/** Where the answer of a request goes, attempt by attempt. */
+/** Receives the answer of a request, attempt by attempt. */
 export interface Reply {
   head(head: Head): void;
-  /** @returns what makes the rest of this attempt worthless */
+  /** @returns the failure that makes the rest of this attempt useless */
   data(chunk: Buffer): Failure | undefined;
-  /** The engine's last byte was given. @returns what is wrong with the answer; undefined when it is whole */
+  /** The engine's last byte has arrived. @returns what is wrong with the answer; undefined if it is complete */
   end(): Failure | undefined;
-  /** the client has all of it, its end included: no failure can come any more */
+  /** the client has the complete answer with its end: no failure can follow */
   readonly isWhole?: boolean;
   /**
-   * The attempt was lost: how the answer can still become whole. It forgets what no client has seen.
+   * The attempt was lost: decides how the answer can still be completed, and forgets what the client did not get.
    * @param original the engine's request of the attempt
    */
   resume(original: Buffer): Promise<Resume>;
 }
 
 export type Resume =
-  /** by a further attempt, with this request of the engine: the same, or one whose answer is the rest */
+  /** by a further attempt with this engine request: the same one, or one whose answer is the rest */
   | { readonly kind: 'ask'; readonly body: Buffer }
-  /** nothing was missing but the end, which the client has by now */
+  /** only the end was missing, and the client has it now */
   | { readonly kind: 'whole' }
   | { readonly kind: 'impossible' };

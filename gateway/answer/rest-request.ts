@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { readEngineRequest } from '../intake/engine-request.ts';
 
 /**
- * How many tokens a request of `/tokenize` has. @returns undefined when no engine says so
- * @param body the engine's request
+ * Counts the tokens of a request to `/tokenize`. @param body the engine's request
+ * @returns undefined if no engine answers
  */
 export type CountTokens = (body: Buffer) => Promise<number | undefined>;
 
@@ -15,20 +15,20 @@ const Body = z.looseObject({
   seed: z.union([z.number(), z.string()]).optional(),
   continue_final_message: z.boolean().optional(),
 });
-/** The last message is the answer's beginning. */
+/** The last message is the beginning of the answer. */
 const PREFIXED = { add_generation_prompt: false, continue_final_message: true };
 
-/** The engine's request for the rest of an answer: the same conversation, with the answer's beginning as an assistant prefix. */
+/** The engine's request for the rest of an answer: the conversation, and the text so far as an assistant prefix. */
 export class RestRequest {
   readonly #request: ReturnType<typeof readEngineRequest>;
   readonly #body: z.infer<typeof Body>;
-  /** the caller's own beginning of the answer, which its prompt ends with */
+  /** the caller's own beginning of the answer, at the end of its prompt */
   readonly #begun: string | undefined;
   readonly #prefix: string;
 
   /**
    * @param original the engine's request of the first epoch
-   * @param prefix text of the answer that was delivered
+   * @param prefix the delivered text of the answer
    */
   constructor(original: Buffer, prefix: string) {
     this.#request = readEngineRequest(original);
@@ -41,19 +41,19 @@ export class RestRequest {
     this.#prefix = prefix;
   }
 
-  /** the answer's beginning: the caller's part of it, and the model's */
+  /** the beginning of the answer: the caller's part and the model's */
   get beginning(): string {
     return (this.#begun ?? '') + this.#prefix;
   }
 
-  /** the most that the first epoch's answer could have, in tokens */
+  /** limit of the first epoch's answer, in tokens */
   get maxTokens(): number {
     return this.#body.max_tokens;
   }
 
   /**
-   * By how much the text lengthens a prompt. The caller's messages and pictures stay out of it: a role's token stands
-   * before the answer, so that what came earlier does not change how it is read (measured on vLLM, pictures included).
+   * The tokens that the delivered text adds to a prompt. It leaves out the caller's messages and pictures. A role token
+   * separates them from the answer, so they do not change its tokens (measured on vLLM, pictures included).
    */
   async countDelivered(countTokens: CountTokens): Promise<number | undefined> {
     const { model } = this.#body;
@@ -70,7 +70,7 @@ export class RestRequest {
     return before === undefined || after === undefined ? undefined : after - before;
   }
 
-  /** @param tokens that were delivered */
+  /** @param tokens delivered tokens */
   write(tokens: number): Buffer {
     const { messages, max_tokens: most, min_tokens: least, seed } = this.#body;
     const left = most - tokens;
@@ -83,14 +83,14 @@ export class RestRequest {
       messages: prefixed,
       max_tokens: left,
       ...(least === undefined ? {} : { min_tokens: Math.min(left, Math.max(0, least - tokens)) }),
-      // The same seed would draw the answer's first numbers again, and with them its beginning.
+      // The same seed would draw the first random numbers again, and with them the beginning of the answer.
       ...(seed === undefined ? {} : { seed: typeof seed === 'number' ? seed + tokens : addedTo(seed, tokens) }),
       ...PREFIXED,
     });
   }
 }
 
-/** A seed of more than 53 bits, as a text. */
+/** A seed of more than 53 bits, as a string. */
 function addedTo(seed: string, tokens: number): string {
   return String(BigInt.asIntN(64, BigInt(seed) + BigInt(tokens)));
 }

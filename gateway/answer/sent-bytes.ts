@@ -3,8 +3,8 @@ import type { ByteBudget } from './byte-budget.ts';
 const FIRST_BYTES = 8 * 1024;
 
 /**
- * A copy of what a client was sent, in one growing buffer: the pieces themselves are views of large replies, which they
- * would keep in memory. It is only read when the engine is lost.
+ * A copy of the bytes sent to a client, in one growing buffer. The pieces themselves are views of large replies, and
+ * would keep these in memory. It is read only if the engine is lost.
  */
 export class SentBytes {
   readonly #budget: ByteBudget;
@@ -12,7 +12,7 @@ export class SentBytes {
   #buffer: Buffer | undefined = Buffer.alloc(0);
   #length = 0;
 
-  /** @param limitBytes of one stream; a longer one cannot be continued */
+  /** @param limitBytes of one stream; a longer stream cannot be continued */
   constructor(budget: ByteBudget, limitBytes: number) {
     this.#budget = budget;
     this.#limitBytes = limitBytes;
@@ -26,7 +26,7 @@ export class SentBytes {
     this.#length = needed;
   }
 
-  /** @returns undefined when it was too much to keep */
+  /** @returns undefined if it was too long to keep */
   read(): Buffer | undefined {
     return this.#buffer?.subarray(0, this.#length);
   }

@@ -11,7 +11,7 @@ import { engineFailure, unfinished } from './engine/failure.ts';
 import { PROBED } from './refusal-probe.ts';
 import type { Reply, Resume } from './reply.ts';
 
-/** An engine's refusal is a sentence; what is longer is not read on. */
+/** A refusal of an engine is one sentence; reading stops at this length. */
 const REFUSAL_LIMIT_BYTES = 1024 * 1024;
 
 /** How long a client may be over the limit, in milliseconds. */
@@ -19,17 +19,17 @@ const SLOW_MS = 250;
 
 export interface StreamReplyOptions {
   readonly answer: EngineAnswer;
-  /** where the caller wrote the messages, for what is said of a prompt that is too long */
+  /** path of the messages in the caller's body, for the error about a prompt that is too long */
   readonly messagesParam: string;
-  /** the caller asked for the closing usage event */
+  /** the caller requested the closing usage event */
   readonly passUsage: boolean;
-  /** whether and how the stream goes on when its engine is lost */
+  /** decides whether and how the stream goes on when its engine is lost */
   readonly continuation: Continuation;
-  /** in place of comments */
+  /** replace comments */
   readonly emptyEvents?: EmptyEvents;
-  /** a comment after this much silence, in ms; the headers go with the first, so that earlier failures keep their status */
+  /** silence before each comment, in ms; the first one sends the headers, so that earlier failures keep their status */
   readonly keepAliveMs: number;
-  /** unsent bytes at which a client that does not read is given up */
+  /** limit of unsent bytes: a client above it does not read and is disconnected */
   readonly slowClientBytes: number;
   readonly clock: Clock;
   readonly onFirstByte: () => void;
@@ -88,7 +88,7 @@ export class StreamReply implements Reply {
     return this.#saidBroken() ?? (this.#events.done ? undefined : unfinished('the stream ended without its end mark'));
   }
 
-  /** The client has the end mark: whatever becomes of the engine now. */
+  /** The client has the end mark, so the engine no longer matters. */
   get isWhole(): boolean {
     return this.#events.done;
   }
@@ -133,12 +133,12 @@ export class StreamReply implements Reply {
     return this.#events.usage;
   }
 
-  /** events that the client has, where the API numbers them */
+  /** events that the client has, if the API numbers them */
   get passed(): number {
     return this.#events.passed ?? 0;
   }
 
-  /** Stops the keep-alive; to be called when the request is over, however it ended. */
+  /** Stops the keep-alive. Call it when the request is over, however it ended. */
   close(): void {
     clearTimeout(this.#slow);
     clearTimeout(this.#keepAlive);
@@ -149,7 +149,7 @@ export class StreamReply implements Reply {
     return this.#bytes;
   }
 
-  /** Waits for just the rest of the silence: a check at fixed intervals comes late by up to one of them. */
+  /** Waits for exactly the rest of the silence: a check at fixed intervals would be late by up to one interval. */
   #keepOpen(): void {
     const { clock, keepAliveMs } = this.#options;
     if (this.#client.isGone) return;
@@ -158,7 +158,7 @@ export class StreamReply implements Reply {
     this.#keepAlive = setTimeout(() => this.#keepOpen(), Math.max(1, restMs));
   }
 
-  /** What says nothing, and keeps the connection open. */
+  /** An event or comment without content that keeps the connection open. */
   #nothing(): string {
     const { emptyEvents } = this.#options;
     if (emptyEvents === undefined) return ': keep-alive\n\n';
@@ -173,15 +173,15 @@ export class StreamReply implements Reply {
     this.#lastWriteAt = this.#options.clock();
     this.#bytes += bytes.length;
     client.write(bytes);
-    // The last event of a response may be many times the limit by itself.
+    // The last event of a response may be many times longer than the limit.
     this.#longest = Math.max(this.#longest, bytes.length);
     if (this.#isSlow) this.#slow ??= setTimeout(() => this.#judge(), SLOW_MS);
   }
 
-  /** Much may come in one moment; a client that reads has taken it by now. */
+  /** Many bytes may arrive in one moment; a client that reads has taken them by now. */
   #judge(): void {
     this.#slow = undefined;
-    // A hang-up like any other: the attempt is cancelled.
+    // This counts as a disconnect: the attempt is cancelled.
     if (this.#isSlow) this.#client.giveUp();
   }
 

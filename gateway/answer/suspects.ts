@@ -2,23 +2,23 @@ import type { Failure } from '../failure.ts';
 import type { EnginePath } from '#contract/job';
 import { hashOf, quarantined, type Quarantine } from '../queue/quarantine.ts';
 
-/** A request that so many engines died with is refused, whoever else was there. */
+/** After this many engine deaths a request is refused, whichever other requests ran there. */
 const MOST_DEATHS = 3;
 
 /**
- * Which request an engine died of. Hundreds may have been on it: the one that it took last is suspected, as is one that was
- * there each time; all others run again.
+ * Finds the request that an engine died of. Hundreds of requests may have run on it. Suspected are the one that it took
+ * last, and one that ran at every death. All others run again.
  */
 export class Suspects {
   readonly quarantine: Quarantine;
   readonly onDeath: (keyId: string) => void;
   readonly onQuarantined: () => void;
-  /** by engine, what it took last */
+  /** the request that each engine took last */
   readonly newest = new Map<string, Suspect>();
 
   /**
-   * @param onDeath an engine died while it worked on a request of this key
-   * @param onQuarantined a request is refused from here on
+   * @param onDeath an engine died while it ran a request of this key
+   * @param onQuarantined a request is refused from now on
    */
   constructor(quarantine: Quarantine, onDeath: (keyId: string) => void, onQuarantined: () => void) {
     this.quarantine = quarantine;
@@ -27,7 +27,7 @@ export class Suspects {
   }
 }
 
-/** One request, as far as engines may die of it. */
+/** One request and its suspicion. */
 export class Suspect {
   readonly #among: Suspects;
   readonly #request: { readonly keyId: string; readonly path: EnginePath };
@@ -41,14 +41,14 @@ export class Suspect {
     this.#request = request;
   }
 
-  /** @param engine the one that has it now, by a name that no other one has */
+  /** @param engine the engine that has it now, by a unique name */
   taken(engine: string): void {
     this.leave();
     this.#engine = engine;
     this.#among.newest.set(engine, this);
   }
 
-  /** No engine has it any more. */
+  /** No engine has it any longer. */
   leave(): void {
     if (this.#among.newest.get(this.#engine) === this) this.#among.newest.delete(this.#engine);
   }
@@ -60,12 +60,12 @@ export class Suspect {
 
   /**
    * Its attempt was lost.
-   * @param request the engine's request of the attempt; the first one is what it is known by
-   * @returns what is said to its caller where it is refused from here on, by all replicas
+   * @param request the engine's request of the attempt; the first one gives its hash
+   * @returns its caller's failure if all replicas refuse it from now on
    */
   async lost({ options, cause }: Failure, request: Buffer | undefined): Promise<Failure | undefined> {
     if (options.engineDied !== true) {
-      // A stream of this route breaks off where its engine refuses it, or dies: the next attempt tells which.
+      // A stream of this route breaks off if its engine refuses it or dies: the next attempt shows which.
       if (this.#request.path === '/v1/responses') this.#unclear += 1;
       return undefined;
     }
@@ -75,7 +75,7 @@ export class Suspect {
     const isNewest = this.#among.newest.get(this.#engine) === this;
     const isLast = this.#deaths >= MOST_DEATHS || (isNewest && this.#unclear > 0);
     if (this.#hash === undefined || !(isLast || isNewest)) return undefined;
-    // While Redis is away it can run nowhere else either.
+    // While Redis is away no other engine can run it either.
     const isRefused = await this.#among.quarantine.suspect(this.#hash, isLast).catch(() => false);
     if (!isRefused) return undefined;
     this.#among.onQuarantined();

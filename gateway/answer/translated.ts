@@ -2,14 +2,14 @@ import type { ClientStream } from './client-stream.ts';
 import type { Rendered } from './renderers.ts';
 
 /**
- * A client whose API has events of its own: what a stream writes to it is translated last, so that all that reads a stream
- * sees it as the engine wrote it. The last piece of a broken stream is in the client's form already.
+ * A client whose API has its own events. A stream is translated just before it is written, so that all other code sees
+ * the engine's form. The last piece of a broken stream is in the client's form already.
  */
 export class TranslatedClient implements ClientStream {
   readonly #client: ClientStream;
   readonly #translate: (events: Buffer | string) => string;
 
-  /** @param translate of whole events; it may say nothing of some */
+  /** @param translate translates complete events; it may drop some */
   constructor(client: ClientStream, translate: (events: Buffer | string) => string) {
     this.#client = client;
     this.#translate = translate;

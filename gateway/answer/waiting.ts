@@ -7,7 +7,7 @@ import type { Question } from './question.ts';
 
 const HOLD_CHECK_MS = 250;
 const RECONCILE_MS = 5_000;
-/** Epochs that end together do not come back together. */
+/** Spreads the repeats of epochs that end together, in milliseconds. */
 const REPEAT_SPREAD_MS = 200;
 
 export interface WaitingDeps {
@@ -21,17 +21,17 @@ export interface WaitingDeps {
   readonly onEvicted: () => void;
 }
 
-/** What becomes of a request that waits, besides a claim. */
+/** What can happen to a waiting request besides a claim. */
 export interface WaitingEvents {
-  /** it waits in vain */
+  /** it waited in vain */
   readonly refused: (failure: Failure) => void;
-  /** somebody took its job, or finished it, and said nothing */
+  /** a dispatcher took or finished its job without a report */
   readonly unheard: () => void;
 }
 
 /**
- * One request in the queue, from its first job to the removal of its last: it is given up where no engine is there to
- * take it, and comes back to the queue where a restart of Redis, or somebody, lost its job or body.
+ * One request in the queue, from its first job to the removal of its last. It gives up if no engine is ready to take
+ * the request. It adds the job and body again if they were lost, for example by a restart of Redis.
  */
 export class Waiting {
   readonly #deps: WaitingDeps;
@@ -43,9 +43,9 @@ export class Waiting {
   #since = 0;
   /** an attempt of this epoch was cleared to start */
   #isClaimed = false;
-  /** the job of this epoch was added, or will be known not to have been */
+  /** settles when the job of this epoch was added, or was refused */
   #added: Promise<void> = Promise.resolve();
-  /** how its job was last found finished, or taken, without a claim; empty: it was not */
+  /** how its job was last found finished or taken without a claim; empty: it was not */
   #seenUnclaimed = '';
 
   constructor(deps: WaitingDeps, question: Question, requestId: string, events: WaitingEvents) {
@@ -55,7 +55,7 @@ export class Waiting {
     this.#events = events;
   }
 
-  /** Asks for a place, and waits. */
+  /** Requests a reservation, and waits. */
   begin(): void {
     this.#since = this.#deps.clock();
     const holding = setInterval(() => this.#checkHold(), HOLD_CHECK_MS);
@@ -64,7 +64,7 @@ export class Waiting {
     this.#follow(this.#deps.admission.enqueue(this.#candidate()));
   }
 
-  /** Waits again, after an attempt was lost: it keeps its right to run. @param signal its client has left */
+  /** Waits again after a lost attempt; its admission stays valid. @param signal fires when its client has left */
   repeat(epoch: number, signal: AbortSignal): void {
     const { admission, clock } = this.#deps;
     this.#epoch = epoch;
@@ -72,7 +72,7 @@ export class Waiting {
     this.#isClaimed = false;
     const candidate = this.#candidate();
     const pause = new Promise((resolve) => setTimeout(resolve, Math.random() * REPEAT_SPREAD_MS));
-    // What was accepted waits for Redis to come back, until its deadline: reconciliation adds it then.
+    // An accepted request waits until its deadline for Redis to return: reconciliation adds it then.
     this.#follow(
       pause.then(async () => {
         signal.throwIfAborted();
@@ -84,31 +84,31 @@ export class Waiting {
   claimed(): void {
     this.#isClaimed = true;
     this.#question.body.release();
-    // In whichever epoch: one that was lost while it waited kept its place.
+    // In any epoch: a request that was lost while it waited kept its reservation.
     this.#deps.admission.claimed(this.#candidate());
   }
 
   /**
-   * The engine's request, which Redis alone has once it was claimed.
-   * @returns undefined when it is lost @throws while Redis is away
+   * The engine's request, which is only in Redis after the claim.
+   * @returns undefined if it is lost @throws while Redis is away
    */
   async readBody(): Promise<Buffer | undefined> {
     const { pieces } = this.#question.body;
     return pieces === undefined ? this.#deps.admission.readBody(this.#candidate()) : Buffer.concat(pieces);
   }
 
-  /** The request is over: what it has in Redis goes. */
+  /** The request is over: removes its data from Redis. */
   leave(): void {
     const { admission } = this.#deps;
     for (const timer of this.#timers) clearInterval(timer);
     this.#question.body.release();
     const candidate = this.#candidate();
-    // An `add` may still be under way; what it adds after the end must go as well.
+    // An `add` may still be running; a job that it adds after the end must be removed too.
     if (this.#isClaimed) admission.finished(candidate);
     else
       this.#added.then(
         () => void admission.withdraw(candidate, this.#epoch),
-        // A first add that was refused has cleaned up; a later epoch leaves the body of the former ones.
+        // A refused first add has cleaned up; a later epoch leaves the body of the former ones.
         () => {
           if (this.#epoch > 1) admission.finished(candidate);
         },
@@ -120,7 +120,7 @@ export class Waiting {
     added.catch((error: unknown) => this.#events.refused(toFailure(error)));
   }
 
-  /** Nobody is there to take it: a node may be starting, so it waits a while. */
+  /** No engine is ready to take it. A node may be starting, so it waits for `holdMs`. */
   #checkHold(): void {
     const { registry, clock, holdMs, onEvicted } = this.#deps;
     const { model } = this.#question;
@@ -129,7 +129,7 @@ export class Waiting {
     this.#events.refused(new Failure('no_engine', `no engine of ${model} is ready; one may be starting`));
   }
 
-  /** A request that waits is still in the queue, or comes back to it. */
+  /** Checks that a waiting request is still in the queue; otherwise it is added again. */
   async #reconcile(): Promise<void> {
     const epoch = this.#epoch;
     if (this.#isClaimed) return;
@@ -138,12 +138,12 @@ export class Waiting {
       const { admission, relay } = this.#deps;
       const found = await admission.reconcile(this.#candidate(), epoch);
       const seen = found !== 'waits' && relay.hears ? `${epoch} ${found}` : '';
-      // Twice, as a claim may be on its way here.
+      // Seen twice, because a claim may be on its way here.
       if (seen !== '' && seen === this.#seenUnclaimed && !this.#isClaimed && this.#epoch === epoch)
         this.#events.unheard();
       this.#seenUnclaimed = seen;
     } catch {
-      // Redis is away; the next turn asks again.
+      // Redis is away; the next check asks again.
     }
   }
 

@@ -17,7 +17,7 @@ export class WholeReply implements Reply {
   #body: Buffer = Buffer.alloc(0);
   #outline: AnswerOutline | undefined;
 
-  /** @param messagesParam where the caller wrote the messages, for what is said of a prompt that is too long */
+  /** @param messagesParam path of the messages in the caller's body, for the error about a prompt that is too long */
   constructor(answer: EngineAnswer, messagesParam: string) {
     this.#answer = answer;
     this.#messagesParam = messagesParam;
@@ -45,10 +45,10 @@ export class WholeReply implements Reply {
   end(): Failure | undefined {
     this.#body = withoutMark(Buffer.concat(this.#chunks));
     if (this.#status !== 200) return engineFailure(this.#status, this.#body, this.#messagesParam);
-    if (this.#outline !== undefined && !isUtf8(this.#body)) return unfinished('a 200 that is no UTF-8');
+    if (this.#outline !== undefined && !isUtf8(this.#body)) return unfinished('a 200 that is not UTF-8');
     return this.#answer.judge(this.outline);
   }
-  /** The client has seen nothing of it. */
+  /** The client has no part of it. */
   resume(original: Buffer): Promise<Resume> {
     this.#chunks = [];
     this.#bytes = 0;
@@ -57,11 +57,11 @@ export class WholeReply implements Reply {
     return Promise.resolve({ kind: 'ask', body: original });
   }
 
-  /** the engine's bytes, once `end` said that they are whole */
+  /** the engine's bytes, after `end` found them complete */
   get body(): Buffer {
     return this.#body;
   }
-  /** the same without long lists of tokens, for what is to be read of it here */
+  /** the same without long lists of tokens, for all that the gateway reads of it */
   get outline(): Buffer {
     return this.#outline === undefined ? this.#body : withoutMark(this.#outline.bytes());
   }

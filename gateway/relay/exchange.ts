@@ -2,21 +2,21 @@ import { AttemptError, Claimed, Head, parsePayload, type Frame } from '#contract
 import { sameToken, type Token } from '#contract/job';
 import { Failure } from '../failure.ts';
 
-/** What the relay must know of an open request, and whom it tells. */
+/** The facts about an open request that the relay needs, and its callbacks. */
 export interface OpenRequest {
   readonly requestId: string;
-  /** longest silence once bytes have come, in milliseconds */
+  /** longest silence after the first bytes, in milliseconds */
   readonly idleMs: number;
-  /** instant (clock of this process, ms) at which the client is told that time is up */
+  /** instant (clock of this process, ms) at which the client gets a timeout */
   readonly deadlineAt: number;
-  /** an attempt was cleared to start: the request waits no longer */
+  /** an attempt was cleared to start: the request no longer waits */
   readonly onClaimed: () => void;
-  /** an engine has it, by a name that no other one has; a repeated pickup names another */
+  /** an engine has it, under a unique name; a repeated pickup names another */
   readonly onTaken: (engine: string) => void;
-  /** the first bytes of the accepted attempt are about to come */
+  /** the first bytes of the accepted attempt follow */
   readonly onHead: (head: Head) => void;
   readonly onData: (chunk: Buffer) => void;
-  /** the attempt is over: with the engine's last byte, or with what went wrong. Once per epoch */
+  /** the attempt is over: with the engine's last byte, or with a failure. Once per epoch */
   readonly onOver: (failure: Failure | undefined) => void;
 }
 
@@ -29,8 +29,8 @@ export type Reaction =
 const NONE: Reaction = { kind: 'none' };
 
 /**
- * One open request and its fence: it takes frames of one token at a time, the one that it cleared to start, and binds to
- * it at the first `data` frame, not at `head`, as vLLM sends 200 and headers while the request is still queued.
+ * One open request and its fence. It takes frames of one token at a time, the one that it cleared to start. It binds to
+ * it at the first `data` frame, not at `head`, because vLLM sends 200 and headers while the request is still queued.
  */
 export class Exchange {
   readonly request: OpenRequest;
@@ -45,7 +45,7 @@ export class Exchange {
     this.request = request;
   }
 
-  /** The dispatcher and token that answer, while any do. */
+  /** The dispatcher and token that answer, if any do. */
   get accepted(): { token: Token; dispatcher: string } | undefined {
     return this.#over ? undefined : this.#accepted;
   }
@@ -62,7 +62,7 @@ export class Exchange {
     this.request.onOver(failure);
   }
 
-  /** Begins the next epoch: frames of the former one are strangers' from here on. @returns its number */
+  /** Begins the next epoch: frames of the former one are rejected from now on. @returns its number */
   reopen(): number {
     this.#epoch += 1;
     this.#accepted = undefined;
@@ -73,8 +73,8 @@ export class Exchange {
   }
 
   /**
-   * @throws ZodError or SyntaxError for a payload that is not what its frame carries, and what the request's own handlers
-   * throw: this attempt is worthless then, and this one alone
+   * @throws ZodError or SyntaxError for a payload that does not fit its frame, and errors of the request's handlers.
+   * Only this attempt is lost then
    */
   take(dispatcher: string, frame: Frame, now: number): Reaction {
     const token = { epoch: frame.epoch, attempt: frame.attempt };
@@ -112,9 +112,9 @@ export class Exchange {
 
   #claimed(dispatcher: string, token: Token, frame: Frame): Reaction {
     const before = this.#accepted;
-    // A superseded epoch, or a repeat of what is already being answered, must not run.
+    // A superseded epoch, or a repeat of an attempt that already answers, must not run.
     if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
-    // An earlier pickup that was handed back: its word was long on its way.
+    // An earlier pickup that was handed back: its frame arrived late.
     if (before?.token.epoch === token.epoch && token.attempt < before.token.attempt)
       return { kind: 'cancel', token, dispatcher };
     const { engine, waits } = parsePayload(Claimed, frame.payload);

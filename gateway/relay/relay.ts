@@ -11,7 +11,7 @@ import { ReplyReader } from './reply-reader.ts';
 const TICK_MS = 250;
 /** A dispatcher silent for this long, in Redis time, is lost: three heartbeats. */
 const SILENCE_LIMIT_MS = 3_500;
-/** Strangers are told to stop at most this often, in milliseconds. */
+/** How often the sender of unwanted frames gets a `cancel` at most, in milliseconds. */
 const CANCEL_EVERY_MS = 1_000;
 const CONTROL_TRIES = 50;
 const CONTROL_PAUSE_MS = 40;
@@ -44,8 +44,8 @@ export class Relay {
         },
         gap: (dispatcher) =>
           this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
-        // What waits may have been claimed in frames that were lost: it begins a new epoch as well.
-        leaseLost: () => this.#failAll(() => true, 'the gateway lost its place for answers'),
+        // Waiting requests may have been claimed in frames that were lost: they begin a new epoch as well.
+        leaseLost: () => this.#failAll(() => true, 'the gateway lost its reply stream'),
       },
     });
   }
@@ -60,11 +60,11 @@ export class Relay {
     await this.#reader.stop();
   }
 
-  /** Milliseconds by which replies are read too late. */
+  /** Delay with which replies are read, in milliseconds. */
   get lagMs(): number {
     return this.#reader.lagMs;
   }
-  /** Whether replies reach this replica just now. */
+  /** Whether replies reach this replica now. */
   get hears(): boolean {
     return this.#reader.hears;
   }
@@ -72,14 +72,15 @@ export class Relay {
     return this.#open.size;
   }
 
-  /** To be called before the job is added, as its first frame may come before the queue's own answer. */
+  /** Must be called before the job is added, because its first frame may arrive before the queue's own answer. */
   open(request: OpenRequest): void {
     this.#open.set(request.requestId, new Exchange(request));
   }
 
   /**
-   * Begins the next epoch of a request whose attempt is over. @returns the epoch of the job to add
-   * @throws Error when the request is not open
+   * Begins the next epoch of a request whose attempt is over.
+   * @returns the epoch of the job to add
+   * @throws Error if the request is not open
    */
   reopen(requestId: string): number {
     const exchange = this.#open.get(requestId);
@@ -87,18 +88,18 @@ export class Relay {
     return exchange.reopen();
   }
 
-  /** Gives up the present attempt of an open request: it is told to stop. */
+  /** Gives up the present attempt of an open request and cancels it. */
   fail(requestId: string, failure: Failure): void {
     const exchange = this.#open.get(requestId);
     if (exchange !== undefined) this.#fail(exchange, failure);
   }
 
-  /** Ends everything that is open: the process cannot wait any longer. */
+  /** Ends all open requests: the process cannot wait any longer. */
   endAll(failure: Failure): void {
     for (const exchange of this.#open.values()) this.#fail(exchange, failure);
   }
 
-  /** Forgets a request and stops its attempt, if one is under way. */
+  /** Forgets a request and stops its attempt, if one is running. */
   close(requestId: string): void {
     const exchange = this.#open.get(requestId);
     this.#open.delete(requestId);
@@ -126,13 +127,13 @@ export class Relay {
     }
   }
 
-  /** Whatever one request's frame brings about stays with that request. */
+  /** An error while a frame is processed fails only its own request. */
   #react(exchange: Exchange, dispatcher: string, frame: Frame): Reaction {
     const { requestId, type, epoch, attempt } = frame;
     try {
       return exchange.take(dispatcher, frame, this.#deps.clock());
     } catch (cause) {
-      this.#deps.log.error({ cause, requestId, type }, 'a frame that could not be taken');
+      this.#deps.log.error({ cause, requestId, type }, 'a frame could not be processed');
       this.#fail(
         exchange,
         new Failure('worker_lost', 'a part of the answer could not be read', { cause: `frame ${type}` }),
@@ -141,7 +142,7 @@ export class Relay {
     }
   }
 
-  /** Frames that nobody waits for: their attempt is told to stop. It mends lost cancels as well. */
+  /** Cancels the attempt of frames that no request waits for. This also makes up for lost cancels. */
   #stop(dispatcher: string, what: Omit<Control, 'type'>): void {
     const now = this.#deps.clock();
     const last = this.#toldToStop.get(what.requestId);
@@ -150,7 +151,7 @@ export class Relay {
     this.#tell(dispatcher, { type: 'cancel', ...what });
   }
 
-  /** A dispatcher that is just reconnecting hears nothing: it is told again until it, or a time limit, is reached. */
+  /** A reconnecting dispatcher receives nothing: the message is sent again until it arrives or time is up. */
   #tell(dispatcher: string, message: Control, triesLeft = CONTROL_TRIES): void {
     const { control, log } = this.#deps;
     const again = (why: unknown): void => {
@@ -158,7 +159,7 @@ export class Relay {
       else log.debug({ why, type: message.type }, 'control message not delivered');
     };
     control.publish(redisKeys.control(dispatcher), JSON.stringify(message)).then((receivers) => {
-      if (receivers === 0) again('nobody listens');
+      if (receivers === 0) again('no dispatcher listens');
     }, again);
   }
 
@@ -181,7 +182,7 @@ export class Relay {
       if (which(exchange)) this.#fail(exchange, new Failure('worker_lost', message));
   }
 
-  /** The attempt may still be alive somewhere: it is told to stop, and its frames no longer count. */
+  /** The attempt may still be running: it is cancelled, and its frames no longer count. */
   #fail(exchange: Exchange, failure: Failure): void {
     this.#cancel(exchange);
     exchange.end(failure);

@@ -8,16 +8,16 @@ const READ_COUNT = 512;
 const BLOCK_MS = 500;
 const SAMPLE_MS = 500;
 const TRIM_MS = 250;
-/** An answer of Redis later than this, in milliseconds, tells of a Redis that stood still, and of no dispatcher. */
+/** An answer of Redis later than this, in ms, means that Redis hung, and proves no dispatcher silent. */
 const LATE_MS = BLOCK_MS + 1_000;
-/** After an outage of Redis or of our connection the dispatchers get this long to be heard again, in milliseconds. */
+/** After an outage of Redis or of this connection, dispatchers have this long to be heard again, in milliseconds. */
 const GRACE_MS = 5_000;
 
 interface ReplyEvents {
   frames(dispatcher: string, frames: readonly Frame[]): void;
-  /** entries of this dispatcher are missing: what it was answering is not whole */
+  /** entries of this dispatcher are missing: its running answers are incomplete */
   gap(dispatcher: string): void;
-  /** our own stream had lapsed: dispatchers took us for dead and dropped our requests */
+  /** this replica's stream had lapsed: dispatchers assumed that the replica died and dropped its requests */
   leaseLost(): void;
 }
 
@@ -31,7 +31,7 @@ export interface ReplyReaderDeps {
   readonly log: Log;
 }
 
-/** Reads this replica's reply stream in order, keeps its lease, and knows how long each dispatcher has been silent. */
+/** Reads this replica's reply stream in order, keeps its lease, and measures how long each dispatcher is silent. */
 export class ReplyReader {
   readonly #deps: ReplyReaderDeps;
   readonly #key: string;
@@ -54,20 +54,20 @@ export class ReplyReader {
     this.#key = redisKeys.replies(deps.replica);
   }
 
-  /** Creates the stream and starts to read. @throws when Redis does not answer */
+  /** Creates the stream and starts to read. @throws if Redis does not answer */
   async start(): Promise<void> {
     await this.#createStream();
     this.#deps.reader.on('ready', () => {
       this.#judgeFrom = this.#deps.clock() + GRACE_MS;
     });
-    // A Redis that keeps nothing has lost the stream if it was started again: the sooner it is there, the less is refused.
+    // A Redis without a file loses the stream in a restart: the sooner it is recreated, the fewer requests are refused.
     this.#deps.commands.on('ready', () => void this.#refreshLease().catch(() => {}));
     this.#timers.push(setInterval(() => void this.#refreshLease().catch(() => {}), LEASE_REFRESH_MS));
     this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
     void this.#loop();
   }
 
-  /** Removes the stream: dispatchers see at their next write that nobody reads. */
+  /** Removes the stream: dispatchers see at their next write that this replica no longer reads. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
@@ -80,7 +80,7 @@ export class ReplyReader {
     return this.#lagMs;
   }
 
-  /** Redis answers here: what has not been read was not written. */
+  /** Redis answers this reader, so whatever is unread was not written. */
   get hears(): boolean {
     const now = this.#deps.clock();
     return now >= this.#judgeFrom && now - this.#answeredAt < LATE_MS && this.#lagMs === 0;
@@ -95,11 +95,11 @@ export class ReplyReader {
 
   async #createStream(): Promise<void> {
     const { commands } = this.#deps;
-    // Together, so that no stream is left without a life span.
+    // In one transaction, so that no stream stays without an expiry.
     const results = await commands.multi().xadd(this.#key, '*', 's', '', 'b', '').pexpire(this.#key, LEASE_MS).exec();
     const [failure, id] = results?.[0] ?? [];
     if (typeof id !== 'string') throw failure ?? new Error('the reply stream was not created');
-    // A real id, never `$`, which would skip what is written between two reads.
+    // A real id, never `$`, which would skip entries that are written between two reads.
     this.#lastId = id;
     this.#heard.clear();
   }
@@ -116,7 +116,7 @@ export class ReplyReader {
     }
   }
 
-  /** Trims by what was read, never by count, and to the last entry: an answer is for nobody else to read. The empty stream stays. */
+  /** Trims by what was read, never by count, and to the last entry, so no answer stays. The empty stream stays. */
   async #trim(): Promise<void> {
     const read = this.#lastId;
     if (this.#trimmedId === read) return;
@@ -172,7 +172,7 @@ export class ReplyReader {
       return;
     }
     const heard = this.#heard.get(dispatcher);
-    // ioredis sends a command again after a reconnect: the same entry may stand here twice.
+    // ioredis sends a command again after a reconnect: the same entry may appear twice.
     if (heard !== undefined && sequence <= heard.sequence) return;
     const frames = this.#decode(dispatcher, fieldOf(fields, 'b'));
     if (frames === undefined || (heard !== undefined && sequence > heard.sequence + 1))
@@ -181,19 +181,19 @@ export class ReplyReader {
     if (frames !== undefined) this.#deps.events.frames(dispatcher, frames);
   }
 
-  /** @returns undefined for what cannot be read, which is as good as lost */
+  /** @returns undefined for bytes that cannot be read, which count as lost */
   #decode(dispatcher: string, bytes: Buffer | undefined): readonly Frame[] | undefined {
     try {
       if (bytes === undefined) throw new Error('reply entry holds no frames');
       return decodeFrames(bytes);
     } catch (cause) {
-      this.#deps.log.error({ cause, dispatcher }, 'an entry of answers that cannot be read');
+      this.#deps.log.error({ cause, dispatcher }, 'a reply entry could not be read');
       return undefined;
     }
   }
 }
 
-/** An entry holds names and values by turns; a newer dispatcher may add some. */
+/** An entry holds names and values in turn; a newer dispatcher may add some. */
 function fieldOf(fields: readonly Buffer[], name: string): Buffer | undefined {
   for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i]?.toString('latin1') === name) return fields[i + 1];
   return undefined;

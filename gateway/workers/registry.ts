@@ -7,13 +7,13 @@ import type { Log } from '#runtime/log';
 
 const POLL_MS = 500;
 
-/** What the dispatchers report of themselves, as this replica last read it. */
+/** What the dispatchers report, as this replica last read it. */
 export class WorkerRegistry {
   readonly #redis: Redis;
   readonly #clock: Clock;
   readonly #log: Log;
   #workers: readonly WorkerReport[] = [];
-  /** models with a ready engine, and since when the others have none */
+  /** when each model lost its last ready engine */
   readonly #noEngineSince = new Map<string, number>();
   readonly #startedAt: number;
   #timer: NodeJS.Timeout | undefined;
@@ -51,7 +51,7 @@ export class WorkerRegistry {
     return ready;
   }
 
-  /** For how many milliseconds the model has had no ready engine; 0 when it has one. */
+  /** For how many milliseconds the model has had no ready engine; 0 if it has one. */
   withoutEngineMs(model: string): number {
     if (this.readyEngines(model) > 0) return 0;
     return this.#clock() - (this.#noEngineSince.get(model) ?? this.#startedAt);
@@ -72,7 +72,7 @@ export class WorkerRegistry {
     const readyBefore = new Set([...before].filter((model) => this.readyEngines(model) > 0));
     this.#workers = workers;
     for (const model of readyBefore) if (this.readyEngines(model) === 0) this.#noEngineSince.set(model, this.#clock());
-    // Who still lives writes its name again within a second.
+    // A dispatcher that still runs writes its name again within a second.
     if (gone.length > 0) await this.#redis.zrem(redisKeys.workers(), ...gone);
   }
 }

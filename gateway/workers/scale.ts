@@ -1,15 +1,15 @@
 import { KINDS, type Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
 
-/** Requests by kind: those that wait, those that run, or those that there is room for. */
+/** Requests by kind: waiting ones, running ones, or free slots. */
 type Load = Readonly<Record<Kind, number>>;
 
-/** What one worker of a pool serves, by model; it must be told, as a pool that was scaled to zero reports nothing. */
+/** Engines of one worker of each pool, by model; configured, because a pool at zero workers reports nothing. */
 export type Pools = Readonly<Record<string, Readonly<Record<string, PoolModel>>>>;
 interface PoolModel {
   /** engines of the model on one worker */
   readonly engines: number;
-  /** requests that one engine works on at a time; absent: what the workers report, and without workers what the card says */
+  /** requests that one engine works on at a time; absent: as the workers report, or without workers as the card says */
   readonly text?: number | undefined;
   readonly image?: number | undefined;
 }
@@ -23,20 +23,20 @@ export interface ScaleDeps {
   readonly waiting: (model: string, kind: Kind) => Promise<number>;
 }
 
-/** @throws Error that names a pool's model for which there is no card */
+/** @throws Error that names a pool's model without a card */
 export function checkPools(pools: Pools, models: readonly string[]): void {
   for (const [pool, served] of Object.entries(pools))
     for (const model of Object.keys(served))
       if (!models.includes(model))
-        throw new Error(`GATEWAY_POOLS: pool ${pool} serves ${model}, but there is no card of that name`);
+        throw new Error(`GATEWAY_POOLS: pool ${pool} serves ${model}, but no card has that name`);
 }
 
 const NOTHING: Load = { text: 0, image: 0 };
 
 /**
- * How many workers a pool needs for what waits and what runs, by the room that one worker has.
- * What waits for a model is shared by the pools that serve it; what runs on a leaving worker ends there.
- * @returns undefined for a pool that is neither told of nor seen
+ * How many workers a pool needs for the waiting and running requests, by the slots of one worker. All pools of a model
+ * share its waiting requests. Running requests of a leaving worker end there.
+ * @returns undefined for a pool that is neither configured nor seen
  * @throws what `waiting` throws: an autoscaler must not take an outage for an idle queue
  */
 export async function workersWanted(pool: string, deps: ScaleDeps): Promise<number | undefined> {
@@ -52,7 +52,7 @@ export async function workersWanted(pool: string, deps: ScaleDeps): Promise<numb
     const running = sum(engineLoads(pool, model, staying, 'inFlight'));
     for (const kind of KINDS) {
       const demand = (await deps.waiting(model, kind)) / sharers + running[kind];
-      // A worker of which nothing is known yet counts as one that takes whatever comes.
+      // A worker without known slots counts as able to take any demand.
       if (demand > 0) wanted = Math.max(wanted, room[kind] > 0 ? demand / room[kind] : 1);
     }
   }

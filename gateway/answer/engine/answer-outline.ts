@@ -2,25 +2,25 @@ import { isUtf8 } from 'node:buffer';
 import { JsonValue } from './json-value.ts';
 import { parseJson } from './sse.ts';
 
-/** Lists of an answer that can be long, and say nothing of whether it is whole or what it cost. */
+/** Lists of an answer that can be long, and that affect neither its completeness nor its cost. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['logprobs', 'prompt_logprobs', 'tokens', 'token_strs']);
 const LONGEST_NAME = 16;
 const [QUOTE, COLON, BACKSLASH] = [0x22, 0x3a, 0x5c];
 const NOTHING = Buffer.from('null');
-/** Up to here JSON is parsed as it is. */
+/** JSON up to this length is parsed as it is. */
 export const SHORT_BYTES = 256 * 1024;
 
 /**
- * An engine's answer in JSON without its long lists, put together as its bytes come: to parse 10 MB of log probabilities
- * at its end would hold up all other callers for 100 ms. Where such a list is no JSON, what is kept is none either.
+ * An engine's JSON answer without its long lists, built while its bytes arrive. To parse 10 MB of log probabilities at
+ * its end would delay all other callers for 100 ms. If such a list is invalid JSON, so is the outline.
  */
 export class AnswerOutline {
   readonly #kept: Buffer[] = [];
   #isText = false;
   #isEscaped = false;
-  /** of the last text, unless it is longer than any name looked for */
+  /** the last string, unless it is longer than all names in `LEFT_OUT` */
   #name = '';
-  /** the value that is left out; undefined: all is kept */
+  /** the value that is being left out; undefined: everything is kept */
   #leftOut: JsonValue | undefined;
 
   /** @param piece the next bytes of the answer */
@@ -59,7 +59,7 @@ export class AnswerOutline {
   }
 }
 
-/** @returns what JSON holds, without its long lists where it is long; undefined for what is no JSON in UTF-8 */
+/** @returns the JSON value, without its long lists if it is long; undefined for invalid JSON or UTF-8 */
 export function parseAnswer(bytes: Buffer): unknown {
   if (bytes.length <= SHORT_BYTES) return parseJson(bytes);
   const outline = new AnswerOutline();

@@ -8,19 +8,19 @@ import { parseJson } from './sse.ts';
 import { ResponseEvents, usageOfResponse } from './response-events.ts';
 import { brokenAnswer } from './whole-answer.ts';
 
-/** How an engine route answers: whether an answer is whole, and where its token counts are. */
+/** How an engine route answers: when an answer is complete, and where its token counts are. */
 export interface EngineAnswer {
-  /** @returns what is wrong with the body of a 200; undefined when it is whole */
+  /** @returns what is wrong with the body of a 200; undefined if it is complete */
   judge(body: Buffer): Failure | undefined;
   usage(body: Buffer): Usage | undefined;
   /**
-   * @param passUsage the caller asked for the closing usage event
+   * @param passUsage the caller requested the closing usage event
    * @param join see `EngineEvents`; only for routes whose streams are continued
    */
   events(passUsage: boolean, join?: Join): EventWatch;
 }
 
-/** @param choices number of choices that were asked for */
+/** @param choices number of choices that were requested */
 export function engineAnswer(path: EnginePath, choices: number): EngineAnswer {
   const isResponse = path === '/v1/responses';
   return {

@@ -3,27 +3,27 @@ import type { Failure } from '../../failure.ts';
 
 /** An event's JSON. */
 export type Members = Readonly<Record<string, unknown>>;
-/** Makes an event another one, or drops it. */
+/** Changes an event, or drops it. */
 export type Join = (event: Members) => Members | undefined;
 
-/** Watches the events of an engine's stream go by, and says what to pass on and how the stream stands. */
+/** Watches the events of an engine's stream, decides what to pass on, and knows the state of the stream. */
 export interface EventWatch {
   /**
-   * @returns the bytes to pass on: whole events in the form in which vLLM writes them, without comments; may be empty.
-   * The end mark is among them only once the answer is whole; what comes after it is dropped
+   * @returns the bytes to pass on: complete events in vLLM's form, without comments; may be empty. The end mark is
+   * among them only when the answer is complete; anything after it is dropped
    */
   take(chunk: Buffer): Buffer;
-  /** the answer is whole (see `whole-answer.ts`) */
+  /** the answer is complete (see `whole-answer.ts`) */
   readonly done: boolean;
-  /** all that was asked for came, be the end mark missing */
+  /** everything that was requested has arrived, except perhaps the end mark */
   readonly isFinished: boolean;
   readonly usage: Usage | undefined;
-  /** why this stream cannot become a whole answer any more */
+  /** why this stream can no longer become a complete answer */
   readonly failure: Failure | undefined;
-  /** the request was refused after its stream had begun: status and body as they would have been before */
+  /** the request was refused after its stream had begun: the status and body that it would have got before */
   readonly refusal: { readonly status: number; readonly body: Buffer } | undefined;
-  /** From here on each event is read and made another; absent where nothing is put before or between the engine's. */
+  /** From now on each event is parsed and changed; absent if no event can be put before or between the engine's. */
   joinBy?(join: Join | undefined): void;
-  /** events passed on, where the API numbers them */
+  /** events passed on, if the API numbers them */
   readonly passed?: number;
 }

@@ -8,31 +8,31 @@ import type { EventWatch, Join } from './event-watch.ts';
 import { FinishedChoices } from './whole-answer.ts';
 
 const DONE = '[DONE]';
-/** The end mark of every stream but that of a response. */
+/** The end mark of every stream except that of a response. */
 export const DONE_EVENT = Buffer.from(`data: ${DONE}\n\n`);
 const NOTHING = Buffer.alloc(0);
 
 const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
 const Event = z.looseObject({ choices: z.array(z.unknown()).optional(), error: z.unknown().optional() });
-/** In vLLM's form, and in those that others have. */
+/** In the form of vLLM and in those of other servers. */
 const EngineError = z
   .looseObject({ message: z.string(), code: z.int().min(400).max(599).optional().catch(undefined) })
   .or(z.string().transform((message) => ({ message, code: undefined })));
 const Whole = z.object({ usage: EngineUsage });
 
 export interface EngineEventsOptions {
-  /** the caller asked for the closing usage event */
+  /** the caller requested the closing usage event */
   readonly passUsage: boolean;
-  /** number of choices that were asked for */
+  /** number of choices that were requested */
   readonly choices: number;
-  /** makes an event of a further epoch one of the first, or drops it; then each event is read */
+  /** changes an event of a further epoch to follow the first, or drops it; if it is set, each event is parsed */
   readonly join?: Join | undefined;
 }
 
 /**
- * Watches an engine's SSE bytes go by: finished choices, usage, error, `[DONE]`. Takes out the closing usage event when
- * the caller had not asked for it, and an error event with all that follows, as vLLM ends a broken stream with `[DONE]`
- * too. vLLM's pieces of text pass untouched.
+ * Watches an engine's SSE bytes: finished choices, usage, error, `[DONE]`. It removes the closing usage event unless
+ * the caller requested it. It removes an error event and everything after it, because vLLM ends a broken stream with
+ * `[DONE]` too. vLLM's pieces of text pass unchanged.
  */
 export class EngineEvents implements EventWatch {
   readonly #passUsage: boolean;
@@ -64,8 +64,8 @@ export class EngineEvents implements EventWatch {
   }
 
   /**
-   * The request was refused after its stream had begun, as vLLM does where only its engine knows the rule (a token id
-   * outside the vocabulary, a grammar that cannot be built): status and body as it would have answered before.
+   * The request was refused after its stream had begun. vLLM does so if only its engine knows the rule (a token id
+   * outside the vocabulary, a grammar that cannot be built). Status and body are those of a refusal before the stream.
    */
   get refusal(): { readonly status: number; readonly body: Buffer } | undefined {
     return this.#refusal;
@@ -88,7 +88,7 @@ export class EngineEvents implements EventWatch {
     return joinPieces(passed);
   }
 
-  /** What comes after the end, or after what cannot be mended, is nobody's. */
+  /** Whatever follows the end or a fatal error is ignored. */
   get #isOver(): boolean {
     return this.#done || this.#failure !== undefined;
   }
@@ -107,7 +107,7 @@ export class EngineEvents implements EventWatch {
       this.#fail(error ?? read.data, data);
       return undefined;
     }
-    // Whatever it tells, it is no part of an answer, and clients expect none.
+    // Such an event is no part of an answer, and clients expect none.
     if (choices === undefined) return undefined;
     const broken = this.#choices.take(choices);
     if (broken !== undefined) {
@@ -135,20 +135,20 @@ export class EngineEvents implements EventWatch {
   #fail(error: unknown, data: Buffer): void {
     const said = EngineError.safeParse(error);
     const status = said.data?.code ?? 0;
-    // A copy, as the piece is a view of a large reply.
+    // A copy, because the piece is a view of a large reply.
     if (status >= 400 && status < 500) this.#refusal = { status, body: Buffer.from(data) };
     this.#failure = brokenStream(said.data?.message ?? 'unreadable error event');
   }
 }
 
-/** Token counts of a whole, non-streamed answer, if it carries any. */
+/** Token counts of a complete, non-streamed answer, if it has any. */
 export function usageOfAnswer(body: Buffer): Usage | undefined {
   const parsed = Whole.safeParse(parseJson(body));
   return parsed.success ? usageOf(parsed.data.usage) : undefined;
 }
 
 const DATA = 'data: ';
-/** A piece of an answer that goes on, and nothing that must be looked at. */
+/** A piece of an unfinished answer, without anything that needs a check. */
 const GoesOn = z.object({
   choices: z.array(z.object({ index: z.int().nonnegative(), finish_reason: z.null().optional() })).min(1),
   error: z.null().optional(),
@@ -158,9 +158,9 @@ const GoesOn = z.object({
     .optional(),
 });
 
-/** Whether all events are in vLLM's own form, each with a piece of an answer that goes on. @param chunk of whole events */
+/** Whether all events are in vLLM's form, each with a piece of an unfinished answer. @param chunk complete events */
 function isPlain(chunk: Buffer): boolean {
-  // As text of bytes, which is made several times as fast; that it is UTF-8 is for the end.
+  // Decoded as latin1, which is several times faster; UTF-8 is checked at the end.
   const text = chunk.toString('latin1');
   let at = 0;
   while (at < text.length) {

@@ -6,21 +6,22 @@ import { isAboutGrammar, knownSentence } from './words.ts';
 import { parseJson, withoutMark } from './sse.ts';
 
 const EngineErrorBody = z.object({ error: z.object({ message: z.string(), param: z.string().nullish() }) });
-/** Params by which vLLM says that the prompt is too long (source: recorded answers of vLLM 0.32 and 0.33). */
+/** Params of vLLM's error for a prompt that is too long (source: recorded answers of vLLM 0.32 and 0.33). */
 const TOO_LONG: ReadonlySet<string> = new Set(['input_tokens', 'input_text']);
 
 const UNFINISHED = 'the model process did not finish its answer';
 
-/** An engine names fields of its own API; anything else could be the caller's text. */
+/** An engine names fields of its own API; any other text could be the caller's. */
 const FIELD = /^[\w.[\]-]{1,64}$/;
 const GRAMMAR = 'the engine cannot build the grammar, regular expression or schema of this request';
 
 /**
- * What the client is told when the engine answered with an error status: a refusal keeps its status, anything else is our
- * fault, unless it tells of the caller's grammar. The engine's own sentence may quote the prompt: it is told where its
- * shape is known, and logged nowhere. `worker_lost` where another engine may do better; after an engine's 500 by itself one
- * other engine is tried, as a request can cause it, and after a refusal in words that no vLLM has, as the engine may be ill.
- * @param messagesParam where the caller wrote the messages
+ * The client's failure for an engine's error status. A refusal keeps its status. Any other status is the service's
+ * fault, unless the error concerns the caller's grammar. The engine's sentence may quote the prompt: the client gets it
+ * if its form is known, and the log never has it. `worker_lost` means that another engine may succeed. After an
+ * engine's own 500 one other engine is tried, because the request can be the cause. The same happens after a refusal in
+ * a sentence that vLLM does not have, because the engine may be unhealthy.
+ * @param messagesParam path of the messages in the caller's body
  */
 export function engineFailure(status: number, body: Buffer, messagesParam: string): Failure {
   const parsed = EngineErrorBody.safeParse(parseJson(withoutMark(body)));
@@ -40,17 +41,14 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
   });
 }
 
-/**
- * A stream that the engine broke off with an error event.
- * @param said the engine's words
- */
+/** Failure of a stream that the engine ended with an error event. @param said the engine's message */
 export function brokenStream(said: string): Failure {
   return faultOf(undefined, said, UNFINISHED);
 }
 
 /**
- * An answer that is not whole, without a word of the engine about it: another engine may do better.
- * @param cause what is missing or wrong, in words of ours
+ * Failure of an incomplete answer without an error of the engine: another engine may succeed.
+ * @param cause what is missing or wrong, in the gateway's own words
  */
 export function unfinished(cause: string): Failure {
   return new Failure('worker_lost', UNFINISHED, { cause });
@@ -60,7 +58,7 @@ function faultOf(status: number | undefined, message: string, told: string): Fai
   const isGone = saysEngineGone(message);
   if (isGone || status === 503)
     return new Failure('worker_lost', told, {
-      cause: isGone ? 'the engine says that it ends' : 'engine answered 503',
+      cause: isGone ? 'the engine reports that it is stopping' : 'engine answered 503',
       engineDied: saysEngineDied(message),
     });
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);

@@ -1,26 +1,26 @@
-/** What comes next inside a value of JSON (source: RFC 8259). */
+/** What may follow inside a JSON value (source: RFC 8259). */
 const [FAULT, VALUE, FIRST, KEY, FIRST_KEY, COLON, AFTER] = [0, 1, 2, 3, 4, 5, 6];
 const [TEXT, ESCAPE, HEX] = [7, 8, [9, 10, 11, 12]];
 const [MINUS, ZERO, WHOLE, POINT, FRACTION, E, SIGN, EXPONENT] = [13, 14, 15, 16, 17, 18, 19, 20];
 const FIRST_OF_WORDS = 21;
-/** From here on no states, but what is to be done. */
+/** Numbers from here on are actions, not states. */
 const [BEGIN_KEY, END_TEXT, OPEN_LIST, OPEN_OBJECT, CLOSE_LIST, CLOSE_OBJECT, NEXT] = [32, 33, 34, 35, 36, 37, 38];
 const BLANKS = ' \t\n\r';
 const DIGITS = '0123456789';
 /** By state and byte. */
 const TABLE = createTable();
 
-/** Checks one value of JSON as its bytes come, and builds nothing of it. UTF-8 is not checked. */
+/** Checks one JSON value while its bytes arrive, and builds no object. UTF-8 is not checked. */
 export class JsonValue {
   #state = VALUE;
   #isKey = false;
-  /** what is open, inside each other: whether it is an object */
+  /** the open lists and objects, outermost first: true for an object */
   readonly #open: boolean[] = [];
 
   /**
    * @param piece the next bytes
-   * @returns the place of the comma or bracket that follows the value; the length of the piece where none is in it, as is so
-   * for all that comes behind a fault
+   * @returns the position of the comma or bracket after the value. Without one, and after a fault, it is the length of
+   * the piece
    */
   read(piece: Buffer, from: number): number {
     let state = this.#state;

@@ -10,7 +10,7 @@ import { brokenResponse } from './whole-answer.ts';
 
 const DONE = '[DONE]';
 const NOTHING = Buffer.alloc(0);
-/** Sent before the engine has looked at the request (source: vLLM 0.32, recorded). */
+/** vLLM sends these before its engine has read the request (source: vLLM 0.32, recorded). */
 const OPENING: ReadonlySet<string> = new Set(['response.created', 'response.in_progress']);
 const CLOSING: ReadonlySet<string> = new Set(['response.completed', 'response.incomplete']);
 const FAILED: ReadonlySet<string> = new Set(['response.failed', 'error']);
@@ -32,9 +32,9 @@ const Said = z.object({
 });
 
 /**
- * The stream of `/v1/responses`: it ends with `response.completed`, without `[DONE]`, and vLLM breaks it off where it
- * should refuse or fail. The opening events are held back until another one comes: as long as a client has nothing, an
- * answer whose engine was lost can run again.
+ * Events of `/v1/responses`. The stream ends with `response.completed`, without `[DONE]`, and vLLM breaks it off when
+ * it should refuse or fail. The opening events are held back until another one arrives: while the client has nothing,
+ * an answer whose engine was lost can run again.
  */
 export class ResponseEvents implements EventWatch {
   readonly #reader = new EventReader();
@@ -48,7 +48,7 @@ export class ResponseEvents implements EventWatch {
   get done(): boolean {
     return this.#done;
   }
-  /** The closing event is both: the last of the answer, and the end mark. */
+  /** The closing event is both the last of the answer and the end mark. */
   get isFinished(): boolean {
     return this.#done;
   }
@@ -100,7 +100,7 @@ export class ResponseEvents implements EventWatch {
     return this.#release(bytes);
   }
 
-  /** An event that shows the engine at work, behind those that were held back. */
+  /** Passes on an event that shows the engine at work, after those that were held back. */
   #release(event: Buffer): readonly Buffer[] {
     const pieces = this.#held.length === 0 ? [event] : [...this.#held, event];
     this.#held = [];
@@ -117,7 +117,7 @@ export class ResponseEvents implements EventWatch {
   }
 }
 
-/** By its data, where its name is of another make: the SDKs go by that alone. @returns undefined where none tells it */
+/** The event's name. Data win over an unknown `event:` line, as in the SDKs. @returns undefined if neither has one */
 function nameOf(said: string, { type, error }: z.infer<typeof Event>): string | undefined {
   if (said === 'error' || (error !== undefined && error !== null)) return 'error';
   if (type !== undefined && (type === 'error' || type.startsWith('response.'))) return type;
@@ -128,7 +128,7 @@ const PIECE = 'event: response.output_text.delta\n';
 const PIECE_DATA = `${PIECE}data: `;
 const Piece = z.object({ type: z.literal('response.output_text.delta'), error: z.null().optional() });
 
-/** One piece of text in vLLM's own form, as most events are. */
+/** Whether it is one piece of text in vLLM's own form, as most events are. */
 function isPlain(chunk: Buffer): boolean {
   const text = chunk.toString('latin1');
   return (

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 
 /** One event of a server-sent stream. */
 export interface ServerEvent {
-  /** of its `event:` line; empty where it has none */
+  /** of its `event:` line; empty without one */
   readonly name: string;
   /** its `data:` lines, joined by line feeds; may be a view of what was read */
   readonly data: Buffer;
@@ -16,32 +16,32 @@ const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 const LINE_FEED = Buffer.from('\n');
 const LONGEST_FIELD = 'retry'.length;
 const COMMENT = Buffer.from(':');
-/** The most that an engine may send as one event, or as one whole answer: log probabilities of the longest take some 10 MB. */
+/** Limit for one event or one complete answer: log probabilities of the longest answers take about 10 MB. */
 export const LONGEST_BYTES = 64 * 1024 * 1024;
-/** What a piece of it takes besides its bytes, however short. */
+/** Memory that each piece takes in addition to its bytes. */
 const PIECE_BYTES = 128;
 
 /**
- * Reads events from bytes as they come (source: WHATWG HTML, "Server-sent events"): lines end in CR, LF or CRLF; a byte
- * order mark may stand first; comments, `id:`, `retry:` and unknown fields are passed over, and so is an event that the
+ * Reads events from bytes as they arrive (source: WHATWG HTML, "Server-sent events"). Lines end in CR, LF or CRLF. A
+ * byte order mark may come first. Comments, `id:`, `retry:` and unknown fields are ignored, and so is an event that the
  * end of the stream cuts off.
  */
 export class EventReader {
-  /** of a line whose end has not come */
+  /** of a line whose end has not arrived */
   #line: Buffer[] = [];
   #data: Buffer[] = [];
   #name = '';
   #lineBytes = 0;
   #dataBytes = 0;
   #isFirstLine = true;
-  /** the last byte was a CR, to which a first LF belongs */
+  /** the last byte was a CR; a following LF belongs to it */
   #mayBeLineFeed = false;
 
-  /** no event has begun that is not whole */
+  /** no incomplete event has begun */
   get isBetween(): boolean {
     return this.#line.length === 0 && this.#data.length === 0 && this.#name === '';
   }
-  /** an event has no end within reason */
+  /** an event is longer than the limit */
   get isEndless(): boolean {
     return this.#lineBytes + this.#dataBytes > LONGEST_BYTES;
   }
@@ -70,7 +70,7 @@ export class EventReader {
     return events;
   }
 
-  /** Of a comment nothing but its colon. */
+  /** Keeps only the colon of a comment. */
   #keep(piece: Buffer): void {
     const isComment = (this.#line[0] ?? piece)[0] === COLON;
     if (!isComment) this.#line.push(piece);
@@ -113,12 +113,12 @@ export class EventReader {
   }
 }
 
-/** @returns undefined for what is no JSON in UTF-8 */
+/** @returns undefined for invalid JSON or UTF-8 */
 export function parseJson(bytes: Buffer): unknown {
   return isUtf8(bytes) ? parseText(bytes.toString('utf8')) : undefined;
 }
 
-/** @returns undefined for what is no JSON */
+/** @returns undefined for invalid JSON */
 export function parseText(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -127,7 +127,7 @@ export function parseText(text: string): unknown {
   }
 }
 
-/** A byte order mark may stand before what engines send. */
+/** Removes the byte order mark that may come before an engine's output. */
 export function withoutMark(bytes: Buffer): Buffer {
   return bytes.indexOf(BYTE_ORDER_MARK) === 0 ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
 }
@@ -135,7 +135,7 @@ export function withoutMark(bytes: Buffer): Buffer {
 const OPEN_BRACE = 0x7b;
 const MEANT: ReadonlySet<string> = new Set(['', 'message', 'error']);
 
-/** An event of a name that is no part of any answer, such as `ping`, whose data need be no JSON. */
+/** Whether the name is no part of any answer, such as `ping`; the data of such an event need not be JSON. */
 export function isForeign({ name, data }: ServerEvent): boolean {
   return !MEANT.has(name) && !name.startsWith('response.') && data[0] !== OPEN_BRACE;
 }
@@ -143,16 +143,13 @@ export function isForeign({ name, data }: ServerEvent): boolean {
 const DATA = Buffer.from('data: ');
 const END = Buffer.from('\n\n');
 
-/**
- * An event as vLLM writes it.
- * @param data JSON that was read, so that a line feed in it stands between two of its tokens
- */
+/** An event in vLLM's form. @param data parsed JSON, so that a line feed in it can only be between two tokens */
 export function eventBytes(data: Buffer, name = ''): Buffer {
   const line = data.includes(LF) ? Buffer.from(data.toString('latin1').replaceAll('\n', ' '), 'latin1') : data;
   return Buffer.concat(name === '' ? [DATA, line, END] : [Buffer.from(`event: ${name}\n`), DATA, line, END]);
 }
 
-/** One piece as it is, several as one. */
+/** One piece as it is; several pieces joined. */
 export function joinPieces(pieces: readonly Buffer[]): Buffer {
   return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
 }

@@ -2,13 +2,12 @@ import { z } from 'zod';
 import type { EnginePath } from '#contract/job';
 
 /**
- * What a whole answer is, on every route of an engine, streamed or not: each choice that was asked for is finished, by a
- * reason that is known here, and a stream said besides that it ends (`[DONE]`, or the closing event of a response).
- * Anything else is an attempt that was lost: vLLM answers 200, and ends a stream with `[DONE]`, where it was stopped in
- * the middle.
+ * Defines a complete answer, on every engine route, streamed or not. Each requested choice is finished for a known
+ * reason. A stream also has its end mark (`[DONE]`, or the closing event of a response). Anything else is a lost
+ * attempt: vLLM answers 200, and ends a stream with `[DONE]`, also if it was stopped in the middle.
  */
 
-/** `abort` and `error` are no ends (source: vLLM 0.33's finish reasons; `content_filter` and calls are OpenAI's). */
+/** Without `abort` and `error` (source: vLLM 0.33's finish reasons; `content_filter` and calls are OpenAI's). */
 const FINISHED: ReadonlySet<string> = new Set([
   'stop',
   'length',
@@ -17,14 +16,14 @@ const FINISHED: ReadonlySet<string> = new Set([
   'content_filter',
   'repetition',
 ]);
-/** What engines call an answer that was cut short: the words that the log has. */
+/** Engines' words for an answer that was cut short; only these reach the log. */
 const CUT_SHORT: ReadonlySet<string> = new Set(['abort', 'error', 'in_progress', 'incomplete', 'failed', 'cancelled']);
-/** Why a response may be shorter than the model would have made it. */
+/** Reasons for which a response may end early. */
 const SHORTENED: ReadonlySet<string> = new Set(['max_output_tokens', 'content_filter']);
 
 const Choice = z.object({ index: z.int().nonnegative(), finish_reason: z.unknown().optional() });
 const Choices = z.object({ choices: z.array(z.unknown()) });
-/** What a choice of a whole answer has, by the route. */
+/** The content of a choice of a complete answer, by route. */
 const PIECES = {
   '/v1/chat/completions': z.object({ message: z.object({ content: z.string().nullish() }) }),
   '/v1/completions': z.object({ text: z.string() }),
@@ -38,17 +37,17 @@ const Responded = z.object({
   incomplete_details: z.object({ reason: z.string().nullish() }).nullish(),
 });
 
-/** Which of the choices that were asked for are finished. */
+/** Tracks which of the requested choices are finished. */
 export class FinishedChoices {
   readonly #asked: number;
   readonly #finished = new Set<number>();
 
-  /** @param asked number of choices that make the answer */
+  /** @param asked number of requested choices */
   constructor(asked: number) {
     this.#asked = asked;
   }
 
-  /** @returns what is wrong with one of them; undefined while nothing is */
+  /** @returns what is wrong with one of them; undefined if nothing is */
   take(choices: readonly unknown[]): string | undefined {
     for (const one of choices) {
       const choice = Choice.safeParse(one);
@@ -61,7 +60,7 @@ export class FinishedChoices {
     return undefined;
   }
 
-  /** @returns what is missing; undefined when all are finished */
+  /** @returns what is missing; undefined if all are finished */
   get missing(): string | undefined {
     for (let index = 0; index < this.#asked; index += 1)
       if (!this.#finished.has(index)) return `choice ${index} of ${this.#asked} has no finish_reason`;
@@ -71,8 +70,8 @@ export class FinishedChoices {
 
 /**
  * @param body the JSON of a 200 that is not streamed
- * @param asked number of choices
- * @returns what is wrong with it; undefined when it is whole
+ * @param asked number of requested choices
+ * @returns what is wrong with it; undefined if it is complete
  */
 export function brokenAnswer(path: EnginePath, body: unknown, asked: number): string | undefined {
   if (saysError(body)) return 'a 200 with an error';
@@ -87,7 +86,7 @@ export function brokenAnswer(path: EnginePath, body: unknown, asked: number): st
   return choices.every((choice) => PIECES[path].safeParse(choice).success) ? undefined : 'a choice without a text';
 }
 
-/** @returns what is wrong with a response that is at its end; undefined when it is whole */
+/** @returns what is wrong with a response at its end; undefined if it is complete */
 export function brokenResponse(response: unknown): string | undefined {
   const answer = Responded.safeParse(response);
   if (!answer.success) return 'a 200 that holds no answer';
@@ -95,18 +94,18 @@ export function brokenResponse(response: unknown): string | undefined {
   const { status, output, incomplete_details: details } = answer.data;
   const isWhole = status === 'completed' || (status === 'incomplete' && SHORTENED.has(details?.reason ?? ''));
   if (!isWhole) return `status ${known(status)}`;
-  // The last item of a response that was shortened is as incomplete as the response.
+  // The last item of a shortened response is as incomplete as the response.
   const cut = output.find((item) => ![undefined, null, 'completed', status].includes(item.status));
   return cut === undefined ? undefined : `an item of status ${known(cut.status)}`;
 }
 
-/** Beside whatever else it holds. */
+/** Whether the answer holds an error, whatever else it holds. */
 function saysError(answer: unknown): boolean {
   const { error } = Blamed.safeParse(answer).data ?? {};
   return error !== undefined && error !== null;
 }
 
-/** An engine's word as the log may have it. */
+/** An engine's word for the log, if the word is known. */
 function known(word: unknown): string {
-  return typeof word === 'string' && CUT_SHORT.has(word) ? word : 'that nobody knows';
+  return typeof word === 'string' && CUT_SHORT.has(word) ? word : 'that is unknown';
 }

@@ -1,4 +1,4 @@
-/** Characters of an engine's sentence that a client may read. */
+/** Limit for an engine's sentence that a client may read, in characters. */
 const LONGEST = 500;
 /** Numbers, and lists of them as Python writes them. */
 const N = String.raw`-?[\d.]+(?:e[+-]?\d+)?`;
@@ -7,8 +7,9 @@ const NAME = String.raw`[\w.[\]-]{1,64}`;
 const PARAMETER = String.raw`(?: \(parameter=${NAME}(?:, value=(?:${N}|\[[\d, ]{0,200}\]))?\))?`;
 
 /**
- * What vLLM says of a request that it cannot serve (source: recorded answers of 0.32 and 0.33, and 0.33's source). Where a
- * sentence holds what the caller sent it is a number or the name of a field; all others may quote a prompt.
+ * vLLM's sentences about requests that it cannot serve (source: recorded answers of 0.32 and 0.33, and 0.33's source).
+ * If such a sentence holds anything of the caller's, it is a number or the name of a field. All other sentences may
+ * quote a prompt.
  */
 const KNOWN = [
   String.raw`This model's maximum context length is \d+ tokens\. However, (?:you requested|your prompt contains) [\w ,().-]{1,200}\.(?: Please reduce the length of the [\w ]{1,40}\.)?`,
@@ -31,20 +32,20 @@ const KNOWN = [
 ].map((sentence) => new RegExp(`^${sentence}${PARAMETER}$`));
 
 /**
- * Of grammars, regular expressions and schemas, by all who build them for vLLM (its guidance, xgrammar and outlines
- * back ends). Where vLLM does not foresee the fault it calls it its own, with status 500.
+ * Errors about grammars, regular expressions and schemas, from all programs that build them for vLLM (its guidance,
+ * xgrammar and outlines back ends). If vLLM does not foresee such an error, it reports it as its own, with status 500.
  */
 const OF_GRAMMARS =
   /^Grammar error\b|\b(?:grammar|EBNF|Lark|xgrammar|llguidance|outlines|lm-format-enforcer|json ?schema|structured[ _]outputs?|guided[ _]decoding|regex|regular expression)\b/i;
 const GRAMMAR_SHAPE = /^Grammar error: [^\n]{1,200}$/;
 
-/** @returns the sentence where its shape is known, which is for the caller alone and never for a log */
+/** @returns the sentence if its form is known; it is for the caller alone and never for a log */
 export function knownSentence(message: string): string | undefined {
   if (message.length > LONGEST) return undefined;
   return GRAMMAR_SHAPE.test(message) || KNOWN.some((shape) => shape.test(message)) ? message : undefined;
 }
 
-/** Whether an engine's error tells of the caller's grammar, whatever status it has. */
+/** Whether an engine's error concerns the caller's grammar, whatever its status. */
 export function isAboutGrammar(message: string): boolean {
   return OF_GRAMMARS.test(message.slice(0, LONGEST));
 }

@@ -76,5 +76,5 @@ test('a pool without a setting is answered once it has workers; an unknown pool 
 });
 
 test('a pool setting with an unknown model is refused at the start', () => {
-  expect(() => checkPools(POOLS, ['other'])).toThrow('GATEWAY_POOLS: pool small serves phi, but there is no card');
+  expect(() => checkPools(POOLS, ['other'])).toThrow('GATEWAY_POOLS: pool small serves phi, but no card has that name');
 });

@@ -3,8 +3,8 @@ import type { z } from 'zod';
 import { ModelCard, parseCatalog } from '#contract/model-card';
 
 /**
- * What is wrong with the text of a card.
- * @returns sentences; none when the card can be served
+ * Checks the text of a card.
+ * @returns one sentence for each problem; none if the card can be served
  */
 export function problemsOfText(text: string): string[] {
   const lineCounter = new LineCounter();
@@ -18,7 +18,7 @@ export function valueOf(text: string): unknown {
   return parse(text);
 }
 
-/** The same of a card as parsed YAML: the schema's rules, and those between fields. */
+/** Checks a card as parsed YAML: the rules of the schema, and those between fields. */
 export function problemsOf(value: unknown): string[] {
   const parsed = ModelCard.safeParse(value, { reportInput: true });
   if (!parsed.success) return parsed.error.issues.flatMap(sentencesOf);
@@ -26,8 +26,8 @@ export function problemsOf(value: unknown): string[] {
 }
 
 /**
- * What is wrong between cards that are served together.
- * @param cards each free of problems of its own
+ * Checks cards that are served together.
+ * @param cards each without problems of its own
  */
 export function problemsBetween(cards: readonly { readonly file: string; readonly value: unknown }[]): string[] {
   try {
@@ -44,11 +44,11 @@ function* contradictions({ limits, modalities, tokens, engine }: ModelCard): Gen
   if (usual > most) yield `limits.default_output_tokens (${usual}) is larger than limits.max_output_tokens (${most}).`;
   const images = modalities.input.includes('image');
   if (images && limits.images_per_conversation === 0)
-    yield 'modalities.input has image, and limits.images_per_conversation allows none.';
+    yield 'modalities.input has image, but limits.images_per_conversation allows none.';
   if (!images && limits.images_per_conversation > 0)
-    yield 'limits.images_per_conversation allows images, and modalities.input has no image.';
+    yield 'limits.images_per_conversation allows images, but modalities.input has no image.';
   if (images && engine.max_in_flight.image === 0)
-    yield 'modalities.input has image, and engine.max_in_flight.image leaves no room for a request with one.';
+    yield 'modalities.input has image, but engine.max_in_flight.image allows no request with one.';
   const crops = engine.mm_processor_kwargs?.['num_crops'];
   if (tokens.image !== undefined && crops !== undefined && crops !== tokens.image.num_crops)
     yield `tokens.image.num_crops (${tokens.image.num_crops}) and engine.mm_processor_kwargs.num_crops (${JSON.stringify(crops)}) must be the same.`;
@@ -58,7 +58,7 @@ function sentencesOf(issue: z.core.$ZodIssue): string[] {
   const field = issue.path.length === 0 ? 'The card' : issue.path.map(String).join('.');
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => `${field} has a field ${key}, which no card has.`);
+      return issue.keys.map((key) => `${field} has the unknown field ${key}.`);
     case 'invalid_type':
       return [
         issue.input === undefined

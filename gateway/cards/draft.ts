@@ -4,12 +4,12 @@ import { UNKNOWN_LONGEST_TOKEN, familyOf, type Family } from './families.ts';
 import type { SpecFacts } from './spec-facts.ts';
 import type { Found } from './spec-file.ts';
 
-/** Where a field of the card comes from. */
+/** The source of a field of the card. */
 export interface Note {
   /** the card's field, such as `limits.context_tokens` */
   readonly field: string;
   readonly how: 'took' | 'guessed';
-  /** the place in the spec file, or the reason of the guess */
+  /** the path in the spec file, or the reason of the guess */
   readonly why: string;
 }
 
@@ -24,8 +24,9 @@ const USUAL_ANSWER = 4_096;
 const USUAL_SKU = { name: 'Standard_NC24ads_A100_v4', vcpus: 24, gpus: 1, memoryGib: 220, diskGib: 64 } as const;
 
 /**
- * A card from the facts of a spec file. What no spec file says is guessed on the safe side, and each field's note says so.
- * @throws Error in one sentence when the file has no usable name, or a task that answers no text
+ * Drafts a card from the facts of a spec file. Facts that the file lacks are guessed on the safe side, and each field's
+ * note says so.
+ * @throws Error in one sentence if the file has no usable name, or a task that answers no text
  */
 export function draftCard(facts: SpecFacts): Draft {
   const notes: Note[] = [];
@@ -34,7 +35,7 @@ export function draftCard(facts: SpecFacts): Draft {
     return value;
   };
   const took = <T>(field: string, { path, value }: Found<T>): T => note(field, 'took', path, value);
-  /** What was found, else the guess. */
+  /** The fact, or else the guess. */
   const pick = <T>(
     field: string,
     found: Found<T> | undefined,
@@ -56,7 +57,7 @@ export function draftCard(facts: SpecFacts): Draft {
   const least = pick('hardware.min_vcpus', facts.leastSku, { value: USUAL_SKU, why: `that of ${USUAL_SKU.name}` });
   const kwargs = images && family?.images !== undefined ? { num_crops: family.images.numCrops } : undefined;
   if (kwargs !== undefined)
-    note('tokens.image', 'guessed', "of the model's family; the same number stands below for the engine", undefined);
+    note('tokens.image', 'guessed', "of the model's family; mm_processor_kwargs below has the same number", undefined);
   else if (images)
     note(
       'tokens',
@@ -64,7 +65,7 @@ export function draftCard(facts: SpecFacts): Draft {
       'how pictures become tokens is not known for this model; the engine counts them',
       undefined,
     );
-  const ofFamily = family === undefined ? 'nothing is known of its family' : "of the model's family";
+  const ofFamily = family === undefined ? 'the family of the model is unknown' : "of the model's family";
 
   const card = {
     name,

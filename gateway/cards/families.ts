@@ -1,16 +1,16 @@
 import type { z } from 'zod';
 import type { ModelCard } from '#contract/model-card';
 
-/** What is known of a model's architecture and of no spec file, as these hold no engine arguments. */
+/** Facts of a model's architecture that no spec file has, because spec files hold no engine arguments. */
 export interface Family {
   /** hub name of the weights */
   readonly weights: string;
   readonly trustRemoteCode: boolean;
-  /** number of ids of the model */
+  /** number of token ids of the model */
   readonly vocabulary: number;
-  /** UTF-16 units of the vocabulary's longest piece */
+  /** UTF-16 units of the vocabulary's longest token */
   readonly longestToken: number;
-  /** source: the tokenizers' files on the hub, and the processor of the pictures, which knows `<|image_1|>` */
+  /** source: the tokenizers' files on the hub, and the image processor, which knows `<|image_1|>` */
   readonly special: z.input<typeof ModelCard>['tokens']['special'];
   readonly images?: { readonly perConversation: number; readonly numCrops: number; readonly why: string };
 }
@@ -25,7 +25,7 @@ const PHI_3 = {
 } satisfies Family['special'];
 const PHI_4 = { texts: ['<|{name}|>'], ids: [[100_256, 100_351]], begin: 100_257 } satisfies Family['special'];
 
-/** By the catalog's name, in small letters. */
+/** By the catalog's name, in lower case. */
 const FAMILIES: readonly (readonly [RegExp, Family])[] = [
   [
     /^phi-3-vision-128k/,
@@ -49,7 +49,7 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
       images: {
         perConversation: 8,
         numCrops: 4,
-        why: 'made for several images, with 4 crops each as its authors advise; how many is yours to choose',
+        why: 'made for several images, with 4 crops each as its authors advise; you choose how many',
       },
     },
   ],
@@ -59,10 +59,10 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
   ],
 ];
 
-/** @returns undefined for a model of which nothing is known but its spec file */
+/** @returns undefined for a model without known facts besides its spec file */
 export function familyOf(name: string): Family | undefined {
   return FAMILIES.find(([pattern]) => pattern.test(name.toLowerCase()))?.[1];
 }
 
-/** Longest piece of the vocabularies in use: 128 blanks. A longer one than is true only lets more requests through. */
+/** Longest token of the vocabularies in use: 128 blanks. If it is too long, it only lets more requests through. */
 export const UNKNOWN_LONGEST_TOKEN = 128;

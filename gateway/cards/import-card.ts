@@ -6,27 +6,27 @@ import { SpecFile } from './spec-file.ts';
 
 export interface ImportedCard {
   readonly name: string;
-  /** a commented card, which `problemsOf` finds nothing wrong with */
+  /** a commented card without problems by `problemsOf` */
   readonly yaml: string;
   readonly notes: readonly Note[];
-  /** what the spec file says and a card has no place for */
+  /** facts of the spec file that a card has no field for */
   readonly left: readonly string[];
 }
 
 /**
  * A model card from a spec file of Azure's model catalog, of either generation.
  * @param text of `spec.yaml`
- * @throws Error in one sentence: no YAML, no spec file, no name, a task that cannot be served
+ * @throws Error in one sentence: invalid YAML, no spec file, no name, a task that cannot be served
  */
 export function importCard(text: string): ImportedCard {
   const spec = new SpecFile(text);
   const { card, notes } = draftCard(readFacts(spec));
   const document = new Document(card);
-  document.commentBefore = ` ${card.name}, from its spec file in Azure's model catalog. A comment says where a field comes from; look at\n what was guessed before you serve it.`;
+  document.commentBefore = ` ${card.name}, from its spec file in Azure's model catalog. A comment names the source of each field.\n Check all guessed fields before you serve it.`;
   for (const note of notes) comment(document, note);
   const yaml = document.toString({ lineWidth: 0, singleQuote: true });
   const problems = problemsOf(document.toJS());
-  if (problems.length > 0) throw new Error(`no card can be made of it: ${problems.join(' ')}`);
+  if (problems.length > 0) throw new Error(`no card can be made from this file: ${problems.join(' ')}`);
   return { name: card.name, yaml, notes, left: spec.left() };
 }
 

@@ -1,6 +1,6 @@
-/** Values as people and scripts have written them into spec files over the years: each reader takes every known form. */
+/** Values as people and scripts write them into spec files. Each reader takes every known form. */
 
-/** @returns undefined for what is no text, and for a text of blanks */
+/** @returns undefined for anything but a text, and for blanks */
 export function asText(value: unknown): string | undefined {
   const text = typeof value === 'number' ? String(value) : value;
   if (typeof text !== 'string') return undefined;
@@ -8,7 +8,7 @@ export function asText(value: unknown): string | undefined {
   return trimmed === '' ? undefined : trimmed;
 }
 
-/** A flag is a boolean, its word, or a key that is just there: empty. @returns undefined for anything else */
+/** A flag is a boolean, its word, or a key without a value. @returns undefined for anything else */
 export function asFlag(value: unknown): boolean | undefined {
   if (typeof value === 'boolean') return value;
   if (value === null) return true;
@@ -17,7 +17,7 @@ export function asFlag(value: unknown): boolean | undefined {
   return word === 'false' || word === 'no' || word === '0' ? false : undefined;
 }
 
-/** A list, one item, or items with commas between, with or without brackets. @returns undefined when nothing is in it */
+/** A list, one item, or items with commas between, with or without brackets. @returns undefined if it is empty */
 export function asList(value: unknown): string[] | undefined {
   const items = Array.isArray(value)
     ? value
@@ -28,7 +28,7 @@ export function asList(value: unknown): string[] | undefined {
   return texts.length === 0 ? undefined : [...new Set(texts)];
 }
 
-/** A whole number above 0, also as text and with separators of thousands. */
+/** A whole number above 0, also as text and with thousands separators. */
 export function asCount(value: unknown): number | undefined {
   const text = asText(value)?.replace(/(?<=\d)[,_ ](?=\d{3})/g, '');
   const count = text === undefined || !/^\d+(\.0+)?$/.test(text) ? 0 : Number(text);

@@ -1,7 +1,7 @@
 import { asCount, asFlag, asList, asSkuSpec, asText, type SkuSpec } from './loose-values.ts';
 import type { Found, SpecFile } from './spec-file.ts';
 
-/** What a spec file says that a card needs; whatever it does not say is undefined. */
+/** The facts of a spec file that a card needs; missing ones are undefined. */
 export interface SpecFacts {
   readonly name: Found<string> | undefined;
   readonly version: Found<string> | undefined;
@@ -21,8 +21,8 @@ export interface SpecFacts {
 }
 
 /**
- * Reads the facts under the names that they have in either generation
- * (source: the spec files of Azure/azureml-assets before and after `system_metadata`, and its validator).
+ * Reads the facts under their names in either generation (source: the spec files of Azure/azureml-assets before and
+ * after `system_metadata`, and its validator).
  */
 export function readFacts(spec: SpecFile): SpecFacts {
   const allowed = spec.take(['supportedComputes.inferenceComputes', 'inference_compute_allow_list'], asList);
@@ -48,7 +48,7 @@ export function readFacts(spec: SpecFile): SpecFacts {
   };
 }
 
-/** Those that a card can say, best first; the first of the file where none is known, so that it can be named. */
+/** Tasks that a card can have, best first. If the file has none of them, its first one is used for the error. */
 const TASKS = ['chat-completion', 'image-text-to-text', 'text-generation'];
 
 function bestTask(tasks: readonly string[] | undefined): string | undefined {
@@ -58,7 +58,7 @@ function bestTask(tasks: readonly string[] | undefined): string | undefined {
 
 const LICENSES = ['MIT', 'Apache-2.0', 'CC-BY-4.0', 'CC-BY-NC-4.0', 'BSD-3-Clause'];
 
-/** The old generation writes them in small letters. */
+/** The old generation writes them in lower case. */
 function spdx(license: string | undefined): string | undefined {
   return LICENSES.find((known) => known.toLowerCase() === license?.toLowerCase()) ?? license;
 }

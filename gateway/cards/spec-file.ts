@@ -7,25 +7,25 @@ interface Leaf {
   readonly value: unknown;
 }
 
-/** A value of the file that was understood, and where it stood. */
+/** A value of the file that was understood, and its path. */
 export interface Found<T> {
   readonly value: T;
   readonly path: string;
 }
 
-/** Sections that hold facts of the model, in the order in which they win. */
+/** Sections with facts of the model, in the order of precedence. */
 const SECTIONS = ['system_metadata', 'tags', 'properties', ''] as const;
 
 /**
  * A spec file of Azure's model catalog, of either generation: `system_metadata` of the new one, `tags` and `properties`
- * of the old one, or a mix. Keys are compared without case, blanks, hyphens and underscores, which is where the two
- * generations differ most. Remembers what was read, so that it can say what was left.
+ * of the old one, or a mix. Keys are compared without case, blanks, hyphens and underscores, in which the two
+ * generations differ most. It remembers what was read, so that it can list the rest.
  */
 export class SpecFile {
   readonly #leaves = new Map<string, Leaf>();
   readonly #read = new Set<Leaf>();
 
-  /** @throws Error with the line that is not YAML, or when the file is no mapping */
+  /** @throws Error with the line that is not YAML, or if the file is no mapping */
   constructor(text: string) {
     const lineCounter = new LineCounter();
     const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false });
@@ -38,10 +38,10 @@ export class SpecFile {
   }
 
   /**
-   * The first of the places, in the order of the sections, whose value can be read. Others that say the same are
-   * counted as read; those that say something else are left.
+   * The first readable value among the sections, in their order. Others with the same value count as read; those with
+   * another value stay unread.
    * @param keys the fact's names; a dot goes into a mapping
-   * @param read undefined for a value that it does not understand
+   * @param read returns undefined for a value that it does not understand
    */
   take<T>(keys: readonly string[], read: (value: unknown) => T | undefined): Found<T> | undefined {
     let found: Found<T> | undefined;
@@ -57,7 +57,7 @@ export class SpecFile {
     return found;
   }
 
-  /** What nobody has read, with its value in short. */
+  /** The unread entries, with their values in short. */
   left(): string[] {
     return [...this.#leaves.values()]
       .filter((leaf) => !this.#read.has(leaf))

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Failure } from '../failure.ts';
 
-/** The form that every refusal of a malformed picture tells. */
+/** The form that every refusal of a malformed picture quotes. */
 export const DATA_URI_FORM = 'data:image/png;base64,… in standard base64, without line breaks, padded with =';
 
-/** Base64 that is known to be sound; the picture itself stays undecoded. */
+/** Valid base64; the picture itself stays undecoded. */
 export interface Base64Text {
   /** its characters */
   readonly base64: Buffer;
@@ -12,9 +12,9 @@ export interface Base64Text {
   readonly bytes: number;
 }
 
-/** Characters checked in one go, some 0.3 ms: 20 MB at once would hold up every other stream. */
+/** Characters checked in one run of the event loop, about 0.3 ms: 20 MB in one run would delay every other stream. */
 const SLICE = 512 * 1024;
-/** Bytes encoded in one go; a multiple of three. */
+/** Bytes encoded in one run of the event loop; a multiple of three. */
 const ENCODED_SLICE = 768 * 1024;
 const LONGEST_HEAD = 256;
 const [PAD, COMMA] = [0x3d, 0x2c];
@@ -23,15 +23,15 @@ const [PAD, COMMA] = [0x3d, 0x2c];
 const OUTSIDE = new Uint8Array(256).fill(1);
 for (const character of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'))
   OUTSIDE[character] = 0;
-/** The same of two bytes at a time. */
+/** The same for two bytes at a time. */
 const EITHER_OUTSIDE = Uint8Array.from({ length: 65_536 }, (_, pair) => isOutside(pair & 255) | isOutside(pair >> 8));
 
 /**
- * Takes apart what follows `data:` in a URI, and checks every character, as the engine's decoder is as strict (source:
- * vLLM, which refuses any character outside the alphabet). Line breaks and the URL-safe alphabet are refused and not
- * mended. The media type is not read, the bytes decide.
- * @param param where it stands in the caller's body
- * @throws Failure `invalid_image` telling the right form; the text itself is never quoted
+ * Splits the part after `data:` of a URI, and checks every character, because vLLM's decoder also refuses any character
+ * outside the alphabet. Line breaks and the URL-safe alphabet are refused, not repaired. The media type is ignored; the
+ * bytes decide.
+ * @param param its path in the caller's body
+ * @throws Failure `invalid_image` with the right form; it never quotes the text
  */
 export async function parseDataUri(uri: Buffer, param: string, signal: AbortSignal): Promise<Base64Text> {
   const comma = uri.subarray(0, LONGEST_HEAD).indexOf(COMMA);
@@ -39,7 +39,7 @@ export async function parseDataUri(uri: Buffer, param: string, signal: AbortSign
   return checkBase64(uri.subarray(comma + 1), param, signal);
 }
 
-/** The same of the base64 alone. */
+/** Checks base64 without a URI in the same way. */
 export async function checkBase64(base64: Buffer, param: string, signal: AbortSignal): Promise<Base64Text> {
   const padding = base64.at(-1) !== PAD ? 0 : base64.at(-2) !== PAD ? 1 : 2;
   const end = base64.length - padding;
@@ -55,12 +55,12 @@ export async function checkBase64(base64: Buffer, param: string, signal: AbortSi
   return { base64, bytes: (base64.length / 4) * 3 - padding };
 }
 
-/** @param bytes length of what is to be encoded */
+/** @param bytes length before encoding */
 export function base64Length(bytes: number): number {
   return Math.ceil(bytes / 3) * 4;
 }
 
-/** Encodes a fetched picture, a piece at a turn. */
+/** Encodes a fetched picture, one piece per run of the event loop. */
 export async function encodeBase64(picture: Buffer): Promise<Base64Text> {
   const base64 = Buffer.allocUnsafeSlow(base64Length(picture.length));
   let to = 0;
@@ -71,11 +71,11 @@ export async function encodeBase64(picture: Buffer): Promise<Base64Text> {
   return { base64, bytes: picture.length };
 }
 
-/** Four bytes a step: byte by byte takes twice as long. */
+/** Four bytes a step, twice as fast as single bytes. */
 function isInAlphabet(text: Buffer): boolean {
   const before = Math.min(text.length, -text.byteOffset & 3);
   const count = (text.length - before) >> 2;
-  // A text that ends before the first whole word has none, and an offset that is none of words.
+  // A text that ends before its first full word has none, and its offset may not be a multiple of four.
   const words = new Uint32Array(text.buffer, count === 0 ? 0 : text.byteOffset + before, count);
   let outside = 0;
   for (let at = 0; at < words.length; at += 1) {
@@ -95,13 +95,13 @@ function isOutside(byte: number | undefined): number {
   return OUTSIDE[byte ?? 0] ?? 1;
 }
 
-/** @param wrong the first character that is none of base64's, and two more: padding may stand before white space */
+/** @param wrong the first character outside base64, and two more: padding may come before white space */
 function problemOf(wrong: string): string {
   const space = /^={0,2}(\s)/.exec(wrong)?.[1];
   if (space === '\n' || space === '\r') return 'has white space in its base64: a line break';
   if (space !== undefined) return 'has white space in its base64';
   if (/^[-_]/.test(wrong)) return 'has base64 in the URL-safe alphabet';
-  return 'has base64 with a character that does not belong there';
+  return 'has base64 with an invalid character';
 }
 
 function malformed(problem: string, param: string): Failure {

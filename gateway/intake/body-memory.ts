@@ -1,6 +1,6 @@
 /**
- * The memory that the bodies and pictures of all open requests of a replica may take, taken before their bytes are kept.
- * No caller gets more than a share of it, so that one cannot take what all others need.
+ * Limits the memory for the bodies and pictures of all open requests of a replica; it is reserved before their bytes
+ * are kept. One caller gets at most a share of it, so that it cannot use up the memory of all others.
  */
 export class BodyMemory {
   readonly #limitBytes: number;
@@ -8,13 +8,13 @@ export class BodyMemory {
   readonly #used = new Map<string, number>();
   #usedBytes = 0;
 
-  /** @param shareBytes most of it for one caller */
+  /** @param shareBytes limit for one caller */
   constructor(limitBytes: number, shareBytes: number) {
     this.#limitBytes = limitBytes;
     this.#shareBytes = shareBytes;
   }
 
-  /** bytes that are taken at this moment */
+  /** bytes that are reserved now */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -46,11 +46,11 @@ export class BodyMemory {
 
 /** One request's part of the memory. */
 export interface Allowance {
-  /** @returns false, and takes nothing, when the replica or the caller has no room for that much */
+  /** @returns false, and takes nothing, if the replica or the caller has too little memory left */
   take(bytes: number): boolean;
-  /** Gives back all of it; may be called again. */
+  /** Releases all of it; may be called again. */
   release(): void;
 }
 
-/** For what the gateway itself asks of an engine: a few hundred bytes. */
+/** For the gateway's own requests to an engine: a few hundred bytes. */
 export const UNCOUNTED: Allowance = { take: () => true, release: () => {} };

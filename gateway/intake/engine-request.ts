@@ -1,18 +1,18 @@
 import { parseBody } from './json-structure.ts';
 import { PictureBytes } from './picture-bytes.ts';
 
-/** It was within limits when it was made. */
+/** It was within the limits when it was made. */
 const WITHIN = { bytes: Infinity, depth: Infinity, values: Infinity, texts: Infinity };
 
-/** A request that was made for an engine, to be asked in another way. */
+/** A request for an engine, read back so that it can be changed. */
 export interface EngineRequest {
-  /** markers stand for its pictures, which stay bytes */
+  /** has markers in place of its pictures, which stay bytes */
   readonly body: unknown;
-  /** @returns the request that `changed` is, the pictures in their places */
+  /** @returns the request `changed` with the pictures in their places */
   write(changed: object): Buffer;
 }
 
-/** @param bytes as an engine was to get it @throws Failure `invalid_json` when it is none */
+/** @param bytes a request for an engine @throws Failure `invalid_json` for anything else */
 export function readEngineRequest(bytes: Buffer): EngineRequest {
   const pictures = new PictureBytes();
   return {

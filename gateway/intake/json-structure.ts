@@ -2,40 +2,40 @@ import { isUtf8 } from 'node:buffer';
 import { Failure } from '../failure.ts';
 import type { PictureBytes } from './picture-bytes.ts';
 
-/** What a JSON body may hold besides its pictures. Beyond these numbers to parse it would hold up all other callers. */
+/** Limits of a JSON body besides its pictures. To parse a larger body would delay all other callers. */
 export interface StructureLimits {
   /** bytes outside pictures */
   readonly bytes: number;
-  /** lists and objects inside each other */
+  /** nesting of lists and objects */
   readonly depth: number;
   /** elements of all lists and objects together */
   readonly values: number;
-  /** texts together, names of fields included */
+  /** all strings, names of fields included */
   readonly texts: number;
 }
 
 const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
 const [LIST, LIST_END, OBJECT, OBJECT_END] = [0x5b, 0x5d, 0x7b, 0x7d];
 const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
-/** Shorter ones are cheap as texts. */
+/** A shorter picture is cheap as a string. */
 const LEAST_PICTURE_BYTES = 4_096;
 const SCHEME = 'data:';
-/** Up to here a data: URI may have a parameter in quotes. */
+/** A parameter in quotes is looked for only in this many bytes of a data: URI. */
 const LONGEST_HEAD = 256;
-/** Names of the fields in which the APIs carry a picture as a URI. */
+/** Names of fields that carry a picture as a URI. */
 const PICTURE_FIELDS = ['url', 'image_url'].map((name) => Buffer.from(name));
-/** Anthropic's API has the base64 alone, in this field. */
+/** The field that carries base64 without a URI in Anthropic's API. */
 const BASE64_FIELD = Buffer.from('data');
 /** How PNG, JPEG, WebP and GIF begin in base64. */
 const BEGINNINGS = ['iVBORw0KGgo', '/9j/', 'UklGR', 'R0lGOD'];
 const LONGEST_BEGINNING = 11;
 
 /**
- * Parses a JSON body after one pass over its bytes that finds its depth, its elements and its pictures: the `data:` URIs
- * of 4 kB and more in fields named `url` or `image_url`, and base64 of as much in fields named `data` that begins as a
- * picture does. The latter, and what comes after `data:` in the former, is held back as bytes.
- * @param isChecked the pictures are known to be base64, as in a request that was made for an engine
- * @throws Failure `invalid_json`; `body_too_large` where the bytes outside pictures are too many
+ * Parses a JSON body after one pass over its bytes, which finds its depth, its elements and its pictures. A picture is
+ * a `data:` URI of at least 4 kB in a field named `url` or `image_url`. In a field named `data` it is base64 of that
+ * length that begins as a picture does. The base64, and everything after `data:` of a URI, is held back as bytes.
+ * @param isChecked the pictures are known to be base64, as in a request for an engine
+ * @throws Failure `invalid_json`; `body_too_large` if the bytes outside pictures are too many
  */
 export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: PictureBytes, isChecked = false): unknown {
   const start = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
@@ -50,14 +50,14 @@ export function parseBody(bytes: Buffer, limits: StructureLimits, pictures: Pict
   try {
     return withExactSeed(JSON.parse(text), text);
   } catch {
-    // The parser's own message quotes the body; it must not travel.
+    // The parser's own message quotes the body, which must not leave this function.
     throw notJson();
   }
 }
 
 /**
- * JSON.parse rounds above 53 bits, and engines take a `seed` of 64.
- * @returns the body with its seed as the text that was written, which engines read alike, where it would be rounded
+ * Keeps a seed exact: JSON.parse rounds above 53 bits, but engines take a `seed` of 64 bits.
+ * @returns the body; if its seed would be rounded, it becomes the string as written, which engines read alike
  */
 function withExactSeed(body: unknown, text: string): unknown {
   if (typeof body !== 'object' || body === null || !('seed' in body)) return body;
@@ -77,7 +77,7 @@ interface Span {
 function findPictures(bytes: Buffer, start: number, limits: StructureLimits): readonly Span[] {
   const spans: Span[] = [];
   let [depth, values, texts] = [0, 0, 0];
-  /** where the bytes outside pictures become too many */
+  /** the position at which the bytes outside pictures become too many */
   let most = start + limits.bytes;
   let [nameFrom, nameTo, isNamed] = [0, 0, false];
   for (let at = start; at < bytes.length; at += 1) {
@@ -103,7 +103,7 @@ function findPictures(bytes: Buffer, start: number, limits: StructureLimits): re
       case OBJECT:
         depth += 1;
         if (depth > limits.depth)
-          throw new Failure('invalid_json', `the body nests deeper than ${limits.depth} levels`);
+          throw new Failure('invalid_json', `the body is nested deeper than ${limits.depth} levels`);
         values += 1;
         isNamed = false;
         break;
@@ -129,7 +129,8 @@ function isPictureField(name: Buffer): boolean {
 
 /**
  * @param name of the field
- * @returns what follows the scheme of a `data:` URI that begins at `from`, or base64; undefined for a short or any other text
+ * @returns the part after the scheme of a `data:` URI that begins at `from`, or base64; undefined for a short or any
+ * other text
  */
 function pictureAt(bytes: Buffer, from: number, name: Buffer): Span | undefined {
   const isBase64 = name.equals(BASE64_FIELD);
@@ -145,8 +146,8 @@ function pictureAt(bytes: Buffer, from: number, name: Buffer): Span | undefined 
 }
 
 /**
- * @returns the place of the quote that ends a `data:` URI; -1 where that is an escaped one, which no picture has
- * @throws Failure `invalid_json` where the body has none
+ * @returns the position of the quote that ends a `data:` URI; -1 if that quote is escaped, which no picture has
+ * @throws Failure `invalid_json` if the body has no such quote
  */
 function endOfUri(bytes: Buffer, start: number): number {
   let quote = bytes.indexOf(QUOTE, start);
@@ -158,7 +159,7 @@ function endOfUri(bytes: Buffer, start: number): number {
   return quote;
 }
 
-/** @returns the place of the quote that ends a text, or one that is not before `most` */
+/** @returns the position of the quote that ends a string, or any position not before `most` */
 function endOfText(bytes: Buffer, from: number, most: number): number {
   let at = from;
   for (; at < most; at += 1) {

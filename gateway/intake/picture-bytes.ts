@@ -5,11 +5,11 @@ import { UNCOUNTED, type Allowance } from './body-memory.ts';
 const INDEX_DIGITS = 6;
 
 /**
- * The pictures of one request, as bytes of base64. JSON holds a marker in the place of each, until the engine's request
- * is put together: no picture ever becomes a JavaScript string. Markers hold a random id, so that no caller can write one.
+ * The pictures of one request, as bytes of base64. JSON has a marker in place of each until the engine's request is
+ * written, so no picture ever becomes a JavaScript string. Markers hold a random id, so that no caller can write one.
  */
 export class PictureBytes {
-  /** what they may take of the replica's memory */
+  /** the memory allowance of the request */
   readonly memory: Allowance;
   readonly #id = randomUUID();
   readonly #held: { readonly bytes: Buffer; readonly isChecked: boolean }[] = [];
@@ -19,24 +19,24 @@ export class PictureBytes {
   }
 
   /**
-   * @param bytes part of a JSON string, as it is written there
-   * @param isChecked they are base64, and an engine may have them
-   * @returns the marker that stands for it: 42 characters that JSON writes as they are
+   * @param bytes part of a JSON string, as written there
+   * @param isChecked they are base64 that an engine may get
+   * @returns its marker: 42 characters that JSON writes unchanged
    */
   hold(bytes: Buffer, isChecked: boolean): string {
     this.#held.push({ bytes, isChecked });
     return this.#id + String(this.#held.length - 1).padStart(INDEX_DIGITS, '0');
   }
 
-  /** @returns what the marker at the end of a text stands for; undefined where there is none */
+  /** @returns the picture of the marker at the end of a text; undefined without a marker */
   find(text: string): Buffer | undefined {
     const at = text.length - this.#id.length - INDEX_DIGITS;
     return at >= 0 && text.startsWith(this.#id, at) ? this.#held[Number(text.slice(-INDEX_DIGITS))]?.bytes : undefined;
   }
 
   /**
-   * @returns JSON in pieces, end to end, its pictures in their places and not copied
-   * @throws Failure `invalid_request` where a picture stands in a field that takes none
+   * @returns JSON in pieces, end to end, with the pictures in their places, not copied
+   * @throws Failure `invalid_request` if a picture is in a field that takes none
    */
   join(json: string): readonly Buffer[] {
     const text = Buffer.from(json);
@@ -48,7 +48,7 @@ export class PictureBytes {
       const end = at + this.#id.length + INDEX_DIGITS;
       const held = this.#held[Number(text.toString('latin1', end - INDEX_DIGITS, end))];
       if (held?.isChecked !== true)
-        throw new Failure('invalid_request', 'the body has a data: URI where no picture is read');
+        throw new Failure('invalid_request', 'the body has a data: URI in a field that takes no picture');
       pieces.push(text.subarray(from, at), held.bytes);
       from = end;
     }

@@ -1,6 +1,6 @@
 import type { ModelCard } from '#contract/model-card';
 
-/** What an operator may hold against one key when requests wait; each absent one is no bound. */
+/** Limits of one key's waiting requests; an absent one is no limit. */
 interface KeyCaps {
   /** waiting requests of the key, in all replicas together */
   readonly waiting_jobs?: number | undefined;
@@ -8,13 +8,13 @@ interface KeyCaps {
   readonly waiting_bytes?: number | undefined;
 }
 
-/** Who sends a request, and what that one may do. */
+/** The sender of a request, and its rights. */
 export interface Caller {
-  /** of the key; goes into the job and the log line */
+  /** name of the key; part of the job and the log line */
   readonly id: string;
-  /** tells the keys of this id from those that it had before; goes into the cache salt alone */
+  /** separates the present keys of this id from former ones; only used in the cache salt */
   readonly fingerprint: string;
-  /** share of the engines, against the weights of the other keys */
+  /** share of the engines, relative to the weights of the other keys */
   readonly weight: number;
   readonly caps: KeyCaps;
   /** @param path of the request, without a query */
@@ -22,7 +22,7 @@ export interface Caller {
   mayUse(card: ModelCard): boolean;
 }
 
-/** Everybody, where no keys are configured: only this machine can connect then. */
+/** Every caller, if no keys are configured: only this machine can connect then. */
 export const ANYONE: Caller = {
   id: 'anonymous',
   fingerprint: '',
@@ -32,7 +32,7 @@ export const ANYONE: Caller = {
   mayUse: () => true,
 };
 
-/** Who has shown no valid key. */
+/** A caller without a valid key. */
 export const NOBODY: Caller = {
   id: 'none',
   fingerprint: '',

@@ -20,10 +20,10 @@ export function newKey(): string {
 }
 
 /**
- * A new name with its first key, or another key for a name that is there. Comments of the file stay.
- * @param text of the file; empty for one that is not there yet
- * @param place without it: `primary`, of a name that is new
- * @returns the text of the file with it
+ * Adds a new name with its first key, or another key for an existing name. Comments of the file stay.
+ * @param text of the file; empty for a new one
+ * @param place without it: `primary`, of a new name
+ * @returns the new text of the file
  * @throws Error in one sentence
  */
 export function withKey(text: string, id: string, place: KeyPlace | undefined, key: string, scopes: Scopes): string {
@@ -40,14 +40,15 @@ export function withKey(text: string, id: string, place: KeyPlace | undefined, k
     if (place === undefined) throw new Error(`there is a key ${id} already; --secondary gives it a second one`);
     if (entry.has(place)) throw new Error(`${id} has a ${place} key already; revoke it with --${place} first`);
     if (Object.values(scopes).some((value) => value !== undefined))
-      throw new Error(`models, routes and weight belong to ${id} as a whole; change them in the file`);
+      throw new Error(`models, routes and weight belong to both keys of ${id}; change them in the file`);
     entry.set(place, hash);
   }
   return checked(document);
 }
 
 /**
- * The file without a name, or without one of its two keys.
+ * Removes a name, or one of its two keys.
+ * @returns the new text of the file
  * @throws Error in one sentence
  */
 export function withoutKey(text: string, id: string, place: KeyPlace | undefined): string {
@@ -76,7 +77,7 @@ function entryOf(keys: YAMLSeq, id: string): YAMLMap | undefined {
   return keys.items.filter((item) => isMap(item)).find((entry) => entry.get('id') === id);
 }
 
-/** What is written must be read by every gateway. */
+/** Checks that every gateway can read the new text. */
 function checked(document: Document.Parsed): string {
   const text = document.toString({ lineWidth: 0 });
   parseKeyFile(text);

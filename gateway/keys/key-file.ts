@@ -8,7 +8,7 @@ const digest = z
   .toLowerCase();
 const bound = z.number().int().positive();
 
-/** One name with up to two keys, so that one can be replaced while the other serves, as on Azure's endpoints. */
+/** One name with up to two keys, so that one can be replaced while the other works, as on Azure's endpoints. */
 export const KeyEntry = z
   .strictObject({
     id: z
@@ -19,7 +19,7 @@ export const KeyEntry = z
     secondary: digest.optional(),
     /** names or aliases of cards; absent: every model */
     models: z.array(z.string().min(1)).min(1).optional(),
-    /** paths, each with all that is under it; absent: every route */
+    /** paths, each including everything under it; absent: every route */
     routes: z
       .array(z.string().regex(/^\/\S*$/, 'must be a path such as /v1 or /score'))
       .min(1)
@@ -39,7 +39,7 @@ const KeyFile = z.strictObject({
 
 /**
  * The text as a YAML document, which keeps comments; JSON is read too.
- * @throws Error with the line at fault; no message quotes the text, as it may hold a key by mistake
+ * @throws Error with the line at fault; no message quotes the text, because it may hold a key by mistake
  */
 export function openKeyDocument(text: string): Document.Parsed {
   const lineCounter = new LineCounter();
@@ -50,7 +50,7 @@ export function openKeyDocument(text: string): Document.Parsed {
 }
 
 /**
- * Parses a key file; an empty one holds no keys.
+ * Parses a key file; an empty one has no keys.
  * @throws Error that names every bad field, an id given twice, or two names with the same key
  */
 export function parseKeyFile(text: string): KeyEntry[] {

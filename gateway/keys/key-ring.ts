@@ -2,12 +2,12 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Caller } from './caller.ts';
 import type { KeyEntry } from './key-file.ts';
 
-/** What a key file holds of a key: its SHA-256. Keys are random, so that no salt and no slow hash is needed. */
+/** A key file holds only the SHA-256 of each key. Keys are random, so they need no salt and no slow hash. */
 export function hashOfKey(key: string): Buffer {
   return createHash('sha256').update(key, 'utf8').digest();
 }
 
-/** The keys of one reading of the file. */
+/** The keys of the file as it was read once. */
 export class KeyRing {
   readonly #keys: readonly { readonly hash: Buffer; readonly caller: Caller }[];
 
@@ -25,8 +25,8 @@ export class KeyRing {
   }
 
   /**
-   * Compares with every key, so that the time tells nothing of which one is near or is found.
-   * @param presented what the request carries; the first valid one counts
+   * Compares with every key, so that the time does not tell whether or which key matches.
+   * @param presented keys that the request carries; the first valid one counts
    */
   find(presented: readonly string[]): Caller | undefined {
     let found: Caller | undefined;
@@ -54,7 +54,7 @@ function isUnder(path: string, route: string): boolean {
   return asked === allowed || asked.startsWith(`${allowed}/`);
 }
 
-/** Not by a regular expression: on slashes without end it would take the square of their number. */
+/** Without a regular expression, which would take quadratic time on a long row of slashes. */
 function withoutLastSlashes(path: string): string {
   let end = path.length;
   while (path[end - 1] === '/') end -= 1;

@@ -6,13 +6,13 @@ import type { Caller } from './caller.ts';
 import { parseKeyFile } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
-/** Longest time until a change of the file counts, where the file system tells of no changes; gateway/README.md doubles it. */
+/** How often the file is checked, in ms, if the file system reports no changes; gateway/README.md gives twice this. */
 const LOOK_EVERY_MS = 2_000;
 
 /**
- * The key file as it is now. A change counts without a restart: the file system's notice is followed at once, and the
- * file is looked at every two seconds besides, as mounted secrets and network drives give no notice. A file that cannot
- * be read or parsed changes nothing: the keys of the last good reading stay, and the log says so.
+ * The key file in its present state. A change takes effect without a restart. The gateway follows the file system's
+ * notices immediately. It also checks the file every 2 seconds, because mounted secrets and network drives send no
+ * notices. If the file cannot be read or parsed, the last good keys stay in use, and the log says so.
  */
 export class LiveKeys {
   readonly #path: string;
@@ -54,10 +54,13 @@ export class LiveKeys {
     this.#watcher?.close();
   }
 
-  /** The folder, not the file: who replaces a file leaves a watcher of the old one behind. */
+  /** Watches the folder, not the file: a watcher of the file stays with the old one when the file is replaced. */
   #watch(): FSWatcher | undefined {
     const without = (cause: unknown): undefined => {
-      this.#log.warn({ file: this.#path, cause }, 'no notice of changes to the key file; it is looked at in intervals');
+      this.#log.warn(
+        { file: this.#path, cause },
+        'the system reports no changes of the key file; it is checked every 2 seconds',
+      );
     };
     try {
       const watcher = watch(dirname(this.#path), { persistent: false }, () => void this.#look());
@@ -80,7 +83,7 @@ export class LiveKeys {
     } catch (cause) {
       const trouble = reasonOf(cause);
       if (trouble !== this.#trouble)
-        this.#log.error({ file: this.#path, trouble }, 'the key file cannot be used; the keys before it stay');
+        this.#log.error({ file: this.#path, trouble }, 'the key file cannot be used; the previous keys stay valid');
       this.#trouble = trouble;
     } finally {
       this.#looking = false;

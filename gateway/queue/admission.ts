@@ -58,7 +58,7 @@ const SWEEP_COUNT = 10_000;
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #queues = new Map<string, Queue<JobV1>>();
-  /** reservations of waiting requests, by body: a candidate is created anew at each step, its body stays the same */
+  /** reservations of waiting requests, by body: each step makes a new candidate with the same body */
   readonly #places = new WeakMap<HeldBody, Place>();
   readonly #sweeping: NodeJS.Timeout;
   /** when Redis last refused a request, monotonic ms; infinity: the log already has that it takes requests again */

@@ -6,7 +6,7 @@ import type { ModelCard } from '#contract/model-card';
 import { LEAST_IMAGE_TOKENS, imageTokens, largestRatio } from './image-tokens.ts';
 import type { ImageShape } from './image-tokens.ts';
 
-/** What the operator decides where the card leaves room. */
+/** What the operator decides because the card does not. */
 export interface CardPolicy {
   /** a request above the card's largest answer: refused, or served with the largest */
   readonly maxTokens: 'refuse' | 'clamp';
@@ -17,20 +17,20 @@ export interface CardPolicy {
 interface Verdict {
   /** the queue that the request belongs to */
   readonly kind: Kind;
-  /** tokens that the engine is to allow for the answer */
+  /** limit for the answer that the engine gets, in tokens */
   readonly maxTokens: number;
 }
 
-/** A model card as rules. Each refusal says what was asked, what is allowed, and whose rule it is. */
+/** A model card as rules. Each refusal says what was requested, what is allowed, and whose rule it is. */
 export interface CardRules {
   /**
-   * Everything that can be said before a picture is fetched.
+   * All checks that need no picture.
    * @throws Failure `too_many_images`, `batch_not_supported`, `unsupported_parameter` for tools, `max_tokens_exceeded`,
    * `invalid_request` for a token outside the vocabulary or a least answer above the largest, `context_length_exceeded`
    */
   checkBeforeImages(request: ChatRequest): Verdict;
   /**
-   * What the pictures' sizes add.
+   * The checks that need the pictures' sizes.
    * @param images the request's pictures in their order
    * @returns the tokens of all pictures together
    * @throws Failure `invalid_image` for a shape that the engine cannot tile, `context_length_exceeded`
@@ -79,7 +79,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
   };
   const checkTools = ({ sampling }: ChatRequest): void => {
     if (limits.tools || sampling['tools'] === undefined) return;
-    throw new Failure('unsupported_parameter', `${card.name} calls no tools; send the request without them`, {
+    throw new Failure('unsupported_parameter', `${card.name} cannot call tools; send the request without them`, {
       param: 'tools',
       card: card.name,
     });
@@ -155,7 +155,7 @@ function tooLong(card: string, { param, width, height }: ImageShape, allowed: nu
   return new Failure('invalid_image', message, { param, asked, allowed, card });
 }
 
-/** Where each picture of the conversation stands, earlier turns included. */
+/** Path of each picture of the conversation, earlier messages included. */
 function imageParams({ messages, messagesParam }: ChatRequest): string[] {
   return messages.flatMap((message, at) =>
     typeof message.content === 'string' || message.content === null
@@ -166,7 +166,7 @@ function imageParams({ messages, messagesParam }: ChatRequest): string[] {
   );
 }
 
-/** UTF-16 units of all texts: the unit in which a card measures its longest token. */
+/** UTF-16 units of all texts, the unit of a card's longest token. */
 export function textLength({ messages, instructions }: ChatRequest): number {
   let units = instructions?.length ?? 0;
   for (const { content } of messages) {
@@ -176,7 +176,7 @@ export function textLength({ messages, instructions }: ChatRequest): number {
   return units;
 }
 
-/** Ids are tokens; a text has at least as many as pieces of the longest kind cover it. */
+/** Each id is one token. A text has at least as many tokens as the longest token fits into it. */
 function leastTokens(prompt: Prompt, longest: number): number {
   return typeof prompt === 'string' ? Math.ceil(prompt.length / longest) : prompt.length;
 }
@@ -199,12 +199,12 @@ function namedIds(request: ChatRequest): { readonly ids: readonly (number | stri
   return [...ofPrompts, ...ofFields];
 }
 
-/** A field that stands beside another in the caller's body. */
+/** Path of a field beside another in the caller's body. */
 function beside(param: string, name: string): string {
   return param.slice(0, param.lastIndexOf('.') + 1) + name;
 }
 
-/** Surplus pictures that a refusal names; a client may send thousands. */
+/** Limit for the surplus pictures that a refusal lists; a client may send thousands. */
 const MOST_NAMED = 16;
 
 function listed(places: readonly string[]): string {

@@ -2,11 +2,12 @@ import type { ChatRequest } from './chat.ts';
 import { textLength } from './card-rules.ts';
 
 const UNIT_TOKENS = 256;
-/** A usual length of a token; what it is exactly, only the tokenizer can tell. */
+/** A usual length of a token; only the tokenizer knows the exact one. */
 const CHARACTERS_A_TOKEN = 4;
 
 /**
- * What a request takes of an engine, for the shares of callers: prompt, pictures and the longest answer that it allows.
+ * The load that a request puts on an engine, for the shares of callers: prompt, pictures and the longest answer that it
+ * allows.
  * @returns units of 256 tokens, above 0
  */
 export function costOf(request: ChatRequest, imageTokens: number, maxTokens: number): number {

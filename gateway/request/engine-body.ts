@@ -4,23 +4,23 @@ import type { PictureBytes } from '../intake/picture-bytes.ts';
 
 /** What the gateway adds to a checked request before an engine sees it. */
 export interface EngineTerms {
-  /** the name that the engine serves the model under */
+  /** the model name that the engine serves */
   readonly model: string;
   readonly maxTokens: number;
   /** separates the engine's prefix caches, so that no key can probe for another's prompts */
   readonly cacheSalt: string;
 }
 
-/** The engine's route for a request: a bare prompt has one of its own. */
+/** The engine's route for a request: a bare prompt has its own. */
 export function enginePath({ route, prompts }: ChatRequest): EnginePath {
   return route ?? (prompts === undefined ? '/v1/chat/completions' : '/v1/completions');
 }
 
 /**
- * The engine's request, in pieces: fields that were checked, nothing else the caller wrote. The answer's length is always
- * said, as vLLM would otherwise fill the context; the closing usage event is always asked for, as the books need it.
- * @param pictures those for which markers stand in the request
- * @throws Failure `invalid_request` where a picture stands in a field that takes none
+ * The engine's request, in pieces: only checked fields of the caller. It always sets the length of the answer, because
+ * vLLM would otherwise fill the context. It always requests the closing usage event, for logs and metrics.
+ * @param pictures the pictures whose markers are in the request
+ * @throws Failure `invalid_request` if a picture is in a field that takes none
  */
 export function engineBody(request: ChatRequest, pictures: PictureBytes, terms: EngineTerms): readonly Buffer[] {
   return pictures.join(JSON.stringify(wireBody(request, terms)));
@@ -47,7 +47,7 @@ function wireInput({ messages, prompts }: ChatRequest): object {
   return { prompt: prompts.length === 1 ? prompts[0] : prompts };
 }
 
-/** No engine of ours keeps answers, and another would be asked the next time: `store` is always false. */
+/** `store` is always false: no engine keeps answers, and the next request may reach another engine. */
 function responsesBody({ instructions, messages, sampling, stream }: ChatRequest, terms: EngineTerms): object {
   return {
     ...sampling,

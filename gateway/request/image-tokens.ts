@@ -1,8 +1,8 @@
 import type { ModelCard } from '#contract/model-card';
 
-/** What the rules need to know of a resolved picture. */
+/** The facts of a resolved picture that the rules need. */
 export interface ImageShape {
-  /** where it stands in the caller's body, such as `messages[0].content[1].image_url.url` */
+  /** its path in the caller's body, such as `messages[0].content[1].image_url.url` */
   readonly param: string;
   readonly width: number;
   readonly height: number;
@@ -16,14 +16,14 @@ const TILE_TOKENS = 144;
 /** The smallest number of tokens that any picture costs: one tile, and the overview. */
 export const LEAST_IMAGE_TOKENS = phi3vTokens(1, 1);
 
-/** Long side over short side beyond which a picture has no row of tiles left. */
+/** Limit of long side / short side; beyond it a picture has no row of tiles left. */
 export function largestRatio(formula: ImageFormula): number {
   return TILE_PIXELS * formula.num_crops;
 }
 
 /**
- * Prompt tokens of one picture, as vLLM's Phi3V processor counts them: the picture is scaled up to as many tiles of
- * 336 pixels as `num_crops` allows, each of 144 tokens, and an overview of the same size is put before them.
+ * Prompt tokens of one picture, as vLLM's Phi3V processor counts them. The picture is scaled up to as many tiles of 336
+ * pixels as `num_crops` allows, each of 144 tokens. An overview of the same size comes before them.
  * @returns 0 for a picture beyond `largestRatio`, which the engine cannot tile
  */
 export function imageTokens(formula: ImageFormula, width: number, height: number): number {

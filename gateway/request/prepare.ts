@@ -11,18 +11,18 @@ import type { PictureBytes } from '../intake/picture-bytes.ts';
 import type { CacheSalt } from '../keys/cache-salt.ts';
 import { ANYONE, type Caller } from '../keys/caller.ts';
 
-/** A request that passed the card, with its pictures inside. */
+/** A request that passed the card's rules, with its pictures. */
 export interface Prepared {
   readonly card: ModelCard;
   readonly kind: Kind;
-  /** the engine's route, and its request */
+  /** the engine's route for it */
   readonly path: EnginePath;
   readonly body: readonly Buffer[];
   readonly images: readonly ImageFacts[];
-  /** what it takes of the engines, in units of 256 tokens, and the caller's part of them; absent where there are no keys */
+  /** its cost in units of 256 tokens, and the caller's share of the engines; absent without keys */
   readonly share?: { readonly cost: number } & Pick<Caller, 'weight' | 'caps'>;
 }
-/** @param pictures what the request's body held back of its pictures */
+/** @param pictures the pictures that were held back from the request's body */
 export type Prepare = (
   request: ChatRequest,
   pictures: PictureBytes,
@@ -40,8 +40,8 @@ export interface PrepareDeps {
 }
 
 /**
- * Everything between a dialect and the queue: which card, its rules, the pictures, the engine's request. What can be
- * refused without a picture is refused before one is fetched.
+ * Everything between a dialect and the queue: the card, its rules, the pictures, the engine's request. Refusals that
+ * need no picture come before any picture is fetched.
  */
 export function createPrepare(deps: PrepareDeps): Prepare {
   const rules = new Map<ModelCard, CardRules>(
@@ -58,7 +58,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const sizes = rule.checkWithImages(resolved.request, resolved.images);
     const terms = { model: card.name, maxTokens, cacheSalt: deps.cacheSalt(caller) };
     const body = engineBody(resolved.request, pictures, terms);
-    // Counting tokens takes none of an engine's room for pictures.
+    // Counting tokens uses none of an engine's picture slots.
     const queue = request.route === '/tokenize' ? 'text' : kind;
     const { weight, caps } = caller;
     const cost = costOf(resolved.request, sizes, maxTokens);
@@ -74,9 +74,9 @@ export function createPrepare(deps: PrepareDeps): Prepare {
 }
 
 /**
- * A missing name means the only model served, or the only one that the caller may use.
- * @param param where the caller can name it
- * @throws Failure `model_not_found`, `forbidden`, `no_model_name` when it is not clear which model is meant
+ * Finds the card. A missing name means the only served model, or the only one that the caller may use.
+ * @param param path of the name in the caller's request
+ * @throws Failure `model_not_found`, `forbidden`, `no_model_name` if several models are possible
  */
 export function findCard(
   deps: Pick<PrepareDeps, 'catalog' | 'unknownModel'>,
@@ -90,13 +90,13 @@ export function findCard(
   const found = named ?? (deps.unknownModel === 'single' ? only : undefined);
   if (found !== undefined && caller.mayUse(found)) return found;
   if (found !== undefined || cards.length === 0)
-    throw new Failure('forbidden', `the key ${caller.id} is not meant for ${found?.name ?? 'any model served here'}`, {
+    throw new Failure('forbidden', `the key ${caller.id} does not allow ${found?.name ?? 'any model served here'}`, {
       param,
     });
   const served = cards.map((card) => card.name).join(', ');
   const message =
     name === undefined
-      ? `say in ${param} which of the served models is meant: ${served}`
+      ? `name one of the served models in ${param}: ${served}`
       : `the model ${JSON.stringify(name.slice(0, 100))} is not served here; served: ${served}`;
   throw new Failure(name === undefined ? 'no_model_name' : 'model_not_found', message, { param });
 }

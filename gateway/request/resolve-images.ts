@@ -12,7 +12,7 @@ import { measurePicture } from '../images/formats/measure.ts';
 import type { ImageType, Measured } from '../images/formats/measure.ts';
 
 export interface ImageFacts {
-  /** where the URL stands in the caller's body, such as `messages[0].content[1].image_url.url` */
+  /** path of the URL in the caller's body, such as `messages[0].content[1].image_url.url` */
   readonly param: string;
   readonly type: ImageType;
   readonly width: number;
@@ -22,7 +22,7 @@ export interface ImageFacts {
 }
 
 interface Resolved {
-  /** the same conversation, every picture a `data:` URI whose media type is that of its bytes; a marker stands for these */
+  /** the same conversation, with a marker for each picture's `data:` URI, whose media type is that of its bytes */
   readonly request: ChatRequest;
   /** in the order of the conversation */
   readonly images: readonly ImageFacts[];
@@ -30,19 +30,20 @@ interface Resolved {
 
 export interface ImageResolver {
   /**
-   * Fetches what has to be fetched and measures every picture.
-   * @param pictures what the request's body held back; the resolved pictures are held there
-   * @param keyId whose picture it is; each key's fetches are limited
-   * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`, naming the part
-   * @throws `signal.reason`, unchanged, when the caller gave up first
+   * Fetches pictures if necessary and measures each one.
+   * @param pictures the pictures held back from the request's body; resolved ones are held there too
+   * @param keyId the caller's key, whose fetches are limited
+   * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`, naming the
+   * part
+   * @throws `signal.reason`, unchanged, if the caller left first
    */
   resolve(request: ChatRequest, pictures: PictureBytes, signal: AbortSignal, keyId?: string): Promise<Resolved>;
 }
 
-/** of one picture */
+/** for one picture */
 interface Limits {
   readonly limitBytes: number;
-  /** vLLM has a limit of its own, VLLM_MAX_IMAGE_PIXELS, beyond which it answers 500 */
+  /** vLLM has its own limit, VLLM_MAX_IMAGE_PIXELS, above which it answers 500 */
   readonly limitPixels: number;
 }
 
@@ -74,7 +75,7 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
         );
         return { request: { ...request, messages }, images: loaded.map(({ facts }) => facts) };
       } catch (cause) {
-        // The first bad picture decides; the others need not be fetched to the end.
+        // The first bad picture decides; the other fetches are stopped.
         stop.abort();
         await Promise.allSettled(loads.values());
         throw cause;
@@ -105,16 +106,16 @@ async function load(url: string, wanted: Wanted, fetchImage: FetchImage, limits:
 
 async function readPicture(url: string, wanted: Wanted, fetchImage: FetchImage): Promise<Base64Text> {
   const { param, keyId, pictures, signal } = wanted;
-  // Short pictures, and those in fields of other names, come as they are.
+  // Short pictures, and those in other fields, are still in the text.
   if (/^data:/i.test(url.slice(0, 5))) {
     const held = pictures.find(url);
     const bytes = held === undefined ? Buffer.from(url.slice('data:'.length)) : await withoutEscapes(held, signal);
-    // What was held back is all but the scheme; where the base64 stood in a field of its own, that alone.
+    // The held bytes are everything after the scheme. Of a field with base64 only, they are the base64.
     return held !== undefined && url.includes(',')
       ? checkBase64(bytes, param, signal)
       : parseDataUri(bytes, param, signal);
   }
-  // Base64 alone has no colon; it must never be taken for the name of a host.
+  // Base64 has no colon; it must never be taken for a host name.
   if (!/^[a-z][a-z0-9+.-]{0,31}:/i.test(url.slice(0, 33)))
     throw new Failure('invalid_image', `${param} is neither an http(s) URL nor ${DATA_URI_FORM}`, { param });
   const take = (bytes: number): boolean => pictures.memory.take(base64Length(bytes));

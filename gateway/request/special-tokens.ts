@@ -4,19 +4,18 @@ import type { ModelCard } from '#contract/model-card';
 import { contentPath } from './chat.ts';
 import { TOKEN_BREAK, longestSpecialToken, specialTokenPattern } from '#contract/special-tokens';
 
-/** Fields of a request, besides its conversation, that an engine's chat template writes into the prompt. */
+/** Fields, besides the conversation, that an engine's chat template writes into the prompt. */
 const PROMPT_FIELDS = ['tools', 'tool_choice'] as const;
 
-/** In one request: more of them are there to keep a gateway busy, at 100 ns each. */
+/** Limit in one request: more tokens would only keep a gateway busy, at 100 ns each. */
 const MOST_BROKEN = 10_000;
 
 /**
- * Sees to it that nothing a caller wrote becomes a control token of the model: an engine reads `<|user|>` in a text as
- * the beginning of a turn, and ids as they are. An invisible character after the first one of such a token makes plain
- * letters of the rest (measured on vLLM: `npm run test:vllm`).
- * @returns what makes of a request one that an engine may have. It throws
- * Failure `special_token` naming the field, for a special token where the card says `refuse`, and for its id unless
- * the card says `pass`
+ * Keeps a caller's text from becoming a control token of the model. An engine reads `<|user|>` in a text as the
+ * beginning of a message, and it uses ids unchanged. An invisible character after the first character of such a token
+ * turns the rest into plain letters (measured on vLLM: `npm run test:vllm`).
+ * @returns a function that makes a request safe for an engine. It throws Failure `special_token` naming the field: for
+ * a special token if the card says `refuse`, and for its id unless the card says `pass`
  */
 export function guardSpecialTokens(card: ModelCard): (request: ChatRequest) => ChatRequest {
   const { texts } = card.tokens.special;
@@ -26,7 +25,7 @@ export function guardSpecialTokens(card: ModelCard): (request: ChatRequest) => C
   return (request) => new Guard(card, pattern, longest).guarded(request);
 }
 
-/** One request on its way through. */
+/** The work on one request. */
 class Guard {
   readonly #card: ModelCard;
   readonly #pattern: RegExp;
@@ -60,7 +59,7 @@ class Guard {
     };
   }
 
-  /** @param where its content stands */
+  /** @param where path of its content */
   #message({ content, extra, ...rest }: ChatMessage, where: string): ChatMessage {
     const parts = Array.isArray(content) ? this.#parts(content, where) : content;
     return {
@@ -70,7 +69,7 @@ class Guard {
     };
   }
 
-  /** Parts of one message: templates may write them without anything between. */
+  /** Parts of one message: templates may write them without any separator. */
   #parts(parts: readonly ContentPart[], at: string): ContentPart[] {
     let before = '';
     return parts.map((part, index) => {
@@ -98,7 +97,7 @@ class Guard {
     throw new Failure('special_token', message, { param, card: this.#card.name });
   }
 
-  /** Every text and every name in the fields. @param prefix of the fields' own names */
+  /** Every text and every name in the fields. @param prefix before the fields' own names */
   #fields(fields: readonly (readonly [string, JsonValue])[], prefix: string): Record<string, JsonValue> {
     return Object.fromEntries(fields.map(([name, value]) => [name, this.#json(value, `${prefix}${name}`)]));
   }
@@ -116,7 +115,7 @@ class Guard {
     );
   }
 
-  /** The arguments of a call are JSON in a text, which vLLM parses before it writes the prompt: `\u003c` is a `<` there. */
+  /** The arguments of a call are JSON in a string, which vLLM parses for the prompt: `\u003c` becomes `<`. */
   #arguments(text: string, at: string): string {
     const plain = text.replaceAll(/\\(?:u([\da-fA-F]{4})|[\s\S])/g, (escape, hex: string | undefined) => {
       if (hex === undefined) return escape === '\\/' ? '/' : escape;
@@ -130,7 +129,7 @@ class Guard {
   #text(text: string, at: string): string {
     if (!this.#isIn(text)) return text;
     if (this.#card.special_tokens === 'refuse') throw this.#refusal(text, at);
-    // Counted first, one by one: a replacement finds them all before it gives way.
+    // Counted first, one by one, because a replacement would process all of them before it could stop.
     this.#pattern.lastIndex = 0;
     while (this.#pattern.test(text)) {
       this.#broken += 1;

@@ -70,7 +70,9 @@ const REASONS = [
     'PNG data in a chunk that goes on beyond the file, or in two places: whether the first bytes are all is not known without unpacking',
     ({ name, gateway }) =>
       /^(contradicts\/png\/data-|flipped\/.*\.png$|cut\/.*\.png$)/.test(name) &&
-      /PNG picture (that is cut short|whose picture data are torn apart)/.test(refused(gateway) ?? ''),
+      /PNG picture (that is cut short|whose picture data are interrupted by another chunk)/.test(
+        refused(gateway) ?? '',
+      ),
   ],
 ];
 const used = new Set();

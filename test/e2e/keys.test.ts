@@ -273,7 +273,7 @@ test('401 and 403 in OpenAI’s form; the official SDK has a class for each', as
   await expect(client('sesame').models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
   const forbidden = client(keyOf('score-route')).models.list();
   await expect(forbidden).rejects.toBeInstanceOf(OpenAI.PermissionDeniedError);
-  await expect(forbidden).rejects.toThrow('the key score-route is not meant for /v1/models');
+  await expect(forbidden).rejects.toThrow('the key score-route does not allow /v1/models');
 });
 
 test('401 and 403 in Anthropic’s form; its own key header works only on its routes', async () => {

@@ -97,7 +97,7 @@ test('without a model the refusal asks for one', async () => {
   expect(response.status).toBe(400);
   expect(Refusal.parse(await response.json()).error).toMatchObject({
     param: 'model',
-    message: `say in model which of the served models is meant: ${VISION}, ${TEXT}`,
+    message: `name one of the served models in model: ${VISION}, ${TEXT}`,
   });
 });
 

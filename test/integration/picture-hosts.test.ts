@@ -188,7 +188,7 @@ test.each(['zstd', 'compress', 'exi', 'aes128gcm', 'gzip, zstd', 'gzip;q=1', '__
       code: 'invalid_image',
       status: 400,
       options: { param: PARAM },
-      message: expect.stringMatching(/content coding .*read are gzip, deflate and br/),
+      message: expect.stringMatching(/content coding .*use gzip, deflate, br or none/),
     });
   },
 );
@@ -243,7 +243,7 @@ test.each<readonly [string, Buffer]>([
   await using host = await startRawHost((socket) => socket.end(coded(coding, body)));
   await expect(get(host.at('/'))).rejects.toMatchObject({
     code: 'invalid_image',
-    message: expect.stringMatching(/coding cannot be undone/),
+    message: expect.stringMatching(/coding cannot be decoded/),
   });
 });
 
@@ -323,7 +323,7 @@ test('N1: a body of many tiny chunks is read until its framing is out of proport
   expect((await roomy(host.at('/tiny'))).equals(large)).toBe(true);
   await expect(roomy(host.at('/noise'))).rejects.toMatchObject({
     code: 'image_fetch_failed',
-    message: expect.stringMatching(/pieces too small/),
+    message: expect.stringMatching(/too small pieces/),
   });
 });
 
@@ -332,7 +332,7 @@ test('a picture that ends with its connection does not count as complete if we c
   const hasty = fetching({ timeoutMs: 200 });
   await expect(hasty(host.at('/stays'))).rejects.toMatchObject({
     code: 'image_fetch_failed',
-    message: expect.stringContaining('did not arrive whole within 200 ms'),
+    message: expect.stringContaining('did not arrive completely within 200 ms'),
   });
   const caller = new AbortController();
   const gone = new Error('gone');

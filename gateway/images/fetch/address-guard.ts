@@ -3,24 +3,24 @@ import ipaddr from 'ipaddr.js';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
-/** Decides where the gateway may connect to on behalf of a caller. */
+/** Decides which addresses the gateway may connect to for a caller. */
 export interface AddressGuard {
   /**
-   * Whether a picture may be fetched from there. One refused address among several refuses the name.
-   * @param addresses all that the host resolves to, or the one that it is
+   * Whether a picture may be fetched from this URL. One refused address among several refuses the host.
+   * @param addresses all addresses of the host, or the host itself if it is an address
    */
   permits(url: URL, addresses: readonly string[]): boolean;
 }
 
-/** Public by its number, and yet every Azure machine's own host agent, with secrets of the machine. */
+/** Outside the private ranges, but every Azure machine's own host agent, which knows secrets of the machine. */
 const AZURE_HOST_AGENT = '168.63.129.16';
-/** All of global unicast IPv6; what lies outside (such as the old IPv4-compatible form) leads to no public host. */
+/** All of global unicast IPv6; addresses outside (such as the old IPv4-compatible form) are no public hosts. */
 const GLOBAL_IPV6 = ipaddr.parseCIDR('2000::/3');
 
 /**
- * Refuses everything but the web's ports of public unicast addresses: private, loopback, link-local with the clouds' metadata
- * services, shared, multicast, reserved, and the IPv6 forms that carry an IPv4 address inside.
- * @param allow host names, addresses and ranges (CIDR) that may be used all the same, on any port
+ * Permits only ports 80 and 443 of public unicast addresses. It refuses private, loopback, link-local (clouds' metadata
+ * services), shared, multicast and reserved addresses, and IPv6 forms that carry an IPv4 address.
+ * @param allow host names, addresses and ranges (CIDR) that are permitted anyway, on any port
  * @throws Error for an entry that is none of these
  */
 export function createAddressGuard(allow: readonly string[]): AddressGuard {
@@ -61,12 +61,12 @@ function isPublic(address: Address): boolean {
   return address.kind() === 'ipv4' || address.match(GLOBAL_IPV6);
 }
 
-/** An IPv6 address as it stands outside of URLs. */
+/** An IPv6 address in the form used outside URLs. */
 export function withoutBrackets(host: string): string {
   return host.replace(/^\[|\]$/g, '');
 }
 
-/** One form of a host name: the dot at its end says only that it is whole. */
+/** One form of a host name, without the dot that may end a full name. */
 function nameOf(host: string): string {
   return host.toLowerCase().replace(/\.$/, '');
 }

@@ -3,7 +3,7 @@ import { pipeline, Transform, type Readable } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from 'node:zlib';
 import { Failure } from '../../failure.ts';
 
-/** An end that is missing is passed over, as browsers do: whether a picture is whole can be seen of the picture. */
+/** A missing end is ignored, as in browsers: the picture itself shows whether it is complete. */
 const LENIENT = { finishFlush: constants.Z_SYNC_FLUSH };
 const LENIENT_BROTLI = { finishFlush: constants.BROTLI_OPERATION_FLUSH };
 const DECODERS: Readonly<Record<string, (body: Readable) => Transform | Promise<Transform>>> = {
@@ -13,19 +13,19 @@ const DECODERS: Readonly<Record<string, (body: Readable) => Transform | Promise<
   deflate: inflate,
 };
 const MOST_CODINGS = 3;
-/** Of PNG, JPEG, GIF and WebP. */
+/** First bytes of PNG, JPEG, GIF and WebP. */
 const BEGINNING = /^(\x89PNG|\xff\xd8\xff|GIF8|RIFF)/;
 
 export interface ContentCodings {
-  /** those that can be undone, in the order in which they were applied */
+  /** those that can be decoded, in the order in which they were applied */
   readonly known: readonly string[];
-  /** the last applied one beneath them that cannot */
+  /** the last applied one that cannot be decoded, if any */
   readonly unknown?: string;
 }
 
 /**
  * @param header of the answer
- * @throws Failure `invalid_image` for too many
+ * @throws Failure `invalid_image` if there are too many
  */
 export function contentCodings(header: string | undefined, param: string): ContentCodings {
   const codings = (header ?? '')
@@ -37,7 +37,7 @@ export function contentCodings(header: string | undefined, param: string): Conte
   if (known.length > MOST_CODINGS)
     throw new Failure(
       'invalid_image',
-      `${param} leads to a picture with ${known.length} content codings; at most ${MOST_CODINGS} are undone`,
+      `${param} leads to a picture with ${known.length} content codings; at most ${MOST_CODINGS} are decoded`,
       { param },
     );
   const unknown = codings[at];
@@ -45,24 +45,24 @@ export function contentCodings(header: string | undefined, param: string): Conte
 }
 
 /**
- * Storage services pass on whatever was once said of a file (`none`, `utf-8`, `aws-chunked`); browsers and aiohttp take such a
- * body as it is, and so it is taken here if it begins like a picture.
- * @throws Failure `invalid_image` when the coding seems to be there
+ * Checks a body with an unknown coding. Storage services repeat whatever was once declared for a file (`none`, `utf-8`,
+ * `aws-chunked`). Browsers and aiohttp take such a body unchanged, and so does the gateway if it begins like a picture.
+ * @throws Failure `invalid_image` if the body seems to be coded
  */
 export function checkUnknownCoding(coding: string, head: Buffer, param: string): void {
   if (BEGINNING.test(head.toString('latin1', 0, 8))) return;
-  const named = /^[\w.-]{1,32}$/.test(coding) ? coding : 'of no proper name';
+  const named = /^[\w.-]{1,32}$/.test(coding) ? coding : 'without a proper name';
   throw new Failure(
     'invalid_image',
-    `${param} leads to a picture with the content coding ${named}, which is not read here; read are gzip, deflate and br`,
+    `${param} leads to a picture with the content coding ${named}, which is not supported; use gzip, deflate, br or none`,
     { param },
   );
 }
 
 /**
- * Undoes them while the body comes.
- * @param limitBytes of what goes into and comes out of each coding
- * @param tooLarge what is thrown above that
+ * Decodes the body while it arrives.
+ * @param limitBytes of the input and output of each coding
+ * @param tooLarge thrown above that limit
  */
 export async function undoCodings(
   body: Readable,
@@ -73,7 +73,7 @@ export async function undoCodings(
   let undone = body;
   for (const coding of codings.toReversed()) {
     const decoder = await DECODERS[coding]?.(undone);
-    // What goes wrong comes out of the last stream.
+    // Errors arrive at the last stream.
     if (decoder !== undefined) undone = pipeline(undone, limited(limitBytes, tooLarge), decoder, () => undefined);
   }
   return undone;
@@ -91,11 +91,11 @@ function limited(limitBytes: number, tooLarge: Failure): Transform {
 }
 
 /**
- * `deflate` is zlib's format by RFC 9110 section 8.4.1.2, and yet some hosts send it without zlib's header, whose first byte is
- * told by its lower half. Browsers and aiohttp take both.
+ * `deflate` is zlib's format by RFC 9110 section 8.4.1.2, but some hosts send it without zlib's header. The lower half
+ * of the first byte shows which. Browsers and aiohttp take both.
  */
 async function inflate(body: Readable): Promise<Transform> {
-  // It may have broken off before anybody listened.
+  // It may have failed before the listeners were added.
   if (body.errored !== null) throw body.errored;
   await Promise.race([once(body, 'readable'), once(body, 'end')]);
   const head: unknown = body.read();

@@ -10,33 +10,33 @@ import type { Network, PictureAnswer, Progress } from './picture-host.ts';
 import { readPictureUrl } from './picture-url.ts';
 
 export interface FetchOptions {
-  /** hosts, addresses and ranges (CIDR) that may be fetched from although they are not public, on any port */
+  /** non-public hosts, addresses and ranges (CIDR) that pictures may be fetched from, on any port */
   readonly allow: readonly string[];
-  /** for the whole of it, the wait for a place and redirects included, in milliseconds */
+  /** timeout for the entire fetch in milliseconds, including redirects and the wait for a free fetch slot */
   readonly timeoutMs: number;
   readonly limitBytes: number;
-  /** fetches at a time, for one key and for this replica; absent means no limit */
+  /** fetches at a time, for one key and for this replica; absent: no limit */
   readonly fetchesPerKey?: number;
   readonly fetchesPerReplica?: number;
-  /** where names come from; absent means this machine's files and name servers */
+  /** how names are resolved; absent: by this machine's files and name servers */
   readonly names?: NameLookupOptions;
 }
 
 /** One picture to fetch. */
 interface Wanted {
-  /** where the URL stands in the caller's body */
+  /** path of the URL in the caller's body */
   readonly param: string;
-  /** whose fetch it is */
+  /** id of the caller's key */
   readonly keyId: string;
-  /** Asks for the memory of so many bytes more, before they are kept. @returns false when there is none */
+  /** Requests memory for more bytes before they are kept. @returns false if there is none */
   readonly take: (bytes: number) => boolean;
-  /** fires when the caller gave up */
+  /** fires when the caller leaves */
   readonly signal: AbortSignal;
 }
 /**
  * Fetches a picture by http(s).
  * @throws Failure `invalid_image`, `image_refused`, `image_fetch_failed`, `image_too_large`, `overloaded`
- * @throws `signal.reason`, unchanged, when the caller gave up first
+ * @throws `signal.reason`, unchanged, if the caller left first
  */
 export type FetchImage = (url: string, wanted: Wanted) => Promise<Buffer>;
 
@@ -60,7 +60,7 @@ export function createImageFetch(options: FetchOptions): FetchImage {
       signal.throwIfAborted();
       throw new Failure(
         'overloaded',
-        `${param} was not fetched: for ${timeoutMs} ms as many pictures were being fetched as this gateway allows; try again`,
+        `${param} was not fetched: this gateway reached its limit of picture fetches for ${timeoutMs} ms; try again`,
         { param },
       );
     });
@@ -81,7 +81,7 @@ export function createImageFetch(options: FetchOptions): FetchImage {
   };
 }
 
-/** The body of an answer of success. @throws Failure, or an error of the connection or of a coding */
+/** Reads the body of a successful answer. @throws Failure, or an error of the connection or of a coding */
 async function readPicture(
   { headers, body }: PictureAnswer,
   limitBytes: number,
@@ -102,7 +102,7 @@ async function readPicture(
       throw new Failure('overloaded', `this gateway has no memory left for ${param}; try again`, { param });
     taken = bytes;
   };
-  // What is packed says nothing of what it will be.
+  // The length of a compressed body does not give the length of the picture.
   if (known.length === 0) takeUpTo(announced);
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -118,8 +118,8 @@ async function readPicture(
 }
 
 /**
- * One failure for everything before an answer of success, whatever it was: a caller must not learn from it what is behind a name, an
- * address or a port that only the gateway can reach. The log tells what it was.
+ * The same failure for everything before a successful answer. A caller must not learn from it what is behind a name, an
+ * address or a port that only the gateway can reach. The log has the reason.
  */
 function unreachable(url: URL, param: string, timeoutMs: number, detail: string): Failure {
   const message =
@@ -129,26 +129,26 @@ function unreachable(url: URL, param: string, timeoutMs: number, detail: string)
   return new Failure('image_fetch_failed', message, { param, cause: { message: `${host}: ${detail}` } });
 }
 
-/** Nothing of what the host sent: the messages of libraries quote it, such as the names in a certificate. */
+/** A reason without any text of the host: messages of libraries quote it, such as names in a certificate. */
 function detailOf(cause: unknown, { redirects, stage }: Progress, clock: AbortSignal): string {
   const reason = isFailure(cause) ? cause.message : codeOf(cause);
   const where = redirects === 0 ? stage : `${stage}, after ${redirects} redirects`;
-  return `${clock.aborted ? 'too late' : reason} (${where})`;
+  return `${clock.aborted ? 'timeout' : reason} (${where})`;
 }
 
-/** The host's answer began well and did not end well. */
+/** The host's answer began with success and then failed. */
 function broken(param: string, lateMs: number | undefined, code: string): Failure {
   if (lateMs !== undefined)
-    return new Failure('image_fetch_failed', `${param} did not arrive whole within ${lateMs} ms`, { param });
+    return new Failure('image_fetch_failed', `${param} did not arrive completely within ${lateMs} ms`, { param });
   const cause = { code };
   if (code === 'TOO_MUCH_OVERHEAD')
-    return new Failure('image_fetch_failed', `${param} comes in pieces too small, or with too much beside it`, {
+    return new Failure('image_fetch_failed', `${param} arrives in too small pieces, or with too much other data`, {
       param,
       cause,
     });
-  // Of zlib, and of node.js about brotli.
+  // Error codes of zlib, and of node.js for brotli.
   if (/^(Z_|ERR_)/.test(code))
-    return new Failure('invalid_image', `${param} is damaged: its content coding cannot be undone`, {
+    return new Failure('invalid_image', `${param} is damaged: its content coding cannot be decoded`, {
       param,
       cause,
     });

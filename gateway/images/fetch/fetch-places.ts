@@ -5,8 +5,8 @@ export interface FetchPlacesLimits {
 }
 
 /**
- * How many pictures are fetched at a time. A key that has as many under way as it may waits in order for one of its own to
- * end; of several keys that wait for the replica, the one with the fewest under way is next.
+ * Limits how many pictures are fetched at a time. A key at its limit waits, in order, until one of its own fetches
+ * ends. If several keys wait for the replica, the one with the fewest running fetches is next.
  */
 export class FetchPlaces {
   readonly #limits: FetchPlacesLimits;
@@ -19,8 +19,8 @@ export class FetchPlaces {
   }
 
   /**
-   * Waits for a place. What is returned gives it back, and must be called once.
-   * @throws `signal.reason`, unchanged; the place in the line is then free
+   * Waits for a free fetch slot. The returned function releases it, and must be called once.
+   * @throws `signal.reason`, unchanged; the position in the queue is then free
    */
   async enter(keyId: string, signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
@@ -32,7 +32,7 @@ export class FetchPlaces {
     };
   }
 
-  /** Ends with a place taken. */
+  /** Resolves with the slot taken. */
   #wait(keyId: string, signal: AbortSignal): Promise<void> {
     const line = this.#waiting.get(keyId) ?? new Set();
     this.#waiting.set(keyId, line);

@@ -7,11 +7,11 @@ export interface NameFilePaths {
   readonly resolvConf: string;
 }
 
-/** What this machine's files say of names. They are looked at each time, as Kubernetes and administrators rewrite them. */
+/** Names in this machine's files. They are checked each time, because Kubernetes and administrators rewrite them. */
 export interface NameFiles {
-  /** @returns the addresses of the hosts file; empty when it does not have the name */
+  /** @returns the addresses from the hosts file; empty if it does not have the name */
   addressesOf(name: string): readonly string[];
-  /** @returns the names to ask DNS for, one after the other: with each search domain, and as it is */
+  /** @returns the names to look up in DNS, one after the other: with each search domain, and unchanged */
   candidates(name: string): readonly string[];
 }
 
@@ -36,7 +36,7 @@ export function createNameFiles(paths: NameFilePaths): NameFiles {
   };
 }
 
-/** A file that is not there, or cannot be read, is an empty one. */
+/** A missing or unreadable file counts as empty. */
 function whenChanged<T>(path: string, parse: (text: string) => T): () => T {
   let seen = '';
   let value = parse('');

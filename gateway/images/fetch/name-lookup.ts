@@ -4,35 +4,35 @@ import { setTimeout as after } from 'node:timers/promises';
 import { createNameFiles, type NameFilePaths } from './name-files.ts';
 
 /**
- * The addresses of a host, IPv4 first: that much every machine has. At least one.
+ * Resolves a host to at least one address, IPv4 first, because every machine has IPv4.
  * @throws Error with a `code` of DNS, such as `ENOTFOUND`
- * @throws `signal.reason`, unchanged, when the caller gave up first
+ * @throws `signal.reason`, unchanged, if the caller left first
  */
 export type NameLookup = (host: string, signal: AbortSignal) => Promise<readonly LookupAddress[]>;
 
 export interface NameLookupOptions extends Partial<NameFilePaths> {
-  /** addresses of name servers, with a port or without; none: those of resolv.conf */
+  /** addresses of name servers, with or without a port; empty: those of resolv.conf */
   readonly servers?: readonly string[];
 }
 
 /**
- * A question is repeated after so many milliseconds, to the next server where there is one; each round waits twice as long.
- * node.js looks for what is late in intervals of the same length, so the first takes up to twice as long.
+ * Timeout of a question in ms, and number of tries, at the next server if there is one. Each round waits twice as long.
+ * node.js checks for timeouts at intervals of the same length, so the first takes up to twice as long.
  */
 const PATIENCE = { timeout: 500, tries: 5 };
-/** Once there are IPv4 addresses, an IPv6 answer is waited for so long: some name servers never answer that question. */
+/** How long to wait for IPv6 after IPv4 arrived, in ms: some name servers never answer that question. */
 const LATE_IPV6_MS = 100;
-/** Nobody answers: the next search domain would not be answered either. */
+/** No server answers, so the next search domain would not be answered either. */
 const HOPELESS = new Set(['ETIMEOUT', 'ECANCELLED']);
-/** The server cannot say: glibc asks the next one then, and node.js' c-ares does not. Source: res_send.c, next_ns. */
+/** The server cannot answer: glibc then asks the next one, node.js' c-ares does not. Source: res_send.c, next_ns. */
 const NOT_TOLD = new Set(['ESERVFAIL', 'EREFUSED', 'ENOTIMP', 'EFORMERR', 'EBADRESP']);
 /** Source: glibc, MAXNS. */
 const MOST_SERVERS = 3;
 
 /**
- * Resolves names as getaddrinfo does (hosts file, search domains, DNS), but without its threads: there are four of those for the
- * whole process, and a name server that does not answer holds each of them for as long as it likes.
- * Other sources of names (nsswitch.conf: mDNS, LDAP) are not asked.
+ * Resolves names as getaddrinfo does (hosts file, search domains, DNS), but without its threads. The process has only
+ * four of those, and a silent name server blocks each of them. Other sources of names (nsswitch.conf: mDNS, LDAP) are
+ * not asked.
  * @throws Error for a server that is no address
  */
 export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
@@ -43,7 +43,7 @@ export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
     signal.throwIfAborted();
     const known = files.addressesOf(host);
     if (known.length > 0) return ipv4First(known);
-    // Source: RFC 6761 section 6.3: never a question for DNS.
+    // Source: RFC 6761 section 6.3: DNS is never asked for it.
     if (/^(.+\.)?localhost\.?$/i.test(host)) return ipv4First(['127.0.0.1', '::1']);
     let last: unknown;
     for (const name of files.candidates(host)) {
@@ -61,7 +61,7 @@ export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
 
 async function askServers(name: string, told: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
   for (let first = 0; ; first += 1) {
-    // Its own resolver, because to cancel is to cancel all of a resolver's questions. It reads resolv.conf anew.
+    // One resolver per lookup, because a cancel stops all questions of a resolver. It reads resolv.conf again.
     const resolver = new dns.Resolver(PATIENCE);
     const servers = told.length > 0 ? told : resolver.getServers();
     if (told.length > 0 || first > 0) resolver.setServers([...servers.slice(first), ...servers.slice(0, first)]);
@@ -86,7 +86,7 @@ async function ask(resolver: dns.Resolver, name: string): Promise<readonly strin
   const found = await four.catch(none);
   if (found.length > 0) return [...found, ...(await Promise.race([late, after(LATE_IPV6_MS, none())]))];
   const others = await late;
-  // Without either, what was wrong with the first question counts.
+  // Without any answer, the error of the first question counts.
   return others.length > 0 ? others : four;
 }
 

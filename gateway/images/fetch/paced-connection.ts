@@ -2,21 +2,21 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 /**
- * The first pieces are so small that the worst of them is parsed in a millisecond or two: an HTTP parser calls back for every few bytes, if
- * a host likes. They grow while they cost little.
+ * Length of the first pieces. Even the worst is parsed in 1 to 2 ms, although a host can make an HTTP parser call back
+ * for every few bytes. Pieces grow while parsing them is cheap.
  */
 const SMALLEST_PIECE_BYTES = 2_048;
 const LARGEST_PIECE_BYTES = 16_384;
 const CHEAP_MS = 0.5;
-/** Of one turn of the event loop, for all connections of one pace together, in milliseconds. */
+/** Time in one run of the event loop for all connections of one pace together, in milliseconds. */
 const TURN_MS = 4;
 
-/** Shares a little of each turn of the event loop among those who have something to do. */
+/** Divides a small part of each run of the event loop among connections that have work. */
 export class Pace {
   readonly #due = new Set<() => boolean>();
   #isSoon = false;
 
-  /** @param step does a little and says whether it has more to do */
+  /** @param step does a little work and returns whether more remains */
   run(step: () => boolean): void {
     this.#due.add(step);
     if (this.#isSoon) return;
@@ -27,7 +27,7 @@ export class Pace {
   #turn(): void {
     this.#isSoon = false;
     const until = performance.now() + TURN_MS;
-    // Who has more to do stands at the end of the set again, and so comes again after all others.
+    // A step with more work is added at the end of the set again, so all others come before it.
     for (const step of this.#due) {
       this.#due.delete(step);
       if (step()) this.run(step);
@@ -38,12 +38,12 @@ export class Pace {
   }
 }
 
-/** @param passedBytes of the connection so far. @returns why it is to be ended, or whether it is to wait for `wake` */
+/** @param passedBytes of the connection so far @returns an error that ends it, or whether it waits for `wake` */
 export type Judge = (passedBytes: number) => Error | 'go on' | 'wait';
 
 /**
- * Passes on what a socket receives in small pieces, at a pace that leaves time to all else: however much a host sends, and whatever its
- * bytes cost to parse, the event loop is never held for long.
+ * Passes on what a socket receives in small pieces, at a limited pace. However much a host sends, and however costly
+ * its bytes are to parse, the event loop is never blocked for long.
  */
 export class PacedConnection extends Duplex {
   readonly #socket: Socket;
@@ -65,7 +65,7 @@ export class PacedConnection extends Duplex {
     });
   }
 
-  /** There is something to pass on, or the judge may think otherwise now. */
+  /** Continues, because there is something to pass on or the judge may decide otherwise now. */
   wake(): void {
     this.#pace.run(this.#step);
   }

@@ -10,18 +10,18 @@ import type { NameLookup } from './name-lookup.ts';
 import { PacedConnection, type Judge, type Pace } from './paced-connection.ts';
 import { readPictureUrl } from './picture-url.ts';
 
-/** As many as browsers follow. Source: Fetch standard, "HTTP-redirect fetch". */
+/** The number that browsers follow. Source: Fetch standard, "HTTP-redirect fetch". */
 export const MOST_REDIRECTS = 20;
-/** A host may say much before its answer (1xx), but not for ever. */
+/** Limit for informational answers (1xx) of a host before its real one. */
 const MOST_INFORMATIONAL = 32;
 const LONGEST_HEAD_BYTES = 64 * 1024;
-/** What a host may send besides a picture, and besides framing as large as the picture itself. */
+/** Bytes that a host may send besides a picture, and besides framing as large as the picture itself. */
 const MOST_OVERHEAD_BYTES = 128 * 1024;
-/** Of a body, received and not yet read. */
+/** Limit of body bytes that were received and not yet read. */
 const UNREAD_BYTES = 256 * 1024;
-/** Of one host; each is tried in turn, so a name cannot make the gateway knock on hundreds of doors. */
+/** Limit for the addresses of one host, which are tried in turn: one name cannot cause hundreds of connections. */
 const MOST_ADDRESSES = 8;
-/** Until the next address of a host is tried beside the one before it. */
+/** Delay until a connection to the next address of a host is tried in parallel, in milliseconds. */
 const NEXT_ADDRESS_MS = 500;
 const HEADERS = {
   accept: 'image/png, image/jpeg, image/webp, image/gif, */*;q=0.1',
@@ -29,7 +29,7 @@ const HEADERS = {
   'user-agent': 'penstock',
 };
 
-/** How far it came, for the log. */
+/** How far the fetch got, for the log. */
 export interface Progress {
   redirects: number;
   stage: 'name' | 'connection' | 'answer';
@@ -41,12 +41,12 @@ export interface Network {
   readonly pace: Pace;
 }
 
-/** An answer of success. */
+/** A successful answer. */
 export interface PictureAnswer {
   readonly headers: IncomingHttpHeaders;
-  /** ends in an error when the host does not send it whole */
+  /** fails if the host does not send it completely */
   readonly body: Readable;
-  /** what ended the connection early, if anything did: the body's own error says only that it was cut short */
+  /** the error that ended the connection early, if any: the body's own error only reports that it was cut short */
   brokenBy(): Error | null;
   /** Ends the connection. */
   close(): void;
@@ -56,9 +56,9 @@ interface Answer extends PictureAnswer {
 }
 
 /**
- * Asks for a picture until a host answers with a status of success; its body is not read yet. Each host, also behind a redirect,
- * passes the guard, and the connection goes to an address that was checked. No connection, and no name once resolved,
- * outlives the request that it was checked for.
+ * Requests a picture until a host answers with a success status; its body is not read yet. Each host, also after a
+ * redirect, passes the guard, and the connection uses an address that was checked. No connection and no resolved name
+ * is reused after the request that it was checked for.
  * @throws Failure, whose message is for the log alone; Error of DNS, of the connection, of TLS or of the HTTP parser
  */
 export async function reachPicture(
@@ -91,9 +91,9 @@ export async function reachPicture(
   }
 }
 
-/** @returns where it leads, its bytes beyond ASCII percent-encoded as browsers do; node.js gives each byte as a character */
+/** @returns a redirect's target, percent-encoded beyond ASCII as in browsers; node.js gives each byte as a character */
 function redirectOf({ status, headers }: Answer): string | undefined {
-  // `URI` is what `Location` was called once; aiohttp, with which vLLM fetches, reads it as well.
+  // `URI` is an old name of `Location`; aiohttp, with which vLLM fetches, reads it too.
   const location = headers.location ?? headers['uri'];
   if (![301, 302, 303, 307, 308].includes(status) || typeof location !== 'string') return undefined;
   return location.replaceAll(/[\u0080-\u00ff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
@@ -110,9 +110,9 @@ function ask(
   let readBytes = 0;
   const judge: Judge = (passedBytes) => {
     const unread = message?.readableLength ?? 0;
-    // Framing can cost more than what it frames, in bytes and above all in time: a body of one byte a chunk, for instance.
+    // Framing can cost more than its content, in bytes and above all in time, for example a body of one byte per chunk.
     if (passedBytes > MOST_OVERHEAD_BYTES + 2 * (readBytes + unread))
-      return Object.assign(new Error('much besides a picture'), { code: 'TOO_MUCH_OVERHEAD' });
+      return Object.assign(new Error('too much data besides a picture'), { code: 'TOO_MUCH_OVERHEAD' });
     return unread > UNREAD_BYTES ? 'wait' : 'go on';
   };
   return new Promise((resolve, reject) => {
@@ -124,7 +124,8 @@ function ask(
       headers: HEADERS,
       signal,
       maxHeaderSize: LONGEST_HEAD_BYTES,
-      // Framing that browsers and aiohttp take as well. What it is feared for, one answer read as two, needs a second request.
+      // Accepts framing that browsers and aiohttp accept. Its known danger, one answer read as two, needs a second
+      // request.
       insecureHTTPParser: true,
     };
     const sent = target.protocol === 'https:' ? httpsRequest(target, options) : httpRequest(target, options);
@@ -142,10 +143,10 @@ function ask(
           connection.wake();
           done(null, chunk);
         },
-        // Without a length the end of the connection is the end of the body, for node.js also when it was cut.
+        // Without a length the end of the connection ends the body; node.js does not notice if it was cut.
         flush: (done) => done(connection.errored),
       });
-      // Whoever reads the body sees what is wrong with it; when it is not read, nobody has to.
+      // The reader of the body gets its error. If the body is not read, its error does not matter.
       const body = pipeline(answer, meter, () => undefined).on('error', () => undefined);
       resolve({
         status: answer.statusCode ?? 0,
@@ -155,14 +156,14 @@ function ask(
         close: () => connection.destroy(),
       });
     });
-    // Stays, as a connection can break again after the answer has begun.
+    // It stays, because a connection can break again after the answer has begun.
     sent.on('error', reject);
     sent.once('close', () => reject(new Failure('image_fetch_failed', 'it closed the connection')));
     sent.end();
   });
 }
 
-/** To one of the addresses, and to nowhere else. */
+/** Connects to one of the addresses, and to no other. */
 function connect({ protocol, hostname, port }: URL, addresses: readonly LookupAddress[]): Socket {
   const host = withoutBrackets(hostname);
   const several = addresses.slice(0, MOST_ADDRESSES);
@@ -178,7 +179,7 @@ function connect({ protocol, hostname, port }: URL, addresses: readonly LookupAd
     },
   };
   if (protocol !== 'https:') return connectTcp(options);
-  // The dot at a name's end is no part of what a certificate names.
+  // The dot at the end of a name is no part of a certificate's name.
   const servername = isIP(host) === 0 ? host.replace(/\.$/, '') : '';
   return connectTls({ ...options, servername, ALPNProtocols: ['http/1.1'] });
 }

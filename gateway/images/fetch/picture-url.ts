@@ -1,13 +1,13 @@
 import { Failure } from '../../failure.ts';
 
-/** Characters of a picture's URL, also behind a redirect. */
+/** Limit for a picture's URL, also after a redirect, in characters. */
 const LONGEST_URL = 8_192;
 
 /**
- * What can be said of a URL without asking anybody.
- * @param base what a relative URL of a redirect is relative to
- * @throws Failure `invalid_image` for what is no URL or too long, `image_refused` for other schemes than http and https, and for
- * URLs with a password
+ * Checks a URL without any request.
+ * @param base the URL that a redirect's relative URL is resolved against
+ * @throws Failure `invalid_image` if it is no URL or too long, `image_refused` for schemes except http and https, and
+ * for URLs with a password
  */
 export function readPictureUrl(text: string, param: string, base?: string): URL {
   if (text.length > LONGEST_URL)
@@ -21,6 +21,6 @@ export function readPictureUrl(text: string, param: string, base?: string): URL 
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new Failure('image_refused', `${param} has a URL with a scheme other than http, https and data`, { param });
   if (url.username !== '' || url.password !== '')
-    throw new Failure('image_refused', `${param} has a URL with a user name or password in it; remove it`, { param });
+    throw new Failure('image_refused', `${param} has a URL with a user name or password; remove it`, { param });
   return url;
 }

@@ -1,19 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PictureProblem } from './picture-problem.ts';
 
-/** Decoded in one go, in bytes, where a walk jumps; a multiple of three. */
+/** Bytes decoded at once while a walk jumps; a multiple of three. */
 const WINDOW = 384;
-/** The same where it goes on through all that comes. */
+/** Bytes decoded at once while it reads everything. */
 export const LARGEST_WINDOW = 64 * WINDOW;
-/** Decoded before others get their turn, some 2 ms. */
+/** Bytes decoded in one run of the event loop, about 2 ms. */
 const TURN_BYTES = 8 * LARGEST_WINDOW;
 const TURN_PARTS = 4_000;
-/** Chunks, segments and blocks of one picture. A GIF of 15 MB has some 60,000; the time for one walk stays below 0.1 s. */
+/** Limit of chunks, segments and blocks of one picture; a GIF of 15 MB has about 60,000. One walk takes under 0.1 s. */
 const MOST_PARTS = 200_000;
-/** Unpacked texts of one picture; Pillow's MAX_TEXT_MEMORY. */
+/** Limit of unpacked texts of one picture; Pillow's MAX_TEXT_MEMORY. */
 const MOST_UNPACKED_BYTES = 64 * 1024 * 1024;
 
-/** Reads single bytes of a picture that stays base64: a window of it is decoded at a time. */
+/** Reads single bytes of a picture that stays base64, by decoding one window at a time. */
 export class Base64Bytes {
   readonly length: number;
   readonly #base64: Buffer;
@@ -23,17 +23,17 @@ export class Base64Bytes {
   #decoded = 0;
   #unpacked = 0;
   #parts = 0;
-  /** parts at the last rest */
+  /** number of parts at the last rest */
   #rested = 0;
 
-  /** @param base64 its characters, known to be sound, of `length` decoded bytes */
+  /** @param base64 its valid characters, of `length` decoded bytes */
   constructor(base64: Buffer, length: number, signal: AbortSignal) {
     this.#base64 = base64;
     this.length = length;
     this.#signal = signal;
   }
 
-  /** One byte; past the end 0, so that whoever reads on must compare with `length`. */
+  /** One byte; after the end it is 0, so readers must compare with `length`. */
   byte(at: number): number {
     const inside = this.#window[at - this.#start];
     if (inside !== undefined) return inside;
@@ -62,7 +62,7 @@ export class Base64Bytes {
   text(at: number, size: number): string {
     return this.slice(at, at + size).toString('latin1');
   }
-  /** Up to some 64 kB in one go; fewer at the end. */
+  /** Up to about 64 kB at once; fewer at the end. */
   slice(start: number, end: number): Buffer {
     this.byte(start);
     const first = start - this.#start;
@@ -70,13 +70,13 @@ export class Base64Bytes {
     if (first >= 0 && last <= this.#window.length) return this.#window.subarray(first, Math.max(first, last));
     return this.#decode(start, end);
   }
-  /** the same of any size, in turns */
+  /** the same for any size, over several runs of the event loop */
   async longSlice(start: number, end: number): Promise<Buffer> {
     const pieces: Buffer[] = [];
     for await (const piece of this.pieces(start, end)) pieces.push(piece);
     return Buffer.concat(pieces);
   }
-  /** All bytes of a part, one piece after the other, with turns for others between them. */
+  /** All bytes of a part, one piece after the other, with runs of the event loop for others between them. */
   async *pieces(start: number, end: number): AsyncGenerator<Buffer, void, void> {
     for (let at = start; at < Math.min(end, this.length); at += LARGEST_WINDOW) {
       yield this.slice(at, Math.min(at + LARGEST_WINDOW, end));
@@ -84,24 +84,24 @@ export class Base64Bytes {
     }
   }
 
-  /** To be called for every chunk, segment or block. @throws PictureProblem beyond the most of them that are taken */
+  /** Must be called for every chunk, segment or block. @throws PictureProblem above the limit of parts */
   countPart(): void {
     this.#parts += 1;
     if (this.#parts > MOST_PARTS)
       throw new PictureProblem(`is made of more than ${MOST_PARTS} parts; save it again with an image program`);
   }
-  /** To be called for bytes that were unpacked. @throws PictureProblem beyond the most of them that decoders take */
+  /** Must be called for bytes that were unpacked. @throws PictureProblem above the limit of decoders */
   countUnpacked(bytes: number): void {
     this.#decoded += bytes;
     this.#unpacked += bytes;
     if (this.#unpacked > MOST_UNPACKED_BYTES)
       throw new PictureProblem(`has more than ${MOST_UNPACKED_BYTES} bytes of text; save it again without metadata`);
   }
-  /** much was decoded since the last rest: to be asked in every loop */
+  /** much was decoded since the last rest: every loop must check it */
   get isTired(): boolean {
     return this.#decoded >= TURN_BYTES || this.#parts - this.#rested >= TURN_PARTS;
   }
-  /** Lets others go on. @throws `signal.reason`, unchanged, when the caller gave up first */
+  /** Lets other work go on. @throws `signal.reason`, unchanged, if the caller left first */
   async rest(): Promise<void> {
     this.#decoded = 0;
     this.#rested = this.#parts;

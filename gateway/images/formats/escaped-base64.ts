@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Bytes looked at in one go, at most 2 ms. */
+/** Bytes read in one run of the event loop, at most 2 ms. */
 const SLICE = 256 * 1024;
 const [BACKSLASH, SLASH, LETTER_U, ZERO] = [0x5c, 0x2f, 0x75, 0x30];
-/** White space is none of base64, but is to be told as what it is. */
+/** White space is no base64, but is kept so that the error can name it. */
 const SPACES: ReadonlyMap<number, number> = new Map([
   [0x6e, 0x0a],
   [0x72, 0x0d],
@@ -11,11 +11,11 @@ const SPACES: ReadonlyMap<number, number> = new Map([
 ]);
 
 /**
- * Undoes in place, a piece at a turn, what writers of JSON do to base64: PHP writes `\/` for a slash, .NET and Gson `\u002B`
- * and `\u003d`. All other escapes stay, and are found not to be base64.
+ * Undoes in place, in pieces, what JSON writers do to base64: PHP writes `\/` for a slash, .NET and Gson `\u002B` and
+ * `\u003d`. All other escapes stay, and are then found not to be base64.
  * @param text of JSON, between its quotes
- * @returns the part of it that is left
- * @throws `signal.reason`, unchanged, when the caller gave up first
+ * @returns the remaining part of it
+ * @throws `signal.reason`, unchanged, if the caller left first
  */
 export async function withoutEscapes(text: Buffer, signal: AbortSignal): Promise<Buffer> {
   let from = text.indexOf(BACKSLASH);
@@ -37,7 +37,7 @@ export async function withoutEscapes(text: Buffer, signal: AbortSignal): Promise
   return text.subarray(0, to);
 }
 
-/** @returns the ASCII character that four hexadecimal digits name; undefined for all else */
+/** @returns the ASCII character of four hexadecimal digits; undefined for anything else */
 function codeAt(text: Buffer, at: number): number | undefined {
   if (text[at] !== ZERO || text[at + 1] !== ZERO) return undefined;
   const [high, low] = [digit(text[at + 2]), digit(text[at + 3])];
@@ -45,7 +45,7 @@ function codeAt(text: Buffer, at: number): number | undefined {
   return high < 8 && low < 16 ? code : undefined;
 }
 
-/** @returns 16 for what is no hexadecimal digit */
+/** @returns 16 if it is no hexadecimal digit */
 function digit(byte = 0): number {
   const letter = byte | 0x20;
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;

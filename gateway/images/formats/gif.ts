@@ -7,8 +7,8 @@ const [CONTROL, COMMENT, APPLICATION] = [0xf9, 0xfe, 0xff];
 const CUT = 'is a GIF picture that is cut short';
 
 /**
- * The first frame alone is what a model sees; a screen that is too small for it grows (source: GIF89a specification, and
- * Pillow's GifImagePlugin where it is more lenient).
+ * A model sees only the first frame. If the screen is too small for it, the screen grows. Source: GIF89a specification,
+ * and Pillow's GifImagePlugin, which is more lenient.
  * @throws PictureProblem
  */
 export async function measureGif(bytes: Base64Bytes): Promise<Size> {
@@ -38,15 +38,15 @@ async function afterExtension(bytes: Base64Bytes, start: number): Promise<number
   if (label === COMMENT) return afterBlocks(bytes, start + 1);
   if (label === CONTROL && size > 0 && size < ((bytes.byte(start + 2) & 1) === 1 ? 4 : 3))
     throw new PictureProblem('is a GIF picture with a damaged frame control');
-  // Pillow reads one block and then blocks up to an empty one, also where the first was empty.
+  // Pillow reads one block and then blocks up to an empty one, even if the first was empty.
   let at = start + 2 + size;
   if (label === APPLICATION && bytes.text(start + 2, size).startsWith('NETSCAPE2.0')) at += 1 + bytes.byte(at);
   return afterBlocks(bytes, at);
 }
 
 /**
- * Up to the empty block that ends the frame's data. Where the file ends before it, the data are taken for whole if the last
- * of several blocks is shorter than the first, as encoders leave it.
+ * Reads up to the empty block that ends the frame's data. If the file ends before it, the data count as complete if the
+ * last block is shorter than the first, as encoders write it.
  */
 async function isWhole(bytes: Base64Bytes, start: number): Promise<boolean> {
   if (start >= bytes.length) return false;
@@ -63,7 +63,7 @@ async function isWhole(bytes: Base64Bytes, start: number): Promise<boolean> {
   return at === bytes.length && (last === start || bytes.byte(last) < bytes.byte(start));
 }
 
-/** @returns the place after a row of blocks, each with its length before it, and the empty one that ends them */
+/** @returns the position after a row of blocks, each after its length, and the empty one that ends them */
 async function afterBlocks(bytes: Base64Bytes, start: number): Promise<number> {
   let at = start;
   while (at < bytes.length && bytes.byte(at) !== 0) {

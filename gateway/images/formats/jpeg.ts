@@ -4,7 +4,7 @@ import { orientationOf } from './orientation.ts';
 import { PictureProblem } from './picture-problem.ts';
 import type { Size } from './size.ts';
 
-/** Frames that libjpeg-turbo decodes: baseline, extended, progressive, lossless; the latter three, but lossless, arithmetic. */
+/** Frames that libjpeg-turbo decodes: baseline, extended, progressive, lossless; arithmetic ones except lossless. */
 const FRAMES = new Set([0xc0, 0xc1, 0xc2, 0xc3, 0xc9, 0xca]);
 const LOSSLESS = 0xc3;
 const [START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, QUANTISATION, APP1] = [0xd8, 0xd9, 0xda, 0xdb, 0xe1];
@@ -15,8 +15,8 @@ const XMP = 'http://ns.adobe.com/xap/1.0/\0';
 const CUT = 'is a JPEG picture that is cut short';
 
 /**
- * Segments up to the first scan, one of which is the frame, then the mark of the end (source: ITU T.81 annex B; where
- * decoders differ from it, Pillow's JpegImagePlugin and libjpeg-turbo's jdmarker.c, which both must agree).
+ * Reads segments up to the first scan, one of which is the frame, then the end marker. Source: ITU T.81 annex B. If
+ * decoders differ from it, both Pillow's JpegImagePlugin and libjpeg-turbo's jdmarker.c must agree.
  * @throws PictureProblem
  */
 export async function measureJpeg(bytes: Base64Bytes): Promise<Size> {
@@ -32,20 +32,19 @@ export async function measureJpeg(bytes: Base64Bytes): Promise<Size> {
     at += 1;
     if (isRestart(marker)) continue;
     if (marker === END_OF_IMAGE) {
-      // Tables alone are a JPEG of their own, which another one may follow.
+      // Tables alone are a JPEG file, and another one may follow.
       if (frame !== undefined || bytes.uint16(at) !== 0xff_00 + START_OF_IMAGE) throw new PictureProblem(CUT);
       at += 2;
       continue;
     }
     refuseUnread(marker);
-    // A length below two is wrong, and passed over by decoders.
+    // A length below two is wrong, and decoders ignore it.
     const end = at + Math.max(bytes.uint16(at), 2);
     if (end > bytes.length) throw new PictureProblem(CUT);
     const start = at + 2;
     at = end;
     if (FRAMES.has(marker)) {
-      if (frame !== undefined)
-        throw new PictureProblem('is a JPEG picture with two frame headers; only one can be true');
+      if (frame !== undefined) throw new PictureProblem('is a JPEG picture with two frame headers');
       frame = frameAt(bytes, marker, start, end);
     } else if (marker === START_OF_SCAN) {
       if (frame === undefined) throw new PictureProblem('is a JPEG picture without a frame header before its data');
@@ -65,7 +64,7 @@ export async function measureJpeg(bytes: Base64Bytes): Promise<Size> {
   return { width: frame.width, height: frame.height, orientation: orientationOf({ exif: Buffer.concat(exif), xmp }) };
 }
 
-/** @returns the place of the next marker's code: data that is none, and fill bytes, are passed over */
+/** @returns the position of the next marker's code, after fill bytes and data without markers */
 async function markerFrom(bytes: Base64Bytes, start: number): Promise<number> {
   let at = start;
   let afterFill = false;
@@ -95,21 +94,21 @@ function checkKnown(bytes: Base64Bytes, marker: number, start: number, end: numb
     ([known, name, least]) => marker === known && end - start < least && bytes.text(start, name.length) === name,
   );
   let table = start;
-  // Of 64 values, each of two bytes where the first four bits are not zero.
+  // A table has 64 values, each of two bytes if the first four bits are not zero.
   while (marker === QUANTISATION && table < end) table += bytes.byte(table) < 16 ? 65 : 129;
   if (isShort || (marker === QUANTISATION && table !== end))
     throw new PictureProblem('is a JPEG picture with a damaged segment before its data');
 }
 
-/** Without these, a segment's length could not be known, or its meaning would be lost. */
+/** With these markers, a segment's length or meaning would be unknown. */
 function refuseUnread(marker: number): void {
   const isTable = [0xc4, 0xcc, START_OF_SCAN, QUANTISATION, 0xdc, 0xdd, 0xfe].includes(marker);
   if (FRAMES.has(marker) || isTable || (marker >= 0xe0 && marker <= 0xef)) return;
   const code = `FF${marker.toString(16).toUpperCase().padStart(2, '0')}`;
   throw new PictureProblem(
     marker >= 0xc0 && marker <= 0xcf
-      ? `is a JPEG picture of a kind that is not decoded (frame ${code}); baseline and progressive are`
-      : `is a JPEG picture with a marker (${code}) that does not belong before its data`,
+      ? `is a JPEG picture of an unsupported kind (frame ${code}); baseline and progressive are supported`
+      : `is a JPEG picture with a marker (${code}) that is not allowed before its data`,
   );
 }
 
@@ -122,12 +121,12 @@ interface Frame {
 
 function frameAt(bytes: Base64Bytes, marker: number, start: number, end: number): Frame {
   const bits = bytes.byte(start);
-  if (bits !== 8) throw new PictureProblem(`is a JPEG picture with ${bits} bits a sample; 8 are decoded`);
+  if (bits !== 8) throw new PictureProblem(`is a JPEG picture with ${bits} bits a sample; only 8 are supported`);
   const height = bytes.uint16(start + 1);
   const width = bytes.uint16(start + 3);
   const components = bytes.byte(start + 5);
   if (![1, 3, 4].includes(components))
-    throw new PictureProblem(`is a JPEG picture with ${components} colour components; 1, 3 and 4 are decoded`);
+    throw new PictureProblem(`is a JPEG picture with ${components} colour components; only 1, 3 and 4 are supported`);
   let isSound = end - start === 6 + 3 * components;
   for (let index = 0; index < components; index += 1) {
     const sampling = bytes.byte(start + 7 + 3 * index);
@@ -146,8 +145,9 @@ function checkScan(bytes: Base64Bytes, start: number, end: number, { components 
 }
 
 /**
- * The mark of the end cannot stand inside picture data; in the segments before, which hold previews, it can. Almost always
- * it is at the very end, so the search begins there. What stands behind it is nobody's business: cameras put films there.
+ * Looks for the end marker after the picture data. It cannot appear inside these data, but it can in earlier segments,
+ * which hold previews. It is almost always at the very end, so the search begins there. Data after it are ignored:
+ * cameras put films there.
  */
 async function endsAfter(bytes: Base64Bytes, start: number): Promise<boolean> {
   let end = bytes.length;

@@ -11,7 +11,7 @@ export type ImageType = 'png' | 'jpeg' | 'webp' | 'gif';
 
 export interface Measured {
   readonly type: ImageType;
-  /** in pixels, as the engine has it: of its first frame, turned as its metadata says */
+  /** in pixels, as the engine sees it: of its first frame, turned by its metadata */
   readonly width: number;
   readonly height: number;
 }
@@ -19,12 +19,12 @@ export interface Measured {
 const MEASURES = { png: measurePng, jpeg: measureJpeg, webp: measureWebp, gif: measureGif };
 
 /**
- * Type and size of a picture as the engine's decoder sees it, whatever its sender calls it: what that opens is measured,
- * and what it refuses is refused, as far as can be told without unpacking a pixel (source: Pillow 13.0, libjpeg-turbo 3.2
- * and libwebp 1.6 in it, as vLLM 0.33 calls them; `npm run corpus` compares).
- * @param param where the picture stands in the caller's body
- * @throws Failure `invalid_image` that tells what is wrong with it
- * @throws `signal.reason` of `bytes`, unchanged, when the caller gave up first
+ * Type and size of a picture as the engine's decoder sees it, whatever type its sender declares. What the decoder opens
+ * is measured, and what it refuses is refused, as far as possible without unpacking a pixel. Source: Pillow 13.0 with
+ * libjpeg-turbo 3.2 and libwebp 1.6, as vLLM 0.33 calls them; `npm run corpus` compares.
+ * @param param path of the picture in the caller's body
+ * @throws Failure `invalid_image` with the problem
+ * @throws `signal.reason` of `bytes`, unchanged, if the caller left first
  */
 export async function measurePicture(bytes: Base64Bytes, param: string): Promise<Measured> {
   try {

@@ -1,6 +1,6 @@
-/** What a picture's metadata say of how it is to be turned, as far as they were found. */
+/** Metadata of a picture that can turn it, as far as they were found. */
 export interface TurningData {
-  /** a TIFF file, with or without `Exif` and two zeros before it */
+  /** a TIFF file, with or without `Exif` and two zero bytes before it */
   readonly exif?: Buffer | undefined;
   readonly xmp?: Buffer | undefined;
 }
@@ -15,9 +15,10 @@ export function isTurned(orientation: number): boolean {
 }
 
 /**
- * Looked up as Pillow does it, which is not as the standards say: a damaged EXIF turns nothing, XMP counts only where a sound
- * EXIF has no orientation, and a number of any type counts (source: Pillow 13.0, Image.getexif and TiffImagePlugin).
- * @returns 1 where nothing is turned
+ * Reads the orientation as Pillow does, which differs from the standards. A damaged EXIF turns nothing. XMP counts only
+ * if a sound EXIF has no orientation. A number of any type counts. Source: Pillow 13.0, Image.getexif and
+ * TiffImagePlugin.
+ * @returns 1 if nothing is turned
  */
 export function orientationOf({ exif, xmp }: TurningData): number {
   const tiff = exif === undefined ? Buffer.alloc(0) : withoutName(exif);
@@ -33,7 +34,7 @@ function withoutName(exif: Buffer): Buffer {
   return exif.subarray(names.length);
 }
 
-/** @returns undefined where it is not told */
+/** @returns undefined if it has no orientation */
 function inTiff(tiff: Buffer): number | undefined {
   const start = tiff.toString('latin1', 0, 4);
   if (tiff.length < 8 || !['MM\0*', 'MM*\0', 'MM\0+', 'II*\0', 'II\0*'].includes(start)) return 1;
@@ -54,7 +55,7 @@ function inTiff(tiff: Buffer): number | undefined {
       bytesElsewhere += size;
       if (bytesElsewhere > tiff.length) continue;
       value = uint32(at + 8);
-      // The rest of the directory is not read.
+      // Pillow then ignores the rest of the directory.
       if (value + size > tiff.length) return undefined;
     }
     if (uint16(at) === ORIENTATION) return valueOf(tiff, type, value, isBig);
@@ -62,7 +63,7 @@ function inTiff(tiff: Buffer): number | undefined {
   return undefined;
 }
 
-/** The first of them, where there are several. */
+/** The first value, if there are several. */
 function valueOf(tiff: Buffer, type: number, at: number, isBig: boolean): number {
   const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
   const isLittle = !isBig;

@@ -2,7 +2,7 @@ import { constants, inflateSync } from 'node:zlib';
 import type { Base64Bytes } from './base64-bytes.ts';
 import { PictureProblem } from './picture-problem.ts';
 
-/** Texts that can say how a picture is turned: what old programs write EXIF as, and XMP. */
+/** Texts that can turn a picture: XMP, and the form in which old programs write EXIF. */
 export const [EXIF_TEXT, RAW_EXIF_TEXT, XMP_TEXT] = ['exif', 'Raw profile type exif', 'XML:com.adobe.xmp'];
 const LONGEST_KEY = 79;
 /** unpacked; Pillow's MAX_TEXT_CHUNK */
@@ -17,7 +17,7 @@ export interface PngText {
  * One of the texts above, unpacked (source: PNG specification 11.3.3).
  * @param name of the chunk: tEXt, zTXt or iTXt
  * @param start of its data
- * @returns undefined for any other text, which is not looked at, and for one that is damaged
+ * @returns undefined for any other text, which is not read, and for a damaged one
  * @throws PictureProblem for a text of more than 1 MB, or texts of more than 64 MB, which no decoder takes
  */
 export function readPngText(bytes: Base64Bytes, name: string, start: number, end: number): PngText | undefined {
@@ -43,7 +43,7 @@ function unpacked(bytes: Base64Bytes, data: Buffer, key: string): Buffer | undef
   } catch (cause) {
     if (cause instanceof RangeError) throw tooLong(key);
   }
-  // How much came before the damage is not told; it may have been as much as is taken.
+  // It is unknown how much came before the damage; at most the limit.
   bytes.countUnpacked(text?.length ?? MOST_BYTES);
   return text;
 }

@@ -8,9 +8,9 @@ import type { Size } from './size.ts';
 
 const CUT = 'is a PNG picture that is cut short';
 const SIGNATURE_BYTES = 8;
-/** What picture data stand in: of the picture, of Pillow's own kind, of an animation's later frames. */
+/** Chunks of picture data: of the picture, of Pillow's own kind, of an animation's later frames. */
 const DATA = ['IDAT', 'DDAT', 'fdAT'];
-/** Colour types, each with the bits a sample that it can have (source: PNG specification 11.2.1). */
+/** Colour types, each with its possible bits per sample (source: PNG specification 11.2.1). */
 const BITS: Readonly<Record<number, readonly number[]>> = {
   0: [1, 2, 4, 8, 16],
   2: [8, 16],
@@ -18,7 +18,7 @@ const BITS: Readonly<Record<number, readonly number[]>> = {
   4: [8, 16],
   6: [8, 16],
 };
-/** Bytes without which a chunk is refused, and of tRNS for each colour type (source: Pillow's PngImagePlugin). */
+/** Shortest length of a chunk, and of tRNS for each colour type (source: Pillow's PngImagePlugin). */
 const LEAST: Readonly<Record<string, number>> = {
   IHDR: 13,
   gAMA: 4,
@@ -29,13 +29,13 @@ const LEAST: Readonly<Record<string, number>> = {
   fcTL: 26,
   fdAT: 4,
 };
-/** Names of profiles and texts end within these; the specification allows 79. */
+/** Limit for names of profiles and texts; the specification allows 79. */
 const LONGEST_NAME = 1_024;
 const LEAST_TRANSPARENCY: Readonly<Record<number, number>> = { 0: 2, 2: 6 };
 
 /**
- * Chunk by chunk, each says its length; up to the picture data each has its checksum compared, as decoders do (source: PNG
- * specification 5; Pillow's PngImagePlugin, for which the last header before the data counts).
+ * Reads chunk by chunk by their lengths. Up to the picture data it compares each checksum, as decoders do. Source: PNG
+ * specification 5; Pillow's PngImagePlugin, for which the last header before the data counts.
  * @throws PictureProblem
  */
 export function measurePng(bytes: Base64Bytes): Promise<Size> {
@@ -46,14 +46,14 @@ interface Chunk {
   readonly name: string;
   /** of its data */
   readonly start: number;
-  /** behind its data, where its checksum stands */
+  /** after its data, at its checksum */
   readonly end: number;
 }
 
 interface Header {
   readonly width: number;
   readonly height: number;
-  /** undefined where no header had bits and colour that go together */
+  /** undefined if no header had a valid pair of bits and colour type */
   readonly colour: number | undefined;
 }
 
@@ -61,10 +61,10 @@ class Walk {
   readonly #bytes: Base64Bytes;
   readonly #texts = new Map<string, Buffer>();
   #header: Header | undefined;
-  /** that an animation says to have, in which the picture itself may not count */
+  /** number that the animation declares; the picture itself may not be one of them */
   #frames = 0;
   #hasFrameControl = false;
-  /** of frames' controls and data, which are counted together */
+  /** sequence number of frames' controls and data, which are counted together */
   #nextNumber = 0;
 
   constructor(bytes: Base64Bytes) {
@@ -91,9 +91,9 @@ class Walk {
   }
 
   /**
-   * Whether all data are there is known by what stands behind them. Where nothing does, they are taken for whole if the
-   * last of several chunks is shorter than the first, as encoders leave it.
-   * @returns the chunk behind the picture data, if it is one
+   * The chunk after the picture data shows whether they are complete. Without one, they count as complete if the last
+   * of several chunks is shorter than the first, as encoders write it.
+   * @returns the chunk after the picture data, if there is one
    */
   async #afterData(start: number): Promise<Chunk | undefined> {
     const bytes = this.#bytes;
@@ -111,12 +111,13 @@ class Walk {
     return chunk;
   }
 
-  /** Metadata behind the data count too; where they are damaged Pillow shows the picture, but turns nothing. */
+  /** Metadata after the data count too; if they are damaged, Pillow shows the picture but turns nothing. */
   async #orientation(first: Chunk | undefined): Promise<number> {
     const isAnimation = this.#frames > (this.#hasFrameControl ? 1 : 0);
     let chunk = first;
     while (chunk !== undefined && chunk.name !== 'IEND' && !(isAnimation && chunk.name === 'fcTL')) {
-      if (chunk.name === 'IDAT') throw new PictureProblem('is a PNG picture whose picture data are torn apart');
+      if (chunk.name === 'IDAT')
+        throw new PictureProblem('is a PNG picture whose picture data are interrupted by another chunk');
       if (chunk.end > this.#bytes.length) return 1;
       try {
         await this.#read(chunk);
@@ -138,12 +139,12 @@ class Walk {
     return /^(?:[0-9a-f]{2}|\s)*$/i.test(raw) ? { exif: Buffer.from(raw.replace(/\s/g, ''), 'hex'), xmp } : {};
   }
 
-  /** Behind the picture data, where anything may stand. @returns undefined for what is no chunk */
+  /** The chunk after the picture data, where any bytes may follow. @returns undefined if it is no chunk */
   #nextChunk(at: number): Chunk | undefined {
     return /^\w{4}$/.test(this.#bytes.text(at + 4, 4)) ? this.#chunkAt(at) : undefined;
   }
 
-  /** @returns undefined where fewer bytes are left than a chunk begins with @throws PictureProblem */
+  /** @returns undefined if fewer bytes remain than the start of a chunk has @throws PictureProblem */
   #chunkAt(at: number): Chunk | undefined {
     if (at + 8 > this.#bytes.length) return undefined;
     this.#bytes.countPart();
@@ -152,7 +153,7 @@ class Walk {
     return { name, start: at + 8, end: at + 8 + this.#bytes.uint32(at) };
   }
 
-  /** What a decoder looks at. @throws PictureProblem for what it refuses */
+  /** Reads the chunks that decoders read. @throws PictureProblem for what they refuse */
   async #read({ name, start, end }: Chunk): Promise<void> {
     const bytes = this.#bytes;
     const size = end - start;
@@ -183,14 +184,14 @@ class Walk {
     return this.#header?.colour === 3;
   }
 
-  /** The byte behind a name tells how the rest is packed; there is one way. @returns undefined where there is no name */
+  /** Reads the packing after a name; only one kind exists. @returns undefined if there is no name */
   #isDeflated(start: number, end: number): boolean | undefined {
     const name = this.#bytes.slice(start, Math.min(end, start + LONGEST_NAME)).indexOf(0);
     if (name === -1) return undefined;
     return start + name + 1 < end ? this.#bytes.byte(start + name + 1) === 0 : undefined;
   }
 
-  /** A frame of an animation, which has no pixel outside the picture. */
+  /** Whether a frame of an animation has no pixel outside the picture. */
   #isInside(start: number): boolean {
     const bytes = this.#bytes;
     const [width, height] = [bytes.uint32(start + 4), bytes.uint32(start + 8)];
@@ -199,7 +200,7 @@ class Walk {
     return !isEmpty && bytes.uint32(start + 12) + width <= right && bytes.uint32(start + 16) + height <= bottom;
   }
 
-  /** over name and data @throws PictureProblem */
+  /** compares the checksum over name and data @throws PictureProblem */
   async #compareChecksum({ name, start, end }: Chunk): Promise<void> {
     let sum = 0;
     for await (const piece of this.#bytes.pieces(start - 4, end)) sum = crc32(piece, sum);

@@ -13,8 +13,9 @@ const ANIMATION_BYTES = 6;
 const FRAME_BYTES = 16;
 
 /**
- * Chunks up to the size that the container has of itself, each of even length; a still picture's canvas is its frame's size,
- * an animation's frames lie within it (source: WebP container specification; libwebp's demux.c and webp_dec.c, where stricter).
+ * Reads chunks up to the size that the container declares, each of even length. A still picture's canvas is its frame's
+ * size, and an animation's frames lie within it (source: WebP container specification; libwebp's demux.c and
+ * webp_dec.c, where stricter).
  * @throws PictureProblem
  */
 export async function measureWebp(bytes: Base64Bytes): Promise<Size> {
@@ -68,7 +69,7 @@ class Walk {
           isAnimated = true;
         } else if (name === 'ANMF') {
           if (!isAnimated) throw new PictureProblem(DAMAGED);
-          // Whatever stands behind a frame's picture is read as if it stood behind the frame.
+          // Data after a frame's picture are read as if they came after the frame.
           next = this.#afterAnimationFrame(at + HEADER_BYTES, end, canvas);
           if (isAnimation) frames += 1;
         } else if ((name === 'EXIF' && (flags & EXIF) !== 0) || (name === 'XMP ' && (flags & XMP) !== 0)) {
@@ -83,7 +84,7 @@ class Walk {
     return { ...canvas, orientation: orientationOf({ exif: metadata.get('EXIF'), xmp: metadata.get('XMP ') }) };
   }
 
-  /** A frame's chunks: alpha where it has some, and the picture. @param limit where its container ends */
+  /** A frame's chunks: alpha if it has any, and the picture. @param limit end of its container */
   frame(start: number, limit: number): Frame {
     const bytes = this.#bytes;
     let at = start;
@@ -95,7 +96,7 @@ class Walk {
     const size = bytes.uintLE(at + 4, 4);
     const data = at + HEADER_BYTES;
     const frame = bytes.text(at, 4) === 'VP8 ' ? this.#lossy(data, size) : this.#lossless(data, size);
-    // What stands behind a picture is not looked at, but must be a chunk.
+    // Data after a picture are not read, but must be a chunk.
     if (end !== this.#end) this.#afterChunk(end, this.#end);
     return { ...frame, end };
   }

@@ -124,7 +124,7 @@ test.each([
   ['- a list', 'it is no spec file'],
   ['name: [1', 'line 1 is not YAML'],
   ['version: 2', 'it has no name'],
-  ['name: 3 models', 'no card can be made of it: name must begin with a letter'],
+  ['name: 3 models', 'no card can be made from this file: name must begin with a letter'],
   [readFileSync(`${FOLDER}/embedder-new.yaml`, 'utf8'), 'its task is embeddings, and only chat-completion and'],
 ])('a file that is not the spec of a chat model is refused in a sentence: %#', (text, sentence) => {
   expect(() => importCard(text)).toThrow(sentence);

@@ -22,5 +22,5 @@ test('an unchecked picture never reaches an engine', () => {
   const pictures = new PictureBytes();
   const marker = pictures.hold(Buffer.from('image/png;base64,AAAA'), false);
   expect(pictures.find(`data:${marker}`)?.toString()).toBe('image/png;base64,AAAA');
-  expect(() => pictures.join(JSON.stringify({ tools: [marker] }))).toThrow('where no picture is read');
+  expect(() => pictures.join(JSON.stringify({ tools: [marker] }))).toThrow('in a field that takes no picture');
 });

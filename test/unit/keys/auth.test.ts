@@ -27,7 +27,7 @@ test('without keys only this machine may connect', () => {
   for (const host of ['', '127.0.0.1', '127.1.2.3', '::1', 'localhost']) expect(() => config(host)).not.toThrow();
   for (const host of ['0.0.0.0', '::', '10.0.0.4', 'localhost.example.org'])
     expect(() => config(host)).toThrow(
-      'GATEWAY_HOST: an address that others can reach needs keys: name a file of them in GATEWAY_KEYS_FILE',
+      'GATEWAY_HOST: an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE',
     );
 });
 
@@ -46,9 +46,9 @@ test('a gateway with a route that requires no key does not start; only the liste
   router.route('/').get(answer);
   router.route('/v1/chat').all([context, guard]).post(answer);
   expect(requireKeys(router, ['/'], guard)).toBe(router);
-  expect(() => requireKeys(router, [], guard)).toThrow('/ asks for no key');
+  expect(() => requireKeys(router, [], guard)).toThrow('/ requires no key');
   router.route('/v1/secret').all(context).get(answer).all(guard);
-  expect(() => requireKeys(router, ['/'], guard)).toThrow('/v1/secret asks for no key');
+  expect(() => requireKeys(router, ['/'], guard)).toThrow('/v1/secret requires no key');
 });
 
 test('N17: a path with endless slashes costs no time with scoped keys', () => {

@@ -25,7 +25,7 @@ test('a model outside the scope is forbidden, by any of its names', () => {
   for (const name of ['Phi-3.5-vision-instruct', 'microsoft/Phi-3.5-vision-instruct'])
     expect(refused(name, oslo)).toMatchObject({
       code: 'forbidden',
-      message: 'the key oslo is not meant for Phi-3.5-vision-instruct',
+      message: 'the key oslo does not allow Phi-3.5-vision-instruct',
     });
   expect(refused(undefined, NOBODY)).toMatchObject({ code: 'forbidden' });
   expect(refused('Phi-4', NOBODY)).toMatchObject({ code: 'forbidden' });

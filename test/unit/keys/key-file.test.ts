@@ -103,7 +103,7 @@ test('a caller without its last key is removed', () => {
 test.each([
   [() => withKey(ONE, 'oslo', undefined, 'x', {}), 'there is a key oslo already; --secondary gives it a second one'],
   [() => withKey(ONE, 'oslo', 'primary', 'x', {}), 'oslo has a primary key already; revoke it with --primary first'],
-  [() => withKey(ONE, 'oslo', 'secondary', 'x', { weight: 3 }), 'belong to oslo as a whole'],
+  [() => withKey(ONE, 'oslo', 'secondary', 'x', { weight: 3 }), 'belong to both keys of oslo'],
   [() => withKey(ONE, 'bergen', 'secondary', 'x', {}), 'there is no key bergen yet'],
   [() => withKey(ONE, 'bergen', undefined, 'first', {}), 'a key of oslo is given again for bergen'],
   [() => withKey(ONE, 'bergen', undefined, 'x', { weight: Number('much') }), 'keys.1.weight'],

@@ -90,7 +90,7 @@ test.each<[string, Buffer, string]>([
     insertedAt(png(4, 3), 33, Buffer.from('\0\0\0\x01tEXta1234')),
     'tEXt chunk: its checksum',
   ],
-  ['picture data that are torn apart', insertedAt(png(4, 3), -12, tornApart()), 'torn apart'],
+  ['picture data that are torn apart', insertedAt(png(4, 3), -12, tornApart()), 'interrupted by another chunk'],
   ['no picture data', Buffer.concat([png(4, 3).subarray(0, 33), png(4, 3).subarray(-12)]), 'without picture data'],
   ['no frame', Buffer.concat([gif(4, 3).subarray(0, 19), Buffer.from(';')]), 'GIF picture without a frame'],
   ['SVG', Buffer.from('<svg width="9"/>'), 'is not a PNG, JPEG, WebP or GIF picture (it begins like SVG or HTML)'],

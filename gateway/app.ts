@@ -6,7 +6,7 @@ import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';
 
 export interface AppDeps extends RouteDeps {
-  /** of pages that may call from a browser */
+  /** origins of pages that may call from a browser */
   readonly corsOrigins: readonly string[];
   readonly intake: Intake;
 }
@@ -31,7 +31,7 @@ export function createApp(deps: AppDeps): Express {
   return app;
 }
 
-/** A base URL that ends in a slash makes two of them in every path; a redirect would lose the body. */
+/** A base URL that ends in a slash doubles it in every path. A redirect would lose the body. */
 function withoutDoubledSlashes(url: string): string {
   if (!url.startsWith('/')) return url;
   const [path = '', ...query] = url.split('?');

@@ -26,46 +26,46 @@ const Pools = z.record(
   ),
 );
 const Fields = z.object({
-  /** queue, registry, control and, without a second URL, bodies and replies */
+  /** Redis for queue, registry and control; without a second URL also for bodies and replies */
   GATEWAY_REDIS_URL: setting.redisUrl,
-  /** user to log in as, where the URL names none */
+  /** user name for Redis, if the URL has none */
   GATEWAY_REDIS_USERNAME: z.string().optional(),
-  /** its password, as it is: nothing needs to be encoded */
+  /** password for Redis, unencoded */
   GATEWAY_REDIS_PASSWORD: z.string().optional(),
-  /** file with the password, in place of the above */
+  /** file with the password, instead of the above */
   GATEWAY_REDIS_PASSWORD_FILE: z.string().optional(),
-  /** certificate authorities (PEM) to trust for rediss:// in place of the system's */
+  /** file of certificate authorities (PEM) for rediss://, instead of the system's */
   GATEWAY_REDIS_CA_FILE: z.string().optional(),
-  /** first part of every key, for two installations on one Redis; the same in all programs of one */
+  /** first part of every key, for two installations on one Redis; the same in all programs of one installation */
   GATEWAY_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
-  /** how long a start waits for Redis to answer */
+  /** how long the gateway waits at start for Redis to answer */
   GATEWAY_REDIS_WAIT_MS: setting.milliseconds.default(5_000),
-  /** a second Redis for prompts, pictures and answers, which need no file */
+  /** a second Redis for prompts, pictures and answers, which should write no file */
   GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
-  /** how to log in there, as above */
+  /** login for the second Redis, as above */
   GATEWAY_REPLY_REDIS_USERNAME: z.string().optional(),
   GATEWAY_REPLY_REDIS_PASSWORD: z.string().optional(),
   GATEWAY_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   GATEWAY_REPLY_REDIS_CA_FILE: z.string().optional(),
-  /** the public API; other addresses than loopback need GATEWAY_KEYS_FILE */
+  /** address of the public API; addresses other than loopback need GATEWAY_KEYS_FILE */
   GATEWAY_HOST: z.string().default('127.0.0.1'),
-  /** its port */
+  /** port of the public API */
   GATEWAY_PORT: setting.port.default(8080),
-  /** probes, status and metrics */
+  /** address of probes, status and metrics */
   GATEWAY_INTERNAL_HOST: z.string().default('127.0.0.1'),
-  /** their port */
+  /** port of probes, status and metrics */
   GATEWAY_INTERNAL_PORT: setting.port.default(8081),
   /** folder of model cards */
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
-  /** hashed keys, written by `penstock keys`; changes count without a restart */
+  /** file of hashed keys, written by `penstock keys`; changes take effect without a restart */
   GATEWAY_KEYS_FILE: z.string().optional(),
-  /** secret in the salts that keep callers' prefixes apart in the engines' caches; absent: the replicas share one in Redis */
+  /** secret of the salts that separate callers in the engines' caches; absent: the replicas share one in Redis */
   GATEWAY_CACHE_SALT_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
-  /** file with the secret, in place of the above */
+  /** file with the secret, instead of the above */
   GATEWAY_CACHE_SALT_SECRET_FILE: z.string().optional(),
   /** serve `/tokenize`, which counts the tokens of a prompt */
   GATEWAY_TOKENIZE: setting.flag.default(false),
-  /** how long the answer to a request with an Idempotency-Key can be had again; it rests in Redis for as long */
+  /** how long the answer to a request with an Idempotency-Key can be requested again; Redis keeps it for this long */
   GATEWAY_IDEMPOTENCY_TTL_MS: setting.milliseconds.default(600_000),
   /** without keys: further names by which callers reach the gateway, besides `localhost` and loopback addresses */
   GATEWAY_HOSTS: setting.list.default([]),
@@ -73,103 +73,103 @@ const Fields = z.object({
   GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  /** this gateway as one deployment: what `azureml-model-deployment` says when no other was chosen */
+  /** this gateway as one deployment: value of `azureml-model-deployment` if no other deployment was chosen */
   GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
-  /** `name=card,…`: further names by which Azure's clients choose a model, by path or header */
+  /** `name=card,…`: further names by which Azure's clients choose a model, in the path or a header */
   GATEWAY_DEPLOYMENTS: setting.list
     .pipe(z.array(z.string().regex(/^[^=\s]+\s*=\s*[^=\s]+$/, 'each must be NAME=CARD')))
     .transform((items) => items.map(pair))
     .default([]),
-  /** failures on /score: as the endpoint says them, or 200 `{}` where Azure's container hid them */
+  /** failures on /score: as the endpoint reports them, or `200 {}` as Azure's container hid them */
   GATEWAY_SCORE_ERRORS: z.enum(['endpoint', 'strict-compat']).default('endpoint'),
-  /** from the first byte of a request to the end of its headers; above it 408 */
+  /** timeout from the first byte of a request to the end of its headers; then 408 */
   GATEWAY_HEAD_TIMEOUT_MS: setting.milliseconds.default(15_000),
-  /** from the first byte of a request to the last one of its body; above it 408 */
+  /** timeout from the first byte of a request to the last one of its body; then 408 */
   GATEWAY_BODY_TIMEOUT_MS: setting.milliseconds.default(60_000),
-  /** open connections; above it the longest incomplete one is closed, then the longest idle one */
+  /** limit of open connections; above it the oldest incomplete one is closed, then the one that was idle longest */
   GATEWAY_CONNECTIONS: setting.count.default(10_000),
-  /** of these, connections of one address (IPv6: one /64) that have not sent a whole request; above it the oldest is closed */
+  /** limit of connections of one address (IPv6: one /64) without a complete request; above it the oldest is closed */
   GATEWAY_CONNECTIONS_PER_ADDRESS: setting.count.default(1_000),
-  /** largest request body; a larger one is 413 */
+  /** limit of a request body; a larger one gets 413 */
   GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
-  /** waiting requests of one model, in all replicas together; above it 429 */
+  /** limit of waiting requests of one model, in all replicas together; above it 429 */
   GATEWAY_QUEUE_LIMIT_JOBS: setting.count.default(2_000),
-  /** bytes of their bodies */
+  /** limit of the bytes of their bodies; above it 429 */
   GATEWAY_QUEUE_LIMIT_BYTES: setting.bytes.default(512 * 1024 * 1024),
-  /** bytes of a body outside its pictures; above it 413 */
+  /** limit of a body outside its pictures; above it 413 */
   GATEWAY_BODY_LIMIT_TEXT_BYTES: setting.bytes.default(4 * 1024 * 1024),
-  /** lists and objects of a body inside each other */
+  /** limit of the nesting of lists and objects in a body */
   GATEWAY_BODY_LIMIT_DEPTH: setting.count.default(100),
-  /** elements of all lists and objects of a body together; token ids are most of them */
+  /** limit of elements of all lists and objects of a body together; most are token ids */
   GATEWAY_BODY_LIMIT_VALUES: setting.count.default(262_144),
-  /** texts of a body, names of fields included */
+  /** limit of the strings of a body, names of fields included */
   GATEWAY_BODY_LIMIT_TEXTS: setting.count.default(32_768),
-  /** bytes of bodies and pictures, read or waiting, in the memory of one replica; above it 503 */
+  /** limit of bodies and pictures, read or waiting, in the memory of one replica; above it 503 */
   GATEWAY_BODY_MEMORY_BYTES: setting.bytes.default(256 * 1024 * 1024),
-  /** most of it for the requests of one key */
+  /** limit of that memory for the requests of one key */
   GATEWAY_BODY_MEMORY_KEY_BYTES: setting.bytes.default(128 * 1024 * 1024),
-  /** from arrival to the end of the answer */
+  /** timeout from arrival to the end of the answer */
   GATEWAY_REQUEST_TIMEOUT_MS: setting.milliseconds.default(600_000),
-  /** the same for /score, where Azure's longest is 180 s */
+  /** the same timeout for /score, which Azure limits to 180 s */
   GATEWAY_SCORE_TIMEOUT_MS: setting.milliseconds.default(180_000),
   /** longest silence between two pieces of an answer */
   GATEWAY_IDLE_TIMEOUT_MS: setting.milliseconds.default(60_000),
   /**
-   * for autoscaling, what a worker of each pool serves: JSON such as `{"nc48": {"Phi-3-vision-128k-instruct": {"engines": 2}}}`,
-   * with `text` and `image` beside `engines` for other places of an engine than it reports
+   * for autoscaling, the engines of one worker of each pool: JSON such as `{"nc48": {"Phi-3-vision-128k-instruct":
+   * {"engines": 2}}}`. `text` and `image` beside `engines` replace the slots that an engine reports
    */
   GATEWAY_POOLS: setting.json(Pools).default({}),
-  /** how long a request waits while no engine of its model is ready; a node may be starting */
+  /** how long a request waits while no engine of its model is ready, because a node may be starting */
   GATEWAY_NO_ENGINE_HOLD_MS: setting.milliseconds.default(30_000),
-  /** a comment line (Azure inference: an empty event) on a stream silent so long, with its headers if not sent yet */
+  /** silence on a stream before a comment line (Azure inference: an empty event), with the headers if not yet sent */
   GATEWAY_KEEP_ALIVE_MS: setting.milliseconds.default(15_000),
-  /** unsent bytes at which a client that does not read is given up */
+  /** limit of unsent bytes of a client that does not read; above it the client is disconnected */
   GATEWAY_SLOW_CLIENT_BYTES: setting.bytes.default(1024 * 1024),
-  /** bytes that one stream keeps of what was sent, so that another engine can go on with it */
+  /** bytes of a stream that are kept so that another engine can continue it */
   GATEWAY_CONTINUATION_STREAM_BYTES: setting.bytes.default(512 * 1024),
-  /** the same for all streams of a replica together */
+  /** limit of these bytes for all streams of a replica together */
   GATEWAY_CONTINUATION_BYTES: setting.bytes.default(256 * 1024 * 1024),
-  /** a stopping gateway serves at least this long, while `/readyz` tells balancers to send nothing more; absent: 2,000, on loopback 0 */
+  /** shortest time that a stopping gateway serves, while `/readyz` warns balancers; absent: 2,000, on loopback 0 */
   GATEWAY_DRAIN_DELAY_MS: setting.countOrNone.optional(),
-  /** after it, how long it serves at most: until no answer runs and nothing more comes */
+  /** longest time that it serves after that, until no answer is running and no request arrives */
   GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** a request above the card's largest answer: refuse it, or serve it with the largest */
   GATEWAY_MAX_TOKENS: z.enum(['refuse', 'clamp']).default('refuse'),
-  /** largest `n`: a request for several answers is a small batch, which the card forbids unless the operator allows it */
+  /** limit of `n`: several answers are a small batch, which the card forbids unless the operator allows it */
   GATEWAY_MAX_CHOICES: setting.countUpTo(128).default(1),
   /** an unknown `model` or deployment: 404, or the only model served */
   GATEWAY_UNKNOWN_MODEL: z.enum(['refuse', 'single']).default('refuse'),
-  /** an unknown name in the header `azureml-model-deployment`: the only model served (told in the answer's header), or 404 */
+  /** an unknown name in the header `azureml-model-deployment`: the only model (named in the answer), or 404 */
   GATEWAY_UNKNOWN_DEPLOYMENT: z.enum(['single', 'refuse']).default('single'),
-  /** hosts, addresses or ranges (CIDR) from which images may come although they are not public, on any port */
+  /** non-public hosts, addresses or ranges (CIDR) that picture URLs may use, on any port */
   GATEWAY_IMAGE_ALLOW: setting.list.default([]),
-  /** for fetching one image, the wait for its turn and redirects included */
+  /** timeout for fetching one image, including redirects and the wait for a free fetch slot */
   GATEWAY_IMAGE_TIMEOUT_MS: setting.milliseconds.default(10_000),
-  /** images fetched at a time in one replica; above it they wait, those of the key with the fewest first */
+  /** limit of image fetches at a time in one replica; above it they wait, and the key with the fewest goes first */
   GATEWAY_IMAGE_LIMIT_FETCHES: setting.count.default(256),
-  /** the same for one key */
+  /** the same limit for one key */
   GATEWAY_IMAGE_LIMIT_KEY_FETCHES: setting.count.default(64),
-  /** addresses of the name servers for hosts of images, with a port or without, in place of the machine's */
+  /** addresses of the name servers for image hosts, with or without a port, instead of the machine's */
   GATEWAY_IMAGE_NAME_SERVERS: setting.list
     .refine(
       (items) => items.every(isNameServer),
-      'each must be an IP address, with a port or without: 10.0.0.10 or [fd00::10]:53',
+      'each must be an IP address, with or without a port: 10.0.0.10 or [fd00::10]:53',
     )
     .default([]),
-  /** largest image */
+  /** limit of an image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
-  /** most pixels of one image */
+  /** limit of the pixels of one image */
   GATEWAY_IMAGE_LIMIT_PIXELS: setting.count.default(25_000_000),
 });
 const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
   path: ['GATEWAY_BODY_TIMEOUT_MS'],
-  error: 'covers the head too, and so cannot be shorter than GATEWAY_HEAD_TIMEOUT_MS',
+  error: 'must not be shorter than GATEWAY_HEAD_TIMEOUT_MS, because it includes the head',
 }).refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
   path: ['GATEWAY_HOST'],
-  error: 'an address that others can reach needs keys: name a file of them in GATEWAY_KEYS_FILE',
+  error: 'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE',
 });
 export type GatewayConfig = Readonly<z.infer<typeof Settings> & { GATEWAY_DRAIN_DELAY_MS: number }>;
-/** Where others can reach a gateway there may be a balancer, which needs a while to see that it leaves. */
+/** A gateway that others can reach may have a balancer, which needs time to see that it is leaving. */
 const DRAIN_DELAY_MS = 2_000;
 
 /** Reads the settings once, at start. @throws Error that names every bad or unknown `GATEWAY_*` variable */
@@ -199,7 +199,7 @@ export function structureLimits(config: GatewayConfig) {
   };
 }
 
-/** For pictures, and where they may come from. */
+/** For pictures, and the addresses that they may be fetched from. */
 export function imageLimits(config: GatewayConfig) {
   return {
     allow: config.GATEWAY_IMAGE_ALLOW,

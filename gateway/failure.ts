@@ -1,13 +1,13 @@
-/** What becomes of a request that failed so. */
+/** What happens to a request that failed this way. */
 interface FailureRow {
   readonly status: number;
   /**
-   * Whether the same request may succeed later: never; as it was sent, at once; after so many seconds; or when the caller
-   * decides it, and no client by itself, as engines have worked on it for long.
+   * Whether the same request may succeed later. `never`: no. `as_sent`: immediately. A number: after so many seconds.
+   * `by_caller`: only if the caller decides it, because engines have worked on it for long.
    */
   readonly retry: 'never' | 'as_sent' | 'by_caller' | number;
   readonly log: 'debug' | 'info' | 'warn' | 'error';
-  /** how often the gateway runs it again by itself, while its client has nothing of the answer or only its rest is missing */
+  /** how often the gateway repeats it while its client has no part of the answer, or only the rest is missing */
   readonly repeats?: number;
 }
 
@@ -19,13 +19,13 @@ export const FAILURES = {
   invalid_json: { status: 400, retry: 'never', log: 'debug' },
   invalid_request: { status: 400, retry: 'never', log: 'debug' },
   unsupported_parameter: { status: 400, retry: 'never', log: 'debug' },
-  /** Several models are served, and the request does not say which one it means. */
+  /** Several models are served, and the request names none. */
   no_model_name: { status: 400, retry: 'never', log: 'debug' },
   /** A route of a task that no model here has, such as embeddings. */
   task_not_supported: { status: 400, retry: 'never', log: 'debug' },
   too_many_images: { status: 400, retry: 'never', log: 'debug' },
   batch_not_supported: { status: 400, retry: 'never', log: 'debug' },
-  /** The card refuses special tokens in texts, or their ids came. */
+  /** The card refuses special tokens in texts, or their ids were sent. */
   special_token: { status: 400, retry: 'never', log: 'debug' },
   max_tokens_exceeded: { status: 400, retry: 'never', log: 'debug' },
   context_length_exceeded: { status: 400, retry: 'never', log: 'debug' },
@@ -35,13 +35,13 @@ export const FAILURES = {
   unauthorized: { status: 401, retry: 'never', log: 'info' },
   forbidden: { status: 403, retry: 'never', log: 'info' },
   model_not_found: { status: 404, retry: 'never', log: 'debug' },
-  /** Azure's clients choose a deployment by path or header: the endpoint's own word, not the model's. */
+  /** Azure's clients choose a deployment by path or header; the code is the endpoint's own, not the model's. */
   deployment_not_found: { status: 404, retry: 'never', log: 'debug' },
   route_not_found: { status: 404, retry: 'never', log: 'debug' },
   method_not_allowed: { status: 405, retry: 'never', log: 'debug' },
-  /** The head or the body of a request did not come in time. */
+  /** The head or the body of a request did not arrive in time. */
   request_timeout: { status: 408, retry: 'as_sent', log: 'info' },
-  /** A request with the same idempotency key is running; the other two: it has run and its answer is gone, it was another. */
+  /** A request with the same idempotency key is running. The next two: its answer is lost; it was another request. */
   idempotency_conflict: { status: 409, retry: 'as_sent', log: 'info' },
   idempotency_spent: { status: 409, retry: 'never', log: 'info' },
   body_too_large: { status: 413, retry: 'never', log: 'info' },
@@ -55,9 +55,9 @@ export const FAILURES = {
   client_closed: { status: 499, retry: 'never', log: 'info' },
   internal: { status: 500, retry: 'never', log: 'error' },
   engine_failed: { status: 502, retry: 'by_caller', log: 'warn' },
-  /** Two engines died of it: it is refused for a while. */
+  /** Two engines died while they ran it: it is refused for 10 minutes. */
   request_quarantined: { status: 502, retry: 'never', log: 'warn' },
-  /** Redis no longer had it: evicted, or restarted empty. */
+  /** Redis had lost it: it was evicted, or Redis restarted empty. */
   body_lost: { status: 502, retry: 'as_sent', log: 'warn', repeats: 2 },
   worker_lost: { status: 502, retry: 'by_caller', log: 'warn', repeats: 2 },
   no_engine: { status: 503, retry: 10, log: 'warn' },
@@ -78,22 +78,22 @@ export function rowOf(code: FailureCode): FailureRow {
 export type ShortValue = string | number | boolean;
 
 export interface FailureOptions extends ErrorOptions {
-  /** the field at fault as the caller wrote it, such as `messages[0].content[1]` */
+  /** the field at fault in the caller's body, such as `messages[0].content[1]` */
   readonly param?: string;
-  /** what stood there */
+  /** the value that was sent */
   readonly input?: ShortValue;
-  /** fields that do not belong into the body, each to be told by itself */
+  /** fields that the body must not have, each reported separately */
   readonly extras?: readonly { readonly name: string; readonly input?: ShortValue }[];
   /** replaces the row's status; only for `engine_refused` */
   readonly status?: number;
-  /** seconds for Retry-After, where more is known than the row says; capped at 120 */
+  /** seconds for Retry-After, if more is known than the row has; at most 120 */
   readonly retryAfterSeconds?: number;
-  /** what a limit was asked and allows, in the unit that the message names */
+  /** the requested and the allowed number of a limit, in the unit that the message names */
   readonly asked?: number;
   readonly allowed?: number;
-  /** the engine's process ended by itself while it worked on the request */
+  /** the engine's process ended by itself while it ran the request */
   readonly engineDied?: boolean;
-  /** the engine failed or refused it, and another one may do better: it is tried once */
+  /** the engine failed or refused it, and another one may succeed: one other is tried */
   readonly elsewhere?: boolean;
   /** name of the model card whose rule refused */
   readonly card?: string;
@@ -116,12 +116,12 @@ export class Failure extends Error {
   }
 }
 
-/** Holds across module copies and test realms, where `instanceof` does not. */
+/** Works across module copies and test realms, where `instanceof` fails. */
 export function isFailure(error: unknown): error is Failure {
   return typeof error === 'object' && error !== null && brand in error;
 }
 
-/** What is not a Failure already becomes `internal`: its text goes to the log, never to the client. */
+/** Any error that is no Failure becomes `internal`: its text is logged and never sent to the client. */
 export function toFailure(error: unknown): Failure {
   return isFailure(error) ? error : new Failure('internal', 'internal error', { cause: error });
 }

@@ -68,7 +68,10 @@ async function main(): Promise<void> {
   const server = await intake.listen(api, config.GATEWAY_HOST, config.GATEWAY_PORT);
   parts.departure.watch(server);
   if (settings.keys === undefined)
-    log.warn({ host: config.GATEWAY_HOST }, 'no keys are configured: only this machine can connect, and needs no key');
+    log.warn(
+      { host: config.GATEWAY_HOST },
+      'no keys are configured: only this machine can connect, and it needs no key',
+    );
   log.info({ replica, port: config.GATEWAY_PORT, models }, 'listening');
   endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
 }
@@ -221,8 +224,8 @@ function createInternal(settings: Settings, parts: Parts, intake: Intake): Reque
     context,
     last: errorMiddleware(openai, metrics, log),
     registry: prometheus,
-    // Redis answered before anything listened here. If it goes away, all replicas would be taken out at once, and clients see
-    // refused connections in place of a 503 that says when to try again.
+    // Redis answered before this port was opened. If Redis fails later, replicas stay ready. Otherwise all would be
+    // taken out together, and clients would get refused connections instead of a 503 with Retry-After.
     ready: () => departure.stage === 'serving',
     readyEngines: () => registry.readyEngines(),
     models,
@@ -259,7 +262,7 @@ function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts
     [
       {
         name: 'finish requests',
-        because: 'running answers belong to their clients, and balancers need a while to send nothing more',
+        because: 'running answers belong to their clients, and balancers need time to stop sending requests',
         run: () =>
           departure.run({
             server,
@@ -272,18 +275,18 @@ function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts
       },
       {
         name: 'leave Redis',
-        because: 'dispatchers see that nobody reads here any more',
+        because: 'dispatchers then see that this replica no longer reads replies',
         run: async () => {
           registry.stop();
           quarantine.stop();
           watch.stop();
           keys?.close();
-          // Redis may be gone as well: what is left there lapses by itself.
+          // Redis may be away too; what remains there expires by itself.
           await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));
           for (const redis of all) redis.disconnect();
         },
       },
-      { name: 'probes', because: 'they answer to the last', run: () => probes.close() },
+      { name: 'probes', because: 'they answer until the end', run: () => probes.close() },
     ],
     config.GATEWAY_DRAIN_DELAY_MS + config.GATEWAY_DRAIN_TIMEOUT_MS + 5_000,
     log,

@@ -7,14 +7,14 @@ const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
 const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144];
 
-/** What is measured at the moment of a scrape. */
+/** Values that are read at the moment of a scrape. */
 export interface Sources {
   readonly models: readonly string[];
   readonly depth: (model: string, kind: Kind) => Promise<number>;
   readonly lagMs: () => number;
 }
 
-/** Every metric of the gateway. OpenTelemetry's GenAI names where one exists, in Prometheus spelling. */
+/** Every metric of the gateway. Uses OpenTelemetry's GenAI names where one exists, in Prometheus spelling. */
 export function createMetrics(registry: Registry, sources: Sources) {
   const registers = [registry];
   new Gauge({
@@ -30,7 +30,7 @@ export function createMetrics(registry: Registry, sources: Sources) {
   });
   new Gauge({
     name: 'penstock_reply_lag_seconds',
-    help: 'by how much this replica reads its replies too late',
+    help: 'delay with which this replica reads its replies',
     registers,
     collect() {
       this.set(sources.lagMs() / 1_000);
@@ -38,7 +38,7 @@ export function createMetrics(registry: Registry, sources: Sources) {
   });
   new Gauge({
     name: 'penstock_log_lines_dropped',
-    help: 'lines that could not be written to the log',
+    help: 'log lines that could not be written',
     registers,
     collect() {
       this.set(droppedLogLines());
@@ -47,11 +47,11 @@ export function createMetrics(registry: Registry, sources: Sources) {
   const model = ['gen_ai_request_model'] as const;
   const admission = new Counter({
     name: 'penstock_admission_total',
-    help: 'ends of admission',
+    help: 'outcomes of admission',
     labelNames: ['outcome'] as const,
     registers,
   });
-  // From zero on: a series that begins at its first event has no rate of it.
+  // Starts at zero: a series that begins with its first event has no rate for it.
   for (const outcome of ADMISSION_OUTCOMES) admission.inc({ outcome }, 0);
   return {
     admission,
@@ -85,7 +85,7 @@ export function createMetrics(registry: Registry, sources: Sources) {
     }),
     inFlight: new Gauge({
       name: 'penstock_requests_in_flight',
-      help: 'requests that have arrived and not ended',
+      help: 'requests that have arrived and have not ended',
       labelNames: ['dialect'] as const,
       registers,
     }),
@@ -99,29 +99,29 @@ export function createMetrics(registry: Registry, sources: Sources) {
     jobsAdded: new Counter({ name: 'penstock_jobs_added_total', help: 'jobs added to a queue', registers }),
     repeats: new Counter({
       name: 'penstock_repeats_total',
-      help: 'requests that ran again after their engine or worker was lost',
+      help: 'requests that were repeated after their engine or worker was lost',
       registers,
     }),
     engineDeaths: new Counter({
       name: 'penstock_engine_deaths_total',
-      help: 'requests whose engine died while it worked on them, by the key that sent them',
+      help: 'requests whose engine died while it ran them, by the key that sent them',
       labelNames: ['key'] as const,
       registers,
     }),
     quarantined: new Counter({
       name: 'penstock_quarantined_total',
-      help: 'requests that are refused for a while, as engines died of them',
+      help: 'requests that are refused for 10 minutes because engines died while they ran them',
       registers,
     }),
     continuations: new Counter({
       name: 'penstock_continuations_total',
-      help: 'streams whose engine was lost after bytes were sent, by how they went on',
+      help: 'streams whose engine was lost after bytes were sent, by how they continued',
       labelNames: ['outcome'] as const,
       registers,
     }),
     refusals: new Counter({
       name: 'penstock_refusals_total',
-      help: 'requests refused before the queue, by the failure that says why',
+      help: 'requests refused before the queue, by the code of the failure',
       labelNames: ['rule'] as const,
       registers,
     }),

@@ -2,15 +2,15 @@ import type { Request, RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
 import type { Catalog } from '#contract/model-card';
 
-/** Where Azure's clients find the paths of OpenAI's API. */
+/** Paths of OpenAI's API below these bases are for Azure's clients. */
 const AZURE_BASES = ['/openai/v1', '/openai'] as const;
 
 const SERVED = 'served are /v1/chat/completions, /v1/completions, /v1/responses, /v1/models and /score';
 const TEXT_ONLY = `the models here read text and pictures and answer in text; ${SERVED}`;
-const NOTHING_STORED = 'nothing is stored here: send the whole conversation with each request to /v1/chat/completions';
+const NOTHING_STORED = 'nothing is stored here: send the entire conversation with each request to /v1/chat/completions';
 const NO_TRAINING = `models are served here, not trained or measured; ${SERVED}`;
 
-/** Parts of OpenAI's API, and of vLLM's, that callers ask for and that are not here, each with what is in its place. */
+/** Parts of OpenAI's and vLLM's APIs that callers request but Penstock lacks, each with its replacement. */
 const ABSENT: Readonly<Record<string, string>> = {
   embeddings: TEXT_ONLY,
   audio: TEXT_ONLY,
@@ -30,23 +30,23 @@ const ABSENT: Readonly<Record<string, string>> = {
   'responses/:id': NOTHING_STORED,
   'chat/completions/:id': NOTHING_STORED,
 };
-/** Refused in the card's name. */
+/** These refusals name the card. */
 const BATCHES = ['batches', 'files', 'uploads'] as const;
 
-/** First segments of paths of OpenAI's API, below its /v1; those that Azure has there as well have routes of their own. */
+/** First segments of paths of OpenAI's API, below its /v1. Those that Azure has too have their own routes. */
 const OPENAI_SEGMENTS: readonly string[] = [
   ...new Set([...Object.keys(ABSENT).map((path) => path.split('/', 1)[0] ?? path), ...BATCHES]),
 ];
 
 interface AbsentRoute {
   readonly paths: string[];
-  /** the same where Azure's clients look for it */
+  /** the same below Azure's bases */
   readonly azurePaths: string[];
   readonly stage: 'absent' | 'noBatch';
   readonly refuse: RequestHandler;
 }
 
-/** Refusals by name, in the place of a bare 404; no job is made. */
+/** Refusals with a reason instead of a bare 404; they add no job. */
 export function absentRoutes(catalog: Catalog): AbsentRoute[] {
   const under = (...paths: readonly string[]) => ({
     paths: paths.map((path) => `/v1/${path}`),
@@ -70,7 +70,7 @@ export function absentRoutes(catalog: Catalog): AbsentRoute[] {
     const which = asked === '/tokenize' ? 'it' : '/tokenize';
     return new Failure(
       'route_not_found',
-      `${asked} is not served; ${which} is where the operator sets GATEWAY_TOKENIZE=true`,
+      `${asked} is not served; ${which} is served if the operator sets GATEWAY_TOKENIZE=true`,
     );
   };
   return [
@@ -88,10 +88,10 @@ function refusal(failure: (asked: string) => Failure): RequestHandler {
   };
 }
 
-/** Paths of OpenAI's API as clients ask for them whose base URL lacks its end. */
+/** Paths of OpenAI's API from clients whose base URL lacks its end. */
 const OF_OPENAI = new RegExp(`^/(?:responses|models|${OPENAI_SEGMENTS.join('|')})(?:/|$)`);
 
-/** A path that nothing serves, with what is wrong with the client's base URL where that can be seen. */
+/** The failure for an unknown path. It names the error in the client's base URL if that can be seen. */
 export function notHere(req: Request): Failure {
   const path = pathOf(req);
   const beneath = OF_OPENAI.test(path) ? `; OpenAI's routes are under /v1: end the base URL of your client in /v1` : '';
@@ -102,8 +102,8 @@ function pathOf(req: Request): string {
   return (req.baseUrl + req.path).slice(0, 200);
 }
 
-/** Clients add the path of a route to a base URL that ends in it, or in a part of it, already. */
+/** Clients append the path of a route to a base URL that already ends in it, or in a part of it. */
 function saysTwice(path: string): string {
   const part = /((?:\/[^/]+)+)\1(?=\/|$)/.exec(path)?.[1];
-  return part === undefined ? '' : `; ${part} stands in it twice: leave one out of the base URL of your client`;
+  return part === undefined ? '' : `; ${part} is in it twice: remove one from the base URL of your client`;
 }

@@ -4,14 +4,15 @@ import { Failure } from '../failure.ts';
 import { ANYONE, type Caller } from '../keys/caller.ts';
 import { requestContext } from './request-context.ts';
 
-/** Where keys are looked up. */
+/** Looks up keys. */
 export interface Keys {
   find(presented: readonly string[]): Caller | undefined;
 }
 
 /**
- * Second stage of every API route: whose key it is, and whether that key may come here; the body has not been read yet.
- * @param keys undefined: none are configured, and everybody who can connect is served
+ * Second stage of every API route: finds the caller's key and checks that it allows this route. The body has not been
+ * read yet.
+ * @param keys undefined: no keys are configured, and every caller that can connect is served
  * @throws Failure `unauthorized`, `forbidden`
  */
 export function authenticate(keys: Keys | undefined): RequestHandler {
@@ -32,14 +33,14 @@ export function authenticate(keys: Keys | undefined): RequestHandler {
     context.caller = caller;
     const path = req.baseUrl + req.path;
     if (!caller.mayCall(path))
-      throw new Failure('forbidden', `the key ${caller.id} is not meant for ${path.slice(0, 200)}`);
+      throw new Failure('forbidden', `the key ${caller.id} does not allow ${path.slice(0, 200)}`);
     next();
   };
 }
 
 /**
- * Every form in which Azure's and OpenAI's clients send a key; Azure's inference SDKs send two at a time. Any scheme but
- * Bearer is taken as a bare key, which Microsoft's curl samples send.
+ * Every form in which Azure's and OpenAI's clients send a key; Azure's inference SDKs send two at a time. Any scheme
+ * except Bearer is read as a bare key, which Microsoft's curl samples send.
  * @param further headers that carry a key on this route
  */
 export function presentedKeys(headers: IncomingHttpHeaders, further: readonly string[] = []): string[] {
@@ -53,15 +54,15 @@ export function presentedKeys(headers: IncomingHttpHeaders, further: readonly st
 }
 
 /**
- * Closed by default: a gateway with a route that nobody thought of does not start. The guard stands right behind the
- * request's context, before anything that answers.
+ * Makes sure that a gateway with an unguarded route does not start. The guard comes right after the request's context,
+ * before any handler that answers.
  * @param open the paths that need no key
- * @throws Error that names a path whose route lets anybody pass
+ * @throws Error that names a path whose route has no guard
  */
 export function requireKeys(router: Router, open: readonly string[], guard: RequestHandler): Router {
   for (const { route } of router.stack) {
     if (route === undefined || open.includes(route.path)) continue;
-    if (route.stack[1]?.handle !== guard) throw new Error(`${route.path} asks for no key`);
+    if (route.stack[1]?.handle !== guard) throw new Error(`${route.path} requires no key`);
   }
   return router;
 }

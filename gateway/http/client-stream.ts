@@ -4,13 +4,13 @@ import type { Rendered } from '../answer/renderers.ts';
 import { send } from './error-middleware.ts';
 import { requestContext } from './request-context.ts';
 
-/** Written as the stream goes; nginx would otherwise collect it (`x-accel-buffering`). */
+/** Sent unbuffered: nginx would otherwise collect the stream (`x-accel-buffering`). */
 const STREAM_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache',
   'x-accel-buffering': 'no',
 } as const;
-/** A client that does not read its error event is cut off after this, in milliseconds. */
+/** A client that does not read its error event is disconnected after this, in milliseconds. */
 const CUT_MS = 10_000;
 
 /** The client at the other end of an HTTP request. */

@@ -4,40 +4,40 @@ import { Failure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
 
 /**
- * `leaving`: served as ever, while balancers learn that they should send nothing more; each answer sends its connection
- * away. `refusing`: time is up, and what still comes is told to go elsewhere.
+ * `leaving`: requests are served as before, while balancers learn to send no more; each answer closes its connection.
+ * `refusing`: the time is up, and new requests are refused.
  */
 export type Stage = 'serving' | 'leaving' | 'refusing';
 
 const LOOK_EVERY_MS = 50;
-/** Balancers and clients have gone elsewhere when nothing has come for so long; shorter where the delay is. */
+/** If nothing has arrived for this long, balancers and clients have left; it is shorter if the delay is. */
 const QUIET_MS = 1_000;
-/** A connection that came just before the server stopped listening may still bring its request for so long. */
+/** How long a connection from just before the server stopped listening may take to send its request. */
 const LATE_MS = 2_000;
-/** A client that had begun to send when it alone holds the gateway has this long for the rest. */
+/** Timeout of an unfinished upload when nothing else holds the gateway. */
 const UPLOAD_MS = 2_000;
-/** An answer that was ended for want of time has this long to reach its client. */
+/** Time for the last bytes of an answer that was ended because the time is up. */
 const LAST_BYTES_MS = 2_000;
 
 export interface DepartureOptions {
   readonly server: Server;
-  /** least length of `leaving`, in milliseconds; 0 where no balancer looks */
+  /** shortest length of `leaving`, in milliseconds; 0 without a balancer */
   readonly delayMs: number;
   /** longest time after it in which requests are served, in milliseconds */
   readonly limitMs: number;
-  /** requests that are not whole */
+  /** requests whose body is incomplete */
   readonly uploads: { readonly count: number; refuseOlderThan(ageMs: number, failure: Failure): void };
-  /** ends the answers that run when time is up */
+  /** ends the running answers when the time is up */
   readonly endAnswers: () => void;
 }
 
-/** How a gateway stops serving without failing a request. */
+/** Lets a gateway stop without a failed request. */
 export class Departure {
   readonly #clock: Clock;
   #stage: Stage = 'serving';
-  /** answers that were begun and not handed to the network whole */
+  /** answers that have begun and were not completely passed to the network */
   #unfinished = 0;
-  /** when a connection or a request came, or an answer ended */
+  /** when a connection or request last arrived, or an answer ended */
   #busyAt = 0;
 
   constructor(clock: Clock) {
@@ -48,7 +48,7 @@ export class Departure {
     return this.#stage;
   }
 
-  /** To be called once, before the server takes connections. */
+  /** Call it once, before the server takes connections. */
   watch(server: Server): void {
     const note = (): void => {
       this.#busyAt = this.#clock();
@@ -58,19 +58,19 @@ export class Departure {
       note();
       this.#unfinished += 1;
       res.once('close', () => {
-        // Over a connection from before its client may be sending the next request just now.
+        // Its client may be sending the next request on the same connection now.
         note();
         this.#unfinished -= 1;
       });
     });
   }
 
-  /** @throws Failure `shutting_down` when time is up */
+  /** @throws Failure `shutting_down` if the time is up */
   turnAway(): void {
     if (this.#stage === 'refusing') throw leaving();
   }
 
-  /** Serves until it is quiet or time is up; then nothing of the server is left. */
+  /** Serves until no request arrives any more or the time is up; then closes the server and all its connections. */
   async run({ server, delayMs, limitMs, uploads, endAnswers }: DepartureOptions): Promise<void> {
     this.#stage = 'leaving';
     const delayedUntil = this.#clock() + delayMs;
@@ -82,7 +82,7 @@ export class Departure {
       isClosed = true;
     });
     const refuseUploads = (): void => {
-      // While other answers run they hold the gateway anyway, and an upload can still become whole.
+      // Running answers hold the gateway anyway, and an upload can still complete during this time.
       if (this.#unfinished === uploads.count && this.#clock() - delayedUntil >= UPLOAD_MS)
         uploads.refuseOlderThan(UPLOAD_MS, leaving());
     };
@@ -91,7 +91,8 @@ export class Departure {
       refuseUploads();
       return this.#clock() >= delayedUntil && this.#isQuiet(quietMs);
     });
-    // In the same turn as the look, as the kernel resets what it has not handed over by then.
+    // In the same run of the event loop as the check, because the kernel resets connections that it has not handed over
+    // by then.
     if (isQuiet) server.close();
     const isEmpty =
       isQuiet &&
@@ -120,11 +121,11 @@ export class Departure {
     return this.#unfinished === 0 && this.#clock() - this.#busyAt >= forMs;
   }
 
-  /** Looks again and again. @returns whether it came to be before `until` */
+  /** Checks repeatedly. @returns whether the condition was met before `until` */
   async #wait(until: number, isSo: () => boolean): Promise<boolean> {
     for (;;) {
       await pause(LOOK_EVERY_MS);
-      // After a turn of the loop a connection that waited in the kernel is here, after two its request is.
+      // After one run of the event loop, connections from the kernel have arrived; after two, their requests have.
       await turn();
       await turn();
       if (isSo()) return true;

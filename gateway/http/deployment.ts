@@ -6,18 +6,18 @@ import { requestContext } from './request-context.ts';
 
 export interface DeploymentDeps {
   readonly catalog: Catalog;
-  /** name of this gateway as one deployment: whoever names it has chosen no model by it */
+  /** name of this gateway as one deployment; a caller that sends it has chosen no model */
   readonly deploymentName: string;
   readonly unknownModel: 'refuse' | 'single';
-  /** what a name in Azure's header means that nobody configured, where one card is served */
+  /** what an unconfigured name in Azure's header means if only one card is served */
   readonly unknownDeployment: 'refuse' | 'single';
 }
 const HEADER = 'azureml-model-deployment';
 
 /**
- * The deployment that Azure's header names. It decides before the body's `model`, and is told back, as the one that
- * answered. A name that nobody configured means the only card: samples and tools send the name of their own endpoint's
- * deployment. Before the body is read.
+ * The deployment in Azure's header. It overrides the body's `model`, and the answer names it as the deployment that
+ * answered. An unconfigured name means the only card, because samples and tools send the name of their own endpoint's
+ * deployment. It runs before the body is read.
  * @throws Failure `deployment_not_found`
  */
 export function deploymentByHeader(deps: DeploymentDeps): RequestHandler {
@@ -39,8 +39,8 @@ export function deploymentByHeader(deps: DeploymentDeps): RequestHandler {
 }
 
 /**
- * The deployment in the path, a slash in its name as it is or as `%2F`: official SDKs differ in that. It decides alone;
- * the body's `model` may be anything (source: Azure OpenAI's SDKs).
+ * The deployment in the path. A slash in its name may be plain or `%2F`, because official SDKs differ in that. It
+ * decides alone; the body's `model` is ignored (source: Azure OpenAI's SDKs).
  * @throws Failure `deployment_not_found`
  */
 export function deploymentByPath(deps: DeploymentDeps): RequestHandler {
@@ -54,14 +54,14 @@ export function deploymentByPath(deps: DeploymentDeps): RequestHandler {
   };
 }
 
-/** Of a client whose setting of a name is empty; two slashes are otherwise read as one. */
+/** For a client whose deployment name is empty; two slashes are otherwise read as one. */
 export function namelessDeployment({ originalUrl }: Request): Failure | undefined {
   if (!/\/deployments\/{2,}(?:chat\/completions|completions|embeddings)\/?(?:\?|$)/.test(originalUrl)) return undefined;
   const message = 'the path names no deployment; it must be /openai/deployments/NAME/…';
   return new Failure('deployment_not_found', message, { param: 'deployment' });
 }
 
-/** The model behind a route whose body names none. @throws Failure as `findCard`, telling of the header */
+/** The model of a route whose body names none. @throws Failure as `findCard`, naming the header */
 export function cardOfRoute({ catalog, unknownModel }: DeploymentDeps, res: Response): ModelCard {
   const { chosen, caller } = requestContext(res);
   return findCard({ catalog, unknownModel }, chosen?.model, caller, HEADER);

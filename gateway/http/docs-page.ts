@@ -3,13 +3,13 @@ import { dirname } from 'node:path';
 import type { RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
 
-/** Swagger UI, as its package has it: nothing of the page comes from another host. */
+/** Swagger UI from its package: no part of the page is loaded from another host. */
 const FOLDER = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
 const FILES: readonly string[] = ['swagger-ui.css', 'swagger-ui-bundle.js'];
 const START = 'start.js';
 const CACHED = { maxAge: '1d' };
 
-/** Its styles are written into elements, its icons into data URIs; everything else is refused by the browser. */
+/** Its styles are inline, its icons are data URIs; the browser refuses everything else. */
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 const PAGE = `<!doctype html>
@@ -25,7 +25,7 @@ export const docsPage: RequestHandler = (_req, res) => {
   res.set({ 'content-security-policy': POLICY, 'x-frame-options': 'DENY' }).type('html').send(PAGE);
 };
 
-/** Its scripts and styles. @throws Failure `route_not_found` */
+/** Serves its scripts and styles. @throws Failure `route_not_found` */
 export const docsAsset: RequestHandler<{ file: string }> = ({ params: { file } }, res, next) => {
   if (file === START) res.type('text/javascript').send(SCRIPT);
   else if (FILES.includes(file))

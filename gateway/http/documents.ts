@@ -13,7 +13,7 @@ interface Documents {
   readonly score: RequestHandler;
 }
 
-/** The documents of the API, which tell each caller of the models that it may use. */
+/** The documents of the API, which list for each caller the models that it may use. */
 export function documents(sources: FactSources, served: Served): Documents {
   return {
     all: serve(sources, (facts) => openApiDocument(facts, served)),
@@ -21,7 +21,7 @@ export function documents(sources: FactSources, served: Served): Documents {
   };
 }
 
-/** Made once for each set of models. */
+/** Builds the document once for each set of models. */
 function serve(sources: FactSources, make: (facts: ApiFacts) => object): RequestHandler {
   const made = new Map<string, string>();
   const textFor = (caller: Caller): string => {

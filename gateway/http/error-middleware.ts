@@ -6,7 +6,7 @@ import type { Metrics } from '../metrics.ts';
 import { LOGGED_CHARACTERS, loggedPath } from './logged-path.ts';
 import { requestContext } from './request-context.ts';
 
-/** The one place where what went wrong before the first byte becomes an answer, in the caller's dialect. */
+/** The only place that turns a failure before the first byte into an answer, in the caller's dialect. */
 export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
     const failure = isFailure(error) ? error : (pathFailure(error) ?? toFailure(error));
@@ -22,8 +22,8 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
     const told = typeof requestId === 'string' ? requestId : undefined;
     const dialect = context?.dialect ?? fallback;
     const broken = (cause: unknown): void => {
-      // What cannot be written must not reach express, whose page shows the stack.
-      log.error({ failure: 'internal', path: loggedPath(req), cause }, 'a failure that cannot be told');
+      // An error here must not reach express, whose error page shows the stack.
+      log.error({ failure: 'internal', path: loggedPath(req), cause }, 'a failure that could not be sent');
       if (res.headersSent) return void res.destroy();
       write(res, dialect.renderFailure(new Failure('internal', 'internal error'), told));
     };
@@ -36,8 +36,8 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
 }
 
 /**
- * @param failure what the answer tells of, if it is none
- * @param onBroken gets what is thrown once this has returned
+ * @param failure the failure that the answer reports, if any
+ * @param onBroken gets an error that is thrown after this has returned
  */
 export function send(
   res: Response,
@@ -67,7 +67,7 @@ function contextOf(res: Response) {
   }
 }
 
-/** express throws it on a path such as `/%ff`. */
+/** express throws it for a path such as `/%ff`. */
 function pathFailure(error: unknown): Failure | undefined {
   return typeof error === 'object' && error !== null && 'name' in error && error.name === 'URIError'
     ? new Failure('route_not_found', 'the path is not well encoded')

@@ -18,8 +18,8 @@ export interface GenerateDeps extends NotesDeps {
 }
 
 /**
- * A request in whatever dialect its route speaks: parse, answer. Failures leave through the error middleware.
- * @param cardOf the model of a route whose bodies name none
+ * Serves a request in the dialect of its route: parse, then answer. Failures go to the error middleware.
+ * @param cardOf gives the model of a route whose bodies name none
  */
 export function chatHandler(
   deps: GenerateDeps,
@@ -28,7 +28,7 @@ export function chatHandler(
 ): RequestHandler {
   return async (req, res) => {
     const context = requestContext(res);
-    // Two steps: what the caller sent, pictures and all, is released before the long wait for an answer.
+    // In two steps, so that the caller's request and its pictures are released before the long wait for an answer.
     const asked = await read(deps, req, res, timeoutMs, cardOf?.(res));
     const client = new HttpClientStream(res);
     try {
@@ -61,7 +61,7 @@ async function read(
   return asksFor(request, prepared, { keyId: caller.id, memory, ...deadline });
 }
 
-/** The request of the deployment that was chosen, whatever its body calls the model. */
+/** Sets the chosen deployment's model, whatever the body's `model` is. */
 function choose(request: ChatRequest, chosen: { readonly model?: string } | undefined): ChatRequest {
   if (chosen === undefined) return request;
   const { model: _, ...rest } = request;

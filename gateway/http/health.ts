@@ -11,8 +11,9 @@ export interface HealthDeps {
 }
 
 /**
- * `GET /health` and `/ping` as clients of vLLM ask before they send anything: 200 where an engine can answer, else 503,
- * both without a body and without a key. No probe for a cluster, where nothing could then be scaled up from zero.
+ * `GET /health` and `/ping`, which clients of vLLM call before they send anything. They answer 200 if an engine can
+ * answer, otherwise 503, both without a body and without a key. They are no probe for a cluster, because a cluster
+ * could then never scale up from zero.
  */
 export function engineHealth({ departure, readyEngines }: HealthDeps): RequestHandler {
   return (_req, res) => {
@@ -24,7 +25,7 @@ export function engineHealth({ departure, readyEngines }: HealthDeps): RequestHa
 
 const { version: own } = z.object({ version: z.string() }).parse(createRequire(import.meta.url)('#package.json'));
 
-/** `GET /version`, in the form that vLLM has, of the gateway. */
+/** `GET /version` of the gateway, in vLLM's form. */
 export const version: RequestHandler = (_req, res) => {
   res.json({ version: own });
 };

@@ -6,29 +6,29 @@ import type { WorkerReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
 
-/** What a replica knows of itself at once. */
+/** The part of `/status` that a replica knows without Redis. */
 interface ReplicaStatus {
   readonly replica: string;
   readonly stage: string;
   readonly openRequests: number;
-  /** by what it is for */
+  /** by its purpose */
   readonly redis: Readonly<Record<string, RedisView>>;
   readonly workers: readonly WorkerReport[];
 }
 
-/** What `/status` answers. */
+/** The answer of `/status`. */
 export interface GatewayStatus extends ReplicaStatus {
   readonly program: 'gateway';
   readonly pid: number;
-  /** jobs of each model that no dispatcher has taken; null while Redis does not answer */
+  /** jobs of each model that no dispatcher has taken; null if Redis does not answer */
   readonly waiting: readonly ({ readonly model: string } & Readonly<Record<Kind, number | null>>)[];
   readonly logLinesDropped: number;
 }
 
 export interface InternalDeps {
-  /** stand before the routes */
+  /** handlers before the routes */
   readonly first: readonly RequestHandler[];
-  /** gives what no route answers its ids and its log line */
+  /** gives requests without a route their ids and their log line */
   readonly context: RequestHandler;
   readonly last: ErrorRequestHandler;
   readonly registry: Registry;
@@ -51,13 +51,13 @@ export function createInternalApp(deps: InternalDeps): Express {
   app.get(['/livez', '/startupz'], (_req, res) => {
     res.json({ status: 'ok' });
   });
-  // Plain /readyz asks for no engine, or a pool could never be scaled up from zero.
+  // Plain /readyz requires no engine; otherwise a pool could never scale up from zero.
   app.get('/readyz', (req, res) => {
     const engines = deps.readyEngines();
     const ok = deps.ready() && (req.query['workers'] !== '1' || engines > 0);
     res.status(ok ? 200 : 503).json({ status: ok ? 'ok' : 'not ready', readyEngines: engines });
   });
-  // What KEDA's metrics-api scaler asks; without a number it keeps the pool as its fallback says.
+  // Called by KEDA's metrics-api scaler; without a number it uses its configured fallback.
   app.get('/scale/:pool', async (req, res) => {
     const { pool } = req.params;
     try {
@@ -65,7 +65,7 @@ export function createInternalApp(deps: InternalDeps): Express {
       if (workersWanted === undefined) res.status(404).json({ error: `there is no pool '${pool}'; see GATEWAY_POOLS` });
       else res.json({ workersWanted });
     } catch {
-      res.status(503).json({ error: 'the queue does not answer just now' });
+      res.status(503).json({ error: 'the queue does not answer at the moment' });
     }
   });
   const depth = (model: string, kind: Kind): Promise<number | null> => deps.depth(model, kind).catch(() => null);

@@ -4,8 +4,8 @@ import { parseBody, type StructureLimits } from '../intake/json-structure.ts';
 import type { PictureBytes } from '../intake/picture-bytes.ts';
 
 /**
- * The body as JSON, once: its bytes are released, but for its pictures.
- * @throws Failure `unsupported_media_type` when the type says that it is something else, `invalid_json`, `body_too_large`
+ * Parses the body as JSON, once; its bytes are released, except its pictures.
+ * @throws Failure `unsupported_media_type` for another content type, `invalid_json`, `body_too_large`
  */
 export function jsonBody(req: Request, limits: StructureLimits, pictures: PictureBytes): unknown {
   const type = (req.headers['content-type'] ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? '';

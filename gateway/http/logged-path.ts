@@ -1,9 +1,9 @@
 import type { Request } from 'express';
 
-/** What a log line holds of a path that no route has, or of the name of a field. */
+/** Limit for an unknown path or field name in a log line, in characters. */
 export const LOGGED_CHARACTERS = 100;
 
-/** The route's pattern: what a caller writes into a path may be a name, or a whole prompt. */
+/** The route's pattern, because a caller's path may hold a name or an entire prompt. */
 export function loggedPath(req: Request): string {
   const route: unknown = req.route;
   const pattern = typeof route === 'object' && route !== null && 'path' in route ? route.path : undefined;

@@ -5,8 +5,7 @@ import { cardOfRoute, type DeploymentDeps } from './deployment.ts';
 import { requestContext } from './request-context.ts';
 
 /**
- * `GET /v1/models`, as OpenAI lists them, for what the caller may use, deployments under their own names too;
- * `max_model_len` as vLLM adds it.
+ * `GET /v1/models` in OpenAI's form: the models and deployments that the caller may use, with vLLM's `max_model_len`.
  */
 export function listModels({ cards, deployments }: Catalog): RequestHandler {
   const named = [...cards.map((card) => [card.name, card] as const), ...deployments];
@@ -17,7 +16,7 @@ export function listModels({ cards, deployments }: Catalog): RequestHandler {
   };
 }
 
-/** `GET /v1/models/{id}`, by name, alias or deployment; a slash in it as it is or as `%2F`. */
+/** `GET /v1/models/{id}`, by name, alias or deployment; a slash in it may be plain or `%2F`. */
 export function getModel(catalog: Catalog): RequestHandler<{ id: string[] }> {
   return (req, res) => {
     const name = req.params.id.filter((part) => part !== '').join('/');
@@ -38,7 +37,7 @@ function entry(card: ModelCard, id: string): object {
   return {
     id,
     object: 'model',
-    // OpenAI's clients want a number, also of a card that says no date.
+    // OpenAI's clients require a number, also for a card without a date.
     created: card.released === undefined ? 0 : Date.parse(card.released) / 1_000,
     owned_by: card.publisher ?? 'penstock',
     max_model_len: card.limits.context_tokens,

@@ -12,10 +12,10 @@ export interface NotesDeps {
   readonly clock: Clock;
 }
 
-/** A response's headers are at most 16 kB to many clients. */
+/** Limit for this header, in characters: many clients accept at most 16 kB of headers. */
 const LONGEST_HEADER = 2_048;
 
-/** What the log line and a header say of a request that was read. */
+/** Adds a parsed request to the log line and to a header. */
 export function noteRequest(res: Response, { stream, messages, ignored }: ChatRequest): void {
   const { fields } = requestContext(res);
   Object.assign(fields, { stream, turns: messages.length });
@@ -23,14 +23,15 @@ export function noteRequest(res: Response, { stream, messages, ignored }: ChatRe
   fields['ignored'] = ignored.slice(0, 20);
   let told = '';
   for (const name of ignored.slice(0, 20)) {
-    // A header is ASCII: letters of other scripts are percent-encoded, as is already what is no letter.
+    // A header is ASCII: other characters are percent-encoded, as `shortName` already does with all except letters and
+    // digits.
     const next = (told === '' ? '' : ', ') + name.replace(/[^\x21-\x7e]+/g, encodeURIComponent);
     if (told.length + next.length <= LONGEST_HEADER) told += next;
   }
   res.setHeader('x-penstock-ignored', told);
 }
 
-/** What log line and metrics say of a request that passed its card. */
+/** Adds a request that passed its card's rules to the log line and the metrics. */
 export function notePrepared(context: RequestContext, { card, kind, images }: Prepared): void {
   context.model = card.name;
   Object.assign(context.fields, {
@@ -39,14 +40,14 @@ export function notePrepared(context: RequestContext, { card, kind, images }: Pr
   });
 }
 
-/** How long it waited, however it ended. */
+/** Adds how long it waited, however it ended. */
 export function noteWait({ metrics }: NotesDeps, { phases }: RequestContext, kind: Kind): void {
   const { enqueuedAt, claimedAt } = phases;
   if (enqueuedAt !== undefined && claimedAt !== undefined)
     metrics.queueWait.observe({ kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
 }
 
-/** What log line and metrics say of its answer. */
+/** Adds its answer to the log line and the metrics. */
 export function answerNotes({ metrics, clock }: NotesDeps, context: RequestContext): Notes {
   const { fields, phases, arrivedAt } = context;
   const whole = (usage: Usage | undefined): void => {

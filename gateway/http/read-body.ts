@@ -8,20 +8,22 @@ import { wantBody } from './connection/expected-continue.ts';
 import { requestContext } from './request-context.ts';
 
 export interface BodyLimits {
-  /** largest body, as it came and unpacked */
+  /** limit for a body, as received and after decoding */
   readonly limitBytes: number;
   readonly memory: BodyMemory;
 }
 
 const DECODERS = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createInflate, br: createBrotliDecompress };
-/** TCP alone makes some 14,000 of a body of 20 MB. Each costs some 4 µs, however small it is. */
+/** Limit of pieces of a body. TCP alone splits 20 MB into about 14,000; each costs about 4 µs, however small it is. */
 const MOST_PIECES = 50_000;
 const LEAST_CAPACITY = 4_096;
 
 /**
- * Reads the bytes of a body into one buffer, whatever its type says. Its memory is taken first: the announced length at
- * the header, of all else each piece as it comes. It is given back when the request waits no longer.
- * @throws Failure `body_too_large`, `unsupported_media_type`, `overloaded`, `invalid_json`, `invalid_request`, `client_closed`
+ * Reads the bytes of a body into one buffer, whatever its content type. Its memory is reserved first: the announced
+ * length when the header arrives, otherwise each piece as it arrives. The memory is released when the request no longer
+ * waits.
+ * @throws Failure `body_too_large`, `unsupported_media_type`, `overloaded`, `invalid_json`, `invalid_request`,
+ * `client_closed`
  */
 export function readBody(limits: BodyLimits): RequestHandler {
   return async (req, res, next) => {
@@ -29,7 +31,7 @@ export function readBody(limits: BodyLimits): RequestHandler {
     context.memory = limits.memory.open(context.caller.id);
     res.once('close', () => context.memory.release());
     req.body = await receive(req, () => wantBody(res), context.memory, limits);
-    // Answered meanwhile: it had come too late, or the gateway leaves.
+    // It may already be answered, because it was late or the gateway is leaving.
     if (!res.writableEnded) next();
   };
 }
@@ -63,7 +65,7 @@ async function receive(
       const failure = collected.add(piece);
       if (failure !== undefined) stop(failure);
     };
-    // One listener where the pieces are the body: tiny ones take most of their time in being handed over.
+    // One listener if the pieces are the body itself: tiny ones cost most of their time in the calls.
     const takeCounted = (piece: Buffer): void => {
       count();
       take(piece);
@@ -75,8 +77,8 @@ async function receive(
       unpacked.on('data', take);
     }
     unpacked.once('end', () => stop());
-    unpacked.once('error', () => stop(new Failure('invalid_json', 'the body is not what its content-encoding says')));
-    // A decoder may be at work when the last byte has come and the request closes.
+    unpacked.once('error', () => stop(new Failure('invalid_json', 'the body does not match its content-encoding')));
+    // A decoder may still work when the last byte has arrived and the request closes.
     req.once('close', () => {
       if (!req.complete) stop(new Failure('client_closed', 'the client closed the connection'));
     });
@@ -91,11 +93,11 @@ function unpack(req: IncomingMessage): Readable {
   const decoder = Object.entries(DECODERS).find(([name]) => name === coding)?.[1];
   if (decoder !== undefined) return req.pipe(decoder());
   const known = Object.keys(DECODERS).join(', ');
-  const message = `the content-encoding ${JSON.stringify(coding.slice(0, 40))} is not read here; ${known} and identity are`;
+  const message = `the content-encoding ${JSON.stringify(coding.slice(0, 40))} is not supported; use ${known} or identity`;
   throw new Failure('unsupported_media_type', message);
 }
 
-/** The bytes of a body, in one buffer: of its announced length, else one that grows. Kept apart, tiny pieces would take a hundred times their size. */
+/** A body's bytes in one buffer, of the announced length or growing: tiny pieces would use 100 times their size. */
 class Collected {
   readonly #memory: Allowance;
   readonly #limitBytes: number;
@@ -104,7 +106,7 @@ class Collected {
   #length = 0;
 
   constructor(announced: number, memory: Allowance, limitBytes: number) {
-    // Memory of its own: it costs nothing until its bytes have come.
+    // Separate memory, which costs nothing until its bytes arrive.
     this.#whole = Buffer.allocUnsafeSlow(announced);
     this.#isAnnounced = announced > 0;
     this.#memory = memory;
@@ -139,7 +141,7 @@ function tooLarge(allowed: number): Failure {
 }
 
 function tooManyPieces(): Failure {
-  const message = `the body came in more than ${MOST_PIECES} pieces; send larger chunks`;
+  const message = `the body arrived in more than ${MOST_PIECES} pieces; send larger chunks`;
   return new Failure('invalid_request', message, { allowed: MOST_PIECES });
 }
 

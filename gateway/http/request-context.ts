@@ -14,38 +14,38 @@ import { loggedPath } from './logged-path.ts';
 import { cutUnread } from './connection/unread-answer.ts';
 
 const ID_LIMIT = 100;
-/** What is left of an ended answer may take this long to be read, in milliseconds: as long as the SDKs wait. */
+/** How long a client may take to read an ended answer, in milliseconds: as long as the SDKs wait. */
 const UNREAD_LIMIT_MS = 600_000;
-/** The same for who has shown no key. */
+/** The same for a caller without a valid key. */
 export const UNREAD_BY_NOBODY_MS = 30_000;
 
-/** What belongs to one HTTP request: its end, its deadline, and what its log line says. */
+/** State of one HTTP request: its end, its deadline, and the fields of its log line. */
 export interface RequestContext {
-  /** fires when the client is gone before its answer was whole; its reason is a Failure `client_closed` */
+  /** fires if the client left before its answer was complete; its reason is a Failure `client_closed` */
   readonly signal: AbortSignal;
-  /** instant of its first byte, to a second, ms of this process's clock */
+  /** instant of its first byte, exact to one second, in ms of this process's clock */
   readonly arrivedAt: number;
   readonly dialect: Dialect;
   readonly phases: Phases;
-  /** fields of the wide log line */
+  /** fields of the request's one log line */
   readonly fields: Record<string, unknown>;
-  /** who asks, once a key has been found valid */
+  /** the caller, after its key was found valid */
   caller: Caller;
-  /** what its body and its pictures take of this replica's memory */
+  /** memory of this replica that its body and its pictures use */
   memory: Allowance;
-  /** name of the card, once it is known */
+  /** name of the card, when it is known */
   model: string;
-  /** the deployment that path or header named: its card, or whichever the caller has; decides before the body */
+  /** the deployment in the path or header: its card, or any card that the caller has; it overrides the body */
   chosen?: { readonly model?: string };
-  /** we ended the answer by cutting its connection */
+  /** the gateway ended the answer by cutting its connection */
   isCut?: boolean;
-  /** settles something before a whole answer is written; streams pass it by */
+  /** runs before a complete answer is written; streams do not call it */
   beforeAnswer?: (answer: Rendered, failure: Failure | undefined) => Promise<void>;
 }
 
 const contexts = new WeakMap<Response, RequestContext>();
 
-/** @throws Error on a route that no context was made for: a mistake in the list of routes */
+/** @throws Error on a route without a context, which is a mistake in the list of routes */
 export function requestContext(res: Response): RequestContext {
   const context = contexts.get(res);
   if (context === undefined) throw new Error('no request context');
@@ -57,12 +57,12 @@ export interface ContextDeps {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
-  /** when the request on a connection began, where that was seen before its head was whole */
+  /** when the request on a connection began, if that was noticed before its head was complete */
   readonly begunAt: (socket: Socket) => number | undefined;
 }
 
 /**
- * First stage of every API route: ids in and out, hang-up, metrics and the one log line at the end.
+ * First stage of every API route: ids in and out, disconnects, metrics and the one log line at the end.
  * @throws Failure `header_too_long`, `shutting_down`
  */
 export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler {
@@ -78,7 +78,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     metrics.inFlight.inc({ dialect: dialect.name });
     cutUnread(res, () => (context.caller === NOBODY ? UNREAD_BY_NOBODY_MS : UNREAD_LIMIT_MS));
     res.once('close', () => {
-      // A failure, because whatever stage throws the signal's reason ends the request with it.
+      // A Failure, because a stage that throws the signal's reason ends the request with it.
       if (!res.writableFinished) gone.abort(new Failure('client_closed', 'the client closed the connection'));
       const isOurs = res.writableFinished || context.isCut === true;
       const endedAt = clock();

@@ -27,10 +27,10 @@ import { cutUnread } from './connection/unread-answer.ts';
 
 /** The paths that need no key. */
 const OPEN_PATHS = ['/', '/health', '/ping'];
-/** Routes of Azure's APIs for which no model here has the task. */
+/** Routes of Azure's APIs for tasks that no model here has. */
 const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
 
-/** Every path that takes a POST. The API's document and gateway/README.md are made of the same rows, or compared with them. */
+/** Every path that takes a POST. The API's document and gateway/README.md are generated from these rows, or compared. */
 export const ROUTES: readonly ServedRoute[] = [
   { path: '/v1/chat/completions', dialect: 'openai', deployment: 'none', id: 'chat', tag: 'OpenAI' },
   { path: '/v1/completions', dialect: 'completions', deployment: 'none', id: 'complete', tag: 'OpenAI' },
@@ -45,7 +45,7 @@ export const ROUTES: readonly ServedRoute[] = [
     tag: 'Anthropic',
   },
   { path: '/score', dialect: 'score', deployment: 'header', deadline: 'score', id: 'score', tag: 'Azure ML' },
-  // Azure's inference SDKs, with the gateway or its /models as their endpoint.
+  // For Azure's inference SDKs, whose endpoint is the gateway or its /models.
   {
     path: '/chat/completions',
     dialect: 'inference',
@@ -134,7 +134,7 @@ export const ROUTES: readonly ServedRoute[] = [
 ];
 
 export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources, GenerateDeps {
-  /** lets the holders of keys pass */
+  /** lets callers with a valid key pass */
   readonly authenticate: RequestHandler;
   readonly dialects: Dialects;
   readonly idempotency: Idempotency;
@@ -145,7 +145,7 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources, Gen
   readonly readyEngines: () => number;
 }
 
-/** Path → handler, nothing else. */
+/** Maps paths to handlers, and does nothing else. */
 export function createRoutes(deps: RouteDeps): Router {
   const { catalog, dialects } = deps;
   const router = Router({ caseSensitive: true });
@@ -198,9 +198,9 @@ export function createRoutes(deps: RouteDeps): Router {
     router.route(`${base}/models/*id`).all(azureOpenai).get(one).all(only('GET'));
   }
 
-  // What nothing above has taken; the order matters.
+  // For all paths that no route above takes; the order matters.
   router.use(EMBEDDINGS, inference, noEmbeddings);
-  // OpenAI's clients whose base URL lacks its /v1.
+  // For OpenAI's clients whose base URL lacks its /v1.
   router.route('/models').all(openai).get(list).all(only('GET'));
   router.use('/models', inference, notThere);
   const embeddings = '/openai/deployments/*deployment/embeddings';
@@ -217,7 +217,7 @@ export function createRoutes(deps: RouteDeps): Router {
   return requireKeys(router, OPEN_PATHS, deps.authenticate);
 }
 
-/** What Azure's containers answer to a probe of `/`. */
+/** The answer of Azure's containers to a probe of `/`. */
 function healthy({ departure }: RouteDeps): RequestHandler {
   return (_req, res) => {
     departure.turnAway();
@@ -226,13 +226,13 @@ function healthy({ departure }: RouteDeps): RequestHandler {
   };
 }
 
-/** What Azure's inference server answers to OPTIONS. */
+/** The answer of Azure's inference server to OPTIONS. */
 const nothing: RequestHandler = (_req, res) => {
   res.setHeader('allow', 'POST, OPTIONS');
   res.status(200).end();
 };
 
-/** `OPTIONS *` asks about the server as a whole (RFC 9110 9.3.7). */
+/** `OPTIONS *` asks about the entire server (RFC 9110 9.3.7). */
 const anything: RequestHandler = (req, res) => {
   res.setHeader('allow', req.originalUrl === '*' ? 'GET, HEAD, POST, OPTIONS' : 'GET, HEAD, OPTIONS');
   res.status(204).end();

@@ -6,14 +6,14 @@ import { requestContext } from './request-context.ts';
 
 const HEADER = 'idempotency-key';
 const KEY_LIMIT = 255;
-/** Headers that decide, beside the body, what is asked for. */
+/** Headers that, besides the body, define the request. */
 const DECIDING = ['azureml-model-deployment', 'extra-parameters', 'x-ms-model-mesh-model-name'] as const;
 const IGNORED = 'x-penstock-ignored';
 
 /**
- * A request that carries `Idempotency-Key` runs once: sent again with the same body by the same caller it gets the answer
- * that it got. Stands behind the reading of the body; a request without the header passes at once.
- * @throws Failure `idempotency_conflict` while it runs, `idempotency_spent` when its answer was not kept,
+ * A request with `Idempotency-Key` runs once. If the same caller sends it again with the same body, it gets the first
+ * answer. Must come after the reading of the body; a request without the header passes immediately.
+ * @throws Failure `idempotency_conflict` while it runs, `idempotency_spent` if its answer was not kept,
  * `idempotency_mismatch` for another request, `header_too_long`
  */
 export function runOnce(idempotency: Idempotency): RequestHandler {
@@ -50,7 +50,7 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
       case 'spent':
         throw new Failure(
           'idempotency_spent',
-          `the request with this ${HEADER} was answered already, and its answer (a stream, a long one, or one from before a restart of Redis) is not kept`,
+          `the request with this ${HEADER} was already answered; its answer (a stream, a long one, or one from before a restart of Redis) is not kept`,
         );
       case 'other_body':
         throw new Failure(
@@ -65,8 +65,8 @@ export function runOnce(idempotency: Idempotency): RequestHandler {
 }
 
 /**
- * Settles the key before the answer goes out, so that whoever has it finds it settled. A refusal before the request ran
- * gives the key back; what may have run is answered the same again, be it a failure.
+ * Settles the key before the answer is sent, so that its receiver finds it settled. If the request was refused before
+ * it ran, the key is released. If it may have run, the same answer is given again, even a failure.
  */
 function watch(res: Response, turn: Turn): void {
   const context = requestContext(res);
@@ -76,6 +76,6 @@ function watch(res: Response, turn: Turn): void {
     const told = typeof ignored === 'string' ? { [IGNORED]: ignored } : {};
     return turn.keep({ status, headers: { ...headers, ...told }, body: body.toString() });
   };
-  // A stream is not announced; whoever left has no answer.
+  // A stream gives no notice before its end. A client that left has no answer.
   res.once('close', () => void (res.writableFinished || context.isCut === true ? turn.spend() : turn.release()));
 }

@@ -2,14 +2,14 @@ import type { Dialect } from '../dialects/dialect.ts';
 import { failuresOf, type Stage } from './failures.ts';
 import type { Paths } from './operation.ts';
 
-/** A path that is refused by name, and how. */
+/** A path that is refused with a reason, and how. */
 export interface AbsentPath {
   readonly path: string;
   readonly stage: Stage;
   readonly dialect: Dialect;
 }
 
-/** What callers of these APIs ask for and is not here; each is refused with what is in its place, whatever its method. */
+/** Paths that callers request but Penstock lacks; each is refused, for every method, with its replacement. */
 export function absentPaths(absent: readonly AbsentPath[]): Paths {
   return Object.fromEntries(
     absent.map(({ path, stage, dialect }) => [
@@ -18,7 +18,7 @@ export function absentPaths(absent: readonly AbsentPath[]): Paths {
         post: {
           operationId: `absent${path.replace(/\W+(\w?)/g, (_match, letter: string) => letter.toUpperCase())}`,
           tags: ['Not served'],
-          summary: 'Refused, with what is in its place',
+          summary: 'Refused; the error names the replacement',
           ...(path.includes(':')
             ? {
                 parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string', pattern: '^\\w+$' } }],

@@ -11,14 +11,14 @@ import { parameters, RESPONSE_HEADERS } from './headers.ts';
 import type { Paths } from './operation.ts';
 import { describeRoutes, routePath } from './route-paths.ts';
 
-/** What the document tells of. */
+/** The routes in the document. */
 export interface Served {
   readonly routes: readonly ServedRoute[];
   readonly dialects: Dialects;
   readonly absent: readonly AbsentPath[];
 }
 
-/** `GET /openapi.json`: every public route in OpenAPI 3.1, with the names and limits of what is served here. */
+/** `GET /openapi.json`: every public route in OpenAPI 3.1, with the names and limits of this gateway. */
 export function openApiDocument(
   facts: ApiFacts,
   { routes, dialects, absent }: Served,
@@ -55,7 +55,7 @@ function keySchemes({ keyHeaders = [] }: Dialect): Record<string, object> {
   return Object.fromEntries(keyHeaders.map((name) => [name, { type: 'apiKey', in: 'header', name }]));
 }
 
-/** Schemas by name, each referring to the others by theirs. */
+/** Schemas by name; each refers to the others by name. */
 export function jsonSchemas(
   schemas: Readonly<Record<string, z.ZodType>>,
   target: 'draft-2020-12' | 'openapi-3.0',
@@ -68,7 +68,7 @@ export function jsonSchemas(
     unrepresentable: 'any',
     uri: (id) => `#/components/schemas/${id}`,
   });
-  // Whose schema it is and in which dialect stands above: in the document itself.
+  // The document itself declares the schema dialect.
   const own = ([key]: [string, unknown]): boolean => key !== '$schema' && key !== '$id';
   return Object.fromEntries(
     Object.entries(made.schemas).map(([name, schema]) => [
@@ -81,11 +81,11 @@ export function jsonSchemas(
 function describe({ cards, body: { limitBytes, textBytes, depth, values, texts } }: ApiFacts): string {
   const rows = cards.map(({ name, task, limits }) => {
     const { context_tokens: context, max_output_tokens: most, images_per_conversation: images, tools, batch } = limits;
-    const numbers = [`${images} image(s)`, `${context} tokens`, `${most} of an answer`];
+    const numbers = [`${images} image(s)`, `${context} tokens`, `answers of up to ${most} tokens`];
     return `- ${name} (${task}): ${numbers.join(', ')}; ${tools ? 'tools' : 'no tools'}, ${batch ? 'batches' : 'no batches'}`;
   });
   const most = Object.values(LIMITS).map((one) => `- ${one.of}: ${one.most}`);
-  const structure = `${depth} levels, ${values} elements of lists and objects, ${texts} texts and names of fields`;
-  const body = `A body has at most ${limitBytes} bytes, ${textBytes} outside its pictures; at most ${structure}. The most of each:`;
-  return `Models of the Azure catalog behind the APIs that people already call.\n\n${rows.join('\n')}\n\n${body}\n\n${most.join('\n')}`;
+  const structure = `${depth} levels of nesting, ${values} elements of lists and objects, ${texts} texts including names of fields`;
+  const body = `A body may have ${limitBytes} bytes, ${textBytes} of them outside its pictures, and at most ${structure}. Further limits:`;
+  return `Models of the Azure catalog behind the APIs that callers already use.\n\n${rows.join('\n')}\n\n${body}\n\n${most.join('\n')}`;
 }

@@ -11,7 +11,7 @@ export interface FactSources {
   readonly structure: Omit<BodyFacts, 'limitBytes' | 'textBytes'> & { readonly bytes: number };
 }
 
-/** @param isSeen which models the document may tell of */
+/** @param isSeen selects the models that the document may list */
 export function apiFacts(sources: FactSources, isSeen: (card: ModelCard) => boolean): ApiFacts {
   const { catalog, unknownModel, unknownDeployment, deploymentName, policy, structure } = sources;
   const cards = catalog.cards.filter(isSeen);

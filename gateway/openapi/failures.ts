@@ -4,14 +4,14 @@ import type { Dialect, Rendered } from '../dialects/dialect.ts';
 
 const ErrorBody = z.object({ error: z.object({ code: z.string() }) });
 
-/** Where a failure can come from; a route's operation names the stages that it passes. */
+/** Failures by stage; a route's operation lists its stages. */
 export const STAGES = {
   guarded: ['unauthorized', 'forbidden', 'header_too_long', 'internal', 'shutting_down'],
-  /** a model named by path */
+  /** a model named in the path */
   named: ['model_not_found'],
   deployment: ['deployment_not_found'],
   chosen: ['no_model_name'],
-  /** refused by name, with what is in its place */
+  /** refused with the name of the replacement */
   absent: ['route_not_found'],
   noTask: ['task_not_supported'],
   noBatch: ['batch_not_supported'],
@@ -55,12 +55,12 @@ export const STAGES = {
 } as const satisfies Record<string, readonly FailureCode[]>;
 export type Stage = keyof typeof STAGES;
 
-/** Of no operation: what another method is answered, and what only the log sees. */
+/** Failures of no operation: the answer to another method, and one that only the log has. */
 export const UNDOCUMENTED: readonly FailureCode[] = ['method_not_allowed', 'client_closed'];
 
 type Renders = Pick<Dialect, 'name' | 'errorSchema' | 'renderFailure'>;
 
-/** Responses of one dialect by component name, as the dialect itself renders each failure. */
+/** Responses of one dialect by component name, rendered by the dialect itself. */
 export function failureResponses(dialect: Renders): Record<string, object> {
   const codes = [...new Set(Object.values(STAGES).flat())];
   return Object.fromEntries(
@@ -70,7 +70,7 @@ export function failureResponses(dialect: Renders): Record<string, object> {
   );
 }
 
-/** What an operation answers when it fails: a reference for each status. */
+/** The failures of an operation: one reference for each status. */
 export function failuresOf(dialect: Renders, stages: readonly Stage[]): Record<string, object> {
   const codes = stages.flatMap((stage) => [...STAGES[stage]]);
   const statuses = [...byStatus(dialect, codes).keys()].filter((status) => status !== 200);
@@ -111,14 +111,14 @@ function response({ errorSchema }: Renders, rendered: readonly Rendered[]): obje
   };
 }
 
-/** The codes as the dialect writes them, which may differ from ours. */
+/** The codes as the dialect writes them, which may differ from `FAILURES`. */
 function json(errorSchema: string, codes: readonly string[], example: string): object {
   const code = { properties: { error: { properties: { code: { enum: codes } } } } };
   const value: unknown = JSON.parse(example);
   return { schema: { allOf: [{ $ref: `#/components/schemas/${errorSchema}` }, code] }, example: value };
 }
 
-/** As the document's reader sees it: `AzureScore424`. */
+/** The component's name, such as `AzureScore424`. */
 function nameOf({ name }: Renders, status: number): string {
   return name.replace(/(?:^|_)(\w)/g, (_match, letter: string) => letter.toUpperCase()) + String(status);
 }
@@ -130,13 +130,13 @@ function samples(code: FailureCode): Failure[] {
   return params.map((param) => new Failure(code, message, param === undefined ? {} : { param }));
 }
 
-/** Of the failures that stand first, and so are the examples. */
+/** For the failures that come first in a response and so become its examples. */
 const MESSAGES: Readonly<Partial<Record<FailureCode, string>>> = {
   unauthorized: 'this request has no key; send it as Authorization: Bearer KEY or as api-key: KEY',
-  forbidden: 'the key team-oslo is not meant for /v1/models',
+  forbidden: 'the key team-oslo does not allow /v1/models',
   header_too_long: 'x-request-id is longer than 100 characters',
   invalid_json: 'the body is not valid JSON',
   invalid_request: 'temperature must be a number from 0 to 2, got 3',
-  request_timeout: 'the body of the request did not come in time',
+  request_timeout: 'the body of the request did not arrive in time',
   no_model_name: 'several models are served here; name one',
 };

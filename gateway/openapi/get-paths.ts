@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Dialect } from '../dialects/dialect.ts';
 import { operation, type Paths } from './operation.ts';
 
-/** The API shapes of paths that are only read. */
+/** The dialects of the paths that are only read. */
 export interface ReadDialects {
   readonly openai: Dialect;
   readonly score: Dialect;
@@ -15,9 +15,9 @@ const Model = z.object({
   object: z.literal('model'),
   created: z.int(),
   owned_by: z.string(),
-  max_model_len: z.int().describe('tokens of prompt and answer together'),
+  max_model_len: z.int().describe('limit for prompt and answer together, in tokens'),
 });
-/** What these paths answer. */
+/** The answers of these paths. */
 export const READ_SCHEMAS = {
   Model,
   ModelList: z.object({ object: z.literal('list'), data: z.array(Model) }),
@@ -26,25 +26,30 @@ export const READ_SCHEMAS = {
   Document: z.looseObject({ openapi: z.string(), paths: z.looseObject({}) }),
 };
 
-/** Every path that is read and takes no body: models, probes, documents. */
+/** Every path that takes no body: models, probes, documents. */
 export function getPaths({ openai, score, inference, azureOpenai }: ReadDialects): Paths {
   const azure = { tag: 'Azure OpenAI', parameters: ['api-version'] };
   return {
     ...modelPaths(openai, { base: '/v1', tag: 'OpenAI', prefix: '' }),
     ...modelPaths(azureOpenai, { base: '/openai/v1', prefix: 'azure_v1_', ...azure }),
     ...modelPaths(azureOpenai, { base: '/openai', prefix: 'azure_', ...azure }),
-    // The list alone, for clients whose base URL lacks its /v1.
+    // Only the list, for clients whose base URL lacks its /v1.
     '/models': { get: modelList(openai, { tag: 'OpenAI', prefix: 'bare_' }) },
     ...infoPath(inference, '', 'inference_'),
     ...infoPath(inference, '/models', 'models_'),
     '/health': { get: health('health') },
     '/ping': { get: health('ping'), post: health('pingByPost') },
-    '/version': plain(openai, { id: 'version', tag: 'OpenAI', summary: 'Of the gateway', answer: 'Version' }),
+    '/version': plain(openai, {
+      id: 'version',
+      tag: 'OpenAI',
+      summary: 'The version of the gateway',
+      answer: 'Version',
+    }),
     '/openapi.json': plain(openai, { id: 'document', tag: 'Documents', summary: 'This document', answer: 'Document' }),
     '/swagger.json': plain(score, {
       id: 'scoreDocument',
       tag: 'Azure ML',
-      summary: 'How /score is called, in OpenAPI 3.0, for the tools of Azure ML',
+      summary: 'How to call /score, in OpenAPI 3.0, for the tools of Azure ML',
       answer: 'Document',
     }),
     '/': { get: PROBE },
@@ -77,7 +82,7 @@ function modelPaths(dialect: Dialect, shape: Shape): Paths {
 }
 
 function modelList(dialect: Dialect, { tag, prefix, parameters = [] }: Omit<Shape, 'base'>): object {
-  const summary = 'What the caller may use';
+  const summary = 'The models that the caller may use';
   return operation(dialect, { id: `${prefix}listModels`, tag, summary, parameters, answer: 'ModelList', stages: [] });
 }
 
@@ -87,7 +92,7 @@ function infoPath(dialect: Dialect, base: string, prefix: string): Paths {
       get: operation(dialect, {
         id: `${prefix}info`,
         tag: 'Azure AI inference',
-        summary: 'Which model answers',
+        summary: 'The model that answers',
         parameters: ['azureml-model-deployment', 'api-version'],
         answer: 'ModelInfo',
         stages: ['deployment', 'chosen'],
@@ -114,7 +119,7 @@ const PROBE = {
   },
 };
 
-/** What clients of vLLM ask of a server before they send anything. */
+/** The check that clients of vLLM make before they send anything. */
 function health(operationId: string): object {
   return {
     operationId,

@@ -3,7 +3,7 @@ import type { ApiFacts } from '../dialects/description.ts';
 const text = { type: 'string' } as const;
 const id = { type: 'string', maxLength: 100 } as const;
 
-/** Headers and path parameters of requests, by the name that refers to them; others are of a dialect's own. */
+/** Headers and path parameters of requests by reference name; the dialects add their own. */
 export function parameters(facts: ApiFacts): Record<string, object> {
   const header = (name: string, description: string, schema: object): object => ({
     name,
@@ -13,16 +13,24 @@ export function parameters(facts: ApiFacts): Record<string, object> {
   });
   const named = [...facts.names, facts.deploymentName];
   const names = facts.takesAnyName ? text : { enum: named };
-  // An empty header is as good as none.
+  // An empty header counts as absent.
   const orNone = facts.takesAnyName || facts.takesAnyDeployment ? text : { enum: [...named, ''] };
   return {
-    'x-request-id': header('x-request-id', 'told back, and in the log; one is made where it is absent', id),
-    'x-ms-client-request-id': header('x-ms-client-request-id', 'told back', id),
-    'idempotency-key': header('idempotency-key', 'a request that is sent again with it is answered as before', {
-      ...text,
-      maxLength: 255,
-    }),
-    'azureml-model-deployment': header('azureml-model-deployment', "decides before the body's `model`", orNone),
+    'x-request-id': header(
+      'x-request-id',
+      'repeated in the answer and in the log; if it is absent, the gateway makes one',
+      id,
+    ),
+    'x-ms-client-request-id': header('x-ms-client-request-id', 'repeated in the answer', id),
+    'idempotency-key': header(
+      'idempotency-key',
+      'a request that is sent again with the same key gets the first answer',
+      {
+        ...text,
+        maxLength: 255,
+      },
+    ),
+    'azureml-model-deployment': header('azureml-model-deployment', "overrides the body's `model`", orNone),
     deployment: path('deployment', names),
     id: path('id', facts.names.length === 0 ? text : { enum: facts.names }),
   };
@@ -32,27 +40,27 @@ function path(name: string, schema: object): object {
   return { name, in: 'path', required: true, description: 'a model or deployment by any of its names', schema };
 }
 
-/** Headers of answers, with what they say. */
+/** Headers of answers, with their meaning. */
 const HEADERS: Readonly<Record<string, string>> = {
   'x-request-id': "the request's id: the caller's, or a new one",
-  'x-ms-request-id': 'the same, where Azure looks for it',
-  'apim-request-id': 'the same, where clients of Azure OpenAI look for it',
-  'request-id': 'the same, where clients of Anthropic look for it',
+  'x-ms-request-id': 'the same, under the name that Azure uses',
+  'apim-request-id': 'the same, for clients of Azure OpenAI',
+  'request-id': 'the same, for clients of Anthropic',
   'azureml-model-deployment': 'the deployment that answered',
   'azureml-model-session': 'the same',
-  'ms-azureml-model-time': 'milliseconds from the queue to the whole answer',
+  'ms-azureml-model-time': 'milliseconds from the queue to the complete answer',
   'x-ms-client-request-id': "the caller's own id",
-  'www-authenticate': 'how a key is sent',
+  'www-authenticate': 'how to send a key',
   allow: 'the methods of the path',
   'x-penstock-ignored': 'fields that were accepted and have no effect',
   'idempotent-replayed': 'the answer of the first request with this key',
   'x-ms-error-code': "the failure's code",
-  'ms-azureml-model-error-statuscode': "the failure's status, behind 424",
-  'ms-azureml-model-error-reason': 'whose failure it is',
+  'ms-azureml-model-error-statuscode': "the failure's own status, if the response has 424",
+  'ms-azureml-model-error-reason': 'who caused the failure',
   'retry-after': 'seconds',
   'retry-after-ms': 'the same in milliseconds',
   'x-should-retry':
-    '`false`: an engine has refused it or may have worked on it, and repeating it is left to the caller',
+    '`false`: an engine has refused the request or may have worked on it, so clients must not repeat it by themselves',
 };
 export const RESPONSE_HEADERS: Readonly<Record<string, object>> = Object.fromEntries(
   Object.entries(HEADERS).map(([name, description]) => [name, { description, schema: text }]),

@@ -3,10 +3,10 @@ import type { Dialect } from '../dialects/dialect.ts';
 import { failuresOf, type Stage } from './failures.ts';
 import { RESPONSE_HEADERS } from './headers.ts';
 
-/** Paths of the document: each with its methods. */
+/** Paths of the document, each with its methods. */
 export type Paths = Record<string, object>;
 
-/** What an operation says in words, and which parts of the document it is made of. */
+/** The texts of an operation, and the parts of the document that it refers to. */
 export interface OperationFacts {
   readonly id: string;
   readonly tag: string;
@@ -14,7 +14,7 @@ export interface OperationFacts {
   /** names of headers and parameters */
   readonly parameters?: readonly string[];
   readonly request?: Description['request'];
-  /** names of the answer's schema, and of its streamed events where it can be streamed */
+  /** names of the answer's schema, and of its events if it can be streamed */
   readonly answer: string;
   readonly event?: string;
   readonly hasEndMark?: false;
@@ -36,7 +36,7 @@ export function operation(dialect: Dialect, facts: OperationFacts): object {
     ...(request === undefined ? {} : { requestBody: body(request) }),
     responses: {
       200: {
-        description: event === undefined ? 'the answer' : 'the answer, whole or as a stream of server-sent events',
+        description: event === undefined ? 'the answer' : 'the answer, complete or as a stream of server-sent events',
         headers: answerHeaders(dialect, request !== undefined),
         content: {
           'application/json': { schema: ref(answer) },
@@ -58,12 +58,12 @@ function body({ schema, examples }: NonNullable<OperationFacts['request']>): obj
   };
 }
 
-/** One event, as its clients take it apart (OpenAPI 3.1 has no word for a sequence of them). */
+/** One event as its clients parse it, because OpenAPI 3.1 cannot describe a sequence of events. */
 function stream(event: string, hasEndMark: boolean): object {
   if (!hasEndMark) return events('Each event of the stream.', jsonText(ref(event)));
   const content = { anyOf: [ref(event), ref('StreamError')] };
   const data = { anyOf: [{ const: '[DONE]' }, jsonText(content)] };
-  const description = 'Each event of the stream; the last is `[DONE]`, or an error that ends it.';
+  const description = 'Each event of the stream; the last is `[DONE]`, or an error event that ends the stream.';
   return events(description, data);
 }
 

@@ -3,14 +3,14 @@ import type { Dialect } from '../dialects/dialect.ts';
 import type { Dialects, ServedRoute } from '../dialects/index.ts';
 import { operation } from './operation.ts';
 
-/** A path that takes a POST, with its dialect and how that describes itself there. */
+/** A path that takes a POST, with its dialect and its description. */
 export interface DescribedRoute {
   readonly route: ServedRoute;
   readonly dialect: Dialect;
   readonly description: Description;
 }
 
-/** Without those whose dialect is switched off. */
+/** Describes the routes, except those whose dialect is switched off. */
 export function describeRoutes(
   routes: readonly ServedRoute[],
   dialects: Dialects,

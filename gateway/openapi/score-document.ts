@@ -4,8 +4,8 @@ import { messageSchema } from '../dialects/reading/message-schema.ts';
 import { jsonSchemas } from './document.ts';
 
 /**
- * The document behind `GET /swagger.json`, by which Azure's tools find out how `/score` is called (source: Azure ML's
- * inference servers, which publish one at this path, in OpenAPI 3.0).
+ * The document of `GET /swagger.json`, from which Azure's tools learn how to call `/score`. Source: Azure ML's
+ * inference servers, which publish one at this path, in OpenAPI 3.0.
  */
 export function scoreDocument(facts: ApiFacts, dialect: Dialect): object {
   const { cards } = facts;
@@ -28,10 +28,10 @@ export function scoreDocument(facts: ApiFacts, dialect: Dialect): object {
           requestBody: { required: true, content: json('ScoreRequest') },
           responses: {
             200: { description: 'the answer', content: json('ScoreAnswer') },
-            408: failed('the answer was not complete in time'),
-            424: failed('refused or failed; the header ms-azureml-model-error-statuscode has the status itself'),
+            408: failed('timeout: the answer was not complete in time'),
+            424: failed('refused or failed; the header ms-azureml-model-error-statuscode has the actual status'),
             429: { description: 'too many requests are waiting; see Retry-After' },
-            503: failed('no engine or no queue just now; see Retry-After'),
+            503: failed('no engine or no queue at the moment; see Retry-After'),
           },
         },
       },

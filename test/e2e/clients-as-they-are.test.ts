@@ -151,7 +151,7 @@ test.each([
 ])('E6: the refusal of %s says that the path contains %s twice', async (path, part) => {
   const { code, message } = await refusal(await send(path, hi), 404);
   expect(code).toBe('route_not_found');
-  expect(message).toContain(`${part} stands in it twice: leave one out of the base URL of your client`);
+  expect(message).toContain(`${part} is in it twice: remove one from the base URL of your client`);
   expect(message).not.toContain('stored');
 });
 
@@ -179,9 +179,11 @@ test('E6: the refusal of files does not mention batches; those of /tokenize and 
     expect(await told(path)).toContain('no files are kept here');
     expect(await told(path)).not.toContain('takes no batches');
   }
-  expect(await told('/tokenize')).toBe('/tokenize is not served; it is where the operator sets GATEWAY_TOKENIZE=true');
+  expect(await told('/tokenize')).toBe(
+    '/tokenize is not served; it is served if the operator sets GATEWAY_TOKENIZE=true',
+  );
   expect(await told('/detokenize')).toBe(
-    '/detokenize is not served; /tokenize is where the operator sets GATEWAY_TOKENIZE=true',
+    '/detokenize is not served; /tokenize is served if the operator sets GATEWAY_TOKENIZE=true',
   );
 });
 

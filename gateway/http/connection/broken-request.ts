@@ -16,20 +16,20 @@ export interface BrokenRequestDeps {
 }
 
 const HEADER_LIMIT = 'the headers are larger than 16 kB together';
-const NO_HTTP = 'this is no whole HTTP/1.1 request';
+const NO_HTTP = 'this is not a complete HTTP/1.1 request';
 /** First byte of a TLS handshake (RFC 8446 5.1). */
 const TLS = 0x16;
-/** A client that does not take its answer is cut off after this, in milliseconds. */
+/** A client that does not read its answer is disconnected after this, in milliseconds. */
 const CUT_MS = 2_000;
 
 /**
- * What Node could not read as an HTTP request, or not in time, has no route, and so no dialect of its own; still its sender
- * is told why, in JSON, and the log has a line. A request that waits for its body is answered in its dialect. On a
- * connection on which an answer is under way nothing can be said: it is closed after that answer.
+ * Answers what Node could not read as an HTTP request, or not in time. Such a request has no route and so no dialect;
+ * its sender gets the reason in JSON, and the log has a line. A request that waits for its body is answered in its
+ * dialect. If another answer is running on the connection, the connection is closed after that answer instead.
  */
 export class BrokenRequests {
   readonly #deps: BrokenRequestDeps;
-  /** answers under way */
+  /** running answers */
   readonly #answers = new WeakMap<Duplex, number>();
   readonly #ending = new WeakSet<Duplex>();
   readonly #answered = new WeakSet<Duplex>();
@@ -47,14 +47,14 @@ export class BrokenRequests {
         if (left === 0 && this.#ending.has(socket)) socket.destroySoon();
       });
     });
-    // With Node's own sockets they are what these events bring.
+    // Node's own sockets always come with these events.
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#judge(error, socket));
     server.on('connect', (_req, socket: Socket) => {
-      this.answer(socket, new Failure('method_not_allowed', 'this is no proxy: CONNECT is not served'));
+      this.answer(socket, new Failure('method_not_allowed', 'this is no proxy: CONNECT is not supported'));
     });
   }
 
-  /** Answers on a connection that has no request, and closes it. */
+  /** Answers on a connection without a request, and closes it. */
   answer(socket: Socket, failure: Failure): void {
     const { dialect, log, metrics, uploads } = this.#deps;
     if (uploads.refuse(socket, failure) || this.#answered.has(socket)) return;
@@ -85,7 +85,7 @@ export class BrokenRequests {
   #judge(error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }, socket: Socket): void {
     const { code } = error;
     const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT';
-    // A client that closed its end has left.
+    // The client closed its end, so it has left.
     const hasLeft = code === 'ECONNRESET' || code === 'HPE_INVALID_EOF_STATE';
     if (hasLeft && this.#isAnswering(socket)) socket.destroy();
     else if (code === 'ECONNRESET') socket.destroy();
@@ -102,7 +102,7 @@ export class BrokenRequests {
 }
 
 function tooLate(part: 'head' | 'body'): Failure {
-  return new Failure('request_timeout', `the ${part} of the request did not come in time`);
+  return new Failure('request_timeout', `the ${part} of the request did not arrive in time`);
 }
 
 function failureOf(code: string | undefined, seen: Buffer | undefined): Failure {
@@ -110,7 +110,7 @@ function failureOf(code: string | undefined, seen: Buffer | undefined): Failure 
   if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW')
     return new Failure('invalid_request', 'the chunk extensions are larger than 16 kB together');
   if (code === 'HPE_PAUSED_H2_UPGRADE')
-    return new Failure('invalid_request', 'HTTP/2 is not spoken on this port; use HTTP/1.1');
+    return new Failure('invalid_request', 'this port does not support HTTP/2; use HTTP/1.1');
   const isTls = seen?.[0] === TLS;
-  return new Failure('invalid_request', isTls ? 'this port speaks plain HTTP, and not TLS; use http://' : NO_HTTP);
+  return new Failure('invalid_request', isTls ? 'this port takes plain HTTP, not TLS; use http://' : NO_HTTP);
 }

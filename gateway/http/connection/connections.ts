@@ -7,28 +7,29 @@ import { hasBody } from './uploads.ts';
 export interface ConnectionLimits {
   /** connections that may be open */
   readonly all: number;
-  /** of these, from one address without a whole request */
+  /** of these, connections of one address without a complete request */
   readonly incompletePerAddress: number;
   /** longest time from the first byte of a request to the end of its head, in milliseconds */
   readonly headMs: number;
 }
 
-/** A connection without a whole request: new, in the middle of a head, or in the middle of a body. */
+/** A connection without a complete request: new, or in the middle of a head or a body. */
 interface Incomplete {
   readonly address: string;
   readonly since: number;
 }
 
 const LOOK_EVERY_MS = 1_000;
-/** Of many connections that come in one moment, none goes for the others before its request had time to come. */
+/** Minimum age in ms before a connection is closed for others, so that its request has time to arrive. */
 const YOUNG_MS = 1_000;
-/** Node's own limits come first; this is for what its parser takes for no request, such as empty lines. */
+/** Node's own limits act first; this is for bytes that its parser does not take for a request, such as empty lines. */
 const LATE_MS = 2_000;
-const NO_ROOM = 'too many connections wait for the rest of a request; this one waited longest';
+const NO_ROOM = 'too many connections wait for the rest of a request; this one has waited longest';
 
 /**
- * Keeps the number of connections within limits. A connection is incomplete, busy (a whole request is being answered) or
- * idle. Only incomplete ones count for an address, as the callers behind a balancer share one; the oldest goes first.
+ * Limits the number of connections. A connection is incomplete, busy (a complete request is being answered) or idle.
+ * Only incomplete ones count for an address, because the callers behind a balancer share one. The oldest is closed
+ * first.
  */
 export class Connections {
   readonly #clock: Clock;
@@ -36,17 +37,17 @@ export class Connections {
   readonly #refuse: (socket: Socket, why: Failure) => void;
   readonly #timer: NodeJS.Timeout;
   readonly #all = new Set<Socket>();
-  /** each in the order of age, the oldest first */
+  /** each map in the order of age, the oldest first */
   readonly #incomplete = new Map<Socket, Incomplete>();
   readonly #byAddress = new Map<string, Set<Socket>>();
-  /** with the bytes that had come when its answer ended */
+  /** with the number of bytes that had arrived when its answer ended */
   readonly #idle = new Map<Socket, number>();
-  /** when a request was seen to have begun */
+  /** when the beginning of a request was noticed */
   readonly #begunAt = new WeakMap<Socket, number>();
-  /** answers that were not ended */
+  /** answers that have not ended */
   readonly #answers = new WeakMap<Socket, number>();
 
-  /** @param refuse ends an incomplete connection, and tells its client why */
+  /** @param refuse ends an incomplete connection and sends its client the reason */
   constructor(limits: ConnectionLimits, clock: Clock, refuse: (socket: Socket, why: Failure) => void) {
     this.#limits = limits;
     this.#clock = clock;
@@ -60,7 +61,7 @@ export class Connections {
     server.once('close', () => clearInterval(this.#timer));
   }
 
-  /** When the request on this connection began, as nearly as is known without looking at each byte: within a second. */
+  /** When the request on this connection began, known to one second without a look at each byte. */
   begunAt(socket: Socket): number | undefined {
     return this.#begunAt.get(socket);
   }
@@ -87,7 +88,7 @@ export class Connections {
       if (!this.#incomplete.has(socket)) this.#wait(socket);
       req.once('end', () => this.#complete(socket));
     }
-    // Whoever does not read its answer keeps a connection too, and may lose it to others.
+    // A client that does not read its answer holds a connection too, and may lose it to others.
     res.once('prefinish', () => {
       const left = (this.#answers.get(socket) ?? 1) - 1;
       this.#answers.set(socket, left);
@@ -114,7 +115,7 @@ export class Connections {
     if (others?.size === 0) this.#byAddress.delete(known.address);
   }
 
-  /** The oldest incomplete connection, unless that is so young that an idle one can rather go. */
+  /** Closes the oldest incomplete connection, or an idle one if the former is too young. */
   #giveUpOne(): boolean {
     const [oldest] = this.#incomplete.keys();
     const [idle] = this.#idle.keys();
@@ -156,13 +157,13 @@ export class Connections {
       if (socket.bytesRead > 0 && !this.#begunAt.has(socket)) this.#begunAt.set(socket, now);
       const isReading = (this.#answers.get(socket) ?? 0) > 0;
       if (!isReading && now - since > this.#limits.headMs + LATE_MS)
-        this.#giveUp(socket, new Failure('request_timeout', 'no request came in time'));
+        this.#giveUp(socket, new Failure('request_timeout', 'no request arrived in time'));
     }
     for (const address of this.#byAddress.keys()) this.#makeRoomFor(address);
   }
 }
 
-/** Whoever has an IPv6 address has at least the 2^64 of its /64 (RFC 6177). */
+/** The holder of an IPv6 address has at least the 2^64 addresses of its /64 (RFC 6177). */
 function networkOf(address: string): string {
   if (!isIPv6(address) || address.startsWith('::ffff:')) return address;
   const [head = '', tail = ''] = address.split('::');

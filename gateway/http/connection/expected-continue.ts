@@ -3,8 +3,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 const waiting = new WeakSet<ServerResponse>();
 
 /**
- * A client that sends `Expect: 100-continue` waits with its body (RFC 9110 10.1.1): it gets its `100 Continue` when the
- * body is wanted, not before the head was judged. Other expectations may be ignored, and are.
+ * A client that sends `Expect: 100-continue` waits with its body (RFC 9110 10.1.1). It gets its `100 Continue` when the
+ * gateway reads the body, after the head was checked. Other expectations may be ignored, and are.
  */
 export function holdContinue(server: Server): void {
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
@@ -14,7 +14,7 @@ export function holdContinue(server: Server): void {
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => void server.emit('request', req, res));
 }
 
-/** To be called where the reading of a body begins. */
+/** Call it where the reading of a body begins. */
 export function wantBody(res: ServerResponse): void {
   if (waiting.delete(res)) res.writeContinue();
 }

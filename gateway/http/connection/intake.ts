@@ -16,7 +16,7 @@ import { Uploads } from './uploads.ts';
 import { whyMalformed } from './well-formed.ts';
 
 export interface IntakeDeps {
-  /** of what has no route */
+  /** for requests without a route */
   readonly dialect: Dialect;
   readonly clock: Clock;
   readonly log: Log;
@@ -25,19 +25,19 @@ export interface IntakeDeps {
     /** longest time from the first byte of a request to the last one of its body, in milliseconds */
     readonly bodyMs: number;
   };
-  /** whom the port serves; undefined: whoever has a key */
+  /** callers that the port serves; undefined: all callers with a key */
   readonly trusted: Trusted | undefined;
 }
 
 /**
- * Connections that may wait to be accepted, as a crowd may come in one moment; the kernel's own limit goes first (source:
- * listen(2), `net.core.somaxconn`, on Linux 4,096).
+ * Limit of connections that wait to be accepted when many arrive in one moment. The kernel's own limit may be lower
+ * (source: listen(2), `net.core.somaxconn`, on Linux 4,096).
  */
 const BACKLOG = 4_096;
 const IDLE_MS = 75_000;
 const LOOK_EVERY_MS = 1_000;
 
-/** One port from the first byte of a connection to a whole request: time limits, room, and what is no request at all. */
+/** One port from the first byte to a complete request: timeouts, limits of connections, input that is no request. */
 export class Intake {
   readonly uploads: Uploads;
   readonly #connections: Connections;
@@ -53,11 +53,11 @@ export class Intake {
     this.#connections = new Connections(limits, clock, (socket, why) => this.#broken.answer(socket, why));
   }
 
-  /** When the request on this connection began, where that was seen. */
+  /** When the request on this connection began, if that was noticed. */
   readonly begunAt = (socket: Socket): number | undefined => this.#connections.begunAt(socket);
 
   /**
-   * First of an app's handlers: what no route is to see.
+   * First of an app's handlers, for requests that no route gets.
    * @param context gives such a request its ids and its log line
    */
   handlers(context: RequestHandler): RequestHandler[] {
@@ -70,7 +70,7 @@ export class Intake {
     return [this.uploads.watch, judge];
   }
 
-  /** @throws Error in one sentence when the port is taken */
+  /** @throws Error in one sentence if the port is taken */
   listen(app: RequestListener, host: string, port: number): Promise<Server> {
     const { headMs, bodyMs } = this.#deps.limits;
     const server = createServer(
@@ -79,7 +79,7 @@ export class Intake {
         requestTimeout: bodyMs,
         connectionsCheckingInterval: Math.min(LOOK_EVERY_MS, Math.ceil(headMs / 4)),
         keepAliveTimeout: IDLE_MS,
-        // Said in JSON, with ids and a log line, by the first handler.
+        // The first handler refuses it in JSON, with ids and a log line.
         requireHostHeader: false,
       },
       oneByOne(app),

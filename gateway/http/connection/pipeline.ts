@@ -1,16 +1,16 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests that one connection may have waiting behind the one that is being answered. */
+/** Limit of requests on one connection that wait for the running one. */
 const MOST_WAITING = 100;
 
 /**
- * Node hands over all requests of a connection that came in one piece at once: 60 kB of them are some 2,000, which would
- * hold up all other callers. So each waits for the answer of the one before it, and others get their turn in between. A
- * connection that sends too many ahead is closed.
+ * Node hands over all requests of a connection that arrive in one piece together. In 60 kB there are about 2,000, which
+ * would delay all other callers. So each one waits for the answer before it, and other callers are served in between. A
+ * connection that sends too many requests ahead is closed.
  */
 export function oneByOne(app: RequestListener): RequestListener {
-  /** of each connection that is being answered */
+  /** per connection with a running request */
   const waiting = new WeakMap<Socket, [IncomingMessage, ServerResponse][]>();
   const answer = (req: IncomingMessage, res: ServerResponse): void => {
     const { socket } = req;

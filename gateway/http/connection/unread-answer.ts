@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 
 /**
- * An ended answer whose client reads no more would stay, with its connection, for ever.
- * @param limitMs how long it may take to be read once it was ended, in milliseconds
+ * Cuts a connection whose client does not read its ended answer; otherwise it would stay for ever.
+ * @param limitMs how long reading it may take after its end, in milliseconds
  */
 export function cutUnread(res: ServerResponse, limitMs: () => number): void {
   let unread: NodeJS.Timeout | undefined;

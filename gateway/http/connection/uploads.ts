@@ -13,8 +13,8 @@ interface Upload {
 export type Refuse = (failure: Failure, req: Request, res: Response) => void;
 
 /**
- * The requests whose body has not been read to its end. An answer to one of them closes its connection, whatever it says
- * and whoever wrote it: the rest of the body is not wanted, and would else be read as the next request.
+ * The requests whose body has not been read to its end. Any answer to one of them closes its connection. The rest of
+ * the body is not needed, and would otherwise be read as the next request.
  */
 export class Uploads {
   readonly #open = new Map<Socket, Upload>();
@@ -26,7 +26,7 @@ export class Uploads {
     this.#refuse = refuse;
   }
 
-  /** First of all handlers. */
+  /** Must be the first of all handlers. */
   readonly watch: RequestHandler = (req, res, next) => {
     const { socket } = req;
     if (isClosing(socket)) {
@@ -60,7 +60,7 @@ export class Uploads {
     return this.#open.has(socket);
   }
 
-  /** @returns false where no request of this connection waits for its body */
+  /** @returns false if no request of this connection waits for its body */
   refuse(socket: Socket, failure: Failure): boolean {
     const upload = this.#open.get(socket);
     if (upload === undefined) return false;
@@ -69,7 +69,7 @@ export class Uploads {
     return true;
   }
 
-  /** @param ageMs those that came later are left alone */
+  /** @param ageMs requests that are younger are not refused */
   refuseOlderThan(ageMs: number, failure: Failure): void {
     const until = this.#clock() - ageMs;
     for (const [socket, { since }] of this.#open) if (since <= until) this.refuse(socket, failure);

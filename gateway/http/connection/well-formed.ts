@@ -3,26 +3,27 @@ import { Failure } from '../../failure.ts';
 import { hostName } from '#runtime/foreign-request';
 
 /**
- * What HTTP asks of the head of a request and Node's parser leaves open (RFC 9112: 3.2 Host and target, 6.1 transfer
- * codings). A target in absolute form is brought into the usual one, as its authority stands above Host (3.2.2).
+ * Rules of HTTP for the head of a request that Node's parser does not check (RFC 9112: 3.2 Host and target, 6.1
+ * transfer codings). A target in absolute form is changed to the usual one, because its authority overrides Host
+ * (3.2.2).
  * @returns why the head cannot be served
  */
 export function whyMalformed(req: Request): Failure | undefined {
   const { headers, httpVersion } = req;
-  if (req.httpVersionMajor < 1) return invalid(`HTTP/${httpVersion} is not spoken here; use HTTP/1.1`);
+  if (req.httpVersionMajor < 1) return invalid(`HTTP/${httpVersion} is not supported; use HTTP/1.1`);
   const hosts = req.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host').length;
   if (hosts > 1) return invalid('the request has several Host headers; send one', 'host');
   if (hosts === 0 && httpVersion !== '1.0') return invalid('the request has no Host header; send one', 'host');
   if (hostName(headers.host ?? '') === undefined) return invalid('the Host header is not a host and a port', 'host');
   const coding = headers['transfer-encoding'];
   if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
-    return invalid('the only transfer-encoding read here is chunked', 'transfer-encoding');
+    return invalid('the only supported transfer-encoding is chunked', 'transfer-encoding');
   return whyNoTarget(req);
 }
 
 function whyNoTarget(req: Request): Failure | undefined {
   if (req.url === '*') {
-    if (req.method !== 'OPTIONS') return invalid('the target * belongs to OPTIONS');
+    if (req.method !== 'OPTIONS') return invalid('the target * is only allowed with OPTIONS');
     req.url = '/';
   }
   if (!req.url.startsWith('/')) {
@@ -36,7 +37,10 @@ function whyNoTarget(req: Request): Failure | undefined {
     decodeURIComponent(req.path);
     return undefined;
   } catch {
-    return new Failure('route_not_found', 'the path is not well encoded: % stands before two digits of UTF-8');
+    return new Failure(
+      'route_not_found',
+      'the path is not well encoded: each % must be followed by two digits of UTF-8',
+    );
   }
 }
 

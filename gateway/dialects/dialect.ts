@@ -3,61 +3,62 @@ import type { Failure } from '../failure.ts';
 import type { ModelCard } from '#contract/model-card';
 import type { Described, Description } from './description.ts';
 
-/** A whole HTTP answer, ready to be written. */
+/** A complete HTTP answer, ready to be written. */
 export interface Rendered {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Buffer;
 }
 
-/** What a dialect may read of a request besides its body. */
+/** The parts of a request, besides its body, that a dialect may read. */
 export interface Said {
-  /** by their names in small letters */
+  /** by their names in lower case */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** of the model behind a route whose bodies name none */
+  /** the model of a route whose bodies name none */
   readonly card?: ModelCard;
 }
 
-/** What an answer's form depends on. */
+/** Facts that decide an answer's form. */
 export interface AnswerFacts {
   readonly form?: AnswerForm;
-  /** from the queue to the whole answer, in milliseconds */
+  /** from the queue to the complete answer, in milliseconds */
   readonly modelMs: number;
 }
 
-/** One API shape of callers: objects and bytes in, objects and bytes out; pure. */
+/** One API of callers. Pure: objects and bytes in, objects and bytes out. */
 export interface Dialect {
   readonly name: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai' | 'anthropic';
-  /** of every answer, also of refusals */
+  /** added to every answer and refusal */
   readonly headers?: Readonly<Record<string, string>>;
-  /** further headers in which its clients send a key, beside `authorization` and `api-key` */
+  /** further headers in which its clients send a key, besides `authorization` and `api-key` */
   readonly keyHeaders?: readonly string[];
-  /** a further header that says the request's id */
+  /** a further header that carries the request's id */
   readonly requestIdHeader?: string;
-  /** its bodies name no model: `parse` is told the card that the route found */
+  /** its bodies name no model: `parse` gets the card that the route found */
   readonly needsCard?: true;
-  /** @throws Failure that names the field at fault in the caller's words */
+  /** @throws Failure that names the field at fault as the caller wrote it */
   parse(body: unknown, said?: Said): ChatRequest;
-  /** The engine's whole, successful, non-streamed answer, as its bytes came. */
+  /** Renders the engine's complete, successful, non-streamed answer from its original bytes. */
   renderAnswer(engineBody: Buffer, facts: AnswerFacts): Rendered;
-  /** Before the first byte: status, headers and body as this dialect's callers expect them. */
+  /** Renders a failure before the first byte: status, headers and body as this dialect's callers expect them. */
   renderFailure(failure: Failure, requestId?: string): Rendered;
   /**
-   * After the first byte of a stream: the event that tells of the end. No `[DONE]` follows it.
-   * @param eventsBefore events that the client has, where the API numbers them
+   * Renders the event that reports a failure in a stream. No `[DONE]` follows it.
+   * @param eventsBefore events that the client has, if the API numbers them
    */
   renderStreamFailure(failure: Failure, eventsBefore?: number): string;
   /**
-   * A translator for one stream, where the API's events are not the engine's: whole events in vLLM's form become the
-   * client's, which may be none. `[DONE]` is among them only behind a whole answer, a comment keeps the stream open.
+   * Makes a translator for one stream, if the API's events differ from the engine's. It turns complete events in vLLM's
+   * form into the client's, perhaps none. `[DONE]` is among them only after a complete answer; a comment keeps the
+   * stream open.
    */
   readonly renderEvents?: () => (events: Buffer | string) => string;
   /** name of the schema of a failure's body */
   readonly errorSchema: string;
-  /** Callers notice a broken stream by its connection, which is cut after the event that tells of it. */
+  /** Its callers detect a broken stream only by the connection, which is cut after the error event. */
   readonly cutsBrokenStreams?: boolean;
-  /** An event without text that keeps a silent stream open, where callers read no comments. Absent: comments do. */
+  /** An event without text that keeps a silent stream open. Absent: callers read comments. */
   readonly emptyEvent?: (stream: StreamIdentity) => string;
-  /** What the API's document says of it. */
+  /** Describes its routes for the API's document. */
   describe(described: Described): Description;
 }

@@ -11,7 +11,7 @@ import type { ScoreErrors } from './score/failure.ts';
 import { createAzureScore } from './score/score.ts';
 
 export interface DialectSettings {
-  /** this gateway as one deployment */
+  /** name of this gateway as one deployment */
   readonly deploymentName: string;
   readonly scoreErrors: ScoreErrors;
   /** whether `/tokenize` is served */
@@ -38,16 +38,16 @@ export function createDialects({ deploymentName, scoreErrors, tokenize }: Dialec
 }
 export type Dialects = ReturnType<typeof createDialects>;
 
-/** A path that takes a POST, and what it speaks. */
+/** A path that takes a POST, and its dialect. */
 export interface ServedRoute {
-  /** with parameters as express writes them */
+  /** with parameters in express' form */
   readonly path: string;
   readonly dialect: keyof Dialects;
-  /** what chooses the model before the body does */
+  /** what chooses the model before the body is read */
   readonly deployment: DeploymentBy;
-  /** how long an answer may take; absent: as long as any */
+  /** which timeout applies; absent: the general one */
   readonly deadline?: 'score';
-  /** its operation in the API's document, and the group there */
+  /** its operation in the API's document, and the group of that operation */
   readonly id: string;
   readonly tag: string;
 }

@@ -49,17 +49,17 @@ export function messageOf(engineBody: Buffer): object {
   return newMessage(of, [...text, ...uses], stopOf(ended), usageOf(usage));
 }
 
-/** The message of which a stream makes the rest. */
+/** The message that a stream completes. */
 export function emptyMessage(of: { id: string; model: string }, usage: EngineUsage | null | undefined): object {
   return newMessage(of, [], { stop_reason: null, stop_sequence: null }, usageOf(usage));
 }
 
-/** @param engineBody of an engine's `/tokenize` @throws Failure `engine_failed` */
+/** @param engineBody an engine's answer to `/tokenize` @throws Failure `engine_failed` */
 export function countOf(engineBody: Buffer): object {
   return { input_tokens: read(Counted, engineBody).count };
 }
 
-/** Why an answer ended: an engine says of a stop sequence which one it was. */
+/** Why an answer ended. An engine reports which stop sequence ended it. */
 export function stopOf({ finish_reason: reason, stop_reason: said }: Ended): object {
   if (reason === 'stop' && typeof said === 'string') return { stop_reason: 'stop_sequence', stop_sequence: said };
   return { stop_reason: REASONS[reason ?? ''] ?? 'end_turn', stop_sequence: null };
@@ -80,7 +80,7 @@ function newMessage(of: { id: string; model: string }, content: object[], stop: 
   return { id, type: 'message', role: 'assistant', model: of.model, content, ...stop, usage };
 }
 
-/** A call without arguments has an empty text. */
+/** A call without arguments has an empty string. */
 function inputOf(text: string | null | undefined): object {
   return read(z.record(z.string(), z.unknown()), (text ?? '') === '' ? '{}' : (text ?? ''));
 }
@@ -89,6 +89,6 @@ function read<T>(schema: z.ZodType<T>, json: Buffer | string): T {
   try {
     return schema.parse(JSON.parse(json.toString()));
   } catch (cause) {
-    throw new Failure('engine_failed', 'the model gave an answer that cannot be read', { cause });
+    throw new Failure('engine_failed', 'the model sent an answer that cannot be read', { cause });
   }
 }

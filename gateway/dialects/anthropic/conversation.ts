@@ -13,8 +13,8 @@ const MEDIA_TYPES: readonly unknown[] = ['image/jpeg', 'image/png', 'image/gif',
 type Block = Readonly<Record<string, unknown>>;
 
 /**
- * Reads Anthropic's `system` and `messages` into the form of all conversations here: results of tools become messages of
- * their own, before the rest of the message in which they stand.
+ * Reads Anthropic's `system` and `messages` into normalised messages. Results of tools become separate messages, before
+ * the rest of the message that held them.
  * @throws Failure `invalid_request` or `unsupported_parameter`, naming message, block and field; never quoting content
  */
 export function readConversation(system: unknown, messages: unknown, ignored: IgnoredNames): ChatMessage[] {
@@ -61,7 +61,7 @@ function readUser(blocks: readonly Block[], place: string, ignored: IgnoredNames
   return parts.length === 0 && results.length > 0 ? results : [...results, { role: 'user', content: parts, place }];
 }
 
-/** One text, as vLLM reads only the first part of an assistant's message. */
+/** Joined to one text, because vLLM reads only the first part of an assistant's message. */
 function readAssistant(blocks: readonly Block[], place: string): ChatMessage {
   let text = '';
   const calls: JsonValue[] = [];
@@ -79,7 +79,7 @@ function readAssistant(blocks: readonly Block[], place: string): ChatMessage {
 function readUse({ id, name, input }: Block, at: string): JsonValue {
   const call = { id: readName(id, `${at}.id`, LIMITS.id), name: readName(name, `${at}.name`, LIMITS.name) };
   if (!isObject(input)) throw bad(`${at}.input`, `must be an object${kind(input)}`);
-  if (!isJson(input)) throw bad(`${at}.input`, jsonProblem(input) ?? 'is no JSON');
+  if (!isJson(input)) throw bad(`${at}.input`, jsonProblem(input) ?? 'is not valid JSON');
   const text = JSON.stringify(input);
   checkLimit(LIMITS.toolArguments, text.length, `${at}.input`);
   return { id: call.id, type: 'function', function: { name: call.name, arguments: text } };
@@ -93,7 +93,7 @@ function readResult(block: Block, at: string, ignored: IgnoredNames): ChatMessag
   return { role: 'tool', content: text ?? (isAbsent(content) ? '' : textsOf(content, place, ignored)), extra, place };
 }
 
-/** A picture's `data:` URI or address. What is written as its media type counts for no more than its bytes. */
+/** A picture's `data:` URI or address. Its declared media type is ignored; its bytes decide. */
 function readSource({ source }: Block, at: string): string {
   if (!isObject(source)) throw bad(`${at}.source`, `must be as in ${IMAGE_FORM}${kind(source)}`);
   const { type, media_type: mediaType, data, url } = source;
@@ -124,7 +124,7 @@ function blocksOf(value: unknown, at: string, ignored: IgnoredNames): readonly B
   });
 }
 
-/** @param limit of an id or a name; absent: a picture, which has its own */
+/** @param limit of an id or a name; absent for a picture, which has its own limits */
 function readName(value: unknown, at: string, limit?: (typeof LIMITS)['id' | 'name']): string {
   if (typeof value !== 'string' || value === '') throw bad(at, `must be a text, not empty${kind(value)}`);
   if (limit !== undefined) checkLimit(limit, value.length, at);
@@ -143,7 +143,10 @@ function wellFormed(text: string, at: string): string {
 
 function unknownType({ type }: Block, at: string, wanted: string): Failure {
   if (type === 'thinking' || type === 'redacted_thinking')
-    return unsupported(at, 'is not accepted: the models here read no thoughts of another; leave the block out');
+    return unsupported(
+      at,
+      'is not accepted: the models here cannot read the reasoning of another model; leave the block out',
+    );
   return bad(`${at}.type`, `must be ${wanted}${got(type)}; a picture is ${IMAGE_FORM}`);
 }
 

@@ -147,6 +147,6 @@ function conversation(facts: ApiFacts): Record<string, z.ZodType> {
     messages: z.array(messages).min(1).max(LIMITS.messages.most),
     system: z.union([z.string(), z.array(words).max(LIMITS.parts.most)]).nullish(),
     tools: z.array(tool).max(LIMITS.tools.most).nullish(),
-    tool_choice: choice.nullish().describe('with tools only'),
+    tool_choice: choice.nullish().describe('only with tools'),
   };
 }

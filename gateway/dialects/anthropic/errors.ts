@@ -2,8 +2,8 @@ import type { Failure } from '../../failure.ts';
 import { errorObject } from '../openai/errors.ts';
 
 /**
- * Types by status, as Anthropic's API has them. It has 529 where it is overloaded; here 503 stays, which its SDKs repeat as
- * well, and which balancers know. Source: Anthropic's page on errors; the classes of `@anthropic-ai/sdk`.
+ * Error types by status, as in Anthropic's API. That API uses 529 for overload. Here 503 stays, which its SDKs repeat
+ * as well, and which balancers know. Source: Anthropic's page on errors; the classes of `@anthropic-ai/sdk`.
  */
 const TYPES: Readonly<Record<number, string>> = {
   401: 'authentication_error',
@@ -16,7 +16,7 @@ const TYPES: Readonly<Record<number, string>> = {
   504: 'timeout_error',
 };
 
-/** @param requestId what support is asked about, where the answer has not begun */
+/** @param requestId the id for support, if the answer has not begun */
 export function errorBody(failure: Failure, requestId?: string): object {
   const { status } = failure;
   const type = TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error');

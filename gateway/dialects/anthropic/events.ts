@@ -7,20 +7,20 @@ type Chunk = z.infer<typeof Chunk>;
 type Choice = Chunk['choices'][number];
 type Call = NonNullable<Choice['delta']['tool_calls']>[number];
 
-/** An event of the Messages API: it has its type twice (source: Anthropic's page on streaming). */
+/** An event of the Messages API, which has its type twice (source: Anthropic's page on streaming). */
 function eventOf(event: { readonly type: string; readonly [member: string]: unknown }): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
 /**
- * Translates one stream: the events of an engine's chat completion, whole and in vLLM's form, become those of a message. A
- * comment becomes a ping, and the end mark, which stands behind whole answers alone, `message_stop`.
+ * Translates one stream: the complete events of an engine's chat completion, in vLLM's form, become those of a message.
+ * A comment becomes a ping. The end mark, which follows only complete answers, becomes `message_stop`.
  */
 export class MessageEvents {
   /** of the first event; undefined before it */
   #isBegun = false;
   #isBroken = false;
-  /** number of the block that is open, and the call in it, if it is none of text */
+  /** number of the open block, and its call unless it is a text block */
   #block = -1;
   #call: number | undefined;
   #isOpen = false;
@@ -40,9 +40,9 @@ export class MessageEvents {
     if (data === '[DONE]') return this.#close() + this.#end();
     const chunk = read(data);
     if (chunk !== undefined) return this.#take(chunk);
-    // What it held would be missing, so that no end may follow.
+    // Its content would be missing, so no end mark may follow.
     this.#isBroken = true;
-    return failureEvent(new Failure('engine_failed', 'the model gave an answer that cannot be read'));
+    return failureEvent(new Failure('engine_failed', 'the model sent an answer that cannot be read'));
   }
 
   #take(chunk: Chunk): string {
@@ -98,7 +98,7 @@ export class MessageEvents {
   }
 }
 
-/** The end of a stream that is not whole: SDKs make an exception of it. */
+/** The end of an incomplete stream; SDKs throw it as an exception. */
 export function failureEvent(failure: Failure): string {
   return eventOf({ ...errorBody(failure), type: 'error' });
 }

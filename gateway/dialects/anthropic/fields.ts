@@ -6,19 +6,19 @@ import type { Inside } from '../reading/message-fields.ts';
 import type { Column, Verdict } from '../reading/request-fields.ts';
 
 /**
- * Those that its SDKs have sent (source: `@anthropic-ai/sdk` 0.137 and 1.14); what is served here has one form in both.
- * Streams of the version before had no named events, and the form of a later one is not known.
+ * Versions that Anthropic's SDKs have sent (source: `@anthropic-ai/sdk` 0.137 and 1.14); Penstock's fields have the
+ * same form in both. Streams of the version before had no named events. The form of later versions is unknown.
  */
 export const VERSIONS: readonly unknown[] = ['2023-06-01', '2026-10-21'];
 
-/** What becomes of each field of Anthropic's API (source: the types of `@anthropic-ai/sdk` 1.14); others are ignored and named. */
+/** The verdict on each field (source: the types of `@anthropic-ai/sdk` 1.14); others are ignored and named. */
 
 const own = { kind: 'own' } as const;
 const ignored = (why: string) => ({ kind: 'ignored', why }) as const;
 const refused = (why: string) => ({ kind: 'refused', why }) as const;
 
-const BY_KEY = 'whose request it is, is known by its key';
-const CACHED = ignored('equal beginnings are found without it, apart for each key');
+const BY_KEY = 'the key identifies the caller';
+const CACHED = ignored('equal beginnings of prompts are cached without it, separately for each key');
 const NO_THOUGHTS: Verdict = {
   kind: 'fixed',
   field: { schema: z.object({ type: z.literal('disabled') }), form: '{"type": "disabled"}' },
@@ -35,10 +35,10 @@ const INPUT: readonly (readonly [name: string, verdict: Verdict])[] = [
   ['cache_control', CACHED],
   ['user_profile_id', ignored(BY_KEY)],
   ['workspace_id', ignored(BY_KEY)],
-  ['speed', ignored('there is one speed')],
+  ['speed', ignored('there is only one speed')],
   ['output_config', refused('send response_format to /v1/chat/completions')],
-  ['context_management', refused('a conversation is never cut in silence')],
-  ['mcp_servers', refused('there are no tools of a server; tools are the caller’s own')],
+  ['context_management', refused('the gateway never shortens a conversation')],
+  ['mcp_servers', refused('there are no tools of a server; the caller runs all tools')],
 ];
 
 export const COUNT_FIELDS: Column = new Map(INPUT);
@@ -55,13 +55,13 @@ export const MESSAGE_FIELDS: Column = new Map<string, Verdict>([
     { kind: 'own', field: form.field(listOf(LIMITS.stop, textOf(LIMITS.stopText)), 'a list of texts') },
   ],
   ['metadata', ignored(BY_KEY)],
-  ['service_tier', ignored('there is one tier')],
-  ['diagnostics', ignored('nothing is told of caches')],
+  ['service_tier', ignored('there is only one tier')],
+  ['diagnostics', ignored('the gateway reports nothing about caches')],
   ['container', refused('there are no containers')],
-  ['inference_geo', refused('where an engine is, is not chosen by a request')],
+  ['inference_geo', refused('a request cannot choose the location of an engine')],
 ]);
 
-/** Of a block of a message or of `system`; others are ignored and named. */
+/** Fields of a block of a message or of `system`; others are ignored and named. */
 export const BLOCK: Inside = {
   type: own,
   text: own,

@@ -35,7 +35,7 @@ const answers: Omit<Dialect, 'parse' | 'describe' | 'renderAnswer'> = {
   renderStreamFailure: failureEvent,
 };
 
-/** Anthropic's `/v1/messages`: a conversation is answered by its next message. */
+/** Anthropic's `/v1/messages`, which answers a conversation with its next message. */
 export const anthropicMessages: Dialect = {
   ...answers,
   parse: (body, said) => {
@@ -49,7 +49,7 @@ export const anthropicMessages: Dialect = {
     const envelope = readEnvelope({ model, stream, max_tokens: most }, ['max_tokens'], sampling, ignored);
     const stops = fields['stop_sequences'];
     const stop = Array.isArray(stops) && stops.length > 0 ? { stop: stops.map(String) } : {};
-    // A stream tells at its start how long the prompt was.
+    // A stream gives the length of the prompt at its start.
     const counted = envelope.stream ? { continuousUsage: true as const } : {};
     return { ...request, ...envelope, ...counted, sampling: { ...sampling, ...stop }, ignored: ignored.list() };
   },
@@ -57,7 +57,7 @@ export const anthropicMessages: Dialect = {
   describe: describeMessages,
 };
 
-/** `/v1/messages/count_tokens`: how long such a conversation is as a prompt, by an engine's `/tokenize`. */
+/** `/v1/messages/count_tokens`: the length of such a conversation as a prompt, from an engine's `/tokenize`. */
 export const anthropicCount: Dialect = {
   ...answers,
   parse: (body, said) => {
@@ -90,7 +90,7 @@ function read(body: unknown, said: Said | undefined, column: Column): Read {
   return { request: { messages, messagesParam: 'messages', imageParam: 'source' }, body, ignored, sampling };
 }
 
-/** A last message of the assistant is the beginning of the answer. */
+/** If the last message is the assistant's, it is the beginning of the answer. */
 function goesOn(messages: ChatRequest['messages']): ChatRequest['sampling'] {
   if (messages.at(-1)?.role !== 'assistant') return {};
   return { add_generation_prompt: false, continue_final_message: true };

@@ -7,7 +7,7 @@ import { readTools } from '../reading/sampling.ts';
 const CHOICES: Readonly<Record<string, string>> = { auto: 'auto', any: 'required', none: 'none' };
 
 /**
- * Tools as the engine takes them. Only the caller's own are served, not those that Anthropic runs.
+ * Tools in the engine's form. Only the caller's own tools are supported, not those that Anthropic runs.
  * @throws Failure `invalid_request`, `unsupported_parameter`
  */
 export function readClientTools(tools: unknown, choice: unknown): Record<string, JsonValue> {
@@ -27,7 +27,7 @@ function readTool(tool: unknown, at: string): object {
   if (!isObject(tool)) throw bad(at, `must be {"name": …, "input_schema": …}${kind(tool)}`);
   const { type, name, description, input_schema: parameters } = tool;
   if (!isAbsent(type) && type !== 'custom')
-    throw new Failure('unsupported_parameter', `${at}.type must be custom${got(type)}: no tools are run here`, {
+    throw new Failure('unsupported_parameter', `${at}.type must be custom${got(type)}: the gateway runs no tools`, {
       param: `${at}.type`,
     });
   if (!isObject(parameters)) throw bad(`${at}.input_schema`, `must be an object${kind(parameters)}`);
@@ -46,7 +46,7 @@ function readChoice(choice: unknown): object {
   return { tool_choice: chosen, ...parallel };
 }
 
-/** What is wrong was found in the engine's form. */
+/** Changes an error about the engine's form to name the caller's fields. */
 function inCallersWords(error: unknown): unknown {
   if (!(error instanceof Failure)) return error;
   const words = (text: string): string =>

@@ -23,15 +23,15 @@ export const AZURE_ERROR = {
 
 const text = { type: 'string' } as const;
 const VERSION = {
-  'api-version': { name: 'api-version', in: 'query', description: 'any will do', schema: text },
+  'api-version': { name: 'api-version', in: 'query', description: 'any value is accepted', schema: text },
 };
 
-/** Azure OpenAI's routes take what OpenAI's take, and any version. */
+/** Azure OpenAI's routes take the same fields as OpenAI's, and any version. */
 export function withVersion(described: Description): Description {
   return { ...described, parameters: VERSION };
 }
 
-/** How the modes of a header are told that decides what becomes of unknown fields. */
+/** @param modes values of the header that decides how unknown fields are treated */
 export function describeInferenceChat(described: Described, modes: readonly string[]): Description {
   const model = exampleModel(described.facts);
   const examples = conversations(described.facts, (messages) => ({ model, messages, max_tokens: 24 }));
@@ -56,18 +56,18 @@ function inference(
     ...described,
     parameters: {
       ...VERSION,
-      'extra-parameters': header('extra-parameters', 'what becomes of fields that this API does not know', {
+      'extra-parameters': header('extra-parameters', 'how fields are treated that this API does not know', {
         enum: [...modes, ''],
         default: modes[0],
       }),
-      'x-ms-model-mesh-model-name': header('x-ms-model-mesh-model-name', 'the model, where the body names none', text),
+      'x-ms-model-mesh-model-name': header('x-ms-model-mesh-model-name', 'the model, if the body names none', text),
     },
     request: { schema: name, examples },
     schemas: { ...schemas, ...AZURE_ERROR, [name]: request },
   };
 }
 
-const EXTRAS = 'Any other field is an extra parameter: the header `extra-parameters` decides what becomes of it.';
+const EXTRAS = 'Any other field is an extra parameter: the header `extra-parameters` decides how it is treated.';
 
 function schemaOf(shape: Record<string, z.ZodType>, column: Column, { facts }: Described): z.ZodType {
   return z.looseObject({ ...only(shape, column), ...unreadModel(facts) }).describe(EXTRAS);

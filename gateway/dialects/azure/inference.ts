@@ -10,23 +10,23 @@ import { errorObject, retryHeaders } from '../openai/errors.ts';
 import { openai } from '../openai/chat.ts';
 import { columnOf } from '../reading/request-fields.ts';
 
-/** Fields of the API; whatever else a body holds is an extra parameter (source: Azure's specification of ModelClient). */
+/** Fields of the API; all others are extra parameters (source: Azure's specification of ModelClient). */
 const CHAT: ReadonlySet<string> = new Set(columnOf('inference-chat').keys());
 const COMPLETIONS: ReadonlySet<string> = new Set(columnOf('inference-completions').keys());
-/** Those of this API; the engine's own one is none of them. */
+/** Formats of this API, without the engine's own one. */
 const FORMATS: readonly unknown[] = ['text', 'json_object', 'json_schema'];
 
 const MODES = ['error', 'drop', 'pass-through'] as const;
 const MODE_HEADER = 'extra-parameters';
 const MODEL_HEADER = 'x-ms-model-mesh-model-name';
-/** Extra parameters that are named in a refusal. */
+/** Limit for the extra parameters that a refusal names. */
 const MOST_EXTRAS = 32;
-/** Under these names a chat's extra parameter would be a prompt. */
+/** An extra parameter of a chat with such a name could be a prompt. */
 const NEVER_QUOTED = /prompt|input|message|content|text|image|document|system|key|token$/i;
 
 /**
- * Azure AI Model Inference API: OpenAI's shapes, but what the API does not know is an extra parameter, whose fate the
- * caller's header `extra-parameters` decides; the engine's own answers, as OpenAI's routes give them.
+ * Azure AI Model Inference API. It has OpenAI's shapes. Fields that the API does not know are extra parameters, which
+ * the caller's header `extra-parameters` passes, drops or refuses. Answers are the engine's own, as on OpenAI's routes.
  */
 export function createAzureInference(deploymentName: string): {
   readonly chat: Dialect;
@@ -50,7 +50,7 @@ export function createAzureInference(deploymentName: string): {
   };
 }
 
-/** No comments and no named events: the parser of Azure's Python SDK ends at either. */
+/** Without comments and named events: the parser of Azure's Python SDK stops at either. */
 const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent' | 'describe'> = {
   name: 'azure_inference',
   errorSchema: 'AzureError',
@@ -68,14 +68,14 @@ const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent' | 'describe'> = 
 };
 
 /**
- * 422 is what Azure's container answers to what its schema forbids (a value out of its range, an unknown role, no
- * message); what the model's card or the API rules out is 400 there too, and so is any choice of tools.
+ * Azure's container answers 422 to a violation of its schema (a value out of range, an unknown role, no message). A
+ * violation of the model card's or API's rules is 400 there too, and so is any unsupported choice of tools.
  */
 function statusOf({ code, status, options: { param } }: Failure): number {
   return code === 'invalid_request' && param?.startsWith('tool_choice') !== true ? 422 : status;
 }
 
-/** The body as OpenAI's dialect is to read it: a model from the header, and extra parameters as was asked. */
+/** The body for OpenAI's parser: with the model from the header, and extra parameters treated as requested. */
 function parse(body: unknown, said: Said | undefined, known: ReadonlySet<string>, inner: Dialect): ChatRequest {
   if (!isObject(body)) return inner.parse(body);
   const fields = fieldsOf(body, BODY);
@@ -118,7 +118,8 @@ function refusal(body: Readonly<Record<string, unknown>>, names: readonly string
   const list = extras.map(({ name }) => `'${name}'`).join(', ');
   return new Failure(
     'unsupported_parameter',
-    // Azure's words up to "the model": clients look for them and ask again without what the brackets name (BerriAI/litellm#9800).
+    // Azure's words up to "the model": clients look for them and send the request again without the parameters in
+    // brackets (BerriAI/litellm#9800).
     `Extra parameters [${list}] are not allowed when ${MODE_HEADER} is not set or set to be 'error'. Set ${MODE_HEADER} to 'pass-through' to pass to the model, or to 'drop'; a client of OpenAI's API needs a base URL that ends in /v1`,
     {
       param: extras[0]?.name ?? 'body',

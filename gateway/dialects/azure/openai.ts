@@ -6,7 +6,7 @@ import { errorObject, retryHeaders } from '../openai/errors.ts';
 import { openaiResponses } from '../openai/responses.ts';
 import { openai } from '../openai/chat.ts';
 
-/** Codes that Azure OpenAI's callers look for; all other failures keep their own. */
+/** Codes that Azure OpenAI's callers look for; all other failures keep their own code. */
 const CODES: Readonly<Partial<Record<Failure['code'], string>>> = {
   unauthorized: '401',
   queue_full: '429',
@@ -14,7 +14,7 @@ const CODES: Readonly<Partial<Record<Failure['code'], string>>> = {
   deployment_not_found: 'DeploymentNotFound',
 };
 
-/** Azure OpenAI's routes: requests and answers of OpenAI's API, failures as its front end words them. */
+/** Azure OpenAI's routes: requests and answers as in OpenAI's API, failures in the words of Azure's front end. */
 const answers: Pick<Dialect, 'name' | 'requestIdHeader' | 'renderFailure' | 'renderStreamFailure'> = {
   name: 'azure_openai',
   requestIdHeader: 'apim-request-id',
@@ -42,7 +42,7 @@ export const azureOpenaiCompletions: Dialect = {
   ...answers,
   describe: (described) => withVersion(openaiCompletions.describe(described)),
 };
-/** A stream of responses has its own form of a failure. */
+/** A stream of responses has its own form of failures. */
 export const azureOpenaiResponses: Dialect = {
   ...openaiResponses,
   ...answers,

@@ -8,14 +8,14 @@ import { checkLabels, nameIgnored, openaiAnswers, readEnvelope, refuseFields } f
 import { columnOf } from '../reading/request-fields.ts';
 import { readFields } from '../reading/sampling.ts';
 
-/** Length of an answer when the caller says nothing: part of this API (source: OpenAI's reference; vLLM does the same). */
+/** Length of an answer if the caller gives none: part of this API (source: OpenAI's reference; vLLM does the same). */
 const DEFAULT_TOKENS = 16;
-/** The name that OpenAI's API has, and the one that Azure's samples send everywhere. */
+/** OpenAI's name for the limit, and the one that Azure's samples always send. */
 const MAX_TOKENS = ['max_tokens', 'max_new_tokens'] as const;
 
 const FIELDS = columnOf('completions');
 
-/** `/v1/completions`: a bare prompt is continued, without a chat template; with the fields that vLLM adds. */
+/** `/v1/completions` continues a bare prompt without a chat template, with the fields that vLLM adds. */
 export const openaiCompletions: Dialect = { ...openaiAnswers, parse, describe: describeCompletions };
 
 function parse(body: unknown): ChatRequest {
@@ -39,7 +39,7 @@ function parse(body: unknown): ChatRequest {
   };
 }
 
-/** OpenAI's four forms; many clients send their one prompt in a list, which is no batch. Content is never quoted. */
+/** OpenAI's four forms. Many clients send their one prompt in a list, which is no batch. Content is never quoted. */
 function readPrompts(value: unknown): readonly [Prompt, ...Prompt[]] {
   if (isPrompt(value)) return [value];
   const list: unknown[] = Array.isArray(value) ? value : [];

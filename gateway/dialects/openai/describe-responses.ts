@@ -37,7 +37,7 @@ const ANSWERS = {
   ResponseEvent: z.looseObject({ type: z.string(), sequence_number: z.int() }),
 };
 
-/** Unknown fields are refused on this route. */
+/** This route refuses unknown fields. */
 function responsesSchema(facts: ApiFacts): z.ZodType {
   const words = (...types: string[]) =>
     z.looseObject({ type: z.enum(types), text: z.string(), ...ignoredIn(SAID_PART) }).describe('no other fields');

@@ -13,7 +13,7 @@ const usage = z.looseObject({ prompt_tokens: z.int(), completion_tokens: z.int()
 const answer = { id: z.string(), created: z.int().describe('seconds since 1970'), model: z.string() };
 const choice = { index: z.int(), logprobs: z.looseObject({}).nullish(), finish_reason: z.string().nullable() };
 
-/** Bodies of answers are the engine's own, which may hold more than is told here. */
+/** Bodies of answers are the engine's own, which may have more fields than these schemas. */
 const CHAT_ANSWERS = {
   ...OPENAI_ERRORS,
   ChatCompletion: z.looseObject({
@@ -48,7 +48,7 @@ const COMPLETION_ANSWERS = {
   }),
 };
 
-/** What a chat's body may hold. */
+/** The fields of a chat's body. */
 export function chatShape({ facts, message }: Described): Record<string, z.ZodType> {
   return {
     messages: conversationSchema(message),
@@ -92,7 +92,7 @@ export function describeCompletions(described: Described): Description {
   const examples = { text: { model: exampleModel(described.facts), prompt: 'The water', max_tokens: 24 } };
   const [schema, request] = named('CompletionRequest', completionShape(described), described);
   return {
-    summary: 'A bare prompt is continued',
+    summary: 'The continuation of a bare prompt',
     request: { schema, examples },
     answer: 'Completion',
     event: 'Completion',
@@ -100,7 +100,7 @@ export function describeCompletions(described: Described): Description {
   };
 }
 
-/** Where the path chose the model, the body's is not read. */
+/** If the path chose the model, the body's model is ignored. */
 function named(
   name: string,
   shape: Record<string, z.ZodType>,

@@ -8,14 +8,14 @@ import { errorObject, retryHeaders } from './errors.ts';
 import type { Column } from '../reading/request-fields.ts';
 import { readChoices, readPositive } from '../reading/sampling.ts';
 
-/** What OpenAI's two completion routes have in common: everything but what is to be answered and how to shape it. */
+/** The common part of OpenAI's two completion routes: everything except the prompt and the form of the answer. */
 
 type Envelope = Pick<
   ChatRequest,
   'model' | 'stream' | 'includeUsage' | 'continuousUsage' | 'choices' | 'maxTokens' | 'maxTokensParam'
 >;
 
-/** @param limits where a caller may say how long the answer may be; the first that is present counts */
+/** @param limits fields that may limit the length of the answer; the first that is present counts */
 export function readEnvelope(
   body: Readonly<Record<string, unknown>>,
   limits: readonly string[],
@@ -38,8 +38,8 @@ export function readEnvelope(
 }
 
 /**
- * Refuses what a route does not serve. null, '', [] and {} are not set.
- * @throws Failure `unsupported_parameter` that names the field and says why
+ * Refuses fields that a route does not support. null, '', [] and {} count as not set.
+ * @throws Failure `unsupported_parameter` with the field and the reason
  */
 export function refuseFields(body: Readonly<Record<string, unknown>>, column: Column): void {
   for (const [name, verdict] of column) {
@@ -52,8 +52,8 @@ export function refuseFields(body: Readonly<Record<string, unknown>>, column: Co
 }
 
 /**
- * Names the fields that are set and have no effect, known ones and unknown ones.
- * @param prefix of their names where they are told
+ * Records the fields that are set and have no effect, known and unknown ones.
+ * @param prefix before their names in the report
  */
 export function nameIgnored(
   fields: readonly (readonly [name: string, value: unknown])[],
@@ -66,7 +66,7 @@ export function nameIgnored(
 }
 
 /**
- * Holds labels that reach no engine to their limits, whatever else they are.
+ * Checks labels, which reach no engine, against their limits only.
  * @throws Failure `invalid_request` naming the field
  */
 export function checkLabels(body: Readonly<Record<string, unknown>>): void {
@@ -107,7 +107,7 @@ function readModel(value: unknown): string | undefined {
   throw new Failure('invalid_request', `model must be the name of a model${got(value)}`, { param: 'model' });
 }
 
-/** Azure's own samples send the word as Python prints it. */
+/** Azure's own samples send the boolean as a word in Python's spelling. */
 function readStream(value: unknown): boolean {
   if (isAbsent(value)) return false;
   if (typeof value === 'boolean') return value;
@@ -116,7 +116,7 @@ function readStream(value: unknown): boolean {
   throw new Failure('invalid_request', `stream must be true or false${got(value)}`, { param: 'stream' });
 }
 
-/** @returns whether the caller wants usage: in an event at the end, and in each one as well */
+/** @returns whether the caller requests usage: in an event at the end, and in each event as well */
 function readStreamOptions(
   value: unknown,
   stream: boolean,
@@ -131,7 +131,7 @@ function readStreamOptions(
       param: 'stream_options',
     });
   const includeUsage = readOption(value, 'include_usage');
-  // An engine counts in each event only where it counts at the end.
+  // An engine counts in each event only if it also counts at the end.
   const continuous = readOption(value, 'continuous_usage_stats') && includeUsage;
   const read = ['include_usage', ...(includeUsage ? ['continuous_usage_stats'] : [])];
   for (const [name, option] of fields) if (!read.includes(name) && isSet(option)) ignored.add(`stream_options.${name}`);

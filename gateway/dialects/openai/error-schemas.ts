@@ -12,7 +12,7 @@ export const ERROR = {
   ]),
   param: z.string().nullable().describe('the field at fault, as the caller wrote it'),
   code: z.string(),
-  asked: z.number().optional().describe('what a limit was asked'),
+  asked: z.number().optional().describe('the number that was requested, if a limit refused it'),
   allowed: z.number().optional(),
   card: z.string().optional().describe('the model card whose rule refused'),
 };

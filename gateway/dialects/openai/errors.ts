@@ -1,8 +1,9 @@
 import { rowOf, type Failure } from '../../failure.ts';
 
 /**
- * The `error` object that OpenAI's clients read. A limit adds what was asked, what is allowed, and the card that says so.
- * Types as OpenAI's API uses them; an unknown model is its `invalid_request_error` with status 404.
+ * The `error` object that OpenAI's clients read. The error of a limit adds the requested number, the allowed one, and
+ * the card that has the limit. Types are those of OpenAI's API; an unknown model is its `invalid_request_error` with
+ * status 404.
  */
 export function errorObject(failure: Failure): Record<string, string | number | null> {
   const { param, asked, allowed, card } = failure.options;
@@ -27,8 +28,8 @@ function errorType(status: number): string {
 const LONGEST_RETRY_AFTER_SECONDS = 120;
 
 /**
- * `retry-after` (whole seconds, 1 to 120) where the row gives a time, on 429 and 503 alone: azure-core repeats whatever
- * carries it. `x-should-retry` is what OpenAI's SDKs obey above their own rules, by which they repeat 408, 409 and 5xx.
+ * `retry-after` (whole seconds, 1 to 120) if the failure has a time. Only on 429 and 503, because azure-core repeats
+ * every answer that has it. `x-should-retry` overrides the rules of OpenAI's SDKs, which repeat 408, 409 and 5xx.
  */
 export function retryHeaders({ code, options }: Failure): Record<string, string> {
   const { retry } = rowOf(code);

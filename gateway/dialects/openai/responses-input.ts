@@ -8,7 +8,7 @@ import { checkConversation } from '../reading/messages.ts';
 
 const IMAGE_FORM = '{"type": "input_image", "image_url": "https://… or data:image/png;base64,…"}';
 const ITEM_FORM = '{"role": "user", "content": …}';
-/** `developer` becomes `system`: an engine writes a role that its template does not know into the prompt as it stands. */
+/** `developer` becomes `system`, because an engine copies a role that its template does not know into the prompt. */
 const ROLES: Readonly<Record<string, Role>> = {
   system: 'system',
   developer: 'system',
@@ -18,8 +18,9 @@ const ROLES: Readonly<Record<string, Role>> = {
 const DETAILS = ['auto', 'low', 'high', 'original'];
 
 /**
- * The `input` of the Responses API: a text, or a conversation as items, of which messages alone are served here.
- * @throws Failure `invalid_request`, or `unsupported_parameter` for what would be lost; names the place, never quotes content
+ * The `input` of the Responses API: a text, or a conversation as items, of which only messages are supported.
+ * @throws Failure `invalid_request`, or `unsupported_parameter` for content that would be lost; names the path, never
+ * quotes content
  */
 export function readInput(value: unknown, ignored: IgnoredNames): ChatMessage[] {
   if (typeof value === 'string') return [{ role: 'user', content: wellFormed(value, 'input') }];
@@ -36,21 +37,21 @@ function readItem(item: unknown, at: string, isLast: boolean, ignored: IgnoredNa
   if (type === 'item_reference')
     throw unsupported(
       `${at}.type`,
-      'is item_reference, and nothing is stored here: set store: false in your client, so that it sends the messages themselves',
+      'is item_reference, but nothing is stored here: set store: false in your client, so that it sends the messages themselves',
     );
   if (type !== 'message')
     throw unsupported(
       `${at}.type`,
-      `must be message${got(type)}; ${ITEM_FORM} is served, tools and stored items are not`,
+      `must be message${got(type)}; only ${ITEM_FORM} is supported, not tools and stored items`,
     );
   onlyFields(item, ITEM, at, 'input', ignored);
   if (typeof item['id'] === 'string') checkLimit(LIMITS.id, item['id'].length, `${at}.id`);
   const name = item['role'];
   const role = typeof name === 'string' && Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
   if (role === undefined) throw bad(`${at}.role`, `must be one of system, developer, user, assistant${got(name)}`);
-  // An engine would go on with it in place of a new answer.
+  // An engine would continue it instead of giving a new answer.
   if (isLast && !isAbsent(item['status']) && item['status'] !== 'completed')
-    throw unsupported(`${at}.status`, 'must be completed: an answer that was cut is not gone on with here');
+    throw unsupported(`${at}.status`, 'must be completed: the gateway does not continue an incomplete answer');
   if (!isAbsent(item['status']) && item['status'] !== 'completed') ignored.add('input.status');
   return { role, content: readContent(item['content'], role, `${at}.content`, ignored) };
 }
@@ -60,7 +61,7 @@ function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNam
   if (!Array.isArray(value) || value.length === 0) throw bad(at, `must be a text or a list of parts${kind(value)}`);
   const partAt = (index: number): string => `${at}[${index}]`;
   if (role !== 'assistant') return value.map((part: unknown, index) => readPart(part, partAt(index), ignored));
-  // One text, as vLLM reads only the first part of an assistant's message.
+  // Joined to one text, because vLLM reads only the first part of an assistant's message.
   return value.map((part: unknown, index) => readSaid(part, partAt(index), ignored)).join('');
 }
 
@@ -99,7 +100,7 @@ function textOf(part: Readonly<Record<string, unknown>>, at: string, name: 'text
   return wellFormed(text, `${at}.${name}`);
 }
 
-/** @param told what stands before the names of fields without effect */
+/** @param told prefix of the names of fields without effect */
 function onlyFields(
   value: Readonly<Record<string, unknown>>,
   table: Inside,

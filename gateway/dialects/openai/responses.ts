@@ -14,14 +14,15 @@ import { readFields } from '../reading/sampling.ts';
 const FIELDS = columnOf('responses');
 
 /**
- * `/v1/responses`, without state: each field that a caller sends is in the engine's request, or the request is refused by
- * its name; what clients add to `include` and `reasoning` unasked is named as ignored. A stream passes as the engine wrote it and ends with `response.completed`, without `[DONE]`.
+ * `/v1/responses`, without state. Each field of the caller is passed to the engine, or the request is refused with the
+ * field's name. Parts of `include` and `reasoning` that clients add by default are named as ignored. A stream passes as
+ * the engine wrote it, and ends with `response.completed`, without `[DONE]`.
  */
 export const openaiResponses: Dialect = {
   ...openaiAnswers,
   parse,
   describe: describeResponses,
-  /** OpenAI's `error` event; its SDKs make an exception of an event that has a member `error`, and of no other. */
+  /** OpenAI's `error` event; its SDKs throw an exception only for an event with a member `error`. */
   renderStreamFailure: (failure, eventsBefore = 0) => {
     const error = errorObject(failure);
     const { code, message, param } = error;

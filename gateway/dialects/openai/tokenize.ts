@@ -11,7 +11,7 @@ import { readFields, readTools } from '../reading/sampling.ts';
 
 const FIELDS = columnOf('tokenize');
 
-/** `/tokenize`, as vLLM has it: the tokens of a text, or of a conversation with its pictures, as a request would have them. */
+/** `/tokenize` in vLLM's form: the tokens of a text, or of a conversation with its pictures. */
 export const openaiTokenize: Dialect = { ...openaiAnswers, parse, describe: describeTokenize };
 
 function parse(body: unknown): ChatRequest {
@@ -22,7 +22,7 @@ function parse(body: unknown): ChatRequest {
   const { prompt, messages } = body;
   const neither = isAbsent(prompt) && isAbsent(messages);
   if (neither || (isSet(prompt) && isSet(messages)))
-    throw bad('prompt', `must be given, or messages in its place${neither ? '' : ', not both'}`);
+    throw bad('prompt', `must be given, or messages instead${neither ? '' : ', not both'}`);
   const sampling = { ...readFields(body, FIELDS, ''), ...readTools({ tools: body['tools'] }) };
   nameIgnored(fields, FIELDS, ignored);
   const asked =

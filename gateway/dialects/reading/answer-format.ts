@@ -7,14 +7,14 @@ import { LIMITS } from './limits.ts';
 import { grammarFault, Quantifiers, type Fault } from './pattern.ts';
 
 /**
- * The fields by which a caller says what form the answer has: strict objects, as an engine would drop what it does not know
- * and the answer would have another form, and no larger than an engine can compile in a few seconds.
+ * Fields in which a caller gives the form of the answer. They are strict objects, because an engine would drop unknown
+ * members and answer in another form. Their limits let an engine compile them in a few seconds.
  */
 
 const flag = z.boolean().nullish();
 const words = textOf(LIMITS.description, 0).nullish();
 
-/** A JSON schema as an object, with its limits. */
+/** A JSON schema as an object, within its limits. */
 const JSON_SCHEMA = checked(freeObject(), schemaFault);
 const NAMED_SCHEMA = { name: textOf(LIMITS.name), description: words, strict: flag };
 const PLAIN = z.strictObject({ type: z.enum(['text', 'json_object']) });
@@ -60,7 +60,7 @@ const CONSTRAINTS = {
   structural_tag: SCHEMA_TEXT.nullish(),
 };
 
-/** vLLM's field for the same, with the names that it has there. */
+/** vLLM's field for the same, with vLLM's names. */
 export const STRUCTURED_OUTPUTS: Field = {
   schema: strictJson(
     objectOf(

@@ -1,17 +1,17 @@
 import type { ApiFacts } from '../description.ts';
 
-/** The name that examples call a model by. */
+/** The model name in examples. */
 export function exampleModel({ cards }: ApiFacts): string {
   return cards[0]?.name ?? 'model';
 }
 
-/** A picture of one in base64. */
+/** A picture of a blue square, in base64. */
 export const BLUE_SQUARE =
   'iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAW0lEQVR42mP4T2PAMGrBkLHghIAeGqKOBZjmkmoTA4WmE7SDgXLT8dvBQBXT8djBQC3Tcdkx/CygxHSsdoxaMAItGM1og6Kwo0dxTY8Khx5VJj0q/dGG13CwAAA+UwII6biQTwAAAABJRU5ErkJggg==';
 
-/** A conversation as examples have it. */
+/** A conversation for examples. */
 export const HELLO = [{ role: 'user', content: 'Say hello.' }];
-/** The same with that picture. */
+/** The same conversation with that picture. */
 const LOOK = [
   {
     role: 'user',
@@ -27,7 +27,7 @@ const LOOK = [
   },
 ];
 
-/** Examples of bodies with messages; one with a picture where a model sees. */
+/** Examples of bodies with messages, one with a picture if a model takes pictures. */
 export function conversations({ cards }: ApiFacts, of: (messages: object[]) => object): Record<string, object> {
   const sees = cards.some(({ modalities }) => modalities.input.includes('image'));
   return { text: of(HELLO), ...(sees ? { picture: of(LOOK) } : {}) };

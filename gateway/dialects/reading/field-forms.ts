@@ -6,7 +6,9 @@ import { schemaFault } from './json-schema.ts';
 import { checked, listOf, objectOf, textOf } from './limited.ts';
 import { LIMITS } from './limits.ts';
 
-/** What values the fields of requests have. Ranges are those that vLLM 0.32 and 0.33 enforce, so that what they refuse is refused before the queue. */
+/**
+ * Forms of the fields of requests. Ranges are those of vLLM 0.32 and 0.33, so that they are checked before the queue.
+ */
 
 export const field = (schema: z.ZodType<JsonValue>, form: string): Field => ({ schema, form });
 
@@ -14,14 +16,14 @@ export const range = (low: number, high: number): Field =>
   field(z.number().min(low).max(high), `a number from ${low} to ${high}`);
 export const upTo = (most: number): Field => field(z.int().min(0).max(most), `a whole number from 0 to ${most}`);
 export const atLeast = (least: number): Field => field(z.int32().min(least), `a whole number, ${least} or more`);
-/** A value that changes nothing, where no other is served. */
+/** A value that changes nothing; no other value is supported. */
 export const nothingBut = (value: boolean | number | string): Field => field(z.literal(value), String(value));
 
 export const FLAG = field(z.boolean(), 'true or false');
 export const ANY_NUMBER = field(z.number(), 'a number');
 export const ABOVE_0 = field(z.number().gt(0), 'a number above 0');
 export const SHARE = field(z.number().gt(0).max(1), 'a number above 0 and up to 1');
-/** One that JavaScript would round comes as a text (`intake/json-structure.ts`); vLLM's protocol reads it as a number. */
+/** A seed that JavaScript would round arrives as a string (`intake/json-structure.ts`); vLLM reads it as a number. */
 const LARGE_SEED = z
   .string()
   .regex(/^-?\d{16,19}$/)
@@ -29,10 +31,10 @@ const LARGE_SEED = z
 export const SEED = field(z.union([z.int(), LARGE_SEED]), 'a whole number of at most 64 bits');
 export const LABEL = field(textOf(LIMITS.label, 0), 'a text');
 
-/** More answers than are shown, to choose from: engines no longer do that. */
-export const BEST_OF = field(z.literal(1), '1, as no other answers are made than those asked for with n');
+/** Engines no longer make several answers to choose from. */
+export const BEST_OF = field(z.literal(1), '1: no other answers are made than those requested with n');
 
-/** A model's vocabulary is smaller: what lies in it, its card says. */
+/** Limit of the type only; the model card has the size of the vocabulary. */
 export const TOKEN_ID = z.int32().min(0);
 const IDS = 'a list of token ids';
 export const STOP_TOKENS = field(listOf(LIMITS.stopTokenIds, TOKEN_ID), IDS);
@@ -49,7 +51,7 @@ export const STOP = orEmpty(
 );
 export const BAD_WORDS = field(listOf(LIMITS.badWords, textOf(LIMITS.badWord)), LIST_OF_TEXTS);
 
-/** As a key of `logit_bias`; no longer than the largest id. */
+/** A key of `logit_bias`, not longer than the largest id. */
 const TOKEN_KEY = /^\d{1,10}$/;
 export const LOGIT_BIAS = field(
   objectOf(
@@ -61,7 +63,7 @@ export const LOGIT_BIAS = field(
 
 export const EFFORT = z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 export const REASONING_EFFORT = field(EFFORT, 'one of none, minimal, low, medium, high, xhigh, max');
-/** -1 is no limit. */
+/** -1 means no limit. */
 export const THINKING_BUDGET = atLeast(-1);
 
 const windowed = z.int().min(0).max(LIMITS.window.most).optional();
@@ -103,9 +105,11 @@ export const TOOLS = field(
   strictJson(listOf(LIMITS.tools, TOOL)),
   'a list of {"type": "function", "function": {"name": …}}',
 );
-/** Where there are no tools. */
-export const NO_TOOL_CHOICE = orEmpty(field(z.enum(['auto', 'none']), 'auto or none, as no tools are served here'));
-/** What older clients say of functions that they do not send. */
+/** For a route without tools. */
+export const NO_TOOL_CHOICE = orEmpty(
+  field(z.enum(['auto', 'none']), 'auto or none, because no tools are served here'),
+);
+/** Values that older clients send without functions. */
 export const NO_FUNCTION = field(z.enum(['none', 'auto']), 'none or auto');
 export const TOOL_CHOICE = orEmpty(
   field(

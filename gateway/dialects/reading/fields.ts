@@ -5,17 +5,17 @@ import type { ShortValue } from '../../failure.ts';
 import { addFault, faultIn } from './limited.ts';
 import { HALF_CHARACTER, LIMITS, checkLimit, overLimit } from './limits.ts';
 
-/** A value's schema, and what it must be in words that a caller understands. */
+/** A value's schema, and its form in words for callers. */
 export interface Field {
   readonly schema: z.ZodType<JsonValue>;
   readonly form: string;
 }
 
 /**
- * Checks one value of the caller's body. Texts of prompts and pictures must not come here as scalars: a short offending
- * value is quoted in the message.
- * @param param where the caller wrote it, such as `input_data.parameters.top_p`
- * @throws Failure `invalid_request` that names the field, or the place inside it, and the form it must have
+ * Checks one value of the caller's body. Do not pass texts of prompts or pictures as scalars: the message quotes a
+ * short wrong value.
+ * @param param path of the value in the caller's body, such as `input_data.parameters.top_p`
+ * @throws Failure `invalid_request` that names the field, or the path inside it, and the required form
  */
 export function readField(field: Field, value: unknown, param: string): JsonValue {
   const parsed = field.schema.safeParse(value);
@@ -36,7 +36,7 @@ export function readField(field: Field, value: unknown, param: string): JsonValu
   throw new Failure('invalid_request', `${param} must be ${field.form}${where}`, options);
 }
 
-/** A place inside a field as a caller would write it, cut where it is very deep. */
+/** A path inside a field as a caller would write it, cut if it is very deep. */
 function pathOf(param: string, inside: readonly PropertyKey[]): string {
   return inside
     .slice(0, DEEPEST_NAMED)
@@ -55,12 +55,12 @@ export function shortValue(value: unknown): ShortValue | undefined {
   return typeof value === 'string' && value.length <= LONGEST_QUOTED ? value : undefined;
 }
 
-/** A number that JSON.parse gave as it was written, but for digits behind the point. */
+/** Whether JSON.parse kept a number as written, except digits after the point. */
 function isExact(value: number): boolean {
   return Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value));
 }
 
-/** `, got 3`: a short scalar itself, of anything else only its kind. */
+/** `, got 3`: quotes a short scalar; of anything else it names only the kind. */
 export function got(value: unknown): string {
   if (value === undefined) return ', and is missing';
   if (typeof value === 'number' && !isExact(value)) return ', got one that is too large to be exact';
@@ -72,55 +72,55 @@ export function got(value: unknown): string {
   return Array.isArray(value) ? ', got a list' : ', got an object';
 }
 
-/** Says what kind of value stood there, never a text itself: it may be somebody's prompt. */
+/** Names the kind of a value, and never quotes a text, because it may be a prompt. */
 export function kind(value: unknown): string {
   return typeof value === 'string' && value !== '' ? ', got a text' : got(value);
 }
 
-/** An object as JSON has them: neither a list nor null. */
+/** An object in JSON's sense: neither a list nor null. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Typed clients send every field of their class; null then means that it was not set. */
+/** Typed clients send every field of their class; null then means not set. */
 export function isAbsent(value: unknown): value is null | undefined {
   return value === undefined || value === null;
 }
 
-/** Neither absent nor empty: to clients that send all their fields, `''`, `[]`, `{}` and an object of nulls mean nothing either. */
+/** Neither absent nor empty: clients that send all their fields use `''`, `[]`, `{}` and an object of nulls too. */
 export function isSet(value: unknown): boolean {
   if (Array.isArray(value)) return value.length > 0;
   if (isObject(value)) return Object.values(value).some((field) => !isAbsent(field));
   return !isAbsent(value) && value !== '';
 }
 
-/** Absent, or an empty value of a field that may be empty: some engines refuse it, and none acts on it. */
+/** Absent, or an empty value of a field that may be empty: some engines refuse it, and none uses it. */
 export function isLeftOut({ schema }: Field, value: unknown): boolean {
   return isAbsent(value) || (!isSet(value) && schema.safeParse(value).success);
 }
 
-/** A field for which what is not set is as good as absent. */
+/** A field for which an empty value counts as absent. */
 export function orEmpty({ schema, form }: Field): Field {
   return { schema: z.preprocess((value) => (isSet(value) ? value : null), schema.nullable()), form };
 }
 
 const MAX_DEPTH = 64;
 
-/** True for what JSON.parse gives and `jsonProblem` finds nothing wrong with. */
+/** True for a result of JSON.parse without a `jsonProblem`. */
 export function isJson(value: unknown): value is JsonValue {
   return jsonProblem(value) === undefined;
 }
 
 /**
- * @returns what keeps a value from being handed on: texts must be well formed, and it may nest at most 64 deep, so that no
- * later walk runs out of stack
+ * @returns why a value cannot be passed on, if it cannot. Texts must be well formed. Nesting is limited to 64 levels,
+ * so that no later recursion runs out of stack
  */
 export function jsonProblem(value: unknown, depth = MAX_DEPTH): string | undefined {
   if (typeof value === 'string') return value.isWellFormed() ? undefined : HALF_CHARACTER;
   if (value === null || typeof value === 'boolean') return undefined;
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'has a number that is too large';
-  if (typeof value !== 'object') return 'is no JSON';
-  if (depth === 0) return `nests more than ${MAX_DEPTH} levels deep`;
+  if (typeof value !== 'object') return 'is not valid JSON';
+  if (depth === 0) return `is nested deeper than ${MAX_DEPTH} levels`;
   for (const item of Object.values(value)) {
     const problem = jsonProblem(item, depth - 1);
     if (problem !== undefined) return problem;
@@ -128,18 +128,18 @@ export function jsonProblem(value: unknown, depth = MAX_DEPTH): string | undefin
   return undefined;
 }
 
-/** What the schema takes and is JSON. */
+/** Values that the schema takes and that are JSON. */
 export function strictJson(schema: z.ZodType): z.ZodType<JsonValue> {
   return schema.transform((value, context) => {
     if (isJson(value)) return value;
-    addFault(context, { at: [], problem: jsonProblem(value) ?? 'is no JSON' });
+    addFault(context, { at: [], problem: jsonProblem(value) ?? 'is not valid JSON' });
     return z.NEVER;
   });
 }
 
 /**
- * The fields of an object of the caller's, counted before they are walked.
- * @throws Failure `invalid_request` when there are more than any API has
+ * The fields of a caller's object, counted before they are read.
+ * @throws Failure `invalid_request` if there are more than any API has
  */
 export function fieldsOf(value: Readonly<Record<string, unknown>>, at: string): [name: string, value: unknown][] {
   checkLimit(LIMITS.fields, Object.keys(value).length, at);
@@ -147,20 +147,20 @@ export function fieldsOf(value: Readonly<Record<string, unknown>>, at: string): 
 }
 
 /**
- * A caller's field name, cut, so that it can stand in a message or a log line: letters and digits of any script as they
- * are, what else could be read as part of the sentence percent-encoded; `""` for an empty one.
+ * A caller's field name, cut short, safe for a message or a log line. Letters and digits of any script stay; characters
+ * that could be read as part of the sentence are percent-encoded. `""` for an empty name.
  */
 export function shortName(name: string): string {
   const short = name.slice(0, 64).toWellFormed();
   return short === '' ? '""' : short.replace(/[^\p{L}\p{M}\p{N}_.$[\]-]/gu, percentEncoded);
 }
 
-/** UTF-8, as in a URL. */
+/** Percent-encodes UTF-8, as in a URL. */
 function percentEncoded(text: string): string {
   return Buffer.from(text).toString('hex').toUpperCase().replace(/../g, '%$&');
 }
 
-/** Collects names of fields without effect, once each, and not without bound. */
+/** Collects names of fields without effect, once each, up to a limit. */
 export class IgnoredNames {
   readonly #names = new Set<string>();
   add(name: string): void {

@@ -2,7 +2,7 @@ import { isObject } from './fields.ts';
 import { LIMITS } from './limits.ts';
 import { grammarFault, Quantifiers, type Fault } from './pattern.ts';
 
-/** Keywords whose members are named by the schema's author. */
+/** Keywords whose members the schema's author names. */
 const NAMED: ReadonlySet<string> = new Set([
   'properties',
   'patternProperties',
@@ -10,9 +10,9 @@ const NAMED: ReadonlySet<string> = new Set([
   'definitions',
   'dependentSchemas',
 ]);
-/** Keywords that hold values, not schemas. */
+/** Keywords with values, not schemas. */
 const VALUES: ReadonlySet<string> = new Set(['enum', 'const', 'default', 'examples', 'example', 'required']);
-/** Keywords for people alone. */
+/** Keywords for human readers only. */
 const WORDS: ReadonlySet<string> = new Set(['description', 'title', '$comment']);
 const NUMBERS: ReadonlySet<string> = new Set(
   ['Length', 'Items', 'Properties', 'Contains'].flatMap((of) => [`min${of}`, `max${of}`]),
@@ -20,15 +20,15 @@ const NUMBERS: ReadonlySet<string> = new Set(
 type Path = readonly (string | number)[];
 
 /**
- * Looks through a JSON schema for what would cost an engine too much, or what it would answer with a failure of its own.
- * Whether the rest is a schema that it knows, the engine says.
- * @returns the first thing that is wrong
+ * Searches a JSON schema for parts that are too costly for an engine, or that it answers with its own failure. The
+ * engine decides whether it supports the rest.
+ * @returns the first fault
  */
 export function schemaFault(schema: unknown): Fault | undefined {
   return new Walk().schema(schema, []);
 }
 
-/** @returns what is wrong with a text that is to hold a schema, or a structural tag, as JSON */
+/** @returns the fault of a text that must hold a schema, or a structural tag, as JSON */
 export function schemaTextFault(text: string): Fault | undefined {
   try {
     const schema: unknown = JSON.parse(text);
@@ -72,7 +72,7 @@ class Walk {
     if (key === 'grammar' && typeof value === 'string') return grammarFault(value, at);
     if (NUMBERS.has(key)) return numberFault(value, at);
     if (key === '$ref' && typeof value === 'string' && !value.startsWith('#'))
-      return { at, problem: 'must begin with #: only definitions inside the schema are read' };
+      return { at, problem: 'must begin with #: only definitions inside the schema are supported' };
     this.#texts += key.length;
     return this.schema(value, at);
   }

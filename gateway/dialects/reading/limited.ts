@@ -3,7 +3,7 @@ import { HALF_CHARACTER, LIMITS, type Limit } from './limits.ts';
 import type { Fault } from './pattern.ts';
 
 /**
- * The schema for a value that is counted first. `.max()` alone would look at each of a million entries before it counted them.
+ * A schema whose value is counted first. `.max()` alone would check each of a million entries before it counted them.
  */
 function capped<Schema extends z.ZodType>(
   limit: Limit,
@@ -19,7 +19,7 @@ function capped<Schema extends z.ZodType>(
   }, schema);
 }
 
-/** An object with a limit of fields. One that is null is as if absent. */
+/** An object with a limit of fields. Null counts as absent. */
 export function objectOf<Schema extends z.ZodType>(
   schema: Schema,
   limit: Limit = LIMITS.fields,
@@ -35,7 +35,7 @@ export function objectOf<Schema extends z.ZodType>(
   );
 }
 
-/** An object of the caller's own making, whose nulls say something, as a JSON schema's may. */
+/** An object of the caller's own design, in which null has a meaning, as in a JSON schema. */
 export function freeObject(): z.ZodPreprocess<z.ZodObject<z.core.$ZodLooseShape, z.core.$loose>> {
   return capped(LIMITS.fields, z.looseObject({}), (value) => membersOf(value)?.length ?? 0);
 }
@@ -44,25 +44,25 @@ function membersOf(value: unknown): [name: string, member: unknown][] | undefine
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
 }
 
-/** A list with a limit, which the document of the API shows as well. */
+/** A list with a limit, which the document of the API also shows. */
 export function listOf<Item extends z.ZodType>(limit: Limit, item: Item, least = 0): z.ZodPreprocess<z.ZodArray<Item>> {
   const list = z.array(item).max(limit.most);
   return capped(limit, least === 0 ? list : list.min(least), (value) => (Array.isArray(value) ? value.length : 0));
 }
 
-/** A text with a limit, whole in all its characters. */
+/** A text with a limit and without half characters. */
 export function textOf(limit: Limit, least = 1): z.ZodPreprocess<z.ZodString> {
   const text = z.string().max(limit.most);
   const whole = wellFormed(least === 0 ? text : text.min(least));
   return capped(limit, whole, (value) => (typeof value === 'string' ? value.length : 0));
 }
 
-/** The text's schema, which takes whole characters alone. */
+/** The text's schema, which refuses half characters. */
 export function wellFormed(text: z.ZodString): z.ZodString {
   return checked(text, (value) => (value.isWellFormed() ? undefined : { at: [], problem: HALF_CHARACTER }));
 }
 
-/** The schema, and behind it what `find` says is wrong with a value that it took. */
+/** The schema, followed by a check: `find` returns the fault of a value that the schema took. */
 export function checked<Schema extends z.ZodType>(
   schema: Schema,
   find: (value: z.output<Schema>) => Fault | undefined,
@@ -80,7 +80,7 @@ const Told = z.object({
   ]),
 });
 
-/** The first fault among a schema's issues that was found by one of the above; in a union it may stand inside. */
+/** The first fault that the functions above found among a schema's issues; in a union it may be nested. */
 export function faultIn(issues: readonly z.core.$ZodIssue[], at: readonly PropertyKey[] = []): FoundFault | undefined {
   for (const issue of issues) {
     const path = [...at, ...issue.path];
@@ -97,7 +97,7 @@ type FoundFault = { readonly path: readonly PropertyKey[] } & (
   { readonly limit: Limit; readonly seen: number } | { readonly problem: string }
 );
 
-/** Tells of a fault in words that reach the caller; an issue of zod's own would say the form alone. */
+/** Reports a fault in words for the caller; an issue of zod would only give the form. */
 export function addFault(context: z.core.$RefinementCtx, fault: Fault): void {
   context.addIssue({ code: 'custom', path: [...fault.at], params: { fault } });
 }

@@ -1,18 +1,18 @@
 import { LARGEST_BATCH } from '../../request/chat.ts';
 import { Failure } from '../../failure.ts';
 
-/** The most of something that a request may have. */
+/** The limit of something in a request. */
 export interface Limit {
   readonly most: number;
-  /** what is counted, as gateway/README.md's table of limits and the message of a refusal say it */
+  /** what is counted, with the words of gateway/README.md's table of limits and of the refusal */
   readonly of: string;
   readonly unit: string;
 }
 const limit = (most: number, unit: string, of: string): Limit => ({ most, unit, of });
 
 /**
- * Every list, text and schema of every route has its limit here. Where OpenAI's API has a number, it is that one; where vLLM
- * has one, it is noted. How long a text may be that becomes part of the prompt is the model card's: its context.
+ * Limits of every list, text and schema of every route. OpenAI's API gives the number if it has one; numbers of vLLM
+ * are marked. The length of a text that becomes part of the prompt is limited by the model card's context.
  */
 export const LIMITS = {
   fields: limit(128, 'fields', 'fields of a body, or of one object in it'),
@@ -28,10 +28,10 @@ export const LIMITS = {
   toolCalls: limit(128, 'calls', 'tool calls of a message'),
   toolArguments: limit(262_144, 'characters', 'characters of the arguments of a tool call'),
   description: limit(16_384, 'characters', 'characters of a description or title of a tool or schema'),
-  /** OpenAI allows 4; callers of vLLM send more. An engine looks for each of them after each token. */
+  /** OpenAI allows 4; callers of vLLM send more. An engine checks each entry after each token. */
   stop: limit(16, 'entries', 'entries of `stop`'),
   stopText: limit(1_024, 'characters', 'characters of an entry of `stop`'),
-  /** of vLLM's sampler, as the next but one */
+  /** of vLLM's sampler, like `badWords` */
   stopTokenIds: limit(128, 'ids', 'ids of `stop_token_ids` or `eos_token_id`'),
   /** OpenAI's */
   logitBias: limit(300, 'ids', 'ids of `logit_bias`'),
@@ -75,21 +75,21 @@ export function checkLimit(limited: Limit, seen: number, param: string): void {
   if (seen > limited.most) throw overLimit(limited, seen, param);
 }
 
-/** What is said of a text that is not whole in its characters. */
+/** The problem of a text with half a character. */
 export const HALF_CHARACTER =
-  'has half of a character (a surrogate without its pair), as a text has that was cut inside an emoji';
+  'has half of a character (a surrogate without its pair), as in a text that was cut inside an emoji';
 
-/** The name of a body as a whole, which is no param. */
+/** The name of the entire body, which is no param. */
 export const BODY = 'the body';
 
-/** What is said when there is too much of something. */
+/** The failure above a limit. */
 export function overLimit({ most, unit }: Limit, seen: number, param: string): Failure {
   const message = `${param} has ${seen} ${unit}; the limit is ${most}`;
   const at = param === BODY ? {} : { param };
   return new Failure('invalid_request', message, { ...at, asked: seen, allowed: most });
 }
 
-/** @throws Failure `batch_not_supported` for more prompts than any card allows, before one of them is looked at */
+/** @throws Failure `batch_not_supported` for more prompts than any card allows, before any of them is read */
 export function checkBatch(seen: number, param: string): void {
   if (seen <= LARGEST_BATCH) return;
   const message = `${param} holds ${seen} prompts; the limit is ${LARGEST_BATCH} per request: send the rest in a request of its own`;

@@ -1,16 +1,16 @@
 import type { Verdict } from './request-fields.ts';
 
-/** What becomes of a field within a message: as of a request's fields, but that messages are read by code of their own. */
+/** Verdicts on fields within a message, as in the table of request fields; but messages are read by their own code. */
 export type Inside = Readonly<Record<string, Extract<Verdict, { kind: 'own' | 'ignored' | 'refused' }>>>;
 const own = { kind: 'own' } as const;
 const ignored = (why: string) => ({ kind: 'ignored', why }) as const;
 const refused = (why: string) => ({ kind: 'refused', why }) as const;
 
-/** An engine takes it for the picture's cache key, whosever it is: one caller could be shown another's picture. */
+/** An engine uses it as the picture's cache key for all callers, so one could get another's picture. */
 const UUID = refused('send the picture itself');
-const CACHED = ignored('equal beginnings are found without it, apart for each key');
+const CACHED = ignored('equal beginnings of prompts are cached without it, separately for each key');
 
-/** Of a message of every route but `/v1/responses`; others are ignored and named. */
+/** Fields of a message on every route except `/v1/responses`; others are ignored and named. */
 export const MESSAGE: Inside = {
   role: own,
   content: own,
@@ -21,16 +21,16 @@ export const MESSAGE: Inside = {
   refusal: own,
   /** of an assistant */
   reasoning: own,
-  /** what vLLM called it before */
+  /** vLLM's former name */
   reasoning_content: own,
   annotations: ignored('marks in an earlier answer are no part of its text'),
   audio: refused('answers are text'),
   function_call: refused('use tool_calls'),
-  tools: refused('put them beside the messages'),
+  tools: refused('send them beside the messages'),
   task: refused('no model here knows tasks'),
 };
 
-/** Of a part of its content; others are ignored and named. */
+/** Fields of a part of the content; others are ignored and named. */
 export const PART: Inside = {
   type: own,
   text: own,
@@ -40,14 +40,14 @@ export const PART: Inside = {
   prompt_cache_breakpoint: CACHED,
 };
 
-/** Of the object `image_url` of a part; others are ignored and named. */
+/** Fields of the object `image_url` of a part; others are ignored and named. */
 export const IMAGE_URL: Inside = {
   url: own,
   uuid: UUID,
   detail: ignored('the engine tiles every picture alike'),
 };
 
-/** Of a message of `/v1/responses`; others are refused, as are those of its parts. */
+/** Fields of a message of `/v1/responses`; other fields, also of its parts, are refused. */
 export const ITEM: Inside = {
   type: own,
   role: own,
@@ -58,7 +58,7 @@ export const ITEM: Inside = {
   cache_control: CACHED,
 };
 
-/** Of a part of the caller's. */
+/** Fields of a caller's part. */
 export const INPUT_PART: Inside = { type: own, text: own, prompt_cache_breakpoint: CACHED, cache_control: CACHED };
 export const INPUT_IMAGE: Inside = {
   type: own,
@@ -68,7 +68,7 @@ export const INPUT_IMAGE: Inside = {
   cache_control: CACHED,
 };
 
-/** Of a part of an earlier answer. */
+/** Fields of a part of an earlier answer. */
 export const SAID_PART: Inside = {
   type: own,
   text: own,

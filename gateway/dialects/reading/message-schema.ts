@@ -28,7 +28,7 @@ export function messageSchema({ cards }: ApiFacts): z.ZodType {
     tool_call_id: z.string().max(LIMITS.id.most).nullish(),
     ...ignoredIn(MESSAGE),
   };
-  const thoughts = z.string().nullish().describe('reasoning in an earlier turn, for the chat template');
+  const thoughts = z.string().nullish().describe('reasoning of an earlier message, for the chat template');
   const pictures = cards.map(({ name, limits }) => `${name}: ${limits.images_per_conversation} in a conversation`);
   return z
     .union([

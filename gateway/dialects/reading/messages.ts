@@ -15,11 +15,11 @@ const EXTRAS = {
   tool_call_id: LIMITS.id,
 } as const satisfies Record<string, Limit>;
 const EXTRA_NAMES = ['name', 'tool_calls', 'tool_call_id'] as const;
-/** An assistant's reasoning in an earlier turn: vLLM's name, and the one that it had before. */
+/** An assistant's earlier reasoning: vLLM's name, and its former one. */
 const THOUGHTS = ['reasoning', 'reasoning_content'] as const;
-/** What a part holds; one that held two of them would lose one. */
+/** Payloads of a part; if a part had two of them, one would be lost. */
 const PAYLOADS = ['text', 'image_url', 'refusal'] as const;
-/** The payload by the part's type, of an assistant's parts and of all others; vLLM reads those of `/v1/responses` too. */
+/** The payload by type, of all parts except an assistant's; vLLM also reads the types of `/v1/responses`. */
 const ASKED: ReadonlyMap<unknown, (typeof PAYLOADS)[number]> = new Map([
   ['text', 'text'],
   ['input_text', 'text'],
@@ -27,23 +27,26 @@ const ASKED: ReadonlyMap<unknown, (typeof PAYLOADS)[number]> = new Map([
   ['image_url', 'image_url'],
   ['input_image', 'image_url'],
 ]);
-/** With what the model said in an earlier turn, as OpenAI's typed clients send it back. */
+/** The same for an assistant's parts, with earlier refusals, which OpenAI's typed clients send back. */
 const SAID: typeof ASKED = new Map([...ASKED, ['refusal', 'refusal']]);
 
 /**
- * Reads a conversation; every dialect's messages have OpenAI's form. `developer` becomes `system`: an engine writes a
- * role that its template does not know into the prompt as it stands (source: vLLM), so no other role may pass.
- * @param at where the list stands in the caller's body, such as `input_data.input_string`
+ * Reads a conversation; every dialect's messages have OpenAI's form. `developer` becomes `system`. No other role may
+ * pass, because an engine copies a role that its template does not know into the prompt (source: vLLM).
+ * @param at path of the list in the caller's body, such as `input_data.input_string`
  * @throws Failure `invalid_request` or `unsupported_parameter`, naming message, part and field; never quoting content
  */
 export function readMessages(value: unknown, at: string, ignored: IgnoredNames): ChatMessage[] {
   if (!Array.isArray(value) || value.length === 0)
-    throw bad(at, `must be a list of messages, at least one${Array.isArray(value) ? ', got none' : kind(value)}`);
+    throw bad(
+      at,
+      `must be a list of messages, at least one${Array.isArray(value) ? ', got an empty list' : kind(value)}`,
+    );
   checkConversation(value, at);
   return value.map((message: unknown, index) => readMessage(message, `${at}[${index}]`, ignored));
 }
 
-/** Counts messages and their parts before any is read. */
+/** Counts messages and their parts before reading any. */
 export function checkConversation(messages: readonly unknown[], at: string): void {
   checkLimit(LIMITS.messages, messages.length, at);
   let parts = 0;
@@ -72,7 +75,7 @@ function readMessage(value: unknown, at: string, ignored: IgnoredNames): ChatMes
     const fits = name === 'tool_calls' ? Array.isArray(field) && field.every(isObject) : typeof field === 'string';
     if (!fits)
       throw bad(`${at}.${name}`, `must be ${name === 'tool_calls' ? 'a list of calls' : 'a text'}${kind(field)}`);
-    if (!isJson(field)) throw bad(`${at}.${name}`, jsonProblem(field) ?? 'is no JSON');
+    if (!isJson(field)) throw bad(`${at}.${name}`, jsonProblem(field) ?? 'is not valid JSON');
     extra[name] = field;
   }
   if (thought !== undefined) extra['reasoning'] = readText(rest[thought], `${at}.${thought}`);
@@ -140,7 +143,7 @@ function readUrl(value: unknown, at: string, ignored: IgnoredNames): string {
   throw bad(`${at}.url`, `must be an http(s) URL or data:image/png;base64,…${kind(url)}`);
 }
 
-/** @throws Failure `unsupported_parameter` for a field that the table refuses and that is set */
+/** @throws Failure `unsupported_parameter` for a set field that the table refuses */
 function refuseInside(value: Readonly<Record<string, unknown>>, table: Inside, at: string): void {
   for (const [name, verdict] of Object.entries(table))
     if (verdict.kind === 'refused' && isSet(value[name]))

@@ -1,20 +1,20 @@
 import { LIMITS, type Limit } from './limits.ts';
 
-/** What is wrong with a value, and where inside it: too much of something, or something else. */
+/** What is wrong with a value, and the path inside it: a limit that it exceeds, or another problem. */
 export type Fault =
   | { readonly at: readonly (string | number)[]; readonly limit: Limit; readonly seen: number }
   | { readonly at: readonly (string | number)[]; readonly problem: string };
 
 /** `{2}`, `{2,}` or `{2,9}` */
 const COUNTED = /\{(\d{1,12})?(?:,(\d{0,12}))?\}/y;
-/** The beginning of a rule, of the two syntaxes that engines read: `rule ::= …`, and Lark's `rule: …`. */
+/** The beginning of a rule in the two syntaxes that engines read: `rule ::= …`, and Lark's `rule: …`. */
 const RULE = /::=|^[ \t]*[?!]*\w+[ \t]*:/gm;
 
-/** What of a regular expression or a grammar costs an engine time, counted. */
+/** The counted parts of a regular expression or a grammar that cost an engine time. */
 interface Pieces {
-  /** groups inside each other */
+  /** depth of nested groups */
   nesting: number;
-  /** pieces that may be absent or are counted */
+  /** parts that are optional or counted */
   quantifiers: number;
   /** largest number in a quantifier */
   repetitions: number;
@@ -23,13 +23,13 @@ interface Pieces {
 
 type Syntax = 'regex' | 'ebnf' | 'lark';
 
-/** Counts in one pass, without building anything. Texts in quotes and comments of a grammar are no part of it. */
+/** Counts in one pass, without building anything. Quoted texts and comments of a grammar do not count. */
 function countPieces(text: string, syntax: Syntax): Pieces {
   const pieces: Pieces = { nesting: 0, quantifiers: 0, repetitions: 0, isBalanced: true };
   let depth = 0;
-  /** the last piece: nothing yet in this alternative, a quantifier, or anything else */
+  /** the last part: none yet in this alternative, a quantifier, or anything else */
   let last: 'none' | 'quantifier' | 'piece' = 'none';
-  /** between the slashes of a regular expression in Lark, or all of it */
+  /** inside the slashes of a regular expression in Lark, or in any regular expression */
   let isRegex = syntax === 'regex';
   const open = (): void => {
     depth += 1;
@@ -57,7 +57,7 @@ function countPieces(text: string, syntax: Syntax): Pieces {
       pieces.isBalanced &&= at < text.length;
       last = 'piece';
     } else if (char === '(') {
-      // `(?:` and its kind are no quantifiers.
+      // `(?:` and similar are no quantifiers.
       if (isRegex && text.charAt(at + 1) === '?') at += 1;
       open();
     } else if (char === ')' || (char === ']' && syntax === 'lark')) {
@@ -69,7 +69,7 @@ function countPieces(text: string, syntax: Syntax): Pieces {
       if (last === 'none') pieces.quantifiers += 1;
       last = 'none';
     } else if (char === '?' || char === '*') {
-      // Behind another quantifier it only makes that one lazy.
+      // After another quantifier it only makes that one lazy.
       if (last !== 'quantifier') pieces.quantifiers += 1;
       last = 'quantifier';
     } else if (char === '{') {
@@ -87,7 +87,7 @@ function countPieces(text: string, syntax: Syntax): Pieces {
   return pieces;
 }
 
-/** @returns where the text, set or comment that begins at `from` ends; the length of `text` when it does not */
+/** @returns where the text, set or comment that begins at `from` ends; the length of `text` if it has no end */
 function endOf(text: string, from: number, end: string): number {
   for (let at = from + 1; at < text.length; at += 1) {
     const char = text.charAt(at);
@@ -97,7 +97,7 @@ function endOf(text: string, from: number, end: string): number {
   return text.length;
 }
 
-/** As vLLM tells the two syntaxes of grammars apart. */
+/** Tells the two syntaxes of grammars apart as vLLM does. */
 function syntaxOf(grammar: string): Syntax {
   const isRule = (line: string): boolean => {
     const [rule = ''] = line.split(/#|\/\//, 1);
@@ -106,21 +106,21 @@ function syntaxOf(grammar: string): Syntax {
   return grammar.split('\n').some(isRule) ? 'ebnf' : 'lark';
 }
 
-/** Adds up the quantifiers of all regular expressions that stand in one schema. */
+/** Adds up the quantifiers of all regular expressions of one schema. */
 export class Quantifiers {
   #seen = 0;
-  /** @returns what is wrong with one more of them; whether an engine can read it, that one says */
+  /** @returns the fault of one more regular expression; the engine decides whether it can read it */
   faultOf(regex: string, at: readonly (string | number)[]): Fault | undefined {
     if (regex.length > LIMITS.regex.most) return { at, limit: LIMITS.regex, seen: regex.length };
     const pieces = countPieces(regex, 'regex');
     this.#seen += pieces.quantifiers;
     if (!pieces.isBalanced || regex.includes('\0'))
-      return { at, problem: 'is not a regular expression: a bracket is open or closed without its other half' };
+      return { at, problem: 'is not a regular expression: a bracket has no counterpart' };
     return costOf({ ...pieces, quantifiers: this.#seen }, at);
   }
 }
 
-/** @returns what is wrong with a grammar, in the syntax of EBNF or Lark; whether an engine can read it, that one says */
+/** @returns the fault of a grammar in the syntax of EBNF or Lark; the engine decides whether it can read it */
 export function grammarFault(grammar: string, at: readonly (string | number)[] = []): Fault | undefined {
   if (grammar.length > LIMITS.grammar.most) return { at, limit: LIMITS.grammar, seen: grammar.length };
   if (grammar.trim() === '') return { at, problem: 'is an empty grammar' };

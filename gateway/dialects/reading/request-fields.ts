@@ -7,19 +7,19 @@ import { LIMITS } from './limits.ts';
 import { INCLUDE, INSTRUCTIONS, QUIET_STREAM, REASONING, TEXT } from './responses-forms.ts';
 
 /**
- * What becomes of a field. A field that has no verdict on a route is unknown there: it is ignored and named, on
- * `/v1/responses` refused, on Azure's inference routes an extra parameter.
+ * The verdict on a field. A field without a verdict on a route is unknown there. It is ignored and named, refused on
+ * `/v1/responses`, and an extra parameter on Azure's inference routes.
  */
 export type Verdict =
-  /** read by the route's own code; `field` where a value is checked as the others are */
+  /** read by the route's own code; with `field`, its value is checked like the others */
   | { readonly kind: 'own'; readonly field?: Field }
-  /** checked, and handed to the engine under its own name */
+  /** checked, and passed to the engine under its own name */
   | { readonly kind: 'served'; readonly field: Field }
-  /** one value is what is done anyway; another would change the answer, and is refused */
+  /** only the value that is used anyway is accepted; another would change the answer, and is refused */
   | { readonly kind: 'fixed'; readonly field: Field; readonly why: string }
   /** the answer is the same without it: accepted, and named in `x-penstock-ignored` */
   | { readonly kind: 'ignored'; readonly why: string }
-  /** the engine would act on it and a caller must not, or it would be lost although the answer depends on it */
+  /** the engine would act on it and a caller must not control that, or the answer would silently lack it */
   | { readonly kind: 'refused'; readonly why: string };
 
 /** A column of the table. Azure OpenAI's routes have those of chat and completions. */
@@ -52,23 +52,22 @@ const SCORE = ['score-pictures', 'score-chat', 'score-prompts'] as const;
 const THE_GATEWAY = 'the gateway decides it';
 const THE_CARD = 'the model card decides it';
 const THE_TEMPLATE = "the model's own template is used";
-const UNCUT = 'a prompt is never cut in silence';
-const BY_KEY = 'whose request it is, is known by its key';
-const CACHED = 'equal beginnings are found without it, apart for each key';
-const RENDERING = 'only a rendered prompt has it, and none is given out';
+const UNCUT = 'the gateway never shortens a prompt';
+const BY_KEY = 'the key identifies the caller';
+const CACHED = 'equal beginnings of prompts are cached without it, separately for each key';
+const RENDERING = 'it is part of a rendered prompt, which the gateway does not return';
 const IN_CHAT = 'send them with messages to /v1/chat/completions';
-const STATELESS =
-  'nothing is stored here; send the whole conversation as input, as clients do where they are told store: false';
-const NO_TOOLS = 'tools are served on /v1/chat/completions, where the model card has them';
+const STATELESS = 'nothing is stored here; send the entire conversation as input, as clients do with store: false';
+const NO_TOOLS = 'tools are served on /v1/chat/completions if the model card has them';
 const UNREAD = 'vLLM no longer reads it; use structured_outputs or response_format';
 const LENGTH = 'call it max_output_tokens';
 const label = served(form.LABEL, 'responses');
 const sampled = (field: Field): Cell => served(field, ...GENERATING, ...SCORE);
 const unmoderated = refused('answers are not moderated here', 'chat', 'responses');
 
-/** Every field that vLLM's protocol, OpenAI's or Azure's typed clients have, and a few more that are sent in the field. */
+/** Every field of vLLM's protocol and of OpenAI's and Azure's typed clients, and a few more that real callers send. */
 export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
-  // What is to be answered, by which model, how long, how often, and how it is sent.
+  // The prompt, the model, the length and number of answers, and how they are sent.
   messages: [
     own(...TEMPLATED, 'inference-chat'),
     refused('send them to /v1/chat/completions', 'completions'),
@@ -80,7 +79,7 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
     refused(STATELESS, 'responses'),
   ],
   input: [own('responses'), refused('call it messages', 'chat')],
-  instructions: [checked(INSTRUCTIONS, 'responses'), refused('put them into a message of the role system', 'chat')],
+  instructions: [checked(INSTRUCTIONS, 'responses'), refused('put them into a message with the role system', 'chat')],
   model: [own(...EVERY, ...AZURE)],
   max_completion_tokens: [own('chat'), refused('call it max_tokens', 'completions'), refused(LENGTH, 'responses')],
   max_tokens: [own(...OPENAI, ...AZURE, ...SCORE), refused(LENGTH, 'responses')],
@@ -109,7 +108,7 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   allowed_token_ids: [served(form.ALLOWED_TOKENS, ...OPENAI)],
   watermarking: [refused('the operator decides it', ...GENERATING)],
 
-  // Where the answer ends.
+  // The end of the answer.
   stop: [sampled(form.STOP), own(...AZURE)],
   stop_token_ids: [sampled(form.STOP_TOKENS)],
   eos_token_id: [checked(form.END_TOKENS, ...SCORE)],
@@ -118,7 +117,7 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   min_tokens: [served(form.atLeast(0), ...OPENAI)],
   repetition_detection: [served(form.REPETITION, ...OPENAI)],
 
-  // What form the answer has, and what is told of it.
+  // The form of the answer, and further information about it.
   response_format: [served(RESPONSE_FORMAT, ...OPENAI), own('inference-chat')],
   structured_outputs: [served(STRUCTURED_OUTPUTS, ...GENERATING)],
   text: [served(TEXT, 'responses')],
@@ -143,17 +142,17 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   return_token_offsets: [ignored(RENDERING, ...OPENAI)],
   return_mm_kwargs: [ignored(RENDERING, ...GENERATING)],
   mm_payload: [ignored(RENDERING, ...GENERATING)],
-  routed_experts_prompt_start: [ignored('no answer tells of experts', ...OPENAI)],
+  routed_experts_prompt_start: [ignored('no answer has information about experts', ...OPENAI)],
   stream_interval: [served(form.atLeast(1), ...OPENAI)],
   modalities: [
     fixed(
-      { schema: listOf(LIMITS.include, z.literal('text')), form: 'a list of nothing but text' },
+      { schema: listOf(LIMITS.include, z.literal('text')), form: 'a list with only text' },
       'answers are text',
       'chat',
     ),
   ],
   audio: [refused('answers are text', 'chat')],
-  verbosity: [fixed(form.nothingBut('medium'), 'the model knows no such setting; ask for it in a message', 'chat')],
+  verbosity: [fixed(form.nothingBut('medium'), 'the model has no such setting; ask for it in a message', 'chat')],
   moderation: [unmoderated],
 
   // How the prompt is written.
@@ -190,8 +189,13 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   thinking_token_budget: [served(form.THINKING_BUDGET, ...OPENAI)],
 
   // State, accounts and prices.
-  background: [served({ schema: z.literal(false), form: 'false: an answer goes to who waits for it' }, 'responses')],
-  // On a chat the answer itself is what was asked for; who asks for the stored one later is refused by name.
+  background: [
+    served(
+      { schema: z.literal(false), form: 'false: an answer is only sent to the caller that waits for it' },
+      'responses',
+    ),
+  ],
+  // A chat needs only the answer itself. A later request for the stored one is refused by name.
   store: [
     ignored('nothing is stored', 'chat'),
     checked({ schema: z.literal(false), form: 'false: nothing is stored here' }, 'responses'),
@@ -207,13 +211,13 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   prompt_cache_options: [ignored(CACHED, 'chat', 'responses')],
   prompt_cache_retention: [ignored(CACHED, 'chat', 'responses')],
   service_tier: [
-    ignored('there is one tier', 'chat'),
-    served({ schema: z.enum(['auto', 'default']), form: 'auto or default: there is one tier' }, 'responses'),
+    ignored('there is only one tier', 'chat'),
+    served({ schema: z.enum(['auto', 'default']), form: 'auto or default: there is only one tier' }, 'responses'),
   ],
   prediction: [ignored('it could only make the same answer faster', 'chat')],
   session_id: [ignored('an engine is chosen without it', ...OPENAI), refused(THE_GATEWAY, 'responses')],
 
-  // What an engine would take from anybody.
+  // Fields that an engine would accept from any caller.
   priority: [fixed(form.nothingBut(0), 'the gateway decides the order', ...EVERY)],
   request_id: [refused('send the header x-request-id', ...EVERY)],
   cache_salt: [refused(THE_GATEWAY, ...EVERY)],
@@ -231,7 +235,7 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
 /** The verdicts of one route, by field. */
 export type Column = ReadonlyMap<string, Verdict>;
 
-/** What becomes of each known field of a route. */
+/** The verdict on each known field of a route. */
 export function columnOf(route: Route): Column {
   const verdicts = Object.entries(REQUEST_FIELDS).flatMap(([name, cells]) =>
     cells.flatMap(([verdict, ...routes]) => (routes.includes(route) ? [[name, verdict] as const] : [])),

@@ -5,10 +5,10 @@ import { strictJson } from './fields.ts';
 import { listOf, objectOf, wellFormed } from './limited.ts';
 import { LIMITS } from './limits.ts';
 
-/** What values the fields of `/v1/responses` alone have; one that an engine would take and not act on is refused. */
+/** Forms of the fields that only `/v1/responses` has. A field that an engine would take and not act on is refused. */
 
 export const LOGPROBS = 'message.output_text.logprobs';
-/** Parts of reasoning and of calls, which no answer here has. Clients ask for them unasked; they are named as ignored. */
+/** Parts about reasoning and calls, which no answer has. Clients request them by default; they are named as ignored. */
 const NEVER_THERE = [
   'reasoning.encrypted_content',
   'web_search_call.action.sources',
@@ -29,13 +29,13 @@ export const TEXT = field(
   ),
   'an object with a format of type text, json_object or json_schema, the last with name and schema; no other verbosity than medium',
 );
-/** Asked for unasked as well, of every model: there is no reasoning in an answer that it could be made of. */
+/** Requested by default too, for every model; an answer here has no reasoning to summarise. */
 const SUMMARY = z.enum(['auto', 'concise', 'detailed']).nullish();
 export const REASONING = field(
   strictJson(objectOf(z.strictObject({ effort: EFFORT.nullish(), summary: SUMMARY, generate_summary: SUMMARY }))),
-  'an object with an effort. Without effect, as no summaries are made: summary, generate_summary',
+  'an object with an effort. Without effect, because no summaries are made: summary, generate_summary',
 );
-/** The closing event tells the usage, whoever asks; load generators ask as on the other routes. */
+/** The closing event always has the usage; load generators request it as on the other routes. */
 export const QUIET_STREAM = field(
   objectOf(
     z.strictObject({
@@ -43,5 +43,5 @@ export const QUIET_STREAM = field(
       include_usage: z.boolean().exactOptional(),
     }),
   ),
-  'without include_obfuscation: events are not padded; usage is always told',
+  'without include_obfuscation: events are not padded; usage is always sent',
 );

@@ -5,13 +5,13 @@ import { FLAG, TOOLS, TOOL_CHOICE, field } from './field-forms.ts';
 import { isAbsent, isLeftOut, readField } from './fields.ts';
 import type { Column } from './request-fields.ts';
 
-/** The fields that `readTools` answers for. */
+/** The fields that `readTools` reads. */
 export const TOOL_SCHEMAS = { tools: TOOLS, tool_choice: TOOL_CHOICE, parallel_tool_calls: FLAG } as const;
 
 /**
- * Reads the fields that go to the engine as they are, and checks those that the route itself reads.
- * @param prefix what stands before a field's name in the caller's words, such as `input_data.parameters.`
- * @returns the former, where they are present and not null
+ * Reads the fields that are passed to the engine unchanged, and checks those that the route itself reads.
+ * @param prefix before a field's name in the caller's body, such as `input_data.parameters.`
+ * @returns the fields for the engine that are present and not null
  * @throws Failure `invalid_request` naming the field
  */
 export function readFields(
@@ -31,9 +31,9 @@ export function readFields(
 }
 
 /**
- * Tools, and what goes with them. An empty list is no tools: clients that send all their fields mean nothing by it, and
- * the engine would refuse it.
- * @throws Failure `invalid_request` naming the field, also when a call is demanded and there is no tool
+ * Reads tools and the fields about them. An empty list means no tools: clients that send all their fields use it for
+ * not set, and the engine would refuse it.
+ * @throws Failure `invalid_request` naming the field, also if a call is required and there is no tool
  */
 export function readTools(body: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
   const { tools, tool_choice: choice, parallel_tool_calls: parallel } = body;
@@ -42,7 +42,7 @@ export function readTools(body: Readonly<Record<string, unknown>>): Record<strin
   const together = isAbsent(parallel) ? undefined : readField(FLAG, parallel, 'parallel_tool_calls');
   if (Array.isArray(list) && list.length === 0) {
     if (chosen === undefined || chosen === 'auto' || chosen === 'none') return {};
-    throw new Failure('invalid_request', 'tool_choice demands a call, but tools holds none', { param: 'tool_choice' });
+    throw new Failure('invalid_request', 'tool_choice requires a call, but tools has none', { param: 'tool_choice' });
   }
   return {
     tools: list,
@@ -52,8 +52,9 @@ export function readTools(body: Readonly<Record<string, unknown>>): Record<strin
 }
 
 /**
- * Number of answers to one request.
- * @throws Failure `invalid_request` naming the field, also for several answers at temperature 0, which would be the same
+ * The number of answers to one request.
+ * @throws Failure `invalid_request` naming the field, also for several answers at temperature 0, which would be the
+ * same
  */
 export function readChoices(value: unknown, param: string, sampling: Readonly<Record<string, JsonValue>>): number {
   const choices = readPositive(value, param) ?? 1;
@@ -62,7 +63,7 @@ export function readChoices(value: unknown, param: string, sampling: Readonly<Re
   return choices;
 }
 
-/** Reads a whole number of at least 1, or undefined when absent. @throws Failure `invalid_request` naming the field */
+/** Reads a whole number of at least 1; undefined if absent. @throws Failure `invalid_request` naming the field */
 export function readPositive(value: unknown, param: string): number | undefined {
   if (isAbsent(value)) return undefined;
   const read = readField(field(z.int().min(1), 'a whole number, 1 or more'), value, param);

@@ -3,18 +3,18 @@ import type { ApiFacts } from '../description.ts';
 import type { Field } from './fields.ts';
 import type { Column } from './request-fields.ts';
 
-/** Schemas for the API's document: every field that may be absent may be null as well, as typed clients send it. */
+/** Schemas for the API's document. Every optional field may also be null, because typed clients send null. */
 
 export const TEXT = z.string().min(1);
 
-/** A name that is read only where nothing else has chosen the model. */
+/** A model name that is read only if nothing else has chosen the model. */
 export function unreadModel({ names }: ApiFacts): Record<string, z.ZodType> {
   return {
-    model: TEXT.nullish().describe(`not read where a deployment is chosen; else one of ${names.join(', ')}`),
+    model: TEXT.nullish().describe(`ignored if a deployment is chosen; otherwise one of ${names.join(', ')}`),
   };
 }
 
-/** @param limits names for the answer's length, of which the first that is present counts */
+/** @param limits names for the answer's length; the first that is present counts */
 export function envelope(facts: ApiFacts, limits: readonly string[]): Record<string, z.ZodType> {
   const stream = z.union([z.boolean(), z.enum(['true', 'false', 'True', 'False'])]);
   const model = modelName(facts);
@@ -24,13 +24,13 @@ export function envelope(facts: ApiFacts, limits: readonly string[]): Record<str
     stream_options: z
       .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
       .nullish()
-      .describe('only where stream is true; continuous_usage_stats only beside include_usage'),
+      .describe('only if stream is true; continuous_usage_stats only with include_usage'),
     n: z.int().min(1).max(facts.mostChoices).nullish(),
     ...lengths(facts, limits),
   };
 }
 
-/** Only what counts is held to the card: a longer one behind it does no harm. */
+/** Only the name that counts must respect the card's limit; a larger value after it does no harm. */
 export function lengths(facts: ApiFacts, names: readonly string[]): Record<string, z.ZodType> {
   const most = facts.mostTokens === undefined ? '' : `, up to ${facts.mostTokens}`;
   return Object.fromEntries(
@@ -42,7 +42,7 @@ export function lengths(facts: ApiFacts, names: readonly string[]): Record<strin
             .int()
             .min(1)
             .nullish()
-            .describe(`counts where ${names.slice(0, index).join(', ')} is absent${most}`),
+            .describe(`counts if ${names.slice(0, index).join(', ')} is absent${most}`),
     ]),
   );
 }
@@ -56,7 +56,7 @@ export function tokens({ mostTokens }: ApiFacts): z.ZodType {
   return mostTokens === undefined ? least : least.max(mostTokens);
 }
 
-/** What a route reads by the table of fields; what it refuses is named by the refusal. */
+/** The fields that a route reads by the table of fields; a refusal names those that it refuses. */
 export function known(column: Column): Record<string, z.ZodType> {
   const shape: Record<string, z.ZodType> = {};
   for (const [name, verdict] of column) {

@@ -17,7 +17,7 @@ export function describeScore({ facts, message }: Described, errors: ScoreErrors
   const isText = cards.some(({ task }) => task === 'text-generation');
   const isChat = cards.length === 0 || cards.some(({ task }) => task === 'chat-completion');
   return {
-    summary: 'The answer to a conversation, or prompts continued, by the task of the model',
+    summary: 'The answer to a conversation, or the continuation of prompts, by the task of the model',
     request: { schema: 'ScoreRequest', examples },
     answer: errors === 'strict-compat' ? 'HiddenScoreAnswer' : 'ScoreAnswer',
     schemas: {
@@ -27,7 +27,7 @@ export function describeScore({ facts, message }: Described, errors: ScoreErrors
         ...(isChat ? [z.object({ output: z.string() })] : []),
         ...(isText ? [z.array(z.string()), z.array(z.record(z.string(), z.string()))] : []),
       ]),
-      HiddenScoreAnswer: z.looseObject({ output: z.string().optional() }).describe('empty for what failed'),
+      HiddenScoreAnswer: z.looseObject({ output: z.string().optional() }).describe('empty after a failure'),
     },
   };
 }
@@ -41,7 +41,7 @@ function scoreSchema(facts: ApiFacts, message: z.ZodType): z.ZodType {
         ...known(columnOf(task)),
       })
       .nullish()
-      .describe('a parameter that is not named here has no effect, and is told in x-penstock-ignored');
+      .describe('a parameter that is not named here has no effect, and is named in x-penstock-ignored');
   const prompts = z.array(TEXT).min(1);
   const sees = facts.cards.some(({ modalities }) => modalities.input.includes('image'));
   const conversation = z.looseObject({

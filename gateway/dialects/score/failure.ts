@@ -3,12 +3,12 @@ import { azureErrorBody } from '../azure/errors.ts';
 import type { Rendered } from '../dialect.ts';
 import { retryHeaders } from '../openai/errors.ts';
 
-/** How `/score` says that something failed: as the endpoint does, or hidden as Azure's container hid most of it. */
+/** How `/score` reports a failure: as the endpoint does, or hidden as Azure's container hid most failures. */
 export type ScoreErrors = 'endpoint' | 'strict-compat';
 
-/** Statuses that Azure's endpoint itself answers; all others come from its container and are wrapped into 424. */
+/** Statuses that Azure's endpoint itself answers; all others are of its container and are wrapped into 424. */
 const ENDPOINT_STATUSES: ReadonlySet<number> = new Set([401, 403, 405, 408, 429, 499, 503]);
-/** What Azure's container, or the web server around it, answered with a status of its own even there. */
+/** Failures that Azure's container, or the web server around it, reported with their own status even then. */
 const NEVER_HIDDEN: ReadonlySet<FailureCode> = new Set([
   'invalid_json',
   'route_not_found',
@@ -19,13 +19,13 @@ const NEVER_HIDDEN: ReadonlySet<FailureCode> = new Set([
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 /**
- * The endpoint's rules: what its container would have said becomes 424 with the container's status in a header; a late
- * answer is 408; too many requests is an empty text; a key or a deployment that is not known is the endpoint's own word.
+ * The endpoint's rules. A failure of its container becomes 424, with the container's status in a header. A late answer
+ * is 408. A 429 has an empty body. An unknown key or deployment is the endpoint's own failure.
  */
 export function renderScoreFailure(failure: Failure, errors: ScoreErrors): Rendered {
   const own = failure.code === 'deadline_exceeded' ? 408 : failure.status;
   const headers = { ...retryHeaders(failure), 'x-ms-error-code': failure.code };
-  // An engine's own word is the container's, whatever its status: 429 of it tells nothing of the endpoint's queue.
+  // An engine's refusal is the container's, whatever its status: its 429 does not describe the endpoint's queue.
   const isEndpoints = failure.code !== 'engine_refused';
   if (own === 429 && isEndpoints) {
     const reason = { 'content-type': 'text/plain', 'ms-azureml-model-error-reason': 'too_many_pending_request' };

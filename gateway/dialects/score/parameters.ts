@@ -9,7 +9,7 @@ import { readChoices, readFields, readPositive } from '../reading/sampling.ts';
 /** Names for the answer's length; the first that is present counts, as in Azure's container. */
 const MAX_TOKENS = ['max_new_tokens', 'max_gen_len', 'max_tokens'] as const;
 
-/** What of `/score` decides which parameters have an effect. */
+/** The tasks of `/score`, which decide which parameters have an effect. */
 export type ScoreTask = 'chat-with-images' | 'chat' | 'text-generation';
 const COLUMNS: Readonly<Record<ScoreTask, Column>> = {
   'chat-with-images': columnOf('score-pictures'),
@@ -20,8 +20,9 @@ const COLUMNS: Readonly<Record<ScoreTask, Column>> = {
 type Parameters = Pick<ChatRequest, 'maxTokens' | 'maxTokensParam' | 'choices' | 'sampling'>;
 
 /**
- * The parameters of `/score` as Azure's container reads them; what it drops is dropped, and told.
- * @param at where they stand in the caller's body, such as `input_data.parameters`
+ * Reads the parameters of `/score` as Azure's container does. Parameters that it drops are dropped, and named as
+ * ignored.
+ * @param at their path in the caller's body, such as `input_data.parameters`
  * @throws Failure `invalid_request` naming the parameter
  */
 export function readParameters(
@@ -59,7 +60,7 @@ function readShape(
     sampling['stop_token_ids'] = Array.isArray(ids) ? ids : [ids];
   }
   if (sample === false || sampling['use_beam_search'] === true) sampling['temperature'] = 0;
-  // The prompt stands before its answer, unless the caller says otherwise.
+  // The answer begins with the prompt, unless the caller sets another value.
   if (column.has('return_full_text')) sampling['echo'] = full !== false;
   return sampling;
 }

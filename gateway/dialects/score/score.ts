@@ -21,9 +21,9 @@ const ChatAnswer = z.object({
 const TextAnswer = z.object({ choices: z.array(z.object({ index: z.int(), text: z.string() })) });
 
 /**
- * `POST /score` of an Azure ML managed online endpoint: request shapes and parameters as the container of Azure's
- * catalog models reads them, by the task of the model's card; failures as the endpoint in front of it answers them.
- * @param options.deploymentName what the header `azureml-model-deployment` says when nothing else was chosen
+ * `POST /score` of an Azure ML managed online endpoint. Request shapes and parameters are those of the container of
+ * Azure's catalog models, by the task of the model's card. Failures are those of the endpoint in front of it.
+ * @param options.deploymentName value of the header `azureml-model-deployment` if no other deployment was chosen
  */
 export function createAzureScore(options: { readonly deploymentName: string; readonly errors?: ScoreErrors }): Dialect {
   const { deploymentName, errors = 'endpoint' } = options;
@@ -45,7 +45,7 @@ export function createAzureScore(options: { readonly deploymentName: string; rea
   };
 }
 
-/** One conversation: `input_data` with `input_string` and `parameters`; parameters one level higher have no effect. */
+/** One conversation: `input_data` with `input_string` and `parameters`. Parameters one level higher have no effect. */
 function parseChat(body: unknown, card: ModelCard | undefined): ChatRequest {
   const ignored = new IgnoredNames();
   const inputData = readInputData(body, ignored, CHAT_SHAPE);
@@ -60,7 +60,7 @@ function parseChat(body: unknown, card: ModelCard | undefined): ChatRequest {
   return { ...fixed, ...parameters, messages, ignored: ignored.list() };
 }
 
-/** Prompts, each to be continued: in `input_string`, or `input_data` is the list and `params` stand beside it. */
+/** Prompts, each of which is continued: in `input_string`, or `input_data` is the list and `params` is beside it. */
 function parsePrompts(body: unknown): ChatRequest {
   const ignored = new IgnoredNames();
   const isList = isObject(body) && Array.isArray(body['input_data']);
@@ -69,21 +69,21 @@ function parsePrompts(body: unknown): ChatRequest {
   const prompts = readPrompts(inputData['input_string'], at);
   const from = isList ? 'params' : 'input_data.parameters';
   const parameters = readParameters(parametersOf(inputData, from, TEXT_SHAPE), from, 'text-generation', ignored);
-  // Of several answers to a prompt only the first would be returned.
+  // Only the first of several answers to a prompt would be returned.
   if (parameters.choices > 1) ignored.add('parameters.n');
   const fixed = { stream: false, includeUsage: false, messagesParam: at, messages: [], choices: 1 };
   const answerForm: AnswerForm = isList ? 'list' : 'table';
   return { ...parameters, ...fixed, prompts, answerForm, ignored: ignored.list() };
 }
 
-/** Finds the object that holds everything; the other published shapes belong to other tasks or servers. */
+/** Finds the object that holds everything. The other published shapes are for other tasks or servers. */
 function readInputData(body: unknown, ignored: IgnoredNames, expected: string): Readonly<Record<string, unknown>> {
   if (!isObject(body)) throw shape('the body', 'an object', expected);
   checkLimit(LIMITS.fields, Object.keys(body).length, BODY);
   const { input_data: inputData, ...outer } = body;
   if (isAbsent(inputData)) {
     const instead = ['inputs', 'messages'].find((name) => name in outer);
-    const besides = instead === undefined ? '' : `; ${instead} is not read here`;
+    const besides = instead === undefined ? '' : `; ${instead} is not supported`;
     throw shape('input_data', `an object, and is missing${besides}`, expected);
   }
   if (!isObject(inputData)) throw shape('input_data', 'an object', expected);
@@ -163,6 +163,6 @@ function answerOf(engineBody: Buffer, form: AnswerFacts['form']): unknown {
     const texts = choices.map(({ text }) => text);
     return form === 'list' ? texts : [Object.fromEntries(texts.map((text, index) => [String(index), text]))];
   } catch (cause) {
-    throw new Failure('engine_failed', 'the model gave an answer that cannot be read', { cause });
+    throw new Failure('engine_failed', 'the model sent an answer that cannot be read', { cause });
   }
 }

@@ -55,10 +55,10 @@ const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)]
 
 test('G: too deep nesting, or a number outside JSON, is reported as such', () => {
   const tools = (x: unknown) => () => openai.parse(chat({ tools: [{ type: 'function', function: { name: 'f', x } }] }));
-  expect(sentence(tools(deep(80)))).toMatch(/^tools nests more than 64 levels deep$/);
+  expect(sentence(tools(deep(80)))).toMatch(/^tools is nested deeper than 64 levels$/);
   expect(sentence(tools(JSON.parse('1e999')))).toMatch(/^tools has a number that is too large$/);
   const calls = () => openai.parse(message({ tool_calls: [{ ...call('{}'), x: deep(80) }] }));
-  expect(sentence(calls)).toMatch(/^messages\[0\]\.tool_calls nests more than 64 levels deep$/);
+  expect(sentence(calls)).toMatch(/^messages\[0\]\.tool_calls is nested deeper than 64 levels$/);
 });
 
 test.each([

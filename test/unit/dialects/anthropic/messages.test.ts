@@ -62,7 +62,7 @@ test('tools and tool_choice are translated to the engine’s form', () => {
   });
   expect(parse({ tools: [tool], tool_choice: { type: 'any' } }).sampling).toMatchObject({ tool_choice: 'required' });
   expect(() => parse({ tools: [{ ...tool, name: 'x'.repeat(65) }] })).toThrow(/^tools\[0\]\.name has 65 characters/);
-  expect(() => parse({ tool_choice: { type: 'any' } })).toThrow('tool_choice demands a call');
+  expect(() => parse({ tool_choice: { type: 'any' } })).toThrow('tool_choice requires a call');
 });
 
 test('a last message of the assistant is continued, and its tokens are counted that way too', () => {

@@ -22,7 +22,7 @@ export interface DeliverDeps {
   readonly continuation: ContinuationLimits;
 }
 
-/** The receiver of the answer, its form, and the observer of its course. */
+/** The client of the answer, its form, and the notes about it. */
 interface Recipient {
   readonly client: ClientStream;
   readonly render: Renderers;

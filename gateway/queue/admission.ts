@@ -102,8 +102,8 @@ export class Admission {
   }
 
   /**
-   * Checks a request that no dispatcher has claimed, and adds its job and body again if they were lost, for example by
-   * a restart of Redis.
+   * Checks a request that no dispatcher has claimed. Adds its job and body again if they were lost, for example by a
+   * restart of Redis.
    * @returns the state of its job; if a dispatcher has it without a known claim, the number of the pickup
    */
   async reconcile(candidate: Candidate, epoch: number): Promise<Found> {

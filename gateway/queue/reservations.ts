@@ -9,9 +9,9 @@ const REBASE_ABOVE = 1_500_000;
 const HIGHEST = 2_000_000;
 
 /**
- * Makes a reservation among a model's waiting requests and among those of the caller's key, and gives it a priority
- * that shares the engines between keys. A refusal writes nothing. In both scripts the commands that a full Redis
- * refuses come first: Redis then refuses the entire script, and the keys stay consistent.
+ * Makes a reservation among the waiting requests of a model and of the caller's key. Gives it a priority that shares the
+ * engines between keys. A refusal writes nothing. In both scripts the commands that a full Redis refuses come first:
+ * Redis then refuses the entire script, and the keys stay consistent.
  * Shares: the queue's virtual time `v` is the tag of the request that was taken last. A request's tag is the larger of
  * `v` and its key's last tag, plus cost / weight. The lowest tag goes next (priority = tag - base + 1). So the request
  * of an idle key has only its own cost before it, however much waits for other keys. An empty queue starts again from

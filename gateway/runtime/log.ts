@@ -64,8 +64,8 @@ function withCausesDescribed(fields: Record<string, unknown>): Record<string, un
 
 /**
  * The part of an error that a log line holds: name, code, message, stack and cause, each cut short. Everything else is
- * left out, because libraries attach their data to errors: ioredis the refused command with bodies and passwords, HTTP
- * parsers the peer's bytes, TLS the peer's certificate.
+ * left out, because libraries attach their data to errors. ioredis attaches the refused command with bodies and
+ * passwords, HTTP parsers the peer's bytes, TLS the peer's certificate.
  */
 export function describeCause(cause: unknown): unknown {
   return describe(cause, DEEPEST_CAUSE);

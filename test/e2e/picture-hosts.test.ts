@@ -117,7 +117,7 @@ test('N11, N8: every failure before a 2xx answer gets the same message, and the 
     'HPE_',
     'DEPTH_ZERO_SELF_SIGNED_CERT',
     'status 404',
-    'too late (name)',
+    'timeout (name)',
   ])
     expect(log).toContain(detail);
   expect(log).not.toContain('"level":"error"');

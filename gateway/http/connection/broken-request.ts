@@ -47,7 +47,7 @@ export class BrokenRequests {
         if (left === 0 && this.#ending.has(socket)) socket.destroySoon();
       });
     });
-    // Node's own sockets always come with these events.
+    // With Node's own server, the socket of these events is always a net.Socket.
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#judge(error, socket));
     server.on('connect', (_req, socket: Socket) => {
       this.answer(socket, new Failure('method_not_allowed', 'this is no proxy: CONNECT is not supported'));

@@ -47,8 +47,12 @@ export function whyForeign(
   const { origin } = headers;
   if (origin !== undefined) {
     const isKnown = origins.includes(origin) || origin === `http://${host}` || origin === `https://${host}`;
-    return isKnown ? undefined : `pages of ${origin.slice(0, SEEN_LIMIT)} are not allowed to call this port; list that origin`;
+    return isKnown
+      ? undefined
+      : `pages of ${origin.slice(0, SEEN_LIMIT)} are not allowed to call this port; list that origin`;
   }
   const site = headers['sec-fetch-site'];
-  return site === 'cross-site' || site === 'same-site' ? 'pages of other sites are not allowed to call this port' : undefined;
+  return site === 'cross-site' || site === 'same-site'
+    ? 'pages of other sites are not allowed to call this port'
+    : undefined;
 }

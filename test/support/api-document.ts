@@ -14,8 +14,15 @@ export const DIALECTS = (() => {
   return { tokenize, ...dialects };
 })();
 
+let shipped: Catalog | undefined;
+
+/** The cards of the package, read once. */
+function shippedCards(): Catalog {
+  return (shipped ??= parseCatalog(readYamlFolder('deploy/models')));
+}
+
 /** The settings' defaults, with these cards. */
-export function factSources(catalog: Catalog = parseCatalog(readYamlFolder('deploy/models'))): FactSources {
+export function factSources(catalog = shippedCards()): FactSources {
   return {
     catalog,
     unknownModel: 'refuse',

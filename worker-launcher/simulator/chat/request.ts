@@ -117,7 +117,7 @@ function variant(conversation: number, seed: number | undefined, choice: number)
 }
 
 function sourceFor(prompt: Prompt, conversation: number): TokenSource {
-  // vLLM's decoder waits for the rest of a broken character, then gives out all text before it: the prompt.
+  // vLLM's decoder holds a broken character back until its remaining bytes arrive, then gives out the prompt.
   if (prompt.prefix.endsWith('\uFFFD')) return recite(prompt.pieces.join(''));
   return answerTo({ ...prompt.seed, conversation }, prompt.prefix);
 }

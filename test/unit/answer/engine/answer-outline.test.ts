@@ -101,10 +101,11 @@ test('N2: 10 MB of log probabilities take less than 50 ms of CPU', () => {
   const content = Array.from({ length: 4_096 }, () => ({ ...one, top_logprobs: Array(20).fill(one) }));
   const bytes = Buffer.from(JSON.stringify({ choices: [{ logprobs: { content }, finish_reason: 'stop' }] }));
   expect(bytes.length).toBeGreaterThan(5_000_000);
+  const allowedMs = asManyHere(50);
   const usedMs = leastCpuMs(() => {
     const outline = new AnswerOutline();
     outline.add(bytes);
     expect(outline.bytes().length).toBeLessThan(100);
-  });
-  expect(usedMs).toBeLessThan(asManyHere(50));
+  }, allowedMs);
+  expect(usedMs).toBeLessThanOrEqual(allowedMs);
 });

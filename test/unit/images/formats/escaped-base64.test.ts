@@ -17,11 +17,11 @@ test.each([
 test.each(['\\/', '\\u002B', '\\uZZZZ', 'A'.repeat(76) + '\\n', '\\"'])(
   'N2: 20 MB of %j are unescaped in event-loop runs of less than 25 ms of CPU',
   async (piece) => {
-    const text = piece.repeat(20_000_000 / piece.length);
-    // The least of three, because compilation and garbage collection don't count.
-    const longest: number[] = [];
-    for (let round = 0; round < 3; round += 1) longest.push(await longestTurn(Buffer.from(text)));
-    expect(Math.min(...longest)).toBeLessThan(25);
+    const text = Buffer.alloc(20_000_000, piece);
+    // The best of three, because compilation and garbage collection don't count.
+    let best = Infinity;
+    for (let round = 0; round < 3 && best >= 25; round += 1) best = Math.min(best, await longestTurn(Buffer.from(text)));
+    expect(best).toBeLessThan(25);
   },
 );
 

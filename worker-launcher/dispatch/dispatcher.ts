@@ -12,7 +12,7 @@ import type { EngineSlots } from './engine-slots.ts';
 const NO_ROOM_DELAY_MS = 200;
 /** A retry avoids engines with recent failures for this many pickups, because another dispatcher may have a better one. */
 const SPARED_PICKUPS = 5;
-/** A job for newer workers returns to the queue with this delay, in milliseconds, this many times; no request lives longer. */
+/** A job for newer workers returns to the queue with this delay, in milliseconds, this many times; no request takes longer. */
 const NEWER_JOB_DELAY_MS = 1_000;
 const NEWER_JOB_PICKUPS = 3_600;
 

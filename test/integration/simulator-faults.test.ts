@@ -6,7 +6,7 @@ import { eventsOf, startSimulator, type SimulatorProcess } from './simulator-pro
 const LONG = { stream: true, max_tokens: 5000, ignore_eos: true };
 const SLOW = ['--sim-itl-ms', '10'];
 
-/** Starts a stream and waits until its first tokens are there. */
+/** Starts a stream and waits for its first tokens. */
 async function runningStream(simulator: SimulatorProcess, body: object = LONG): Promise<{ events: Promise<string[]> }> {
   const before = await simulator.metric('vllm:generation_tokens_total');
   const res = await simulator.ask(body);
@@ -32,35 +32,35 @@ test.each(['0.32', '0.33'])(
   },
 );
 
-test('kill-core while idle: 503 on /health, and only seconds later the exit', async () => {
+test('kill-core while idle: /health answers 503, and the process exits some seconds later', async () => {
   await using simulator = await startSimulator(['--sim-faults', 'exit-code=3']);
   await simulator.fault({ 'kill-core': true });
   expect(await simulator.health()).toBe(503);
   expect(await simulator.exited).toEqual({ code: 3, signal: null });
 });
 
-test('with VLLM_KEEP_ALIVE_ON_ENGINE_DEATH the server stays, answers 503 on /health and 500 to requests', async () => {
+test('with VLLM_KEEP_ALIVE_ON_ENGINE_DEATH the server runs on, /health answers 503 and requests get 500', async () => {
   await using simulator = await startSimulator([], { env: { VLLM_KEEP_ALIVE_ON_ENGINE_DEATH: '1' } });
   await simulator.fault({ 'kill-core': true });
   expect(await simulator.health()).toBe(503);
   expect((await simulator.ask({})).status).toBe(500);
 });
 
-test('kill-core-after: the engine dies once so many events were sent', async () => {
+test('kill-core-after: the engine dies after so many events', async () => {
   await using simulator = await startSimulator(['--sim-faults', 'kill-core-after=5', ...SLOW]);
   const events = await eventsOf(await simulator.ask(LONG));
   expect(events.filter((event) => event.includes('"delta"'))).toHaveLength(5);
   expect(events.at(-1)).toBe('[DONE]');
 });
 
-test('crash-after: the process is gone as by kill -9, streams end in mid-body', async () => {
+test('crash-after: the process ends by SIGKILL, streams break off in the middle of the body', async () => {
   await using simulator = await startSimulator(['--sim-faults', 'crash-after=5', ...SLOW]);
   const events = await eventsOf(await simulator.ask(LONG));
   expect(events.at(-1)).toBe('cut');
   expect(await simulator.exited).toMatchObject({ signal: 'SIGKILL' });
 });
 
-test('freeze-core: no token, no engine step, /health 200; new requests hang as well; switched off, all go on', async () => {
+test('freeze-core: no token and no engine step, /health 200, new requests hang; without the fault all go on', async () => {
   await using simulator = await startSimulator(SLOW);
   const { events } = await runningStream(simulator, { ...LONG, max_tokens: 60 });
   await simulator.fault({ 'freeze-core': true });
@@ -75,7 +75,7 @@ test('freeze-core: no token, no engine step, /health 200; new requests hang as w
   expect((await events).at(-1)).toBe('[DONE]');
 });
 
-test('freeze-decode: after VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS the engine counts as dead', async () => {
+test('freeze-decode: the engine dies after VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS', async () => {
   await using simulator = await startSimulator(SLOW, { env: { VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS: '0.3' } });
   const { events } = await runningStream(simulator);
   await simulator.fault({ 'freeze-decode': true });
@@ -85,7 +85,7 @@ test('freeze-decode: after VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS the engine counts 
   expect(simulator.output()).toContain('RPC call to execute_model timed out');
 });
 
-test('saturate: requests wait while engine steps go on, and are served when it is over', async () => {
+test('saturate: requests wait while engine steps go on, and are answered once the fault is off', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ saturate: true });
   const asked = simulator.ask({ max_tokens: 3 });
@@ -96,7 +96,7 @@ test('saturate: requests wait while engine steps go on, and are served when it i
   expect((await asked).status).toBe(200);
 });
 
-test('refuse, fail-requests and answer-status: 503, 500 and what was asked, as often as asked', async () => {
+test('refuse, fail-requests and answer-status: 503, 500 and the given status, as many times as given', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ refuse: true, times: 2 });
   const seen = [];
@@ -108,7 +108,7 @@ test('refuse, fail-requests and answer-status: 503, 500 and what was asked, as o
   expect((await simulator.ask({ max_tokens: 1 })).status).toBe(429);
 });
 
-test('hang-after: a stream falls silent, other requests live', async () => {
+test('hang-after: a stream falls silent, other requests are answered', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ 'hang-after': 2, times: 1 });
   const events = eventsOf(await simulator.ask({ ...LONG, max_tokens: 5 }));
@@ -119,7 +119,7 @@ test('hang-after: a stream falls silent, other requests live', async () => {
   expect((await events).filter((event) => event !== 'cut')).toHaveLength(2);
 });
 
-test('cut-after: the socket closes in mid-stream, other requests live', async () => {
+test('cut-after: the socket closes within a stream, other requests are answered', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ 'cut-after': 4, times: 1 });
   const events = await eventsOf(await simulator.ask({ ...LONG, max_tokens: 50 }));
@@ -129,7 +129,7 @@ test('cut-after: the socket closes in mid-stream, other requests live', async ()
   await eventually('the cut one was aborted', async () => (await simulator.metric('vllm:num_requests_running')) === 0);
 });
 
-test('malformed-at: one event is not JSON', async () => {
+test('malformed-at: one event is invalid JSON', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ 'malformed-at': 3 });
   const events = await eventsOf(await simulator.ask({ ...LONG, max_tokens: 10 }));
@@ -144,7 +144,7 @@ test('error-after: an error event and [DONE] in an orderly stream', async () => 
   expect(events.slice(-2)).toEqual([expect.stringContaining('{"error":'), '[DONE]']);
 });
 
-test('exit: the process leaves at once with the code', async () => {
+test('exit: the process exits immediately with the code', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ exit: 7 }).catch(() => undefined);
   expect(await simulator.exited).toMatchObject({ code: 7 });
@@ -161,13 +161,13 @@ test.each([
   ['untrusted-code', 'trust_remote_code=True'],
   ['port-busy', 'Address already in use'],
   ['context-over-model', 'greater than the derived max_model_len'],
-])('fail-start=%s: exit 1 with vLLM’s words', async (cause, words) => {
+])('fail-start=%s: exit code 1 and vLLM’s message', async (cause, words) => {
   await using simulator = await startSimulator(['--sim-faults', `fail-start=${cause}`], { isReady: false });
   expect(await simulator.exited).toMatchObject({ code: 1 });
   expect(simulator.output()).toContain(words);
 });
 
-test('a start that hangs does not obey SIGTERM', async () => {
+test('a start that hangs ignores SIGTERM', async () => {
   await using simulator = await startSimulator(['--sim-faults', 'fail-start=hang'], { isReady: false });
   await eventually('loading', () => simulator.output().includes('Starting to load model'));
   simulator.kill('SIGTERM');
@@ -182,7 +182,7 @@ test('slow-start: ready only after the time', async () => {
   expect(await simulator.health()).toBe(200);
 });
 
-test('--sim-core-process: its death is the engine’s; a server killed with -9 leaves it behind', async () => {
+test('--sim-core-process: if it is killed, the engine dies; if the server is killed with SIGKILL, it runs on', async () => {
   const childOf = async (pid: number): Promise<number> =>
     Number((await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).split(' ')[0]);
   await using first = await startSimulator([...SLOW, '--sim-core-process']);
@@ -195,11 +195,11 @@ test('--sim-core-process: its death is the engine’s; a server killed with -9 l
   const core = await childOf(second.pid);
   second.kill('SIGKILL');
   await second.exited;
-  // Throws when there is no such process.
+  // Throws if the process does not exist.
   expect(process.kill(core, 'SIGKILL')).toBe(true);
 });
 
-test('unknown faults are refused, at the control route and at start', async () => {
+test('unknown faults are refused, on the control route and at the start', async () => {
   await using simulator = await startSimulator();
   expect((await simulator.fault({ 'no-such': true })).status).toBe(400);
   expect(await (await simulator.fault({ saturate: true })).json()).toEqual({ saturate: true });

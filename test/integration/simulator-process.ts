@@ -15,7 +15,7 @@ export interface SimulatorProcess extends AsyncDisposable {
   readonly output: () => string;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly kill: (signal: NodeJS.Signals) => void;
-  /** 0 when the connection is refused or reset */
+  /** 0 if the connection is refused or reset */
   readonly health: () => Promise<number>;
   readonly ask: (body: object, signal?: AbortSignal) => Promise<Response>;
   /** value of the first series of this name */
@@ -23,7 +23,7 @@ export interface SimulatorProcess extends AsyncDisposable {
   readonly fault: (changes: object) => Promise<Response>;
 }
 
-/** Starts one; with `isReady: false` without waiting for it. */
+/** Starts a simulator and waits until it is ready, unless `isReady` is false. */
 export async function startSimulator(
   flags: readonly string[] = [],
   options: { readonly env?: NodeJS.ProcessEnv; readonly isReady?: boolean; readonly port?: number } = {},
@@ -37,7 +37,7 @@ export async function startSimulator(
   let output = '';
   child.stdout.on('data', (bytes) => (output += String(bytes)));
   child.stderr.on('data', (bytes) => (output += String(bytes)));
-  // `close` comes when the last line was read, too.
+  // `close` is emitted after the last line was read.
   const exited = once(child, 'close').then(() => ({ code: child.exitCode, signal: child.signalCode }));
   const url = `http://127.0.0.1:${port}`;
   const health = (): Promise<number> =>
@@ -78,7 +78,7 @@ function post(url: string, body: object, signal?: AbortSignal): Promise<Response
   });
 }
 
-/** Events of a whole stream, `[DONE]` included; an end in mid-body leaves `cut` as the last one. */
+/** Events of a stream, `[DONE]` included. If the body breaks off, the last one is `cut`. */
 export async function eventsOf(res: Response): Promise<string[]> {
   let text = '';
   let isCut = false;
@@ -96,7 +96,7 @@ export async function eventsOf(res: Response): Promise<string[]> {
   return isCut ? [...events, 'cut'] : events;
 }
 
-/** The text that the events of a stream bring. */
+/** The text in the events of a stream. */
 export function textOf(events: readonly string[]): string {
   return events
     .flatMap((event) => [

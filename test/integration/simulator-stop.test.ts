@@ -11,13 +11,13 @@ async function running(simulator: SimulatorProcess, body: object): Promise<Respo
   return res;
 }
 
-test('SIGTERM while idle: exit 0', async () => {
+test('SIGTERM while idle: exit code 0', async () => {
   await using simulator = await startSimulator();
   simulator.kill('SIGTERM');
   expect(await simulator.exited).toEqual({ code: 0, signal: null });
 });
 
-test('SIGTERM without --shutdown-timeout: running answers end with finish reason abort, exit 0', async () => {
+test('SIGTERM without --shutdown-timeout: running answers end with finish reason abort, exit code 0', async () => {
   await using simulator = await startSimulator(SLOW);
   const res = await running(simulator, LONG);
   simulator.kill('SIGTERM');
@@ -27,7 +27,7 @@ test('SIGTERM without --shutdown-timeout: running answers end with finish reason
   expect(await simulator.exited).toEqual({ code: 0, signal: null });
 });
 
-test('SIGTERM with time enough: running answers complete, /health stays 200, new requests get 500, exit 0', async () => {
+test('SIGTERM with a long timeout: running answers complete, /health stays 200, new requests get 500, exit code 0', async () => {
   await using simulator = await startSimulator([...SLOW, '--shutdown-timeout', '30']);
   const res = await running(simulator, { ...LONG, max_tokens: 60 });
   simulator.kill('SIGTERM');
@@ -41,7 +41,7 @@ test('SIGTERM with time enough: running answers complete, /health stays 200, new
   expect(await simulator.exited).toEqual({ code: 0, signal: null });
 });
 
-test('SIGTERM with too little time, 0.32: error event and [DONE], exit 0', async () => {
+test('SIGTERM with a short timeout, 0.32: error event and [DONE], exit code 0', async () => {
   await using simulator = await startSimulator([...SLOW, '--shutdown-timeout', '1', '--sim-vllm-version', '0.32']);
   const res = await running(simulator, LONG);
   simulator.kill('SIGTERM');
@@ -51,7 +51,7 @@ test('SIGTERM with too little time, 0.32: error event and [DONE], exit 0', async
   expect(await simulator.exited).toEqual({ code: 0, signal: null });
 });
 
-test('SIGTERM with too little time, 0.33: the stream falls silent, the exit comes when its client has left', async () => {
+test('SIGTERM with a short timeout, 0.33: the stream falls silent, the process exits once its client has left', async () => {
   await using simulator = await startSimulator([...SLOW, '--shutdown-timeout', '1']);
   const leave = new AbortController();
   const res = await simulator.ask(LONG, leave.signal);

@@ -47,20 +47,20 @@ test.each([
   [['--sim-profile', 'fast'], {}, 2, '--sim-profile'],
   [[], { PENSTOCK_SIM_TTFT: '5' }, 2, 'PENSTOCK_SIM_TTFT'],
   [['--max-model-len', '999999'], {}, 1, 'greater than the derived max_model_len'],
-])('flags %j with %j: exit %i and vLLM’s sentence', async (flags, env, code, sentence) => {
+])('flags %j with %j: exit code %i and vLLM’s sentence', async (flags, env, code, sentence) => {
   await using simulator = await startSimulator(flags, { env, isReady: false });
   expect(await simulator.exited).toMatchObject({ code });
   expect(simulator.output()).toContain(sentence);
 });
 
-test('a taken port: exit 1, address already in use', async () => {
+test('a port in use: exit code 1, address already in use', async () => {
   await using first = await startSimulator();
   await using second = await startSimulator([], { port: first.port, isReady: false });
   expect(await second.exited).toMatchObject({ code: 1 });
   expect(second.output()).toContain('Address already in use');
 });
 
-test('a stream brings the role, one event for each token, usage and [DONE], at the asked pace', async () => {
+test('a stream has the role, one event for each token, usage and [DONE], at the configured pace', async () => {
   await using simulator = await startSimulator(['--sim-ttft-ms', '60', '--sim-itl-ms', '10']);
   const begun = performance.now();
   const res = await simulator.ask({
@@ -78,7 +78,7 @@ test('a stream brings the role, one event for each token, usage and [DONE], at t
   expect(events.at(-1)).toBe('[DONE]');
 });
 
-test('an answer can be continued after any token, and says what the undisturbed one would have said', async () => {
+test('an answer that is continued after any token is the same as the uncut answer', async () => {
   await using simulator = await startSimulator(['--mm-processor-kwargs', '{"num_crops":4}']);
   const url = `data:image/png;base64,${png(64, 48).toString('base64')}`;
   const asked = {
@@ -109,7 +109,7 @@ test('an answer can be continued after any token, and says what the undisturbed 
   }
 });
 
-test.each([true, false])('a client that leaves ends its generation at once (stream %s)', async (stream) => {
+test.each([true, false])('a client that leaves ends its generation immediately (stream %s)', async (stream) => {
   await using simulator = await startSimulator(['--sim-itl-ms', '20']);
   const leave = new AbortController();
   const asked = simulator.ask({ stream, max_tokens: 10_000, ignore_eos: true }, leave.signal).catch(() => undefined);
@@ -121,7 +121,7 @@ test.each([true, false])('a client that leaves ends its generation at once (stre
   expect(await simulator.metric('vllm:kv_cache_usage_perc')).toBe(0);
 });
 
-test('a half-closed connection counts as a client that left: no answer comes', async () => {
+test('a half-closed connection counts as a client that left: it gets no answer', async () => {
   await using simulator = await startSimulator(['--sim-itl-ms', '20']);
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }], max_tokens: 50, ignore_eos: true });
   const socket = connect({ port: simulator.port, host: '127.0.0.1', allowHalfOpen: true });
@@ -155,7 +155,7 @@ test('requests beyond --max-num-seqs wait, and beyond --max-num-queued-reqs get 
   expect(await simulator.metric('vllm:admission_rejections_total')).toBe(1);
 });
 
-test('counters move with the work: requests, tokens, engine steps', async () => {
+test('counters advance with the work: requests, tokens, engine steps', async () => {
   await using simulator = await startSimulator();
   await simulator.ask({ max_tokens: 7, ignore_eos: true }).then((res) => res.text());
   expect(await simulator.metric('vllm:generation_tokens_total')).toBe(7);
@@ -164,7 +164,7 @@ test('counters move with the work: requests, tokens, engine steps', async () => 
   expect(await simulator.metric('vllm:time_to_first_token_seconds_count')).toBe(1);
 });
 
-test('the same seed gives the same words, another seed others', async () => {
+test('the same seed gives the same answer, another seed another one', async () => {
   await using simulator = await startSimulator();
   const words = async (seed: number): Promise<string> => {
     const answer = await answerOf(await simulator.ask({ seed, temperature: 1, max_tokens: 40, ignore_eos: true }));
@@ -186,7 +186,7 @@ test('X-Request-Id becomes the id of the answer', async () => {
   expect(await answerOf(res)).toMatchObject({ id: 'chatcmpl-gw-1' });
 });
 
-test('a prefix that ends in a broken character brings the prompt into the answer, as vLLM does', async () => {
+test('after a prefix that ends in a broken character the answer contains the prompt, as in vLLM', async () => {
   await using simulator = await startSimulator();
   const res = await simulator.ask({
     messages: [
@@ -208,11 +208,11 @@ test('--stream-interval 4 puts four tokens into each event after the first', asy
   expect(textOf(events)).toBe(textOf(await eventsOf(await plain.ask(asked))));
 });
 
-test('--sim-merge-every 5: every fifth token comes in one event with the next, the text stays what it is', async () => {
+test('--sim-merge-every 5: every fifth token is sent in one event with the next, the text stays the same', async () => {
   await using simulator = await startSimulator(['--sim-merge-every', '5']);
   const asked = { stream: true, max_tokens: 24, ignore_eos: true };
   const events = await eventsOf(await simulator.ask(asked));
-  // The role, 24 tokens of which four came with their next, `[DONE]`.
+  // The role, 24 tokens, four of them in one event with the next, `[DONE]`.
   expect(events).toHaveLength(1 + 20 + 1);
   await using plain = await startSimulator();
   expect(textOf(events)).toBe(textOf(await eventsOf(await plain.ask(asked))));
@@ -236,7 +236,7 @@ test('a prompt longer than one engine step counts as several', async () => {
   expect(await simulator.metric('vllm:iteration_tokens_total_count')).toBe(3);
 });
 
-test('with a profile, tokens come slower the more streams there are', async () => {
+test('with a profile, tokens are slower the more streams run', async () => {
   await using simulator = await startSimulator(['--sim-profile', 'h100']);
   const seconds = async (streams: number): Promise<number> => {
     const begun = performance.now();
@@ -251,7 +251,7 @@ test('with a profile, tokens come slower the more streams there are', async () =
   expect(await seconds(64)).toBeGreaterThan(2 * alone);
 });
 
-test('a Unix socket serves as well as a port', async () => {
+test('the simulator listens on a Unix socket as on a port', async () => {
   const path = join(tmpdir(), `penstock-simulator-${process.pid}.sock`);
   await using simulator = await startSimulator(['--uds', path], { isReady: false });
   await eventually('ready', () => simulator.output().includes('Application startup complete'));

@@ -3,7 +3,7 @@ import { parseFaults, readFaults } from '../../../../worker-launcher/simulator/c
 import { parseFlags } from '../../../../worker-launcher/simulator/command-line/flags.ts';
 import { loadSettings } from '../../../../worker-launcher/simulator/command-line/settings.ts';
 
-test('flags come with a blank, with =, with underscores, dotted, negated and as lists', () => {
+test('flags are read with a blank, with =, with underscores, dotted, negated and as lists', () => {
   const argv =
     'm --served-model-name a b --port=7 --max_model_len 8K --limit-mm-per-prompt.image 2 --no-enable-log-requests -tp 2';
   expect(loadSettings(argv.split(' '), {})).toMatchObject({
@@ -41,7 +41,7 @@ test.each([
   expect(() => loadSettings(line.split(' '), {})).toThrow(words);
 });
 
-test('the environment gives the same switches; the command line wins; unknown names are refused', () => {
+test('the environment has the same settings; the command line overrides it; unknown names are refused', () => {
   expect(loadSettings([], { PENSTOCK_SIM_ITL_MS: '7', PENSTOCK_SIM_TTFT_MS: '3' })).toMatchObject({
     itlMs: 7,
     ttftMs: 3,

@@ -4,7 +4,7 @@ import { plainPrompt } from '../../../../worker-launcher/simulator/text/prompt.t
 
 const words = (count: number): string => ' word'.repeat(count);
 
-test('a prompt seen before is found in whole blocks; another salt finds nothing', () => {
+test('a known prompt is found block by block; with another salt nothing is found', () => {
   const cache = new PrefixCache(16, 10_000);
   expect(cache.use(plainPrompt(words(100)), undefined)).toEqual({ cached: 0, created: 96 });
   expect(cache.use(plainPrompt(words(100)), undefined)).toEqual({ cached: 96, created: 0 });
@@ -17,13 +17,13 @@ test('prompts share their common beginning', () => {
   expect(cache.use(plainPrompt(`${words(40)} other${words(40)}`), undefined).cached).toBe(32);
 });
 
-test('the last token is always computed anew', () => {
+test('the last token is always computed again', () => {
   const cache = new PrefixCache(16, 10_000);
   cache.use(plainPrompt(words(31)), undefined);
   expect(cache.use(plainPrompt(words(31)), undefined)).toEqual({ cached: 16, created: 0 });
 });
 
-test('what is older than the cache is large is forgotten', () => {
+test('a full cache drops its oldest blocks', () => {
   const cache = new PrefixCache(16, 64);
   cache.use(plainPrompt(`first${words(60)}`), undefined);
   cache.use(plainPrompt(`second${words(60)}`), undefined);

@@ -27,14 +27,14 @@ test('the natural end is a token of its own, without text', () => {
   expect(run('one two', {}).at(-1)).toEqual({ piece: '<|end|>', text: '', finish: 'stop', stopReason: 32_007 });
 });
 
-test('max_tokens cuts with reason length, with the last token in the same step', () => {
+test('max_tokens ends the answer with reason length, in the step of the last token', () => {
   expect(run('one two three four', {}, 2).map((step) => [step.text, step.finish])).toEqual([
     ['one', null],
     [' two', 'length'],
   ]);
 });
 
-test('a stop string ends the answer before it, also when it spans tokens, and nothing of it is sent', () => {
+test('the answer ends before a stop string, even if it spans tokens, and no part of it is sent', () => {
   const steps = run('one two three four', { stops: ['wo th'] });
   expect(textOf(steps)).toBe('one t');
   expect(steps.at(-1)).toMatchObject({ finish: 'stop', stopReason: 'wo th' });
@@ -44,7 +44,7 @@ test('include_stop_str_in_output keeps the stop string', () => {
   expect(textOf(run('one two three', { stops: ['two'], keepStop: true }))).toBe('one two');
 });
 
-test('text held back for a stop string that does not come is given out at the end', () => {
+test('text that was held back for a stop string is sent at the end if the stop string stays incomplete', () => {
   expect(textOf(run('one two three', { stops: ['threefold'] }))).toBe('one two three');
 });
 

@@ -26,16 +26,16 @@ test.each([
   expect(refusal(fields)).toMatch(sentence);
 });
 
-test('what the model has passes', () => {
+test('token ids of the vocabulary and valid choices pass', () => {
   expect(refusal({ stop_token_ids: [0, 32_063], bad_words: ['bad'], allowed_token_ids: [5] }, 20)).toBeUndefined();
   expect(refusal({ structured_outputs: { choice: ['a'] } })).toBeUndefined();
 });
 
-test('more alternatives than the server gives are refused', () => {
+test('more alternatives than the server’s limit are refused', () => {
   expect(refusal({}, 21)).toMatch(/^Requested sample logprobs of 21, which is greater than max allowed: 20/);
 });
 
-test('a seed is a whole number of 64 bits, exact where it is a text', () => {
+test('a seed is an integer of 64 bits, exact if it is a string', () => {
   const seed = (value: unknown) => () => parseBody(ChatBody, { messages: [], seed: value });
   for (const value of [0, -5, '7', '9223372036854775807', '-9223372036854775808']) expect(seed(value)).not.toThrow();
   for (const value of [2 ** 63, '9223372036854775808', '-9223372036854775809', 'x', 1.5]) expect(seed(value)).toThrow();

@@ -20,7 +20,7 @@ test.each([
   expect(imageTokens(width, height, crops)).toBe(tokens);
 });
 
-test('type and size come from the bytes', () => {
+test('type and size are read from the bytes', () => {
   expect(readPicture(png(30, 20), 1000)).toMatchObject({
     width: 30,
     height: 20,
@@ -28,13 +28,13 @@ test('type and size come from the bytes', () => {
   });
 });
 
-test('a JPEG is turned as its EXIF says', () => {
+test('a JPEG is turned by its EXIF orientation', () => {
   const exif = 'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0';
   const turned = jpeg(30, 20, jpegSegment(0xe1, Buffer.from(exif, 'latin1')));
   expect(readPicture(turned, 1000)).toMatchObject({ width: 20, height: 30 });
 });
 
-test('bytes that are no picture, a truncated one, one with too many pixels: vLLM’s status and words', () => {
+test('unidentified bytes, a truncated picture, too many pixels: vLLM’s status and message', () => {
   expect(() => readPicture(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'), 1000)).toThrow(
     'cannot identify image file',
   );

@@ -19,16 +19,16 @@ function told(prefix = '', limit = 200): string {
   return pieces.join('');
 }
 
-test('an answer tells the picture and the question, then ends by itself after a sentence', () => {
+test('an answer names the picture and the question, then ends after a sentence', () => {
   const answer = told();
   expect(answer.startsWith(' I see a PNG picture of 2 x 3 pixels. You asked: "What is on the table?".')).toBe(true);
   expect(answer.endsWith('.')).toBe(true);
   expect(told()).toBe(answer);
 });
 
-test('any beginning of the answer is continued with its rest, also from within a word', () => {
+test('after any beginning of the answer its remaining text follows, even from within a word', () => {
   const answer = told();
-  // A prefix of blanks only is no prefix: it asks for the whole answer.
+  // A prefix of blanks is no prefix: the complete answer follows.
   for (let cut = 2; cut < answer.length; cut += 1)
     expect(answer.slice(0, cut) + told(answer.slice(0, cut))).toBe(answer);
 });
@@ -38,7 +38,7 @@ test('leading blanks of a prefix make no difference', () => {
   expect(told(answer.slice(0, 40).trimStart())).toBe(answer.slice(40));
 });
 
-test('a foreign prefix is continued in words of its own, the same each time', () => {
+test('the answer after a foreign prefix depends on that prefix and is the same each time', () => {
   const other = told('Once upon a time');
   expect(other).not.toBe(told());
   expect(told('Once upon a time')).toBe(other);
@@ -49,7 +49,7 @@ test('an answer that must not end goes on', () => {
   for (let i = 0; i < 5000; i += 1) expect(source.next(true)).toBeDefined();
 });
 
-test('control tokens in a question are not repeated, as they would end the turn', () => {
+test('control tokens in a question are not repeated, because they would end the message', () => {
   const source = answerTo({ ...SEED, question: 'a <|end|> b <s> c' }, '');
   const text = Array.from({ length: 40 }, () => source.next(true)).join('');
   expect(text).toContain('"a b c"');

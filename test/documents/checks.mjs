@@ -8,6 +8,9 @@ import { bannedIn, tooLongIn } from './wording.mjs';
 
 /** @typedef {import('./page.mjs').Page} Page */
 
+/** Code that names a file of the repository from its root on. */
+const PATH = /^(?:gateway|worker-launcher|deploy|test|charts)\/[\w./-]+$/;
+
 /**
  * All that is wrong with the pages: their links, their blocks of code, their sentences.
  * @param {string} root
@@ -31,6 +34,9 @@ export function pageProblems(root, files) {
         const problem = linkProblem(root, file, target, pageOf);
         return problem === undefined ? [] : [{ line, problem }];
       }),
+      ...page.spans
+        .filter(({ text }) => PATH.test(text) && !existsSync(join(root, text)))
+        .map(({ text, line }) => ({ line, problem: `there is no file ${text}` })),
       ...page.blocks.flatMap((block) => blockProblems(block).map((problem) => ({ line: block.line, problem }))),
       ...page.prose.flatMap(({ text, line }) =>
         [...tooLongIn(text, 'page'), ...bannedIn(text).map(({ problem }) => problem)].map((problem) => ({

@@ -20,6 +20,7 @@ import MarkdownIt from 'markdown-it';
  * @property {readonly Block[]} blocks
  * @property {readonly Prose[]} prose
  * @property {readonly Link[]} links
+ * @property {readonly Prose[]} spans code within a line
  * @property {ReadonlySet<string>} anchors
  * @property {readonly number[]} indented lines of code that is indented instead of fenced
  *
@@ -41,6 +42,8 @@ export function readPage(file, text) {
   const prose = [];
   /** @type {Link[]} */
   const links = [];
+  /** @type {Prose[]} */
+  const spans = [];
   /** @type {Set<string>} */
   const anchors = new Set();
   /** @type {number[]} */
@@ -66,6 +69,8 @@ export function readPage(file, text) {
     if (token.type !== 'inline') continue;
     const words = textOf(token);
     links.push(...linksOf(token, line));
+    for (const { type, content } of token.children ?? [])
+      if (type === 'code_inline') spans.push({ text: content, line });
     if (isHeading) anchors.add(anchorOf(plainText(token), anchors));
     else {
       paragraph = words;
@@ -73,7 +78,7 @@ export function readPage(file, text) {
     }
   }
   for (const [, name = ''] of text.matchAll(/<a (?:id|name)="([^"]+)"/g)) anchors.add(name);
-  return { blocks, prose, links, anchors, indented };
+  return { blocks, prose, links, spans, anchors, indented };
 }
 
 /** Words as a reader sees them; a code span is one word, a break ends a sentence. @param {Token} inline */

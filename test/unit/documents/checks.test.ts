@@ -27,6 +27,7 @@ test.each([
   ['<img src="none.svg">', ['1: link none.svg: there is no none.svg']],
   ['\n[a](other.md#three)', ['2: link other.md#three: other.md has no heading three']],
   ['[a](/other.md)', ['1: link /other.md: write it relative to this page']],
+  ['`gateway/none.ts`, `none.ts`, `dist/gateway/none.js`', ['1: there is no file gateway/none.ts']],
   ['[a](../other.md)', ['1: link ../other.md: there is no ../other.md']],
 ])('the links of %j', (text, problems) => expect(problemsOf(text)).toEqual(problems));
 

@@ -75,7 +75,7 @@ export async function encodeBase64(picture: Buffer): Promise<Base64Text> {
 function isInAlphabet(text: Buffer): boolean {
   const before = Math.min(text.length, -text.byteOffset & 3);
   const count = (text.length - before) >> 2;
-  // A text that ends before its first full word has none, and its offset may not be a multiple of four.
+  // A text that ends before its first full word has none, and its offset might not be a multiple of four.
   const words = new Uint32Array(text.buffer, count === 0 ? 0 : text.byteOffset + before, count);
   let outside = 0;
   for (let at = 0; at < words.length; at += 1) {

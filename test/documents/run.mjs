@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { pageProblems, sourceProblems } from './checks.mjs';
 import { pages, sources } from './files.mjs';
-import { isPending } from './pending.mjs';
 import { regionContents } from './programs.mjs';
 import { stalePages } from './regions.mjs';
 
@@ -63,14 +62,14 @@ async function regionProblems(update) {
 }
 
 /**
- * @param {readonly string[]} named files and folders, or none for all that are not pending
+ * @param {readonly string[]} named files and folders, or none for all
  * @param {readonly string[]} known problems
  */
 function check(named, known) {
   /** @param {string} file */
   const isNamed = (file) => named.some((one) => file === one || file.startsWith(`${one}/`));
   /** @param {string} file */
-  const isChecked = (file) => (named.length > 0 ? isNamed(file) : !isPending(file));
+  const isChecked = (file) => named.length === 0 || isNamed(file);
   const [texts, programs] = [pages(ROOT).filter(isChecked), sources(ROOT).filter(isChecked)];
   const problems = [...known, ...pageProblems(ROOT, texts), ...sourceProblems(ROOT, programs)];
   for (const problem of problems) console.log(problem);

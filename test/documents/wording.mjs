@@ -11,7 +11,7 @@ const LONGEST = { page: 25, comment: 30 };
  */
 const BANNED = [
   [/but for/, 'except, or without'],
-  [/(that|which) (is|are) none/, 'invalid …, or no …'],
+  [/(that|which) (is|are) none(?! of)/, 'invalid …, or no …'],
   [/(?<!const )what of/, 'which part of'],
   [/what is left( of)?/, 'the remaining …'],
   [/where else/, 'which other …'],
@@ -20,7 +20,6 @@ const BANNED = [
   [/lets? go( of)?/, 'cleared to start, or released'],
   [/at once/, 'immediately, or at the same time'],
   [/(?<!(one|each|none|all|some|most|both|half|two|three) )of which/, 'whose, or a sentence of its own'],
-  [/for the rest(?! of)/, 'otherwise'],
   [/save for/, 'except'],
   [/anew/, 'again, or recreated'],
   [/meanwhile/, 'during this time, or the time itself'],

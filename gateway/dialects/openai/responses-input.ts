@@ -18,7 +18,7 @@ const ROLES: Readonly<Record<string, Role>> = {
 const DETAILS = ['auto', 'low', 'high', 'original'];
 
 /**
- * The `input` of the Responses API: a text, or a conversation as items, of which only messages are supported.
+ * The `input` of the Responses API: a text, or a conversation as items. Of the items, only messages are supported.
  * @throws Failure `invalid_request`, or `unsupported_parameter` for content that would be lost; names the path, never
  * quotes content
  */

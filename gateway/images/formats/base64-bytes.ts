@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PictureProblem } from './picture-problem.ts';
 
-/** Bytes decoded at once while a walk jumps; a multiple of three. */
+/** Bytes of one decoding while a walk jumps; a multiple of three. */
 const WINDOW = 384;
-/** Bytes decoded at once while it reads everything. */
+/** Bytes of one decoding while it reads everything. */
 export const LARGEST_WINDOW = 64 * WINDOW;
 /** Bytes decoded in one run of the event loop, about 2 ms. */
 const TURN_BYTES = 8 * LARGEST_WINDOW;
@@ -62,7 +62,7 @@ export class Base64Bytes {
   text(at: number, size: number): string {
     return this.slice(at, at + size).toString('latin1');
   }
-  /** Up to about 64 kB at once; fewer at the end. */
+  /** Up to about 64 kB; fewer at the end. */
   slice(start: number, end: number): Buffer {
     this.byte(start);
     const first = start - this.#start;

@@ -61,7 +61,7 @@ class Walk {
   readonly #bytes: Base64Bytes;
   readonly #texts = new Map<string, Buffer>();
   #header: Header | undefined;
-  /** number that the animation declares; the picture itself may not be one of them */
+  /** number that the animation declares; it might not include the picture itself */
   #frames = 0;
   #hasFrameControl = false;
   /** sequence number of frames' controls and data, which are counted together */

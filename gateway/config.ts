@@ -129,7 +129,7 @@ const Fields = z.object({
   GATEWAY_CONTINUATION_STREAM_BYTES: setting.bytes.default(512 * 1024),
   /** limit of these bytes for all streams of a replica together */
   GATEWAY_CONTINUATION_BYTES: setting.bytes.default(256 * 1024 * 1024),
-  /** shortest time that a stopping gateway serves, while `/readyz` warns balancers; absent: 2,000, on loopback 0 */
+  /** shortest time that a stopping gateway serves, while `/readyz` warns balancers; absent: 2,000 ms, on loopback 0 ms */
   GATEWAY_DRAIN_DELAY_MS: setting.countOrNone.optional(),
   /** longest time that it serves after that, until no answer is running and no request arrives */
   GATEWAY_DRAIN_TIMEOUT_MS: setting.milliseconds.default(600_000),

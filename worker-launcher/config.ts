@@ -75,8 +75,8 @@ const Settings = z.object({
   /** start timeout of an engine, from spawn to ready; the launcher kills and restarts an engine that takes longer */
   WORKER_START_TIMEOUT_MS: setting.milliseconds.default(900_000),
   /**
-   * if a busy engine makes no step for this long, it gets no more requests; default 5 s, 30 s without a GPU. A step
-   * computes some thousand tokens in well below a second on a GPU; compiling a kernel on first use takes seconds
+   * if a busy engine makes no step for this long, it gets no more requests. A step computes some thousand tokens in well
+   * below a second on a GPU; compiling a kernel on first use takes seconds. Default: 5,000 ms, without a GPU 30,000 ms
    */
   WORKER_STALL_MS: setting.milliseconds.optional(),
   /** if it makes no step for this long, the launcher replaces it; default four times WORKER_STALL_MS */
@@ -86,7 +86,7 @@ const Settings = z.object({
   /**
    * how long an engine may send nothing to any new request, or to most of its begun answers. Then the launcher requests a
    * few tokens from it. If they do not arrive within the same time, the launcher replaces the engine, and its requests run
-   * elsewhere. Default twice WORKER_STALL_MS. Long prompts get more time: 1 s per 8 kB
+   * elsewhere. Long prompts get more time: 1 s per 8 kB. Default: twice WORKER_STALL_MS
    */
   WORKER_MUTE_MS: setting.milliseconds.optional(),
   /**

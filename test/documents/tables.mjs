@@ -74,6 +74,7 @@ function standardOf(name, value) {
  * A comment may end with what counts where the setting is absent: `; default: vLLM's own`.
  * @param {string} comment what stands between its marks
  * @returns {{ what: string, standard?: string }}
+ * @throws Error when it mentions a default elsewhere
  */
 function partsOf(comment) {
   const text = comment
@@ -83,7 +84,8 @@ function partsOf(comment) {
     .replaceAll(/(?<![`\w])(?:GATEWAY|WORKER)_[A-Z_]+(?![`\w])/g, '`$&`');
   const [, what = text, standard] = /^(.*?)[;,.] (?:default|absent):? ((?:[^.;]|\.\d)+)\.?$/i.exec(text) ?? [];
   if (standard !== undefined) return { what, standard };
-  return /\b(absent|default)\b/i.test(text) ? { what, standard: 'see right' } : { what };
+  if (/\b(absent|default)\b/i.test(text)) throw new Error(`a default stands at the end of its comment: ${text}`);
+  return { what };
 }
 
 /** @param {readonly string[]} head @param {readonly (readonly string[])[]} rows */

@@ -51,11 +51,14 @@ test('a setting gets the comment before it, its default and the unit of its name
     '  /** a login */',
     '  X_USER: setting,',
     '  X_PASSWORD: setting,',
-    '  /** the first is 5 by default. Not more */',
+    '  /** several */',
     '  X_LIST: list',
     '    .pipe(more),',
     '});',
   ].join('\n');
+  expect(() => settingsTable('X_', '  /** 5 by default. Not more */\n  X_A: setting,\n', () => ({}))).toThrow(
+    'at the end',
+  );
   const loadConfig = (): object => ({ X_WAIT_MS: 5_000, X_SIZE_BYTES: 1_024, X_LIST: [] });
   expect(settingsTable('X_', source, loadConfig).split('\n').slice(2)).toEqual([
     '| `X_REDIS_URL` | required | address of Redis |',
@@ -63,7 +66,7 @@ test('a setting gets the comment before it, its default and the unit of its name
     '| `X_SIZE_BYTES` | 1,024 bytes | the same, in bytes |',
     '| `X_WHICH` | both | first \\| second |',
     '| `X_USER`, `X_PASSWORD` | none | a login |',
-    '| `X_LIST` | see right | the first is 5 by default. Not more |',
+    '| `X_LIST` | none | several |',
   ]);
 });
 

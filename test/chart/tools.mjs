@@ -24,7 +24,7 @@ const GO_PROGRAMS = {
   },
 };
 
-/** Modules of which only files are read: the API's description and definitions of custom resources. */
+/** Modules that only supply files: the API's description and definitions of custom resources. */
 export const KUBERNETES_VERSIONS = ['1.35.4', '1.36.3', '1.37.2'];
 const CRD_MODULES = {
   gateway: 'sigs.k8s.io/gateway-api@v1.5.1',

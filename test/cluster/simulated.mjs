@@ -217,7 +217,7 @@ export async function replacesLostNode(cluster) {
       const isReplaced = async () =>
         (await cluster.pods(namespace, ofPool('a'))).some((one) => isReady(one) && one.spec.nodeName !== lost);
       await until('a replacement is ready', isReplaced, 90_000);
-      return `after ${((performance.now() - began) / 1_000).toFixed(0)} s, of which 5 s are nodeLostSeconds`;
+      return `after ${((performance.now() - began) / 1_000).toFixed(0)} s, 5 s of them nodeLostSeconds`;
     } finally {
       await cluster.tryKubectl(['annotate', 'node', lost, 'sim/not-ready-']);
     }

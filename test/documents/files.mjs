@@ -12,10 +12,10 @@ export function pages(root) {
 
 /** Programs, commands and scripts, whose comments and messages people read. @param {string} root @returns {string[]} */
 export function sources(root) {
-  const folders = ['gateway', 'worker-launcher', 'deploy'];
+  const folders = ['gateway', 'worker-launcher', 'deploy', 'charts'];
   return folders
     .flatMap((folder) => filesBelow(root, folder))
-    .filter((file) => /\.(ts|mjs|sh|yaml|bicep|Dockerfile)$/.test(file));
+    .filter((file) => /\.(ts|mjs|sh|yaml|tpl|txt|bicep|Dockerfile)$/.test(file));
 }
 
 /** @param {string} root @param {string} folder @returns {string[]} sorted */

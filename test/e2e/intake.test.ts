@@ -110,7 +110,7 @@ test('an unsupported or wrong content-encoding is refused by name', async () => 
 test.each([
   ['nothing', ''],
   ['half of it', JSON.stringify(question).slice(0, 20)],
-])('B1: a body of which %s arrives is answered with 408', async (_name, part) => {
+])('B1: a body is answered with 408 when %s arrives', async (_name, part) => {
   const startedAt = performance.now();
   const answer = send(PATH, part, 'content-length: 5000');
   expect(await answer.status).toBe(408);

@@ -54,7 +54,7 @@ const INSPECT_AI = {
   shortfalls: {
     'error 503': {
       outcome: { error: { class: 'InternalServerError', status: null } },
-      why: 'a task is told that retries are over and the class of the error, neither status nor sentence',
+      why: 'a task gets the class of the error and learns that retries are over, but neither status nor sentence',
     },
   },
   lacks: { 'error 429': 'a 429 is waited out, whatever max_retries says' },

@@ -102,7 +102,7 @@ const Fields = z.object({
   GATEWAY_BODY_LIMIT_DEPTH: setting.count.default(100),
   /** limit of elements of all lists and objects of a body together; most are token ids */
   GATEWAY_BODY_LIMIT_VALUES: setting.count.default(262_144),
-  /** limit of the strings of a body, names of fields included */
+  /** limit of the texts of a body, names of fields included */
   GATEWAY_BODY_LIMIT_TEXTS: setting.count.default(32_768),
   /** limit of bodies and pictures, read or waiting, in the memory of one replica; above it 503 */
   GATEWAY_BODY_MEMORY_BYTES: setting.bytes.default(256 * 1024 * 1024),
@@ -156,7 +156,7 @@ const Fields = z.object({
       'each must be an IP address, with or without a port: 10.0.0.10 or [fd00::10]:53',
     )
     .default([]),
-  /** limit of an image */
+  /** limit of the bytes of one image */
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
   /** limit of the pixels of one image */
   GATEWAY_IMAGE_LIMIT_PIXELS: setting.count.default(25_000_000),

@@ -178,8 +178,8 @@ type Plan =
   | { readonly kind: 'impossible'; readonly reason: string };
 
 /**
- * The engine's request for the rest, less the delivered tokens. An engine counts these tokens, because one event of a
- * busy engine holds several. If no engine counts, events are counted.
+ * The engine's request for the remaining answer, less the delivered tokens. An engine counts these tokens, because one
+ * event of a busy engine holds several. If no engine counts, events are counted.
  * @param original the engine's request of the first epoch
  * @param specialTokens texts that the model's engine reads as control tokens; the prefix must not hold any
  */

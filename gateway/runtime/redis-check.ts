@@ -59,7 +59,7 @@ const PROBES: readonly (readonly string[])[] = [
   ['time'],
 ];
 
-/** KEYS: 1 a key that no program uses. ARGV: 1 the probes as JSON. Returns the commands that the user must not run. */
+/** KEYS: 1 a key that no program uses. ARGV: 1 the probes as JSON. Returns the denied commands. */
 const PROBE = `
 local denied = {}
 for _, probe in ipairs(cjson.decode(ARGV[1])) do

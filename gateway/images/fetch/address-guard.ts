@@ -21,7 +21,7 @@ const GLOBAL_IPV6 = ipaddr.parseCIDR('2000::/3');
  * Permits only ports 80 and 443 of public unicast addresses. It refuses private, loopback, link-local (clouds' metadata
  * services), shared, multicast and reserved addresses, and IPv6 forms that carry an IPv4 address.
  * @param allow host names, addresses and ranges (CIDR) that are permitted anyway, on any port
- * @throws Error for an entry that is none of these
+ * @throws Error for any other entry
  */
 export function createAddressGuard(allow: readonly string[]): AddressGuard {
   const hosts = new Set<string>();

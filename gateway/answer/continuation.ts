@@ -66,6 +66,8 @@ export interface ContinuationLimits {
 export interface Standing {
   /** the client has events of it */
   readonly isBegun: boolean;
+  /** the engine reported why it failed */
+  readonly isReported: boolean;
   /** everything that was requested has arrived, except perhaps the end mark */
   readonly isFinished: boolean;
   /** the caller requested the closing usage event, and it has not arrived */
@@ -120,7 +122,7 @@ export class Continuation {
 
   /** @param original the engine's request of the attempt that was lost */
   async decide(original: Buffer, stream: Standing): Promise<Next> {
-    if (!stream.isBegun) return this.#fromStart(original);
+    if (!stream.isBegun) return stream.isReported ? { kind: 'again', body: original } : this.#fromStart(original);
     const next = await this.#goOn(original, stream);
     const went = next.kind === 'close' ? 'closed' : 'continued';
     this.#onDecided(next.kind === 'impossible' ? next.reason : went);

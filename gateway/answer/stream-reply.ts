@@ -106,6 +106,7 @@ export class StreamReply implements Reply {
     const { answer, passUsage, continuation, emptyEvents } = this.#options;
     const next = await continuation.decide(original, {
       isBegun: this.#sawData,
+      isReported: this.#events.failure?.code === 'engine_failed',
       isFinished: this.#events.isFinished,
       owesUsage: passUsage && this.#events.usage === undefined,
     });

@@ -63,10 +63,10 @@ export class Suspect {
    * @param request the engine's request of the attempt; the first one gives its hash
    * @returns its caller's failure if all replicas refuse it from now on
    */
-  async lost({ options, cause }: Failure, request: Buffer | undefined): Promise<Failure | undefined> {
+  async lost({ code, options, cause }: Failure, request: Buffer | undefined): Promise<Failure | undefined> {
     if (options.engineDied !== true) {
       // A stream of this route breaks off if its engine refuses it or dies: the next attempt shows which.
-      if (this.#request.path === '/v1/responses') this.#unclear += 1;
+      if (this.#request.path === '/v1/responses' && code !== 'engine_failed') this.#unclear += 1;
       return undefined;
     }
     this.#deaths += 1;

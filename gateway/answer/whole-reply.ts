@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { Failure } from '../failure.ts';
+import type { Failure } from '../failure.ts';
 import type { Head } from '#contract/frame';
 import { AnswerOutline, SHORT_BYTES } from './engine/answer-outline.ts';
 import type { EngineAnswer } from './engine/answer.ts';
-import { engineFailure, unfinished } from './engine/failure.ts';
+import { engineFailure, oversized, unfinished } from './engine/failure.ts';
 import { LONGEST_BYTES, withoutMark } from './engine/sse.ts';
 import type { Reply, Resume } from './reply.ts';
 
@@ -30,9 +30,7 @@ export class WholeReply implements Reply {
     this.#bytes += chunk.length;
     if (this.#bytes > LONGEST_BYTES) {
       this.#chunks = [];
-      return new Failure('engine_failed', 'the model process failed on this request', {
-        cause: `an answer of more than ${LONGEST_BYTES} bytes`,
-      });
+      return oversized(`an answer of more than ${LONGEST_BYTES} bytes`);
     }
     this.#chunks.push(chunk);
     if (this.#outline !== undefined) this.#outline.add(chunk);
@@ -46,7 +44,7 @@ export class WholeReply implements Reply {
     this.#body = withoutMark(Buffer.concat(this.#chunks));
     if (this.#status !== 200) return engineFailure(this.#status, this.#body, this.#messagesParam);
     if (this.#outline !== undefined && !isUtf8(this.#body)) return unfinished('a 200 that is not UTF-8');
-    return this.#answer.judge(this.outline);
+    return this.#answer.judge(this.outline, this.#messagesParam);
   }
   /** The client has no part of it. */
   resume(original: Buffer): Promise<Resume> {

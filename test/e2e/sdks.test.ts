@@ -130,7 +130,7 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
         if (dialect === 'inference') expect(error.header).toBe(error.code);
         tell(surface, status, error);
       }
-    });
+    }, 180_000);
 
     test('a broken stream is an error, not an end', async () => {
       places.engine.answer = 'breaks';
@@ -142,7 +142,9 @@ describe.each(sdks(python).map((sdk) => [sdk.name, sdk] as const))('%s', (name, 
 
     test('a client that leaves during a stream frees the engine', async () => {
       places.engine.answer = 'endless';
-      expect(await call('leave', surface, { ...named, messages: hi })).toMatchObject({ text: ' more' });
+      // It leaves after what came in one piece, which is more than one event on a busy machine.
+      const { text } = await call('leave', surface, { ...named, messages: hi });
+      expect(text).toMatch(/^( more)+$/);
       const { requests } = places.engine.engine;
       await eventually('the engine sees it', () => requests.at(-1)?.abortedAt !== undefined, 2_000);
     });

@@ -37,6 +37,7 @@ export interface AttemptDeps {
 /** The last bytes of an answer; its last event may be in two chunks. */
 interface LastBytes {
   status: number;
+  streamed: boolean;
   before: Buffer;
   chunk: Buffer;
 }
@@ -156,13 +157,14 @@ export class Attempt {
       };
       const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
       const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
-      const last: LastBytes = { status: 0, before: Buffer.alloc(0), chunk: Buffer.alloc(0) };
+      const last: LastBytes = { status: 0, streamed: false, before: Buffer.alloc(0), chunk: Buffer.alloc(0) };
       const waiting = this.#slot.begin(body.length);
       this.#waiting = waiting;
       this.#unheard = true;
       const stream = streamFromEngine(this.#slot.pool, request, {
         head: (status, contentType) => {
           last.status = status;
+          last.streamed = contentType.startsWith('text/event-stream');
           waiting.begun();
           this.#sendJson('head', { status, contentType } satisfies Head);
         },
@@ -182,7 +184,7 @@ export class Attempt {
         },
         failed: (cause, hadIt) => {
           // vLLM breaks off a stream of this route when it refuses the request, so the engine is not suspect.
-          const refuses = this.job.path === '/v1/responses' && last.status === 200;
+          const refuses = this.job.path === '/v1/responses' && last.status === 200 && last.streamed;
           if (!refuses) this.#deps.onSuspect(this.#slot.engine);
           finish(this.#failed('worker_lost', cause.message, hadIt && !refuses));
         },

@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
-import { brokenStream, unfinished } from './failure.ts';
+import { oversized, unfinished } from './failure.ts';
+import { reportedError } from './reported-error.ts';
 import { eventBytes, EventReader, isForeign, joinPieces, parseJson, parseText, type ServerEvent } from './sse.ts';
 import type { EventWatch, Join } from './event-watch.ts';
 import { FinishedChoices } from './whole-answer.ts';
@@ -14,10 +15,6 @@ const NOTHING = Buffer.alloc(0);
 
 const EngineUsage = z.object({ prompt_tokens: z.number(), completion_tokens: z.number().default(0) });
 const Event = z.looseObject({ choices: z.array(z.unknown()).optional(), error: z.unknown().optional() });
-/** In the form of vLLM and in those of other servers. */
-const EngineError = z
-  .looseObject({ message: z.string(), code: z.int().min(400).max(599).optional().catch(undefined) })
-  .or(z.string().transform((message) => ({ message, code: undefined })));
 const Whole = z.object({ usage: EngineUsage });
 
 export interface EngineEventsOptions {
@@ -84,7 +81,7 @@ export class EngineEvents implements EventWatch {
       if (bytes !== undefined) passed.push(bytes);
       if (this.#isOver) break;
     }
-    if (this.#reader.isEndless) this.#failure ??= unfinished('an event without an end');
+    if (this.#reader.isEndless) this.#failure ??= oversized('an event without an end');
     return joinPieces(passed);
   }
 
@@ -104,7 +101,7 @@ export class EngineEvents implements EventWatch {
     }
     const { choices, error } = read.data;
     if (name === 'error' || read.data['object'] === 'error' || (error !== undefined && error !== null)) {
-      this.#fail(error ?? read.data, data);
+      ({ failure: this.#failure, refusal: this.#refusal } = reportedError(error ?? read.data));
       return undefined;
     }
     // Such an event is no part of an answer, and clients expect none.
@@ -130,14 +127,6 @@ export class EngineEvents implements EventWatch {
     if (this.#done) return DONE_EVENT;
     this.#failure = unfinished(`[DONE] came, but ${missing}`);
     return undefined;
-  }
-
-  #fail(error: unknown, data: Buffer): void {
-    const said = EngineError.safeParse(error);
-    const status = said.data?.code ?? 0;
-    // A copy, because the piece is a view of a large reply.
-    if (status >= 400 && status < 500) this.#refusal = { status, body: Buffer.from(data) };
-    this.#failure = brokenStream(said.data?.message ?? 'unreadable error event');
   }
 }
 

@@ -41,8 +41,8 @@ export function engineFailure(status: number, body: Buffer, messagesParam: strin
   });
 }
 
-/** Failure of a stream that the engine ended with an error event. @param said the engine's message */
-export function brokenStream(said: string): Failure {
+/** Failure of an answer in which the engine reports an error after its 200, streamed or not. @param said the engine's message */
+export function reportedFault(said: string): Failure {
   return faultOf(undefined, said, UNFINISHED);
 }
 
@@ -54,6 +54,11 @@ export function unfinished(cause: string): Failure {
   return new Failure('worker_lost', UNFINISHED, { cause });
 }
 
+/** Failure of an answer that is over a size limit. @param cause which limit, in words of ours */
+export function oversized(cause: string): Failure {
+  return new Failure('engine_failed', UNFINISHED, { cause, elsewhere: true });
+}
+
 function faultOf(status: number | undefined, message: string, told: string): Failure {
   const isGone = saysEngineGone(message);
   if (isGone || status === 503)
@@ -62,7 +67,7 @@ function faultOf(status: number | undefined, message: string, told: string): Fai
       engineDied: saysEngineDied(message),
     });
   if (isAboutGrammar(message)) return new Failure('engine_refused', knownSentence(message) ?? GRAMMAR);
-  const what = status === undefined ? 'the engine ended the stream with an error' : `engine answered ${status}`;
+  const what = status === undefined ? 'the engine reported an error after a 200' : `engine answered ${status}`;
   const cause = `${what}, in ${message.length} characters`;
   return new Failure('engine_failed', told, { cause, elsewhere: true });
 }

@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
-import { brokenStream, unfinished } from './failure.ts';
+import { oversized, unfinished } from './failure.ts';
+import { errorIn, reportedError } from './reported-error.ts';
 import { parseAnswer } from './answer-outline.ts';
 import { eventBytes, EventReader, isForeign, joinPieces, parseText, type ServerEvent } from './sse.ts';
 import type { EventWatch } from './event-watch.ts';
@@ -13,7 +14,6 @@ const NOTHING = Buffer.alloc(0);
 /** vLLM sends these before its engine has read the request (source: vLLM 0.32, recorded). */
 const OPENING: ReadonlySet<string> = new Set(['response.created', 'response.in_progress']);
 const CLOSING: ReadonlySet<string> = new Set(['response.completed', 'response.incomplete']);
-const FAILED: ReadonlySet<string> = new Set(['response.failed', 'error']);
 
 const ResponseUsage = z.object({ input_tokens: z.number(), output_tokens: z.number() });
 const Answer = z.object({ usage: ResponseUsage.nullish() });
@@ -21,14 +21,6 @@ const Closing = z.object({ response: z.looseObject({}) });
 const Event = z.looseObject({
   type: z.string().optional().catch(undefined),
   error: z.unknown().optional(),
-});
-const Said = z.object({
-  message: z.string().nullish(),
-  error: z.object({ message: z.string() }).nullish().catch(undefined),
-  response: z
-    .object({ error: z.object({ message: z.string() }) })
-    .optional()
-    .catch(undefined),
 });
 
 /**
@@ -42,8 +34,8 @@ export class ResponseEvents implements EventWatch {
   #done = false;
   #usage: Usage | undefined;
   #failure: Failure | undefined;
+  #refusal: { readonly status: number; readonly body: Buffer } | undefined;
   #passed = 0;
-  readonly refusal = undefined;
 
   get done(): boolean {
     return this.#done;
@@ -58,6 +50,10 @@ export class ResponseEvents implements EventWatch {
   get failure(): Failure | undefined {
     return this.#failure;
   }
+  /** see `EngineEvents` */
+  get refusal(): { readonly status: number; readonly body: Buffer } | undefined {
+    return this.#refusal;
+  }
   get passed(): number {
     return this.#passed;
   }
@@ -70,7 +66,7 @@ export class ResponseEvents implements EventWatch {
       passed.push(...this.#pass(event));
       if (this.#isOver) break;
     }
-    if (this.#reader.isEndless) this.#failure ??= unfinished('an event without an end');
+    if (this.#reader.isEndless) this.#failure ??= oversized('an event without an end');
     return joinPieces(passed);
   }
 
@@ -88,9 +84,9 @@ export class ResponseEvents implements EventWatch {
       this.#failure = unfinished('a malformed event');
       return [];
     }
-    if (FAILED.has(name)) this.#failure = brokenStream(saidBy(event) ?? `event ${name}`);
+    if (name === 'error') this.#fail(errorIn(event) ?? event);
     else if (!name.startsWith('response.')) return [];
-    if (CLOSING.has(name)) this.#close(event);
+    if (name === 'response.failed' || CLOSING.has(name)) this.#close(event);
     if (this.#failure !== undefined) return [];
     const bytes = eventBytes(data, name);
     if (OPENING.has(name) && this.#passed === 0) {
@@ -110,10 +106,16 @@ export class ResponseEvents implements EventWatch {
 
   #close(event: unknown): void {
     const closing = Closing.safeParse(event);
+    const error = errorIn(closing.data?.response) ?? errorIn(event);
+    if (error !== undefined) return this.#fail(error);
     const broken = closing.success ? brokenResponse(closing.data.response) : 'a malformed event';
     if (broken === undefined) this.#done = true;
     else this.#failure = unfinished(broken);
     this.#usage = usageOfResponse(closing.data?.response);
+  }
+
+  #fail(error: unknown): void {
+    ({ failure: this.#failure, refusal: this.#refusal } = reportedError(error));
   }
 }
 
@@ -146,9 +148,4 @@ export function usageOfResponse(body: unknown): Usage | undefined {
   return usage === null || usage === undefined
     ? undefined
     : { promptTokens: usage.input_tokens, completionTokens: usage.output_tokens };
-}
-
-function saidBy(event: unknown): string | undefined {
-  const said = Said.safeParse(event).data;
-  return said?.message ?? said?.error?.message ?? said?.response?.error.message;
 }

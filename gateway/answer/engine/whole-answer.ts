@@ -29,7 +29,6 @@ const PIECES = {
   '/v1/completions': z.object({ text: z.string() }),
 } as const;
 const Counted = z.object({ count: z.int().nonnegative() });
-const Blamed = z.object({ error: z.unknown().optional() });
 const Item = z.object({ status: z.string().nullish() });
 const Responded = z.object({
   status: z.string(),
@@ -74,7 +73,6 @@ export class FinishedChoices {
  * @returns what is wrong with it; undefined if it is complete
  */
 export function brokenAnswer(path: EnginePath, body: unknown, asked: number): string | undefined {
-  if (saysError(body)) return 'a 200 with an error';
   if (path === '/v1/responses') return brokenResponse(body);
   if (path === '/tokenize') return Counted.safeParse(body).success ? undefined : 'a 200 that holds no count';
   const answer = Choices.safeParse(body);
@@ -90,19 +88,12 @@ export function brokenAnswer(path: EnginePath, body: unknown, asked: number): st
 export function brokenResponse(response: unknown): string | undefined {
   const answer = Responded.safeParse(response);
   if (!answer.success) return 'a 200 that holds no answer';
-  if (saysError(response)) return 'a 200 with an error';
   const { status, output, incomplete_details: details } = answer.data;
   const isWhole = status === 'completed' || (status === 'incomplete' && SHORTENED.has(details?.reason ?? ''));
   if (!isWhole) return `status ${known(status)}`;
   // The last item of a shortened response is as incomplete as the response.
   const cut = output.find((item) => ![undefined, null, 'completed', status].includes(item.status));
   return cut === undefined ? undefined : `an item of status ${known(cut.status)}`;
-}
-
-/** Whether the answer holds an error, whatever else it holds. */
-function saysError(answer: unknown): boolean {
-  const { error } = Blamed.safeParse(answer).data ?? {};
-  return error !== undefined && error !== null;
 }
 
 /** An engine's word for the log, if the word is known. */

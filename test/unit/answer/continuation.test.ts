@@ -42,7 +42,7 @@ const piece = (delta: object, finish: string | null = null) => ({
 const sentAs = (event: object): Buffer => Buffer.from(`data: ${JSON.stringify(event)}\n\n`);
 const text = (content: string): Buffer => sentAs(piece({ content }));
 const REQUEST = Buffer.from(JSON.stringify({ model: 'm', messages: [user], max_tokens: 9 }));
-const begun = { isBegun: true, isFinished: false, owesUsage: false };
+const begun = { isBegun: true, isReported: false, isFinished: false, owesUsage: false };
 
 function stream(path: EnginePath, never?: string, streamBytes = 1_000) {
   const outcomes: string[] = [];

@@ -77,7 +77,7 @@ test('an endless event does not fill the memory', () => {
   const events = new EngineEvents({ passUsage: false, choices: 1 });
   const piece = Buffer.alloc(1024 * 1024, 'x');
   for (let i = 0; i < 65; i += 1) events.take(piece);
-  expect(events.failure).toMatchObject({ code: 'worker_lost', cause: 'an event without an end' });
+  expect(events.failure).toMatchObject({ code: 'engine_failed', cause: 'an event without an end' });
 });
 
 test('usage of a complete answer', () => {

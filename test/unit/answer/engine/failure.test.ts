@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { brokenStream, engineFailure } from '../../../../gateway/answer/engine/failure.ts';
+import { engineFailure, reportedFault } from '../../../../gateway/answer/engine/failure.ts';
 
 const FOLDER = 'test/fixtures/vllm';
 const Answer = z.object({ error: z.object({ message: z.string(), code: z.number() }) });
@@ -58,7 +58,7 @@ test('N15: an engine’s sentence that contains a word of the request reaches ne
       if (!quoting.includes(CANARY)) continue;
       const failure = failureOf(code, quoting, CANARY.repeat(9));
       expect(JSON.stringify([failure.message, failure.cause, failure.options])).not.toContain(CANARY);
-      const broken = brokenStream(quoting);
+      const broken = reportedFault(quoting);
       expect(JSON.stringify([broken.message, broken.cause, broken.options])).not.toContain(CANARY);
     }
   }
@@ -73,7 +73,7 @@ test.each([
   `Failed to convert the grammar from Lark to EBNF: ${CANARY}`,
   `[12:00:01] /project/cpp/grammar_parser.cc:88: EBNF lexer error at line 1, column 4: ${CANARY}`,
 ])('N17: a grammar that the engine cannot build is the caller’s fault, whatever the status: %s', (message) => {
-  for (const failure of [failureOf(400, message), failureOf(500, message), brokenStream(message)]) {
+  for (const failure of [failureOf(400, message), failureOf(500, message), reportedFault(message)]) {
     expect([failure.code, failure.status]).toEqual(['engine_refused', 400]);
     expect(failure.message).not.toContain(CANARY);
     expect(failure.message).toMatch(/grammar/i);

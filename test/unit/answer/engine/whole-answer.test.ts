@@ -33,7 +33,7 @@ test.each<[path: EnginePath, asked: number, body: unknown]>([
   ['/v1/responses', 1, response({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } })],
   ['/tokenize', 1, { count: 0 }],
 ])('A2: complete on %s, %i choices: %j', (path, asked, body) => {
-  expect(engineAnswer(path, asked).judge(Buffer.from(JSON.stringify(body)))).toBeUndefined();
+  expect(engineAnswer(path, asked).judge(Buffer.from(JSON.stringify(body)), 'messages')).toBeUndefined();
 });
 
 test.each<[path: EnginePath, asked: number, body: unknown]>([
@@ -47,7 +47,6 @@ test.each<[path: EnginePath, asked: number, body: unknown]>([
   ['/v1/chat/completions', 1, chat({ finish_reason: 'gave_up' })],
   ['/v1/chat/completions', 1, chat({ message: undefined })],
   ['/v1/chat/completions', 1, text({})],
-  ['/v1/chat/completions', 1, { choices: [], error: { message: 'x' } }],
   ['/v1/chat/completions', 2, chat({})],
   ['/v1/chat/completions', 2, chat({}, { index: 0 })],
   ['/v1/chat/completions', 2, chat({}, { finish_reason: null })],
@@ -66,7 +65,21 @@ test.each<[path: EnginePath, asked: number, body: unknown]>([
   ['/tokenize', 1, { count: null }],
   ['/tokenize', 1, { count: -1 }],
 ])('A2: lost on %s, %i choices: %j', (path, asked, body) => {
-  expect(engineAnswer(path, asked).judge(Buffer.from(JSON.stringify(body)))).toMatchObject({ code: 'worker_lost' });
+  expect(engineAnswer(path, asked).judge(Buffer.from(JSON.stringify(body)), 'messages')).toMatchObject({
+    code: 'worker_lost',
+  });
+});
+
+test.each<[how: string, error: unknown, code: string]>([
+  ['a fault', { message: 'it broke', code: 500 }, 'engine_failed'],
+  ['a text', 'it broke', 'engine_failed'],
+  ['of no known form', 7, 'engine_failed'],
+  ['of an engine that ends', { message: 'EngineCore encountered an issue.' }, 'worker_lost'],
+  ['a refusal', { message: 'it broke', code: 400 }, 'engine_refused'],
+])('A2: an error that the engine reports in a 200 has the code of an error status: %s', (_how, error, code) => {
+  for (const path of PATHS)
+    for (const body of [{ error }, { ...chat({}), error }, { ...response({ status: 'failed' }), error }])
+      expect(engineAnswer(path, 1).judge(Buffer.from(JSON.stringify(body)), 'messages')).toMatchObject({ code });
 });
 
 const WHOLE = JSON.stringify(chat({}));
@@ -78,7 +91,8 @@ test.each<[how: string, body: Buffer]>([
   ['no UTF-8', Buffer.concat([Buffer.from('{"x":"'), Buffer.from([0xc3, 0x28]), Buffer.from(`",${WHOLE.slice(1)}`)])],
   ['a page', Buffer.from('<html></html>')],
 ])('A2: a 200 that no client can read is lost: %s', (_how, body) => {
-  for (const path of PATHS) expect(engineAnswer(path, 1).judge(body)).toMatchObject({ code: 'worker_lost' });
+  for (const path of PATHS)
+    expect(engineAnswer(path, 1).judge(body, 'messages')).toMatchObject({ code: 'worker_lost' });
 });
 
 interface Recorded {
@@ -104,7 +118,7 @@ function recorded(isStream: boolean): [name: string, answer: Recorded][] {
 }
 
 test.each(recorded(false))('A2: a recorded answer of vLLM is complete: %s', (_name, { path, choices, body }) => {
-  expect(engineAnswer(path, choices).judge(Buffer.from(body))).toBeUndefined();
+  expect(engineAnswer(path, choices).judge(Buffer.from(body), 'messages')).toBeUndefined();
 });
 
 test.each(recorded(true))('A1: a recorded stream of vLLM is complete, and passes unchanged: %s', (_name, answer) => {

@@ -2,6 +2,7 @@ import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { startPictureServer } from '../bad-requests/picture-server.ts';
+import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
 import { dataUri, png } from '../support/pictures.ts';
@@ -96,19 +97,16 @@ export async function startClientStack(): Promise<ClientStack> {
   const crowded = await stack.startGateway({ GATEWAY_BODY_MEMORY_BYTES: '1' });
   const hasty = await stack.startGateway({ GATEWAY_REQUEST_TIMEOUT_MS: '400', GATEWAY_SCORE_TIMEOUT_MS: '400' });
 
-  const leave = new AbortController();
-  const post = (url: string, body: object): Promise<Response> =>
-    fetch(`${url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ max_tokens: MAX_TOKENS, temperature: 0, ...body }),
-      signal: leave.signal,
-    });
-  void post(full.url, { model: WITHOUT_ENGINE, messages: [{ role: 'user', content: 'I wait.' }] }).catch(() => {});
+  const post = (url: string, body: object): ReturnType<typeof call> => {
+    const asked = { max_tokens: MAX_TOKENS, temperature: 0, ...body };
+    return call(`${url}/v1/chat/completions`, asked, { authorization: `Bearer ${key}` });
+  };
+  // Without a time limit, which `fetch` has: after 5 minutes it would leave, and the queue would be empty.
+  const waiting = post(full.url, { model: WITHOUT_ENGINE, messages: [{ role: 'user', content: 'I wait.' }] });
   await eventually('a request waits', async () => (await stack.metric('penstock_jobs_added_total', full)) > 0);
 
   const ask = async (...messages: object[]): Promise<Told> => {
-    const answer = Chat.parse(await (await post(stack.url, { model: MODEL, messages })).json());
+    const answer = Chat.parse(JSON.parse((await post(stack.url, { model: MODEL, messages }).ended).body));
     const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = answer.usage;
     return { text: answer.choices[0].message.content, inputTokens, outputTokens };
   };
@@ -142,7 +140,7 @@ export async function startClientStack(): Promise<ClientStack> {
       hasty: { url: hasty.url, model: SLOW_MODEL, metrics: `${hasty.internalUrl}/metrics` },
     },
     async [Symbol.asyncDispose]() {
-      leave.abort();
+      waiting.leave('close');
       await stack[Symbol.asyncDispose]();
       await pictures[Symbol.asyncDispose]();
       folder[Symbol.dispose]();

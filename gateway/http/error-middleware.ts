@@ -27,6 +27,8 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
       if (res.headersSent) return void res.destroy();
       write(res, dialect.renderFailure(new Failure('internal', 'internal error'), told));
     };
+    // Another replica may reach Redis: on a new connection the caller's balancer can choose it.
+    if (failure.code === 'queue_unavailable') res.setHeader('connection', 'close');
     try {
       send(res, dialect.renderFailure(failure, told), failure, broken);
     } catch (cause) {

@@ -99,8 +99,9 @@ export const openaiAnswers: Pick<
 };
 
 function readModel(value: unknown): string | undefined {
-  if (isAbsent(value)) return undefined;
-  if (typeof value === 'string' && value !== '') {
+  // vLLM takes an empty name as none.
+  if (isAbsent(value) || value === '') return undefined;
+  if (typeof value === 'string') {
     checkLimit(LIMITS.model, value.length, 'model');
     return value;
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Field } from './fields.ts';
-import { orEmpty, strictJson } from './fields.ts';
+import { orEmpty, strictJson, withoutEmpty } from './fields.ts';
 import { schemaFault, schemaTextFault } from './json-schema.ts';
 import { checked, freeObject, listOf, objectOf, textOf } from './limited.ts';
 import { LIMITS } from './limits.ts';
@@ -19,7 +19,7 @@ const JSON_SCHEMA = checked(freeObject(), schemaFault);
 const NAMED_SCHEMA = { name: textOf(LIMITS.name), description: words, strict: flag };
 const PLAIN = z.strictObject({ type: z.enum(['text', 'json_object']) });
 
-export const RESPONSE_FORMAT: Field = orEmpty({
+const FORMAT: Field = {
   schema: strictJson(
     objectOf(
       z.discriminatedUnion('type', [
@@ -41,7 +41,9 @@ export const RESPONSE_FORMAT: Field = orEmpty({
     ),
   ),
   form: 'an object whose type is text, json_object or json_schema, the last with a named json_schema',
-});
+};
+/** Typed clients send an empty `json_schema` beside every type. */
+export const RESPONSE_FORMAT: Field = withoutEmpty(['json_schema'], orEmpty(FORMAT));
 
 /** `text.format` of the Responses API. */
 export const TEXT_FORMAT = z.discriminatedUnion('type', [

@@ -104,6 +104,15 @@ export function orEmpty({ schema, form }: Field): Field {
   return { schema: z.preprocess((value) => (isSet(value) ? value : null), schema.nullable()), form };
 }
 
+/** A field whose members with these names count as absent if they are empty. */
+export function withoutEmpty(names: readonly string[], { schema, form }: Field): Field {
+  const drop = (value: unknown): unknown =>
+    isObject(value)
+      ? Object.fromEntries(Object.entries(value).filter(([name, member]) => !names.includes(name) || isSet(member)))
+      : value;
+  return { schema: z.preprocess(drop, schema), form };
+}
+
 const MAX_DEPTH = 64;
 
 /** True for a result of JSON.parse without a `jsonProblem`. */

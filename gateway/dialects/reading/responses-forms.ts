@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { TEXT_FORMAT } from './answer-format.ts';
 import { EFFORT, field } from './field-forms.ts';
-import { strictJson } from './fields.ts';
+import { orEmpty, strictJson, withoutEmpty } from './fields.ts';
 import { listOf, objectOf, wellFormed } from './limited.ts';
 import { LIMITS } from './limits.ts';
 
@@ -23,12 +23,14 @@ export const INCLUDE = field(
   `a list of ${LOGPROBS}; nothing else can be added to an answer. Without effect: ${NEVER_THERE.join(', ')}`,
 );
 export const INSTRUCTIONS = field(wellFormed(z.string()), 'a text');
-export const TEXT = field(
+const TEXT_FIELD = field(
   strictJson(
     objectOf(z.strictObject({ verbosity: z.literal('medium').nullish(), format: objectOf(TEXT_FORMAT).nullish() })),
   ),
   'an object with a format of type text, json_object or json_schema, the last with name and schema; no other verbosity than medium',
 );
+/** Typed clients send an empty format for their default. */
+export const TEXT = withoutEmpty(['format'], orEmpty(TEXT_FIELD));
 /** Requested by default too, for every model; an answer here has no reasoning to summarise. */
 const SUMMARY = z.enum(['auto', 'concise', 'detailed']).nullish();
 export const REASONING = field(

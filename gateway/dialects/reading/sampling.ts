@@ -25,7 +25,7 @@ export function readFields(
     const value = body[name];
     if (verdict.field === undefined || isLeftOut(verdict.field, value)) continue;
     const known = readField(verdict.field, value, prefix + name);
-    if (verdict.kind === 'served') read[name] = known;
+    if (verdict.kind === 'served' && known !== null) read[name] = known;
   }
   return read;
 }

@@ -252,3 +252,49 @@ test.each(WITHIN)('E5: each field of the table %s is in the fixture', (_name, ta
   const sent = new Set([...rowsOf(route).flatMap((row) => place.exec(row.place)?.[1] ?? []), ...further]);
   expect(Object.keys(table).filter((name) => !sent.has(name))).toEqual([]);
 });
+
+/** Objects that a caller may leave out, by field: null, empty, and with each known member null. */
+function emptyObjects(route: string): Body[] {
+  const members = new Map<string, string[]>();
+  for (const row of rowsOf(route)) {
+    const [field = '', member] = row.place.replaceAll(/\(.*?\)/g, '').split('.');
+    // vLLM refuses `structured_outputs` without a constraint.
+    if (/^(messages|input|prompt|tools|structured_outputs)\b/.test(field) || field.endsWith('[]')) continue;
+    if (member !== undefined || row.form === 'object')
+      members.set(field, [...(members.get(field) ?? []), ...(member === undefined ? [] : [member])]);
+  }
+  return [...members].flatMap(([field, names]) =>
+    [null, {}, Object.fromEntries(names.map((name) => [name, null]))].map((value) => ({ [field]: value })),
+  );
+}
+/** Typed clients send an empty part of such an object as well. */
+const EMPTY_PARTS: readonly (readonly [route: RegExp, empty: Body, same: Body])[] = [
+  [/^responses$/, { text: { format: {} } }, {}],
+  [/^responses$/, { text: { format: { type: null, schema: null }, verbosity: null } }, {}],
+  [/^responses$/, { text: { format: {}, verbosity: 'medium' } }, { text: { verbosity: 'medium' } }],
+  ...[{}, { name: null, schema: null, strict: null }, null].map(
+    (json_schema) =>
+      [
+        /^(chat|completions)$/,
+        { response_format: { type: 'text', json_schema } },
+        { response_format: { type: 'text' } },
+      ] as const,
+  ),
+  [/./, { model: '' }, {}],
+];
+
+test.each(EACH)('E2: %s: an object that is null, empty or full of nulls is an absent one', (_n, way) => {
+  const plain = PLAIN[way.rows] ?? {};
+  const cases = [
+    ...emptyObjects(way.rows).map((empty): [Body, Body] => [empty, {}]),
+    ...EMPTY_PARTS.filter(([route]) => way.name !== '/score' && route.test(way.rows)).map(
+      ([, empty, same]): [Body, Body] => [empty, same],
+    ),
+  ];
+  const shown = (body: Body): string => {
+    const request = parsed(way, { ...plain, ...body });
+    return request instanceof Failure ? request.message : view(request);
+  };
+  expect(cases.map(([empty]) => [empty, shown(empty)])).toEqual(cases.map(([empty, same]) => [empty, shown(same)]));
+  expect(cases.length).toBeGreaterThan(way.rows === 'tokenize' ? 5 : 10);
+});

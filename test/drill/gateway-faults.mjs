@@ -42,15 +42,16 @@ const killed = {
 /**
  * Two gateways and two launchers are replaced one after another, under SDK clients without retries.
  * @param {import('./drill.mjs').Setup} setup @param {import('./stack.mjs').StackOptions} [options]
+ * @param {number} [retries] of clients
  */
-export function rollingRestart(setup, options = {}) {
+export function rollingRestart(setup, options = {}, retries = 0) {
   return runDrill(setup, {
     stack: { gateways: 2, launchers: 2, gatewayEnv: { GATEWAY_DRAIN_DELAY_MS: DELAY_MS }, ...options },
     fault: async (scene) => {
       const { stack } = scene;
       const balancer = await balancerOf(scene);
       const count = CLIENTS[setup.short ? 'short' : 'full'];
-      const clients = startClients(balancer.url, count, setup.oracle);
+      const clients = startClients(balancer.url, count, setup.oracle, retries);
       scene.loads.push(clients);
       try {
         await clients.underWay(count);

@@ -16,10 +16,11 @@ const AT_MOST = 5_000;
  * Clients like those of applications: OpenAI's SDK on kept-alive connections, without retries; `/score`, for
  * which there is no SDK, on one connection per request. Every client sends its next request after each answer.
  * @param {string} url @param {number} count @param {import('./questions.mjs').Oracle} oracle
+ * @param {number} [retries] of a request that a 503 refused, or whose connection broke before any byte
  */
-export function startClients(url, count, oracle) {
+export function startClients(url, count, oracle, retries = 0) {
   const clients = new Clients({ requests: 0, url: () => url, oracle });
-  clients.begin(url, count, oracle);
+  clients.begin(url, count, oracle, retries);
   return clients;
 }
 
@@ -28,9 +29,11 @@ class Clients extends Load {
   /** @type {Promise<unknown>} */
   #running = Promise.resolve();
   #next = 0;
+  #retries = 0;
 
-  /** @param {string} url @param {number} count @param {import('./questions.mjs').Oracle} oracle */
-  begin(url, count, oracle) {
+  /** @param {string} url @param {number} count @param {import('./questions.mjs').Oracle} oracle @param {number} retries */
+  begin(url, count, oracle, retries) {
+    this.#retries = retries;
     const sdk = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0, timeout: HUNG_AFTER_MS });
     this.#running = Promise.all(Array.from({ length: count }, () => this.#client(sdk, url, oracle)));
     this.ended = this.#running.then(() => {});
@@ -51,13 +54,20 @@ class Clients extends Load {
       const expected = await oracle.expected(one);
       this.ledger.sent();
       const sentAt = performance.now();
-      const seen = await (one.kind === 'score' ? ask(url, one, HUNG_AFTER_MS) : askBySdk(sdk, one));
+      const request = () => (one.kind === 'score' ? ask(url, one, HUNG_AFTER_MS) : askBySdk(sdk, one));
+      let seen = await request();
+      for (let left = this.#retries; left > 0 && isRefused(seen); left -= 1) seen = await request();
       if (seen.text !== '') this.answerBegins();
       this.answers.push({ ...seen, number: one.number, kind: one.kind, sentAt });
       // The SDK does not report `[DONE]`, so a stream that it ends must have the complete text.
       this.ledger.ended(judge(seen, expected, one, { brokenIsError: false }), seen.longestGapMs);
     }
   }
+}
+
+/** No engine worked on it. @param {Seen} seen */
+function isRefused({ status, broken, text }) {
+  return text === '' && (status === 503 || broken !== '');
 }
 
 /** @param {OpenAI} sdk @param {Question} question @returns {Promise<Seen>} */

@@ -23,7 +23,7 @@ const COMPILER = 'node_modules/typescript';
  */
 
 /**
- * Installs dependencies and compiles, each only when needed. A published package has no sources and needs neither.
+ * Installs dependencies and compiles, each only when needed. A published package has the pages of the programs but no sources, and needs neither.
  * A first start installs only the runtime packages and the compiler, which then removes types without checking them. The
  * packages of tests and checks, with their types, are two thirds of all.
  * @param {string} root folder of package.json
@@ -32,7 +32,7 @@ const COMPILER = 'node_modules/typescript';
  * @throws Refusal with the last lines of npm or of the compiler
  */
 export async function prepare(root, deps) {
-  if (!existsSync(join(root, 'gateway'))) return { installSeconds: 0, buildSeconds: 0 };
+  if (!existsSync(join(root, 'tsconfig.json'))) return { installSeconds: 0, buildSeconds: 0 };
   return {
     installSeconds: await seconds(() => install(root, deps)),
     buildSeconds: await seconds(() => build(root, deps)),
@@ -130,7 +130,7 @@ function filesUnder(root, path) {
   if (!existsSync(join(root, path))) return [];
   if (path.includes('.')) return [path];
   return readdirSync(join(root, path), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.md'))
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
     .sort();
 }

@@ -11,6 +11,7 @@ function checkout(): Disposable & { path: string; write: (file: string, content:
   for (const folder of ['node_modules', 'gateway/http', 'worker-launcher']) {
     mkdirSync(join(path, folder), { recursive: true });
   }
+  writeFileSync(join(path, 'tsconfig.json'), '{}');
   return {
     path,
     write: (file, content) => writeFileSync(join(path, file), JSON.stringify(content)),
@@ -70,13 +71,16 @@ test('contents and names of sources decide on a build, not their times', () => {
   root.write('gateway/http/a.ts', 'b');
   expect(sourceHash(root.path)).not.toBe(before);
   root.write('gateway/http/a.ts', 'a');
+  root.write('gateway/README.md', 'a page');
+  expect(sourceHash(root.path)).toBe(before);
   root.write('worker-launcher/b.ts', '');
   expect(sourceHash(root.path)).not.toBe(before);
 });
 
-test('a published package has no sources, and is neither installed nor built', async () => {
+test('a published package has pages and no sources, and is neither installed nor built', async () => {
   using root = checkout();
-  rmSync(join(root.path, 'gateway'), { recursive: true });
+  rmSync(join(root.path, 'tsconfig.json'));
+  root.write('gateway/README.md', 'a page');
   const said: string[] = [];
   await prepare(root.path, { say: (line) => said.push(line), env: {} });
   expect(said).toEqual([]);

@@ -26,7 +26,7 @@ export const SHARE = field(z.number().gt(0).max(1), 'a number above 0 and up to 
 /** A seed that JavaScript would round arrives as a string (`intake/json-structure.ts`); vLLM reads it as a number. */
 const LARGE_SEED = z
   .string()
-  .regex(/^-?\d{16,19}$/)
+  .regex(/^-?\d{16,19}$/, { abort: true })
   .refine((text) => BigInt.asIntN(64, BigInt(text)) === BigInt(text));
 export const SEED = field(z.union([z.int(), LARGE_SEED]), 'a whole number of at most 64 bits');
 export const LABEL = field(textOf(LIMITS.label, 0), 'a text');

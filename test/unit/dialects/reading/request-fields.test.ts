@@ -298,3 +298,15 @@ test.each(EACH)('E2: %s: an object that is null, empty or full of nulls is an ab
   expect(cases.map(([empty]) => [empty, shown(empty)])).toEqual(cases.map(([empty, same]) => [empty, shown(same)]));
   expect(cases.length).toBeGreaterThan(way.rows === 'tokenize' ? 5 : 10);
 });
+
+const ANYTHING: readonly unknown[] = ['abc', '-', '1'.repeat(19), 5, -1.5, 1e300, true, [], [null], [{}], {}, { a: 1 }];
+test.each(EACH)('E5: %s: no value of any field is an internal error', (_n, way) => {
+  const plain = PLAIN[way.rows] ?? {};
+  const broken = Object.keys(REQUEST_FIELDS).flatMap((name) =>
+    ANYTHING.filter((value) => {
+      const request = parsed(way, { ...plain, [name]: value });
+      return request instanceof Failure && request.code === 'internal';
+    }).map((value) => [name, value]),
+  );
+  expect(broken).toEqual([]);
+});

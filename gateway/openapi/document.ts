@@ -55,6 +55,13 @@ function keySchemes({ keyHeaders = [] }: Dialect): Record<string, object> {
   return Object.fromEntries(keyHeaders.map((name) => [name, { type: 'apiKey', in: 'header', name }]));
 }
 
+/** Values that count as absent where a field may be empty (`isSet` in `dialects/reading/fields.ts`). */
+const EMPTY: readonly z.core.JSONSchema.JSONSchema[] = [
+  { type: 'string', maxLength: 0 },
+  { type: 'array', maxItems: 0, items: {} },
+  { type: 'object', additionalProperties: { enum: [null] } },
+];
+
 /** Schemas by name; each refers to the others by name. */
 export function jsonSchemas(
   schemas: Readonly<Record<string, z.ZodType>>,
@@ -67,6 +74,12 @@ export function jsonSchemas(
     io: 'input',
     unrepresentable: 'any',
     uri: (id) => `#/components/schemas/${id}`,
+    override: ({ jsonSchema }) => {
+      const { mayBeEmpty, anyOf, ...rest } = jsonSchema;
+      if (mayBeEmpty !== true) return;
+      for (const name of Object.keys(jsonSchema)) delete jsonSchema[name];
+      Object.assign(jsonSchema, anyOf === undefined ? {} : rest, { anyOf: [...(anyOf ?? [rest]), ...EMPTY] });
+    },
   });
   // The document itself declares the schema dialect.
   const own = ([key]: [string, unknown]): boolean => key !== '$schema' && key !== '$id';

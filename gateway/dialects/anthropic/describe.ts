@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ApiFacts, Described, Description } from '../description.ts';
 import { BLUE_SQUARE, exampleModel, HELLO } from '../reading/examples.ts';
+import { MAY_BE_EMPTY } from '../reading/fields.ts';
 import { LIMITS } from '../reading/limits.ts';
 import { TEXT, envelope, known, tokens } from '../reading/schemas.ts';
 import { ERROR } from '../openai/error-schemas.ts';
@@ -147,6 +148,6 @@ function conversation(facts: ApiFacts): Record<string, z.ZodType> {
     messages: z.array(messages).min(1).max(LIMITS.messages.most),
     system: z.union([z.string(), z.array(words).max(LIMITS.parts.most)]).nullish(),
     tools: z.array(tool).max(LIMITS.tools.most).nullish(),
-    tool_choice: choice.nullish().describe('only with tools'),
+    tool_choice: choice.nullish().meta({ ...MAY_BE_EMPTY, description: 'only with tools' }),
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Described, Description } from '../description.ts';
 import { exampleModel } from '../reading/examples.ts';
+import { MAY_BE_EMPTY } from '../reading/fields.ts';
 import { conversationSchema } from '../reading/message-schema.ts';
 import { columnOf } from '../reading/request-fields.ts';
 import { TOOL_SCHEMAS } from '../reading/sampling.ts';
@@ -21,8 +22,8 @@ export function describeTokenize({ facts, message }: Described): Description {
     schemas: {
       ...OPENAI_ERRORS,
       TokenizeRequest: z.union([
-        z.looseObject({ ...rest, messages, prompt: z.null().optional() }),
-        z.looseObject({ ...rest, prompt: z.string(), messages: z.null().optional() }),
+        z.looseObject({ ...rest, messages, prompt: z.null().optional().meta(MAY_BE_EMPTY) }),
+        z.looseObject({ ...rest, prompt: z.string(), messages: z.null().optional().meta(MAY_BE_EMPTY) }),
       ]),
       TokenCount: z.looseObject({
         count: z.int(),

@@ -99,9 +99,12 @@ export function isLeftOut({ schema }: Field, value: unknown): boolean {
   return isAbsent(value) || (!isSet(value) && schema.safeParse(value).success);
 }
 
+/** Marks a schema in the document of the API (`openapi/document.ts`): an empty value counts as absent. */
+export const MAY_BE_EMPTY = { mayBeEmpty: true } as const;
+
 /** A field for which an empty value counts as absent. */
 export function orEmpty({ schema, form }: Field): Field {
-  return { schema: z.preprocess((value) => (isSet(value) ? value : null), schema.nullable()), form };
+  return { schema: z.preprocess((value) => (isSet(value) ? value : null), schema.nullable()).meta(MAY_BE_EMPTY), form };
 }
 
 /** A field whose members with these names count as absent if they are empty. */

@@ -10,7 +10,8 @@ import { createRoutes, ROUTES } from '../../../gateway/http/routes.ts';
 import { BodyMemory } from '../../../gateway/intake/body-memory.ts';
 import { createMetrics } from '../../../gateway/metrics.ts';
 import { columnOf, type Route } from '../../../gateway/dialects/reading/request-fields.ts';
-import { openApiDocument } from '../../../gateway/openapi/document.ts';
+import { orEmpty } from '../../../gateway/dialects/reading/fields.ts';
+import { jsonSchemas, openApiDocument } from '../../../gateway/openapi/document.ts';
 import { apiFacts } from '../../../gateway/openapi/facts.ts';
 import { STAGES, UNDOCUMENTED } from '../../../gateway/openapi/failures.ts';
 import { scoreDocument } from '../../../gateway/openapi/score-document.ts';
@@ -158,3 +159,20 @@ test.each(FIELDS)(
     expect(Object.keys(properties).toSorted()).toEqual(read.toSorted());
   },
 );
+
+test('a field that may be empty says so in the document, as one that may be null', () => {
+  const schema = jsonSchemas(
+    { Plain: z.object({ a: orEmpty({ schema: z.literal('x'), form: 'x' }).schema }) },
+    'draft-2020-12',
+  );
+  const { anyOf } = z
+    .object({ properties: z.object({ a: z.strictObject({ anyOf: z.array(z.unknown()) }) }) })
+    .parse(schema['Plain']).properties.a;
+  expect(anyOf).toEqual([
+    { type: 'string', const: 'x' },
+    { type: 'null' },
+    { type: 'string', maxLength: 0 },
+    { type: 'array', maxItems: 0, items: {} },
+    { type: 'object', additionalProperties: { enum: [null] } },
+  ]);
+});

@@ -30,7 +30,7 @@ beforeAll(async () => {
   pictureUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/australia.png`;
   stack = await startStack({
     gatewayEnv: { GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
-    workerEnv: { PENSTOCK_SIM_ITL_MS: '20' },
+    workerEnv: { PENSTOCK_SIM_ITL_MS: '40' },
   });
   openai = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'unused', maxRetries: 0 });
 }, 60_000);

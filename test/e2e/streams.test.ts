@@ -21,7 +21,7 @@ import {
 const scaled = (ms: number): number => either(ms, ms / 50);
 const KEEP_ALIVE_MS = scaled(15_000);
 /** Tolerance for a busy machine. */
-const LATE_MS = 250;
+const LATE_MS = 600;
 const STREAMS_EACH = either(200, 40);
 
 const ROUTES = [

@@ -37,7 +37,7 @@ export function withKey(text: string, id: string, place: KeyPlace | undefined, k
     const given = Object.entries(scopes).filter(([, value]) => value !== undefined);
     keys.add(document.createNode({ id, primary: hash, ...Object.fromEntries(given) }));
   } else {
-    if (place === undefined) throw new Error(`there is a key ${id} already; --secondary gives it a second one`);
+    if (place === undefined) throw new Error(`there is a key ${id} already; ${freePlace(entry, id)}`);
     if (entry.has(place)) throw new Error(`${id} has a ${place} key already; revoke it with --${place} first`);
     if (Object.values(scopes).some((value) => value !== undefined))
       throw new Error(`models, routes and weight belong to both keys of ${id}; change them in the file`);
@@ -75,6 +75,13 @@ function listOf(document: Document.Parsed): YAMLSeq {
 
 function entryOf(keys: YAMLSeq, id: string): YAMLMap | undefined {
   return keys.items.filter((item) => isMap(item)).find((entry) => entry.get('id') === id);
+}
+
+/** What a caller may do who has no place for another key. */
+function freePlace(entry: YAMLMap, id: string): string {
+  if (!entry.has('secondary')) return '--secondary gives it a second one';
+  if (!entry.has('primary')) return '--primary gives it a second one';
+  return `it has two; revoke one first: penstock keys revoke --id ${id} --primary`;
 }
 
 /** Checks that every gateway can read the new text. */

@@ -45,6 +45,19 @@ const CHECKS = {
   },
 };
 
+const HELP = `usage: npm run chart -- [CHECK …] [--update]
+
+  CHECK      ${Object.keys(CHECKS).join(', ')}; none: all
+  --update   write the golden output and the chart's README again
+  --help     this text
+
+Needs Go, Python 3 with venv, and their registries the first time, to build its tools below .cache/k8s-tools or
+PENSTOCK_TOOLS. The last line is \`N passed, N failed\`.`;
+
+if (process.argv.includes('--help')) {
+  say(HELP);
+  process.exit(0);
+}
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const unknown = words.filter((word) => !(word in CHECKS));
 if (unknown.length > 0) {

@@ -20,6 +20,9 @@ const HELP = `usage: npm run chart:cluster -- [--only T6,T14] [--keep]
   --keep         leave the cluster running; its folder is printed, and test/cluster/down.sh ends it
   --help         this text
 
+Needs Linux on x86-64, root, Go, and the registries of Go, npm and Debian. The first run builds Kubernetes below
+.cache/k8s-tools or PENSTOCK_TOOLS: about ten minutes of four cores, and up to 10 GB of Go's build cache.
+
 Each check is a line: passed, FAILED, or "not run" with the reason. Ends with \`N passed, N failed\`.`;
 
 const { values: options } = parseArgs({

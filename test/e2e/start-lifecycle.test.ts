@@ -252,7 +252,7 @@ test('a port in use: one sentence, exit 1, nothing started', async () => {
   await using run = await start(folder.path, { port });
   expect(await run.ended).toMatchObject({ code: 1 });
   expect(run.stderr()).toBe(
-    `port ${port + 2} for the internal port of a worker-launcher is in use; choose other ports with --port\n`,
+    `port ${port + 2} for the internal port of a worker-launcher is in use; choose other ports with --port, such as --port 8180 (in a checkout: npm start -- --port 8180)\n`,
   );
   expect(readdirSync(join(folder.path, 'data'))).toEqual([]);
   taken.close();

@@ -18,7 +18,8 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 const KEYS_HELP = `penstock keys: API keys of the callers
 
   penstock keys create --id ID [options]   add a caller and print its key; the key cannot be printed again
-  penstock keys create --id ID --secondary add a second key to a caller, so that the first can be replaced
+  penstock keys create --id ID --secondary add a second key to a caller, so that the first can be replaced;
+                                           --primary replaces a revoked primary key
   penstock keys list                       list callers, their scopes and which keys they have
   penstock keys revoke --id ID             remove a caller; with --primary or --secondary only that key
 

@@ -58,7 +58,9 @@ async function checkPort(port, host, purpose) {
   } catch (error) {
     const taken = reasonOf(error).includes('EADDRINUSE');
     const problem = taken ? 'is in use' : `on ${host} cannot be bound (${reasonOf(error)})`;
-    throw new Refusal(`port ${port} for ${purpose} ${problem}; choose other ports with --port`);
+    throw new Refusal(
+      `port ${port} for ${purpose} ${problem}; choose other ports with --port, such as --port 8180 (in a checkout: npm start -- --port 8180)`,
+    );
   }
 }
 

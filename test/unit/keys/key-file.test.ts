@@ -100,6 +100,16 @@ test('a caller without its last key is removed', () => {
   expect(parseKeyFile(withoutKey(ONE, 'oslo', 'primary'))).toEqual([]);
 });
 
+test('without a place, the refusal names the free one of the two keys', () => {
+  const two = withKey(ONE, 'oslo', 'secondary', 'second', {});
+  expect(() => withKey(two, 'oslo', undefined, 'x', {})).toThrow(
+    'there is a key oslo already; it has two; revoke one first: penstock keys revoke --id oslo --primary',
+  );
+  expect(() => withKey(withoutKey(two, 'oslo', 'primary'), 'oslo', undefined, 'x', {})).toThrow(
+    'there is a key oslo already; --primary gives it a second one',
+  );
+});
+
 test.each([
   [() => withKey(ONE, 'oslo', undefined, 'x', {}), 'there is a key oslo already; --secondary gives it a second one'],
   [() => withKey(ONE, 'oslo', 'primary', 'x', {}), 'oslo has a primary key already; revoke it with --primary first'],

@@ -36,7 +36,7 @@ test('a port in use is named together with its purpose', async () => {
   const { port } = server.address() as AddressInfo;
   const plan = { gateways: [{ public: port, internal: port }], launchers: [] };
   await expect(checkPorts(plan, LOOPBACK)).rejects.toThrow(
-    `port ${port} for the public API of a gateway is in use; choose other ports with --port`,
+    `port ${port} for the public API of a gateway is in use; choose other ports with --port, such as --port 8180 (in a checkout: npm start -- --port 8180)`,
   );
   server.close();
   await once(server, 'close');

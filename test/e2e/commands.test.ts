@@ -44,8 +44,20 @@ test('--key-from-stdin reads an existing key from standard input', async () => {
     code: 1,
     stderr: expect.stringContaining('at least 20'),
   });
+  for (const stdin of [
+    '"abcdefghijklmnopqrstuvwxyz012345"\n',
+    '{\n  "primaryKey": "abcdefghijklmnopqrstuvwxyz012345"\n}\n',
+  ])
+    expect(await penstock(args, { stdin })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('--query primaryKey --output tsv'),
+    });
   const taken = await penstock(args, { stdin: 'abcdefghijklmnopqrstuvwxyz012345\n' });
   expect([taken.code, taken.stdout]).toEqual([0, '']);
+  expect(taken.stderr).toContain('the key is the one from standard input');
+  const second = await penstock([...args, '--secondary'], { stdin: 'abcdefghijklmnopqrstuvwxyz543210\r\n' });
+  expect([second.code, second.stdout]).toEqual([0, '']);
+  expect(second.stderr).toContain(`added the secondary key of azure to ${file};`);
   // printf abcdefghijklmnopqrstuvwxyz012345 | sha256sum
   expect(readFileSync(file, 'utf8')).toContain('653bb1245e828fcda4fa53fcd5a3def5bd7654e651f54b4132b73d74e64435c4');
 }, 60_000);

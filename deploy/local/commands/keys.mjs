@@ -88,9 +88,15 @@ async function create(asked, file, setup) {
   const key = asked['key-from-stdin'] === true ? keyFromStdin() : newKey();
   const weight = asked.weight === undefined ? undefined : Number(asked.weight);
   const scopes = { models: listed(asked.models), routes: listed(asked.routes), weight };
-  change(file, (text) => withKey(text, id, slotOf(asked), key, scopes));
-  setup.say(`added ${id} to ${file}. This is its key; keep it, because the file has only its hash:`);
-  return asked['key-from-stdin'] === true ? 0 : setup.print(key);
+  const slot = slotOf(asked);
+  change(file, (text) => withKey(text, id, slot, key, scopes));
+  const added = `added ${slot === undefined ? id : `the ${slot} key of ${id}`} to ${file}`;
+  if (asked['key-from-stdin'] === true) {
+    setup.say(`${added}; the key is the one from standard input, and the file has only its hash`);
+    return 0;
+  }
+  setup.say(`${added}. This is the key; keep it, because the file has only its hash:`);
+  return setup.print(key);
 }
 
 /** @param {string} file @param {import('./compiled.mjs').CommandSetup} setup */
@@ -172,6 +178,13 @@ function existing(file) {
 
 function keyFromStdin() {
   const key = readFileSync(0, 'utf8').trim();
+  // By default, `az … get-credentials` prints JSON, and with `--query` one value in quotation marks.
+  if (/^["'{]/.test(key)) {
+    throw new Refusal(
+      `standard input starts with ${key.slice(0, 1)}, which is no part of a key: pass the key alone, without quotation marks; ` +
+        'the Azure CLI prints it so with --query primaryKey --output tsv',
+    );
+  }
   if (key.length < LEAST_KEY_LENGTH || /\s/.test(key)) {
     throw new Refusal(
       `the key is too short or contains blanks: it needs at least ${LEAST_KEY_LENGTH} characters, without blanks`,

@@ -91,11 +91,19 @@ function refusal(failure: (asked: string) => Failure): RequestHandler {
 /** Paths of OpenAI's API from clients whose base URL lacks its end. */
 const OF_OPENAI = new RegExp(`^/(?:responses|models|${OPENAI_SEGMENTS.join('|')})(?:/|$)`);
 
+/** Paths of Azure AI inference from clients whose endpoint still ends in the scoring URI of a managed endpoint. */
+const BENEATH_SCORE = /^\/score\/./;
+
 /** The failure for an unknown path. It names the error in the client's base URL if that can be seen. */
 export function notHere(req: Request): Failure {
   const path = pathOf(req);
-  const beneath = OF_OPENAI.test(path) ? `; OpenAI's routes are under /v1: end the base URL of your client in /v1` : '';
-  return new Failure('route_not_found', `there is no ${req.method} ${path} here${saysTwice(path) || beneath}`);
+  return new Failure('route_not_found', `there is no ${req.method} ${path} here${saysTwice(path) || wrongEnd(path)}`);
+}
+
+/** What to change at the end of the base URL of a client that asked for this path. */
+function wrongEnd(path: string): string {
+  if (BENEATH_SCORE.test(path)) return '; no route is under /score: remove /score from the base URL of your client';
+  return OF_OPENAI.test(path) ? "; OpenAI's routes are under /v1: end the base URL of your client in /v1" : '';
 }
 
 function pathOf(req: Request): string {

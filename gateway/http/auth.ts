@@ -9,6 +9,10 @@ export interface Keys {
   find(presented: readonly string[]): Caller | undefined;
 }
 
+/** The form of a JSON Web Token. Clients of Azure send one if they have a credential of Entra ID and no key. */
+const TOKEN = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/;
+const TOKEN_HINT = '; it is a token, such as one of Entra ID: configure the client with a key';
+
 /**
  * Second stage of every API route: finds the caller's key and checks that it allows this route. The body has not been
  * read yet.
@@ -26,7 +30,7 @@ export function authenticate(keys: Keys | undefined): RequestHandler {
       throw new Failure(
         'unauthorized',
         presented.length > 0
-          ? 'the key of this request is not known here, or has been revoked'
+          ? `the key of this request is not known here, or has been revoked${presented.some((key) => TOKEN.test(key)) ? TOKEN_HINT : ''}`
           : `this request has no key; send it as Authorization: Bearer KEY or as ${keyHeaders[0] ?? 'api-key'}: KEY`,
       );
     }

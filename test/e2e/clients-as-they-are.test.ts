@@ -37,6 +37,11 @@ test.each(['/responses', '/responses/resp_1', '/moderations', '/audio/speech', '
   },
 );
 
+test('the refusal of a path under /score says what to remove from the URL', async () => {
+  const { code, message } = await refusal(await send('/score/chat/completions', hi), 404);
+  expect([code, message.includes('remove /score from the base URL')]).toEqual(['route_not_found', true]);
+});
+
 test('E6: the refusal of streaming with usage, without /v1, says what the base URL lacks', async () => {
   const body = { ...hi, stream: true, stream_options: { include_usage: true } };
   const { code, message } = await refusal(await send('/chat/completions', body), 400);

@@ -258,6 +258,10 @@ test('401 and 403 in OpenAI’s form; the official SDK has a class for each', as
   for (const [headers, message] of [
     [{}, 'this request has no key; send it as Authorization: Bearer KEY or as api-key: KEY'],
     [bearer('sesame'), 'the key of this request is not known here, or has been revoked'],
+    [
+      bearer('eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJhIn0.c2ln'),
+      'the key of this request is not known here, or has been revoked; it is a token, such as one of Entra ID: configure the client with a key',
+    ],
   ] as const) {
     const response = await send(path, headers, 'POST', {});
     expect(response.headers.get('www-authenticate')).toBe('Bearer');

@@ -36,13 +36,14 @@ const noise = () => {
   return Buffer.concat([signature, chunk('IHDR', head), chunk('IDAT', data), chunk('IEND', Buffer.alloc(0))]);
 };
 
-export const question = () => {
+/** A request with a picture. @param {string} [model] without it the gateway chooses its only model */
+export const question = (model) => {
   const url = `data:image/png;base64,${noise().toString('base64')}`;
   const content = [
     { type: 'image_url', image_url: { url } },
     { type: 'text', text: 'What is shown?' },
   ];
-  return Buffer.from(JSON.stringify({ messages: [{ role: 'user', content }], max_tokens: 4 }));
+  return Buffer.from(JSON.stringify({ model, messages: [{ role: 'user', content }], max_tokens: 4 }));
 };
 
 /**

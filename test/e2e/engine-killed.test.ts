@@ -9,7 +9,7 @@ const STREAMS = 40;
 let stack: Stack;
 let openai: OpenAI;
 beforeAll(async () => {
-  stack = await startStack({ engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '20', PENSTOCK_SIM_MERGE_EVERY: '7' } });
+  stack = await startStack({ engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '50', PENSTOCK_SIM_MERGE_EVERY: '7' } });
   openai = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'unused', maxRetries: 0 });
 }, 60_000);
 afterAll(async () => {

@@ -101,7 +101,6 @@ const STREAM_AND_MODEL = [
   }),
   bad('a model that is not served', 'model', 'gpt-4o', NAMING_A_MODEL, { code: 'model_not_found' }),
   bad('a number as model', 'model', 5, OPENAI),
-  bad('an empty model', 'model', '', OPENAI),
 ];
 
 const TOOL = { type: 'function', function: { name: 'paint' } };

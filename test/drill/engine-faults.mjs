@@ -53,7 +53,8 @@ const continued = {
   run: (setup) =>
     runDrill(setup, {
       isFelt: true,
-      stack: { engines: 2 },
+      // All streams begin before the fault, which even a busy machine must send before they end.
+      stack: { engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '60' } },
       load: { only: 'stream', everyMs: 0, tokens: 100 },
       fault: async (scene) => {
         const streams = setup.short ? setup.requests : 100;

@@ -127,7 +127,9 @@ export class Stack {
   #base(who) {
     const url = this.#options.redisUrl ?? this.redis.url;
     const second = this.#servers.length > 1 ? { [`${who}_REPLY_REDIS_URL`]: this.replyRedis.url } : {};
-    return { PATH: process.env['PATH'], HOME: process.env['HOME'], [`${who}_REDIS_URL`]: url, ...second };
+    // Redis may stand behind a proxy in this process, which is busy with other drills.
+    const wait = { [`${who}_REDIS_WAIT_MS`]: '60000' };
+    return { PATH: process.env['PATH'], HOME: process.env['HOME'], [`${who}_REDIS_URL`]: url, ...wait, ...second };
   }
 
   get #servers() {

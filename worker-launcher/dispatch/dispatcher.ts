@@ -11,7 +11,7 @@ import type { EngineSlots } from './engine-slots.ts';
 /** A job without a free slot is pulled again after this delay, in milliseconds; 0 would be a busy loop. */
 const NO_ROOM_DELAY_MS = 200;
 /** A retry avoids engines with recent failures for this many pickups, because another dispatcher may have a better one. */
-const SPARED_PICKUPS = 5;
+const SPARED_PICKUPS = 10;
 /** A job for newer workers returns to the queue with this delay, in milliseconds, this many times; no request takes longer. */
 const NEWER_JOB_DELAY_MS = 1_000;
 const NEWER_JOB_PICKUPS = 3_600;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { z } from 'zod';
+import { readRecorded, recordedTable } from '../../deploy/bench/self/recorded.mjs';
 import { metricsTable, settingsTable } from './tables.mjs';
 
 /**
@@ -38,6 +39,7 @@ export function regionContents(root, { gatewayConfig, gatewayMetrics, workerConf
     'settings gateway': settingsTable('GATEWAY_', read('gateway/config.ts'), gatewayConfig.loadConfig),
     'settings worker': settingsTable('WORKER_', read('worker-launcher/config.ts'), workerConfig.loadConfig),
     metrics: metricsTable(metricsOf(gateway), metricsOf(launcher)),
+    'cpu time': recordedTable(readRecorded()),
   };
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-import { question } from '../picture.mjs';
+import { question } from './picture-body.mjs';
 
 /** The name in the card of deploy/models: every gateway gets the same requests. */
 export const MODEL = 'Phi-3-vision-128k-instruct';

@@ -33,24 +33,44 @@ async function main(signal) {
   if (process.platform !== 'linux') throw new Error('the benchmark reads CPU times from /proc: run it on Linux');
   const peers = PEERS.filter(({ name }) => options.only.includes(name));
   await mkdir(CACHE, { recursive: true });
-  for (const { install } of peers) if (install !== undefined) await installPeer(install, { cache: CACHE, say, signal });
-  if (options.pack !== undefined) return pack(resolve(options.pack), { root: ROOT, cache: CACHE, peers, say, signal });
+  if (options.pack !== undefined)
+    return pack(resolve(options.pack), { root: ROOT, cache: CACHE, peers, python: options.python, say, signal });
+  const ready = await installed(peers, signal);
 
   const cores = allowedCores();
   const plan = pinningPlan(cores);
-  const machine = describeMachine(ROOT, cores.length, plan.generator !== null);
+  const machine = describeMachine(ROOT, cores.length, plan.callers !== null);
   const chosen = loads(options).filter(({ name }) => options.loads.includes(name));
   const todo = partOf(steps(options.only), options.part);
-  measuring = true;
-  const runs = await runSteps(todo, { peers, loads: chosen, cores: plan, cache: CACHE, say });
   const name = options.name ?? `${machine.date}-${machine.name}`;
-  const written = await write(name, options.out, {
-    machine,
-    commands: [['npm run bench --', ...args].join(' ')],
-    runs,
-  });
-  say(`wrote ${written}`);
+  const commands = [['npm run bench --', ...args].join(' ')];
+  // Before the measurement, because the earlier parts of this name can be of another machine.
+  await write(name, options.out, { machine, commands, runs: [] });
+  measuring = true;
+  /** @param {import('./compare/merge.mjs').Run[]} runs */
+  const keep = async (runs) => say(`wrote ${await write(name, options.out, { machine, commands, runs })}`);
+  const runs = await runSteps(todo, { peers: ready, loads: chosen, cores: plan, cache: CACHE, say, keep });
   if (runs.every(({ measured }) => measured === undefined)) process.exitCode = 1;
+}
+
+/**
+ * Installs the gateways. One that cannot be installed gets a problem in place of figures.
+ * @param {readonly import('./compare/peers.mjs').Peer[]} peers
+ * @param {AbortSignal} signal
+ */
+async function installed(peers, signal) {
+  const all = [];
+  for (const peer of peers)
+    try {
+      if (peer.install !== undefined) await installPeer(peer.install, { cache: CACHE, say, signal });
+      all.push(peer);
+    } catch (error) {
+      signal.throwIfAborted();
+      const problem = error instanceof Error ? error.message : String(error);
+      say(`${peer.name}: ${problem}`);
+      all.push({ ...peer, problem });
+    }
+  return all;
 }
 
 /** @param {string} name @param {string | undefined} out @param {import('./compare/merge.mjs').Results} part @returns {Promise<string>} the page */

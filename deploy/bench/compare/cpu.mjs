@@ -1,9 +1,12 @@
 // @ts-check
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 
 /** Ticks of /proc/PID/stat (source: Linux, USER_HZ is 100 on all its 64-bit platforms). */
 const TICKS_PER_SECOND = 100;
 const MIB = 1_048_576;
+/** Some kernels do not have these lists. */
+const HAS_CHILDREN = existsSync(`/proc/self/task/${process.pid}/children`);
 /** Source: Linux on x86-64; an ARM kernel may have larger pages, so that memory appears smaller there. */
 const PAGE_BYTES = 4_096;
 
@@ -22,17 +25,30 @@ const statOf = (pid) =>
     .replace(/^.*\) /s, '')
     .split(' ');
 
-/** @param {number} pid @returns {number[]} it and every process below it */
-export function family(pid) {
-  /** @type {string[]} */
-  let threads = [];
+/** @param {string} folder @returns {string[]} */
+const list = (folder) => {
   try {
-    threads = readdirSync(`/proc/${pid}/task`);
+    return readdirSync(folder);
   } catch {
     return [];
   }
-  const children = threads.flatMap((thread) => read(`/proc/${pid}/task/${thread}/children`).trim().split(' '));
-  return [pid, ...children.filter((one) => one !== '').flatMap((child) => family(Number(child)))];
+};
+
+/** @param {number} pid @returns {number[]} */
+function childrenOf(pid) {
+  if (HAS_CHILDREN)
+    return list(`/proc/${pid}/task`).flatMap((thread) =>
+      (read(`/proc/${pid}/task/${thread}/children`).match(/\d+/g) ?? []).map(Number),
+    );
+  return list('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((one) => Number(statOf(one)[1]) === pid);
+}
+
+/** @param {number} pid @returns {number[]} it and every process below it */
+export function family(pid) {
+  return existsSync(`/proc/${pid}`) ? [pid, ...childrenOf(pid).flatMap(family)] : [];
 }
 
 /**
@@ -55,8 +71,8 @@ export function residentMiB({ pid, tree }) {
 
 /** Cores that this process may use. */
 export function allowedCores() {
-  const list = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? '0';
-  return list.split(',').flatMap((range) => {
+  const ranges = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? `0-${availableParallelism() - 1}`;
+  return ranges.split(',').flatMap((range) => {
     const [first = 0, last = first] = range.split('-').map(Number);
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });

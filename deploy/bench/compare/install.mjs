@@ -7,21 +7,25 @@ import { lastLines, runToEnd } from '../../local/setup/run-to-end.mjs';
 /**
  * Installs a peer from its registry, unless its folder exists with the same packages.
  * @param {import('./peers.mjs').Install} install
- * @param {{ cache: string, say: (line: string) => void, signal: AbortSignal }} deps `signal` ends the installer
+ * @param {{ cache: string, python?: string | undefined, say: (line: string) => void, signal: AbortSignal }} deps `python`: minor
+ *   version, if the peer runs on another machine; `signal` ends the installer
+ * @returns {Promise<string>} its folder
  * @throws Error with the end of the installer's output
  */
-export async function installPeer({ folder, from, packages }, { cache, say, signal }) {
-  const target = join(cache, folder);
+export async function installPeer({ folder, from, packages }, { cache, python, say, signal }) {
+  const foreign = from === 'pypi' && python !== undefined ? [`--python-version=${python}`, '--only-binary=:all:'] : [];
+  const target = join(cache, foreign.length === 0 ? folder : `${folder}-python${python}`);
   const stamp = join(target, `${packages.join(' ').replaceAll(/[^\w.= -]/g, '_')}.installed`);
-  if (existsSync(stamp)) return;
+  if (existsSync(stamp)) return target;
   say(`installing ${packages.join(', ')} …`);
   const unfinished = `${target}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { recursive: true });
-  await INSTALLERS[from](packages, unfinished, signal);
+  await INSTALLERS[from]([...foreign, ...packages], unfinished, signal);
   await rm(target, { recursive: true, force: true });
   await rename(unfinished, target);
   await writeFile(stamp, '');
+  return target;
 }
 
 /** @type {Record<import('./peers.mjs').Install['from'], (packages: readonly string[], folder: string, signal: AbortSignal) => Promise<void>>} */

@@ -61,6 +61,13 @@ function sums(all) {
   return sum;
 }
 
+/** CPU time of a chunk while all streams run. @param {import('./measure.mjs').Measured} measured */
+function microseconds({ steady }) {
+  return steady === null || steady.chunks === 0 || Object.keys(steady.cpu).length === 0
+    ? null
+    : (1e6 * total(steady.cpu)) / steady.chunks;
+}
+
 /**
  * One row from the rounds of one peer under one load.
  * @param {string} title
@@ -70,7 +77,7 @@ function sums(all) {
 export function rowOf(title, runs) {
   const measured = runs.flatMap((run) => (run.measured === undefined ? [] : [run.measured]));
   const figures = measured.map((one) => one.figures);
-  /** @param {import('../peers/load-generator.mjs').Figures} one */
+  /** @param {import('./measure.mjs').Measured['figures']} one */
   const done = (one) => (one.chunks > 0 ? one.chunks : one.ok);
   const all = figures.reduce((sum, one) => sum + done(one), 0);
   const cpu = sums(measured.map((one) => one.cpu));
@@ -82,7 +89,7 @@ export function rowOf(title, runs) {
     latency: times(figures.map(({ latency }) => latency)),
     firstToken: times(figures.map(({ firstToken }) => firstToken)),
     gap: times(figures.map(({ gap }) => gap)),
-    steadyMicroseconds: mean(measured.map((one) => one.steadyMicroseconds)),
+    steadyMicroseconds: mean(measured.map(microseconds)),
     incomplete: figures.reduce((sum, one) => sum + one.incomplete, 0),
     memoryMiB: highest(measured.map((one) => one.memoryMiB || null)),
     loadSideCores: mean(measured.map((one) => one.loadSide / one.figures.wallSeconds)),

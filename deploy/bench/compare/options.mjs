@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 
 export const HELP = `usage: npm run bench -- [--only NAMES] [--loads NAMES] [--seconds N] [--streams N] [--out FOLDER] [--name NAME] [--part N/M]
-       npm run bench -- --pack FILE [--only NAMES]
+       npm run bench -- --pack FILE [--only NAMES] [--python VERSION]
 
 Measures Penstock and other gateways in front of the same fast engine, two rounds in opposite orders. It installs pinned
 versions into .cache/bench and writes a page with tables, and its charts. Linux only.
@@ -15,6 +15,7 @@ versions into .cache/bench and writes a page with tables, and its charts. Linux 
   --name NAME      of these files (default: date and host name)
   --part N/M       only this part of the run; parts of the same NAME are added to its page
   --pack FILE      write everything into one .tar.xz file of at most 60 MB, for a machine without network
+  --python VERSION with --pack: minor version of Python on that machine, for example 3.12 (default: the one here)
   --help           this text`;
 
 /**
@@ -27,6 +28,7 @@ versions into .cache/bench and writes a page with tables, and its charts. Linux 
  * @property {string | undefined} name
  * @property {string} part
  * @property {string | undefined} pack
+ * @property {string | undefined} python
  * @property {boolean} help
  */
 
@@ -49,10 +51,13 @@ export function readOptions(args, known) {
       name: { type: 'string' },
       part: { type: 'string', default: '1/1' },
       pack: { type: 'string' },
+      python: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
-  const { out, name, part, pack, help } = values;
+  const { out, name, part, pack, python, help } = values;
+  if (python !== undefined && !/^3\.\d+$/.test(python))
+    throw new Error(`--python is ${python}: give a minor version, for example 3.12`);
   return {
     only: chosen('--only', values.only ?? values.peers, known.peers),
     loads: chosen('--loads', values.loads, known.loads),
@@ -62,6 +67,7 @@ export function readOptions(args, known) {
     name,
     part,
     pack,
+    python,
     help,
   };
 }

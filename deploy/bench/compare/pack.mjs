@@ -1,51 +1,62 @@
 // @ts-check
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { copyFile, cp, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { copyFile, cp, mkdir, mkdtemp, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { lastLines, onPath, runToEnd } from '../../local/setup/run-to-end.mjs';
+import { installPeer } from './install.mjs';
 import { COMMIT_FILE, commitOf } from './machine.mjs';
 
 const MOST_BYTES = 60_000_000;
 /** Parts of the repository that a run needs. */
 const OURS = ['package.json', 'dist', 'deploy/bench', 'deploy/local', 'deploy/models'];
+/** Programs of this machine that a run needs. */
+const PROGRAMS = ['redis-server', 'taskset'];
 const WRAPPER = `#!/bin/sh
-# Starts the benchmark with the programs of this pack: ./bench --help lists the options.
+# Starts a program of the benchmark with the programs of this pack: ./bench --help and ./scale --help list the options.
 here=$(cd "$(dirname "$0")" && pwd)
 export PATH="$here/bin:$PATH" LD_LIBRARY_PATH="$here/lib"
-cd "$here" && exec node deploy/bench/compare.mjs "$@"
-`;
+cd "$here" && exec node deploy/bench/`;
 
 /**
  * Writes this checkout, its dependencies, the peers, Node and Redis into one file. A machine without network needs only `tar`,
  * `xz` and, for the peers in Python, a `python3` of the same minor version.
  * @param {string} file
- * @param {{ root: string, cache: string, peers: readonly import('./peers.mjs').Peer[], say: (line: string) => void, signal: AbortSignal }} deps
+ * @param {object} deps
+ * @param {string} deps.root @param {string} deps.cache
+ * @param {readonly import('./peers.mjs').Peer[]} deps.peers
+ * @param {string | undefined} deps.python minor version there; undefined: as here
+ * @param {(line: string) => void} deps.say @param {AbortSignal} deps.signal
  * @throws Error if the file is too large, or a program is missing
  */
-export async function pack(file, { root, cache, peers, say, signal }) {
+export async function pack(file, { root, cache, peers, python, say, signal }) {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-pack-'));
   const top = join(folder, 'penstock-bench');
   try {
-    say('copying …');
     for (const part of OURS) await cp(join(root, part), join(top, part), { recursive: true });
     await copyDependencies(root, top);
     for (const { install } of peers)
-      if (install !== undefined)
-        await cp(join(cache, install.folder), join(top, '.cache/bench', install.folder), {
-          recursive: true,
-          verbatimSymlinks: true,
-        });
+      if (install !== undefined) {
+        const from = await installPeer(install, { cache, python, say, signal });
+        const to = join(top, '.cache/bench', install.folder);
+        await cp(from, to, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.deb') });
+        for (const part of install.unused ?? []) await rm(join(to, part), { recursive: true, force: true });
+        if (install.program !== undefined) await copyLibraries(join(from, install.program), top);
+      }
     await copyProgram(process.execPath, 'node', top);
-    const redis = onPath('redis-server', process.env);
-    if (redis === undefined) throw new Error('redis-server is not on PATH: install it, because the pack contains it');
-    await copyProgram(redis, 'redis-server', top);
+    for (const name of PROGRAMS) {
+      const path = onPath(name, process.env);
+      if (path === undefined) throw new Error(`${name} is not on PATH: install it, because the pack contains it`);
+      await copyProgram(path, name, top);
+    }
     await writeFile(join(top, COMMIT_FILE), `${commitOf(root)}\n`);
-    await writeFile(join(top, 'bench'), WRAPPER, { mode: 0o755 });
+    const names = peers.map(({ name }) => name).join(',');
+    await writeFile(join(top, 'bench'), `${WRAPPER}compare.mjs --only ${names} "$@"\n`, { mode: 0o755 });
+    await writeFile(join(top, 'scale'), `${WRAPPER}scale.mjs "$@"\n`, { mode: 0o755 });
     say('compressing …');
     const { code, output } = await runToEnd('tar', ['-cJf', file, '-C', folder, basename(top)], {
-      env: { ...process.env, XZ_OPT: '-3 -T0' },
+      env: { ...process.env, XZ_OPT: process.env['XZ_OPT'] ?? '-6 -T0' },
       signal,
     });
     if (code !== 0) throw new Error(`tar failed: ${lastLines(output, 5)}`);
@@ -58,7 +69,7 @@ export async function pack(file, { root, cache, peers, say, signal }) {
       );
     }
     say(
-      `wrote ${file}, ${(size / 1e6).toFixed(0)} MB. There: tar -xJf ${basename(file)} && penstock-bench/bench --part 1/4`,
+      `wrote ${file}, ${(size / 1e6).toFixed(0)} MB. There: tar -xJf ${basename(file)} && penstock-bench/bench --part 1/2`,
     );
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -74,14 +85,18 @@ async function copyDependencies(root, top) {
       await cp(folder, join(top, folder.slice(root.length)), { recursive: true, verbatimSymlinks: true });
 }
 
-/** A program and its shared libraries, except the C library. @param {string} path @param {string} name @param {string} top */
+/** @param {string} path @param {string} name @param {string} top */
 async function copyProgram(path, name, top) {
   await mkdir(join(top, 'bin'), { recursive: true });
+  await copyFile(await realpath(path), join(top, 'bin', name));
+  await copyLibraries(path, top);
+}
+
+/** Shared libraries of a program, except the C library. @param {string} program @param {string} top */
+async function copyLibraries(program, top) {
   await mkdir(join(top, 'lib'), { recursive: true });
-  await copyFile(path, join(top, 'bin', name));
-  const libraries = execFileSync('ldd', [path], { encoding: 'utf8' }).matchAll(/=> (\S+)/g);
-  for (const [, library = ''] of libraries) {
-    const own = /^(libc|libm|libdl|libpthread|librt)\.so/.test(basename(library));
-    if (!own && dirname(library) !== '') await copyFile(library, join(top, 'lib', basename(library)));
-  }
+  const libraries = execFileSync('ldd', [program], { encoding: 'utf8' }).matchAll(/=> (\/\S+)/g);
+  for (const [, library = ''] of libraries)
+    if (!/^(libc|libm|libdl|libpthread|librt)\.so/.test(basename(library)))
+      await copyFile(library, join(top, 'lib', basename(library)));
 }

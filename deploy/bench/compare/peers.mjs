@@ -14,30 +14,33 @@ import {
 /**
  * @typedef {import('./cpu.mjs').Watched} Watched
  * @typedef {object} Running a gateway in front of the engine
- * @property {number} port
+ * @property {readonly number[]} ports one of each gateway process
  * @property {Record<string, string>} headers of every request
  * @property {Record<string, Watched>} watched processes whose CPU and memory count, by name
- * @property {number} [enginePid] absent if the gateway starts the engine
+ * @property {readonly number[]} [enginePids] absent if the gateway starts the engine
  * @property {string} log name of the log to quote if it does not start
- * @property {() => { watched: Record<string, Watched>, enginePid: number }} [settled] processes that exist only after the start
+ * @property {() => { watched: Record<string, Watched>, enginePids: number[] }} [settled] processes that exist only after the start
  *
  * @typedef {object} Place where and with what to start
  * @property {string} cache folder of the installed peers
  * @property {string} folder for files of this run
  * @property {import('./processes.mjs').Processes} processes
- * @property {(index: number) => number | null} core of each process of the gateway; null: not pinned
- * @property {number | null} engineCore
+ * @property {(index: number) => readonly number[] | null} core of each process of the gateway; null: not pinned
+ * @property {readonly number[] | null} engineCores
  *
  * @typedef {object} Install
  * @property {string} folder in the cache
  * @property {'debian' | 'npm' | 'pypi'} from
  * @property {readonly string[]} packages with pinned versions
+ * @property {string} [program] in the folder, if it needs shared libraries of this machine
+ * @property {readonly string[]} [unused] folders that its start does not need: they are not in a pack
  *
  * @typedef {object} Peer
  * @property {string} name for `--only`
  * @property {string} title
  * @property {string} version
  * @property {Install} [install] absent: nothing to install
+ * @property {string} [problem] why it cannot start
  * @property {string} [note] for a reader of the table
  * @property {(place: Place) => Promise<Running>} start
  */
@@ -62,7 +65,7 @@ export const PEERS = [
     name: 'nginx',
     title: 'nginx',
     version: '1.22.1 (Debian 12)',
-    install: { folder: 'nginx', from: 'debian', packages: ['nginx=1.22.1*'] },
+    install: { folder: 'nginx', from: 'debian', packages: ['nginx=1.22.1*'], program: 'usr/sbin/nginx' },
     start: startNginx,
   },
   { name: 'express', title: 'Express + undici', version: EXPRESS, start: (place) => startExpress(place, 'express') },

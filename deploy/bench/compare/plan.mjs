@@ -1,18 +1,32 @@
 // @ts-check
 /** Below this number of cores, the kernel places the processes better than a fixed plan does. */
 const FEWEST_CORES_TO_PIN = 4;
+/** More cores than these were never needed by the callers, or by the engine. */
+const MOST_FOR_LOAD_SIDE = 6;
+/** Processes of Penstock, which has the most of all gateways. */
+const PROCESSES = 5;
 
 /**
- * Which cores a process gets. The load generator and the engine get a core each. Each process of the gateway gets one of the
- * others, from the first one again if there are too few.
+ * Which cores a process gets. Each process of the gateway gets one core, from the first one again if there are too few. The
+ * callers and the engine share the others in halves, so that they do not limit the gateway.
+ * @typedef {object} Plan
+ * @property {readonly number[] | null} callers null: not pinned
+ * @property {readonly number[] | null} engine
+ * @property {(index: number) => readonly number[] | null} gateway
+ *
  * @param {readonly number[]} cores that this machine allows
- * @returns {{ generator: number | null, engine: number | null, gateway: (index: number) => number | null }} null: not pinned
+ * @param {number} [processes] of the gateway
+ * @returns {Plan}
  */
-export function pinningPlan(cores) {
-  const [generator, engine, ...rest] = cores;
-  if (generator === undefined || engine === undefined || cores.length < FEWEST_CORES_TO_PIN)
-    return { generator: null, engine: null, gateway: () => null };
-  return { generator, engine, gateway: (index) => rest[index % rest.length] ?? null };
+export function pinningPlan(cores, processes = PROCESSES) {
+  if (cores.length < FEWEST_CORES_TO_PIN) return { callers: null, engine: null, gateway: () => null };
+  const each = Math.min(MOST_FOR_LOAD_SIDE, Math.max(1, Math.floor((cores.length - processes) / 2)));
+  const rest = cores.slice(2 * each);
+  return {
+    callers: cores.slice(0, each),
+    engine: cores.slice(each, 2 * each),
+    gateway: (index) => rest.slice(index % rest.length, (index % rest.length) + 1),
+  };
 }
 
 /**
@@ -44,4 +58,12 @@ export function partOf(all, part) {
     throw new Error(`--part is ${part}: write it as n/m, with n from 1 to m, for example 1/3`);
   const size = all.length / m;
   return all.slice(Math.round((n - 1) * size), Math.round(n * size));
+}
+
+/** A number in parts that differ by at most one. @param {number} whole @param {number} parts @returns {number[]} */
+export function shares(whole, parts) {
+  return Array.from(
+    { length: parts },
+    (_, i) => Math.floor((whole * (i + 1)) / parts) - Math.floor((whole * i) / parts),
+  );
 }

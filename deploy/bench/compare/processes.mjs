@@ -17,7 +17,7 @@ const LAST_CHARACTERS = 600;
  * @property {readonly string[]} args
  * @property {Record<string, string>} [env]
  * @property {string} [cwd]
- * @property {number | null} [core] null: not pinned
+ * @property {readonly number[] | null} [cores] null: not pinned
  * @property {boolean} [ipc] with a channel, whose end tells the process that its parent has exited
  */
 
@@ -33,9 +33,9 @@ export class Processes {
   }
 
   /** @param {Start} start @returns {number} its process id */
-  start({ name, file, args, env = {}, cwd, core = null, ipc = false }) {
+  start({ name, file, args, env = {}, cwd, cores = null, ipc = false }) {
     const log = openSync(join(this.#logs, `${name}.log`), 'a', 0o600);
-    const [command, ...rest] = core === null ? [file, ...args] : ['taskset', '-c', String(core), file, ...args];
+    const [command, ...rest] = cores === null ? [file, ...args] : ['taskset', '-c', cores.join(','), file, ...args];
     const child = spawn(command ?? file, rest, {
       env: { ...process.env, ...env },
       stdio: ['ignore', log, log, ...(ipc ? [/** @type {const} */ ('ipc')] : [])],
@@ -48,12 +48,12 @@ export class Processes {
     return child.pid;
   }
 
-  /** A Node program with a channel to this one. @param {string} file @param {number | null} core */
-  fork(file, core) {
-    const child = fork(file, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  /** A Node program with a channel to this one. @param {string} file @param {readonly number[] | null} cores */
+  fork(file, cores) {
+    const child = fork(file, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' });
     this.#children.push(child);
     if (child.pid === undefined) throw new Error(`${file} cannot start`);
-    pin(child.pid, core);
+    pin(child.pid, cores);
     return { child, pid: child.pid };
   }
 
@@ -92,9 +92,9 @@ export class Processes {
   }
 }
 
-/** Moves all threads of a running process to a core. @param {number} pid @param {number | null} core null: not pinned */
-export function pin(pid, core) {
-  if (core !== null) spawnSync('taskset', ['-a', '-p', '-c', String(core), String(pid)], { stdio: 'ignore' });
+/** Moves all threads of a running process to some cores. @param {number} pid @param {readonly number[] | null} cores null: not pinned */
+export function pin(pid, cores) {
+  if (cores !== null) spawnSync('taskset', ['-a', '-p', '-c', cores.join(','), String(pid)], { stdio: 'ignore' });
 }
 
 /** @param {number} pid */

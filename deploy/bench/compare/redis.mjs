@@ -19,6 +19,6 @@ export async function startRedis({ processes, folder, core }, index, args) {
   const dir = join(folder, `redis-${index}`);
   await mkdir(dir);
   const all = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', dir, ...args];
-  const pid = processes.start({ name: `redis-${index}`, file: 'redis-server', args: all, core: core(index) });
+  const pid = processes.start({ name: `redis-${index}`, file: 'redis-server', args: all, cores: core(index) });
   return { pid, url: `redis://127.0.0.1:${port}` };
 }

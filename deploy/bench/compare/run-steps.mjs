@@ -1,63 +1,53 @@
 // @ts-check
-import { rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { measure, untilServes } from './measure.mjs';
-import { Processes } from './processes.mjs';
+import { measure } from './measure.mjs';
+import { withRunning } from './with-running.mjs';
+
+/** @typedef {import('./merge.mjs').Run} Run */
+const PROBLEM_CHARACTERS = 120;
 
 /**
  * @typedef {object} Setting
  * @property {readonly import('./peers.mjs').Peer[]} peers
  * @property {readonly import('./loads.mjs').Load[]} loads
- * @property {ReturnType<typeof import('./plan.mjs').pinningPlan>} cores
+ * @property {import('./plan.mjs').Plan} cores
  * @property {string} cache
  * @property {(line: string) => void} say
+ * @property {(runs: Run[]) => Promise<void>} keep is called after each step with all runs
  */
 
 /**
  * Starts each gateway, runs all loads on it and stops it. A gateway that fails gets a problem in place of figures.
  * @param {readonly import('./plan.mjs').Step[]} steps
  * @param {Setting} setting
- * @returns {Promise<import('./merge.mjs').Run[]>}
+ * @returns {Promise<Run[]>}
  */
-export async function runSteps(steps, { peers, loads, cores, cache, say }) {
-  /** @type {import('./merge.mjs').Run[]} */
+export async function runSteps(steps, { peers, loads, cores, cache, say, keep }) {
+  /** @type {Run[]} */
   const runs = [];
   for (const [index, { round, peer: name }] of steps.entries()) {
     const peer = peers.find((one) => one.name === name);
     if (peer === undefined) continue;
-    const folder = await mkdtemp(join(tmpdir(), 'penstock-bench-'));
-    const processes = new Processes(folder);
-    const killAll = () => {
-      processes.kill();
-      rmSync(folder, { recursive: true, force: true });
-    };
-    process.on('exit', killAll);
     const progress = `[${index + 1}/${steps.length}] round ${round}, ${name}`;
+    /** @type {Run[]} */
+    const done = [];
     try {
+      if (peer.problem !== undefined) throw new Error(peer.problem);
       say(`${progress}: starting …`);
-      const running = await peer.start({ cache, folder, processes, core: cores.gateway, engineCore: cores.engine });
-      await untilServes(running, processes);
-      const settled = running.settled?.();
-      const all = { ...running, ...settled, watched: { ...running.watched, ...settled?.watched } };
-      for (const load of loads) {
-        const measured = await measure(all, load, { processes, folder, core: cores.generator });
-        runs.push({ round, peer: name, load: load.name, measured });
-        say(`${progress}: ${load.name}: ${short(measured)}`);
-      }
+      await withRunning(peer.start, { cores, cache }, async (running, with_) => {
+        for (const load of loads) {
+          const measured = await measure(running, load, with_);
+          done.push({ round, peer: name, load: load.name, measured });
+          say(`${progress}: ${load.name}: ${short(measured)}`);
+        }
+      });
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       say(`${progress}: failed: ${problem}`);
-      const done = new Set(runs.filter((run) => run.round === round && run.peer === name).map(({ load }) => load));
-      for (const load of loads)
-        if (!done.has(load.name))
-          runs.push({ round, peer: name, load: load.name, problem: problem.slice(0, 120).replaceAll(/\s+/g, ' ') });
-    } finally {
-      await processes.end();
-      process.off('exit', killAll);
-      await rm(folder, { recursive: true, force: true });
+      const shown = problem.slice(0, PROBLEM_CHARACTERS).replaceAll(/\s+/g, ' ');
+      for (const load of loads.slice(done.length)) done.push({ round, peer: name, load: load.name, problem: shown });
     }
+    runs.push(...done);
+    await keep(runs);
   }
   return runs;
 }

@@ -19,10 +19,11 @@ import { DURABLE, startRedis } from './redis.mjs';
 const PROGRAMS = fileURLToPath(new URL('../peers/', import.meta.url));
 
 /** @param {Place} place */
-async function startEngine({ processes, engineCore }) {
+async function startEngine({ processes, engineCores }) {
   const port = await freePort();
   const args = [join(PROGRAMS, 'engine.mjs'), '--port', String(port), '--served-model-name', MODEL];
-  const pid = processes.start({ name: 'engine', file: process.execPath, args, core: engineCore });
+  args.push('--processes', String(engineCores?.length ?? 1));
+  const pid = processes.start({ name: 'engine', file: process.execPath, args, cores: engineCores });
   return { port, pid, url: `http://127.0.0.1:${port}` };
 }
 
@@ -36,14 +37,14 @@ async function startBeforeEngine(place, name, commandOf) {
   const engine = await startEngine(place);
   const port = await freePort();
   const { headers = {}, ...command } = await commandOf(port, engine.url);
-  const pid = place.processes.start({ ...command, name, core: place.core(0) });
-  return { port, headers, enginePid: engine.pid, watched: { [name]: { pid, tree: true } }, log: name };
+  const pid = place.processes.start({ ...command, name, cores: place.core(0) });
+  return { ports: [port], headers, enginePids: [engine.pid], watched: { [name]: { pid, tree: true } }, log: name };
 }
 
 /** The engine alone. @param {Place} place @returns {Promise<Running>} */
 export async function startDirect(place) {
   const { port, pid } = await startEngine(place);
-  return { port, headers: {}, enginePid: pid, watched: {}, log: 'engine' };
+  return { ports: [port], headers: {}, enginePids: [pid], watched: {}, log: 'engine' };
 }
 
 /** @param {Place} place @returns {Promise<Running>} */
@@ -184,5 +185,6 @@ export function startRouter(place, name, args = []) {
 
 /** @param {Place} place @param {string} name of its folder in the cache */
 function pythonOf({ cache }, name) {
-  return { PYTHONPATH: join(cache, name), PYTHONDONTWRITEBYTECODE: '1' };
+  // The libraries of a pack are for Node, nginx and Redis only.
+  return { PYTHONPATH: join(cache, name), PYTHONDONTWRITEBYTECODE: '1', LD_LIBRARY_PATH: '' };
 }

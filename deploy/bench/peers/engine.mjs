@@ -3,13 +3,12 @@
  * A fast engine for `npm run bench`: it answers as `vllm serve` does, without a model. Every answer is bytes that were made once,
  * so that it costs less than any gateway. A stream has as many tokens as `max_tokens` requests, one every 20 ms.
  *
- * usage: node engine.mjs [serve …] (--uds PATH | --port N) [--served-model-name NAME …]
+ * usage: node engine.mjs [serve …] (--uds PATH | --port N) [--served-model-name NAME …] [--processes N] [--token-ms N]
  */
+import cluster from 'node:cluster';
 import { unlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 
-/** Time between two tokens. The first token is sent immediately. */
-const TOKEN_MS = 20;
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 /** @param {string} flag */
@@ -18,6 +17,10 @@ const valueOf = (flag) => {
   return at === -1 ? undefined : process.argv[at + 1];
 };
 const model = valueOf('--served-model-name') ?? 'bench';
+/** They share one socket. */
+const processes = Number(valueOf('--processes') ?? 1);
+/** Time between two tokens. The first token is sent immediately. */
+const TOKEN_MS = Number(valueOf('--token-ms') ?? 20);
 
 /** @param {string} type @param {string} body @param {string} [status] */
 const answer = (type, body, status = '200 OK') =>
@@ -111,7 +114,7 @@ const step = (stream) => {
   socket.write(`${String(token)}${FINISH}${stream.usage ? USAGE_EVENT : ''}${DONE}`, 'latin1');
   return false;
 };
-setInterval(() => {
+const ticks = setInterval(() => {
   for (const now = Math.floor(performance.now()); tick < now;) {
     tick += 1;
     const slot = tick % TOKEN_MS;
@@ -198,14 +201,19 @@ const server = createServer({ noDelay: true }, (socket) => {
 });
 
 const uds = valueOf('--uds');
-if (uds === undefined) {
-  server.listen(Number(valueOf('--port') ?? 8000), '127.0.0.1', 4_096);
-} else {
+if (uds !== undefined && cluster.isPrimary) {
   try {
     unlinkSync(uds);
   } catch {
     // The socket of an earlier engine; usually there is none.
   }
-  server.listen(uds, 4_096);
+}
+if (cluster.isPrimary && processes > 1) {
+  clearInterval(ticks);
+  for (let i = 0; i < processes; i += 1) cluster.fork();
+} else if (uds === undefined) {
+  server.listen({ port: Number(valueOf('--port') ?? 8000), host: '127.0.0.1', backlog: 4_096 });
+} else {
+  server.listen({ path: uds, backlog: 4_096 });
 }
 for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT'])) process.once(signal, () => process.exit(0));

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { summary } from '../compare/percentile.mjs';
+import { Histogram } from '../compare/histogram.mjs';
 import { AnswerReader } from './answer-reader.mjs';
 
 /**
@@ -18,17 +18,18 @@ import { AnswerReader } from './answer-reader.mjs';
  * @property {number} warmUpSeconds
  * @property {number | null} tokens of a complete stream; null: not streamed
  * @property {boolean} once each caller sends one request only
+ * @property {number} rampMs callers start one after the other within this time
+ * @property {number} everyMs a caller sends its next request not before this time after the last one
  *
  * @typedef {object} Figures
  * @property {number} ok @property {number} wallSeconds @property {number} chunks @property {number} incomplete
  * @property {Record<string, number>} errors
- * @property {{ p50: number | null, p99: number | null }} latency ms
- * @property {{ p50: number | null, p99: number | null }} firstToken ms
- * @property {{ p50: number | null, p99: number | null }} gap ms
+ * @property {Uint32Array} latency counts of a histogram
+ * @property {Uint32Array} firstToken @property {Uint32Array} gap
  */
 
-/** Callers of streams start one after the other within this time. */
-const RAMP_MS = 1_000;
+/** All streams run from this time after the last start. */
+const SETTLE_MS = 500;
 /** An answer that makes no progress for this long is an error. */
 const SILENCE_MS = 20_000;
 /** After the time of the load, running answers get this long. */
@@ -54,12 +55,9 @@ const fresh = () => ({
   incomplete: 0,
   /** @type {Record<string, number>} */
   errors: {},
-  /** @type {number[]} */
-  latencies: [],
-  /** @type {number[]} */
-  firstTokens: [],
-  /** @type {number[]} */
-  gaps: [],
+  latency: new Histogram(),
+  firstToken: new Histogram(),
+  gap: new Histogram(),
 });
 let count = fresh();
 /** @param {string} reason */
@@ -99,8 +97,8 @@ const caller = (order, request, until, once) =>
         line = line.slice(end + 1);
         if (!one.startsWith('data:')) continue;
         if (HAS_TEXT.test(one)) {
-          if (tokens === 0) count.firstTokens.push(now - startedAt);
-          else count.gaps.push(now - lastAt);
+          if (tokens === 0) count.firstToken.add(now - startedAt);
+          else count.gap.add(now - lastAt);
           lastAt = now;
           tokens += 1;
           count.chunks += 1;
@@ -120,9 +118,11 @@ const caller = (order, request, until, once) =>
       if (problem === 'incomplete') count.incomplete += 1;
       if (problem === undefined) {
         count.ok += 1;
-        count.latencies.push(performance.now() - startedAt);
+        count.latency.add(performance.now() - startedAt);
       } else failed(problem);
+      const wait = startedAt + order.everyMs - performance.now();
       if (reader.closes) socket.destroy();
+      else if (wait > 0) setTimeout(next, wait);
       else next();
     };
     const next = () => {
@@ -130,6 +130,7 @@ const caller = (order, request, until, once) =>
         socket.destroy();
         return;
       }
+      if (socket.destroyed) return;
       startedAt = performance.now();
       tokens = 0;
       marked = false;
@@ -177,7 +178,7 @@ const caller = (order, request, until, once) =>
 /** @param {Order} order @param {Buffer} request @param {number} seconds @param {boolean} once */
 const callers = async (order, request, seconds, once) => {
   const until = performance.now() + seconds * 1_000;
-  const spread = once ? RAMP_MS / order.concurrency : 0;
+  const spread = order.rampMs / order.concurrency;
   const all = Array.from({ length: order.concurrency }, async (_, i) => {
     if (spread > 0) await new Promise((go) => setTimeout(go, spread * i));
     await caller(order, request, until, once);
@@ -189,7 +190,7 @@ const callers = async (order, request, seconds, once) => {
 };
 
 /** @param {string} kind @param {object} [more] */
-const report = (kind, more = {}) => process.send?.({ kind, chunks: count.chunks, ...more });
+const report = (kind, more = {}) => process.send?.({ kind, chunks: count.chunks, ok: count.ok, ...more });
 
 /** @param {Order} order */
 const work = async (order) => {
@@ -200,10 +201,8 @@ const work = async (order) => {
   await new Promise((go) => process.once('message', go));
   count = fresh();
   const startedAt = performance.now();
-  if (order.once) {
-    setTimeout(() => report('steady-begins'), RAMP_MS + 500);
-    setTimeout(() => report('steady-ends'), order.seconds * 1_000 - 250);
-  }
+  setTimeout(() => report('steady-begins'), order.rampMs + SETTLE_MS);
+  setTimeout(() => report('steady-ends'), order.seconds * 1_000 - SETTLE_MS / 2);
   await callers(order, request, order.seconds, order.once);
   const { ok, chunks, incomplete, errors } = count;
   /** @type {Figures} */
@@ -213,9 +212,9 @@ const work = async (order) => {
     incomplete,
     errors,
     wallSeconds: (performance.now() - startedAt) / 1_000,
-    latency: summary(count.latencies),
-    firstToken: summary(count.firstTokens),
-    gap: summary(count.gaps),
+    latency: count.latency.counts,
+    firstToken: count.firstToken.counts,
+    gap: count.gap.counts,
   };
   report('done', { figures });
 };

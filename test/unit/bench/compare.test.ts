@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { chart, panels } from '../../../deploy/bench/compare/chart.mjs';
+import { Histogram } from '../../../deploy/bench/compare/histogram.mjs';
 import { loads } from '../../../deploy/bench/compare/loads.mjs';
 import { merge, rowOf, total, type Results, type Run } from '../../../deploy/bench/compare/merge.mjs';
 import { readOptions } from '../../../deploy/bench/compare/options.mjs';
-import { percentile, summary } from '../../../deploy/bench/compare/percentile.mjs';
-import { partOf, pinningPlan, steps } from '../../../deploy/bench/compare/plan.mjs';
+import { partOf, pinningPlan, shares, steps } from '../../../deploy/bench/compare/plan.mjs';
 import { page, table } from '../../../deploy/bench/compare/table.mjs';
 import { AnswerReader } from '../../../deploy/bench/peers/answer-reader.mjs';
 
@@ -25,7 +25,7 @@ function run(round: number, cpu: Record<string, number>, p99 = 10): Run {
     round,
     peer: 'penstock',
     load: 'c256',
-    measured: { figures, cpu, loadSide: 1, memoryMiB: 100 * round, steadyMicroseconds: null },
+    measured: { figures, cpu, loadSide: 1, memoryMiB: 100 * round, memoryEach: {}, steady: null },
   };
 }
 const results: Results = {
@@ -43,23 +43,38 @@ const results: Results = {
   runs: [run(1, { gateway: 0.2, Redis: 0.1 }), run(2, { gateway: 0.4, Redis: 0.1 }, 30)],
 };
 
-test('a percentile is a sample', () => {
-  expect(percentile([1, 2, 3, 4], 0.5)).toBe(2);
-  expect(percentile([1, 2, 3, 4], 0.99)).toBe(4);
-  expect(percentile([], 0.5)).toBeNull();
-  expect(summary([3, 20, 1])).toEqual({ p50: 3, p99: 20 });
+test('a percentile of several processes is at most 0.5 % above the sample', () => {
+  const [one, other] = [new Histogram(), new Histogram()];
+  for (const ms of [0.3, 20, 0]) one.add(ms);
+  for (const ms of [3, 1e9]) other.add(ms);
+  one.addAll(other);
+  const { p50, p99 } = one.summary();
+  expect(p50).toBeGreaterThanOrEqual(3);
+  expect(p50).toBeLessThan(3.02);
+  expect(p99).toBeGreaterThan(100_000);
+  expect(new Histogram().summary()).toEqual({ p50: null, p99: null });
 });
 
 describe('the plan of the cores', () => {
   test('callers and engine have a core each, and no process of the gateway is there', () => {
-    const { generator, engine, gateway } = pinningPlan([4, 5, 6, 7]);
-    expect([generator, engine, ...[0, 1, 2].map(gateway)]).toEqual([4, 5, 6, 7, 6]);
+    const { callers, engine, gateway } = pinningPlan([4, 5, 6, 7]);
+    expect([callers, engine, ...[0, 1, 2].map(gateway)]).toEqual([[4], [5], [6], [7], [6]]);
+  });
+
+  test('on a large machine each process of the gateway has its own core, and the load side has more', () => {
+    const { callers, engine, gateway } = pinningPlan(Array.from({ length: 16 }, (_, i) => i));
+    const all = [callers, engine, ...[0, 1, 2, 3, 4].map(gateway)].flat();
+    expect([callers?.length, engine?.length, new Set(all).size]).toEqual([5, 5, 15]);
   });
 
   test('below four cores nothing is pinned', () => {
-    const { generator, engine, gateway } = pinningPlan([0, 1]);
-    expect([generator, engine, gateway(0)]).toEqual([null, null, null]);
+    const { callers, engine, gateway } = pinningPlan([0, 1]);
+    expect([callers, engine, gateway(0)]).toEqual([null, null, null]);
   });
+});
+
+test('callers are shared among the processes', () => {
+  expect(shares(10, 4)).toEqual([2, 3, 2, 3]);
 });
 
 test('the second round has the opposite order, and the parts are all steps', () => {

@@ -1,11 +1,11 @@
-import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { Usage } from '../../request/chat.ts';
 import type { Failure } from '../../failure.ts';
 import { oversized, unfinished } from './failure.ts';
 import { reportedError } from './reported-error.ts';
-import { eventBytes, EventReader, isForeign, joinPieces, parseJson, parseText, type ServerEvent } from './sse.ts';
+import { eventBytes, EventReader, isForeign, joinPieces, parseJson, type ServerEvent } from './sse.ts';
 import type { EventWatch, Join } from './event-watch.ts';
+import { PlainPieces } from './plain-pieces.ts';
 import { FinishedChoices } from './whole-answer.ts';
 
 const DONE = '[DONE]';
@@ -35,6 +35,7 @@ export class EngineEvents implements EventWatch {
   readonly #passUsage: boolean;
   readonly #choices: FinishedChoices;
   readonly #reader = new EventReader();
+  readonly #plain = new PlainPieces();
   #join: Join | undefined;
   #done = false;
   #usage: Usage | undefined;
@@ -74,7 +75,7 @@ export class EngineEvents implements EventWatch {
 
   take(chunk: Buffer): Buffer {
     if (this.#isOver) return NOTHING;
-    if (this.#join === undefined && this.#reader.isBetween && isPlain(chunk)) return chunk;
+    if (this.#join === undefined && this.#reader.isBetween && this.#plain.matches(chunk)) return chunk;
     const passed: Buffer[] = [];
     for (const event of this.#reader.read(chunk)) {
       const bytes = this.#pass(event);
@@ -134,31 +135,6 @@ export class EngineEvents implements EventWatch {
 export function usageOfAnswer(body: Buffer): Usage | undefined {
   const parsed = Whole.safeParse(parseJson(body));
   return parsed.success ? usageOf(parsed.data.usage) : undefined;
-}
-
-const DATA = 'data: ';
-/** A piece of an unfinished answer, without anything that needs a check. */
-const GoesOn = z.object({
-  choices: z.array(z.object({ index: z.int().nonnegative(), finish_reason: z.null().optional() })).min(1),
-  error: z.null().optional(),
-  object: z
-    .string()
-    .refine((object) => object !== 'error')
-    .optional(),
-});
-
-/** Whether all events are in vLLM's form, each with a piece of an unfinished answer. @param chunk complete events */
-function isPlain(chunk: Buffer): boolean {
-  // Decoded as latin1, which is several times faster; UTF-8 is checked at the end.
-  const text = chunk.toString('latin1');
-  let at = 0;
-  while (at < text.length) {
-    const end = text.indexOf('\n', at);
-    if (!text.startsWith(DATA, at) || !text.startsWith('}\n\n', end - 1)) return false;
-    if (!GoesOn.safeParse(parseText(text.slice(at + DATA.length, end))).success) return false;
-    at = end + 2;
-  }
-  return at > 0 && !text.includes('\r') && isUtf8(chunk);
 }
 
 function usageOf(usage: z.infer<typeof EngineUsage>): Usage {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { encodeFrame, encodeStamp, entryMs, type Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import { EntryPace } from './entry-pace.ts';
 
 /** If this many bytes wait for one replica, it is given up: no gateway reads there. */
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
@@ -31,6 +32,7 @@ interface Channel {
   pendingBytes: number;
   /** a flush is scheduled or an XADD is outstanding */
   busy: boolean;
+  readonly pace: EntryPace;
   /** instant since which the current XADD is outstanding or refused, monotonic ms; absent: no XADD is */
   writingSince: number | undefined;
   /** attempts that write to this replica */
@@ -89,7 +91,7 @@ export class Publisher {
     }
     if (!channel.busy) {
       channel.busy = true;
-      setImmediate(() => void this.#flush(replica, channel));
+      void this.#flush(replica, channel);
     }
   }
 
@@ -120,14 +122,16 @@ export class Publisher {
         full: false,
         givenUp: false,
       };
-      channel = { sequence: 0, pending: [], pendingBytes: 0, ...idle };
+      channel = { sequence: 0, pending: [], pendingBytes: 0, pace: new EntryPace(), ...idle };
       this.#channels.set(replica, channel);
     }
     return channel;
   }
 
   async #flush(replica: string, channel: Channel): Promise<void> {
+    await endOfTurn(channel.pace.waitMs(performance.now()));
     while (channel.pending.length > 0) {
+      const frames = channel.pending.length;
       const entry = takeEntry(channel);
       channel.sequence += 1;
       if (channel.full && channel.pendingBytes < FULL_BYTES / 2) {
@@ -135,6 +139,7 @@ export class Publisher {
         if (!channel.behind) this.#events.behind(replica, false);
       }
       channel.writingSince = performance.now();
+      channel.pace.wrote(frames - channel.pending.length, channel.writingSince);
       const outcome = await this.#write(
         replica,
         encodeStamp({ dispatcher: this.#incarnation, sequence: channel.sequence }),
@@ -148,6 +153,8 @@ export class Publisher {
         this.#giveUp(replica, outcome);
         break;
       }
+      const waitMs = channel.pendingBytes > ENTRY_LIMIT_BYTES ? 0 : channel.pace.waitMs(performance.now());
+      if (waitMs > 0) await endOfTurn(waitMs);
     }
     channel.busy = false;
     if (this.#idle !== undefined && ![...this.#channels.values()].some(({ busy }) => busy)) this.#idle();
@@ -202,6 +209,11 @@ export class Publisher {
     if (behind || channel.behind || channel.full) this.#events.behind(replica, behind || channel.full);
     channel.behind = behind;
   }
+}
+
+/** Waits for the end of this run of the event loop, or longer. */
+function endOfTurn(waitMs: number): Promise<void> {
+  return new Promise((resolve) => void (waitMs > 0 ? setTimeout(resolve, waitMs) : setImmediate(resolve)));
 }
 
 /** Takes complete frames off the front, as many as fit one entry; at least one. */

@@ -7,7 +7,7 @@ const WINDOW_MS = 20;
 
 /**
  * How soon the next entry of a reply stream is written. Each entry costs a command, and wakes its gateway. While frames
- * are few, each is written at once. While they are many, an entry waits for more of them. So several dispatchers of one
+ * are few, each is written immediately. While they are many, an entry waits for more of them. So several dispatchers of one
  * gateway cost it little more than one. Instants are monotonic milliseconds.
  */
 export class EntryPace {

@@ -49,7 +49,7 @@ export class PlainPieces {
   /** @returns the end of an event that differs from the last parsed one only in its text */
   #sameAround(text: string, at: number): number | undefined {
     const from = at + this.#before.length;
-    // Slices are compared at once, and `startsWith` goes letter by letter.
+    // Equal slices are found with one comparison of memory; `startsWith` goes letter by letter.
     if (from === at || text.slice(at, from) !== this.#before) return undefined;
     const rest = endOfString(text, from) ?? text.length;
     const end = rest + this.#after.length;

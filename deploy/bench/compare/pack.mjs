@@ -17,7 +17,7 @@ const WRAPPER = `#!/bin/sh
 # Starts a program of the benchmark with the programs of this pack: ./bench --help and ./scale --help list the options.
 here=$(cd "$(dirname "$0")" && pwd)
 export PATH="$here/bin:$PATH" LD_LIBRARY_PATH="$here/lib"
-cd "$here" && exec node deploy/bench/`;
+exec node "$here"/deploy/bench/`;
 
 /**
  * Writes this checkout, its dependencies, the peers, Node and Redis into one file. A machine without network needs only `tar`,
@@ -42,6 +42,7 @@ export async function pack(file, { root, cache, peers, python, say, signal }) {
         const to = join(top, '.cache/bench', install.folder);
         await cp(from, to, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.deb') });
         for (const part of install.unused ?? []) await rm(join(to, part), { recursive: true, force: true });
+        if (install.symbols !== undefined) execFileSync('strip', ['--strip-unneeded', join(to, install.symbols)]);
         if (install.program !== undefined) await copyLibraries(join(from, install.program), top);
       }
     await copyProgram(process.execPath, 'node', top);
@@ -76,13 +77,20 @@ export async function pack(file, { root, cache, peers, python, say, signal }) {
   }
 }
 
+/** Files that no program reads. */
+const NOT_READ = /\.(map|d\.[cm]?ts|md)$/;
+
 /** The packages that this repository needs when it runs. @param {string} root @param {string} top */
 async function copyDependencies(root, top) {
   const listed = execFileSync('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: root, encoding: 'utf8' });
   const inside = join(root, 'node_modules');
   for (const folder of listed.split('\n').filter((line) => line.startsWith(inside)))
     if (existsSync(folder))
-      await cp(folder, join(top, folder.slice(root.length)), { recursive: true, verbatimSymlinks: true });
+      await cp(folder, join(top, folder.slice(root.length)), {
+        recursive: true,
+        verbatimSymlinks: true,
+        filter: (path) => !NOT_READ.test(path),
+      });
 }
 
 /** @param {string} path @param {string} name @param {string} top */

@@ -33,6 +33,7 @@ import {
  * @property {'debian' | 'npm' | 'pypi'} from
  * @property {readonly string[]} packages with pinned versions
  * @property {string} [program] in the folder, if it needs shared libraries of this machine
+ * @property {string} [symbols] a library whose symbols are large: a pack has it without them
  * @property {readonly string[]} [unused] folders that its start does not need: they are not in a pack
  *
  * @typedef {object} Peer
@@ -56,6 +57,7 @@ const LITELLM_INSTALL = /** @type {const} */ ({
   folder: 'litellm',
   from: 'pypi',
   packages: ['litellm[proxy]==1.106.4'],
+  unused: ['_polars_runtime_32', 'polars', 'granian', 'hf_xet', 'pyroscope', 'litellm/proxy/_experimental/out'],
 });
 
 /** Every gateway that `npm run bench` knows, in the order of the table, with its pinned version. @type {readonly Peer[]} */
@@ -114,21 +116,31 @@ export const PEERS = [
     name: 'sglang-router',
     title: 'sglang-router',
     version: '0.3.2',
-    install: { folder: 'sglang-router', from: 'pypi', packages: ['sglang-router==0.3.2'] },
+    install: {
+      folder: 'sglang-router',
+      from: 'pypi',
+      packages: ['sglang-router==0.3.2'],
+      symbols: 'sglang_router/sglang_router_rs.abi3.so',
+    },
     start: (place) => startRouter(place, 'sglang-router'),
   },
   {
     name: 'vllm-router',
     title: 'vllm-router',
     version: '0.1.17',
-    install: { folder: 'vllm-router', from: 'pypi', packages: ['vllm-router==0.1.17'] },
+    install: {
+      folder: 'vllm-router',
+      from: 'pypi',
+      packages: ['vllm-router==0.1.17'],
+      symbols: 'vllm_router_rs.abi3.so',
+    },
     start: (place) => startRouter(place, 'vllm-router'),
   },
   {
     name: 'smg',
     title: 'smg',
     version: '1.13.0',
-    install: { folder: 'smg', from: 'pypi', packages: ['smg==1.13.0'] },
+    install: { folder: 'smg', from: 'pypi', packages: ['smg==1.13.0'], symbols: 'smg/smg_rs.abi3.so' },
     start: (place) => startRouter(place, 'smg', ['--disable-tokenizer-autoload']),
   },
   { name: 'penstock', title: '**Penstock**', version: 'this checkout, two Redis', start: startPenstock },

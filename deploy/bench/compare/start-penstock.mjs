@@ -8,6 +8,7 @@ import { family } from './cpu.mjs';
 import { pin } from './processes.mjs';
 import { DURABLE, IN_MEMORY, startRedis } from './redis.mjs';
 
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const ENGINE = fileURLToPath(new URL('../peers/engine.mjs', import.meta.url));
 /** A machine without a GPU, also if the benchmark runs on one that has some. */
 const FACTS = {
@@ -59,6 +60,7 @@ export async function startPenstock(
       name: `gateway-${n}`,
       file: process.execPath,
       args: ['dist/gateway/main.js'],
+      cwd: ROOT,
       env: {
         GATEWAY_REDIS_URL: urls.queue,
         GATEWAY_REPLY_REDIS_URL: urls.replies,
@@ -80,6 +82,7 @@ export async function startPenstock(
       name: `launcher-${n}`,
       file: process.execPath,
       args: ['dist/worker-launcher/main.js'],
+      cwd: ROOT,
       env: {
         PATH: `${bin}:${process.env['PATH'] ?? ''}`,
         WORKER_REDIS_URL: urls.queue,

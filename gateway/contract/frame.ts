@@ -44,17 +44,23 @@ export function entryMs(streamId: string): number {
 const HEADER_BYTES = 10;
 const NUMBER_OF = new Map(FRAME_TYPES.map((type, number) => [type, number]));
 
-/** Header and payload as two pieces, so that a payload is not copied before it is batched. */
-export function encodeFrame(frame: Frame): [header: Buffer, payload: Buffer] {
-  const id = Buffer.from(frame.requestId, 'latin1');
-  const header = Buffer.allocUnsafe(HEADER_BYTES + id.length);
-  header.writeUInt8(NUMBER_OF.get(frame.type) ?? 0, 0);
-  header.writeUInt8(id.length, 1);
-  header.writeUInt16BE(frame.epoch, 2);
-  header.writeUInt16BE(frame.attempt, 4);
-  header.writeUInt32BE(frame.payload.length, 6);
-  id.copy(header, HEADER_BYTES);
-  return [header, frame.payload];
+/** Bytes of a frame in an entry. */
+export function frameBytes({ requestId, payload }: Frame): number {
+  return HEADER_BYTES + requestId.length + payload.length;
+}
+
+/** Copies a frame into an entry. @param at where it begins @returns where it ends */
+export function writeFrame(frame: Frame, entry: Buffer, at: number): number {
+  const { requestId, payload } = frame;
+  const payloadAt = at + HEADER_BYTES + requestId.length;
+  entry.writeUInt8(NUMBER_OF.get(frame.type) ?? 0, at);
+  entry.writeUInt8(requestId.length, at + 1);
+  entry.writeUInt16BE(frame.epoch, at + 2);
+  entry.writeUInt16BE(frame.attempt, at + 4);
+  entry.writeUInt32BE(payload.length, at + 6);
+  entry.write(requestId, at + HEADER_BYTES, 'latin1');
+  entry.set(payload, payloadAt);
+  return payloadAt + payload.length;
 }
 
 /**

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { encodeFrame, type Frame } from '#contract/frame';
+import type { Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import { monotonic } from '#runtime/clock';
 import { Relay } from '../../gateway/relay/relay.ts';
 import { ReplyReader } from '../../gateway/relay/reply-reader.ts';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
+import { encodeFrame } from '../support/encode-frame.ts';
 import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -87,7 +88,7 @@ test('N12: an entry of the same millisecond as the last one read is not trimmed 
   const { reader, seen } = await startReader('g-same');
   const at = Date.now() + 1_000;
   for (let n = 0; n < 40; n += 1) {
-    const entry = Buffer.concat(encodeFrame(data(String(n))));
+    const entry = encodeFrame(data(String(n)));
     await server.client.xadd(key, `${at}-${n}`, 's', `d:${n + 1}`, 'b', entry);
     if (n % 10 === 0) await eventually('trimmed to the last', async () => (await server.client.xlen(key)) === 0);
   }
@@ -125,7 +126,7 @@ test('N12: a failed trim is repeated, although no new entry arrives', async () =
 test('an entry that was sent twice is read once; a missing one is detected', async () => {
   const { reader, seen } = await startReader('g-seq');
   const key = 'penstock:replies:g-seq';
-  const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
+  const entry = (text: string): Buffer => encodeFrame(data(text));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
   await server.client.xadd(key, '*', 's', 'd:2', 'b', entry('b'));
@@ -137,7 +138,7 @@ test('an entry that was sent twice is read once; a missing one is detected', asy
 
 /** A frame of a type that only newer dispatchers know. */
 function unknownFrame(): Buffer {
-  const bytes = Buffer.concat(encodeFrame(data('what no one knows')));
+  const bytes = encodeFrame(data('what no one knows'));
   bytes.writeUInt8(99, 0);
   return bytes;
 }
@@ -145,7 +146,7 @@ function unknownFrame(): Buffer {
 test('H2: an unknown frame type does not affect the frames beside it; an unreadable entry is a gap', async () => {
   const { reader, seen } = await startReader('g-types');
   const key = 'penstock:replies:g-types';
-  const entry = (text: string): Buffer => Buffer.concat(encodeFrame(data(text)));
+  const entry = (text: string): Buffer => encodeFrame(data(text));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', Buffer.concat([entry('a'), unknownFrame(), entry('b')]));
   await server.client.xadd(key, '*', 's', 'd:2', 'b', unknownFrame());
   await server.client.xadd(key, '*', 'later', 'x', 's', 'd:3', 'b', entry('c'));
@@ -189,7 +190,7 @@ test('H2: the faults of one request’s frames affect only that request, in the 
     });
   const frames = (...list: [id: string, type: Frame['type'], payload: string][]): Buffer =>
     Buffer.concat(
-      list.flatMap(([requestId, type, payload]) =>
+      list.map(([requestId, type, payload]) =>
         encodeFrame({ type, requestId, epoch: 1, attempt: 1, payload: Buffer.from(payload) }),
       ),
     );

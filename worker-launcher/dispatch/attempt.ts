@@ -161,7 +161,7 @@ export class Attempt {
       const waiting = this.#slot.begin(body.length);
       this.#waiting = waiting;
       this.#unheard = true;
-      const stream = streamFromEngine(this.#slot.pool, request, {
+      const stream = streamFromEngine(this.#slot.connections, request, {
         head: (status, contentType) => {
           last.status = status;
           last.streamed = contentType.startsWith('text/event-stream');
@@ -172,7 +172,7 @@ export class Attempt {
           waiting.heard();
           this.#unheard = false;
           last.before = last.chunk;
-          last.chunk = chunk;
+          last.chunk = Buffer.from(chunk);
           this.#send('data', chunk);
         },
         end: () => {

@@ -1,8 +1,8 @@
-import type { Pool } from 'undici';
 import type { Kind } from '#contract/job';
 import type { EngineReport } from '#contract/registry';
-import { connectTo, sameAddress } from '../engine/address.ts';
+import { sameAddress } from '../engine/address.ts';
 import { AnswerRecord } from '../engine/answer-record.ts';
+import { EngineConnections } from '../engine/connections.ts';
 import { promptWeight, type Intake } from '../engine/pace.ts';
 import { FirstBytes, type Waiting } from './first-bytes.ts';
 import { addressOf, type EngineEntry } from './link.ts';
@@ -10,7 +10,7 @@ import { addressOf, type EngineEntry } from './link.ts';
 /** A slot of an engine, held by one attempt. */
 export interface Slot {
   readonly engine: string;
-  readonly pool: Pool;
+  readonly connections: EngineConnections;
   /** call it when a request of `bytes` is sent to the engine */
   begin(bytes: number): Waiting;
   release(): void;
@@ -18,7 +18,7 @@ export interface Slot {
 
 interface Engine {
   entry: EngineEntry;
-  readonly pool: Pool;
+  readonly connections: EngineConnections;
   readonly inFlight: Record<Kind, number>;
   readonly record: AnswerRecord;
   readonly firstBytes: FirstBytes;
@@ -48,7 +48,7 @@ export class EngineSlots {
       if (known !== undefined) this.#drop(entry.id, known);
       this.#engines.set(entry.id, {
         entry,
-        pool: connect(entry),
+        connections: new EngineConnections(addressOf(entry)),
         inFlight: { text: 0, image: 0 },
         record: new AnswerRecord(),
         firstBytes: new FirstBytes(),
@@ -96,7 +96,7 @@ export class EngineSlots {
       .toSorted((a, b) => a.failures - b.failures || a.load - b.load || a.engine.usedAt - b.engine.usedAt);
     if (best === undefined || (spared && best.failures > 0)) return undefined;
     const { engine } = best;
-    const { inFlight, entry, pool, firstBytes } = engine;
+    const { inFlight, entry, connections, firstBytes } = engine;
     engine.usedAt = now;
     inFlight[kind] += 1;
     this.#onChange();
@@ -108,7 +108,7 @@ export class EngineSlots {
       this.#onChange();
     };
     const begin = (bytes: number): Waiting => firstBytes.begin(promptWeight(kind, bytes));
-    return { engine: entry.id, pool, begin, release };
+    return { engine: entry.id, connections, begin, release };
   }
 
   reports(): EngineReport[] {
@@ -121,7 +121,7 @@ export class EngineSlots {
 
   #drop(id: string, engine: Engine): void {
     this.#engines.delete(id);
-    void engine.pool.destroy();
+    engine.connections.destroy();
   }
 }
 
@@ -131,13 +131,3 @@ const failuresOf = ({ record }: Engine, spared: boolean, now: number): number =>
 const loadOf = ({ entry, inFlight }: Engine): number =>
   load1(inFlight.text, entry.slots.text) + load1(inFlight.image, entry.slots.image);
 const load1 = (inFlight: number, slots: number): number => (slots === 0 ? 0 : inFlight / slots);
-
-/** Idle connections are closed before the engine closes them: vLLM's keep-alive timeout is 5 s unless raised. */
-function connect(entry: EngineEntry): Pool {
-  return connectTo(addressOf(entry), {
-    connections: entry.slots.text + entry.slots.image,
-    pipelining: 1,
-    keepAliveTimeout: 4_000,
-    keepAliveMaxTimeout: 4_000,
-  });
-}

@@ -1,15 +1,14 @@
 import type { Redis } from 'ioredis';
-import { encodeFrame, encodeStamp, entryMs, type Frame } from '#contract/frame';
+import { encodeStamp, entryMs, type Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { EntryPace } from './entry-pace.ts';
+import { PendingEntries } from './pending-entries.ts';
 
 /** If this many bytes wait for one replica, it is given up: no gateway reads there. */
 const PENDING_LIMIT_BYTES = 64 * 1024 * 1024;
 /** If this many bytes are unwritten, the engines are paused until half of them are written. */
 const FULL_BYTES = 8 * 1024 * 1024;
-/** Bytes of one stream entry, so that a large answer does not delay other requests' tokens. */
-const ENTRY_LIMIT_BYTES = 1024 * 1024;
 /** If a replica's first unread entry is this old, or this much is unread, its engines' streams are paused. */
 const BEHIND_MS = 5_000;
 const BEHIND_BYTES = 64 * 1024 * 1024;
@@ -28,8 +27,7 @@ export interface PublisherEvents {
 
 interface Channel {
   sequence: number;
-  pending: [header: Buffer, payload: Buffer][];
-  pendingBytes: number;
+  readonly pending: PendingEntries;
   /** a flush is scheduled or an XADD is outstanding */
   busy: boolean;
   readonly pace: EntryPace;
@@ -47,7 +45,8 @@ interface Channel {
 }
 
 /**
- * Writes frames to the reply streams of the replicas, in order. All frames of one run of the event loop share one entry.
+ * Writes frames to the reply streams of the replicas, in order. All frames of one run of the event loop share one entry,
+ * and those of up to 2 ms while they are many (`entry-pace.ts`).
  * At most one XADD per replica is outstanding, so that no later one overtakes a refused one.
  */
 export class Publisher {
@@ -76,16 +75,15 @@ export class Publisher {
     };
   }
 
+  /** Copies the frame's payload. */
   send(replica: string, frame: Frame): void {
     const channel = this.#channel(replica);
-    const pieces = encodeFrame(frame);
-    channel.pending.push(pieces);
-    channel.pendingBytes += pieces[0].length + pieces[1].length;
-    if (channel.pendingBytes > PENDING_LIMIT_BYTES) {
+    channel.pending.add(frame);
+    if (channel.pending.bytes > PENDING_LIMIT_BYTES) {
       this.#giveUp(replica, 'too many unread bytes');
       return;
     }
-    if (!channel.full && channel.pendingBytes > FULL_BYTES) {
+    if (!channel.full && channel.pending.bytes > FULL_BYTES) {
       channel.full = true;
       this.#events.behind(replica, true);
     }
@@ -122,7 +120,7 @@ export class Publisher {
         full: false,
         givenUp: false,
       };
-      channel = { sequence: 0, pending: [], pendingBytes: 0, pace: new EntryPace(), ...idle };
+      channel = { sequence: 0, pending: new PendingEntries(), pace: new EntryPace(), ...idle };
       this.#channels.set(replica, channel);
     }
     return channel;
@@ -130,30 +128,29 @@ export class Publisher {
 
   async #flush(replica: string, channel: Channel): Promise<void> {
     await endOfTurn(channel.pace.waitMs(performance.now()));
-    while (channel.pending.length > 0) {
-      const frames = channel.pending.length;
-      const entry = takeEntry(channel);
+    for (let entry = channel.pending.take(); entry !== undefined; entry = channel.pending.take()) {
       channel.sequence += 1;
-      if (channel.full && channel.pendingBytes < FULL_BYTES / 2) {
+      if (channel.full && channel.pending.bytes < FULL_BYTES / 2) {
         channel.full = false;
         if (!channel.behind) this.#events.behind(replica, false);
       }
       channel.writingSince = performance.now();
-      channel.pace.wrote(frames - channel.pending.length, channel.writingSince);
+      channel.pace.wrote(entry.frames, channel.writingSince);
       const outcome = await this.#write(
         replica,
         encodeStamp({ dispatcher: this.#incarnation, sequence: channel.sequence }),
-        entry,
+        entry.bytes,
       );
       channel.writingSince = undefined;
       if (typeof outcome === 'number') {
-        channel.written.push({ atMs: outcome, bytes: entry.length });
+        channel.written.push({ atMs: outcome, bytes: entry.bytes.length });
+        channel.pending.written(entry);
         channel.givenUp = false;
       } else {
         this.#giveUp(replica, outcome);
         break;
       }
-      const waitMs = channel.pendingBytes > ENTRY_LIMIT_BYTES ? 0 : channel.pace.waitMs(performance.now());
+      const waitMs = channel.pending.isEmpty || channel.pending.hasFull ? 0 : channel.pace.waitMs(performance.now());
       if (waitMs > 0) await endOfTurn(waitMs);
     }
     channel.busy = false;
@@ -178,8 +175,7 @@ export class Publisher {
   #giveUp(replica: string, why: string): void {
     // The sequence goes on, so that a replica that returns under the same name does not drop new entries as repeats.
     const channel = this.#channel(replica);
-    channel.pending = [];
-    channel.pendingBytes = 0;
+    channel.pending.clear();
     channel.full = false;
     if (!channel.givenUp) this.#log.warn({ replica, why }, 'replica given up');
     channel.givenUp = true;
@@ -214,17 +210,4 @@ export class Publisher {
 /** Waits for the end of this run of the event loop, or longer. */
 function endOfTurn(waitMs: number): Promise<void> {
   return new Promise((resolve) => void (waitMs > 0 ? setTimeout(resolve, waitMs) : setImmediate(resolve)));
-}
-
-/** Takes complete frames off the front, as many as fit one entry; at least one. */
-function takeEntry(channel: Channel): Buffer {
-  let count = 0;
-  let bytes = 0;
-  for (const [header, payload] of channel.pending) {
-    if (count > 0 && bytes + payload.length > ENTRY_LIMIT_BYTES) break;
-    bytes += header.length + payload.length;
-    count += 1;
-  }
-  channel.pendingBytes -= bytes;
-  return Buffer.concat(channel.pending.splice(0, count).flat(), bytes);
 }

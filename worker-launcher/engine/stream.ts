@@ -1,9 +1,9 @@
-import type { Dispatcher, Pool } from 'undici';
+import { ClosedEarly, type EngineConnections } from './connections.ts';
 
 /** Receives the answer to one engine request, in order: `head`, any number of `data`, then `end` or `failed`, once. */
 export interface EngineSink {
   head(status: number, contentType: string): void;
-  /** bytes as received; a piece may contain half an SSE event */
+  /** @param chunk bytes as received, valid only during this call; a piece may contain half an SSE event */
   data(chunk: Buffer): void;
   end(): void;
   /**
@@ -34,36 +34,35 @@ export interface EngineStream {
  * If a kept-alive connection is reset before the first byte of the answer, it retries once, because the engine closes idle
  * connections at any time.
  */
-export function streamFromEngine(pool: Pool, request: EngineRequest, sink: EngineSink): EngineStream {
-  let current: Dispatcher.DispatchController | undefined;
+export function streamFromEngine(
+  connections: EngineConnections,
+  request: EngineRequest,
+  sink: EngineSink,
+): EngineStream {
   let over = false;
-  const headers = { 'content-type': 'application/json', 'x-request-id': request.requestId };
-
-  const attempt = (mayRepeat: boolean): void => {
+  const send = (mayRepeat: boolean): ReturnType<EngineConnections['send']> => {
     let answered = false;
-    pool.dispatch(
-      { path: request.path, method: 'POST', headers, body: request.body, headersTimeout: 0, bodyTimeout: 0 },
+    return connections.send(
+      headOf(request, connections.host),
+      request.body,
       {
-        onRequestStart: (controller) => {
-          current = controller;
-          if (over) controller.abort(new Error('cancelled'));
-        },
-        onResponseStart: (_controller, status, responseHeaders) => {
+        head: (status, contentType) => {
           answered = true;
-          if (!over) sink.head(status, String(responseHeaders['content-type'] ?? 'application/octet-stream'));
+          if (!over) sink.head(status, contentType);
         },
-        onResponseData: (_controller, chunk) => {
+        data: (chunk) => {
           if (!over) sink.data(chunk);
         },
-        onResponseEnd: () => {
-          if (over) return;
+        end: () => {
           over = true;
           sink.end();
         },
-        onResponseError: (_controller, cause) => {
+        failed: (cause) => {
           if (over) return;
           if (mayRepeat && !answered && wasReset(cause)) {
-            attempt(false);
+            connections.again(() => {
+              if (!over) current = send(false);
+            });
             return;
           }
           over = true;
@@ -71,25 +70,35 @@ export function streamFromEngine(pool: Pool, request: EngineRequest, sink: Engin
           sink.failed(cause, !mayRepeat || !wasRefused(cause));
         },
       },
+      !mayRepeat,
     );
   };
-  attempt(true);
+  let current = send(true);
   return {
     abort: () => {
       over = true;
-      current?.abort(new Error('cancelled'));
+      current.abort();
     },
-    pause: () => current?.pause(),
-    resume: () => current?.resume(),
+    pause: () => current.pause(),
+    resume: () => current.resume(),
   };
+}
+
+/** Visible ASCII: nothing that could end a header. */
+const HEADER_VALUE = /^[\x21-\x7e]+$/;
+
+/** @throws Error if the id cannot be a header */
+function headOf({ path, body, requestId }: EngineRequest, host: string): string {
+  if (!HEADER_VALUE.test(requestId)) throw new Error('the request id has characters that no header may have');
+  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\nx-request-id: ${requestId}\r\ncontent-length: ${body.length}\r\n\r\n`;
 }
 
 function wasReset(cause: Error): boolean {
   const code = 'code' in cause ? cause.code : undefined;
-  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET';
+  return cause instanceof ClosedEarly || code === 'ECONNRESET' || code === 'EPIPE';
 }
 
 function wasRefused(cause: Error): boolean {
   const code = 'code' in cause ? cause.code : undefined;
-  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'UND_ERR_CONNECT_TIMEOUT';
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ETIMEDOUT';
 }

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { z } from 'zod';
-import { AttemptError, Claimed, Head, decodeFrames, encodeFrame, parsePayload, type Frame } from '#contract/frame';
+import { AttemptError, Claimed, Head, decodeFrames, parsePayload, type Frame } from '#contract/frame';
+import { encodeFrame } from '../../support/encode-frame.ts';
 
 const frame = (type: Frame['type'], payload: string): Frame => ({
   type,
@@ -12,25 +13,25 @@ const frame = (type: Frame['type'], payload: string): Frame => ({
 
 test('frames of one entry are decoded as they were encoded, with the same bytes', () => {
   const sent = [frame('claimed', '{}'), frame('data', 'data: {"ä":"\u{1F6A2}"}\n\n'), frame('end', '')];
-  const entry = Buffer.concat(sent.flatMap((one) => encodeFrame(one)));
+  const entry = Buffer.concat(sent.map((one) => encodeFrame(one)));
   expect(decodeFrames(entry)).toEqual(sent);
 });
 
 test('a payload is a view of the entry, not a copy', () => {
-  const entry = Buffer.concat(encodeFrame(frame('data', 'abc')));
+  const entry = encodeFrame(frame('data', 'abc'));
   expect(decodeFrames(entry)[0]?.payload.buffer).toBe(entry.buffer);
 });
 
 test.each([1, 9, 15, 31])('an entry cut after %i bytes is an error, not a short answer', (length) => {
-  const entry = Buffer.concat(encodeFrame(frame('data', 'abc')));
+  const entry = encodeFrame(frame('data', 'abc'));
   expect(() => decodeFrames(entry.subarray(0, length))).toThrow();
 });
 
 test('H2: a frame type that only newer programs know is skipped, and no other byte', () => {
-  const unknown = Buffer.concat(encodeFrame(frame('data', 'what no one knows')));
+  const unknown = encodeFrame(frame('data', 'what no one knows'));
   unknown.writeUInt8(99, 0);
   const [one, two] = [frame('data', 'one'), frame('data', 'two')];
-  const entry = Buffer.concat([unknown, ...encodeFrame(one), unknown, ...encodeFrame(two), unknown]);
+  const entry = Buffer.concat([unknown, encodeFrame(one), unknown, encodeFrame(two), unknown]);
   expect(decodeFrames(entry)).toEqual([one, two]);
 });
 

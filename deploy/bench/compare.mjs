@@ -34,7 +34,7 @@ async function main(signal) {
   const peers = PEERS.filter(({ name }) => options.only.includes(name));
   await mkdir(CACHE, { recursive: true });
   if (options.pack !== undefined)
-    return pack(resolve(options.pack), { root: ROOT, cache: CACHE, peers, python: options.python, say, signal });
+    return pack(resolve(options.pack), { ...options, root: ROOT, cache: CACHE, peers, say, signal });
   const ready = await installed(peers, signal);
 
   const cores = allowedCores();

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 
 export const HELP = `usage: npm run bench -- [--only NAMES] [--loads NAMES] [--seconds N] [--streams N] [--out FOLDER] [--name NAME] [--part N/M]
-       npm run bench -- --pack FILE [--only NAMES] [--python VERSION]
+       npm run bench -- --pack FILE [--only NAMES] [--python VERSION] [--addition]
 
 Measures Penstock and other gateways in front of the same fast engine, two rounds in opposite orders. It installs pinned
 versions into .cache/bench and writes a page with tables, and its charts. Linux only.
@@ -16,6 +16,7 @@ versions into .cache/bench and writes a page with tables, and its charts. Linux 
   --part N/M       only this part of the run; parts of the same NAME are added to its page
   --pack FILE      write everything into one .tar.xz file of at most 60 MB, for a machine without network
   --python VERSION with --pack: minor version of Python on that machine, for example 3.12 (default: the one here)
+  --addition       with --pack: only the installed gateways, for the folder of an earlier pack
   --help           this text`;
 
 /**
@@ -29,6 +30,7 @@ versions into .cache/bench and writes a page with tables, and its charts. Linux 
  * @property {string} part
  * @property {string | undefined} pack
  * @property {string | undefined} python
+ * @property {boolean} addition
  * @property {boolean} help
  */
 
@@ -52,10 +54,11 @@ export function readOptions(args, known) {
       part: { type: 'string', default: '1/1' },
       pack: { type: 'string' },
       python: { type: 'string' },
+      addition: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
-  const { out, name, part, pack, python, help } = values;
+  const { out, name, part, pack, python, addition, help } = values;
   if (python !== undefined && !/^3\.\d+$/.test(python))
     throw new Error(`--python is ${python}: give a minor version, for example 3.12`);
   return {
@@ -68,6 +71,7 @@ export function readOptions(args, known) {
     part,
     pack,
     python,
+    addition,
     help,
   };
 }

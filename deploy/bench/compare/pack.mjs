@@ -27,34 +27,16 @@ exec node "$here"/deploy/bench/`;
  * @param {string} deps.root @param {string} deps.cache
  * @param {readonly import('./peers.mjs').Peer[]} deps.peers
  * @param {string | undefined} deps.python minor version there; undefined: as here
+ * @param {boolean} deps.addition only the peers, to unpack over an earlier pack
  * @param {(line: string) => void} deps.say @param {AbortSignal} deps.signal
  * @throws Error if the file is too large, or a program is missing
  */
-export async function pack(file, { root, cache, peers, python, say, signal }) {
+export async function pack(file, { root, cache, peers, python, addition, say, signal }) {
   const folder = await mkdtemp(join(tmpdir(), 'penstock-pack-'));
   const top = join(folder, 'penstock-bench');
   try {
-    for (const part of OURS) await cp(join(root, part), join(top, part), { recursive: true });
-    await copyDependencies(root, top);
-    for (const { install } of peers)
-      if (install !== undefined) {
-        const from = await installPeer(install, { cache, python, say, signal });
-        const to = join(top, '.cache/bench', install.folder);
-        await cp(from, to, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.deb') });
-        for (const part of install.unused ?? []) await rm(join(to, part), { recursive: true, force: true });
-        if (install.symbols !== undefined) execFileSync('strip', ['--strip-unneeded', join(to, install.symbols)]);
-        if (install.program !== undefined) await copyLibraries(join(from, install.program), top);
-      }
-    await copyProgram(process.execPath, 'node', top);
-    for (const name of PROGRAMS) {
-      const path = onPath(name, process.env);
-      if (path === undefined) throw new Error(`${name} is not on PATH: install it, because the pack contains it`);
-      await copyProgram(path, name, top);
-    }
-    await writeFile(join(top, COMMIT_FILE), `${commitOf(root)}\n`);
-    const names = peers.map(({ name }) => name).join(',');
-    await writeFile(join(top, 'bench'), `${WRAPPER}compare.mjs --only ${names} "$@"\n`, { mode: 0o755 });
-    await writeFile(join(top, 'scale'), `${WRAPPER}scale.mjs "$@"\n`, { mode: 0o755 });
+    await copyPeers(peers, top, { cache, python, say, signal });
+    if (!addition) await copyRest(root, peers, top);
     say('compressing …');
     const { code, output } = await runToEnd('tar', ['-cJf', file, '-C', folder, basename(top)], {
       env: { ...process.env, XZ_OPT: process.env['XZ_OPT'] ?? '-6 -T0' },
@@ -69,12 +51,40 @@ export async function pack(file, { root, cache, peers, python, say, signal }) {
         `the pack has ${megabytes} MB, at most 60 are allowed: choose fewer gateways with --only, LiteLLM is the largest`,
       );
     }
-    say(
-      `wrote ${file}, ${(size / 1e6).toFixed(0)} MB. There: tar -xJf ${basename(file)} && penstock-bench/bench --part 1/2`,
-    );
+    const start = addition ? 'into the folder of the earlier pack' : 'then penstock-bench/bench --part 1/2';
+    say(`wrote ${file}, ${(size / 1e6).toFixed(0)} MB. There: tar -xJf ${basename(file)}, ${start}`);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The installed gateways. @param {readonly import('./peers.mjs').Peer[]} peers @param {string} top @param {Parameters<typeof installPeer>[1]} deps */
+async function copyPeers(peers, top, deps) {
+  for (const { install } of peers) {
+    if (install === undefined) continue;
+    const from = await installPeer(install, deps);
+    const to = join(top, '.cache/bench', install.folder);
+    await cp(from, to, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.deb') });
+    for (const part of install.unused ?? []) await rm(join(to, part), { recursive: true, force: true });
+    if (install.symbols !== undefined) execFileSync('strip', ['--strip-unneeded', join(to, install.symbols)]);
+    if (install.program !== undefined) await copyLibraries(join(from, install.program), top);
+  }
+}
+
+/** This checkout and the programs that it needs. @param {string} root @param {readonly import('./peers.mjs').Peer[]} peers @param {string} top */
+async function copyRest(root, peers, top) {
+  for (const part of OURS) await cp(join(root, part), join(top, part), { recursive: true });
+  await copyDependencies(root, top);
+  await copyProgram(process.execPath, 'node', top);
+  for (const name of PROGRAMS) {
+    const path = onPath(name, process.env);
+    if (path === undefined) throw new Error(`${name} is not on PATH: install it, because the pack contains it`);
+    await copyProgram(path, name, top);
+  }
+  await writeFile(join(top, COMMIT_FILE), `${commitOf(root)}\n`);
+  const names = peers.map(({ name }) => name).join(',');
+  await writeFile(join(top, 'bench'), `${WRAPPER}compare.mjs --only ${names} "$@"\n`, { mode: 0o755 });
+  await writeFile(join(top, 'scale'), `${WRAPPER}scale.mjs "$@"\n`, { mode: 0o755 });
 }
 
 /** Files that no program reads. */

@@ -1,6 +1,5 @@
 import type { AnswerForm, ChatRequest } from '../request/chat.ts';
 import type { EnginePath, Kind } from '#contract/job';
-import { specialTokenPattern } from '#contract/special-tokens';
 import type { Allowance } from '../intake/body-memory.ts';
 import { HeldBody } from '../queue/held-body.ts';
 import type { Share } from '../queue/reservations.ts';
@@ -42,7 +41,7 @@ export interface Asked {
 /** @param terms `memory`: the allowance taken for the body, released when only Redis holds it */
 export function asksFor(
   request: ChatRequest,
-  { card, kind, path, body, share }: Prepared,
+  { card, kind, path, body, share, specialTokens }: Prepared,
   terms: Pick<Question, 'keyId' | 'deadlineMs' | 'deadlineAt'> & { readonly memory: Allowance },
 ): Asked {
   const { memory, ...rest } = terms;
@@ -60,7 +59,7 @@ export function asksFor(
     choices: request.choices * (request.prompts?.length ?? 1),
     messagesParam: request.messagesParam,
     form: request.answerForm,
-    specialTokens: specialTokenPattern(card.tokens.special.texts),
+    specialTokens,
     never: neverContinued(path, request),
   };
 }

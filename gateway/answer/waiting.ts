@@ -4,8 +4,10 @@ import type { Admission, Candidate } from '../queue/admission.ts';
 import type { Relay } from '../relay/relay.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Question } from './question.ts';
+import { Ticks } from './ticks.ts';
 
-const HOLD_CHECK_MS = 250;
+/** How often a waiting request checks that an engine may still take it, in milliseconds. */
+const ticks = new Ticks(250);
 const RECONCILE_MS = 5_000;
 /** Spreads the repeats of epochs that end together, in milliseconds. */
 const REPEAT_SPREAD_MS = 200;
@@ -38,9 +40,10 @@ export class Waiting {
   readonly #question: Question;
   readonly #requestId: string;
   readonly #events: WaitingEvents;
-  #timers: readonly NodeJS.Timeout[] = [];
   #epoch = 1;
   #since = 0;
+  /** when its job is looked for next (clock of this process) */
+  #reconcileAt = 0;
   /** an attempt of this epoch was cleared to start */
   #isClaimed = false;
   /** settles when the job of this epoch was added, or was refused */
@@ -57,19 +60,16 @@ export class Waiting {
 
   /** Requests a reservation, and waits. */
   begin(): void {
-    this.#since = this.#deps.clock();
-    const holding = setInterval(() => this.#checkHold(), HOLD_CHECK_MS);
-    const reconciling = setInterval(() => void this.#reconcile(), RECONCILE_MS);
-    this.#timers = [holding, reconciling];
+    this.#wait();
     this.#follow(this.#deps.admission.enqueue(this.#candidate()));
   }
 
   /** Waits again after a lost attempt; its admission stays valid. @param signal fires when its client has left */
   repeat(epoch: number, signal: AbortSignal): void {
-    const { admission, clock } = this.#deps;
+    const { admission } = this.#deps;
     this.#epoch = epoch;
-    this.#since = clock();
     this.#isClaimed = false;
+    this.#wait();
     const candidate = this.#candidate();
     const pause = new Promise((resolve) => setTimeout(resolve, Math.random() * REPEAT_SPREAD_MS));
     // An accepted request waits until its deadline for Redis to return: reconciliation adds it then.
@@ -83,6 +83,7 @@ export class Waiting {
 
   claimed(): void {
     this.#isClaimed = true;
+    ticks.leave(this.#tick);
     this.#question.body.release();
     // In any epoch: a request that was lost while it waited kept its reservation.
     this.#deps.admission.claimed(this.#candidate());
@@ -100,7 +101,7 @@ export class Waiting {
   /** The request is over: removes its data from Redis. */
   leave(): void {
     const { admission } = this.#deps;
-    for (const timer of this.#timers) clearInterval(timer);
+    ticks.leave(this.#tick);
     this.#question.body.release();
     const candidate = this.#candidate();
     // An `add` may still be running; a job that it adds after the end must be removed too.
@@ -114,6 +115,20 @@ export class Waiting {
         },
       );
   }
+
+  #wait(): void {
+    this.#since = this.#deps.clock();
+    this.#reconcileAt = this.#since + RECONCILE_MS;
+    ticks.join(this.#tick);
+  }
+
+  readonly #tick = (): void => {
+    this.#checkHold();
+    const now = this.#deps.clock();
+    if (now < this.#reconcileAt) return;
+    this.#reconcileAt = now + RECONCILE_MS;
+    void this.#reconcile();
+  };
 
   #follow(added: Promise<void>): void {
     this.#added = added;

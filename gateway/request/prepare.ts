@@ -2,7 +2,8 @@ import type { ChatRequest } from './chat.ts';
 import { Failure } from '../failure.ts';
 import type { EnginePath, Kind } from '#contract/job';
 import type { Catalog, ModelCard } from '#contract/model-card';
-import { compileRules, type CardPolicy, type CardRules } from './card-rules.ts';
+import { compileRules, type CardPolicy } from './card-rules.ts';
+import { specialTokenPattern } from '#contract/special-tokens';
 import { costOf } from './cost.ts';
 import { guardSpecialTokens } from './special-tokens.ts';
 import { engineBody, enginePath } from './engine-body.ts';
@@ -19,6 +20,8 @@ export interface Prepared {
   readonly path: EnginePath;
   readonly body: readonly Buffer[];
   readonly images: readonly ImageFacts[];
+  /** texts that the model's engine reads as control tokens */
+  readonly specialTokens: RegExp;
   /** its cost in units of 256 tokens, and the caller's share of the engines; absent without keys */
   readonly share?: { readonly cost: number } & Pick<Caller, 'weight' | 'caps'>;
 }
@@ -44,15 +47,17 @@ export interface PrepareDeps {
  * need no picture come before any picture is fetched.
  */
 export function createPrepare(deps: PrepareDeps): Prepare {
-  const rules = new Map<ModelCard, CardRules>(
-    deps.catalog.cards.map((card) => [card, compileRules(card, deps.policy)]),
-  );
-  const guards = new Map(deps.catalog.cards.map((card) => [card, guardSpecialTokens(card)]));
+  const compile = (card: ModelCard) => ({
+    rule: compileRules(card, deps.policy),
+    guard: guardSpecialTokens(card),
+    specialTokens: specialTokenPattern(card.tokens.special.texts),
+  });
+  const compiled = new Map(deps.catalog.cards.map((card) => [card, compile(card)]));
   return async (asked, pictures, caller, signal) => {
     const card = findCard(deps, asked.model, caller);
-    const rule = rules.get(card) ?? compileRules(card, deps.policy);
+    const { rule, guard, specialTokens } = compiled.get(card) ?? compile(card);
     const { kind, maxTokens } = rule.checkBeforeImages(asked);
-    const request = guards.get(card)?.(asked) ?? asked;
+    const request = guard(asked);
     const resolved =
       kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
     const sizes = rule.checkWithImages(resolved.request, resolved.images);
@@ -68,6 +73,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
       path: enginePath(request),
       body,
       images: resolved.images,
+      specialTokens,
       ...(caller === ANYONE ? {} : { share: { cost, weight, caps } }),
     };
   };

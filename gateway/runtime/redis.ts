@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { Redis, type Command } from 'ioredis';
 import type { Log } from './log.ts';
 import type { RedisTarget } from './redis-target.ts';
@@ -17,10 +18,27 @@ const SILENT_MS = 5_000;
 /** Interval of pings on an idle connection, in ms: only a command shows a loss without a reset. */
 const PING_MS = 1_000;
 
-/** Never sends a command again after a reconnect if its timeout passed: its caller already got an error. */
 class Connection extends Redis {
+  #isCorked = false;
+
+  /** Never sends a command again after a reconnect if its timeout passed: its caller already got an error. */
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
-    return command.isSettled ? command.promise : super.sendCommand(command, stream);
+    if (command.isSettled) return command.promise;
+    this.#cork();
+    return super.sendCommand(command, stream);
+  }
+
+  /** Commands of one turn of the event loop share one write to the socket. A write each costs more than the commands. */
+  #cork(): void {
+    const { stream } = this;
+    // Absent before the first connection.
+    if (this.#isCorked || !(stream instanceof Socket)) return;
+    this.#isCorked = true;
+    stream.cork();
+    setImmediate(() => {
+      this.#isCorked = false;
+      stream.uncork();
+    });
   }
 }
 

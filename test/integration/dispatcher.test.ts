@@ -48,6 +48,8 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
   });
   const dispatcher = new Dispatcher({
     redis: connect(),
+    connectBlocking: connect,
+    incarnation: `d${replica}`,
     slots: engineSlots,
     log: silentLog,
     publisher,
@@ -76,7 +78,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
         slots,
       })),
     );
-    await dispatcher.adjust();
+    dispatcher.adjust();
   };
   await setEngines(engines.map(() => 'ready'));
   const queue = new Queue('text', { connection: connect(), prefix: redisKeys.queuePrefix(MODEL) });

@@ -1,12 +1,10 @@
-import { DelayedError, Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
-import { JobV1, KINDS, LaterJob, WORKER_OPTIONS, type Kind } from '#contract/job';
-import { redisKeys } from '#contract/redis-keys';
-import { within } from '#runtime/lifecycle';
+import { JobV1, KINDS, LaterJob, type Kind } from '#contract/job';
 import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
+import { JobQueue, type JobEnd, type TakenJob } from './job-queue.ts';
 
 /** A job without a free slot is pulled again after this delay, in milliseconds; 0 would be a busy loop. */
 const NO_ROOM_DELAY_MS = 200;
@@ -16,19 +14,24 @@ const SPARED_PICKUPS = 10;
 const NEWER_JOB_DELAY_MS = 1_000;
 const NEWER_JOB_PICKUPS = 3_600;
 
+const DONE: JobEnd = { kind: 'done' };
+
 export interface DispatcherDeps extends AttemptDeps {
   readonly redis: Redis;
+  /** opens a connection that blocks */
+  readonly connectBlocking: () => Redis;
+  readonly incarnation: string;
   readonly slots: EngineSlots;
   readonly log: Log;
 }
 
 /**
- * BullMQ Workers (a model's text and image queue) ↔ the emptiest ready engine. One Worker per process and queue, never
- * per engine: BZPOPMIN serves the client that waited longest, whatever its load.
+ * A model's text and image queue ↔ the emptiest ready engine. One reader per process and queue, never per engine: BZPOPMIN
+ * serves the client that waited longest, whatever its load.
  */
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
-  readonly #workers = new Map<string, { worker: Worker; model: string; kind: Kind; started: boolean }>();
+  readonly #queues = new Map<string, JobQueue>();
   /** by job id */
   readonly #attempts = new Map<string, Attempt>();
   #draining = false;
@@ -44,28 +47,11 @@ export class Dispatcher {
     return this.#attempts.size;
   }
 
-  /** Call it after every change of the engines: Workers pull as many jobs as the ready engines have slots. */
-  async adjust(): Promise<void> {
+  /** Call it after every change of the engines: each queue is asked for as many jobs as the ready engines have slots. */
+  adjust(): void {
     if (this.#draining) return;
-    for (const model of this.#deps.slots.models()) for (const kind of KINDS) this.#ensureWorker(model, kind);
-    for (const entry of this.#workers.values()) {
-      const { worker, model, kind } = entry;
-      const room = this.#stuck ? 0 : this.#deps.slots.room(model, kind);
-      if (room === 0) {
-        if (entry.started) await worker.pause(true);
-        continue;
-      }
-      const raised = room > worker.concurrency;
-      worker.concurrency = room;
-      if (!entry.started) {
-        entry.started = true;
-        worker.run().catch((cause: unknown) => this.#deps.log.error({ cause }, 'a worker loop ended'));
-      } else {
-        // A full main loop notices a raised concurrency only after a wake-up.
-        if (raised) await worker.pause(true);
-        if (worker.isPaused()) await worker.resume();
-      }
-    }
+    for (const model of this.#deps.slots.models()) for (const kind of KINDS) this.#ensureQueue(model, kind);
+    for (const queue of this.#queues.values()) queue.wake();
   }
 
   /**
@@ -111,13 +97,13 @@ export class Dispatcher {
    */
   async drain(settleMs: number): Promise<void> {
     this.#draining = true;
-    const workers = [...this.#workers.values()];
-    await Promise.all(workers.map(({ worker }) => worker.pause(true)));
+    const queues = [...this.#queues.values()];
+    for (const queue of queues) queue.stop();
     if (this.#attempts.size > 0)
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
-    await within(settleMs, Promise.all(workers.map(({ worker }) => worker.close())));
+    await Promise.all(queues.map((queue) => queue.close(settleMs)));
   }
 
   /** Ends all attempts immediately and reports it to their replicas. */
@@ -126,52 +112,49 @@ export class Dispatcher {
     for (const attempt of this.#attempts.values()) attempt.fail('worker_lost', message);
   }
 
-  #ensureWorker(model: string, kind: Kind): void {
+  #ensureQueue(model: string, kind: Kind): void {
     const key = `${model}/${kind}`;
-    if (this.#workers.has(key)) return;
-    const worker = new Worker(kind, (job, token) => this.#process(job, token ?? ''), {
-      ...WORKER_OPTIONS,
-      connection: this.#deps.redis,
-      prefix: redisKeys.queuePrefix(model),
-      autorun: false,
-    });
-    worker.on('error', (cause) => this.#deps.log.debug({ cause }, 'worker error'));
-    worker.on('lockRenewalFailed', (jobIds: string[]) => {
+    if (this.#queues.has(key)) return;
+    const { redis, connectBlocking, incarnation, slots, log } = this.#deps;
+    const queue = new JobQueue({
+      redis,
+      blocking: connectBlocking(),
+      model,
+      kind,
+      room: () => (this.#stuck || this.#draining ? 0 : slots.room(model, kind)),
+      engines: () => slots.ready(model),
+      incarnation,
+      process: (job) => this.#process(job),
       // Another worker may get the job, so this one must stop.
-      for (const id of jobIds) this.#attempts.get(id)?.fail('worker_lost', 'the lock of the job was lost');
+      onLockLost: (id) => this.#attempts.get(id)?.fail('worker_lost', 'the lock of the job was lost'),
+      log,
     });
-    this.#workers.set(key, { worker, model, kind, started: false });
+    this.#queues.set(key, queue);
   }
 
-  async #process(bullJob: Job, lockToken: string): Promise<void> {
+  /** @throws Error for a job that no worker can read */
+  async #process({ id, data, pickup }: TakenJob): Promise<JobEnd> {
     const { slots, log } = this.#deps;
-    const parsed = JobV1.safeParse(bullJob.data);
+    const parsed = JobV1.safeParse(data);
     if (!parsed.success) {
-      const isNewer = LaterJob.safeParse(bullJob.data).success && bullJob.attemptsStarted < NEWER_JOB_PICKUPS;
-      if (isNewer) return this.#handBack(bullJob, lockToken, NEWER_JOB_DELAY_MS);
+      const isNewer = LaterJob.safeParse(data).success && pickup < NEWER_JOB_PICKUPS;
+      if (isNewer) return { kind: 'back', delayMs: NEWER_JOB_DELAY_MS };
       throw new Error(`this worker cannot read the job: ${parsed.error.message}`);
     }
     const job = parsed.data;
-    const spared = job.epoch > 1 && bullJob.attemptsStarted <= SPARED_PICKUPS;
+    const spared = job.epoch > 1 && pickup <= SPARED_PICKUPS;
     const slot = this.#draining || this.#stuck ? undefined : slots.take(job.model, job.kind, spared);
-    if (slot === undefined) return this.#handBack(bullJob, lockToken);
-    const id = bullJob.id ?? '';
-    const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: bullJob.attemptsStarted }, slot);
+    if (slot === undefined) return { kind: 'back', delayMs: NO_ROOM_DELAY_MS };
+    const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: pickup }, slot);
     this.#attempts.set(id, attempt);
     try {
       const outcome = await attempt.run();
       log.debug({ requestId: job.requestId, ...attempt.token, engine: slot.engine, outcome }, 'attempt ended');
-      if (outcome === 'hand_back') await this.#handBack(bullJob, lockToken);
+      return outcome === 'hand_back' ? { kind: 'back', delayMs: NO_ROOM_DELAY_MS } : DONE;
     } finally {
       this.#attempts.delete(id);
       slot.release();
       if (this.#attempts.size === 0) this.#onEmpty();
     }
-  }
-
-  /** `moveToDelayed` wakes a Worker; `moveToWait` of a job with a priority wakes none for seconds. */
-  async #handBack(bullJob: Job, lockToken: string, delayMs = NO_ROOM_DELAY_MS): Promise<never> {
-    await bullJob.moveToDelayed(Date.now() + delayMs, lockToken);
-    throw new DelayedError();
   }
 }

@@ -63,6 +63,11 @@ export class EngineSlots {
     if (engine !== undefined && engine.entry.state === 'ready') engine.entry = { ...engine.entry, state: 'suspect' };
   }
 
+  /** Number of ready engines of a model. */
+  ready(model: string): number {
+    return [...this.#engines.values()].filter(({ entry }) => entry.model === model && entry.state === 'ready').length;
+  }
+
   /** Slots of all ready engines of a model, taken or free. */
   room(model: string, kind: Kind): number {
     let room = 0;

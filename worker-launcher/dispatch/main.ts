@@ -69,13 +69,14 @@ function connect(config: WorkerConfig, log: Log) {
   const { queue, replies } = redisTargets('WORKER', config);
   return {
     redis: connectRedis(queue, 'patient', 'dispatcher', log),
+    connectBlocking: () => connectRedis(queue, 'patient', 'dispatcher-jobs', log),
     controlRedis: connectRedis(queue, 'patient', 'dispatcher-control', log),
     replyRedis: connectRedis(replies, 'patient', 'dispatcher-replies', log),
     pictures: new BulkReader(replies, PICTURE_SILENCE_MS),
   };
 }
 
-function createParts({ redis, replyRedis, pictures }: Connections, incarnation: string, log: Log) {
+function createParts({ redis, connectBlocking, replyRedis, pictures }: Connections, incarnation: string, log: Log) {
   let loadTimer: NodeJS.Timeout | undefined;
   const slots = new EngineSlots(() => {
     loadTimer ??= setTimeout(() => {
@@ -89,6 +90,8 @@ function createParts({ redis, replyRedis, pictures }: Connections, incarnation: 
   });
   const dispatcher = new Dispatcher({
     redis,
+    connectBlocking,
+    incarnation,
     slots,
     log,
     publisher,
@@ -125,7 +128,9 @@ function follower(dispatcher: Dispatcher, registration: Registration, log: Log):
   let adjusting: Promise<void> = Promise.resolve();
   return () => {
     adjusting = adjusting
-      .then(() => dispatcher.adjust())
+      .then(() => {
+        dispatcher.adjust();
+      })
       .then(() => registration.report())
       .catch((cause: unknown) => log.error({ cause }, 'a change of the engines could not be applied'));
   };

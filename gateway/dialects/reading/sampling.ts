@@ -63,9 +63,11 @@ export function readChoices(value: unknown, param: string, sampling: Readonly<Re
   return choices;
 }
 
+const POSITIVE = field(z.int().min(1), 'a whole number, 1 or more');
+
 /** Reads a whole number of at least 1; undefined if absent. @throws Failure `invalid_request` naming the field */
 export function readPositive(value: unknown, param: string): number | undefined {
   if (isAbsent(value)) return undefined;
-  const read = readField(field(z.int().min(1), 'a whole number, 1 or more'), value, param);
+  const read = readField(POSITIVE, value, param);
   return typeof read === 'number' ? read : undefined;
 }

@@ -1,10 +1,11 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Failure, isFailure } from '../failure.ts';
-import { BODY_GRACE_MS, JOB_OPTIONS, jobId, KINDS, writtenJob, type JobV1, type Kind } from '#contract/job';
+import { BODY_GRACE_MS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { setPieces } from '#runtime/redis-set-pieces';
+import { addJob, defineAddJob } from './add-job.ts';
 import type { HeldBody } from './held-body.ts';
 import type { AdmissionOutcome } from './outcome.ts';
 import { FIRST, type Applicant, type Place, type Reservations, type Share } from './reservations.ts';
@@ -66,6 +67,7 @@ export class Admission {
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
+    defineAddJob(deps.redis);
     this.#sweeping = setInterval(() => this.#quietly(() => this.#sweep()), SWEEP_MS).unref();
   }
 
@@ -186,9 +188,7 @@ export class Admission {
     // On one connection the body arrives before the job. With a second Redis the job must wait for it.
     if (!this.#sameRedis) await stored;
     const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
-    const whole = writtenJob({ ...job, epoch });
-    const options = { ...JOB_OPTIONS, jobId: jobId(job.requestId, epoch), priority };
-    const [isStored] = await Promise.all([stored, this.#queue(job.model, job.kind).add(job.kind, whole, options)]);
+    const [isStored] = await Promise.all([stored, addJob(this.#deps.redis, { ...job, epoch }, priority)]);
     if (!isStored)
       throw new Error(`a body's key was missing: Redis evicted it, or took longer than ${BODY_WITHIN_MS} ms`);
   }

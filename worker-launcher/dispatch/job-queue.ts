@@ -73,7 +73,7 @@ export class JobQueue {
     this.#worker = new Worker(kind, null, { ...WORKER_OPTIONS, connection: redis, prefix, autorun: false });
     this.#worker.on('error', (cause) => log.debug({ cause }, 'worker error'));
     this.#worker.startStalledCheckTimer().catch((cause: unknown) => log.debug({ cause }, 'no check for lapsed locks'));
-    this.#renewing = setInterval(() => void this.#renew(), WORKER_OPTIONS.lockDuration / 2);
+    this.#renewing = setInterval(() => void this.#renew(), WORKER_OPTIONS.lockDuration / 2).unref();
     void this.#pull();
   }
 

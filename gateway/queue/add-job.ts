@@ -4,7 +4,7 @@ import { redisKeys } from '#contract/redis-keys';
 
 /**
  * Adds a job with a priority to a BullMQ queue, as BullMQ 6.7 does (`test/integration/job-queue.test.ts` compares what both
- * leave), but without the two events a job that nobody reads. A job that exists, also a finished one, stays as it is.
+ * leave), but without the two events a job that no program reads. A job that exists, also a finished one, stays as it is.
  * A full Redis refuses the first write, and so the entire script.
  * KEYS: 1 the job, 2 prioritized, 3 marker, 4 pc, 5 meta. ARGV: 1 id, 2 name, 3 data, 4 options, 5 time in ms, 6 priority.
  */

@@ -46,7 +46,7 @@ export interface JobQueueDeps {
 const Pulled = z.array(z.union([z.string(), z.number()]));
 
 /**
- * The dispatcher's end of one BullMQ queue: takes as many jobs as there are free slots, starts each at once, renews their
+ * The dispatcher's end of one BullMQ queue: takes as many jobs as there are free slots, starts each immediately, renews their
  * locks, and notes their ends. BullMQ's own Worker pulls one job per round trip and starts none before it has pulled all;
  * here it only brings back jobs whose lock has lapsed.
  */
@@ -150,7 +150,7 @@ export class JobQueue {
     const waitMs = nextAt === 0 ? longestMs : Math.min(longestMs, nextAt - Date.now());
     const marker = `${this.#prefix}marker`;
     const popped = await this.#deps.blocking.bzpopmin(marker, Math.max(SHORTEST_WAIT_MS, waitMs) / 1_000);
-    // Engines may have left meanwhile: the job is for another dispatcher.
+    // Engines may have left during this wait: the job is for another dispatcher.
     if (popped !== null && this.#free <= 0) await this.#deps.redis.zadd(marker, 0, '0');
   }
 

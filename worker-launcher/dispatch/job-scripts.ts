@@ -3,14 +3,14 @@ import type { Redis, Result } from 'ioredis';
 /**
  * Two scripts on BullMQ's own data (version 6.7; `test/integration/job-queue.test.ts` compares what they leave with what
  * BullMQ's own scripts leave). BullMQ takes one job at a time, and each of its moves writes to an event stream that
- * nobody reads.
+ * no program reads.
  * In both, the commands that a full Redis refuses come first: it then refuses the entire script, and no job is lost.
  */
 
 /**
  * Takes jobs in the order of their priority, and locks them. Delayed jobs whose time has come are taken too.
  * KEYS: BullMQ's 1 prioritized, 2 active, 3 wait, 4 delayed, 5 marker, 6 pc, 7 meta. ARGV: 1 prefix of BullMQ's jobs, 2 the
- * time in ms, 3 number of free slots, 4 number of engines, 5 token of the locks, 6 life span of the locks in ms.
+ * time in ms. 3 number of free slots, 4 number of engines. 5 token of the locks, 6 life span of the locks in ms.
  * It takes one job an engine, so that other dispatchers get theirs; more if far more jobs wait than that.
  * Returns whether more jobs wait (1 or 0), the time of the next delayed job in ms (0: none), then id, data and number of
  * this pickup for each job.
@@ -61,7 +61,7 @@ return taken`;
 /**
  * Notes jobs as completed and removes their locks. A job whose lock is another's stays as it is. Old completed jobs are
  * removed, twice as many as are added at most.
- * KEYS: BullMQ's 1 completed, 2 active, 3 stalled. ARGV: 1 prefix of BullMQ's jobs, 2 the time in ms, 3 and 4 how long (ms)
+ * KEYS: BullMQ's 1 completed, 2 active, 3 stalled. ARGV: 1 prefix of BullMQ's jobs, 2 the time in ms. 3 and 4 how long (ms)
  * and how many completed jobs are kept, then id and token of each job. Returns how many had another's lock, or none.
  */
 const FINISH = `

@@ -45,7 +45,7 @@ function ask(connections: EngineConnections, body = '{}', onData: (stream: Engin
     end: () => seen.push('end'),
     failed: (cause, hadIt) => seen.push(`failed: ${cause.message}, ${hadIt ? 'had it' : 'never had it'}`),
   });
-  const over = (): Promise<void> => eventually('over', () => /^(end|failed)/.test(seen.at(-1) ?? ''));
+  const over = () => eventually('over', () => /^(end|failed)/.test(seen.at(-1) ?? ''));
   return { seen, stream, over };
 }
 const WHOLE = ['head 200 text/event-stream', 'hi', 'end'];

@@ -85,7 +85,7 @@ export async function measure(running, load, { processes, folder, cores }) {
   const callers = shares(load.concurrency, count).map((concurrency, i) => {
     const started = processes.fork(GENERATOR, cores === null ? null : [cores[i % cores.length] ?? 0]);
     const port = ports[i % ports.length] ?? 0;
-    const { body, ...order } = load;
+    const { body: _, ...order } = load;
     return { ...started, order: { ...order, concurrency, port, headers, bodyFile } };
   });
   const side = [...callers.map(({ pid }) => pid), ...enginePids];

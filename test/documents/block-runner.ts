@@ -4,7 +4,8 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { transformSync } from '@swc/core';
-import { freePorts, PENSTOCK, ROOT } from '../support/start-process.ts';
+import { PENSTOCK, ROOT } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 import type { Stack } from '../support/stack.ts';
 import { isExpected } from './expected-output.mjs';
 import type { Block } from './page.mjs';

@@ -2,7 +2,8 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { penstock } from '../support/penstock-command.ts';
-import { freePorts, temporaryFolder } from '../support/start-process.ts';
+import { temporaryFolder } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 const CARD = 'deploy/models/phi-3-vision-128k-instruct.yaml';
 const SPEC = 'test/fixtures/spec/phi-3.5-vision-new.yaml';

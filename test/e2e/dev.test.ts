@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually } from '../support/eventually.ts';
 import { startRedis } from '../support/redis.ts';
-import { cleanEnv, freePorts, isAlive, ROOT, runStart, temporaryFolder } from '../support/start-process.ts';
+import { cleanEnv, isAlive, ROOT, runStart, temporaryFolder } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 /** A compilation and a start, on a machine that other tests keep busy. */
 const LIMIT_MS = 240_000;

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { ROOT, cleanEnv, freePorts, runStart, temporaryFolder } from '../support/start-process.ts';
+import { ROOT, cleanEnv, runStart, temporaryFolder } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 const run = promisify(execFile);
 const NODES = { node20: '20.20.2', node22: '22.23.5', node24: '24.22.3' };

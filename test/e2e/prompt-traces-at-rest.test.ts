@@ -6,14 +6,8 @@ import { z } from 'zod';
 import { call, type Outcome } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { noisePng } from '../support/pictures.ts';
-import {
-  cleanEnv,
-  freePorts,
-  PENSTOCK,
-  runStart,
-  temporaryFolder,
-  type StartProcess,
-} from '../support/start-process.ts';
+import { cleanEnv, PENSTOCK, runStart, temporaryFolder, type StartProcess } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 /** In every prompt. */
 const CANARY = 'zanzibarcanary';

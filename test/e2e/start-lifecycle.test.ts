@@ -6,15 +6,8 @@ import { expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { eventually } from '../support/eventually.ts';
 import { startRedis } from '../support/redis.ts';
-import {
-  cleanEnv,
-  freePorts,
-  isAlive,
-  ROOT,
-  runStart,
-  temporaryFolder,
-  type StartProcess,
-} from '../support/start-process.ts';
+import { cleanEnv, isAlive, ROOT, runStart, temporaryFolder, type StartProcess } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 /** The parts of a program that a start uses; BEHAVIOUR makes it fail. */
 const STAND_IN = `

@@ -3,7 +3,6 @@ import { expect, test } from '@jest/globals';
 import { eventually } from '../support/eventually.ts';
 import {
   cleanEnv,
-  freePorts,
   isAlive,
   PENSTOCK,
   ROOT,
@@ -11,6 +10,7 @@ import {
   temporaryFolder,
   type StartProcess,
 } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 /** The complete product with simulator engines, as `npm start` or as `penstock up`. */
 async function start(how: 'npm' | 'penstock', folder: string, args = '', env: NodeJS.ProcessEnv = {}) {

@@ -1,14 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { eventually } from '../support/eventually.ts';
 import { penstock, type Commanded } from '../support/penstock-command.ts';
-import {
-  cleanEnv,
-  freePorts,
-  PENSTOCK,
-  runStart,
-  temporaryFolder,
-  type StartProcess,
-} from '../support/start-process.ts';
+import { cleanEnv, PENSTOCK, runStart, temporaryFolder, type StartProcess } from '../support/start-process.ts';
+import { freePorts } from '#runtime/free-port';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
 const folder = temporaryFolder();

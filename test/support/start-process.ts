@@ -3,9 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { factsOf } from '../../deploy/local/up/identity.mjs';
-import { checkPorts } from '../../deploy/local/up/ports.mjs';
 import { eventually } from './eventually.ts';
-import { freePort } from '#runtime/free-port';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const PENSTOCK = join(ROOT, 'deploy/local/penstock.mjs');
@@ -32,22 +30,6 @@ export interface StartProcess extends AsyncDisposable {
 export function temporaryFolder(): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), 'penstock-start-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 5 }) };
-}
-
-/** First of `count` consecutive ports that are free at this moment. */
-export async function freePorts(count: number): Promise<number> {
-  for (;;) {
-    const first = await freePort();
-    const row = Array.from({ length: count }, (_, n) => ({ internal: first + n }));
-    const host = '127.0.0.1';
-    const hosts = { public: host, gatewayInternal: host, launcherInternal: host };
-    try {
-      await checkPorts({ gateways: [], launchers: row }, hosts);
-      return first;
-    } catch {
-      // try other ports
-    }
-  }
 }
 
 export function isAlive(pid: number): boolean {

@@ -163,7 +163,7 @@ export const ENGINE_DRILLS = [
     { 'cut-after': 0 },
     { 'cut-after': 7 },
   ]),
-  // After the few events of a launcher's own test request, which would otherwise consume the fault.
+  // After the few events of a launcher's own test request, which would otherwise meet the fault.
   upstream('stream-malformed', 'an engine writes an event that is not JSON', [{ 'malformed-at': 9 }]),
   upstream('engine-errors', 'an engine answers 503, 500 and error events, and its core dies', [
     { refuse: true },

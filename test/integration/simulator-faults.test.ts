@@ -137,6 +137,16 @@ test('malformed-at: one event is invalid JSON', async () => {
   expect(broken.filter(Boolean)).toHaveLength(1);
 });
 
+test('a stream that ends before its fault is none of the `times`', async () => {
+  await using simulator = await startSimulator();
+  await simulator.fault({ 'malformed-at': 9, times: 1 });
+  const asked = async (tokens: number): Promise<string[]> =>
+    eventsOf(await simulator.ask({ ...LONG, max_tokens: tokens }));
+  const isBroken = (events: readonly string[]): boolean =>
+    events.some((event) => event !== '[DONE]' && !event.endsWith('}'));
+  expect([await asked(2), await asked(20), await asked(20)].map(isBroken)).toEqual([false, true, false]);
+});
+
 test('error-after: an error event and [DONE] in an orderly stream', async () => {
   await using simulator = await startSimulator();
   await simulator.fault({ 'error-after': 3 });

@@ -79,7 +79,7 @@ export const FaultSet = z.strictObject({
   'slow-start': number.min(0),
   /** cause of a failed start; only at the start */
   'fail-start': StartFailure,
-  /** how many requests or streams the faults from `refuse` to `error-after` affect; default all */
+  /** how many requests or streams the faults from `refuse` to `error-after` change; default all */
   times: number.min(1),
 });
 export type FaultName = keyof z.output<typeof FaultSet>;

@@ -89,15 +89,22 @@ export class Faults {
   /** @returns the faults' effect on the events of the next stream; undefined for none, which is the fast path */
   onEvent(): EventHook | undefined {
     const active = this.#active;
-    const perStream = active['cut-after'] ?? active['hang-after'] ?? active['malformed-at'] ?? active['error-after'];
-    const isHit = perStream !== undefined && this.#spend();
-    if (!isHit && active['crash-after'] === undefined && active['kill-core-after'] === undefined) return undefined;
+    const isSpoilt = active['malformed-at'] !== undefined || spoiltAfter(active) < Infinity;
+    if (!isSpoilt && active['crash-after'] === undefined && active['kill-core-after'] === undefined) return undefined;
     let events = 0;
+    let isHit: boolean | undefined;
     return (text, stream) => {
       events += 1;
       this.#countAll();
-      return isHit ? this.#spoil(text, events, stream) : text;
+      // Not at its begin: a stream that ends before its fault, such as a launcher's probe, would use up `times`.
+      if (isSpoilt && this.#isDue(events)) isHit ??= this.#spend();
+      return isHit === true ? this.#spoil(text, events, stream) : text;
     };
+  }
+
+  /** whether this event of a stream is one that a fault changes */
+  #isDue(events: number): boolean {
+    return this.#active['malformed-at'] === events || events > spoiltAfter(this.#active);
   }
 
   #spoil(text: string, events: number, stream: EventStream): string | undefined {
@@ -135,4 +142,10 @@ export class Faults {
     this.#active.times = times - 1;
     return true;
   }
+}
+
+/** How many events of a stream are as usual before a fault that affects all that follow; infinity without one. */
+function spoiltAfter(active: Values): number {
+  const { 'cut-after': cut = Infinity, 'hang-after': hang = Infinity, 'error-after': error = Infinity } = active;
+  return Math.min(cut, hang, error);
 }

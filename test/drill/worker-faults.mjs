@@ -7,6 +7,9 @@ import { known, latenessMs, pause, sendSignal, until } from './processes.mjs';
 /** More than the 10 s after which BullMQ gives a silent worker's job to another one. */
 const FROZEN_MS = 12_000;
 const TAKEN_WITHIN_MS = 60_000;
+/** The requests of a launcher that is lost wait while another one starts, which a busy machine does slowly. */
+const PATIENT = { GATEWAY_REQUEST_TIMEOUT_MS: '120000', GATEWAY_SCORE_TIMEOUT_MS: '120000' };
+const HUNG_AFTER_MS = 150_000;
 /** Time limit for another launcher to answer the requests of a lost one. */
 const ANSWERED_WITHIN_MS = 6_000;
 
@@ -70,6 +73,8 @@ function launcherLost(name, about, lose) {
     run: (setup) =>
       runDrill(setup, {
         isFelt: true,
+        stack: { gatewayEnv: PATIENT },
+        load: { hungAfterMs: HUNG_AFTER_MS },
         fault: async (scene) => {
           const { stack } = scene;
           const [engine] = await stack.engines();

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { ROOT, until } from '../drill/processes.mjs';
 
 const Seen = z.object({
-  /** longest delay of the event loop; most CPU time of one event-loop run, and longest wait of one for a CPU */
+  /** longest delay of the event loop; most CPU time of one event-loop run; most time of a second that it waited for a CPU */
   delayMs: z.number(),
   blockMs: z.number(),
   waitMs: z.number(),

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { latenessMs } from '../drill/processes.mjs';
 import { call } from '../support/call.ts';
 import { setFaults } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
@@ -73,12 +74,12 @@ test.concurrent.each([
       const seen = await now();
       return seen?.pid !== silent.pid || (seen?.state !== 'ready' && seen?.inFlight.text === 0);
     };
-    await eventually('out of dispatch, without requests', isOut, OUT_WITHIN_MS);
+    await eventually('out of dispatch, without requests', isOut, OUT_WITHIN_MS + latenessMs(1));
     const isReplaced = async (): Promise<boolean> => {
       const seen = await now();
       return seen?.state === 'ready' && seen.pid !== silent.pid;
     };
-    await eventually('another process in its place', isReplaced, REPLACED_WITHIN_MS);
+    await eventually('another process in its place', isReplaced, REPLACED_WITHIN_MS + latenessMs(1));
     const { incomplete, longestMs } = await callers.stop();
     expect(incomplete).toEqual([]);
     expect(longestMs).toBeLessThan(IDLE_LIMIT_MS);

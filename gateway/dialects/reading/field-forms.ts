@@ -28,7 +28,9 @@ const LARGE_SEED = z
   .string()
   .regex(/^-?\d{16,19}$/, { abort: true })
   .refine((text) => BigInt.asIntN(64, BigInt(text)) === BigInt(text));
-export const SEED = field(z.union([z.int(), LARGE_SEED]), 'a whole number of at most 64 bits');
+/** Its limits are not in the document: JavaScript cannot write those of 64 bits exactly. */
+const SEED_NUMBER = z.int().meta({ format: 'int64', minimum: undefined, maximum: undefined });
+export const SEED = field(z.union([SEED_NUMBER, LARGE_SEED]), 'a whole number of at most 64 bits');
 export const LABEL = field(textOf(LIMITS.label, 0), 'a text');
 
 /** Engines no longer make several answers to choose from. */

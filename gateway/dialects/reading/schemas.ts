@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ApiFacts } from '../description.ts';
-import type { Field } from './fields.ts';
+import { orEmpty, type Field } from './fields.ts';
 import type { Column } from './request-fields.ts';
 
 /** Schemas for the API's document. Every optional field may also be null, because typed clients send null. */
@@ -61,7 +61,7 @@ export function known(column: Column): Record<string, z.ZodType> {
   const shape: Record<string, z.ZodType> = {};
   for (const [name, verdict] of column) {
     if (verdict.kind === 'ignored') shape[name] = withoutEffect(verdict.why);
-    else if (verdict.kind === 'fixed') shape[name] = nullish(verdict.field, `: ${verdict.why}`);
+    else if (verdict.kind === 'fixed') shape[name] = nullish(orEmpty(verdict.field), `: ${verdict.why}`);
     else if (verdict.kind !== 'refused' && verdict.field !== undefined) shape[name] = nullish(verdict.field);
   }
   return shape;

@@ -160,6 +160,45 @@ test.each(FIELDS)(
   },
 );
 
+let whole: ReturnType<typeof documentOf> | undefined;
+/** The schema of a field in every form of a component. */
+function documented(component: string, field: string): z.core.JSONSchema.JSONSchema[] {
+  whole ??= documentOf();
+  const { schemas } = z.object({ schemas: z.record(z.string(), z.unknown()) }).parse(whole['components']);
+  const form = z.object({ properties: z.record(z.string(), z.looseObject({})) });
+  const all = z.union([
+    form.transform((one) => [one]),
+    z.object({ anyOf: z.array(form) }).transform((one) => one.anyOf),
+  ]);
+  return all.parse(schemas[component]).map(({ properties }) => properties[field] ?? {});
+}
+const hi = [{ role: 'user', content: 'hi' }];
+test.each([
+  ['TokenizeRequest', 'priority', DIALECTS.tokenize, { prompt: 'hi' }],
+  ['ChatRequest', 'verbosity', DIALECTS.openai, { messages: hi }],
+  ['AnthropicRequest', 'thinking', DIALECTS.messages, { messages: hi, max_tokens: 1 }],
+  ['AnthropicCountRequest', 'thinking', DIALECTS.countTokens, { messages: hi }],
+] as const)(
+  '%s: %s may be empty in the document too, because the route takes that as absent',
+  (component, field, dialect, body) => {
+    const schemas = documented(component, field);
+    for (const empty of [null, '', [], {}, { type: null }]) {
+      expect(() => dialect.parse({ ...body, [field]: empty })).not.toThrow();
+      for (const schema of schemas)
+        expect([empty, z.fromJSONSchema(schema).safeParse(empty).success]).toEqual([empty, true]);
+    }
+  },
+);
+
+test('a seed has 64 bits in the document too', () => {
+  // The intake hands a large number over as its digits.
+  expect(DIALECTS.openai.parse({ messages: hi, seed: String(2n ** 63n - 1n) })).toMatchObject({ sampling: {} });
+  for (const component of ['ChatRequest', 'CompletionRequest', 'InferenceChatRequest', 'InferenceCompletionRequest']) {
+    const shown = text(documented(component, 'seed'));
+    expect(shown).toContain('{"type":"integer","format":"int64"}');
+  }
+});
+
 test('a field that may be empty says so in the document, as one that may be null', () => {
   const schema = jsonSchemas(
     { Plain: z.object({ a: orEmpty({ schema: z.literal('x'), form: 'x' }).schema }) },

@@ -37,7 +37,7 @@ const { PENSTOCK_GUARD_FILE: file } = Settings.parse(process.env);
 let stand: Stand;
 beforeAll(async () => {
   stand = await startStand();
-}, 90_000);
+}, LIMIT_MS);
 afterAll(async () => {
   await stand[Symbol.asyncDispose]();
 });

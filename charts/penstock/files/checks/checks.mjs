@@ -6,8 +6,27 @@ const stableMs = Number(process.env['STABLE_SECONDS'] ?? 0) * 1_000;
 /** @param {string} text */
 const list = (text) => text.split(',').filter((item) => item !== '');
 const headers = { 'content-type': 'application/json', ...(KEY === '' ? {} : { authorization: `Bearer ${KEY}` }) };
-/** @param {string} url @param {RequestInit} [options] */
-const call = (url, options = {}) => fetch(url, { signal: AbortSignal.timeout(withinMs), ...options });
+const RETRY_MS = 2_000;
+const endsAt = Date.now() + withinMs;
+
+/**
+ * Right after `helm install` the gateway does not listen yet, or has no engine. So a request is repeated, within
+ * this check's time, until an answer arrives that is not 503.
+ * @param {string} url @param {RequestInit} [options] @returns {Promise<Response>}
+ */
+async function call(url, options = {}) {
+  for (;;) {
+    const signal = AbortSignal.timeout(Math.max(1, endsAt - Date.now()));
+    const answer = await fetch(url, { signal, ...options }).catch((cause) => new Error(`${url}: ${reason(cause)}`));
+    const isLast = Date.now() + RETRY_MS >= endsAt;
+    if (answer instanceof Response && (answer.status !== 503 || isLast)) return answer;
+    if (answer instanceof Error && isLast) throw answer;
+    await new Promise((done) => setTimeout(done, RETRY_MS));
+  }
+}
+
+/** fetch hides the reason, such as a refused connection, in the cause. @param {any} error */
+const reason = (error) => String(error?.cause?.message || error?.cause?.code || error);
 
 /** @param {boolean} holds @param {string} sentence @returns {asserts holds} */
 function insist(holds, sentence) {
@@ -54,7 +73,6 @@ async function completion() {
 
 /** Every pool has a ready engine for `stableMs`, because the old workers of an upgrade exit at its start. */
 async function pools() {
-  const until = Date.now() + withinMs;
   /** @type {number | undefined} */
   let since;
   for (;;) {
@@ -62,8 +80,8 @@ async function pools() {
     if (missing.length > 0) since = undefined;
     else since ??= Date.now();
     if (since !== undefined && Date.now() - since >= stableMs) return `ready engines in ${POOLS}`;
-    insist(Date.now() < until, `no ready engine: ${missing.join(', ') || 'not for long enough'}`);
-    await new Promise((done) => setTimeout(done, 2_000));
+    insist(Date.now() < endsAt, `no ready engine: ${missing.join(', ') || 'not for long enough'}`);
+    await new Promise((done) => setTimeout(done, RETRY_MS));
   }
 }
 

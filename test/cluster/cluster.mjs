@@ -42,7 +42,7 @@ export class Cluster {
 
   /** @param {readonly string[]} args @param {{ input?: string, limitMs?: number }} [options] */
   tryKubectl(args, options = {}) {
-    return run(join(this.tools, 'bin/kubectl'), args, { ...options, env: this.#env() });
+    return run(join(this.tools, 'bin/kubectl'), args, { ...options, env: this.env() });
   }
 
   /** @param {readonly string[]} args @param {{ input?: string, limitMs?: number }} [options] @returns {Promise<string>} its output */
@@ -57,7 +57,7 @@ export class Cluster {
 
   /** @param {3 | 4} version @param {readonly string[]} args @param {{ limitMs?: number }} [options] */
   tryHelm(version, args, options = {}) {
-    return run(join(this.tools, `bin/helm${version}`), args, { limitMs: 300_000, ...options, env: this.#env() });
+    return run(join(this.tools, `bin/helm${version}`), args, { limitMs: 300_000, ...options, env: this.env() });
   }
 
   /** @param {3 | 4} version @param {readonly string[]} args @param {{ limitMs?: number }} [options] @returns {Promise<string>} its output */
@@ -105,7 +105,8 @@ export class Cluster {
     await until(`${count} pods of ${selector} are ready`, isSo, limitMs);
   }
 
-  #env() {
+  /** Settings of kubectl and helm for this cluster. */
+  env() {
     return {
       PATH: `${join(this.tools, 'bin')}:${process.env['PATH']}`,
       HOME: this.state,

@@ -10,7 +10,7 @@ import { Clients, complete } from './load.mjs';
 
 const GATEWAY = 'docker.io/penstock/gateway';
 const WORKER = 'docker.io/penstock/worker-launcher';
-const NAMESPACE = 'penstock';
+const NAMESPACE = 'real';
 const REDIS = ['redis', 'reply-redis'];
 const READY_WITHIN_MS = 240_000;
 const here = { nodeSelector: { 'test/real': 'true' }, tolerations: [{ key: 'test/real', operator: 'Exists' }] };

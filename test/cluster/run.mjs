@@ -10,9 +10,12 @@ import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ROOT } from '../drill/processes.mjs';
 import { Cluster, insist, run } from './cluster.mjs';
+import { followsPage } from './newcomer.mjs';
 import { Release } from './real.mjs';
 import { uninstallLeaves, upgradeKeeps } from './secrets.mjs';
 import * as simulated from './simulated.mjs';
+
+const PROGRAMS = ['apt-get', 'buildah', 'go', 'ip', 'npm', 'nsenter', 'openssl', 'perl'];
 
 const HELP = `usage: npm run chart:cluster -- [--only T6,T14] [--keep]
 
@@ -20,7 +23,8 @@ const HELP = `usage: npm run chart:cluster -- [--only T6,T14] [--keep]
   --keep         leave the cluster running; its folder is printed, and test/cluster/down.sh ends it
   --help         this text
 
-Needs Linux on x86-64, root, Go, and the registries of Go, npm and Debian. The first run builds Kubernetes below
+Needs Linux on x86-64 of the Debian family, root, ${PROGRAMS.join(', ')},
+and the registries of Go, npm and Debian. The first run builds Kubernetes below
 .cache/k8s-tools or PENSTOCK_TOOLS: about ten minutes of four cores, and up to 10 GB of Go's build cache.
 
 Each check is a line: passed, FAILED, or "not run" with the reason. Ends with \`N passed, N failed\`.`;
@@ -45,7 +49,7 @@ async function main() {
     console.log(HELP);
     return 0;
   }
-  const missing = whyNot();
+  const missing = await whyNot();
   if (missing !== undefined) {
     console.log(`not run: ${missing}\n0 passed, 0 failed`);
     return 0;
@@ -116,6 +120,7 @@ function checks(cluster) {
     { name: 'T15', about: 'Redis killed under load', run: async () => (await real()).redisKilled() },
     { name: 'T16', about: 'upgrades keep passwords, claims and selectors', run: () => upgradeKeeps(cluster) },
     { name: 'T17', about: 'uninstall leaves only kept Secrets and the claim', run: () => uninstallLeaves(cluster) },
+    { name: 'T21', about: "the page's trial, step by step", run: () => followsPage(cluster) },
   ];
 }
 
@@ -138,9 +143,15 @@ async function everyVersion(cluster) {
   return notes.join('; ');
 }
 
-/** @returns {string | undefined} missing requirements of this machine */
-function whyNot() {
+/** @returns {Promise<string | undefined>} missing requirements of this machine */
+async function whyNot() {
   if (process.platform !== 'linux' || process.arch !== 'x64') return 'it needs Linux on x86-64';
   if (process.getuid?.() !== 0) return 'it needs root, for network namespaces and containers';
-  return undefined;
+  /** @type {string[]} */
+  const missing = [];
+  for (const name of PROGRAMS) {
+    const { code } = await run('sh', ['-c', `command -v ${name}`]);
+    if (code !== 0) missing.push(name);
+  }
+  return missing.length === 0 ? undefined : `it needs programs that are missing here: ${missing.join(', ')}`;
 }

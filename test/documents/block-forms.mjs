@@ -3,7 +3,7 @@ import { parse, parseAllDocuments } from 'yaml';
 
 /**
  * The languages that a block may have, each with the words that may follow: a plain block, and what else it may be.
- * `not-run` marks what needs more than a test has; a sentence right before the block says what.
+ * `not-run` marks what needs more than a page's test has; a sentence right before the block says what.
  * @type {Readonly<Record<string, readonly string[]>>}
  */
 const FORMS = {
@@ -21,7 +21,7 @@ const FORMS = {
   ini: [''],
   promql: [''],
 };
-const NOT_RUN = /\bNot run by a test: needs [^.]+\.$/;
+const NOT_RUN = /\b(?:Not run by a test|Run by `…` only): needs [^.]+\.$/;
 const ELLIPSIS = '…';
 
 /**
@@ -36,7 +36,9 @@ export function blockProblems({ language, form, text, before }) {
   if (!forms.includes(form))
     return [`a block ${language} ${form}: known are ${forms.map((one) => `${language} ${one}`.trim()).join(', ')}`];
   if (form === 'not-run' && !NOT_RUN.test(before))
-    return ['a block that is not run: end the paragraph before it with "Not run by a test: needs <what>."'];
+    return [
+      'a block that is not run: end the paragraph before it with "Not run by a test: needs <what>.", or "Run by <command> only: needs <what>."',
+    ];
   if (language === 'json' && !text.includes(ELLIPSIS)) return parsed(() => JSON.parse(text));
   if (language === 'yaml') return parsed(() => parseAllDocuments(text).map((one) => parse(String(one))));
   return [];

@@ -155,14 +155,18 @@ export class Release {
   /** A killed launcher loses no request, and the kubelet starts another one. */
   async launcherKilled() {
     const clients = new Clients(this.url, this.key, { count: 6, tokens: 30 });
-    await until('answers come', () => clients.count('complete') >= 6, 60_000);
-    const [pod] = await this.pods('worker');
-    await killContainer(pod);
-    const restarted = async () =>
-      (await this.pods('worker')).some(
-        ({ metadata, status }) => metadata.name === pod.metadata.name && status.containerStatuses[0].restartCount > 0,
-      );
-    await until('the kubelet starts another launcher', restarted, 90_000).finally(() => clients.stop());
+    try {
+      await until('answers come', () => clients.count('complete') >= 6, 60_000);
+      const [pod] = await this.pods('worker');
+      await killContainer(pod);
+      const restarted = async () =>
+        (await this.pods('worker')).some(
+          ({ metadata, status }) => metadata.name === pod.metadata.name && status.containerStatuses[0].restartCount > 0,
+        );
+      await until('the kubelet starts another launcher', restarted, 90_000);
+    } finally {
+      await clients.stop();
+    }
     const lost = clients.ended.filter(({ how }) => how !== 'complete');
     check(lost.length === 0, `${lost.length} of ${clients.ended.length} were lost, such as ${JSON.stringify(lost[0])}`);
     await this.ready();
@@ -176,31 +180,36 @@ export class Release {
     return said.join('; ');
   }
 
+  /** @param {string} name of a Redis @param {number} count */
+  async #replicas(name, count) {
+    await this.cluster.kubectl(['scale', `statefulset/r-penstock-${name}`, `--replicas=${count}`, '-n', NAMESPACE]);
+  }
+
   /** During the outage 503 with Retry-After, afterwards everything as before. @param {string} name of a Redis */
   async #killed(name) {
     const clients = new Clients(this.url, this.key, { count: 6, tokens: 10, pauseMs: 100 });
-    await until('answers come', () => clients.count('complete') >= 6, 60_000);
-    await this.cluster.kubectl([
-      'delete',
-      'pod',
-      `r-penstock-${name}-0`,
-      '-n',
-      NAMESPACE,
-      '--grace-period=1',
-      '--wait=false',
-    ]);
-    // Running requests wait for its return.
-    const isRefused = async () => {
-      const { status, retryAfter } = await this.ask({ limitMs: 5_000 });
-      return status === 503 && retryAfter !== null;
-    };
-    await until('a new request gets a 503 with Retry-After', isRefused, 60_000);
-    const notReady = (await this.pods('gateway')).filter((pod) => !isReady(pod));
-    check(notReady.length === 0, 'a gateway is not ready while Redis is away');
-    await this.cluster.ready(NAMESPACE, `app.kubernetes.io/component=${name}`, 1, 120_000);
-    const before = clients.count('complete');
-    await until('answers arrive again', () => clients.count('complete') >= before + 6, 90_000);
-    await clients.stop();
+    try {
+      await until('answers come', () => clients.count('complete') >= 6, 60_000);
+      // Without a replica it stays away until a request saw it: a pod that is replaced is back within a second or two.
+      await this.#replicas(name, 0);
+      const pod = ['pod', `r-penstock-${name}-0`, '-n', NAMESPACE];
+      await this.cluster.kubectl(['delete', ...pod, '--grace-period=1', '--wait=false', '--ignore-not-found']);
+      // Running requests wait for its return.
+      const isRefused = async () => {
+        const { status, retryAfter } = await this.ask({ limitMs: 5_000 });
+        return status === 503 && retryAfter !== null;
+      };
+      await until('a new request gets a 503 with Retry-After', isRefused, 60_000);
+      const notReady = (await this.pods('gateway')).filter((pod) => !isReady(pod));
+      check(notReady.length === 0, 'a gateway is not ready while Redis is away');
+      await this.#replicas(name, 1);
+      await this.cluster.ready(NAMESPACE, `app.kubernetes.io/component=${name}`, 1, 120_000);
+      const before = clients.count('complete');
+      await until('answers arrive again', () => clients.count('complete') >= before + 6, 90_000);
+    } finally {
+      await this.#replicas(name, 1);
+      await clients.stop();
+    }
     const broken = clients.ended.filter(({ how }) => how === 'broken');
     // A stream whose frames Redis lost ends with an error event instead of a silent truncation.
     const silent = broken.filter(({ detail }) => !detail.includes('"error"'));

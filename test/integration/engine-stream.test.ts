@@ -93,7 +93,7 @@ test('requests that an engine lost together go again, the last one first', async
   const all = [];
   for (const body of ['1', '2', '3']) {
     all.push(ask(engine.connections, body));
-    await eventually('connected', () => engine.sockets.length === all.length);
+    await eventually('connected', () => engine.sockets.length >= all.length);
   }
   await Promise.all(all.map(({ over }) => over()));
   expect(order).toHaveLength(3);

@@ -11,7 +11,7 @@ import type { Redis, Result } from 'ioredis';
  * Takes jobs in the order of their priority, and locks them. Delayed jobs whose time has come are taken too.
  * KEYS: BullMQ's 1 prioritized, 2 active, 3 wait, 4 delayed, 5 marker, 6 pc, 7 meta. ARGV: 1 prefix of BullMQ's jobs, 2 the
  * time in ms. 3 number of free slots, 4 number of engines. 5 token of the locks, 6 life span of the locks in ms.
- * It takes one job an engine, so that other dispatchers get theirs; more if far more jobs wait than that.
+ * It takes one job an engine, so that other dispatchers get theirs; more if far more jobs wait than that, 1,000 at most.
  * Returns whether more jobs wait (1 or 0), the time of the next delayed job in ms (0: none), then id, data and number of
  * this pickup for each job.
  */
@@ -27,7 +27,7 @@ for _, id in ipairs(due) do
 end
 local listed = redis.call('LLEN', KEYS[3])
 local waiting = listed + redis.call('ZCARD', KEYS[1])
-local most = math.min(tonumber(ARGV[3]), waiting, math.max(tonumber(ARGV[4]), math.floor(waiting / 4)))
+local most = math.min(tonumber(ARGV[3]), waiting, 1000, math.max(tonumber(ARGV[4]), math.floor(waiting / 4)))
 if redis.call('HEXISTS', KEYS[7], 'paused') == 1 then most = 0 end
 local ids = {}
 if listed > 0 and most > 0 then

@@ -30,7 +30,7 @@ test('500 concurrent streams on four engines: each is complete, and nothing is l
   };
   const running = Promise.all(Array.from({ length: STREAMS }, one));
   // While they run, the jobs in Redis contain no word of the prompt.
-  await eventually('many are in flight', async () => (await stack.metric('penstock_requests_in_flight')) > STREAMS / 2);
+  await eventually('many are in flight', async () => (await stack.metric('penstock_requests_in_flight')) > STREAMS / 5);
   const jobKeys = (await stack.redis.client.keys('{penstock:*}:text:*')).filter((key) => /-\d+-\d+$/.test(key));
   const jobs = await Promise.all(jobKeys.slice(0, 100).map((key) => stack.redis.client.hgetall(key)));
   expect(jobs.length).toBeGreaterThan(0);

@@ -17,7 +17,7 @@ import { WatchedStreams } from './watched-streams.ts';
 export const CHAT = '/v1/chat/completions';
 export const QUESTION = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2 };
 /** Settings of the attacked gateway; short timeouts, so that the test sees them. */
-export const LIMITS = { headMs: 1_000, bodyMs: 4_000, pictureMs: 3_000 };
+export const LIMITS = { headMs: 3_000, bodyMs: 4_000, pictureMs: 3_000 };
 export const STREAMS = either(20, 8);
 const SILENT_MS = 30_000;
 const PARKED = 'parked';

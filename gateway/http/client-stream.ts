@@ -16,8 +16,6 @@ const CUT_MS = 10_000;
 /** The client at the other end of an HTTP request. */
 export class HttpClientStream implements ClientStream {
   readonly #res: Response;
-  /** its answer has begun in the chunked form of HTTP 1.1 */
-  #isChunked = false;
 
   constructor(res: Response) {
     this.#res = res;
@@ -39,15 +37,8 @@ export class HttpClientStream implements ClientStream {
 
   write(piece: Buffer | string): void {
     const res = this.#res;
-    const { socket } = res;
-    // Node would make three pieces of each chunk, and a list of buffers for the kernel: twice the CPU.
-    if (this.#isChunked && socket?.writable === true && !res.writableEnded && piece.length > 0) {
-      socket.write(chunkOf(piece));
-      return;
-    }
     if (!res.headersSent) res.writeHead(200, STREAM_HEADERS);
     res.write(piece);
-    this.#isChunked = res.chunkedEncoding;
   }
 
   end(last?: string): void {
@@ -65,19 +56,4 @@ export class HttpClientStream implements ClientStream {
   giveUp(): void {
     this.#res.destroy();
   }
-}
-
-const CR = 13;
-const LF = 10;
-
-/** One chunk of a body (source: RFC 9112, 7.1). an empty one would end the body */
-function chunkOf(piece: Buffer | string): Buffer {
-  const data = typeof piece === 'string' ? Buffer.from(piece) : piece;
-  const head = `${data.length.toString(16)}\r\n`;
-  const chunk = Buffer.allocUnsafe(head.length + data.length + 2);
-  chunk.write(head, 0, 'latin1');
-  chunk.set(data, head.length);
-  chunk[chunk.length - 2] = CR;
-  chunk[chunk.length - 1] = LF;
-  return chunk;
 }

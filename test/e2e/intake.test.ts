@@ -28,7 +28,7 @@ beforeAll(async () => {
   const gatewayEnv = {
     GATEWAY_KEYS_FILE: file,
     GATEWAY_BODY_TIMEOUT_MS: String(BODY_TIMEOUT_MS),
-    GATEWAY_HEAD_TIMEOUT_MS: '1000',
+    GATEWAY_HEAD_TIMEOUT_MS: '3000',
   };
   stack = await startStack({ gatewayEnv, engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '20' } });
 }, 60_000);

@@ -86,8 +86,10 @@ export interface FailureOptions extends ErrorOptions {
   readonly extras?: readonly { readonly name: string; readonly input?: ShortValue }[];
   /** replaces the row's status; only for `engine_refused` */
   readonly status?: number;
-  /** seconds for Retry-After, if more is known than the row has; at most 120 */
-  readonly retryAfterSeconds?: number;
+  /** when to try again, in milliseconds, if more is known than the row has; `never`: no try of the next minute can succeed */
+  readonly retryAfterMs?: number | 'never';
+  /** what refused it and what the caller may expect, for programs: value of `x-penstock-refusal` */
+  readonly refusal?: string;
   /** the requested and the allowed number of a limit, in the unit that the message names */
   readonly asked?: number;
   readonly allowed?: number;

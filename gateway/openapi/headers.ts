@@ -58,7 +58,8 @@ const HEADERS: Readonly<Record<string, string>> = {
   'ms-azureml-model-error-statuscode': "the failure's own status, if the response has 424",
   'ms-azureml-model-error-reason': 'who caused the failure',
   'retry-after': 'seconds',
-  'retry-after-ms': 'the same in milliseconds',
+  'retry-after-ms': 'the same in milliseconds, exact',
+  'x-penstock-refusal': 'what refused the request, and whether a place is booked for its next try',
   'x-should-retry':
     '`false`: an engine has refused the request or may have worked on it, so clients must not repeat it by themselves',
 };

@@ -21,11 +21,7 @@ const answers: Pick<Dialect, 'name' | 'requestIdHeader' | 'renderFailure' | 'ren
   renderFailure: (failure) => {
     const retry = retryHeaders(failure);
     const seconds = retry['retry-after'];
-    const headers = {
-      'content-type': 'application/json',
-      ...retry,
-      ...(seconds === undefined ? {} : { 'retry-after-ms': `${seconds}000` }),
-    };
+    const headers = { 'content-type': 'application/json', ...retry };
     const said = seconds === undefined ? '' : `; please retry after ${seconds} second${seconds === '1' ? '' : 's'}`;
     return { status: failure.status, headers, body: JSON.stringify({ error: error(failure, said) }) };
   },

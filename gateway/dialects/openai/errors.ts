@@ -25,15 +25,19 @@ function errorType(status: number): string {
   return status >= 500 ? 'server_error' : 'invalid_request_error';
 }
 
-const LONGEST_RETRY_AFTER_SECONDS = 120;
+/** OpenAI's clients obey no longer time: openai-node 7.59 and openai-python 1.109 wait 0.5 s instead, openai-python 3.57 does not try again. */
+const LONGEST_RETRY_AFTER_MS = 60_000;
 
 /**
- * `retry-after` (whole seconds, 1 to 120) if the failure has a time. Only on 429 and 503, because azure-core repeats
- * every answer that has it. `x-should-retry` overrides the rules of OpenAI's SDKs, which repeat 408, 409 and 5xx.
+ * `retry-after-ms`, and `retry-after` in whole seconds above it, if the failure has a time. Only on 429 and 503, because
+ * azure-core repeats every answer that has it. `x-should-retry` overrides the rules of OpenAI's SDKs, which repeat 408,
+ * 409 and 5xx.
  */
 export function retryHeaders({ code, options }: Failure): Record<string, string> {
+  const refusal = options.refusal === undefined ? {} : { 'x-penstock-refusal': options.refusal };
   const { retry } = rowOf(code);
-  if (typeof retry !== 'number') return { 'x-should-retry': String(retry === 'as_sent') };
-  const seconds = Math.ceil(options.retryAfterSeconds ?? retry);
-  return { 'retry-after': String(Math.min(Math.max(seconds, 1), LONGEST_RETRY_AFTER_SECONDS)) };
+  if (typeof retry !== 'number') return { 'x-should-retry': String(retry === 'as_sent'), ...refusal };
+  if (options.retryAfterMs === 'never') return { 'x-should-retry': 'false', ...refusal };
+  const ms = Math.min(Math.max(Math.ceil(options.retryAfterMs ?? retry * 1_000), 1), LONGEST_RETRY_AFTER_MS);
+  return { 'retry-after': String(Math.ceil(ms / 1_000)), 'retry-after-ms': String(ms), ...refusal };
 }

@@ -146,7 +146,7 @@ test.each<readonly [FailureCode, number, string | undefined]>([
   ['no_engine', 503, '7'],
   ['deadline_exceeded', 504, undefined],
 ])('%s: its own status %i, the code in header and body, Retry-After on 429 and 503 alone', (code, status, retry) => {
-  const { status: told, headers, body } = chat.renderFailure(new Failure(code, 'why', { retryAfterSeconds: 7 }));
+  const { status: told, headers, body } = chat.renderFailure(new Failure(code, 'why', { retryAfterMs: 7_000 }));
   expect([told, headers['x-ms-error-code'], headers['retry-after']]).toEqual([status, code, retry]);
   expect(JSON.parse(String(body))).toMatchObject({ error: { code, message: 'why', status } });
 });

@@ -30,7 +30,7 @@ test.each<readonly [FailureCode, number, string]>([
 });
 
 test('a queue limit says when to retry, in its sentence and in both headers', () => {
-  const { headers, body } = azureOpenai.renderFailure(new Failure('queue_full', 'too much', { retryAfterSeconds: 2 }));
+  const { headers, body } = azureOpenai.renderFailure(new Failure('queue_full', 'too much', { retryAfterMs: 2_000 }));
   expect(headers).toMatchObject({ 'retry-after': '2', 'retry-after-ms': '2000' });
   expect(JSON.parse(String(body))).toMatchObject({ error: { message: 'too much; please retry after 2 seconds' } });
 });

@@ -229,23 +229,33 @@ test.each([
   ['unauthorized', 401, 'authentication_error', { 'x-should-retry': 'false' }],
   ['forbidden', 403, 'permission_error', { 'x-should-retry': 'false' }],
   ['model_not_found', 404, 'invalid_request_error', { 'x-should-retry': 'false' }],
-  ['queue_full', 429, 'rate_limit_error', { 'retry-after': '3' }],
-  ['no_engine', 503, 'server_error', { 'retry-after': '3' }],
+  ['queue_full', 429, 'rate_limit_error', { 'retry-after': '3', 'retry-after-ms': '2100' }],
+  ['no_engine', 503, 'server_error', { 'retry-after': '3', 'retry-after-ms': '2100' }],
   ['worker_lost', 502, 'server_error', { 'x-should-retry': 'false' }],
   ['engine_failed', 502, 'server_error', { 'x-should-retry': 'false' }],
   ['engine_silent', 504, 'server_error', { 'x-should-retry': 'false' }],
   ['deadline_exceeded', 504, 'server_error', { 'x-should-retry': 'false' }],
 ] as const)('%s is answered with %i %s', (code, status, type, headers) => {
-  const rendered = openai.renderFailure(new Failure(code, 'm', { retryAfterSeconds: 2.1 }));
+  const rendered = openai.renderFailure(new Failure(code, 'm', { retryAfterMs: 2_100 }));
   expect(rendered.status).toBe(status);
   expect(rendered.headers).toEqual({ 'content-type': 'application/json', ...headers });
   expect(JSON.parse(String(rendered.body))).toEqual({ error: { message: 'm', type, param: null, code } });
 });
 
-test('Retry-After stays between 1 and 120 whole seconds', () => {
-  const after = (retryAfterSeconds: number) =>
-    openai.renderFailure(new Failure('queue_full', 'm', { retryAfterSeconds })).headers['retry-after'];
-  expect([after(0), after(0.2), after(9_999)]).toEqual(['1', '1', '120']);
+test('Retry-After is between 1 and 60 whole seconds, beside the exact milliseconds', () => {
+  const after = (retryAfterMs: number | 'never') => {
+    const { headers } = openai.renderFailure(new Failure('queue_full', 'm', { retryAfterMs }));
+    return [headers['retry-after'], headers['retry-after-ms'], headers['x-should-retry']];
+  };
+  expect(after(0)).toEqual(['1', '1', undefined]);
+  expect(after(3_200.4)).toEqual(['4', '3201', undefined]);
+  expect(after(9_999_999)).toEqual(['60', '60000', undefined]);
+  expect(after('never')).toEqual([undefined, undefined, 'false']);
+});
+
+test('a refusal says for programs what refused it', () => {
+  const { headers } = openai.renderFailure(new Failure('queue_full', 'm', { refusal: 'queue_full; booked' }));
+  expect(headers['x-penstock-refusal']).toBe('queue_full; booked');
 });
 
 test('the engine’s answer is passed on byte for byte, its refusal with its own status', () => {

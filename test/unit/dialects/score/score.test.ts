@@ -191,7 +191,7 @@ test.each([
 });
 
 test('too many requests: an empty text, the reason in a header', () => {
-  expect(render('queue_full', { retryAfterSeconds: 5 })).toMatchObject({
+  expect(render('queue_full', { retryAfterMs: 5_000 })).toMatchObject({
     status: 429,
     headers: {
       'content-type': 'text/plain',

@@ -8,6 +8,21 @@ interface KeyCaps {
   readonly waiting_bytes?: number | undefined;
 }
 
+/** Limits of one key, in all replicas and for all models together; an absent one is no limit. */
+interface KeyLimits {
+  readonly requests_per_minute?: number | undefined;
+  /** tokens of prompts, pictures and answers */
+  readonly tokens_per_minute?: number | undefined;
+  /** the same; the day begins at 0:00 UTC */
+  readonly tokens_per_day?: number | undefined;
+}
+
+/** The classes of service that a request can ask for, best first. */
+export const TIERS = ['priority', 'default', 'flex'] as const;
+export type Tier = (typeof TIERS)[number];
+/** What a key may ask for if its entry has no `tiers`. */
+export const USUAL_TIERS: readonly Tier[] = ['default', 'flex'];
+
 /** The sender of a request, and its rights. */
 export interface Caller {
   /** name of the key; part of the job and the log line */
@@ -17,6 +32,8 @@ export interface Caller {
   /** share of the engines, relative to the weights of the other keys */
   readonly weight: number;
   readonly caps: KeyCaps;
+  readonly limits: KeyLimits;
+  readonly tiers: readonly Tier[];
   /** @param path of the request, without a query */
   mayCall(path: string): boolean;
   mayUse(card: ModelCard): boolean;
@@ -28,6 +45,8 @@ export const ANYONE: Caller = {
   fingerprint: '',
   weight: 1,
   caps: {},
+  limits: {},
+  tiers: TIERS,
   mayCall: () => true,
   mayUse: () => true,
 };
@@ -38,6 +57,8 @@ export const NOBODY: Caller = {
   fingerprint: '',
   weight: 1,
   caps: {},
+  limits: {},
+  tiers: [],
   mayCall: () => false,
   mayUse: () => false,
 };

@@ -1,6 +1,6 @@
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
-import { ANYONE, NOBODY } from './caller.ts';
+import { ANYONE, NOBODY, TIERS, USUAL_TIERS } from './caller.ts';
 
 const digest = z
   .string()
@@ -26,6 +26,19 @@ export const KeyEntry = z
       .optional(),
     weight: z.number().positive().max(1_000).default(1),
     caps: z.strictObject({ waiting_jobs: bound.optional(), waiting_bytes: bound.optional() }).default({}),
+    /** of all replicas and models together */
+    limits: z
+      .strictObject({
+        requests_per_minute: bound.optional(),
+        tokens_per_minute: bound.optional(),
+        tokens_per_day: bound.optional(),
+      })
+      .default({}),
+    /** classes that requests may name in `service_tier` */
+    tiers: z
+      .array(z.enum(TIERS))
+      .min(1)
+      .default([...USUAL_TIERS]),
   })
   .refine(({ primary, secondary }) => primary !== undefined || secondary !== undefined, 'has no key');
 export type KeyEntry = z.infer<typeof KeyEntry>;

@@ -38,12 +38,10 @@ export class KeyRing {
   }
 }
 
-function callerOf({ id, primary, secondary, weight, caps, models, routes }: KeyEntry): Caller {
+function callerOf({ primary, secondary, models, routes, ...entry }: KeyEntry): Caller {
   return {
-    id,
+    ...entry,
     fingerprint: `${primary ?? ''} ${secondary ?? ''}`,
-    weight,
-    caps,
     mayCall: (path) => routes === undefined || routes.some((route) => isUnder(path, route)),
     mayUse: ({ name, aliases }) => models === undefined || [name, ...aliases].some((known) => models.includes(known)),
   };

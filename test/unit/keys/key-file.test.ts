@@ -18,13 +18,15 @@ const ONE = `# the team in Oslo\nkeys:\n  - id: oslo # night shift\n    primary:
 test('a caller is found by either of its keys, with its scopes', () => {
   const ring = new KeyRing(
     parseKeyFile(`{"keys": [{"id": "oslo", "primary": "${sha('a').toUpperCase()}", "secondary": "${sha('b')}", "weight": 3,
-      "models": ["azureai"], "routes": ["/v1/chat", "/score/"], "caps": {"waiting_jobs": 5}}]}`),
+      "models": ["azureai"], "routes": ["/v1/chat", "/score/"], "caps": {"waiting_jobs": 5},
+      "limits": {"tokens_per_day": 1000000}, "tiers": ["flex"]}]}`),
   );
   expect(ring.size).toBe(2);
   expect(ring.find(['nothing'])).toBeUndefined();
   const caller = ring.find(['nothing', 'b']);
   expect(caller).toBe(ring.find(['a']));
   expect(caller).toMatchObject({ id: 'oslo', weight: 3, caps: { waiting_jobs: 5 } });
+  expect(caller).toMatchObject({ limits: { tokens_per_day: 1_000_000 }, tiers: ['flex'] });
   const may = (path: string): boolean | undefined => caller?.mayCall(path);
   for (const path of ['/v1/chat', '/v1/chat/completions', '/score', '/score/'])
     expect([path, may(path)]).toEqual([path, true]);
@@ -44,6 +46,11 @@ test('if two keys are valid, the first counts', () => {
   expect(ring.find(['second', 'first'])?.id).toBe('bergen');
 });
 
+test('without limits and tiers, a key has no limit, and may ask for all classes except priority', () => {
+  const caller = new KeyRing(parseKeyFile(ONE)).find(['first']);
+  expect(caller).toMatchObject({ limits: {}, tiers: ['default', 'flex'] });
+});
+
 test('without scopes, or with the route /, a caller may use everything', () => {
   for (const text of [ONE, ONE.replace('weight: 2', 'routes: [/]')]) {
     const caller = new KeyRing(parseKeyFile(text)).find(['first']);
@@ -60,6 +67,9 @@ test.each([
   [`keys: [{id: a, primary: ${sha('a')}, models: []}]`, 'keys.0.models'],
   [`keys: [{id: a, primary: ${sha('a')}, routes: [score]}]`, 'keys.0.routes.0 must be a path'],
   [`keys: [{id: a, primary: ${sha('a')}, weight: 0}]`, 'keys.0.weight'],
+  [`keys: [{id: a, primary: ${sha('a')}, limits: {tokens_per_minute: 0}}]`, 'keys.0.limits.tokens_per_minute'],
+  [`keys: [{id: a, primary: ${sha('a')}, limits: {tokens: 5}}]`, 'keys.0.limits Unrecognized key: "tokens"'],
+  [`keys: [{id: a, primary: ${sha('a')}, tiers: [fast]}]`, 'keys.0.tiers.0'],
   [`keys: [{id: a, primary: ${sha('a')}, model: [x]}]`, 'keys.0 Unrecognized key: "model"'],
   [`keys: [{id: a, primary: ${sha('a')}}, {id: a, primary: ${sha('b')}}]`, 'the id a is given twice'],
   [`keys: [{id: a, primary: ${sha('a')}}, {id: b, secondary: ${sha('a')}}]`, 'a key of a is given again for b'],

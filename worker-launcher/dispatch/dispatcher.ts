@@ -147,9 +147,11 @@ export class Dispatcher {
     if (slot === undefined) return { kind: 'back', delayMs: NO_ROOM_DELAY_MS };
     const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: pickup }, slot);
     this.#attempts.set(id, attempt);
+    const takenAt = wallClock();
     try {
       const outcome = await attempt.run();
-      log.debug({ requestId: job.requestId, ...attempt.token, engine: slot.engine, outcome }, 'attempt ended');
+      const held = { engine: slot.engine, takenAt, releasedAt: wallClock() };
+      log.debug({ requestId: job.requestId, ...attempt.token, ...held, outcome }, 'attempt ended');
       return outcome === 'hand_back' ? { kind: 'back', delayMs: NO_ROOM_DELAY_MS } : DONE;
     } finally {
       this.#attempts.delete(id);
@@ -157,4 +159,9 @@ export class Dispatcher {
       if (this.#attempts.size === 0) this.#onEmpty();
     }
   }
+}
+
+/** Milliseconds since 1970, with fractions, so that the log of several dispatchers shows which engine was emptiest. */
+function wallClock(): number {
+  return performance.timeOrigin + performance.now();
 }

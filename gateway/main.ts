@@ -106,6 +106,7 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
       bytes: config.GATEWAY_QUEUE_LIMIT_BYTES,
     }),
     lagMs: () => relay.lagMs,
+    slots: (model, kind) => registry.slots(model, kind),
     onOutcome: (outcome) => metrics.admission.inc({ outcome }),
     onJobAdded: () => metrics.jobsAdded.inc(),
     log,

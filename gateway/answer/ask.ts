@@ -50,6 +50,9 @@ class Attempts {
     this.#deps = deps;
     this.#suspect = new Suspect(deps.suspects, question);
     this.#waiting = new Waiting(deps, question, phases.requestId, {
+      placed: (waitMs) => {
+        phases.estimateMs = waitMs;
+      },
       refused: (failure) => this.#settle(failure),
       unheard: () => deps.relay.fail(phases.requestId, UNHEARD),
     });

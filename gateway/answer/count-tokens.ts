@@ -15,8 +15,8 @@ export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal
   return async (body) => {
     const reply = new WholeReply(engineAnswer('/tokenize', 1), 'messages');
     // The request was accepted before: it goes first, and no cap delays it.
-    const { share: _, ...rest } = question;
-    const counting: Question = { ...rest, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
+    const share = { ...question.share, cost: 0, caps: {}, goesFirst: true } as const;
+    const counting: Question = { ...question, share, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
       return Counted.parse(parseJson(reply.outline)).count;

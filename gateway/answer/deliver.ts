@@ -9,6 +9,7 @@ import { engineAnswer } from './engine/answer.ts';
 import type { Notes } from './notes.ts';
 import type { Asked } from './question.ts';
 import type { Renderers } from './renderers.ts';
+import { withServiceTier } from './service-tier.ts';
 import { StreamReply } from './stream-reply.ts';
 import { TranslatedClient } from './translated.ts';
 import { WholeReply } from './whole-reply.ts';
@@ -43,7 +44,7 @@ export function createDeliver(deps: DeliverDeps): Deliver {
 }
 
 async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
-  const { question, choices, messagesParam, form } = asked;
+  const { question, choices, messagesParam, form, serviceTier } = asked;
   const { client, render, notes, signal } = recipient;
   const answer = engineAnswer(question.path, choices);
   const reply = new WholeReply(answer, messagesParam);
@@ -52,7 +53,8 @@ async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient
   const modelMs = clock() - askedAt;
   notes.phases.firstByteAt = clock();
   notes.whole(answer.usage(reply.outline));
-  client.send(render.renderAnswer(reply.body, { modelMs, ...(form === undefined ? {} : { form }) }));
+  const body = withServiceTier(reply.body, serviceTier);
+  client.send(render.renderAnswer(body, { modelMs, ...(form === undefined ? {} : { form }) }));
 }
 
 async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {

@@ -5,6 +5,8 @@ import type { Failure } from '../failure.ts';
 export interface Phases {
   requestId: string;
   enqueuedAt?: number;
+  /** the wait as it was estimated when it was enqueued, in milliseconds */
+  estimateMs?: number | undefined;
   claimedAt?: number;
   firstByteAt?: number;
   repeats: number;

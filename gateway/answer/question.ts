@@ -1,5 +1,6 @@
 import type { AnswerForm, ChatRequest } from '../request/chat.ts';
 import type { EnginePath, Kind } from '#contract/job';
+import type { ServiceClass } from '#contract/service-class';
 import type { Allowance } from '../intake/body-memory.ts';
 import { HeldBody } from '../queue/held-body.ts';
 import type { Share } from '../queue/reservations.ts';
@@ -14,8 +15,9 @@ export interface Question {
   readonly path: EnginePath;
   readonly body: HeldBody;
   readonly keyId: string;
-  /** the caller's share of the engines; absent without keys */
-  readonly share?: Share;
+  readonly share: Share;
+  /** its client says that this is not the first try */
+  readonly isRetry: boolean;
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
   readonly deadlineAt: number;
@@ -32,6 +34,8 @@ export interface Asked {
   /** path of the messages in the caller's body, for the error about a prompt that is too long */
   readonly messagesParam: string;
   readonly form: AnswerForm | undefined;
+  /** the class of service that it got, if it asked for one */
+  readonly serviceTier: ServiceClass | undefined;
   /** texts that the model's engine reads as control tokens */
   readonly specialTokens: RegExp;
   /** why its stream can never be continued */
@@ -41,8 +45,8 @@ export interface Asked {
 /** @param terms `memory`: the allowance taken for the body, released when only Redis holds it */
 export function asksFor(
   request: ChatRequest,
-  { card, kind, path, body, share, specialTokens }: Prepared,
-  terms: Pick<Question, 'keyId' | 'deadlineMs' | 'deadlineAt'> & { readonly memory: Allowance },
+  { card, kind, path, body, share, serviceTier, specialTokens }: Prepared,
+  terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt'> & { readonly memory: Allowance },
 ): Asked {
   const { memory, ...rest } = terms;
   return {
@@ -51,7 +55,7 @@ export function asksFor(
       kind,
       path,
       body: new HeldBody(body, memory),
-      ...(share === undefined ? {} : { share }),
+      share,
       ...rest,
     },
     stream: request.stream,
@@ -59,6 +63,7 @@ export function asksFor(
     choices: request.choices * (request.prompts?.length ?? 1),
     messagesParam: request.messagesParam,
     form: request.answerForm,
+    serviceTier,
     specialTokens,
     never: neverContinued(path, request),
   };

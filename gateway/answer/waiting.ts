@@ -7,7 +7,8 @@ import type { Question } from './question.ts';
 import { Ticks } from './ticks.ts';
 
 /** How often a waiting request checks that an engine may still take it, in milliseconds. */
-const ticks = new Ticks(250);
+const TICK_MS = 250;
+const ticks = new Ticks(TICK_MS);
 const RECONCILE_MS = 5_000;
 /** Spreads the repeats of epochs that end together, in milliseconds. */
 const REPEAT_SPREAD_MS = 200;
@@ -25,6 +26,8 @@ export interface WaitingDeps {
 
 /** What can happen to a waiting request besides a claim. */
 export interface WaitingEvents {
+  /** it has a place in the queue. @param waitMs the estimated wait, if anything is known */
+  readonly placed: (waitMs: number | undefined) => void;
   /** it waited in vain */
   readonly refused: (failure: Failure) => void;
   /** a dispatcher took or finished its job without a report */
@@ -48,6 +51,8 @@ export class Waiting {
   #isClaimed = false;
   /** settles when the job of this epoch was added, or was refused */
   #added: Promise<void> = Promise.resolve();
+  /** ends the request at its deadline, if that is near */
+  #ending: NodeJS.Timeout | undefined;
   /** how its job was last found finished or taken without a claim; empty: it was not */
   #seenUnclaimed = '';
 
@@ -61,7 +66,7 @@ export class Waiting {
   /** Requests a reservation, and waits. */
   begin(): void {
     this.#wait();
-    this.#follow(this.#deps.admission.enqueue(this.#candidate()));
+    this.#follow(this.#deps.admission.enqueue(this.#candidate()).then((waitMs) => this.#events.placed(waitMs)));
   }
 
   /** Waits again after a lost attempt; its admission stays valid. @param signal fires when its client has left */
@@ -101,6 +106,7 @@ export class Waiting {
   /** The request is over: removes its data from Redis. */
   leave(): void {
     const { admission } = this.#deps;
+    clearTimeout(this.#ending);
     ticks.leave(this.#tick);
     this.#question.body.release();
     const candidate = this.#candidate();
@@ -119,16 +125,27 @@ export class Waiting {
   #wait(): void {
     this.#since = this.#deps.clock();
     this.#reconcileAt = this.#since + RECONCILE_MS;
+    this.#checkDeadline(this.#since);
     ticks.join(this.#tick);
   }
 
   readonly #tick = (): void => {
     this.#checkHold();
     const now = this.#deps.clock();
+    this.#checkDeadline(now);
     if (now < this.#reconcileAt) return;
     this.#reconcileAt = now + RECONCILE_MS;
     void this.#reconcile();
   };
+
+  /** A deadline before the next look ends the request at that moment, so that no engine works for a client that left. */
+  #checkDeadline(now: number): void {
+    const leftMs = this.#question.deadlineAt - now;
+    if (leftMs > TICK_MS) return;
+    this.#ending ??= setTimeout(() => {
+      if (!this.#isClaimed) this.#events.refused(new Failure('deadline_exceeded', 'the deadline passed in the queue'));
+    }, leftMs);
+  }
 
   #follow(added: Promise<void>): void {
     this.#added = added;
@@ -163,9 +180,9 @@ export class Waiting {
   }
 
   #candidate(): Candidate {
-    const { model, kind, path, body, deadlineMs, deadlineAt, keyId, share } = this.#question;
+    const { model, kind, path, body, deadlineMs, deadlineAt, keyId, share, isRetry } = this.#question;
     const { replica, clock } = this.#deps;
     const job = { requestId: this.#requestId, model, kind, deadlineMs, replica, path };
-    return { job, keyId, body, ...(share === undefined ? {} : { share }), leftMs: deadlineAt - clock() };
+    return { job, keyId, body, share, isRetry, leftMs: deadlineAt - clock() };
   }
 }

@@ -21,6 +21,12 @@ export const redisKeys = {
   reservationsOf: (model: string, keyId: string): string => `${tag(model)}:reservations:${keyId}`,
   /** hash: how far each caller's key has used one of a model's queues */
   shares: (model: string, kind: string): string => `${tag(model)}:shares:${kind}`,
+  /** how fast one of a model's queues is drained, measured */
+  pace: (model: string, kind: string): string => `${tag(model)}:pace:${kind}`,
+  /** sorted set: places that refused requests have for their next try, by the Redis time, in ms, at which they lapse */
+  bookings: (model: string): string => `${tag(model)}:bookings`,
+  /** hash: the moments and tags of these places, by the fingerprint of the request */
+  booked: (model: string): string => `${tag(model)}:booked`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
   once: (hash: string): string => `${prefix}:once:${hash}`,
   /** the answer of such a request, by its owner; in the second Redis if there is one */

@@ -2,6 +2,7 @@ import type { Response } from 'express';
 import type { ClientStream } from '../answer/client-stream.ts';
 import type { Rendered } from '../answer/renderers.ts';
 import { send } from './error-middleware.ts';
+import { waitHeaders } from './notes.ts';
 import { requestContext } from './request-context.ts';
 
 /** Sent unbuffered: nginx would otherwise collect the stream (`x-accel-buffering`). */
@@ -32,12 +33,13 @@ export class HttpClientStream implements ClientStream {
   }
 
   send(answer: Rendered): void {
-    send(this.#res, answer);
+    const waited = waitHeaders(requestContext(this.#res).phases, performance.now());
+    send(this.#res, { ...answer, headers: { ...answer.headers, ...waited } });
   }
 
   write(piece: Buffer | string): void {
     const res = this.#res;
-    if (!res.headersSent) res.writeHead(200, STREAM_HEADERS);
+    if (!res.headersSent) res.writeHead(200, { ...STREAM_HEADERS, ...waitHeaders(requestContext(res).phases) });
     res.write(piece);
   }
 

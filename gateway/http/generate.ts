@@ -7,6 +7,7 @@ import type { StructureLimits } from '../intake/json-structure.ts';
 import { PictureBytes } from '../intake/picture-bytes.ts';
 import type { Prepare } from '../request/prepare.ts';
 import { HttpClientStream } from './client-stream.ts';
+import { patienceOf } from './deadline.ts';
 import { jsonBody } from './json-body.ts';
 import { answerNotes, notePrepared, noteRequest, noteWait, type NotesDeps } from './notes.ts';
 import { requestContext } from './request-context.ts';
@@ -55,10 +56,11 @@ async function read(
   const model = card === undefined ? chosen : { model: card.name };
   const request = choose(dialect.parse(jsonBody(req, structure, pictures), said), model);
   noteRequest(res, request);
+  const { deadlineMs, isRetry } = patienceOf(req.headers, request.stream, timeoutMs);
   const prepared = await prepare(request, pictures, caller, signal);
-  notePrepared(context, prepared);
-  const deadline = { deadlineMs: timeoutMs, deadlineAt: arrivedAt + timeoutMs };
-  return asksFor(request, prepared, { keyId: caller.id, memory, ...deadline });
+  notePrepared(res, prepared);
+  const deadlineAt = arrivedAt + deadlineMs;
+  return asksFor(request, prepared, { keyId: caller.id, memory, isRetry, deadlineMs, deadlineAt });
 }
 
 /** Sets the chosen deployment's model, whatever the body's `model` is. */

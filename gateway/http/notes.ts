@@ -2,7 +2,7 @@ import type { Response } from 'express';
 import type { ChatRequest, Usage } from '../request/chat.ts';
 import type { Clock } from '#runtime/clock';
 import type { Kind } from '#contract/job';
-import type { Notes } from '../answer/notes.ts';
+import type { Notes, Phases } from '../answer/notes.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Prepared } from '../request/prepare.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
@@ -31,9 +31,14 @@ export function noteRequest(res: Response, { stream, messages, ignored }: ChatRe
   res.setHeader('x-penstock-ignored', told);
 }
 
-/** Adds a request that passed its card's rules to the log line and the metrics. */
-export function notePrepared(context: RequestContext, { card, kind, images }: Prepared): void {
+/** Adds a request that passed its card's rules to the log line and the metrics, and its class of service to a header. */
+export function notePrepared(res: Response, { card, kind, images, serviceTier }: Prepared): void {
+  const context = requestContext(res);
   context.model = card.name;
+  if (serviceTier !== undefined) {
+    context.fields['serviceTier'] = serviceTier;
+    res.setHeader('x-penstock-service-tier', serviceTier);
+  }
   Object.assign(context.fields, {
     kind,
     images: images.map(({ type, width, height }) => `${type} ${width}x${height}`),
@@ -45,6 +50,18 @@ export function noteWait({ metrics }: NotesDeps, { phases }: RequestContext, kin
   const { enqueuedAt, claimedAt } = phases;
   if (enqueuedAt !== undefined && claimedAt !== undefined)
     metrics.queueWait.observe({ kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
+}
+
+/**
+ * Headers that tell how long an answered request waited in the queue; none before it was taken.
+ * @param endedAt when its complete answer is there (clock of this process, ms); absent: it is a stream
+ */
+export function waitHeaders({ enqueuedAt, claimedAt }: Phases, endedAt?: number): Record<string, string> {
+  if (enqueuedAt === undefined || claimedAt === undefined) return {};
+  const ms = (from: number, to: number): string => String(Math.max(0, Math.round(to - from)));
+  const waited = ms(enqueuedAt, claimedAt);
+  const engine = endedAt === undefined ? '' : `, engine;dur=${ms(claimedAt, endedAt)}`;
+  return { 'x-penstock-queue-wait-ms': waited, 'server-timing': `queue;dur=${waited}${engine}` };
 }
 
 /** Adds its answer to the log line and the metrics. */

@@ -102,6 +102,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           ...fields,
           ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
           enqueuedMs: since(phases.enqueuedAt),
+          estimateMs: phases.estimateMs,
           claimedMs: since(phases.claimedAt),
           firstByteMs: since(phases.firstByteAt),
           totalMs: since(endedAt),

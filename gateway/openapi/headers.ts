@@ -59,6 +59,9 @@ const HEADERS: Readonly<Record<string, string>> = {
   'ms-azureml-model-error-reason': 'who caused the failure',
   'retry-after': 'seconds',
   'retry-after-ms': 'the same in milliseconds, exact',
+  'x-penstock-queue-wait-ms': 'milliseconds that the request waited in the queue',
+  'server-timing': 'the same as `queue`; on complete answers also the time of the engine as `engine`',
+  'x-penstock-service-tier': 'the class of service that the request got, if it asked for one',
   'x-penstock-refusal': 'what refused the request, and whether a place is booked for its next try',
   'x-should-retry':
     '`false`: an engine has refused the request or may have worked on it, so clients must not repeat it by themselves',

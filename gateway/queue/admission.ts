@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Failure, isFailure } from '../failure.ts';
@@ -8,6 +9,7 @@ import { setPieces } from '#runtime/redis-set-pieces';
 import { addJob, defineAddJob } from './add-job.ts';
 import type { HeldBody } from './held-body.ts';
 import type { AdmissionOutcome } from './outcome.ts';
+import { refusal } from './refusal.ts';
 import { FIRST, type Applicant, type Place, type Reservations, type Share } from './reservations.ts';
 
 /** Reply lag above which this replica admits no more requests, in milliseconds. */
@@ -20,6 +22,10 @@ const BODY_WITHIN_MS = 4_500;
 /** How often a clean-up that Redis refuses (full, read-only) is tried, and the pause between tries in ms. */
 const CLEAN_UP_TRIES = 60;
 const CLEAN_UP_PAUSE_MS = 1_000;
+/** While no pace is measured, a slot is expected to drain a cost unit of 256 tokens in this time, in ms. */
+const UNIT_MS = 5_000;
+/** The order of the keys is kept at least this long, in ms: longer than any booking. */
+const SHARES_MS = 120_000;
 /** The queue is available after this long without a refusal, in ms: a full or evicting Redis refuses only some. */
 const CALM_MS = 5_000;
 
@@ -30,6 +36,8 @@ export interface AdmissionDeps {
   readonly bodies: Redis;
   readonly reservations: Reservations;
   readonly lagMs: () => number;
+  /** requests that the ready engines of a model work on at a time */
+  readonly slots: (model: string, kind: Kind) => number;
   readonly onOutcome: (outcome: AdmissionOutcome) => void;
   readonly onJobAdded: () => void;
   readonly log: Log;
@@ -41,8 +49,9 @@ export interface Candidate {
   /** id of the caller's key, `anonymous` without keys */
   readonly keyId: string;
   readonly body: HeldBody;
-  /** the caller's share of the engines; absent without keys */
-  readonly share?: Share;
+  readonly share: Share;
+  /** its client says that this is not the first try */
+  readonly isRetry: boolean;
   /** remaining time until the deadline, in milliseconds */
   readonly leftMs: number;
 }
@@ -59,8 +68,8 @@ const SWEEP_COUNT = 10_000;
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #queues = new Map<string, Queue<JobV1>>();
-  /** reservations of waiting requests, by body: each step makes a new candidate with the same body */
-  readonly #places = new WeakMap<HeldBody, Place>();
+  /** reservations of waiting requests, by body: each step makes a new candidate with the same body. `at`: monotonic ms */
+  readonly #places = new WeakMap<HeldBody, { readonly place: Place; readonly at: number }>();
   readonly #sweeping: NodeJS.Timeout;
   /** when Redis last refused a request, monotonic ms; infinity: the log already has that it takes requests again */
   #refusedAt = Infinity;
@@ -71,10 +80,14 @@ export class Admission {
     this.#sweeping = setInterval(() => this.#quietly(() => this.#sweep()), SWEEP_MS).unref();
   }
 
-  /** @throws Failure `queue_full` or `queue_unavailable` */
-  async enqueue(candidate: Candidate): Promise<void> {
+  /**
+   * @returns the estimated wait in milliseconds, if anything is known
+   * @throws Failure `queue_full` or `queue_unavailable`
+   */
+  async enqueue(candidate: Candidate): Promise<number | undefined> {
+    let waitMs: number | undefined;
     try {
-      await this.#reserve(candidate);
+      waitMs = await this.#reserve(candidate);
       await this.#add(candidate, 1, this.#sameRedis);
     } catch (cause) {
       if (isFailure(cause)) throw cause;
@@ -88,6 +101,7 @@ export class Admission {
     }
     this.#deps.onOutcome('admitted');
     this.#deps.onJobAdded();
+    return waitMs;
   }
 
   /**
@@ -138,7 +152,10 @@ export class Admission {
 
   /** The request was claimed: its reservation is released. */
   claimed(candidate: Candidate): void {
-    this.#release(candidate, this.#places.get(candidate.body)?.tag);
+    const granted = this.#places.get(candidate.body);
+    const taken = granted && { place: granted.place, waitedMs: performance.now() - granted.at };
+    const applicant = applicantOf(candidate);
+    void this.#quietly(() => this.#deps.reservations.release(applicant, taken));
   }
 
   /** The request ended after it was claimed. */
@@ -149,7 +166,8 @@ export class Admission {
   /** The request ended while it waited: its job, body and reservation are removed. */
   async withdraw(candidate: Candidate, epoch = 1): Promise<void> {
     const { job } = candidate;
-    this.#release(candidate);
+    const applicant = applicantOf(candidate);
+    void this.#quietly(() => this.#deps.reservations.release(applicant));
     this.finished(candidate);
     await this.#quietly(() => this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch)));
   }
@@ -174,11 +192,6 @@ export class Admission {
     return this.#deps.bodies === this.#deps.redis;
   }
 
-  #release(candidate: Candidate, tag?: string): void {
-    const applicant = applicantOf(candidate);
-    void this.#quietly(() => this.#deps.reservations.release(applicant, tag));
-  }
-
   /** @param heldOpen the reservation has created the body's key, see `Reservations.reserve` */
   async #add({ job, body, leftMs }: Candidate, epoch: number, heldOpen = false): Promise<void> {
     const { pieces } = body;
@@ -187,35 +200,31 @@ export class Admission {
     const stored = setPieces(this.#deps.bodies, key, pieces, bodyLifeMs(leftMs), heldOpen);
     // On one connection the body arrives before the job. With a second Redis the job must wait for it.
     if (!this.#sameRedis) await stored;
-    const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.priority ?? FIRST);
+    const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.place.priority ?? FIRST);
     const [isStored] = await Promise.all([stored, addJob(this.#deps.redis, { ...job, epoch }, priority)]);
     if (!isStored)
       throw new Error(`a body's key was missing: Redis evicted it, or took longer than ${BODY_WITHIN_MS} ms`);
   }
 
-  async #reserve(candidate: Candidate): Promise<void> {
-    const refuse = (outcome: AdmissionOutcome, message: string): never => {
-      this.#deps.onOutcome(outcome);
-      throw new Failure('queue_full', message);
-    };
-    if (this.#deps.lagMs() > LAG_LIMIT_MS) refuse('rejected_reply_lag', 'this gateway is overloaded; try again');
-    const lifeMs = bodyLifeMs(candidate.leftMs);
-    const bodyWithinMs = this.#sameRedis ? BODY_WITHIN_MS : 0;
-    const place = await this.#deps.reservations.reserve(applicantOf(candidate), lifeMs, bodyWithinMs);
-    this.#places.set(candidate.body, place);
-    const { verdict } = place;
-    if (verdict === 'jobs') refuse('rejected_queue_jobs', 'too many requests are waiting; try again');
-    if (verdict === 'bytes') refuse('rejected_queue_bytes', 'too many bytes of requests are waiting; try again');
-    const { keyId, share } = candidate;
-    const may = `the key ${keyId} may have at most`;
-    if (verdict === 'key_jobs') {
-      const most = String(share?.caps.waiting_jobs);
-      refuse('rejected_key_jobs', `${may} ${most} requests waiting for a model (its cap waiting_jobs); try again`);
+  /** @returns the estimated wait in milliseconds @throws Failure `queue_full` */
+  async #reserve(candidate: Candidate): Promise<number | undefined> {
+    const { job, keyId, share, body, leftMs } = candidate;
+    if (this.#deps.lagMs() > LAG_LIMIT_MS) {
+      this.#deps.onOutcome('rejected_reply_lag');
+      throw new Failure('queue_full', 'this gateway is overloaded; try again', { refusal: 'gateway_busy' });
     }
-    if (verdict === 'key_bytes') {
-      const most = String(share?.caps.waiting_bytes);
-      refuse('rejected_key_bytes', `${may} ${most} bytes waiting for a model (its cap waiting_bytes); try again`);
-    }
+    const at = performance.now();
+    const place = await this.#deps.reservations.reserve(applicantOf(candidate), {
+      leftMs,
+      lifeMs: Math.max(bodyLifeMs(leftMs), SHARES_MS),
+      bodyWithinMs: this.#sameRedis ? BODY_WITHIN_MS : 0,
+      guess: this.#deps.slots(job.model, job.kind) / UNIT_MS,
+    });
+    this.#places.set(body, { place, at });
+    if (place.verdict === 'ok') return place.waitMs;
+    const { outcome, failure } = refusal(place.verdict, place, keyId, share);
+    this.#deps.onOutcome(outcome);
+    throw failure;
   }
 
   /** BullMQ removes old jobs only when another one finishes, so they would stay for ever on an idle queue. */
@@ -254,9 +263,14 @@ export class Admission {
   }
 }
 
-function applicantOf({ job, keyId, body, share }: Candidate): Applicant {
-  const { model, kind, requestId } = job;
-  return { model, kind, requestId, keyId, bytes: body.length, ...(share === undefined ? {} : { share }) };
+function applicantOf({ job, keyId, body, share, isRetry }: Candidate): Applicant {
+  const { model, kind, requestId, path } = job;
+  const fingerprint = (): string => {
+    const hash = createHash('sha256').update(`${keyId} ${path} `);
+    for (const piece of body.pieces ?? []) hash.update(piece);
+    return hash.digest('base64url');
+  };
+  return { model, kind, requestId, keyId, bytes: body.length, share, isRetry, fingerprint };
 }
 
 function bodyLifeMs(leftMs: number): number {

@@ -7,6 +7,8 @@ export const ADMISSION_OUTCOMES = [
   /** the caller's key has reached its cap of waiting requests or bytes */
   'rejected_key_jobs',
   'rejected_key_bytes',
+  /** the request would wait longer than its deadline allows */
+  'rejected_late',
   /** this replica lags behind in reading replies */
   'rejected_reply_lag',
   /** Redis did not take the request */

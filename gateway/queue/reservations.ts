@@ -1,140 +1,37 @@
 import type { Redis, Result } from 'ioredis';
 import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
+import type { ServiceClass } from '#contract/service-class';
+import { RELEASE, RENEW } from './release-scripts.ts';
+import { RESERVE } from './reserve-script.ts';
 
-/** Priority of requests without keys, and of repeated ones. Never 0: BullMQ serves that separately. */
+/** Priority of repeated requests. Never 0: BullMQ serves that separately. */
 export const FIRST = 1;
 /** BullMQ takes priorities up to 2^21; above this value the queue's priorities are lowered. */
 const REBASE_ABOVE = 1_500_000;
 const HIGHEST = 2_000_000;
 
-/**
- * Makes a reservation among the waiting requests of a model and of the caller's key. Gives it a priority that shares the
- * engines between keys. A refusal writes nothing. In both scripts the commands that a full Redis refuses come first:
- * Redis then refuses the entire script, and the keys stay consistent.
- * Shares: the queue's virtual time `v` is the tag of the request that was taken last. A request's tag is the larger of
- * `v` and its key's last tag, plus cost / weight. The lowest tag goes next (priority = tag - base + 1). So the request
- * of an idle key has only its own cost before it, however much waits for other keys. An empty queue starts again from
- * 0. When priorities become too large, the script lowers base and all queued priorities by the progress of `v`.
- * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
- * (hash: v, base, `t:<key id>`). 4 reservations of the key, 5-7 BullMQ's prioritized, delayed, active, 8 the body.
- * ARGV: 1 request id, 2 bytes, 3 expiry of shares in ms, 4 limit of requests, 5 of bytes. 6 key id, empty: no shares, 7
- * cost / weight, 8 and 9 the key's own limits, 0: none. 10 prefix of BullMQ's jobs, 11 rebase above, 12 highest
- * priority. 13 expiry of the reservation in ms, 14 timeout in ms until the body is stored, 0: it is stored elsewhere.
- * Returns the verdict (`ok`, `jobs`, `bytes`, `key_jobs`, `key_bytes`), the priority, the tag.
- */
-const RESERVE = `
-local function keep(key)
-  if redis.call('PTTL', key) < tonumber(ARGV[3]) then redis.call('PEXPIRE', key, ARGV[3]) end
-end
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local size = tonumber(ARGV[2])
-local bytes = tonumber(redis.call('GET', KEYS[2]) or '0')
-local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
-for _, member in ipairs(lapsed) do bytes = bytes - tonumber(string.match(member, ':(%d+)$')) end
-local jobs = redis.call('ZCARD', KEYS[1]) - #lapsed
-if jobs == 0 then bytes = 0 end
-local capJobs, capBytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-local verdict = 'ok'
-if jobs >= tonumber(ARGV[4]) then verdict = 'jobs'
-elseif bytes + size > tonumber(ARGV[5]) then verdict = 'bytes'
-elseif capJobs > 0 and redis.call('ZCOUNT', KEYS[4], '(' .. now, '+inf') >= capJobs then verdict = 'key_jobs'
-elseif capBytes > 0 then
-  local own = size
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. now, '+inf')) do
-    own = own + tonumber(string.match(member, ':(%d+)$'))
-  end
-  if own > capBytes then verdict = 'key_bytes' end
-end
-local member = ARGV[1] .. ':' .. ARGV[2]
-local lapses = now + tonumber(ARGV[13])
-if verdict == 'ok' then
-  redis.call('ZADD', KEYS[1], lapses, member)
-  bytes = bytes + size
-  if ARGV[14] ~= '0' then redis.call('SET', KEYS[8], '', 'PX', ARGV[14]) end
-end
-if #lapsed > 0 or verdict == 'ok' then
-  if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
-end
-if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
-if verdict ~= 'ok' or ARGV[6] == '' then return {verdict, 1, ''} end
-
-if capJobs > 0 or capBytes > 0 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-  redis.call('ZADD', KEYS[4], lapses, member)
-  keep(KEYS[4])
-end
-if jobs == 0 then redis.call('DEL', KEYS[3]) end
-local field = 't:' .. ARGV[6]
-local shares = redis.call('HMGET', KEYS[3], 'v', 'base', field)
-local v, base = tonumber(shares[1] or '0'), tonumber(shares[2] or '0')
-local tag = math.max(v, tonumber(shares[3] or '0')) + tonumber(ARGV[7])
-local past = math.floor(v - base)
-if tag - base > tonumber(ARGV[11]) and past > 0 then
-  local queued = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')
-  for i = 1, #queued, 2 do
-    local score = tonumber(queued[i + 1])
-    local lower = math.max(1, math.floor(score / 4294967296) - past)
-    redis.call('ZADD', KEYS[5], string.format('%.0f', lower * 4294967296 + score % 4294967296), queued[i])
-    redis.call('HSET', ARGV[10] .. queued[i], 'priority', lower)
-  end
-  for _, ids in ipairs({redis.call('ZRANGE', KEYS[6], 0, -1), redis.call('LRANGE', KEYS[7], 0, -1)}) do
-    for _, id in ipairs(ids) do
-      local high = tonumber(redis.call('HGET', ARGV[10] .. id, 'priority') or '0')
-      if high > 0 then redis.call('HSET', ARGV[10] .. id, 'priority', math.max(1, high - past)) end
-    end
-  end
-  base = base + past
-  redis.call('HSET', KEYS[3], 'base', string.format('%.17g', base))
-end
-local exact = string.format('%.17g', tag)
-redis.call('HSET', KEYS[3], field, exact)
-keep(KEYS[3])
-return {verdict, math.min(math.floor(tag - base) + 1, tonumber(ARGV[12])), exact}`;
-
-/**
- * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key. ARGV: member, bytes, tag if the request
- * was taken, otherwise empty. Safe to repeat.
- */
-const RELEASE = `
-if ARGV[3] ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then
-  if tonumber(ARGV[3]) > tonumber(redis.call('HGET', KEYS[3], 'v') or '0') then redis.call('HSET', KEYS[3], 'v', ARGV[3]) end
-end
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-  if redis.call('ZCARD', KEYS[1]) == 1 then redis.call('DEL', KEYS[2])
-  else redis.call('DECRBY', KEYS[2], ARGV[2]) end
-  redis.call('ZREM', KEYS[1], ARGV[1])
-end
-redis.call('ZREM', KEYS[4], ARGV[1])
-return 1`;
-
-/**
- * Extends the reservations of requests that still wait, and restores lost ones, for example after a restart of Redis.
- * KEYS: 1 reservations, 2 reserved bytes. ARGV: expiry in ms, then pairs of `<member>` and `<key of the caller's own
- * set>` or empty.
- */
-const RENEW = `
-local t = redis.call('TIME')
-local lapses = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[1])
-for i = 2, #ARGV, 2 do
-  if redis.call('ZADD', KEYS[1], lapses, ARGV[i]) == 1 then
-    redis.call('INCRBY', KEYS[2], string.match(ARGV[i], ':(%d+)$'))
-  end
-  if ARGV[i + 1] ~= '' then redis.call('ZADD', ARGV[i + 1], 'XX', lapses, ARGV[i]) end
-end
-return 1`;
-
 /** Expiry of a reservation, in ms. Its replica renews it in time; if the replica dies, the reservation lapses. */
 const PLACE_MS = 15_000;
 /** How many reservations one command renews. */
 const RENEWED_AT_ONCE = 1_000;
+/** After a reply with open bookings each request brings its fingerprint for this long, in ms. */
+const BOOKINGS_LAST_MS = 90_000;
 
-type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes';
+export type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes' | 'late';
+type Reply = [
+  verdict: Verdict | 'hash',
+  priority: number,
+  tag: string,
+  growth: string,
+  waitMs: number,
+  open: number,
+  bookedMs: number,
+];
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    penstockReserve(...args: (string | number)[]): Result<[Verdict, number, string], Context>;
+    penstockReserve(...args: (string | number)[]): Result<Reply, Context>;
     penstockRelease(...args: (string | number)[]): Result<number, Context>;
     penstockRenew(...args: (string | number)[]): Result<number, Context>;
   }
@@ -145,12 +42,17 @@ export interface ReservationLimits {
   readonly bytes: number;
 }
 
-/** Limits of the caller's key: its share of the engines, and how much of it may wait. */
+/** The caller's share of the engines, and how much of it may wait. */
 export interface Share {
   /** of this request, in units of 256 tokens */
   readonly cost: number;
   readonly weight: number;
   readonly caps: { readonly waiting_jobs?: number | undefined; readonly waiting_bytes?: number | undefined };
+  readonly class: ServiceClass;
+  /** others have keys too, so a part of the queue is kept for those that hold little of it */
+  readonly isOneOfMany: boolean;
+  /** a part of a request that was accepted before */
+  readonly goesFirst?: true;
 }
 
 /** A request that applies for a reservation. */
@@ -160,16 +62,40 @@ export interface Applicant {
   readonly requestId: string;
   readonly keyId: string;
   readonly bytes: number;
-  /** absent without keys */
-  readonly share?: Share;
+  readonly share: Share;
+  /** the same for each try of the same call; only called while bookings are open, or to make one */
+  readonly fingerprint: () => string;
+  /** its client says that this is not the first try */
+  readonly isRetry: boolean;
 }
 
-/** A granted reservation; `tag` is empty if keys do not share the engines. */
+/** The conditions of one reservation. */
+export interface Terms {
+  /** remaining time until the deadline, in milliseconds */
+  readonly leftMs: number;
+  /** how long the order of the keys is kept at least, in milliseconds */
+  readonly lifeMs: number;
+  /**
+   * how long the body's key is held open, in ms, if it is in the same Redis. The body is stored only while that key
+   * exists, so that a late write brings no job to an engine. 0 if the body is stored elsewhere
+   */
+  readonly bodyWithinMs: number;
+  /** cost units a ms that the ready engines drain, while nothing is measured; 0: unknown */
+  readonly guess: number;
+}
+
+/** A granted reservation, or a refusal. */
 export interface Place {
   readonly verdict: Verdict;
   /** BullMQ's priority: the lowest goes first */
   readonly priority: number;
   readonly tag: string;
+  /** by how much this request raised its key's tag */
+  readonly growth: string;
+  /** estimated wait in milliseconds; undefined: nothing is known */
+  readonly waitMs: number | undefined;
+  /** of a refused request: time until the moment for which a place is booked, in milliseconds; undefined: none is */
+  readonly bookedMs: number | undefined;
 }
 
 /** The waiting requests of each model, counted in Redis, so that all replicas share one limit and one order. */
@@ -180,11 +106,13 @@ export class Reservations {
   /** of this replica, by the member of the sorted sets */
   readonly #held = new Map<string, Applicant>();
   readonly #renewing: NodeJS.Timeout;
+  /** until when bookings may be open, so that each request needs its fingerprint; monotonic ms */
+  #bookedUntil = 0;
 
   /** @param placeMs expiry of a reservation that is not renewed, in milliseconds */
   constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
-    redis.defineCommand('penstockReserve', { numberOfKeys: 8, lua: RESERVE });
-    redis.defineCommand('penstockRelease', { numberOfKeys: 4, lua: RELEASE });
+    redis.defineCommand('penstockReserve', { numberOfKeys: 11, lua: RESERVE });
+    redis.defineCommand('penstockRelease', { numberOfKeys: 5, lua: RELEASE });
     redis.defineCommand('penstockRenew', { numberOfKeys: 2, lua: RENEW });
     this.#redis = redis;
     this.#limits = limits;
@@ -196,45 +124,65 @@ export class Reservations {
     clearInterval(this.#renewing);
   }
 
-  /**
-   * @param lifeMs how long the order of the keys is kept at least
-   * @param bodyWithinMs how long the body's key is held open, if it is in the same Redis. The body is stored only while
-   * that key exists, so that a late write brings no job to an engine. 0 if the body is stored elsewhere.
-   */
-  async reserve(applicant: Applicant, lifeMs: number, bodyWithinMs = 0): Promise<Place> {
-    const { model, kind, requestId, keyId, bytes, share } = applicant;
+  async reserve(applicant: Applicant, terms: Terms): Promise<Place> {
+    const knowsBookings = performance.now() < this.#bookedUntil;
+    let reply = await this.#reserve(applicant, terms, knowsBookings ? applicant.fingerprint() : '');
+    if (reply[0] === 'hash') reply = await this.#reserve(applicant, terms, applicant.fingerprint());
+    const [answer, priority, tag, growth, waitMs, open, bookedMs] = reply;
+    this.#bookedUntil = open > 0 ? performance.now() + BOOKINGS_LAST_MS : 0;
+    if (answer === 'hash') throw new Error('a request with a fingerprint was asked for one');
+    const verdict = answer;
+    if (verdict === 'ok') this.#held.set(memberOf(applicant), applicant);
+    const known = (ms: number): number | undefined => (ms < 0 ? undefined : ms);
+    return { verdict, priority, tag, growth, waitMs: known(waitMs), bookedMs: known(bookedMs) };
+  }
+
+  async #reserve(applicant: Applicant, terms: Terms, fingerprint: string): Promise<Reply> {
+    const { model, kind, requestId, keyId, bytes, share, isRetry } = applicant;
     const { jobs, bytes: limitBytes } = this.#limits;
     const queue = `${redisKeys.queuePrefix(model)}:${kind}:`;
-    const [verdict, priority, tag] = await this.#redis.penstockReserve(
+    return this.#redis.penstockReserve(
       ...placeKeys(applicant),
       ...['prioritized', 'delayed', 'active'].map((state) => queue + state),
       redisKeys.body(model, requestId),
+      redisKeys.pace(model, kind),
+      redisKeys.bookings(model),
+      redisKeys.booked(model),
       requestId,
       bytes,
-      Math.ceil(lifeMs),
+      Math.ceil(terms.lifeMs),
       jobs,
       limitBytes,
-      share === undefined ? '' : keyId,
-      share === undefined ? 0 : share.cost / share.weight,
-      share?.caps.waiting_jobs ?? 0,
-      share?.caps.waiting_bytes ?? 0,
+      // No key has this name, so its tag is that of the request that was taken last.
+      share.goesFirst === true ? '' : keyId,
+      share.cost / share.weight,
+      share.caps.waiting_jobs ?? 0,
+      share.caps.waiting_bytes ?? 0,
       queue,
       REBASE_ABOVE,
       HIGHEST,
       this.#placeMs,
-      bodyWithinMs,
+      terms.bodyWithinMs,
+      kind,
+      share.class,
+      fingerprint,
+      isRetry ? 1 : 0,
+      Math.ceil(terms.leftMs),
+      terms.guess,
+      share.isOneOfMany ? Math.floor(jobs / 10) : 0,
     );
-    if (verdict === 'ok') this.#held.set(memberOf(applicant), applicant);
-    return { verdict, priority, tag };
   }
 
   /**
    * Releases the reservation: the request was taken, or ended while it waited.
-   * @param tag of a request that was taken; otherwise empty
+   * @param taken its place and how long it waited, in milliseconds; undefined if it was not taken
    */
-  async release(applicant: Applicant, tag = ''): Promise<void> {
+  async release(applicant: Applicant, taken?: { readonly place: Place; readonly waitedMs: number }): Promise<void> {
     this.#held.delete(memberOf(applicant));
-    await this.#redis.penstockRelease(...placeKeys(applicant), memberOf(applicant), applicant.bytes, tag);
+    const { model, kind, bytes } = applicant;
+    const turn = taken === undefined ? ['', 0, 0] : [taken.place.tag, taken.place.growth, Math.ceil(taken.waitedMs)];
+    const keys = [...placeKeys(applicant), redisKeys.pace(model, kind)];
+    await this.#redis.penstockRelease(...keys, memberOf(applicant), bytes, ...turn);
   }
 
   async #renew(): Promise<void> {
@@ -242,7 +190,7 @@ export class Reservations {
       const held = [...this.#held].filter(([, one]) => one.model === model);
       for (let from = 0; from < held.length; from += RENEWED_AT_ONCE) {
         const places = held.slice(from, from + RENEWED_AT_ONCE).flatMap(([member, { keyId, share }]) => {
-          const { waiting_jobs: jobs, waiting_bytes: bytes } = share?.caps ?? {};
+          const { waiting_jobs: jobs, waiting_bytes: bytes } = share.caps;
           return [member, jobs === undefined && bytes === undefined ? '' : redisKeys.reservationsOf(model, keyId)];
         });
         await this.#redis.penstockRenew(

@@ -1,3 +1,5 @@
+import type { ServiceClass } from '#contract/service-class';
+
 /** The normalised request: every dialect parses into it, and all later code knows only this. */
 
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
@@ -64,6 +66,8 @@ export interface ChatRequest {
   readonly sampling: Readonly<Record<string, JsonValue>>;
   /** form of several answers of `/score`: a table of one row, or a list; absent: one answer to a conversation */
   readonly answerForm?: AnswerForm;
+  /** the class of service that the caller asks for; absent: none */
+  readonly serviceTier?: ServiceClass;
   /** names of accepted fields without effect, listed in the log and in a response header */
   readonly ignored: readonly string[];
 }

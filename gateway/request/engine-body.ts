@@ -1,5 +1,6 @@
 import type { ChatMessage, ChatRequest, ContentPart } from './chat.ts';
 import type { EnginePath } from '#contract/job';
+import type { ServiceClass } from '#contract/service-class';
 import type { PictureBytes } from '../intake/picture-bytes.ts';
 
 /** What the gateway adds to a checked request before an engine sees it. */
@@ -7,6 +8,8 @@ export interface EngineTerms {
   /** the model name that the engine serves */
   readonly model: string;
   readonly maxTokens: number;
+  /** the granted class of service, for engines that report it; absent: the caller asked for none */
+  readonly serviceTier?: ServiceClass | undefined;
   /** separates the engine's prefix caches, so that no key can probe for another's prompts */
   readonly cacheSalt: string;
 }
@@ -57,6 +60,7 @@ function responsesBody({ instructions, messages, sampling, stream }: ChatRequest
     max_output_tokens: terms.maxTokens,
     cache_salt: terms.cacheSalt,
     store: false,
+    ...(terms.serviceTier === undefined ? {} : { service_tier: terms.serviceTier }),
     stream,
   };
 }

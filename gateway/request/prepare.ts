@@ -1,6 +1,7 @@
 import type { ChatRequest } from './chat.ts';
 import { Failure } from '../failure.ts';
 import type { EnginePath, Kind } from '#contract/job';
+import type { ServiceClass } from '#contract/service-class';
 import type { Catalog, ModelCard } from '#contract/model-card';
 import { compileRules, type CardPolicy } from './card-rules.ts';
 import { specialTokenPattern } from '#contract/special-tokens';
@@ -22,8 +23,13 @@ export interface Prepared {
   readonly images: readonly ImageFacts[];
   /** texts that the model's engine reads as control tokens */
   readonly specialTokens: RegExp;
-  /** its cost in units of 256 tokens, and the caller's share of the engines; absent without keys */
-  readonly share?: { readonly cost: number } & Pick<Caller, 'weight' | 'caps'>;
+  /** the class of service that it gets, if it asked for one */
+  readonly serviceTier?: ServiceClass;
+  /** its cost in units of 256 tokens, and the caller's share of the engines */
+  readonly share: { readonly cost: number; readonly class: ServiceClass; readonly isOneOfMany: boolean } & Pick<
+    Caller,
+    'weight' | 'caps'
+  >;
 }
 /** @param pictures the pictures that were held back from the request's body */
 export type Prepare = (
@@ -61,7 +67,9 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const resolved =
       kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
     const sizes = rule.checkWithImages(resolved.request, resolved.images);
-    const terms = { model: card.name, maxTokens, cacheSalt: deps.cacheSalt(caller) };
+    const granted = grantedClass(request.serviceTier, caller);
+    const serviceTier = request.serviceTier === undefined ? undefined : granted;
+    const terms = { model: card.name, maxTokens, serviceTier, cacheSalt: deps.cacheSalt(caller) };
     const body = engineBody(resolved.request, pictures, terms);
     // Counting tokens uses none of an engine's picture slots.
     const queue = request.route === '/tokenize' ? 'text' : kind;
@@ -74,9 +82,16 @@ export function createPrepare(deps: PrepareDeps): Prepare {
       body,
       images: resolved.images,
       specialTokens,
-      ...(caller === ANYONE ? {} : { share: { cost, weight, caps } }),
+      share: { cost, weight, caps, class: granted, isOneOfMany: caller !== ANYONE },
+      ...(serviceTier === undefined ? {} : { serviceTier }),
     };
   };
+}
+
+/** The class that a request gets: the one that it asks for if its key may, otherwise the key's usual one. */
+function grantedClass(asked: ServiceClass = 'default', { tiers }: Caller): ServiceClass {
+  const usual = tiers.includes('default') ? 'default' : tiers.at(-1);
+  return tiers.includes(asked) ? asked : (usual ?? 'default');
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
@@ -49,6 +50,15 @@ export class WorkerRegistry {
       for (const engine of worker.engines)
         if (!worker.draining && engine.state === 'ready' && (model === undefined || engine.model === model)) ready += 1;
     return ready;
+  }
+
+  /** Requests of this kind that the model's ready engines work on at a time. */
+  slots(model: string, kind: Kind): number {
+    let slots = 0;
+    for (const { draining, engines } of this.#workers)
+      for (const engine of engines)
+        if (!draining && engine.state === 'ready' && engine.model === model) slots += engine.slots[kind];
+    return slots;
   }
 
   /** For how many milliseconds the model has had no ready engine; 0 if it has one. */

@@ -9,10 +9,10 @@ const BY_THE_CLOCK = ['ping', 'info', 'time', 'mget', 'zrange', 'pexpire', 'xran
 const REPORT = ['multi', 'exec', 'penstock:workers', 'penstock:worker:'];
 /** A script is known by the key that only it has first. */
 const SCRIPTS: Readonly<Record<string, string>> = {
-  '8 reservations': 'reserve',
+  '11 reservations': 'reserve',
   '5 text:R': 'add the job',
   '7 text:prioritized': 'take jobs',
-  '4 reservations': 'release',
+  '5 reservations': 'release',
   '3 text:completed': 'finish jobs',
 };
 

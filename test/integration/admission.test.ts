@@ -5,12 +5,24 @@ import { redisKeys } from '#contract/redis-keys';
 import type { AdmissionOutcome } from '../../gateway/queue/outcome.ts';
 import { Admission, type Candidate } from '../../gateway/queue/admission.ts';
 import { HeldBody } from '../../gateway/queue/held-body.ts';
-import { Reservations } from '../../gateway/queue/reservations.ts';
+import { Reservations, type Applicant, type Share } from '../../gateway/queue/reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
 const MODEL = 'm';
+const SHARE: Share = { cost: 1, weight: 1, caps: {}, class: 'default', isOneOfMany: false };
+const TERMS = { leftMs: 60_000, lifeMs: 120_000, bodyWithinMs: 0, guess: 0 };
+const applicant = (requestId: string): Applicant => ({
+  model: MODEL,
+  kind: 'text',
+  requestId,
+  keyId: 'anonymous',
+  bytes: 10,
+  share: SHARE,
+  fingerprint: () => requestId,
+  isRetry: false,
+});
 let server: TestRedis;
 let redis: Redis;
 let outcomes: AdmissionOutcome[] = [];
@@ -23,6 +35,7 @@ function admission(limits: { jobs: number; bytes: number }, reservations = new R
     bodies: redis,
     reservations,
     lagMs: () => lagMs,
+    slots: () => 0,
     onOutcome: (outcome) => outcomes.push(outcome),
     onJobAdded: () => {
       jobs += 1;
@@ -41,12 +54,14 @@ function candidate(id: string, bytes = 10, leftMs = 60_000): Candidate {
   return {
     job: { ...job, path: '/v1/chat/completions' },
     keyId: 'anonymous',
+    share: SHARE,
+    isRetry: false,
     body: new HeldBody([Buffer.alloc(bytes, 'p')]),
     leftMs,
   };
 }
 const keysLeft = async (): Promise<string[]> =>
-  (await server.client.keys('*')).filter((key) => !/:(meta|id|events|pc|marker)$/.test(key));
+  (await server.client.keys('*')).filter((key) => !/:(meta|id|events|pc|marker|shares:text)$/.test(key));
 
 beforeAll(async () => {
   server = await startRedis();
@@ -102,7 +117,7 @@ test('H3: the reservations of a killed replica are released when its lease ends;
   const limits = { jobs: 2, bytes: 1_000 };
   const [dead, living, other] = [300, 300, 15_000].map((placeMs) => new Reservations(redis, limits, placeMs));
   const reserve = async (of: Reservations | undefined, requestId: string) =>
-    (await of?.reserve({ model: MODEL, kind: 'text', requestId, keyId: 'anonymous', bytes: 10 }, 600_000))?.verdict;
+    (await of?.reserve(applicant(requestId), TERMS))?.verdict;
   expect(await reserve(dead, 'dead-1')).toBe('ok');
   expect(await reserve(living, 'living-1')).toBe('ok');
   expect(await reserve(other, 'other-1')).toBe('jobs');
@@ -122,7 +137,7 @@ test('H3: the reservations of a killed replica are released when its lease ends;
 
 test('H3: reservations that a restart of Redis lost return with the next renewal', async () => {
   const reservations = new Reservations(redis, { jobs: 2, bytes: 1_000 }, 300);
-  await reservations.reserve({ model: MODEL, kind: 'text', requestId: 'g-1', keyId: 'anonymous', bytes: 10 }, 60_000);
+  await reservations.reserve(applicant('g-1'), TERMS);
   await server.client.flushall();
   await eventually('it is back', async () => (await server.client.get('{penstock:m}:reserved-bytes')) === '10');
   reservations.close();

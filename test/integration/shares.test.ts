@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import type { ServiceClass } from '#contract/service-class';
 import { Reservations, type Applicant, type Place } from '../../gateway/queue/reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -28,14 +29,28 @@ interface Given {
   readonly caps?: { readonly waiting_jobs?: number; readonly waiting_bytes?: number };
   readonly bytes?: number;
   readonly lifeMs?: number;
+  readonly class?: ServiceClass;
 }
 async function ask(keyId: string, given: Given = {}): Promise<Place & { readonly applicant: Applicant }> {
   count += 1;
   const { weight = 1, cost = 1, caps = {}, bytes = 10, lifeMs = LIFE_MS } = given;
-  const share = { cost, weight, caps };
-  const applicant = { model: 'm', kind: 'text', requestId: `g-${count}`, keyId, bytes, share } as const;
-  return { ...(await reservations.reserve(applicant, lifeMs)), applicant };
+  const share = { cost, weight, caps, class: given.class ?? 'default', isOneOfMany: true } as const;
+  const [requestId, fingerprint] = [`g-${count}`, () => 'x'];
+  const applicant: Applicant = {
+    model: 'm',
+    kind: 'text',
+    requestId,
+    keyId,
+    bytes,
+    share,
+    fingerprint,
+    isRetry: false,
+  };
+  const terms = { leftMs: 600_000, lifeMs, bodyWithinMs: 0, guess: 0 };
+  return { ...(await reservations.reserve(applicant, terms)), applicant };
 }
+const take = async (place: Place & { readonly applicant: Applicant }): Promise<void> =>
+  reservations.release(place.applicant, { place, waitedMs: 0 });
 const priorities = async (keyId: string, times: number, given?: Given): Promise<number[]> => {
   const all: number[] = [];
   for (let i = 0; i < times; i += 1) all.push((await ask(keyId, given)).priority);
@@ -55,15 +70,31 @@ test('a request costs its key as much as it is long', async () => {
 test('a key with one request is next after its own cost, however many requests of another key wait', async () => {
   const waiting = [];
   for (let i = 0; i < 500; i += 1) waiting.push(await ask('flood'));
-  for (const { applicant, tag } of waiting.slice(0, 100)) await reservations.release(applicant, tag);
+  for (const place of waiting.slice(0, 100)) await take(place);
   expect((await ask('single')).priority).toBe(102);
+});
+
+test('classes divide the share of their key 8 to 2 to 1, and leave the other keys theirs', async () => {
+  const tags: { readonly from: string; readonly tag: number }[] = [];
+  for (let i = 0; i < 40; i += 1) {
+    for (const one of ['priority', 'default', 'flex'] as const)
+      tags.push({ from: one, tag: Number((await ask('mixed', { class: one })).tag) });
+    tags.push({ from: 'other', tag: Number((await ask('plain')).tag) });
+  }
+  tags.sort((a, b) => a.tag - b.tag);
+  const first = tags.slice(0, 44).map(({ from }) => from);
+  const of = (from: string): number => first.filter((one) => one === from).length;
+  expect(of('other')).toBeGreaterThanOrEqual(21);
+  expect(of('priority')).toBeGreaterThanOrEqual(14);
+  expect(of('default')).toBeGreaterThanOrEqual(3);
+  expect(of('flex')).toBeGreaterThanOrEqual(1);
 });
 
 test('a request that left while waiting changes no order; an empty queue resets the shares', async () => {
   const [first, second] = [await ask('a', { cost: 50 }), await ask('a', { cost: 50 })];
   await reservations.release(second.applicant);
   expect((await ask('b')).priority).toBe(2);
-  await reservations.release(first.applicant, first.tag);
+  await take(first);
   expect((await ask('c')).priority).toBe(52);
   await server.client.del('{penstock:m}:reservations');
   expect((await ask('a')).priority).toBe(2);
@@ -79,7 +110,7 @@ test('a key at its cap is refused and nothing is written; other keys are served;
   expect((await ask('small', { caps })).verdict).toBe('key_jobs');
   expect(await server.client.zrange('{penstock:m}:reservations', '0', '-1')).toEqual(before);
   expect((await ask('other')).verdict).toBe('ok');
-  await reservations.release(one.applicant, one.tag);
+  await take(one);
   expect((await ask('small', { caps, bytes: 95 })).verdict).toBe('key_bytes');
   expect((await ask('small', { caps, bytes: 85 })).verdict).toBe('ok');
 });
@@ -104,7 +135,7 @@ test('numbers that grow too large are lowered, also in the queue, and the order 
     await queue.add('text', {}, { jobId: place.applicant.requestId, priority: place.priority });
   };
   for (let i = 0; i < 3; i += 1) await add('a');
-  for (const { applicant, tag } of places.slice(0, 2)) await reservations.release(applicant, tag);
+  for (const place of places.slice(0, 2)) await take(place);
   for (const { applicant } of places.slice(0, 2)) await queue.remove(applicant.requestId);
   await add('a');
   await add('b');

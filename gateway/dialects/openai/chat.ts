@@ -8,6 +8,7 @@ import { readMessages } from '../reading/messages.ts';
 import { checkLabels, nameIgnored, openaiAnswers, readEnvelope, refuseFields } from './envelope.ts';
 import { columnOf } from '../reading/request-fields.ts';
 import { readFields, readTools } from '../reading/sampling.ts';
+import { readServiceTier } from '../reading/service-tier.ts';
 
 const MAX_TOKENS = ['max_completion_tokens', 'max_tokens', 'max_new_tokens'] as const;
 
@@ -28,5 +29,6 @@ function parse(body: unknown): ChatRequest {
     throw new Failure('invalid_request', 'top_logprobs needs logprobs to be true', { param: 'top_logprobs' });
   const envelope = readEnvelope(body, MAX_TOKENS, sampling, ignored);
   nameIgnored(fields, FIELDS, ignored);
-  return { ...envelope, messages, messagesParam: 'messages', sampling, ignored: ignored.list() };
+  const tier = readServiceTier(body['service_tier']);
+  return { ...envelope, ...tier, messages, messagesParam: 'messages', sampling, ignored: ignored.list() };
 }

@@ -10,6 +10,7 @@ import { columnOf } from '../reading/request-fields.ts';
 import { LOGPROBS } from '../reading/responses-forms.ts';
 import { readInput } from './responses-input.ts';
 import { readFields } from '../reading/sampling.ts';
+import { readServiceTier } from '../reading/service-tier.ts';
 
 const FIELDS = columnOf('responses');
 
@@ -60,6 +61,7 @@ function parse(body: unknown): ChatRequest {
   const envelope = readEnvelope({ model, stream, max_output_tokens }, ['max_output_tokens'], sampling, ignored);
   return {
     ...envelope,
+    ...readServiceTier(body['service_tier']),
     maxTokensParam: 'max_output_tokens',
     route: '/v1/responses',
     messages,

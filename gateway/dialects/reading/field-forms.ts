@@ -31,6 +31,8 @@ const LARGE_SEED = z
 /** Its limits are not in the document: JavaScript cannot write those of 64 bits exactly. */
 const SEED_NUMBER = z.int().meta({ format: 'int64', minimum: undefined, maximum: undefined });
 export const SEED = field(z.union([SEED_NUMBER, LARGE_SEED]), 'a whole number of at most 64 bits');
+/** Words of no class here mean `default`, as on OpenAI's own API for accounts that lack a class. */
+export const SERVICE_TIER = field(z.string().max(64), 'the name of a class of service');
 export const LABEL = field(textOf(LIMITS.label, 0), 'a text');
 
 /** Engines no longer make several answers to choose from. */

@@ -210,10 +210,7 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   prompt_cache_key: [ignored(CACHED, 'chat'), label],
   prompt_cache_options: [ignored(CACHED, 'chat', 'responses')],
   prompt_cache_retention: [ignored(CACHED, 'chat', 'responses')],
-  service_tier: [
-    ignored('there is only one tier', 'chat'),
-    served({ schema: z.enum(['auto', 'default']), form: 'auto or default: there is only one tier' }, 'responses'),
-  ],
+  service_tier: [checked(form.SERVICE_TIER, 'chat'), served(form.SERVICE_TIER, 'responses')],
   prediction: [ignored('it could only make the same answer faster', 'chat')],
   session_id: [ignored('an engine is chosen without it', ...OPENAI), refused(THE_GATEWAY, 'responses')],
 

@@ -55,6 +55,8 @@ const asked = (stream: boolean): Asked => ({
     path: '/v1/chat/completions',
     body: new HeldBody([Buffer.from('{}')]),
     keyId: 'k',
+    share: { cost: 1, weight: 1, caps: {}, class: 'default', isOneOfMany: true },
+    isRetry: false,
     deadlineMs: 1_000,
     deadlineAt: 1_000,
   },
@@ -63,6 +65,7 @@ const asked = (stream: boolean): Asked => ({
   choices: 1,
   messagesParam: 'messages',
   form: undefined,
+  serviceTier: undefined,
   specialTokens: /never/u,
   never: 'tools',
 });

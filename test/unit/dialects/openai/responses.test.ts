@@ -84,7 +84,6 @@ test.each([
   ['reasoning', { effort: 'low', context: 'all' }],
   ['text', { a_field_of_next_year: 1 }],
   ['text', { format: { type: 'text', name: 'a' } }],
-  ['service_tier', 'priority'],
   ['stream_options', { include_obfuscation: true }],
   ['top_logprobs', 3],
   ['n', 2],

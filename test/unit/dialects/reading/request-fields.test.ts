@@ -112,10 +112,10 @@ function parsed({ dialect, said, wrap = (body) => body }: Way, body: Body): Chat
   }
 }
 
-/** The parts of a request that the engine and the relay get. */
+/** The parts of a request that the engine, the queue and the relay get. */
 function view(request: ChatRequest): string {
   const terms = { model: request.model ?? 'm', maxTokens: request.maxTokens ?? 99, cacheSalt: 's' };
-  return `${engineBody(request, new PictureBytes(), terms).join('')} ${request.includeUsage}`;
+  return `${engineBody(request, new PictureBytes(), terms).join('')} ${request.includeUsage} ${request.serviceTier}`;
 }
 
 /** Whether a name in `x-penstock-ignored` is that of a row or of its parent. */

@@ -1,0 +1,198 @@
+import type { ServiceClass } from '#contract/service-class';
+
+/** Weights of the classes inside a key's share. */
+const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
+/** A booked try may come this long after its moment; its place is free again after that. In ms. */
+const KEPT_MS = 30_000;
+/** Clients' timers may fire this early, in ms. */
+const EARLY_MS = 100;
+/** Turns further ahead than this are not booked, in ms: OpenAI's clients obey no longer time. */
+const AHEAD_MS = 60_000;
+/** A booked try comes at most this long before its turn, in ms, so that engines find something waiting. */
+const LEAD_MS = 5_000;
+/** Open bookings of a model. More drain in no minute; the bound is for errors of the estimate. */
+const MOST_BOOKINGS = 20_000;
+/** A wait counts as too long for a deadline above this part of it, because estimates have errors. */
+const LATE = 1.5;
+/** Fewest turns that make a measured pace. */
+const FEWEST = 4;
+
+/**
+ * Makes a reservation among the waiting requests of a model and of the caller's key, gives it a priority that shares the
+ * engines between keys, and estimates its wait. A refused request gets a booking: a turn of its own, and the moment of the
+ * next try. In all scripts the commands that a full Redis refuses come first: Redis then refuses the entire script, and
+ * the keys stay consistent.
+ *
+ * Shares: the queue's virtual time `v` is the tag of the request that was taken last. A request's tag is the larger of
+ * `v` and its key's last tag, plus cost / weight. The lowest tag goes next (priority = tag - base + 1). So the request
+ * of an idle key has only its own cost before it, however much waits for other keys. Classes divide the share of their key
+ * in the same way. An empty queue starts again from 0. When priorities become too large, the script lowers base and all
+ * queued priorities by the progress of `v`.
+ *
+ * Wait: (tag - v) / (advance of `v` per ms of waiting), which the release of taken requests measures. A request of a key
+ * that is alone starts when the one before it was taken, so the own cost does not count, and of many keys it does.
+ *
+ * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
+ * longest-waiting key holds. A booked try is let in whatever waits, if bytes, caps and its deadline permit it.
+ *
+ * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
+ * (hash: v, base, `t:<key id>`, `t:<key id> <class>`). 4 reservations of the key, 5-7 BullMQ's prioritized, delayed,
+ * active, 8 the body, 9 pace, 10 bookings (sorted set `<kind>:<hash> <tag>` by lapse time), 11 booked (hash: `<kind>:<hash>`
+ * to `<moment in ms>,<tag>;…`).
+ * ARGV: see the first lines; `hash` is empty until it is needed, `guess` is the pace without a measurement or 0.
+ * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
+ * unknown.
+ */
+export const RESERVE = `
+local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, highest, placeMs, bodyMs,
+  kind, class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
+size, limitJobs, limitBytes, step, capJobs, capBytes = tonumber(size), tonumber(limitJobs), tonumber(limitBytes), tonumber(step), tonumber(capJobs), tonumber(capBytes)
+leftMs, spare = tonumber(leftMs), tonumber(spare)
+local function exact(number) return string.format('%.17g', number) end
+local function keep(key)
+  if redis.call('PTTL', key) < tonumber(expiry) then redis.call('PEXPIRE', key, expiry) end
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local bytes = tonumber(redis.call('GET', KEYS[2]) or '0')
+local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+for _, member in ipairs(lapsed) do bytes = bytes - tonumber(string.match(member, ':(%d+)$')) end
+local jobs = redis.call('ZCARD', KEYS[1]) - #lapsed
+if jobs == 0 then bytes = 0 end
+local missed = redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now, 'LIMIT', 0, 100)
+local open = redis.call('ZCARD', KEYS[10]) - #missed
+
+local starts = jobs == 0 and open == 0
+local name = 't:' .. keyId
+local names = {priority = name .. ' priority', default = name, flex = name .. ' flex'}
+local shares = starts and {} or redis.call('HMGET', KEYS[3], 'v', 'base', names.priority, names.default, names.flex)
+local v, base = tonumber(shares[1] or '0'), tonumber(shares[2] or '0')
+local weights = {priority = ${WEIGHTS.priority}, default = ${WEIGHTS.default}, flex = ${WEIGHTS.flex}}
+local last, waiting = 0, weights[class]
+for i, other in ipairs({'priority', 'default', 'flex'}) do
+  local tag = tonumber(shares[i + 2] or '0')
+  if other == class then last = tag elseif tag > v then waiting = waiting + weights[other] end
+end
+local growth = step * waiting / weights[class]
+local tag = math.max(v, last) + growth
+
+local pace, alone, isMeasured = tonumber(guess), 1, false
+local packed = redis.call('GET', KEYS[9])
+if packed then
+  local p = cmsgpack.unpack(packed)
+  local ms, advance, drained = p[3] - p[7], p[4] - p[8], p[5] - p[9]
+  if p[6] - p[10] >= ${FEWEST} and ms > 0 and advance > 0 then
+    isMeasured, pace, alone = true, advance / ms, math.min(1, advance / drained)
+  end
+end
+local function turnIn(tag) return math.max(0, (tag - alone * growth - v) / pace) end
+
+local due, early
+local list = open > 0 and hash ~= '' and redis.call('HGET', KEYS[11], kind .. ':' .. hash) or ''
+for moment, booked in string.gmatch(list, '(%d+),([^;]+)') do
+  moment = tonumber(moment)
+  if moment <= now + ${EARLY_MS} then due = due or (moment + ${KEPT_MS} > now and booked) else early = early or moment end
+end
+if due then tag = tonumber(due) end
+local estimate = pace > 0 and (jobs == 0 and 0 or math.floor(turnIn(tag))) or -1
+
+local verdict = 'ok'
+local most, held = limitJobs - spare, jobs + open
+if spare > 0 and held >= most and not due then
+  local top = redis.call('ZREVRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2]
+  local longest = top and math.floor(tonumber(top) / 4294967296) - 1 + base - v or 0
+  if math.max(v, last) - v < longest / 2 then most, held = limitJobs + spare, jobs end
+end
+if held >= most and not due and (open == 0 or jobs >= limitJobs / 10) then verdict = 'jobs'
+elseif bytes + size > limitBytes then verdict = 'bytes'
+elseif capJobs > 0 and redis.call('ZCOUNT', KEYS[4], '(' .. now, '+inf') >= capJobs then verdict = 'key_jobs'
+elseif isMeasured and estimate > ${LATE} * leftMs then verdict = 'late'
+elseif capBytes > 0 then
+  local own = size
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. now, '+inf')) do
+    own = own + tonumber(string.match(member, ':(%d+)$'))
+  end
+  if own > capBytes then verdict = 'key_bytes' end
+end
+if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash', 0, '', '', estimate, open, -1} end
+
+local field = kind .. ':' .. hash
+local member = id .. ':' .. ARGV[2]
+local lapses = now + tonumber(placeMs)
+local function without(list, tag)
+  local kept = {}
+  for entry in string.gmatch(list, '[^;]+') do
+    if string.match(entry, ',(.+)$') ~= tag then kept[#kept + 1] = entry end
+  end
+  return table.concat(kept, ';')
+end
+local function forget(field, tag)
+  redis.call('ZREM', KEYS[10], field .. ' ' .. tag)
+  local left = without(redis.call('HGET', KEYS[11], field) or '', tag)
+  if left == '' then redis.call('HDEL', KEYS[11], field) else redis.call('HSET', KEYS[11], field, left) end
+end
+local function tidy()
+  if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
+  if #lapsed > 0 or verdict == 'ok' then
+    if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
+  end
+  for _, one in ipairs(missed) do forget(string.match(one, '^(%S+) (%S+)$')) end
+end
+local function advance(tag)
+  if starts then redis.call('DEL', KEYS[3]) end
+  redis.call('HSET', KEYS[3], names[class], exact(tag))
+  keep(KEYS[3])
+end
+
+if verdict ~= 'ok' then
+  local booked = -1
+  if early and not due and isRetry == '1' then booked = early - now
+  elseif pace > 0 and open < ${MOST_BOOKINGS} then
+    local wait = turnIn(tag)
+    if wait <= ${AHEAD_MS} then
+      booked = math.floor(wait - math.min(${LEAD_MS}, wait / 2, leftMs / 2))
+      local kept = without(list, exact(tag))
+      redis.call('ZADD', KEYS[10], now + booked + ${KEPT_MS}, field .. ' ' .. exact(tag))
+      redis.call('HSET', KEYS[11], field, (kept == '' and '' or kept .. ';') .. (now + booked) .. ',' .. exact(tag))
+      keep(KEYS[10])
+      keep(KEYS[11])
+      if not due then
+        advance(tag)
+        open = open + 1
+      end
+    end
+  end
+  tidy()
+  return {verdict, 0, '', '', estimate, open, booked}
+end
+
+redis.call('ZADD', KEYS[1], lapses, member)
+bytes = bytes + size
+if bodyMs ~= '0' then redis.call('SET', KEYS[8], '', 'PX', bodyMs) end
+tidy()
+if capJobs > 0 or capBytes > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+  redis.call('ZADD', KEYS[4], lapses, member)
+  keep(KEYS[4])
+end
+if due then forget(field, due) else advance(tag) end
+local past = math.floor(v - base)
+if tag - base > tonumber(rebaseAbove) and past > 0 then
+  local queued = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')
+  for i = 1, #queued, 2 do
+    local score = tonumber(queued[i + 1])
+    local lower = math.max(1, math.floor(score / 4294967296) - past)
+    redis.call('ZADD', KEYS[5], string.format('%.0f', lower * 4294967296 + score % 4294967296), queued[i])
+    redis.call('HSET', queue .. queued[i], 'priority', lower)
+  end
+  for _, ids in ipairs({redis.call('ZRANGE', KEYS[6], 0, -1), redis.call('LRANGE', KEYS[7], 0, -1)}) do
+    for _, one in ipairs(ids) do
+      local high = tonumber(redis.call('HGET', queue .. one, 'priority') or '0')
+      if high > 0 then redis.call('HSET', queue .. one, 'priority', math.max(1, high - past)) end
+    end
+  end
+  base = base + past
+  redis.call('HSET', KEYS[3], 'base', exact(base))
+end
+local priority = math.min(math.max(1, math.floor(tag - base) + 1), tonumber(highest))
+return {verdict, priority, exact(tag), exact(growth), estimate, open, -1}`;

@@ -107,6 +107,13 @@ export const ROOMS = [
     samples: ['express', 'undici'],
   },
   {
+    path: 'gateway/usage',
+    promise: 'what keys have used, in Redis: what the gateway books of it, and the report; no HTTP',
+    may: [],
+    not: HTTP,
+    samples: ['express'],
+  },
+  {
     path: 'gateway/workers',
     promise: 'which workers serve, and how many are needed',
     may: [],
@@ -123,7 +130,7 @@ export const ROOMS = [
   {
     path: 'gateway/answer',
     promise: 'the attempts of one request, and the answer to its client; no express, no Redis',
-    may: ['answer/engine', 'failure.ts', 'intake', 'queue', 'relay', 'request', 'workers'],
+    may: ['answer/engine', 'failure.ts', 'intake', 'queue', 'relay', 'request', 'usage', 'workers'],
     not: `${REDIS}|${HTTP}`,
     samples: ['express', 'ioredis'],
   },
@@ -137,7 +144,7 @@ export const ROOMS = [
   {
     path: 'gateway/http',
     promise: 'the edge: only this folder imports express',
-    may: ['answer', 'dialects', 'failure.ts', 'intake', 'keys', 'metrics.ts', 'openapi', 'queue', 'request'],
+    may: ['answer', 'dialects', 'failure.ts', 'intake', 'keys', 'metrics.ts', 'openapi', 'queue', 'request', 'usage'],
     not: REDIS,
     samples: ['bullmq', 'ioredis'],
   },

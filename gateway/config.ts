@@ -92,6 +92,10 @@ const Fields = z.object({
   GATEWAY_CONNECTIONS_PER_ADDRESS: setting.count.default(1_000),
   /** limit of a request body; a larger one gets 413 */
   GATEWAY_BODY_LIMIT_BYTES: setting.bytes.default(20_000_000),
+  /** how many days the usage of each key is kept in Redis; the answer of `/usage` and `penstock usage` */
+  GATEWAY_USAGE_DAYS: setting.countUpTo(3_650).default(90),
+  /** metrics of requests, tokens and refusals by key, whose ids then are labels */
+  GATEWAY_USAGE_METRICS: setting.flag.default(false),
   /** limit of waiting requests of one model, in all replicas together; above it 429 */
   GATEWAY_QUEUE_LIMIT_JOBS: setting.count.default(2_000),
   /** limit of the bytes of their bodies; above it 429 */

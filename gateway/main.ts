@@ -37,6 +37,7 @@ import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { UsageBook } from './usage/usage-book.ts';
 import { createPrepare, type Prepare } from './request/prepare.ts';
 import { Relay } from './relay/relay.ts';
 import { Suspects } from './answer/suspects.ts';
@@ -115,7 +116,9 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
     models,
     depth: (model, kind) => admission.depth(model, kind),
     lagMs: () => relay.lagMs,
+    byKey: config.GATEWAY_USAGE_METRICS,
   });
+  const usage = new UsageBook(queue, models, config.GATEWAY_USAGE_DAYS, log);
   const dialects = createDialects({
     deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
     scoreErrors: config.GATEWAY_SCORE_ERRORS,
@@ -123,7 +126,7 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   });
   const departure = new Departure(clock);
   const quarantine = new Quarantine(queue, log);
-  return { watch, registry, relay, prometheus, admission, metrics, dialects, departure, quarantine };
+  return { watch, registry, relay, prometheus, admission, metrics, usage, dialects, departure, quarantine };
 }
 
 function createIntake({ config, log, keys }: Settings, { dialects, metrics }: Parts): Intake {
@@ -147,14 +150,10 @@ async function wirePrepare({ config, catalog, policy }: Settings, { queue }: Con
   });
 }
 
-function wireDeliver(
-  { config, replica }: Settings,
-  { admission, relay, registry, metrics, quarantine }: Parts,
-): Deliver {
+function wireDeliver({ config, replica }: Settings, parts: Parts): Deliver {
+  const { metrics, quarantine } = parts;
   const ask = createAsk({
-    admission,
-    relay,
-    registry,
+    ...parts,
     clock,
     replica,
     idleMs: config.GATEWAY_IDLE_TIMEOUT_MS,
@@ -185,19 +184,16 @@ function createPublicApp(
   parts: Parts & { readonly prepare: Prepare; readonly intake: Intake },
 ): RequestListener {
   const { config, catalog, policy, log, keys } = settings;
-  const { registry, metrics, dialects, departure, prepare, intake } = parts;
   return createApp({
+    ...parts,
     catalog,
     clock,
     log,
-    metrics,
     authenticate: authenticate(keys),
     deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
     policy,
     unknownModel: config.GATEWAY_UNKNOWN_MODEL,
     unknownDeployment: config.GATEWAY_UNKNOWN_DEPLOYMENT,
-    dialects,
-    prepare,
     deliver: wireDeliver(settings, parts),
     idempotency: new Idempotency(queue, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     body: {
@@ -207,19 +203,17 @@ function createPublicApp(
     structure: structureLimits(config),
     requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
     scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
-    readyEngines: () => registry.readyEngines(),
-    departure,
+    readyEngines: () => parts.registry.readyEngines(),
     corsOrigins: config.GATEWAY_CORS_ORIGINS,
-    intake,
-    begunAt: intake.begunAt,
+    begunAt: parts.intake.begunAt,
   });
 }
 
 function createInternal(settings: Settings, parts: Parts, intake: Intake): RequestListener {
   const { config, catalog, log, models, replica } = settings;
-  const { watch, registry, relay, prometheus, admission, metrics, departure } = parts;
+  const { watch, registry, relay, prometheus, admission, metrics, usage, departure } = parts;
   const { openai } = parts.dialects;
-  const context = withContext(openai, { clock, log, metrics, departure, begunAt: intake.begunAt });
+  const context = withContext(openai, { clock, log, metrics, usage, departure, begunAt: intake.begunAt });
   return createInternalApp({
     first: intake.handlers(context),
     context,
@@ -231,6 +225,7 @@ function createInternal(settings: Settings, parts: Parts, intake: Intake): Reque
     readyEngines: () => registry.readyEngines(),
     models,
     depth: (model, kind) => admission.depth(model, kind),
+    usage: (filter) => usage.rows(filter),
     workersWanted: (pool) =>
       workersWanted(pool, {
         pools: config.GATEWAY_POOLS,
@@ -257,7 +252,7 @@ async function followRedis({ models }: Settings, { bodies }: Connections, parts:
 }
 
 function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts: Parts, open: Open): void {
-  const { watch, registry, relay, admission, departure, quarantine } = parts;
+  const { watch, registry, relay, admission, usage, departure, quarantine } = parts;
   const { server, probes, uploads } = open;
   endWith(
     [
@@ -283,7 +278,7 @@ function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts
           watch.stop();
           keys?.close();
           // Redis may be away too; what remains there expires by itself.
-          await within(FAREWELL_MS, Promise.all([relay.stop(), admission.close()]));
+          await within(FAREWELL_MS, Promise.all([relay.stop(), usage.close(), admission.close()]));
           for (const redis of all) redis.disconnect();
         },
       },

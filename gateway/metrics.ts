@@ -12,6 +12,8 @@ export interface Sources {
   readonly models: readonly string[];
   readonly depth: (model: string, kind: Kind) => Promise<number>;
   readonly lagMs: () => number;
+  /** whether there are metrics by key */
+  readonly byKey?: boolean;
 }
 
 /** Every metric of the gateway. Uses OpenTelemetry's GenAI names where one exists, in Prometheus spelling. */
@@ -55,6 +57,8 @@ export function createMetrics(registry: Registry, sources: Sources) {
   for (const outcome of ADMISSION_OUTCOMES) admission.inc({ outcome }, 0);
   return {
     admission,
+    /** only if the operator allows ids of keys as labels */
+    byKey: sources.byKey === true ? metricsByKey(registers) : undefined,
     requestDuration: new Histogram({
       name: 'gen_ai_server_request_duration_seconds',
       help: 'from arrival to the end of the answer',
@@ -123,6 +127,30 @@ export function createMetrics(registry: Registry, sources: Sources) {
       name: 'penstock_refusals_total',
       help: 'requests refused before the queue, by the code of the failure',
       labelNames: ['rule'] as const,
+      registers,
+    }),
+  };
+}
+
+function metricsByKey(registers: Registry[]) {
+  const labelNames = ['key', 'gen_ai_request_model'] as const;
+  return {
+    requests: new Counter({
+      name: 'penstock_key_requests_total',
+      help: 'requests that a dispatcher took, by key',
+      labelNames,
+      registers,
+    }),
+    tokens: new Counter({
+      name: 'penstock_key_tokens_total',
+      help: 'tokens of complete answers, as the engine counts them, by key',
+      labelNames: [...labelNames, 'gen_ai_token_type'] as const,
+      registers,
+    }),
+    refusals: new Counter({
+      name: 'penstock_key_refusals_total',
+      help: 'requests that failed before a dispatcher took them, by key',
+      labelNames,
       registers,
     }),
   };

@@ -1,4 +1,7 @@
+import type { Token } from '#contract/job';
+import type { Booked } from '#contract/usage';
 import { Failure, rowOf, toFailure } from '../failure.ts';
+import type { Seen } from '../relay/exchange.ts';
 import type { Relay } from '../relay/relay.ts';
 import type { Phases } from './notes.ts';
 import type { Question } from './question.ts';
@@ -45,6 +48,8 @@ class Attempts {
   /** runs once the client has the end mark */
   #closing: NodeJS.Timeout | undefined;
   #settle: (failure?: Failure) => void = () => {};
+  /** the attempt that was cleared to start last */
+  #token: Token | undefined;
 
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
     this.#deps = deps;
@@ -75,13 +80,17 @@ class Attempts {
     // Opened before the job is added, because its first frame may arrive before the queue's own answer.
     relay.open({
       requestId,
+      path: this.#question.path,
       idleMs,
       deadlineAt: this.#question.deadlineAt,
       onClaimed: () => {
         this.#phases.claimedAt ??= clock();
         this.#waiting.claimed();
       },
-      onTaken: (engine) => this.#suspect.taken(engine),
+      onTaken: (engine, token) => {
+        this.#token = token;
+        this.#suspect.taken(engine);
+      },
       onHead: (head) => this.#reply.head(head),
       onData: (chunk) => {
         const broken = this.#reply.data(chunk);
@@ -90,6 +99,7 @@ class Attempts {
           this.#closing ??= setTimeout(() => relay.fail(requestId, STILL_OPEN), CLOSE_MS);
       },
       onOver: (failure) => this.#over(failure),
+      onGone: (seen) => this.#bookLost(seen),
     });
     this.#phases.enqueuedAt = clock();
     this.#waiting.begin();
@@ -130,16 +140,37 @@ class Attempts {
     const resume = original === undefined ? undefined : await this.#reply.resume(original);
     if (resume === undefined || resume.kind === 'impossible' || !this.#mayRepeat(failure)) this.#settle(failure);
     else if (resume.kind === 'whole') this.#settle();
-    else this.#repeat(resume.body);
+    else this.#repeat(resume.body, resume.delivered);
   }
 
-  /** Begins the next epoch. @param body the engine's request of its attempts */
-  #repeat(body: Buffer): void {
-    const { relay, onRepeat } = this.#deps;
+  /**
+   * Begins the next epoch.
+   * @param body the engine's request of its attempts
+   * @param delivered tokens of the answer that it holds; absent if the lost attempt gave the client nothing
+   */
+  #repeat(body: Buffer, delivered: number | undefined): void {
+    const { relay, onRepeat, usage } = this.#deps;
+    const { requestId } = this.#phases;
+    const booked = this.#booked;
+    if (delivered === undefined && this.#token !== undefined && booked !== undefined)
+      usage.repeated(booked, this.#token);
+    this.#token = undefined;
     this.#question.body.hold(body);
     this.#phases.repeats += 1;
     onRepeat();
-    this.#waiting.repeat(relay.reopen(this.#phases.requestId), this.#signal);
+    this.#waiting.repeat(relay.reopen(requestId), delivered ?? 0, this.#signal);
+  }
+
+  #bookLost({ token, ageMs, tokens }: Seen): void {
+    const booked = this.#booked;
+    if (booked !== undefined) this.#deps.usage.lost(booked, { token, slotMs: ageMs, tokens });
+  }
+
+  get #booked(): Booked | undefined {
+    const { imageTokens, keyId, model, deadlineMs } = this.#question;
+    if (imageTokens === undefined) return undefined;
+    const usage = this.#deps.usage.forJob(keyId, imageTokens, 0);
+    return { requestId: this.#phases.requestId, model, deadlineMs, usage };
   }
 
   /** A request of a silent engine is repeated like one of an engine that died. */

@@ -79,8 +79,8 @@ export type Next =
   | { readonly kind: 'again'; readonly body: Buffer }
   /** the engine is asked for its refusal; no part of this answer belongs to the stream */
   | { readonly kind: 'probe'; readonly body: Buffer }
-  /** with the rest, whose events are changed to follow those that the client has */
-  | { readonly kind: 'rest'; readonly body: Buffer; readonly join: Join }
+  /** with the rest, whose events are changed to follow those that the client has; its prompt holds `delivered` tokens */
+  | { readonly kind: 'rest'; readonly body: Buffer; readonly join: Join; readonly delivered: number }
   /** only the end is missing */
   | { readonly kind: 'close'; readonly ending: Buffer }
   | { readonly kind: 'impossible'; readonly reason: string };
@@ -95,7 +95,7 @@ export class Continuation {
   /** the request whose refusal was asked for */
   #probed: Buffer | undefined;
   /** how a further epoch follows the first, and the length of what was sent before it */
-  #joined: { readonly join: Join; readonly at: number } | undefined;
+  #joined: { readonly join: Join; readonly delivered: number; readonly at: number } | undefined;
 
   /** @param onDecided how a stream goes on that its client has in part: `continued`, `closed`, or the reason why not */
   constructor(
@@ -150,9 +150,9 @@ export class Continuation {
     if (sent === undefined) return { kind: 'impossible', reason: 'too_long' };
     if (this.#joined !== undefined) {
       // A second epoch without any event, because its engine was dying too, changes nothing.
-      const { join, at } = this.#joined;
+      const { join, delivered, at } = this.#joined;
       return sent.length === at
-        ? { kind: 'rest', body: original, join }
+        ? { kind: 'rest', body: original, join, delivered }
         : { kind: 'impossible', reason: 'second_loss' };
     }
     const delivered = readDelivered(sent);
@@ -162,8 +162,8 @@ export class Continuation {
     if (plan.kind === 'close')
       return close(stream, Buffer.concat([closingEvent(delivered, question.model), DONE_EVENT]));
     const join = followOn(delivered, plan.tokens);
-    this.#joined = { join, at: sent.length };
-    return { kind: 'rest', body: plan.body, join };
+    this.#joined = { join, delivered: plan.tokens, at: sent.length };
+    return { kind: 'rest', body: plan.body, join, delivered: plan.tokens };
   }
 }
 

@@ -15,8 +15,9 @@ export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal
   return async (body) => {
     const reply = new WholeReply(engineAnswer('/tokenize', 1), 'messages');
     // The request was accepted before: it goes first, and no cap delays it.
+    const { imageTokens: _booked, ...unbooked } = question;
     const share = { ...question.share, cost: 0, caps: {}, goesFirst: true } as const;
-    const counting: Question = { ...question, share, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
+    const counting: Question = { ...unbooked, share, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {
       await ask(counting, reply, { requestId: '', repeats: 0 }, signal);
       return Counted.parse(parseJson(reply.outline)).count;

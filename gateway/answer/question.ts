@@ -18,6 +18,8 @@ export interface Question {
   readonly share: Share;
   /** its client says that this is not the first try */
   readonly isRetry: boolean;
+  /** prompt tokens of its pictures; absent in the gateway's own questions, which no key is booked for */
+  readonly imageTokens?: number;
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
   readonly deadlineAt: number;
@@ -45,7 +47,7 @@ export interface Asked {
 /** @param terms `memory`: the allowance taken for the body, released when only Redis holds it */
 export function asksFor(
   request: ChatRequest,
-  { card, kind, path, body, share, serviceTier, specialTokens }: Prepared,
+  { card, kind, path, body, imageTokens, share, serviceTier, specialTokens }: Prepared,
   terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt'> & { readonly memory: Allowance },
 ): Asked {
   const { memory, ...rest } = terms;
@@ -55,6 +57,7 @@ export function asksFor(
       kind,
       path,
       body: new HeldBody(body, memory),
+      imageTokens,
       share,
       ...rest,
     },

@@ -18,8 +18,11 @@ export interface Reply {
 }
 
 export type Resume =
-  /** by a further attempt with this engine request: the same one, or one whose answer is the rest */
-  | { readonly kind: 'ask'; readonly body: Buffer }
+  /**
+   * by a further attempt with this engine request: the same one, or one whose answer is the rest. `delivered`: how many
+   * tokens of the answer its prompt then holds
+   */
+  | { readonly kind: 'ask'; readonly body: Buffer; readonly delivered?: number }
   /** only the end was missing, and the client has it now */
   | { readonly kind: 'whole' }
   | { readonly kind: 'impossible' };

@@ -119,7 +119,7 @@ export class StreamReply implements Reply {
         return { kind: 'ask', body: next.body };
       case 'rest':
         this.#events = answer.events(passUsage, next.join);
-        return { kind: 'ask', body: next.body };
+        return { kind: 'ask', body: next.body, delivered: next.delivered };
       case 'close':
         this.#write(next.ending);
         return { kind: 'whole' };

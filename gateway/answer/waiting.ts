@@ -2,6 +2,7 @@ import { Failure, toFailure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
 import type { Admission, Candidate } from '../queue/admission.ts';
 import type { Relay } from '../relay/relay.ts';
+import type { UsageBook } from '../usage/usage-book.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Question } from './question.ts';
 import { Ticks } from './ticks.ts';
@@ -17,6 +18,7 @@ export interface WaitingDeps {
   readonly admission: Admission;
   readonly relay: Pick<Relay, 'hears'>;
   readonly registry: WorkerRegistry;
+  readonly usage: UsageBook;
   readonly clock: Clock;
   readonly replica: string;
   /** how long a request waits while no engine of its model is ready, in milliseconds */
@@ -44,6 +46,8 @@ export class Waiting {
   readonly #requestId: string;
   readonly #events: WaitingEvents;
   #epoch = 1;
+  /** tokens of the answer that the prompt of this epoch holds */
+  #delivered = 0;
   #since = 0;
   /** when its job is looked for next (clock of this process) */
   #reconcileAt = 0;
@@ -69,10 +73,15 @@ export class Waiting {
     this.#follow(this.#deps.admission.enqueue(this.#candidate()).then((waitMs) => this.#events.placed(waitMs)));
   }
 
-  /** Waits again after a lost attempt; its admission stays valid. @param signal fires when its client has left */
-  repeat(epoch: number, signal: AbortSignal): void {
+  /**
+   * Waits again after a lost attempt; its admission stays valid.
+   * @param delivered tokens of the answer that the prompt holds
+   * @param signal fires when its client has left
+   */
+  repeat(epoch: number, delivered: number, signal: AbortSignal): void {
     const { admission } = this.#deps;
     this.#epoch = epoch;
+    this.#delivered = delivered;
     this.#isClaimed = false;
     this.#wait();
     const candidate = this.#candidate();
@@ -180,9 +189,10 @@ export class Waiting {
   }
 
   #candidate(): Candidate {
-    const { model, kind, path, body, deadlineMs, deadlineAt, keyId, share, isRetry } = this.#question;
-    const { replica, clock } = this.#deps;
-    const job = { requestId: this.#requestId, model, kind, deadlineMs, replica, path };
+    const { model, kind, path, body, deadlineMs, deadlineAt, keyId, share, isRetry, imageTokens } = this.#question;
+    const { replica, clock, usage } = this.#deps;
+    const used = imageTokens === undefined ? {} : { usage: usage.forJob(keyId, imageTokens, this.#delivered) };
+    const job = { requestId: this.#requestId, model, kind, deadlineMs, replica, path, ...used };
     return { job, keyId, body, share, isRetry, leftMs: deadlineAt - clock() };
   }
 }

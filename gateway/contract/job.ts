@@ -21,6 +21,19 @@ export const JobV1 = z.object({
   /** incarnation of the gateway replica that holds the client */
   replica: z.string().min(1),
   path: z.enum(ENGINE_PATHS),
+  /** for the booking of its attempts; absent in jobs of older gateways and of the gateway's own questions */
+  usage: z
+    .object({
+      /** id of the caller's key */
+      keyId: z.string().min(1),
+      /** how many days the usage is kept */
+      days: z.int().positive(),
+      /** prompt tokens of its pictures */
+      imageTokens: z.int().nonnegative(),
+      /** tokens of the answer that its prompt holds, because an earlier attempt delivered them */
+      deliveredTokens: z.int().nonnegative(),
+    })
+    .exactOptional(),
 });
 export type JobV1 = z.infer<typeof JobV1>;
 /** Dispatchers of release 0.1 take no job without these fields, and use none of them. */

@@ -27,6 +27,14 @@ export const redisKeys = {
   bookings: (model: string): string => `${tag(model)}:bookings`,
   /** hash: the moments and tags of these places, by the fingerprint of the request */
   booked: (model: string): string => `${tag(model)}:booked`,
+  /** hash: which attempts of a request are in the usage */
+  usageNotes: (model: string, requestId: string): string => `${tag(model)}:usage-notes:${requestId}`,
+  /** hash: what a caller's key used of a model on one day, such as `2026-11-30` */
+  usage: (model: string, day: string, keyId: string): string => `${tag(model)}:usage:${day}:${keyId}`,
+  /** set: ids of the keys with such a hash */
+  usageKeys: (model: string, day: string): string => `${tag(model)}:usage:${day}`,
+  /** set: all models that were ever served */
+  usageModels: (): string => `${prefix}:usage-models`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
   once: (hash: string): string => `${prefix}:once:${hash}`,
   /** the answer of such a request, by its owner; in the second Redis if there is one */

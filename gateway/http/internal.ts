@@ -1,10 +1,12 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
+import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import type { Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
+import type { UsageFilter, UsageRow } from '../usage/usage-report.ts';
 
 /** The part of `/status` that a replica knows without Redis. */
 interface ReplicaStatus {
@@ -41,7 +43,16 @@ export interface InternalDeps {
   /** jobs that no dispatcher has taken @throws while Redis is away */
   readonly depth: (model: string, kind: Kind) => Promise<number>;
   readonly status: () => ReplicaStatus;
+  /** @throws while Redis is away */
+  readonly usage: (filter: UsageFilter) => Promise<readonly UsageRow[]>;
 }
+
+/** The query of `/usage`. */
+const UsageQuery = z.strictObject({
+  key: z.string().optional(),
+  model: z.string().optional(),
+  since: z.iso.date('must be a day such as 2026-11-30').optional(),
+});
 
 /** Probes, status and metrics, on a port of their own that no client reaches. */
 export function createInternalApp(deps: InternalDeps): Express {
@@ -77,6 +88,19 @@ export function createInternalApp(deps: InternalDeps): Express {
     const own = { program: 'gateway', pid: process.pid, logLinesDropped: droppedLogLines() } as const;
     const status: GatewayStatus = { ...own, waiting: await Promise.all(waiting), ...deps.status() };
     res.json(status);
+  });
+  app.get('/usage', async (req, res) => {
+    const query = UsageQuery.safeParse(req.query);
+    if (!query.success) {
+      const [issue] = query.error.issues;
+      res.status(400).json({ error: `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim() });
+      return;
+    }
+    try {
+      res.json({ usage: await deps.usage(query.data) });
+    } catch {
+      res.status(503).json({ error: 'Redis does not answer at the moment' });
+    }
   });
   app.get('/metrics', async (_req, res) => {
     res.setHeader('content-type', deps.registry.contentType);

@@ -10,6 +10,7 @@ import type { Departure } from './departure.ts';
 import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
+import { noteUse, type UsedBy } from './used-by.ts';
 import { loggedPath } from './logged-path.ts';
 import { cutUnread } from './connection/unread-answer.ts';
 
@@ -57,6 +58,7 @@ export interface ContextDeps {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
+  readonly usage: UsedBy;
   /** when the request on a connection began, if that was noticed before its head was complete */
   readonly begunAt: (socket: Socket) => number | undefined;
 }
@@ -88,6 +90,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
       const since = (at: number | undefined): number | undefined =>
         at === undefined ? undefined : Math.round(at - arrivedAt);
+      noteUse(deps, context);
       log.info(
         {
           dialect: dialect.name,

@@ -1,10 +1,12 @@
 import { AttemptError, Claimed, Head, parsePayload, type Frame } from '#contract/frame';
-import { sameToken, type Token } from '#contract/job';
+import { sameToken, type EnginePath, type Token } from '#contract/job';
+import { StreamedTokens } from '#contract/streamed-tokens';
 import { Failure } from '../failure.ts';
 
 /** The facts about an open request that the relay needs, and its callbacks. */
 export interface OpenRequest {
   readonly requestId: string;
+  readonly path: EnginePath;
   /** longest silence after the first bytes, in milliseconds */
   readonly idleMs: number;
   /** instant (clock of this process, ms) at which the client gets a timeout */
@@ -12,12 +14,23 @@ export interface OpenRequest {
   /** an attempt was cleared to start: the request no longer waits */
   readonly onClaimed: () => void;
   /** an engine has it, under a unique name; a repeated pickup names another */
-  readonly onTaken: (engine: string) => void;
+  readonly onTaken: (engine: string, token: Token) => void;
   /** the first bytes of the accepted attempt follow */
   readonly onHead: (head: Head) => void;
   readonly onData: (chunk: Buffer) => void;
   /** the attempt is over: with the engine's last byte, or with a failure. Once per epoch */
   readonly onOver: (failure: Failure | undefined) => void;
+  /** the dispatcher of a running attempt is gone, so it cannot tell what it used; perhaps more than once */
+  readonly onGone: (seen: Seen) => void;
+}
+
+/** A running attempt, as far as its frames show it. */
+export interface Seen {
+  readonly token: Token;
+  /** since it was claimed */
+  readonly ageMs: number;
+  /** tokens of its stream that arrived */
+  readonly tokens: number;
 }
 
 /** What the relay must do after a frame. */
@@ -40,6 +53,8 @@ export class Exchange {
   #bound = false;
   #over = false;
   #lastDataAt = 0;
+  #claimedAt = 0;
+  #streamed = new StreamedTokens();
 
   constructor(request: OpenRequest) {
     this.request = request;
@@ -48,6 +63,13 @@ export class Exchange {
   /** The dispatcher and token that answer, if any do. */
   get accepted(): { token: Token; dispatcher: string } | undefined {
     return this.#over ? undefined : this.#accepted;
+  }
+
+  /** The attempt that answers, if any does. */
+  seen(now: number): Seen | undefined {
+    const token = this.accepted?.token;
+    const ageMs = now - this.#claimedAt;
+    return token === undefined ? undefined : { token, ageMs, tokens: this.#streamed.of(this.request.path) };
   }
 
   /** Milliseconds since the last bytes; 0 before the first. */
@@ -78,7 +100,7 @@ export class Exchange {
    */
   take(dispatcher: string, frame: Frame, now: number): Reaction {
     const token = { epoch: frame.epoch, attempt: frame.attempt };
-    if (frame.type === 'claimed') return this.#claimed(dispatcher, token, frame);
+    if (frame.type === 'claimed') return this.#claimed(dispatcher, token, frame, now);
     if (this.#over || this.#accepted === undefined || !sameToken(this.#accepted.token, token))
       return frame.type === 'end' || frame.type === 'error' ? NONE : { kind: 'cancel', token, dispatcher };
     switch (frame.type) {
@@ -88,6 +110,7 @@ export class Exchange {
       case 'data':
         this.#bind();
         this.#lastDataAt = now;
+        if (this.#isStream) this.#streamed.add(frame.payload);
         this.request.onData(frame.payload);
         return NONE;
       case 'end':
@@ -110,7 +133,11 @@ export class Exchange {
     if (this.#head !== undefined) this.request.onHead(this.#head);
   }
 
-  #claimed(dispatcher: string, token: Token, frame: Frame): Reaction {
+  get #isStream(): boolean {
+    return this.#head?.contentType.startsWith('text/event-stream') === true;
+  }
+
+  #claimed(dispatcher: string, token: Token, frame: Frame, now: number): Reaction {
     const before = this.#accepted;
     // A superseded epoch, or a repeat of an attempt that already answers, must not run.
     if (token.epoch < this.#epoch || this.#bound || this.#over) return { kind: 'cancel', token, dispatcher };
@@ -120,7 +147,9 @@ export class Exchange {
     const { engine, waits } = parsePayload(Claimed, frame.payload);
     this.#accepted = { token, dispatcher };
     this.#head = undefined;
-    this.request.onTaken(`${dispatcher}/${engine}`);
+    this.#claimedAt = now;
+    this.#streamed = new StreamedTokens();
+    this.request.onTaken(`${dispatcher}/${engine}`, token);
     if (before === undefined) this.request.onClaimed();
     return waits ? { kind: 'go', token } : NONE;
   }

@@ -15,6 +15,7 @@ const SILENCE_LIMIT_MS = 3_500;
 const CANCEL_EVERY_MS = 1_000;
 const CONTROL_TRIES = 50;
 const CONTROL_PAUSE_MS = 40;
+const NOBODY = 'no dispatcher listens';
 
 export interface RelayDeps {
   readonly reader: Redis;
@@ -106,8 +107,20 @@ export class Relay {
     if (exchange !== undefined) this.#cancel(exchange);
   }
 
-  #cancel({ request: { requestId }, accepted }: Exchange): void {
-    if (accepted !== undefined) this.#tell(accepted.dispatcher, { type: 'cancel', requestId, ...accepted.token });
+  #cancel(exchange: Exchange): void {
+    const { request, accepted } = exchange;
+    if (accepted === undefined) return;
+    const message = { type: 'cancel', requestId: request.requestId, ...accepted.token } as const;
+    this.#tell(accepted.dispatcher, message, this.#gone(exchange, accepted.dispatcher));
+  }
+
+  /** @returns reports the attempt as it is now, if its dispatcher is gone */
+  #gone(exchange: Exchange, dispatcher: string): () => void {
+    const seen = exchange.seen(this.#deps.clock());
+    const silenceMs = this.#reader.silenceMs(dispatcher);
+    return () => {
+      if (seen !== undefined) exchange.request.onGone({ ...seen, ageMs: Math.max(0, seen.ageMs - silenceMs) });
+    };
   }
 
   #take(dispatcher: string, frame: Frame): void {
@@ -151,15 +164,21 @@ export class Relay {
     this.#tell(dispatcher, { type: 'cancel', ...what });
   }
 
-  /** A reconnecting dispatcher receives nothing: the message is sent again until it arrives or time is up. */
-  #tell(dispatcher: string, message: Control, triesLeft = CONTROL_TRIES): void {
+  /**
+   * A reconnecting dispatcher receives nothing: the message is sent again until it arrives or time is up.
+   * @param onGone no dispatcher received it
+   */
+  #tell(dispatcher: string, message: Control, onGone: () => void = () => {}, triesLeft = CONTROL_TRIES): void {
     const { control, log } = this.#deps;
     const again = (why: unknown): void => {
-      if (triesLeft > 1) setTimeout(() => this.#tell(dispatcher, message, triesLeft - 1), CONTROL_PAUSE_MS);
-      else log.debug({ why, type: message.type }, 'control message not delivered');
+      if (triesLeft > 1) setTimeout(() => this.#tell(dispatcher, message, onGone, triesLeft - 1), CONTROL_PAUSE_MS);
+      else {
+        log.debug({ why, type: message.type }, 'control message not delivered');
+        if (why === NOBODY) onGone();
+      }
     };
     control.publish(redisKeys.control(dispatcher), JSON.stringify(message)).then((receivers) => {
-      if (receivers === 0) again('no dispatcher listens');
+      if (receivers === 0) again(NOBODY);
     }, again);
   }
 
@@ -172,8 +191,10 @@ export class Relay {
         this.#fail(exchange, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
       else if (exchange.silenceMs(now) > request.idleMs)
         this.#fail(exchange, new Failure('engine_silent', `the model process was silent for ${request.idleMs} ms`));
-      else if (accepted !== undefined && this.#reader.silenceMs(accepted.dispatcher) > SILENCE_LIMIT_MS)
+      else if (accepted !== undefined && this.#reader.silenceMs(accepted.dispatcher) > SILENCE_LIMIT_MS) {
+        this.#gone(exchange, accepted.dispatcher)();
         this.#fail(exchange, new Failure('worker_lost', 'the worker that held this request is gone'));
+      }
     }
   }
 

@@ -21,6 +21,8 @@ export interface Prepared {
   readonly path: EnginePath;
   readonly body: readonly Buffer[];
   readonly images: readonly ImageFacts[];
+  /** prompt tokens of the pictures */
+  readonly imageTokens: number;
   /** texts that the model's engine reads as control tokens */
   readonly specialTokens: RegExp;
   /** the class of service that it gets, if it asked for one */
@@ -66,7 +68,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     const request = guard(asked);
     const resolved =
       kind === 'image' ? await deps.images.resolve(request, pictures, signal, caller.id) : { request, images: [] };
-    const sizes = rule.checkWithImages(resolved.request, resolved.images);
+    const imageTokens = rule.checkWithImages(resolved.request, resolved.images);
     const granted = grantedClass(request.serviceTier, caller);
     const serviceTier = request.serviceTier === undefined ? undefined : granted;
     const terms = { model: card.name, maxTokens, serviceTier, cacheSalt: deps.cacheSalt(caller) };
@@ -74,13 +76,14 @@ export function createPrepare(deps: PrepareDeps): Prepare {
     // Counting tokens uses none of an engine's picture slots.
     const queue = request.route === '/tokenize' ? 'text' : kind;
     const { weight, caps } = caller;
-    const cost = costOf(resolved.request, sizes, maxTokens);
+    const cost = costOf(resolved.request, imageTokens, maxTokens);
     return {
       card,
       kind: queue,
       path: enginePath(request),
       body,
       images: resolved.images,
+      imageTokens,
       specialTokens,
       share: { cost, weight, caps, class: granted, isOneOfMany: caller !== ANYONE },
       ...(serviceTier === undefined ? {} : { serviceTier }),

@@ -15,7 +15,9 @@ import { silentLog } from '../support/silent-log.ts';
 test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also if rendering it fails', async () => {
   const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
   const app = express();
-  const deps = { clock: () => 0, log: silentLog, metrics, departure: new Departure(() => 0), begunAt: () => undefined };
+  const usage = { refused: () => {}, left: () => {} };
+  const departure = new Departure(() => 0);
+  const deps = { clock: () => 0, log: silentLog, metrics, usage, departure, begunAt: () => undefined };
   for (const [name, dialect] of Object.entries(DIALECTS))
     app.get(`/${name}`, withContext(dialect, deps), () => {
       throw new TypeError('secret is not a function');

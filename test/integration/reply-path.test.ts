@@ -176,6 +176,8 @@ test('H2: the faults of one request’s frames affect only that request, in the 
   const ids = ['well', 'claimed', 'head', 'error', 'throws', 'also-well'];
   for (const requestId of ids)
     relay.open({
+      path: '/v1/chat/completions',
+      onGone: () => {},
       requestId,
       idleMs: 60_000,
       deadlineAt: monotonic() + 60_000,

@@ -1,9 +1,8 @@
-import { z } from 'zod';
-import { saysEngineGone } from '#contract/engine-gone';
 import type { AttemptError, Claimed, FrameType, Head } from '#contract/frame';
 import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
-import { readJson } from '#contract/read-json';
+import type { AttemptUsage } from '#contract/usage';
 import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
+import { AnswerEnd } from './answer-end.ts';
 import type { Slot } from './engine-slots.ts';
 import type { Waiting } from './first-bytes.ts';
 import type { Publisher } from './publisher.ts';
@@ -34,14 +33,6 @@ export interface AttemptDeps {
   readonly onSuspect: (engine: string) => void;
 }
 
-/** The last bytes of an answer; its last event may be in two chunks. */
-interface LastBytes {
-  status: number;
-  streamed: boolean;
-  before: Buffer;
-  chunk: Buffer;
-}
-
 /** One pickup of one job: claimed, cleared to start, sent to an engine, its bytes written back under one fencing token. */
 export class Attempt {
   readonly job: JobV1;
@@ -56,6 +47,8 @@ export class Attempt {
   /** an engine has it but has not sent a byte of its answer */
   #unheard = false;
   #waiting: Waiting | undefined;
+  readonly #end = new AnswerEnd();
+  readonly #takenAt = performance.now();
 
   constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
     this.#deps = deps;
@@ -92,6 +85,11 @@ export class Attempt {
     this.#waiting?.holdBack(held);
     if (held) this.#stream?.pause();
     else this.#stream?.resume();
+  }
+
+  /** What it has used until now. @param isOver the engine ended its answer itself */
+  used(isOver: boolean): AttemptUsage {
+    return { ...this.#end.tokens(this.job.path, isOver), picture: 0, slotMs: performance.now() - this.#takenAt };
   }
 
   /** Ends it and reports the reason to the replica. */
@@ -157,34 +155,31 @@ export class Attempt {
       };
       const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
       const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
-      const last: LastBytes = { status: 0, streamed: false, before: Buffer.alloc(0), chunk: Buffer.alloc(0) };
       const waiting = this.#slot.begin(body.length);
       this.#waiting = waiting;
       this.#unheard = true;
       const stream = streamFromEngine(this.#slot.connections, request, {
         head: (status, contentType) => {
-          last.status = status;
-          last.streamed = contentType.startsWith('text/event-stream');
+          this.#end.head(status, contentType);
           waiting.begun();
           this.#sendJson('head', { status, contentType } satisfies Head);
         },
         data: (chunk) => {
           waiting.heard();
           this.#unheard = false;
-          last.before = last.chunk;
-          last.chunk = Buffer.from(chunk);
+          this.#end.add(chunk);
           this.#send('data', chunk);
         },
         end: () => {
           // Before `end`, so that a retry by the gateway finds another engine.
-          this.#deps.onAnswer(this.#slot.engine, statusOf(last));
-          if (reportsItsEnd(last)) this.#deps.onSuspect(this.#slot.engine);
+          this.#deps.onAnswer(this.#slot.engine, this.#end.status);
+          if (this.#end.reportsItsEnd) this.#deps.onSuspect(this.#slot.engine);
           this.#send('end', Buffer.alloc(0));
           finish('answered');
         },
         failed: (cause, hadIt) => {
           // vLLM breaks off a stream of this route when it refuses the request, so the engine is not suspect.
-          const refuses = this.job.path === '/v1/responses' && last.status === 200 && last.streamed;
+          const refuses = this.job.path === '/v1/responses' && this.#end.isStream;
           if (!refuses) this.#deps.onSuspect(this.#slot.engine);
           finish(this.#failed('worker_lost', cause.message, hadIt && !refuses));
         },
@@ -216,26 +211,4 @@ export class Attempt {
     const { requestId, replica } = this.job;
     this.#deps.publisher.send(replica, { type, requestId, ...this.token, payload });
   }
-}
-
-const ErrorEvent = z.object({ error: z.object({ code: z.int().catch(500) }) });
-
-/** The status of the answer, or the code of the error event at the end of its stream. */
-function statusOf({ status, before, chunk }: LastBytes): number {
-  if (status >= 400) return status;
-  const end = Buffer.concat([before, chunk]);
-  const from = end.lastIndexOf(ERROR_EVENT);
-  if (from < 0) return status;
-  const line = end.toString('utf8', from + 'data: '.length).split('\n', 1)[0] ?? '';
-  return readJson(ErrorEvent, line)?.error.code ?? 500;
-}
-
-/** Cannot occur in an answer's text, where its quotes would be escaped. */
-const ERROR_EVENT = 'data: {"error"';
-
-/** Whether an error status, or an error event at the end of a stream, reports that this engine has stopped serving. */
-function reportsItsEnd({ status, before, chunk }: LastBytes): boolean {
-  const end = Buffer.concat([before, chunk]);
-  const from = status >= 500 ? 0 : end.lastIndexOf(ERROR_EVENT);
-  return from >= 0 && saysEngineGone(end.toString('utf8', from));
 }

@@ -5,6 +5,7 @@ import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
 import { JobQueue, type JobEnd, type TakenJob } from './job-queue.ts';
+import { UsageBook } from './usage-book.ts';
 
 /** A job without a free slot is pulled again after this delay, in milliseconds; 0 would be a busy loop. */
 const NO_ROOM_DELAY_MS = 200;
@@ -31,6 +32,7 @@ export interface DispatcherDeps extends AttemptDeps {
  */
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
+  readonly #usage: UsageBook;
   readonly #queues = new Map<string, JobQueue>();
   /** by job id */
   readonly #attempts = new Map<string, Attempt>();
@@ -41,6 +43,7 @@ export class Dispatcher {
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
+    this.#usage = new UsageBook(deps.redis, deps.log);
   }
 
   get inFlight(): number {
@@ -148,14 +151,18 @@ export class Dispatcher {
     const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: pickup }, slot);
     this.#attempts.set(id, attempt);
     const takenAt = wallClock();
+    let isOver = false;
     try {
       const outcome = await attempt.run();
+      isOver = outcome === 'answered';
       const held = { engine: slot.engine, takenAt, releasedAt: wallClock() };
       log.debug({ requestId: job.requestId, ...attempt.token, ...held, outcome }, 'attempt ended');
       return outcome === 'hand_back' ? { kind: 'back', delayMs: NO_ROOM_DELAY_MS } : DONE;
     } finally {
       this.#attempts.delete(id);
       slot.release();
+      // In the run of the event loop that writes its last frame, so that a killed process does not leave one alone.
+      this.#usage.book(job, attempt.token, attempt.used(isOver), isOver);
       if (this.#attempts.size === 0) this.#onEmpty();
     }
   }

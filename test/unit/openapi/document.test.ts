@@ -31,6 +31,7 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     body: { limitBytes: 1, memory: new BodyMemory(1, 1) },
     clock: () => 0,
     log: silentLog,
+    usage: { refused: () => {}, left: () => {} },
     metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),
     departure: new Departure(() => 0),
     begunAt: () => undefined,

@@ -5,6 +5,8 @@ import { Exchange } from '../../../gateway/relay/exchange.ts';
 function open() {
   const seen: string[] = [];
   const exchange = new Exchange({
+    path: '/v1/chat/completions',
+    onGone: () => {},
     requestId: 'g-1',
     idleMs: 1_000,
     deadlineAt: 10_000,

@@ -1,0 +1,24 @@
+import { NOBODY } from '../keys/caller.ts';
+import type { Metrics } from '../metrics.ts';
+import type { UsageBook } from '../usage/usage-book.ts';
+import type { RequestContext } from './request-context.ts';
+
+/** Where requests are counted that no dispatcher took. */
+export type UsedBy = Pick<UsageBook, 'refused' | 'left'>;
+
+/** Counts a request that ended, for its caller's key. Whoever has no valid key has no usage. */
+export function noteUse(
+  { usage, metrics }: { readonly usage: UsedBy; readonly metrics: Metrics },
+  { caller, model, phases, fields }: Pick<RequestContext, 'caller' | 'model' | 'phases' | 'fields'>,
+): void {
+  if (caller === NOBODY) return;
+  const { requestId, enqueuedAt, claimedAt } = phases;
+  const labels = { key: caller.id, gen_ai_request_model: model };
+  const failure = fields['failure'];
+  // A dispatcher books what it took.
+  if (claimedAt !== undefined) metrics.byKey?.requests.inc(labels);
+  else if (failure !== undefined && failure !== 'client_closed') {
+    metrics.byKey?.refusals.inc(labels);
+    usage.refused(model, caller.id);
+  } else if (enqueuedAt !== undefined) usage.left({ requestId, model }, caller.id);
+}

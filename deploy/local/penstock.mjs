@@ -10,6 +10,7 @@ import { preflightCommand } from './commands/preflight.mjs';
 import { Refusal } from './setup/refusal.mjs';
 import { statusCommand } from './commands/status.mjs';
 import { up } from './up/up.mjs';
+import { usageCommand } from './commands/usage.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 // a closed reader, such as `| head` or a terminal, must not end the command half-way
@@ -21,6 +22,7 @@ const TOOLS = new Map([
   ['card', cardCommand],
   ['preflight', preflightCommand],
   ['status', statusCommand],
+  ['usage', usageCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

@@ -11,7 +11,7 @@ const OPENING_EVENTS: Readonly<Record<EnginePath, number>> = {
 };
 
 /**
- * Counts the tokens of a stream that may never get its engine's count: vLLM sends each token in an event of its own,
+ * Counts the tokens of a stream that may never get its engine's count. vLLM sends each token in an event of its own,
  * except that a busy engine may merge a few.
  */
 export class StreamedTokens {

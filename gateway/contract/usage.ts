@@ -45,8 +45,8 @@ export const NOTHING_USED: AttemptUsage = { prompt: 0, picture: 0, answer: 0, pa
  * Books an attempt that ended, or notes that its answer is dropped and asked for again, in either order. Each counts
  * once, however often it is sent. The first note of a request counts the request.
  * KEYS: 1 notes of the request (hash, by attempt), 2 usage of a key, model and day, 3 ids of the keys with usage of that
- * model and day. ARGV: 1 the attempt, 2 life span of the notes in ms, 3 id of the key, 4 life span of the usage in ms,
- * 5 `ended` or `repeated`, 6 to 10 prompt, picture, answer and partial tokens, and ms of the slot.
+ * model and day. ARGV: 1 the attempt, 2 life span of the notes in ms, 3 id of the key, 4 life span of the usage in ms.
+ * 5 `ended` or `repeated`. 6 to 9 prompt, picture, answer and partial tokens, 10 ms of the slot.
  * A note is `repeated` before the attempt has ended, its counts after it has ended, and `moved` after both.
  */
 export const BOOK = `

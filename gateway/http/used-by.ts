@@ -1,15 +1,24 @@
-import { NOBODY } from '../keys/caller.ts';
+import type { Phases } from '../answer/notes.ts';
+import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { Metrics } from '../metrics.ts';
 import type { UsageBook } from '../usage/usage-book.ts';
-import type { RequestContext } from './request-context.ts';
 
 /** Where requests are counted that no dispatcher took. */
 export type UsedBy = Pick<UsageBook, 'refused' | 'left'>;
 
-/** Counts a request that ended, for its caller's key. Whoever has no valid key has no usage. */
+/** A request that ended. */
+interface Ended {
+  readonly caller: Caller;
+  readonly model: string;
+  readonly phases: Phases;
+  /** of its log line */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Counts a request that ended, for its caller's key. A caller without a valid key has no usage. */
 export function noteUse(
   { usage, metrics }: { readonly usage: UsedBy; readonly metrics: Metrics },
-  { caller, model, phases, fields }: Pick<RequestContext, 'caller' | 'model' | 'phases' | 'fields'>,
+  { caller, model, phases, fields }: Ended,
 ): void {
   if (caller === NOBODY) return;
   const { requestId, enqueuedAt, claimedAt } = phases;

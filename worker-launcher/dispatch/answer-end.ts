@@ -22,7 +22,7 @@ const Usage = z.union([
     })),
 ]);
 
-/** The end of an engine's answer: its last bytes, of which its last event may be in two chunks, and how much came before. */
+/** The end of an engine's answer: its last two chunks, because its last event may be in both, and how much came before. */
 export class AnswerEnd {
   #status = 0;
   #isStream = false;
@@ -75,7 +75,9 @@ export class AnswerEnd {
     const isWhole = (isOver || end.includes(END_MARK)) && this.status < 400;
     if (usage !== undefined && isWhole)
       return { prompt: usage.prompt_tokens, answer: usage.completion_tokens, partial: 0 };
-    const partial = this.#isStream && this.#status === 200 ? (usage?.completion_tokens ?? this.#streamed.of(path)) : 0;
+    if (!this.isStream) return { prompt: 0, answer: 0, partial: 0 };
+    const withoutToken = [ERROR_EVENT, END_MARK].filter((mark) => end.includes(mark)).length;
+    const partial = usage?.completion_tokens ?? Math.max(0, this.#streamed.of(path) - withoutToken);
     return { prompt: 0, answer: 0, partial };
   }
 

@@ -1,9 +1,8 @@
 // @ts-check
-import { startedIn } from '../up/data-folder.mjs';
-import { folderNamed } from '../up/options.mjs';
 import { ask } from '../up/readiness.mjs';
 import { FLAG, HELP_FLAG, readOptions, TEXT, TEXTS } from '../setup/read-options.mjs';
 import { Refusal } from '../setup/refusal.mjs';
+import { urlsOfPrograms } from './program-urls.mjs';
 import { statusFacts } from './status-facts.mjs';
 import { statusText } from './status-text.mjs';
 
@@ -52,35 +51,8 @@ export async function statusCommand(args, { cwd, print, say }) {
   }
 }
 
-/**
- * @param {{ 'gateway-url'?: string[], 'launcher-url'?: string[], 'data-dir'?: string }} asked
- * @param {string} cwd
- * @returns {{ gateways: string[], launchers: string[] }} URLs
- */
-function urlsOfPrograms(asked, cwd) {
-  const gateways = (asked['gateway-url'] ?? []).map((url) => internalUrl('--gateway-url', url));
-  const launchers = (asked['launcher-url'] ?? []).map((url) => internalUrl('--launcher-url', url));
-  if (gateways.length + launchers.length > 0) return { gateways, launchers };
-  const folder = folderNamed('--data-dir', asked['data-dir'] ?? '.penstock', cwd);
-  const programs = startedIn(folder);
-  if (programs === undefined)
-    throw new Refusal(`no penstock up uses the data folder ${folder}: set --data-dir, --gateway-url or --launcher-url`);
-  if (programs.length === 0) throw new Refusal(`the start in ${folder} has no gateway yet: try again in a few seconds`);
-  const urlsOf = (/** @type {boolean} */ isGateway) =>
-    programs.filter(({ name }) => name.startsWith('gateway') === isGateway).map(({ url }) => url);
-  return { gateways: urlsOf(true), launchers: urlsOf(false) };
-}
-
 /** @param {string} url @returns {Promise<import('./status-facts.mjs').Report>} */
 async function report(url) {
   const answer = await ask(`${url}/status`, ANSWER_WITHIN_MS);
   return { url, status: answer?.ok === true ? answer.body : undefined };
-}
-
-/** @param {string} option @param {string} text */
-function internalUrl(option, text) {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw new Refusal(`${option} takes a URL such as http://127.0.0.1:8081, not '${text}'`);
-  return `${url.origin}${url.pathname}`.replace(/(\/status)?\/*$/, '');
 }

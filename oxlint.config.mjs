@@ -12,7 +12,7 @@
  */
 
 const HTTP = '^(express|cors|undici|node:https?)';
-const REDIS = '^(bullmq|ioredis)';
+const REDIS = '^(bullmq|ioredis|rate-limiter-flexible)';
 const OUTSIDE = '^(express|cors|undici|bullmq|ioredis|pino|prom-client|node:(net|tls|https?|fs|child_process))';
 
 const SIMULATOR = 'worker-launcher/simulator';
@@ -114,6 +114,13 @@ export const ROOMS = [
     samples: ['express'],
   },
   {
+    path: 'gateway/limits',
+    promise: 'what a key may use in a minute and a day, counted in Redis; no HTTP, no queue',
+    may: ['failure.ts', 'keys'],
+    not: `^bullmq|${HTTP}`,
+    samples: ['express', 'bullmq'],
+  },
+  {
     path: 'gateway/workers',
     promise: 'which workers serve, and how many are needed',
     may: [],
@@ -144,7 +151,19 @@ export const ROOMS = [
   {
     path: 'gateway/http',
     promise: 'the edge: only this folder imports express',
-    may: ['answer', 'dialects', 'failure.ts', 'intake', 'keys', 'metrics.ts', 'openapi', 'queue', 'request', 'usage'],
+    may: [
+      'answer',
+      'dialects',
+      'failure.ts',
+      'intake',
+      'keys',
+      'limits',
+      'metrics.ts',
+      'openapi',
+      'queue',
+      'request',
+      'usage',
+    ],
     not: REDIS,
     samples: ['bullmq', 'ioredis'],
   },

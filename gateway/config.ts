@@ -203,6 +203,11 @@ export function structureLimits(config: GatewayConfig) {
   };
 }
 
+/** How much may wait for a model, in requests and bytes. */
+export function queueLimits(config: GatewayConfig) {
+  return { jobs: config.GATEWAY_QUEUE_LIMIT_JOBS, bytes: config.GATEWAY_QUEUE_LIMIT_BYTES };
+}
+
 /** For pictures, and the addresses that they may be fetched from. */
 export function imageLimits(config: GatewayConfig) {
   return {

@@ -51,6 +51,8 @@ export const FAILURES = {
   header_too_long: { status: 431, retry: 'never', log: 'debug' },
   /** The engine's own 4xx; the failure carries its status and message. */
   engine_refused: { status: 400, retry: 'never', log: 'info' },
+  /** A limit of the key is used up until its window ends. */
+  rate_limit_exceeded: { status: 429, retry: 60, log: 'info' },
   queue_full: { status: 429, retry: 2, log: 'info' },
   client_closed: { status: 499, retry: 'never', log: 'info' },
   internal: { status: 500, retry: 'never', log: 'error' },

@@ -24,7 +24,7 @@ import { createApp } from './app.ts';
 import { createAsk } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver, type Deliver } from './answer/deliver.ts';
-import { connectionLimits, imageLimits, loadConfig, structureLimits } from './config.ts';
+import { connectionLimits, imageLimits, loadConfig, queueLimits, structureLimits } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
 import { authenticate } from './http/auth.ts';
@@ -36,6 +36,7 @@ import { BodyMemory } from './intake/body-memory.ts';
 import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { LiveKeys } from './keys/live-keys.ts';
+import { Limits } from './limits/limits.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { UsageBook } from './usage/usage-book.ts';
 import { createPrepare, type Prepare } from './request/prepare.ts';
@@ -102,16 +103,14 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   const admission: Admission = new Admission({
     redis: queue,
     bodies,
-    reservations: new Reservations(queue, {
-      jobs: config.GATEWAY_QUEUE_LIMIT_JOBS,
-      bytes: config.GATEWAY_QUEUE_LIMIT_BYTES,
-    }),
+    reservations: new Reservations(queue, queueLimits(config)),
     lagMs: () => relay.lagMs,
     slots: (model, kind) => registry.slots(model, kind),
     onOutcome: (outcome) => metrics.admission.inc({ outcome }),
     onJobAdded: () => metrics.jobsAdded.inc(),
     log,
   });
+  const limits = new Limits({ redis: queue, replica, onOutcome: (outcome) => metrics.admission.inc({ outcome }) });
   const metrics: Metrics = createMetrics(prometheus, {
     models,
     depth: (model, kind) => admission.depth(model, kind),
@@ -126,7 +125,7 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   });
   const departure = new Departure(clock);
   const quarantine = new Quarantine(queue, log);
-  return { watch, registry, relay, prometheus, admission, metrics, usage, dialects, departure, quarantine };
+  return { watch, registry, relay, prometheus, admission, limits, metrics, usage, dialects, departure, quarantine };
 }
 
 function createIntake({ config, log, keys }: Settings, { dialects, metrics }: Parts): Intake {
@@ -252,7 +251,7 @@ async function followRedis({ models }: Settings, { bodies }: Connections, parts:
 }
 
 function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts: Parts, open: Open): void {
-  const { watch, registry, relay, admission, usage, departure, quarantine } = parts;
+  const { watch, registry, relay, admission, limits, usage, departure, quarantine } = parts;
   const { server, probes, uploads } = open;
   endWith(
     [
@@ -275,6 +274,7 @@ function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts
         run: async () => {
           registry.stop();
           quarantine.stop();
+          limits.close();
           watch.stop();
           keys?.close();
           // Redis may be away too; what remains there expires by itself.

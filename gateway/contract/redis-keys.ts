@@ -35,6 +35,10 @@ export const redisKeys = {
   usageKeys: (model: string, day: string): string => `${tag(model)}:usage:${day}`,
   /** set: all models that were ever served */
   usageModels: (): string => `${prefix}:usage-models`,
+  /** counter of one limit of a caller's key in its present minute, followed by the id of the key */
+  limitPrefix: (limit: string): string => `${prefix}:limit:${limit}`,
+  /** hash: tokens that a caller's key used today, and the estimates of its running requests */
+  dayBudget: (keyId: string): string => `${prefix}:limit:tokens_per_day:${keyId}`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
   once: (hash: string): string => `${prefix}:once:${hash}`,
   /** the answer of such a request, by its owner; in the second Redis if there is one */

@@ -3,19 +3,23 @@ import type { ChatRequest } from '../request/chat.ts';
 import type { ModelCard } from '#contract/model-card';
 import type { Deliver } from '../answer/deliver.ts';
 import { asksFor, type Asked } from '../answer/question.ts';
+import type { Limits } from '../limits/limits.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import { PictureBytes } from '../intake/picture-bytes.ts';
+import { UNIT_TOKENS } from '../request/cost.ts';
 import type { Prepare } from '../request/prepare.ts';
 import { HttpClientStream } from './client-stream.ts';
 import { patienceOf } from './deadline.ts';
 import { jsonBody } from './json-body.ts';
 import { answerNotes, notePrepared, noteRequest, noteWait, type NotesDeps } from './notes.ts';
 import { requestContext } from './request-context.ts';
+import { withinLimits } from './within-limits.ts';
 
 export interface GenerateDeps extends NotesDeps {
   readonly structure: StructureLimits;
   readonly prepare: Prepare;
   readonly deliver: Deliver;
+  readonly limits: Pick<Limits, 'charge'>;
 }
 
 /**
@@ -34,7 +38,10 @@ export function chatHandler(
     const client = new HttpClientStream(res);
     try {
       const { dialect: render, signal } = context;
-      await deps.deliver(asked, { client, render, notes: answerNotes(deps, context), signal });
+      const tokens = Math.ceil(asked.question.share.cost * UNIT_TOKENS);
+      await withinLimits(deps.limits, res, tokens, answerNotes(deps, context), (notes) =>
+        deps.deliver(asked, { client, render, notes, signal }),
+      );
     } finally {
       noteWait(deps, context, asked.question.kind);
     }

@@ -1,4 +1,5 @@
 import type { ModelCard } from '#contract/model-card';
+import { SERVICE_CLASSES, type ServiceClass } from '#contract/service-class';
 
 /** Limits of one key's waiting requests; an absent one is no limit. */
 interface KeyCaps {
@@ -17,11 +18,8 @@ interface KeyLimits {
   readonly tokens_per_day?: number | undefined;
 }
 
-/** The classes of service that a request can ask for, best first. */
-export const TIERS = ['priority', 'default', 'flex'] as const;
-export type Tier = (typeof TIERS)[number];
 /** What a key may ask for if its entry has no `tiers`. */
-export const USUAL_TIERS: readonly Tier[] = ['default', 'flex'];
+export const USUAL_TIERS: readonly ServiceClass[] = ['default', 'flex'];
 
 /** The sender of a request, and its rights. */
 export interface Caller {
@@ -33,7 +31,7 @@ export interface Caller {
   readonly weight: number;
   readonly caps: KeyCaps;
   readonly limits: KeyLimits;
-  readonly tiers: readonly Tier[];
+  readonly tiers: readonly ServiceClass[];
   /** @param path of the request, without a query */
   mayCall(path: string): boolean;
   mayUse(card: ModelCard): boolean;
@@ -46,7 +44,7 @@ export const ANYONE: Caller = {
   weight: 1,
   caps: {},
   limits: {},
-  tiers: TIERS,
+  tiers: SERVICE_CLASSES,
   mayCall: () => true,
   mayUse: () => true,
 };

@@ -5,11 +5,23 @@ import { hashOfKey } from './key-ring.ts';
 
 export type KeyPlace = 'primary' | 'secondary';
 
-export interface Scopes {
-  readonly models?: readonly string[] | undefined;
-  readonly routes?: readonly string[] | undefined;
-  readonly weight?: number | undefined;
-}
+/** Where each field of an entry is that belongs to both keys of a name. */
+const FIELDS = {
+  models: ['models'],
+  routes: ['routes'],
+  tiers: ['tiers'],
+  weight: ['weight'],
+  waiting_jobs: ['caps', 'waiting_jobs'],
+  waiting_bytes: ['caps', 'waiting_bytes'],
+  requests_per_minute: ['limits', 'requests_per_minute'],
+  tokens_per_minute: ['limits', 'tokens_per_minute'],
+  tokens_per_day: ['limits', 'tokens_per_day'],
+} as const;
+type Field = keyof typeof FIELDS;
+const isField = (name: string): name is Field => Object.hasOwn(FIELDS, name);
+
+/** New values of fields; `none` removes a field, an absent one stays as it is. */
+export type Scopes = Readonly<Partial<Record<Field, readonly string[] | number | 'none' | undefined>>>;
 
 const HEAD = ` Keys of Penstock's callers, as SHA-256: the keys themselves are nowhere. Written by penstock keys.
  models: names of model cards; routes: paths, each with all that is under it; absent: all of them.`;
@@ -34,15 +46,32 @@ export function withKey(text: string, id: string, place: KeyPlace | undefined, k
   const hash = hashOfKey(key).toString('hex');
   if (entry === undefined) {
     if (place === 'secondary') throw new Error(`there is no key ${id} yet; create it without --secondary first`);
-    const given = Object.entries(scopes).filter(([, value]) => value !== undefined);
-    keys.add(document.createNode({ id, primary: hash, ...Object.fromEntries(given) }));
+    const added = document.createNode({ id, primary: hash });
+    setFields(document, added, scopes);
+    keys.add(added);
   } else {
     if (place === undefined) throw new Error(`there is a key ${id} already; ${freePlace(entry, id)}`);
     if (entry.has(place)) throw new Error(`${id} has a ${place} key already; revoke it with --${place} first`);
     if (Object.values(scopes).some((value) => value !== undefined))
-      throw new Error(`models, routes and weight belong to both keys of ${id}; change them in the file`);
+      throw new Error(
+        `models, weight, limits and the like belong to both keys of ${id}; change them with penstock keys set`,
+      );
     entry.set(place, hash);
   }
+  return checked(document);
+}
+
+/**
+ * Changes the fields that belong to both keys of a name. Comments of the file stay.
+ * @returns the new text of the file
+ * @throws Error in one sentence
+ */
+export function withScopes(text: string, id: string, scopes: Scopes): string {
+  parseKeyFile(text);
+  const document = openKeyDocument(text);
+  const entry = entryOf(listOf(document), id);
+  if (entry === undefined) throw new Error(`there is no key ${id}`);
+  setFields(document, entry, scopes);
   return checked(document);
 }
 
@@ -75,6 +104,19 @@ function listOf(document: Document.Parsed): YAMLSeq {
 
 function entryOf(keys: YAMLSeq, id: string): YAMLMap | undefined {
   return keys.items.filter((item) => isMap(item)).find((entry) => entry.get('id') === id);
+}
+
+function setFields(document: Document.Parsed, entry: YAMLMap, scopes: Scopes): void {
+  for (const [name, value] of Object.entries(scopes)) {
+    if (value === undefined || !isField(name)) continue;
+    const path = FIELDS[name];
+    if (value !== 'none') entry.setIn(path, document.createNode(value));
+    else if (entry.hasIn(path)) {
+      entry.deleteIn(path);
+      const group = entry.get(path[0]);
+      if (isMap(group) && group.items.length === 0) entry.delete(path[0]);
+    }
+  }
 }
 
 /** What a caller may do who has no place for another key. */

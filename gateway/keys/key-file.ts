@@ -1,12 +1,15 @@
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
-import { ANYONE, NOBODY, TIERS, USUAL_TIERS } from './caller.ts';
+import { SERVICE_CLASSES } from '#contract/service-class';
+import { ANYONE, NOBODY, USUAL_TIERS } from './caller.ts';
 
 const digest = z
   .string()
   .regex(/^[0-9a-f]{64}$/i, 'must be the SHA-256 of the key in 64 hexadecimal digits, never the key itself')
   .toLowerCase();
 const bound = z.number().int().positive();
+/** Headers of limits hold no longer number. */
+const limit = bound.max(1_000_000_000_000);
 
 /** One name with up to two keys, so that one can be replaced while the other works, as on Azure's endpoints. */
 export const KeyEntry = z
@@ -29,14 +32,14 @@ export const KeyEntry = z
     /** of all replicas and models together */
     limits: z
       .strictObject({
-        requests_per_minute: bound.optional(),
-        tokens_per_minute: bound.optional(),
-        tokens_per_day: bound.optional(),
+        requests_per_minute: limit.optional(),
+        tokens_per_minute: limit.optional(),
+        tokens_per_day: limit.optional(),
       })
       .default({}),
     /** classes that requests may name in `service_tier` */
     tiers: z
-      .array(z.enum(TIERS))
+      .array(z.enum(SERVICE_CLASSES))
       .min(1)
       .default([...USUAL_TIERS]),
   })

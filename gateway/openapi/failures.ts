@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Failure, type FailureCode } from '../failure.ts';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
+import { LIMIT_HEADERS } from './headers.ts';
 
 const ErrorBody = z.object({ error: z.object({ code: z.string() }) });
 
@@ -41,6 +42,7 @@ export const STAGES = {
     'image_fetch_failed',
     'image_too_large',
     'engine_refused',
+    'rate_limit_exceeded',
     'queue_full',
     'engine_failed',
     'body_lost',
@@ -90,6 +92,7 @@ function byStatus(dialect: Renders, codes: readonly FailureCode[]): Map<number, 
 
 function response({ errorSchema }: Renders, rendered: readonly Rendered[]): object {
   const headers = new Set(rendered.flatMap((one) => Object.keys(one.headers)).filter((key) => key !== 'content-type'));
+  if (rendered.some(({ status }) => status === 429)) for (const name of LIMIT_HEADERS) headers.add(name);
   const types = new Map<string, string[]>();
   for (const { headers: sent, body } of rendered) {
     const type = sent['content-type'] ?? 'text/plain';

@@ -63,9 +63,19 @@ const HEADERS: Readonly<Record<string, string>> = {
   'server-timing': 'the same as `queue`; on complete answers also the time of the engine as `engine`',
   'x-penstock-service-tier': 'the class of service that the request got, if it asked for one',
   'x-penstock-refusal': 'what refused the request, and whether a place is booked for its next try',
+  'x-ratelimit-limit-requests': "requests a minute that the key's limits allow",
+  'x-ratelimit-remaining-requests': 'how many of them are left',
+  'x-ratelimit-reset-requests': 'until they all are there again, such as `6s`',
+  'x-ratelimit-limit-tokens': "tokens that the key's limits allow a minute; a day, if only that is limited",
+  'x-ratelimit-remaining-tokens': 'how many of them are left, estimates of running requests taken off',
+  'x-ratelimit-reset-tokens': 'until they all are there again, such as `1m2s`',
+  'ratelimit-policy': "the key's limits: quota `q`, unit `qu`, window `w` in seconds",
+  ratelimit: 'for each limit what remains, `r`, and until when in seconds, `t`',
   'x-should-retry':
     '`false`: an engine has refused the request or may have worked on it, so clients must not repeat it by themselves',
 };
+/** The headers of a key's limits. */
+export const LIMIT_HEADERS = Object.keys(HEADERS).filter((name) => name.includes('ratelimit'));
 export const RESPONSE_HEADERS: Readonly<Record<string, object>> = Object.fromEntries(
   Object.entries(HEADERS).map(([name, description]) => [name, { description, schema: text }]),
 );

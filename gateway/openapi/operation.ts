@@ -1,7 +1,7 @@
 import type { Description } from '../dialects/description.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { failuresOf, type Stage } from './failures.ts';
-import { RESPONSE_HEADERS } from './headers.ts';
+import { LIMIT_HEADERS, RESPONSE_HEADERS } from './headers.ts';
 
 /** Paths of the document, each with its methods. */
 export type Paths = Record<string, object>;
@@ -83,7 +83,7 @@ function answerHeaders({ headers = {}, requestIdHeader }: Dialect, isAnswered: b
     'x-ms-request-id',
     ...Object.keys(headers),
     ...(requestIdHeader === undefined ? [] : [requestIdHeader]),
-    ...(isAnswered ? ['x-penstock-ignored', 'idempotent-replayed'] : []),
+    ...(isAnswered ? ['x-penstock-ignored', 'idempotent-replayed', ...LIMIT_HEADERS] : []),
   ];
   return Object.fromEntries(
     names.filter((name) => name in RESPONSE_HEADERS).map((name) => [name, { $ref: `#/components/headers/${name}` }]),

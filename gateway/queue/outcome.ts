@@ -9,6 +9,10 @@ export const ADMISSION_OUTCOMES = [
   'rejected_key_bytes',
   /** the request would wait longer than its deadline allows */
   'rejected_late',
+  /** a limit of the caller's key is used up */
+  'limited_requests_per_minute',
+  'limited_tokens_per_minute',
+  'limited_tokens_per_day',
   /** this replica lags behind in reading replies */
   'rejected_reply_lag',
   /** Redis did not take the request */

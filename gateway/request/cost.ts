@@ -1,7 +1,8 @@
 import type { ChatRequest } from './chat.ts';
 import { textLength } from './card-rules.ts';
 
-const UNIT_TOKENS = 256;
+/** tokens in a unit of cost */
+export const UNIT_TOKENS = 256;
 /** A usual length of a token; only the tokenizer knows the exact one. */
 const CHARACTERS_A_TOKEN = 4;
 

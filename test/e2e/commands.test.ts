@@ -23,11 +23,11 @@ test('keys create prints only the key on standard output, and stores its hash in
 
   const second = await penstock(['keys', 'create', '--file', file, '--id', 'oslo', '--secondary']);
   expect(second.stdout).not.toBe(created.stdout);
-  await penstock(['keys', 'create', '--file', file, '--id', 'bergen', '--weight', '2']);
+  await penstock(['keys', 'create', '--file', file, '--id', 'bergen', '--weight', '2', '--tokens-per-day', '5000']);
   const { stdout } = await penstock(['keys', 'list', '--file', file]);
   expect(stdout.split('\n')).toEqual([
-    'oslo    primary+secondary  azureai,x   /v1         weight 1',
-    'bergen  primary            all models  all routes  weight 2',
+    'oslo    primary+secondary  azureai,x   /v1         weight 1  tiers default,flex',
+    'bergen  primary            all models  all routes  weight 2  tiers default,flex  tokens_per_day 5000',
     '',
   ]);
 
@@ -35,6 +35,34 @@ test('keys create prints only the key on standard output, and stores its hash in
   expect((await penstock(['keys', 'revoke', '--file', file, '--id', 'bergen'])).code).toBe(0);
   expect((await penstock(['keys', 'list', '--file', file])).stdout).toMatch(/^oslo {2}secondary .*\n$/);
   expect(statSync(file).mode & 0o777).toBe(0o600);
+}, 60_000);
+
+test('keys set changes and removes what a caller may do, and refuses what no gateway could read', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'keys.yaml');
+  const keys = (...args: string[]) => penstock(['keys', ...args, '--file', file]);
+  await keys('create', '--id', 'oslo', '--models', 'azureai', '--waiting-jobs', '3');
+  writeFileSync(file, `# the team in Oslo\n${readFileSync(file, 'utf8')}`);
+  const removed = ['--models', 'none', '--waiting-jobs', 'none'];
+  const given = ['--weight', '8', '--tiers', 'priority,default', '--requests-per-minute', '60'];
+  const changed = await keys('set', '--id', 'oslo', ...removed, ...given, '--tokens-per-minute', '9000');
+  expect(changed).toMatchObject({ code: 0, stdout: '' });
+  expect(changed.stderr).toContain(`changed oslo in ${file}; gateways that read it apply the change within 5 seconds`);
+  expect((await keys('list')).stdout).toBe(
+    'oslo  primary  all models  all routes  weight 8  tiers priority,default  requests_per_minute 60  tokens_per_minute 9000\n',
+  );
+  expect(readFileSync(file, 'utf8')).toMatch(/^# the team in Oslo\n/);
+  expect(readFileSync(file, 'utf8')).not.toContain('caps');
+  for (const [args, sentence] of [
+    [['--id', 'oslo', '--tiers', 'fast'], 'keys.0.tiers.0'],
+    [['--id', 'oslo', '--tokens-per-day', 'many'], 'keys.0.limits.tokens_per_day'],
+    [['--id', 'bergen', '--weight', '2'], 'there is no key bergen'],
+    [['--id', 'oslo'], 'nothing to set'],
+  ] as const) {
+    const refused = await keys('set', ...args);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain(sentence);
+  }
 }, 60_000);
 
 test('--key-from-stdin reads an existing key from standard input', async () => {

@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { eventually } from '../support/eventually.ts';
+import { penstock } from '../support/penstock-command.ts';
 import { startStack, type Stack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
 
 /** Commands that run by the clock, and not for a request. */
 const BY_THE_CLOCK = ['ping', 'info', 'time', 'mget', 'zrange', 'pexpire', 'xrange', 'xtrim', 'client'];
@@ -17,18 +20,36 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   '3 usage-notes:R': 'book',
 };
 
+const folder = temporaryFolder();
+const keys = new Map<string, string>();
 let stack: Stack;
+let queue: Watched;
+let replies: Watched;
 beforeAll(async () => {
-  stack = await startStack({ twoRedis: true });
-  await ask(false);
+  const file = join(folder.path, 'keys.yaml');
+  for (const [id, ...options] of [
+    ['free'],
+    ['minute', '--requests-per-minute', '99'],
+    ['all', '--requests-per-minute', '99', '--tokens-per-minute', '9999', '--tokens-per-day', '9999'],
+  ] as const) {
+    const made = await penstock(['keys', 'create', '--file', file, '--id', id, ...options]);
+    keys.set(id, made.stdout.trim());
+  }
+  stack = await startStack({ twoRedis: true, gatewayEnv: { GATEWAY_KEYS_FILE: file } });
+  // The first use of a script sends its text.
+  for (const id of keys.keys()) await ask(false, id);
+  [queue, replies] = [await watch(stack.redis.client), await watch(stack.replyRedis.client)];
 }, 120_000);
 afterAll(async () => {
+  queue.end();
+  replies.end();
   await stack[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
 });
 
-async function ask(stream: boolean): Promise<void> {
+async function ask(stream: boolean, id = 'free'): Promise<void> {
   const body = { messages: [{ role: 'user', content: 'hello' }], max_tokens: 1, stream };
-  const headers = { 'content-type': 'application/json' };
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${keys.get(id) ?? ''}` };
   const response = await fetch(`${stack.url}/v1/chat/completions`, {
     method: 'POST',
     headers,
@@ -38,8 +59,12 @@ async function ask(stream: boolean): Promise<void> {
   await response.text();
 }
 
+interface Watched {
+  readonly seen: string[][];
+  end(): void;
+}
 /** The commands that Redis gets from clients, without those inside scripts. */
-async function watch(redis: Redis): Promise<{ seen: string[][]; end: () => void }> {
+async function watch(redis: Redis): Promise<Watched> {
   const seen: string[][] = [];
   const monitor = await redis.monitor();
   monitor.on('monitor', (_time: string, command: string[], source: string) => {
@@ -55,39 +80,40 @@ function roundTrip([name = '', ...words]: string[]): string | undefined {
   if (BY_THE_CLOCK.includes(command) || REPORT.some((part) => command === part || keys[0]?.startsWith(part) === true))
     return undefined;
   if (command === 'evalsha')
-    return keys[2]?.endsWith('quarantine') === true
+    return keys[2]?.endsWith('quarantine') === true || keys[2] === 'image:prioritized'
       ? undefined
       : (SCRIPTS[`${keys[1]} ${keys[2]}`] ?? keys.slice(1, 3).join(' '));
   return command === 'xadd' || command === 'xread' || command === 'bzpopmin' ? undefined : `${command} ${keys[0]}`;
 }
 
 test.each([
-  ['whole', false],
-  ['streamed', true],
-] as const)('a request costs ten commands of Redis besides its frames, and not one more: %s', async (_kind, stream) => {
-  const [queue, replies] = [await watch(stack.redis.client), await watch(stack.replyRedis.client)];
-  try {
-    await ask(stream);
+  ['whole', 'free', false, []],
+  ['streamed', 'free', true, []],
+  ['of a key with one limit', 'minute', false, ['requests_per_minute']],
+  // Sent together; a second time, with what it used.
+  [
+    'of a key with all limits',
+    'all',
+    false,
+    ['requests_per_minute', 'tokens_per_minute', 'tokens_per_day', 'tokens_per_minute', 'tokens_per_day'],
+  ],
+] as const)(
+  'a request costs ten commands of Redis besides its frames and its limits, and not one more: %s',
+  async (_kind, id, stream, limits) => {
+    queue.seen.length = 0;
+    replies.seen.length = 0;
+    const jobs = ['add the job', 'book', 'finish jobs', 'release', 'reserve', 'take jobs'];
+    const counts = limits.map((limit) => `1 penstock:limit:${limit}:${id}`);
     const trips = (seen: string[][]): string[] => seen.map(roundTrip).filter((trip) => trip !== undefined);
+    await ask(stream, id);
     const isOver = (): boolean =>
-      ['release', 'finish jobs'].every((trip) => trips(queue.seen).includes(trip)) &&
-      trips(replies.seen).includes('del body:R');
+      trips(queue.seen).length >= jobs.length + counts.length && trips(replies.seen).includes('del body:R');
     await eventually('the request is over in Redis too', isOver);
     // The last ones are of two programs, in any order.
-    expect(trips(queue.seen).toSorted()).toEqual([
-      'add the job',
-      'book',
-      'finish jobs',
-      'release',
-      'reserve',
-      'take jobs',
-    ]);
+    expect(trips(queue.seen).toSorted()).toEqual([...jobs, ...counts].toSorted());
     expect(trips(replies.seen)).toEqual(['set body:R', 'get body:R', 'pttl body:R', 'del body:R']);
     // Claimed and head, data and end: entries hold what is ready, so a fast engine's whole answer needs two.
     const entries = replies.seen.filter(([name, , , , , stamp]) => name?.toLowerCase() === 'xadd' && stamp !== '');
     expect(entries.length).toBeLessThanOrEqual(stream ? 6 : 3);
-  } finally {
-    queue.end();
-    replies.end();
-  }
-});
+  },
+);

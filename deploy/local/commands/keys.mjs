@@ -20,6 +20,7 @@ const KEYS_HELP = `penstock keys: API keys of the callers
   penstock keys create --id ID [options]   add a caller and print its key; the key cannot be printed again
   penstock keys create --id ID --secondary add a second key to a caller, so that the first can be replaced;
                                            --primary replaces a revoked primary key
+  penstock keys set --id ID [options]      change what a caller may do; the value none removes a field
   penstock keys list                       list callers, their scopes and which keys they have
   penstock keys revoke --id ID             remove a caller; with --primary or --secondary only that key
 
@@ -29,18 +30,39 @@ const KEYS_HELP = `penstock keys: API keys of the callers
   --routes /P,/Q    path prefixes that it may call: /v1, /openai, /models, /score;
                     for Azure AI inference /chat/completions,/completions,/info  (all)
   --weight N        its share of the engines, relative to other callers  (1)
+  --tiers A,B       classes that it may ask for: priority, default, flex  (default,flex)
+  --requests-per-minute N, --tokens-per-minute N, --tokens-per-day N
+                    what it may use, in all gateways together        (no limit)
+  --waiting-jobs N, --waiting-bytes N
+                    how much of it may wait for a model              (no limit)
   --key-from-stdin  read the key from standard input, for example the key of an Azure endpoint
   --help            print this help
 
 A gateway whose GATEWAY_KEYS_FILE names the file applies changes without a restart.
 `;
 
+const LISTS = /** @type {const} */ (['models', 'routes', 'tiers']);
+const NUMBERS = /** @type {const} */ ([
+  'weight',
+  'requests-per-minute',
+  'tokens-per-minute',
+  'tokens-per-day',
+  'waiting-jobs',
+  'waiting-bytes',
+]);
+
 const OPTIONS = {
   file: TEXT,
   id: TEXT,
   models: TEXT,
   routes: TEXT,
+  tiers: TEXT,
   weight: TEXT,
+  'requests-per-minute': TEXT,
+  'tokens-per-minute': TEXT,
+  'tokens-per-day': TEXT,
+  'waiting-jobs': TEXT,
+  'waiting-bytes': TEXT,
   primary: FLAG,
   secondary: FLAG,
   'key-from-stdin': FLAG,
@@ -72,6 +94,8 @@ export async function keysCommand(args, setup) {
   switch (asked.command) {
     case 'create':
       return create(asked, file, setup);
+    case 'set':
+      return set(asked, file, setup);
     case 'list':
       return list(file, setup);
     case 'revoke':
@@ -86,8 +110,7 @@ async function create(asked, file, setup) {
   const id = idOf(asked);
   const { newKey, withKey } = /** @type {KeyEdit} */ (await compiled('gateway/keys/key-edit.js', setup));
   const key = asked['key-from-stdin'] === true ? keyFromStdin() : newKey();
-  const weight = asked.weight === undefined ? undefined : Number(asked.weight);
-  const scopes = { models: listed(asked.models), routes: listed(asked.routes), weight };
+  const scopes = scopesOf(asked);
   const slot = slotOf(asked);
   change(file, (text) => withKey(text, id, slot, key, scopes));
   const added = `added ${slot === undefined ? id : `the ${slot} key of ${id}`} to ${file}`;
@@ -99,18 +122,32 @@ async function create(asked, file, setup) {
   return setup.print(key);
 }
 
+/** @param {Asked} asked @param {string} file @param {import('./compiled.mjs').CommandSetup} setup */
+async function set(asked, file, setup) {
+  const id = idOf(asked);
+  const { withScopes } = /** @type {KeyEdit} */ (await compiled('gateway/keys/key-edit.js', setup));
+  existing(file);
+  const scopes = scopesOf(asked);
+  if (Object.keys(scopes).length === 0) throw new Refusal('nothing to set; see penstock keys --help');
+  change(file, (text) => withScopes(text, id, scopes));
+  setup.say(`changed ${id} in ${file}; gateways that read it apply the change within 5 seconds`);
+  return 0;
+}
+
 /** @param {string} file @param {import('./compiled.mjs').CommandSetup} setup */
 async function list(file, setup) {
   const { parseKeyFile } = /** @type {KeyFile} */ (await compiled('gateway/keys/key-file.js', setup));
   const keys = sentence(file, () => parseKeyFile(existing(file)));
-  const rows = keys.map(({ id, primary, secondary, models, routes, weight }) => [
+  const rows = keys.map(({ id, primary, secondary, models, routes, weight, tiers, limits, caps }) => [
     id,
     [primary === undefined ? [] : 'primary', secondary === undefined ? [] : 'secondary'].flat().join('+'),
     models?.join(',') ?? 'all models',
     routes?.join(',') ?? 'all routes',
     `weight ${weight}`,
+    `tiers ${tiers.join(',')}`,
+    ...Object.entries({ ...limits, ...caps }).map(([name, value]) => `${name} ${value}`),
   ]);
-  const widths = [0, 1, 2, 3].map((column) => Math.max(0, ...rows.map((row) => String(row[column]).length)));
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(0, ...rows.map((row) => String(row[column]).length)));
   for (const row of rows) setup.print(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
   if (rows.length === 0) setup.say(`${file} has no keys`);
   return 0;
@@ -212,8 +249,22 @@ function slotOf({ primary, secondary }) {
   return primary === true ? 'primary' : secondary === true ? 'secondary' : undefined;
 }
 
-/** @param {string | undefined} text */
-function listed(text) {
-  const items = text?.split(',').map((item) => item.trim());
-  return items?.filter((item) => item !== '');
+/**
+ * The fields that options name, as `withKey` takes them.
+ * @param {Asked} asked @returns {import('../../../gateway/keys/key-edit.ts').Scopes}
+ */
+function scopesOf(asked) {
+  const given = [...LISTS, ...NUMBERS].flatMap((name) => {
+    const text = asked[name];
+    if (text === undefined) return [];
+    return [[name.replaceAll('-', '_'), text === 'none' ? text : valueOf(name, text)]];
+  });
+  return Object.fromEntries(given);
+}
+
+/** @param {string} name of an option @param {string} text */
+function valueOf(name, text) {
+  if (!LISTS.some((list) => list === name)) return Number(text);
+  const items = text.split(',').map((item) => item.trim());
+  return items.filter((item) => item !== '');
 }

@@ -10,6 +10,7 @@ import { openai } from '../openai/chat.ts';
 const CODES: Readonly<Partial<Record<Failure['code'], string>>> = {
   unauthorized: '401',
   queue_full: '429',
+  rate_limit_exceeded: '429',
   model_not_found: 'DeploymentNotFound',
   deployment_not_found: 'DeploymentNotFound',
 };

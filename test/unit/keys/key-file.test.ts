@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { newKey, withKey, withoutKey } from '../../../gateway/keys/key-edit.ts';
+import { newKey, withKey, withoutKey, withScopes } from '../../../gateway/keys/key-edit.ts';
 import { parseKeyFile } from '../../../gateway/keys/key-file.ts';
 import { KeyRing, hashOfKey } from '../../../gateway/keys/key-ring.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
@@ -105,6 +105,27 @@ test('a key is replaced without an interruption: secondary added, primary revoke
   expect(parseKeyFile(withKey(moved, 'oslo', 'primary', 'third', {}))).toMatchObject([{ primary: sha('third') }]);
 });
 
+test('fields are changed and removed, comments stay, and an empty group leaves no trace', () => {
+  const limited = withScopes(ONE, 'oslo', { weight: 8, tiers: ['flex'], tokens_per_day: 500, waiting_jobs: 3 });
+  expect(limited).toContain('# night shift');
+  const [entry] = parseKeyFile(limited);
+  expect(entry).toMatchObject({
+    weight: 8,
+    tiers: ['flex'],
+    limits: { tokens_per_day: 500 },
+    caps: { waiting_jobs: 3 },
+  });
+  const freed = withScopes(limited, 'oslo', {
+    tiers: 'none',
+    tokens_per_day: 'none',
+    waiting_bytes: 'none',
+    weight: 2,
+  });
+  expect(freed).not.toMatch(/tiers|limits/);
+  expect(parseKeyFile(freed)).toMatchObject([{ weight: 2, limits: {}, caps: { waiting_jobs: 3 } }]);
+  expect(withScopes(freed, 'oslo', { waiting_jobs: 'none' })).toBe(ONE);
+});
+
 test('a caller without its last key is removed', () => {
   expect(parseKeyFile(withoutKey(ONE, 'oslo', undefined))).toEqual([]);
   expect(parseKeyFile(withoutKey(ONE, 'oslo', 'primary'))).toEqual([]);
@@ -127,6 +148,8 @@ test.each([
   [() => withKey(ONE, 'bergen', 'secondary', 'x', {}), 'there is no key bergen yet'],
   [() => withKey(ONE, 'bergen', undefined, 'first', {}), 'a key of oslo is given again for bergen'],
   [() => withKey(ONE, 'bergen', undefined, 'x', { weight: Number('much') }), 'keys.1.weight'],
+  [() => withScopes(ONE, 'oslo', { tokens_per_day: 0 }), 'keys.0.limits.tokens_per_day'],
+  [() => withScopes(ONE, 'bergen', { weight: 2 }), 'there is no key bergen'],
   [() => withoutKey(ONE, 'bergen', undefined), 'there is no key bergen'],
   [() => withoutKey(ONE, 'oslo', 'secondary'), 'oslo has no secondary key'],
 ])('an impossible change is refused in a sentence: %#', (work, sentence) => {

@@ -38,6 +38,7 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     authenticate: () => {},
     prepare: () => Promise.reject(new Error('no')),
     deliver: () => Promise.resolve(),
+    limits: { charge: () => Promise.reject(new Error('no')) },
     dialects: DIALECTS,
     idempotency: new Idempotency(new Redis({ lazyConnect: true }), new Redis({ lazyConnect: true }), 1),
     requestTimeoutMs: 1,

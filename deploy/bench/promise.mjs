@@ -9,22 +9,35 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeMachine } from './compare/machine.mjs';
 import { allowedCores } from './compare/cpu.mjs';
+import { MIXES, THREE_KEYS, measureEstimate } from './promise/estimate.mjs';
+import { measureFair, measureTiers } from './promise/fair.mjs';
 import { printFigures } from './promise/figures.mjs';
 import { measureOverload } from './promise/overload.mjs';
+import { measureBadEngine, measurePlacement } from './promise/placement.mjs';
+import { measureRefusalCost } from './promise/refusal-cost.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const HELP = `usage: npm run bench:promise -- [--only NAMES] [--times K] [--seconds N] [--engines N] [--slots N] [--limit N] [--json FILE]
+const HELP = `usage: npm run bench:promise -- [--only NAMES] [--times K] [--seconds N] [--engines N] [--slots N] [--limit N] [--requests N] [--rate N] [--json FILE]
 
   --only NAMES   with commas between them (default: all)
                    overload          one key offers more than the engines can answer, then half of it
                    overload-no-keys  the same without keys
                    overload-heavy    a key offers ten times its share, beside a light key
+                   estimate          the wait that callers are told against the real one, for several mixes of keys
+                   fair              a key that offers ten times what another does
+                   tiers             priority, default and flex of one key, beside other keys
+                   refusal-cost      CPU time of a refused request against a served one
+                   placement         --requests requests at random times: did each get one of the emptiest engines
+                   failing-engine    one engine fails everything
+                   slow-engine       one engine is ten times slower
   --times K      offered load of overload, as a multiple of the capacity; several with commas (default 1.5,3)
   --seconds N    of each load (default 60)
   --engines N    of each of the two launchers (default 4)
   --slots N      of each engine (default 4)
   --token-ms N   time of a token (default 100)
   --limit N      places in the queue (default 100)
+  --requests N   of placement (default 500)
+  --rate N       of placement, requests a second (default 25)
   --json FILE    write the figures there too
   --help         this text`;
 
@@ -37,6 +50,8 @@ const { values } = parseArgs({
     slots: { type: 'string', default: '4' },
     'token-ms': { type: 'string', default: '100' },
     limit: { type: 'string', default: '100' },
+    requests: { type: 'string', default: '500' },
+    rate: { type: 'string', default: '25' },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -52,6 +67,7 @@ const size = {
   tokenMs: Number(values['token-ms']),
 };
 const [seconds, limit] = [Number(values.seconds), Number(values.limit)];
+const [requests, perSecond] = [Number(values.requests), Number(values.rate)];
 const overload = { size, seconds, halfSeconds: HALF_SECONDS, limit };
 const multiples = values.times.split(',').map(Number);
 
@@ -66,6 +82,18 @@ const SCENARIOS = {
   overload: overloads('one-key'),
   'overload-no-keys': overloads('no-keys'),
   'overload-heavy': { '': () => measureOverload({ ...overload, times: HEAVY_TIMES, callers: 'heavy' }) },
+  estimate: {
+    ...Object.fromEntries(
+      Object.entries(MIXES).map(([name, mix]) => [name, () => measureEstimate(size, seconds, mix)]),
+    ),
+    'three keys, 8 slots': () => measureEstimate({ ...size, engines: 1, slots: 4 }, seconds, THREE_KEYS),
+  },
+  fair: { '': () => measureFair(size, seconds) },
+  tiers: { '': () => measureTiers(size, seconds) },
+  'refusal-cost': { '': () => measureRefusalCost(size, seconds) },
+  placement: { '': () => measurePlacement({ size, requests, perSecond }) },
+  'failing-engine': { '': () => measureBadEngine(size, seconds, { 'fail-requests': true }) },
+  'slow-engine': { '': () => measureBadEngine(size, seconds, { slow: 10 }) },
 };
 
 async function main() {
@@ -75,8 +103,10 @@ async function main() {
   const wrong = names.filter((name) => !(name in SCENARIOS));
   if (wrong.length > 0)
     throw new Error(`--only names ${wrong.join(', ')}: known are ${Object.keys(SCENARIOS).join(', ')}`);
-  if (![seconds, limit, ...Object.values(size), ...multiples].every((one) => one > 0))
-    throw new Error('--times, --seconds, --engines, --slots, --token-ms and --limit are numbers above 0');
+  if (![seconds, limit, requests, perSecond, ...Object.values(size), ...multiples].every((one) => one > 0))
+    throw new Error(
+      '--times, --seconds, --engines, --slots, --token-ms, --limit, --requests and --rate are numbers above 0',
+    );
   const machine = describeMachine(ROOT, allowedCores().length, false);
   /** @type {Record<string, import('./promise/figures.mjs').Figures>} */
   const all = {};

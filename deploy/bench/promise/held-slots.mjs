@@ -1,5 +1,5 @@
 // @ts-check
-import { readFileSync } from 'node:fs';
+import { linesOf } from './log-lines.mjs';
 
 /**
  * One slot of an engine while a request held it, as its dispatcher logged it.
@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs';
  */
 
 /** This process's clock in ms since 1970. @param {number} at of `performance.now()` */
-const wallClock = (at) => performance.timeOrigin + at;
+export const wallClock = (at) => performance.timeOrigin + at;
 
 /** @param {import('./stack.mjs').Stack} stack @returns {Held[]} */
 export function heldSlots({ logs }) {
@@ -25,14 +25,6 @@ export function heldSlots({ logs }) {
       outcome,
     })),
   );
-}
-
-/** @param {string} file @param {string} event @returns {any[]} */
-function linesOf(file, event) {
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('{') && line.includes(`"event":"${event}"`))
-    .map((line) => JSON.parse(line));
 }
 
 /**

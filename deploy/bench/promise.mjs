@@ -77,6 +77,11 @@ const overloads = (callers) =>
   Object.fromEntries(
     multiples.map((times) => [`${times} times`, () => measureOverload({ ...overload, times, callers })]),
   );
+/** @param {Record<string, unknown>} fault @returns {Record<string, Measure>} */
+const badEngine = (fault) => ({
+  'half the capacity': () => measureBadEngine(size, seconds, fault, 0.5),
+  'all of the capacity': () => measureBadEngine(size, seconds, fault, 1),
+});
 /** @type {Record<string, Record<string, Measure>>} */
 const SCENARIOS = {
   overload: overloads('one-key'),
@@ -92,8 +97,8 @@ const SCENARIOS = {
   tiers: { '': () => measureTiers(size, seconds) },
   'refusal-cost': { '': () => measureRefusalCost(size, seconds) },
   placement: { '': () => measurePlacement({ size, requests, perSecond }) },
-  'failing-engine': { '': () => measureBadEngine(size, seconds, { 'fail-requests': true }) },
-  'slow-engine': { '': () => measureBadEngine(size, seconds, { slow: 10 }) },
+  'failing-engine': badEngine({ 'fail-requests': true }),
+  'slow-engine': badEngine({ slow: 10 }),
 };
 
 async function main() {

@@ -39,6 +39,8 @@ export const redisKeys = {
   limitPrefix: (limit: string): string => `${prefix}:limit:${limit}`,
   /** hash: tokens that a caller's key used today, and the estimates of its running requests */
   dayBudget: (keyId: string): string => `${prefix}:limit:tokens_per_day:${keyId}`,
+  /** hash: how busy the emptiest engine of each dispatcher is, in one of a model's queues */
+  loads: (model: string, kind: string): string => `${tag(model)}:loads:${kind}`,
   /** hash: a request that carries an idempotency key, by the hash of caller, route and key */
   once: (hash: string): string => `${prefix}:once:${hash}`,
   /** the answer of such a request, by its owner; in the second Redis if there is one */

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { JOB_OPTIONS, WORKER_OPTIONS, jobId, writtenJob } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { addJob, defineAddJob } from '../../gateway/queue/add-job.ts';
+import type { Loads } from '../../worker-launcher/dispatch/engine-slots.ts';
 import { JobQueue, type JobEnd, type TakenJob } from '../../worker-launcher/dispatch/job-queue.ts';
 import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
@@ -36,8 +37,14 @@ const bullmq = (): Queue => theirQueue;
 const addAsBullmq = (requestId: string, priority: number): Promise<Job> =>
   bullmq().add('text', writtenJob(jobOf(requestId)), { ...JOB_OPTIONS, jobId: jobId(requestId, 1), priority });
 
+const UNKNOWN: Loads = { levels: [], step: 0 };
 /** Takes jobs until it is closed. @param slots how many may run at a time */
-function take(slots: number, process: (job: TakenJob) => Promise<JobEnd>, engines = 1): JobQueue {
+function take(
+  slots: number,
+  process: (job: TakenJob) => Promise<JobEnd>,
+  engines = 1,
+  { loads = UNKNOWN, passedMs = 20 } = {},
+): JobQueue {
   const queue = new JobQueue({
     redis: connect(),
     blocking: connect(),
@@ -45,6 +52,8 @@ function take(slots: number, process: (job: TakenJob) => Promise<JobEnd>, engine
     kind: 'text',
     room: () => slots,
     engines: () => engines,
+    loads: () => loads,
+    passedMs,
     incarnation: `d${queues.length}`,
     process,
     onLockLost: () => {},
@@ -160,6 +169,72 @@ test('two dispatchers with one engine each share jobs that arrive together', asy
   take(2, () => idle(1));
   await eventually('all run', () => (taken[0] ?? 0) + (taken[1] ?? 0) === 4);
   expect(taken).toEqual([2, 2]);
+});
+
+/** The first of two dispatchers has waited longer for a job. @returns which of them takes it */
+async function taker(first: Loads, second: Loads): Promise<string> {
+  const taken: string[] = [];
+  const start = async (name: string, loads: Loads, dispatchers: number): Promise<void> => {
+    const process = async (): Promise<JobEnd> => {
+      taken.push(name);
+      return { kind: 'done' };
+    };
+    take(4, process, 1, { loads, passedMs: 30_000 });
+    await eventually('it waits', async () => {
+      const waiting = String(await server.client.client('LIST')).match(/cmd=bzpopmin/g) ?? [];
+      return (
+        waiting.length === dispatchers && (await server.client.hlen(redisKeys.loads(MODEL, 'text'))) === dispatchers
+      );
+    });
+  };
+  await start('first', first, 1);
+  await start('second', second, 2);
+  await addJob(redis, jobOf('g-1'), 1);
+  await eventually('it was taken', () => taken.length === 1);
+  return taken.join(' ');
+}
+const holding = (requests: number): Loads => ({ levels: [requests / 8, (requests + 1) / 8], step: 1 / 8 });
+
+test('a job goes to the dispatcher whose emptiest engine holds fewer requests, by more than one', async () => {
+  expect(await taker(holding(3), holding(1))).toBe('second');
+});
+
+test('one request more is no reason to pass a job on', async () => {
+  expect(await taker(holding(2), holding(1))).toBe('first');
+});
+
+test('a job that was passed to a dispatcher that has died is taken by the other', async () => {
+  const [seconds = 0] = await server.client.time();
+  await server.client.hset(redisKeys.loads(MODEL, 'text'), 'dead', `0 ${seconds * 1_000}`);
+  await addJob(redis, jobOf('g-1'), 1);
+  const taken: string[] = [];
+  take(
+    4,
+    async ({ id }) => {
+      taken.push(id);
+      return { kind: 'done' };
+    },
+    1,
+    { loads: holding(3) },
+  );
+  await eventually('it was taken', () => taken.length === 1);
+});
+
+test('if more jobs wait than a dispatcher has engines, it takes some, however empty others are', async () => {
+  const [seconds = 0] = await server.client.time();
+  await server.client.hset(redisKeys.loads(MODEL, 'text'), 'emptier', `0 ${seconds * 1_000}`);
+  for (let n = 0; n < 4; n += 1) await addJob(redis, jobOf(`g-${n}`), 1);
+  const taken: string[] = [];
+  take(
+    1,
+    async ({ id }) => {
+      taken.push(id);
+      return new Promise<JobEnd>(() => {});
+    },
+    1,
+    { loads: holding(3), passedMs: 30_000 },
+  );
+  await eventually('one was taken', () => taken.length === 1);
 });
 
 test('a job that is handed back comes again after its delay; a job that cannot be read fails', async () => {

@@ -28,7 +28,7 @@ export interface DispatcherDeps extends AttemptDeps {
 
 /**
  * A model's text and image queue ↔ the emptiest ready engine. One reader per process and queue, never per engine: BZPOPMIN
- * serves the client that waited longest, whatever its load.
+ * serves the client that waited longest, whatever its load. So a dispatcher passes jobs on while another has an emptier engine.
  */
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
@@ -126,6 +126,7 @@ export class Dispatcher {
       kind,
       room: () => (this.#stuck || this.#draining ? 0 : slots.room(model, kind)),
       engines: () => slots.ready(model),
+      loads: (most) => slots.loads(model, kind, this.#stuck || this.#draining ? 0 : most),
       incarnation,
       process: (job) => this.#process(job),
       // Another worker may get the job, so this one must stop.

@@ -16,6 +16,17 @@ export interface Slot {
   release(): void;
 }
 
+/** How busy the emptiest engine is, in shares of its slots. */
+export interface Loads {
+  /** before each of the next jobs; fewer than asked for if there are not so many free slots */
+  readonly levels: readonly number[];
+  /** what one job adds */
+  readonly step: number;
+}
+
+/** A recent failure counts as this many full engines: all that have none come first, also those of other dispatchers. */
+const FAILURE_LOAD = 10;
+
 interface Engine {
   entry: EngineEntry;
   readonly connections: EngineConnections;
@@ -93,10 +104,7 @@ export class EngineSlots {
    */
   take(model: string, kind: Kind, spared = false): Slot | undefined {
     const now = performance.now();
-    const [best] = [...this.#engines.values()]
-      .filter(
-        ({ entry, inFlight }) => entry.model === model && entry.state === 'ready' && inFlight[kind] < entry.slots[kind],
-      )
+    const [best] = this.#open(model, kind)
       .map((engine) => ({ engine, failures: failuresOf(engine, spared, now), load: loadOf(engine) }))
       .toSorted((a, b) => a.failures - b.failures || a.load - b.load || a.engine.usedAt - b.engine.usedAt);
     if (best === undefined || (spared && best.failures > 0)) return undefined;
@@ -116,12 +124,40 @@ export class EngineSlots {
     return { engine: entry.id, connections, begin, release };
   }
 
+  /** What other dispatchers are told of the emptiest ready engine. @param most number of next jobs */
+  loads(model: string, kind: Kind, most: number): Loads {
+    const now = performance.now();
+    const open = this.#open(model, kind).map((engine) => ({
+      level: failuresOf(engine, false, now) * FAILURE_LOAD + loadOf(engine),
+      step: 1 / engine.entry.slots[kind],
+      free: engine.entry.slots[kind] - engine.inFlight[kind],
+    }));
+    const levels: number[] = [];
+    let first: number | undefined;
+    while (levels.length < most) {
+      const [emptiest] = open.filter(({ free }) => free > 0).toSorted((a, b) => a.level - b.level);
+      if (emptiest === undefined) break;
+      first ??= emptiest.step;
+      levels.push(emptiest.level);
+      emptiest.level += emptiest.step;
+      emptiest.free -= 1;
+    }
+    return { levels, step: first ?? 0 };
+  }
+
   reports(): EngineReport[] {
     return [...this.#engines.values()].map(({ entry, inFlight }) => ({ ...entry, inFlight: { ...inFlight } }));
   }
 
   models(): string[] {
     return [...new Set([...this.#engines.values()].map(({ entry }) => entry.model))];
+  }
+
+  /** Ready engines with a free slot. */
+  #open(model: string, kind: Kind): Engine[] {
+    return [...this.#engines.values()].filter(
+      ({ entry, inFlight }) => entry.model === model && entry.state === 'ready' && inFlight[kind] < entry.slots[kind],
+    );
   }
 
   #drop(id: string, engine: Engine): void {

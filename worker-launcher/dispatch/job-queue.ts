@@ -5,12 +5,18 @@ import { JOB_OPTIONS, WORKER_OPTIONS, type Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { within } from '#runtime/lifecycle';
 import type { Log } from '#runtime/log';
+import type { Loads } from './engine-slots.ts';
 import { defineJobScripts } from './job-scripts.ts';
 
 /** Pause after a failed command, in milliseconds. */
 const RETRY_MS = 1_000;
 /** Shortest blocking wait, in milliseconds: Redis takes 0 as for ever. */
 const SHORTEST_WAIT_MS = 1;
+/** Longer than a living dispatcher needs to take a job that was passed to it, in milliseconds. */
+const PASSED_MS = 20;
+/** What `penstockTake` says of the jobs that wait. */
+const MORE_WAIT = 1;
+const PASSED = 2;
 
 /** A job that this dispatcher holds the lock of. */
 export interface TakenJob {
@@ -34,10 +40,14 @@ export interface JobQueueDeps {
   readonly room: () => number;
   /** number of ready engines */
   readonly engines: () => number;
+  /** how busy the emptiest engine is before each of the next `most` jobs, and what one job adds to that */
+  readonly loads: (most: number) => Loads;
   /** prefix of the locks; no other dispatcher has it */
   readonly incarnation: string;
   /** @throws Error for a job that no worker can read: it is noted as failed */
   readonly process: (job: TakenJob) => Promise<JobEnd>;
+  /** another dispatcher has this long to take a job that was passed to it, in milliseconds */
+  readonly passedMs?: number;
   /** another dispatcher may get this job */
   readonly onLockLost: (id: string) => void;
   readonly log: Log;
@@ -101,12 +111,15 @@ export class JobQueue {
   }
 
   async #pull(): Promise<void> {
+    let hasPassed = false;
     while (!this.#isClosed) {
       try {
         if (this.#free <= 0) await this.#moreRoom();
         else {
-          const { isMore, nextAt } = await this.#take(this.#free);
-          if (!isMore) await this.#waitForJob(nextAt);
+          const { rest, nextAt } = await this.#take(this.#free, hasPassed);
+          hasPassed = rest === PASSED;
+          if (hasPassed) await this.#passedTime();
+          else if (rest !== MORE_WAIT) await this.#waitForJob(nextAt);
         }
       } catch (cause) {
         if (this.#isClosed) return;
@@ -122,18 +135,30 @@ export class JobQueue {
     });
   }
 
-  async #take(free: number): Promise<{ isMore: boolean; nextAt: number }> {
-    const { redis, engines, incarnation } = this.#deps;
+  #passedTime(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.#deps.passedMs ?? PASSED_MS).unref());
+  }
+
+  /** @param hasPassed jobs were passed to other dispatchers, which had the time to take them */
+  async #take(free: number, hasPassed: boolean): Promise<{ rest: number; nextAt: number }> {
+    const { redis, incarnation, model, kind } = this.#deps;
+    const engines = Math.max(1, this.#deps.engines());
+    const { levels, step } = this.#deps.loads(engines + 1);
     this.#pulls += 1;
     const token = `${incarnation}:${this.#pulls}`;
-    const [isMore, nextAt, ...fields] = await redis.penstockTake(
+    const [rest, nextAt, ...fields] = await redis.penstockTake(
       ...['prioritized', 'active', 'wait', 'delayed', 'marker', 'pc', 'meta'].map((name) => this.#prefix + name),
+      redisKeys.loads(model, kind),
       this.#prefix,
       Date.now(),
       free,
-      Math.max(1, engines()),
+      engines,
       token,
       WORKER_OPTIONS.lockDuration,
+      incarnation,
+      hasPassed ? 1 : 0,
+      step,
+      ...levels,
     );
     const pulled = Pulled.parse(fields);
     for (let at = 0; at < pulled.length; at += 3)
@@ -141,7 +166,7 @@ export class JobQueue {
         { id: String(pulled[at]), data: parsed(String(pulled[at + 1])), pickup: Number(pulled[at + 2]) },
         token,
       );
-    return { isMore: isMore === 1, nextAt };
+    return { rest, nextAt };
   }
 
   /** BullMQ's marker is set while jobs wait. The dispatcher that waited longest gets it. */
@@ -183,11 +208,16 @@ export class JobQueue {
     this.#noting = undefined;
     const ended = this.#ended;
     this.#ended = [];
-    const { redis, log } = this.#deps;
+    const { redis, log, model, kind, incarnation, loads } = this.#deps;
     const { age, count } = JOB_OPTIONS.removeOnComplete;
-    const keys = ['completed', 'active', 'stalled'].map((name) => this.#prefix + name);
+    const keys = [
+      ...['completed', 'active', 'stalled'].map((name) => this.#prefix + name),
+      redisKeys.loads(model, kind),
+    ];
+    const [load = ''] = loads(1).levels;
+    const kept = [age * 1_000, count];
     try {
-      await redis.penstockFinish(...keys, this.#prefix, Date.now(), age * 1_000, count, ...ended.flat());
+      await redis.penstockFinish(...keys, this.#prefix, Date.now(), ...kept, incarnation, load, ...ended.flat());
     } catch (cause) {
       // Its gateway refuses another pickup of an answered job, so the lock may lapse.
       log.debug({ cause }, 'jobs were not noted as completed');

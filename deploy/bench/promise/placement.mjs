@@ -73,15 +73,16 @@ function meanHeld(held) {
 }
 
 /**
- * One engine that fails everything, or is ten times slower, under a load that the others can carry.
+ * One engine that fails everything, or is ten times slower.
  * @param {import('./stack.mjs').Size} size @param {number} forSeconds @param {Record<string, unknown>} fault
+ * @param {number} load as a share of the capacity
  * @returns {Promise<Figures>}
  */
-export async function measureBadEngine(size, forSeconds, fault) {
+export async function measureBadEngine(size, forSeconds, fault, load) {
   const stack = await startStack({ size });
   const callers = new Callers(stack);
   try {
-    const perSecond = (stack.slots * 1_000) / (size.tokenMs * 10.5) / 2;
+    const perSecond = (load * stack.slots * 1_000) / (size.tokenMs * 10.5);
     const ill = (await stack.engines()).find(({ launcher, id }) => launcher === 0 && id === 'engine-0');
     const name = '0/engine-0';
     const random = randomOf(SEED);

@@ -32,7 +32,7 @@ export async function measureFair(size, forSeconds) {
     const [lightLength, heavyLength] = [lengthsOf(random), lengthsOf(random)];
     const rate = capacity * LIGHT_OF_CAPACITY;
     const startedAt = performance.now();
-    const [light = []] = await Promise.all([
+    const [light] = await Promise.all([
       offer(rate, forSeconds, random, () => callers.ask({ key: 'light', tokens: lightLength() })),
       offer(rate * HEAVY_TIMES, forSeconds, random, () => callers.ask({ key: 'heavy', tokens: heavyLength() })),
     ]);

@@ -23,7 +23,7 @@ const HELP = `usage: npm run bench:promise -- [--only NAMES] [--times K] [--seco
                    overload          one key offers more than the engines can answer, then half of it
                    overload-no-keys  the same without keys
                    overload-heavy    a key offers ten times its share, beside a light key
-                   estimate          the wait that callers are told against the real one, for several mixes of keys
+                   estimate          the wait that the gateway reports against the real one, for several mixes of keys
                    fair              a key that offers ten times what another does
                    tiers             priority, default and flex of one key, beside other keys
                    refusal-cost      CPU time of a refused request against a served one

@@ -124,7 +124,7 @@ export class EngineSlots {
     return { engine: entry.id, connections, begin, release };
   }
 
-  /** What other dispatchers are told of the emptiest ready engine. @param most number of next jobs */
+  /** What other dispatchers learn of the emptiest ready engine. @param most number of next jobs */
   loads(model: string, kind: Kind, most: number): Loads {
     const now = performance.now();
     const open = this.#open(model, kind).map((engine) => ({

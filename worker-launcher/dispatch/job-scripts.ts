@@ -29,8 +29,8 @@ end
  * It takes one job an engine, so that other dispatchers get theirs; more if far more jobs wait than that, 1,000 at most.
  * It passes jobs to other dispatchers while an engine of theirs holds fewer requests than its own, by more than one. Not
  * if more jobs wait than it has engines: then each dispatcher gets some.
- * Returns whether more jobs wait (1; 0: no; 2: they are passed), the time of the next delayed job in ms (0: none), then
- * id, data and number of this pickup for each job.
+ * Returns first whether more jobs wait (1; 0: no; 2: they are passed), and the time of the next delayed job in ms (0: none).
+ * Then id, data and number of this pickup for each job.
  */
 const TAKE = `${NOTE}
 local now = tonumber(ARGV[2])

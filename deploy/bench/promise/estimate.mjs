@@ -35,7 +35,7 @@ export const MIXES = {
   },
 };
 
-/** What a call was told that it would wait, in ms. @param {Try} one @returns {number | undefined} */
+/** The wait that the gateway reported at admission, in ms. @param {Try} one @returns {number | undefined} */
 function toldMs({ headers, comments }) {
   const told = headers['x-penstock-queue-estimate-ms'] ?? /eta_ms=(\d+)/.exec(comments)?.[1];
   return told === undefined ? undefined : Number(told);
@@ -48,7 +48,7 @@ function waitedMs({ headers }, logged) {
 }
 
 /**
- * The wait that a call was told against the real one.
+ * The reported wait against the real one.
  * @param {import('./stack.mjs').Size} size @param {number} forSeconds @param {Mix} mix
  * @returns {Promise<import('./figures.mjs').Figures>}
  */

@@ -11,7 +11,7 @@ const SEED = 77;
 /** Places of an engine that no request waits for. */
 const ROOMY = 64;
 const LOOK_MS = 200;
-/** Time for an engine to come back into dispatch after the load, in ms. */
+/** Time for an engine to return to dispatch after the load, in ms. */
 const BACK_MS = 120_000;
 
 /**
@@ -129,7 +129,7 @@ export async function measureBadEngine(size, forSeconds, fault, load) {
   }
 }
 
-/** When the first engine of the first launcher left dispatch and came back. @param {import('./stack.mjs').Stack} stack */
+/** When the first engine of the first launcher left dispatch and returned. @param {import('./stack.mjs').Stack} stack */
 function watchEngine(stack) {
   /** @type {{ outAt: number, backAt: number, reason: string | null }[]} */
   const changes = [];

@@ -45,7 +45,7 @@ async function cpuOf(size, forSeconds, isFull) {
   try {
     const call = () => callers.ask({ key: 'a', tokens: TOKENS }, 0);
     if (isFull) {
-      // They keep the slots and the places; nobody waits for them.
+      // They keep the slots and the places until the end.
       for (let i = 0; (await stack.waiting()) < LIMIT && i < (stack.slots + LIMIT) * 10; i += 1) {
         void callers.ask({ key: 'a', tokens: ENDLESS_TOKENS }, 0);
         await pause(FILL_MS);

@@ -15,6 +15,7 @@ import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './queue/admission.ts';
 import { connectAll, type Connections } from './queue/connections.ts';
 import { Idempotency } from './queue/idempotency.ts';
+import { QueuePositions } from './queue/queue-position.ts';
 import { Quarantine } from './queue/quarantine.ts';
 import { Reservations } from './queue/reservations.ts';
 import { checkPools, workersWanted } from './workers/scale.ts';
@@ -125,7 +126,8 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   });
   const departure = new Departure(clock);
   const quarantine = new Quarantine(queue, log);
-  return { watch, registry, relay, prometheus, admission, limits, metrics, usage, dialects, departure, quarantine };
+  const ofQueue = { admission, limits, positions: new QueuePositions(queue, admission), quarantine, usage };
+  return { watch, registry, relay, prometheus, metrics, dialects, departure, ...ofQueue };
 }
 
 function createIntake({ config, log, keys }: Settings, { dialects, metrics }: Parts): Intake {
@@ -150,7 +152,7 @@ async function wirePrepare({ config, catalog, policy }: Settings, { queue }: Con
 }
 
 function wireDeliver({ config, replica }: Settings, parts: Parts): Deliver {
-  const { metrics, quarantine } = parts;
+  const { metrics, positions, quarantine } = parts;
   const ask = createAsk({
     ...parts,
     clock,
@@ -167,6 +169,7 @@ function wireDeliver({ config, replica }: Settings, parts: Parts): Deliver {
   });
   return createDeliver({
     ask,
+    positions,
     clock,
     keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
     slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,

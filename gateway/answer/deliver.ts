@@ -8,14 +8,20 @@ import { emptyEventsOf } from './empty-events.ts';
 import { engineAnswer } from './engine/answer.ts';
 import type { Notes } from './notes.ts';
 import type { Asked } from './question.ts';
+import type { Positions } from '../queue/queue-position.ts';
+import { QueueNews } from './queue-news.ts';
 import type { Renderers } from './renderers.ts';
 import { withServiceTier } from './service-tier.ts';
 import { StreamReply } from './stream-reply.ts';
 import { TranslatedClient } from './translated.ts';
 import { WholeReply } from './whole-reply.ts';
 
+/** A client's own limit of silence never makes comments more frequent than this, in milliseconds. */
+const SHORTEST_KEEP_ALIVE_MS = 250;
+
 export interface DeliverDeps {
   readonly ask: Ask;
+  readonly positions: Positions;
   readonly clock: Clock;
   /** see `StreamReplyOptions` */
   readonly keepAliveMs: number;
@@ -58,7 +64,7 @@ async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient
 }
 
 async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
-  const { ask, clock, keepAliveMs, slowClientBytes } = deps;
+  const { ask, clock, slowClientBytes } = deps;
   const { question, choices, messagesParam, passUsage } = asked;
   const { render, notes, signal } = recipient;
   const translate = render.renderEvents?.();
@@ -70,8 +76,10 @@ async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipie
     continuation: new Continuation(asked, deps.continuation, countTokensFor(question, ask, signal), (outcome) =>
       notes.continuation(outcome),
     ),
-    ...emptyEventsOf(render.emptyEvent, question, notes.phases),
-    keepAliveMs,
+    ...(render.emptyEvent === undefined
+      ? { news: new QueueNews(deps.positions, asked, notes.phases, clock) }
+      : { emptyEvents: emptyEventsOf(render.emptyEvent, question, notes.phases) }),
+    keepAliveMs: keepAliveFor(asked, deps.keepAliveMs),
     slowClientBytes,
     clock,
     onFirstByte: () => {
@@ -93,4 +101,10 @@ async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipie
     reply.close();
     notes.streamed(reply.bytes, reply.usage);
   }
+}
+
+/** Two comments fall into the longest silence that the client accepts, because one may be late. */
+function keepAliveFor({ silenceMs }: Asked, keepAliveMs: number): number {
+  if (silenceMs === undefined) return keepAliveMs;
+  return Math.min(keepAliveMs, Math.max(SHORTEST_KEEP_ALIVE_MS, silenceMs / 2));
 }

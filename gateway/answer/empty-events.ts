@@ -46,20 +46,19 @@ export class EmptyEvents {
   }
 }
 
-/** @param render of an API whose clients read no comments; absent if they do */
+/** @param render of an API whose clients read no comments */
 export function emptyEventsOf(
-  render: ((stream: StreamIdentity) => string) | undefined,
+  render: (stream: StreamIdentity) => string,
   { model, path }: { readonly model: string; readonly path: EnginePath },
   phases: Phases,
-): { readonly emptyEvents?: EmptyEvents } {
-  if (render === undefined) return {};
+): EmptyEvents {
   const prefix = path === '/v1/completions' ? 'cmpl' : 'chatcmpl';
   const newIdentity = (): StreamIdentity => ({
     id: `${prefix}-${phases.requestId}`,
     created: Math.floor(Date.now() / 1_000),
     model,
   });
-  return { emptyEvents: new EmptyEvents(render, newIdentity) };
+  return new EmptyEvents(render, newIdentity);
 }
 
 /** @param event as it was sent */

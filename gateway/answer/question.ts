@@ -29,6 +29,10 @@ export interface Question {
 export interface Asked {
   readonly question: Question;
   readonly stream: boolean;
+  /** longest silence of a stream that its client accepts, in milliseconds; undefined: it did not say */
+  readonly silenceMs: number | undefined;
+  /** it wants to know each second how its stream waits */
+  readonly wantsProgress: boolean;
   /** the caller requested the closing usage event of a stream */
   readonly passUsage: boolean;
   /** number of choices that make a complete answer: each prompt has its own */
@@ -48,9 +52,10 @@ export interface Asked {
 export function asksFor(
   request: ChatRequest,
   { card, kind, path, body, imageTokens, share, serviceTier, specialTokens }: Prepared,
-  terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt'> & { readonly memory: Allowance },
+  terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt'> &
+    Pick<Asked, 'silenceMs' | 'wantsProgress'> & { readonly memory: Allowance },
 ): Asked {
-  const { memory, ...rest } = terms;
+  const { memory, silenceMs, wantsProgress, ...rest } = terms;
   return {
     question: {
       model: card.name,
@@ -62,6 +67,8 @@ export function asksFor(
       ...rest,
     },
     stream: request.stream,
+    silenceMs,
+    wantsProgress,
     passUsage: request.includeUsage,
     choices: request.choices * (request.prompts?.length ?? 1),
     messagesParam: request.messagesParam,

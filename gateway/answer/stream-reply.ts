@@ -8,6 +8,7 @@ import type { EmptyEvents } from './empty-events.ts';
 import type { EngineAnswer } from './engine/answer.ts';
 import type { EventWatch } from './engine/event-watch.ts';
 import { engineFailure, unfinished } from './engine/failure.ts';
+import type { QueueNews } from './queue-news.ts';
 import { PROBED } from './refusal-probe.ts';
 import type { Reply, Resume } from './reply.ts';
 
@@ -27,6 +28,8 @@ export interface StreamReplyOptions {
   readonly continuation: Continuation;
   /** replace comments */
   readonly emptyEvents?: EmptyEvents;
+  /** what comments say about the wait */
+  readonly news?: QueueNews;
   /** silence before each comment, in ms; the first one sends the headers, so that earlier failures keep their status */
   readonly keepAliveMs: number;
   /** limit of unsent bytes: a client above it does not read and is disconnected */
@@ -56,7 +59,8 @@ export class StreamReply implements Reply {
     this.#options = options;
     this.#events = options.answer.events(options.passUsage);
     this.#lastWriteAt = options.clock();
-    this.#keepAlive = setTimeout(() => this.#keepOpen(), options.keepAliveMs);
+    options.news?.begin((comment) => this.#write(comment));
+    this.#keepAlive = setTimeout(() => this.#keepOpen(), this.#restMs);
   }
 
   head(head: Head): void {
@@ -75,6 +79,8 @@ export class StreamReply implements Reply {
     if (!this.#sawData) {
       this.#sawData = true;
       this.#options.onFirstByte();
+      // The headers left before the wait was known.
+      if (this.#client.isBegun) this.#write(this.#options.news?.waited ?? '');
     }
     this.#options.continuation.add(bytes);
     this.#options.emptyEvents?.saw(bytes);
@@ -143,6 +149,7 @@ export class StreamReply implements Reply {
   close(): void {
     clearTimeout(this.#slow);
     clearTimeout(this.#keepAlive);
+    this.#options.news?.end();
     this.#options.continuation.release();
   }
 
@@ -152,17 +159,31 @@ export class StreamReply implements Reply {
 
   /** Waits for exactly the rest of the silence: a check at fixed intervals would be late by up to one interval. */
   #keepOpen(): void {
-    const { clock, keepAliveMs } = this.#options;
     if (this.#client.isGone) return;
-    if (clock() - this.#lastWriteAt >= keepAliveMs) this.#write(this.#nothing());
-    const restMs = this.#lastWriteAt + keepAliveMs - clock();
-    this.#keepAlive = setTimeout(() => this.#keepOpen(), Math.max(1, restMs));
+    if (this.#silentMs >= this.#pauseMs) this.#write(this.#nothing());
+    this.#keepAlive = setTimeout(() => this.#keepOpen(), this.#restMs);
+  }
+
+  get #silentMs(): number {
+    return this.#options.clock() - this.#lastWriteAt;
+  }
+
+  /** silence before the next comment, in ms */
+  get #pauseMs(): number {
+    const { keepAliveMs, news } = this.#options;
+    return news !== undefined && this.#client.isBegun ? Math.min(keepAliveMs, news.pauseMs) : keepAliveMs;
+  }
+
+  /** time until the next comment, in ms, or until the position for it is read */
+  get #restMs(): number {
+    const restMs = Math.max(1, this.#pauseMs - this.#silentMs);
+    return this.#options.news?.prepare(restMs) ?? restMs;
   }
 
   /** An event or comment without content that keeps the connection open. */
   #nothing(): string {
-    const { emptyEvents } = this.#options;
-    if (emptyEvents === undefined) return ': keep-alive\n\n';
+    const { emptyEvents, news } = this.#options;
+    if (emptyEvents === undefined) return news?.comment ?? ': keep-alive\n\n';
     const event = emptyEvents.next();
     if (!this.#sawData) this.#events.joinBy?.(emptyEvents.join);
     return event;
@@ -170,7 +191,7 @@ export class StreamReply implements Reply {
 
   #write(bytes: Buffer | string): void {
     const client = this.#client;
-    if (client.isGone) return;
+    if (client.isGone || bytes.length === 0) return;
     this.#lastWriteAt = this.#options.clock();
     this.#bytes += bytes.length;
     client.write(bytes);

@@ -11,6 +11,8 @@ export interface Patience {
   readonly silenceMs: number | undefined;
   /** the client says that this is not the first try of its call */
   readonly isRetry: boolean;
+  /** it wants to know each second how its stream waits */
+  readonly wantsProgress: boolean;
 }
 
 /**
@@ -30,6 +32,7 @@ export function patienceOf(headers: IncomingHttpHeaders, stream: boolean, limitM
     deadlineMs: Math.min(limitMs, ...said.filter((ms) => ms !== undefined)),
     silenceMs: stream ? readMs : undefined,
     isRetry: Number(headers['x-stainless-retry-count']) > 0,
+    wantsProgress: headers['x-penstock-progress'] === '1',
   };
 }
 

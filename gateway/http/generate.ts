@@ -63,11 +63,11 @@ async function read(
   const model = card === undefined ? chosen : { model: card.name };
   const request = choose(dialect.parse(jsonBody(req, structure, pictures), said), model);
   noteRequest(res, request);
-  const { deadlineMs, isRetry } = patienceOf(req.headers, request.stream, timeoutMs);
+  const { deadlineMs, ...patience } = patienceOf(req.headers, request.stream, timeoutMs);
   const prepared = await prepare(request, pictures, caller, signal);
   notePrepared(res, prepared);
   const deadlineAt = arrivedAt + deadlineMs;
-  return asksFor(request, prepared, { keyId: caller.id, memory, isRetry, deadlineMs, deadlineAt });
+  return asksFor(request, prepared, { keyId: caller.id, memory, ...patience, deadlineMs, deadlineAt });
 }
 
 /** Sets the chosen deployment's model, whatever the body's `model` is. */

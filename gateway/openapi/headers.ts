@@ -30,6 +30,16 @@ export function parameters(facts: ApiFacts): Record<string, object> {
         maxLength: 255,
       },
     ),
+    'x-penstock-deadline-ms': header(
+      'x-penstock-deadline-ms',
+      'limits the time to the end of the answer, in milliseconds',
+      { ...text, pattern: '^[0-9]{1,15}$' },
+    ),
+    'x-penstock-progress': header(
+      'x-penstock-progress',
+      '`1`: while a stream waits, a comment says each second how long; no effect on Azure inference routes',
+      text,
+    ),
     'azureml-model-deployment': header('azureml-model-deployment', "overrides the body's `model`", orNone),
     deployment: path('deployment', names),
     id: path('id', facts.names.length === 0 ? text : { enum: facts.names }),

@@ -25,8 +25,9 @@ export interface OperationFacts {
 export function operation(dialect: Dialect, facts: OperationFacts): object {
   const { id, tag, summary, parameters = [], request, answer, event, hasEndMark = true, stages } = facts;
   const headers = dialect.keyHeaders ?? [];
-  const keyed = request === undefined ? [] : ['idempotency-key'];
-  const all = ['x-request-id', 'x-ms-client-request-id', ...keyed, ...parameters];
+  const ofPosts = request === undefined ? [] : ['idempotency-key', 'x-penstock-deadline-ms'];
+  const ofStreams = event === undefined ? [] : ['x-penstock-progress'];
+  const all = ['x-request-id', 'x-ms-client-request-id', ...ofPosts, ...ofStreams, ...parameters];
   return {
     operationId: id,
     tags: [tag],

@@ -172,6 +172,16 @@ export class Admission {
     await this.#quietly(() => this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch)));
   }
 
+  /** The reservation of a request that was admitted. */
+  placeOf(body: HeldBody): Place | undefined {
+    return this.#places.get(body)?.place;
+  }
+
+  /** Cost units a ms that the ready engines drain, while nothing is measured; 0: unknown. */
+  guess(model: string, kind: Kind): number {
+    return this.#deps.slots(model, kind) / UNIT_MS;
+  }
+
   /** Jobs that no dispatcher has taken. */
   async depth(model: string, kind: Kind): Promise<number> {
     return this.#queue(model, kind).getJobCountByTypes('waiting', 'prioritized', 'delayed');
@@ -218,7 +228,7 @@ export class Admission {
       leftMs,
       lifeMs: Math.max(bodyLifeMs(leftMs), SHARES_MS),
       bodyWithinMs: this.#sameRedis ? BODY_WITHIN_MS : 0,
-      guess: this.#deps.slots(job.model, job.kind) / UNIT_MS,
+      guess: this.guess(job.model, job.kind),
     });
     this.#places.set(body, { place, at });
     if (place.verdict === 'ok') return place.waitMs;

@@ -1,4 +1,5 @@
 import type { ServiceClass } from '#contract/service-class';
+import { MEASURED } from './pace-script.ts';
 
 /** Weights of the classes inside a key's share. */
 const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
@@ -14,8 +15,6 @@ const LEAD_MS = 5_000;
 const MOST_BOOKINGS = 20_000;
 /** A wait counts as too long for a deadline above this part of it, because estimates have errors. */
 const LATE = 1.5;
-/** Fewest turns that make a measured pace. */
-const FEWEST = 4;
 
 /**
  * Makes a reservation among the waiting requests of a model and of the caller's key, gives it a priority that shares the
@@ -43,7 +42,7 @@ const FEWEST = 4;
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
  */
-export const RESERVE = `
+export const RESERVE = `${MEASURED}
 local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, highest, placeMs, bodyMs,
   kind, class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
 size, limitJobs, limitBytes, step, capJobs, capBytes = tonumber(size), tonumber(limitJobs), tonumber(limitBytes), tonumber(step), tonumber(capJobs), tonumber(capBytes)
@@ -76,15 +75,9 @@ end
 local growth = step * waiting / weights[class]
 local tag = math.max(v, last) + growth
 
-local pace, alone, isMeasured = tonumber(guess), 1, false
-local packed = redis.call('GET', KEYS[9])
-if packed then
-  local p = cmsgpack.unpack(packed)
-  local ms, advance, drained = p[3] - p[7], p[4] - p[8], p[5] - p[9]
-  if p[6] - p[10] >= ${FEWEST} and ms > 0 and advance > 0 then
-    isMeasured, pace, alone = true, advance / ms, math.min(1, advance / drained)
-  end
-end
+local pace, alone = measured(redis.call('GET', KEYS[9]))
+local isMeasured = pace ~= nil
+if not isMeasured then pace, alone = tonumber(guess), 1 end
 local function turnIn(tag) return math.max(0, (tag - alone * growth - v) / pace) end
 
 local due, early

@@ -60,9 +60,10 @@ function read({ body }: Outcome): Read {
   expect(blocks.pop()).toBe('');
   const isDone = blocks.at(-1) === 'data: [DONE]';
   if (isDone) blocks.pop();
-  const comments = blocks.filter((block) => block === ': keep-alive').length;
+  const isComment = (block: string): boolean => block.startsWith(': ');
+  const comments = blocks.filter(isComment).length;
   const events = blocks
-    .filter((block) => block !== ': keep-alive')
+    .filter((block) => !isComment(block))
     .map((block) => {
       expect(block.startsWith('data: {')).toBe(true);
       return Event.parse(JSON.parse(block.slice('data: '.length)));
@@ -175,7 +176,7 @@ test.each(ROUTES)(
   'a failure before the first keep-alive keeps its own status, one after it is an error event without [DONE]: %s',
   async (path, request) => {
     const ask = (text: string): Promise<Outcome> => post(path, { ...request(text), stream: true });
-    scripted.script = fails(scaled(10_000));
+    scripted.script = fails(scaled(5_000));
     // An engine failure is retried first, which takes longer than this short keep-alive.
     const early = await ask('refused');
     expect(early.status).toBe(400);

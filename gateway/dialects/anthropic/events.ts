@@ -7,6 +7,9 @@ type Chunk = z.infer<typeof Chunk>;
 type Choice = Chunk['choices'][number];
 type Call = NonNullable<Choice['delta']['tool_calls']>[number];
 
+/** The one comment that says nothing. */
+const KEEP_ALIVE = ': keep-alive';
+
 /** An event of the Messages API, which has its type twice (source: Anthropic's page on streaming). */
 function eventOf(event: { readonly type: string; readonly [member: string]: unknown }): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
@@ -14,7 +17,7 @@ function eventOf(event: { readonly type: string; readonly [member: string]: unkn
 
 /**
  * Translates one stream: the complete events of an engine's chat completion, in vLLM's form, become those of a message.
- * A comment becomes a ping. The end mark, which follows only complete answers, becomes `message_stop`.
+ * A comment becomes a ping, and stays in front of it if it says how long the request waits. The end mark, which follows only complete answers, becomes `message_stop`.
  */
 export class MessageEvents {
   /** of the first event; undefined before it */
@@ -35,7 +38,7 @@ export class MessageEvents {
   }
 
   #one(event: string): string {
-    if (event.startsWith(':')) return eventOf({ type: 'ping' });
+    if (event.startsWith(':')) return (event === KEEP_ALIVE ? '' : `${event}\n`) + eventOf({ type: 'ping' });
     const data = event.slice('data: '.length);
     if (data === '[DONE]') return this.#close() + this.#end();
     const chunk = read(data);

@@ -61,6 +61,8 @@ const asked = (stream: boolean): Asked => ({
     deadlineAt: 1_000,
   },
   stream,
+  silenceMs: undefined,
+  wantsProgress: false,
   passUsage: false,
   choices: 1,
   messagesParam: 'messages',
@@ -90,7 +92,8 @@ function deliver(drive: (reply: Reply, client: Memory) => void | Promise<void>, 
   const limits = { budget: new ByteBudget(1_000_000), streamBytes: 100_000 };
   let now = 0;
   const clock = (): number => (now += 1);
-  const deps = { ask, clock, keepAliveMs: 60_000, slowClientBytes: 100, continuation: limits };
+  const positions = { follow: () => () => {} };
+  const deps = { ask, positions, clock, keepAliveMs: 60_000, slowClientBytes: 100, continuation: limits };
   const render = {
     renderAnswer: (body: Buffer) => ({ status: 201, headers: {}, body }),
     renderStreamFailure: ({ code }: Failure) => `failed: ${code}`,

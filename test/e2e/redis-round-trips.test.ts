@@ -14,9 +14,9 @@ const REPORT = ['multi', 'exec', 'penstock:workers', 'penstock:worker:'];
 const SCRIPTS: Readonly<Record<string, string>> = {
   '11 reservations': 'reserve',
   '5 text:R': 'add the job',
-  '7 text:prioritized': 'take jobs',
+  '8 text:prioritized': 'take jobs',
   '5 reservations': 'release',
-  '3 text:completed': 'finish jobs',
+  '4 text:completed': 'finish jobs',
   '3 usage-notes:R': 'book',
 };
 

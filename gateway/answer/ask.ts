@@ -109,7 +109,8 @@ class Attempts {
     } finally {
       clearTimeout(this.#closing);
       this.#signal.removeEventListener('abort', hangUp);
-      relay.close(requestId);
+      const left = relay.close(requestId);
+      if (left !== undefined) this.#phases.leftAfter = left.tokens;
       this.#waiting.leave();
       this.#suspect.leave();
     }

@@ -9,6 +9,8 @@ export interface Phases {
   estimateMs?: number | undefined;
   claimedAt?: number;
   firstByteAt?: number;
+  /** tokens of a stream that had arrived when its client left */
+  leftAfter?: number;
   repeats: number;
 }
 

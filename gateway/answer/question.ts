@@ -40,6 +40,8 @@ export interface Asked {
   /** path of the messages in the caller's body, for the error about a prompt that is too long */
   readonly messagesParam: string;
   readonly form: AnswerForm | undefined;
+  /** tokens of the longest answer that it allows */
+  readonly longestAnswer: number;
   /** the class of service that it got, if it asked for one */
   readonly serviceTier: ServiceClass | undefined;
   /** texts that the model's engine reads as control tokens */
@@ -51,7 +53,7 @@ export interface Asked {
 /** @param terms `memory`: the allowance taken for the body, released when only Redis holds it */
 export function asksFor(
   request: ChatRequest,
-  { card, kind, path, body, imageTokens, share, serviceTier, specialTokens }: Prepared,
+  { card, kind, path, body, imageTokens, longestAnswer, share, serviceTier, specialTokens }: Prepared,
   terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt'> &
     Pick<Asked, 'silenceMs' | 'wantsProgress'> & { readonly memory: Allowance },
 ): Asked {
@@ -73,6 +75,7 @@ export function asksFor(
     choices: request.choices * (request.prompts?.length ?? 1),
     messagesParam: request.messagesParam,
     form: request.answerForm,
+    longestAnswer,
     serviceTier,
     specialTokens,
     never: neverContinued(path, request),

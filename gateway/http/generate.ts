@@ -6,7 +6,6 @@ import { asksFor, type Asked } from '../answer/question.ts';
 import type { Limits } from '../limits/limits.ts';
 import type { StructureLimits } from '../intake/json-structure.ts';
 import { PictureBytes } from '../intake/picture-bytes.ts';
-import { UNIT_TOKENS } from '../request/cost.ts';
 import type { Prepare } from '../request/prepare.ts';
 import { HttpClientStream } from './client-stream.ts';
 import { patienceOf } from './deadline.ts';
@@ -38,8 +37,7 @@ export function chatHandler(
     const client = new HttpClientStream(res);
     try {
       const { dialect: render, signal } = context;
-      const tokens = Math.ceil(asked.question.share.cost * UNIT_TOKENS);
-      await withinLimits(deps.limits, res, tokens, answerNotes(deps, context), (notes) =>
+      await withinLimits(deps.limits, res, asked, answerNotes(deps, context), (notes) =>
         deps.deliver(asked, { client, render, notes, signal }),
       );
     } finally {

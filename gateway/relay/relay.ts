@@ -5,7 +5,7 @@ import type { Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
-import { Exchange, type OpenRequest, type Reaction } from './exchange.ts';
+import { Exchange, type OpenRequest, type Reaction, type Seen } from './exchange.ts';
 import { ReplyReader } from './reply-reader.ts';
 
 const TICK_MS = 250;
@@ -100,11 +100,13 @@ export class Relay {
     for (const exchange of this.#open.values()) this.#fail(exchange, failure);
   }
 
-  /** Forgets a request and stops its attempt, if one is running. */
-  close(requestId: string): void {
+  /** Forgets a request and stops its attempt. @returns that attempt, if one was running */
+  close(requestId: string): Seen | undefined {
     const exchange = this.#open.get(requestId);
     this.#open.delete(requestId);
+    const seen = exchange?.seen(this.#deps.clock());
     if (exchange !== undefined) this.#cancel(exchange);
+    return seen;
   }
 
   #cancel(exchange: Exchange): void {

@@ -14,6 +14,10 @@ const CHARACTERS_A_TOKEN = 4;
 export function costOf(request: ChatRequest, imageTokens: number, maxTokens: number): number {
   const prompts = (request.prompts ?? []).map(({ length }) => length);
   const characters = prompts.reduce((sum, length) => sum + length, textLength(request));
-  const answer = request.route === '/tokenize' ? 1 : maxTokens * request.choices;
-  return (characters / CHARACTERS_A_TOKEN + imageTokens + answer) / UNIT_TOKENS;
+  return (characters / CHARACTERS_A_TOKEN + imageTokens + longestAnswer(request, maxTokens)) / UNIT_TOKENS;
+}
+
+/** Tokens of the longest answer that a request allows. */
+export function longestAnswer({ route, choices }: ChatRequest, maxTokens: number): number {
+  return route === '/tokenize' ? 1 : maxTokens * choices;
 }

@@ -5,7 +5,7 @@ import type { ServiceClass } from '#contract/service-class';
 import type { Catalog, ModelCard } from '#contract/model-card';
 import { compileRules, type CardPolicy } from './card-rules.ts';
 import { specialTokenPattern } from '#contract/special-tokens';
-import { costOf } from './cost.ts';
+import { costOf, longestAnswer } from './cost.ts';
 import { guardSpecialTokens } from './special-tokens.ts';
 import { engineBody, enginePath } from './engine-body.ts';
 import type { ImageFacts, ImageResolver } from './resolve-images.ts';
@@ -27,6 +27,8 @@ export interface Prepared {
   readonly specialTokens: RegExp;
   /** the class of service that it gets, if it asked for one */
   readonly serviceTier?: ServiceClass;
+  /** tokens of the longest answer that it allows */
+  readonly longestAnswer: number;
   /** its cost in units of 256 tokens, and the caller's share of the engines */
   readonly share: { readonly cost: number; readonly class: ServiceClass; readonly isOneOfMany: boolean } & Pick<
     Caller,
@@ -85,6 +87,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
       images: resolved.images,
       imageTokens,
       specialTokens,
+      longestAnswer: longestAnswer(resolved.request, maxTokens),
       share: { cost, weight, caps, class: granted, isOneOfMany: caller !== ANYONE },
       ...(serviceTier === undefined ? {} : { serviceTier }),
     };

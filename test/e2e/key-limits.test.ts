@@ -24,6 +24,7 @@ beforeAll(async () => {
   await create('day', '--tokens-per-day', '300');
   await create('killed', '--requests-per-minute', '100', '--tokens-per-day', '5000');
   await create('queue', '--requests-per-minute', '10', '--waiting-jobs', '1');
+  await create('leaver', '--tokens-per-day', '5000');
   await create('free');
   const gatewayEnv = { GATEWAY_KEYS_FILE: file };
   scripted = await startScriptedStack({ gateways: 3, gatewayEnv });
@@ -135,6 +136,25 @@ test('a request that the queue refuses is given back', async () => {
   expect(refused.headers['x-ratelimit-limit-requests']).toBe('10');
   const counter = 'penstock:limit:requests_per_minute:queue';
   await eventually('nothing is counted', async () => (await redis.get(counter)) === '0');
+}, 60_000);
+
+test('who leaves a stream pays the tokens that had arrived; who leaves a complete answer, the estimate', async () => {
+  const redis = scripted.stack.redis.client;
+  const used = (): Promise<string | null> => redis.hget('penstock:limit:tokens_per_day:leaver', 'used');
+  const answer = scripted.script;
+  const opening = chunk('');
+  scripted.script = (res, { isStream }) =>
+    isStream ? void res.writeHead(200, EVENT_STREAM).write(opening + chunk('one ') + chunk('two ')) : undefined;
+  const streamed = ask('leaver', 0, { stream: true, max_tokens: 900 });
+  await streamed.begun;
+  streamed.leave('close');
+  await eventually('prompt and two tokens count', async () => (await used()) === '3');
+  const before = scripted.engine.requests.length;
+  const whole = ask('leaver', 1, { max_tokens: 900 });
+  await eventually('an engine works on it', () => scripted.engine.requests.length > before);
+  whole.leave('close');
+  await eventually('its estimate counts', async () => (await used()) === '904');
+  scripted.script = answer;
 }, 60_000);
 
 test('a gateway that is killed leaves nothing of the day; what it counted in the minute lapses with it', async () => {

@@ -67,6 +67,7 @@ const asked = (stream: boolean): Asked => ({
   choices: 1,
   messagesParam: 'messages',
   form: undefined,
+  longestAnswer: 1,
   serviceTier: undefined,
   specialTokens: /never/u,
   never: 'tools',

@@ -48,7 +48,8 @@ export class Attempt {
   #unheard = false;
   #waiting: Waiting | undefined;
   readonly #end = new AnswerEnd();
-  readonly #takenAt = performance.now();
+  /** since when it has used its slot, monotonic ms; a pickup that waits for `go` has no use yet */
+  #usedSince = performance.now();
 
   constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
     this.#deps = deps;
@@ -89,7 +90,8 @@ export class Attempt {
 
   /** What it has used until now. @param isOver the engine ended its answer itself */
   used(isOver: boolean): AttemptUsage {
-    return { ...this.#end.tokens(this.job.path, isOver), picture: 0, slotMs: performance.now() - this.#takenAt };
+    const slotMs = Math.max(0, performance.now() - this.#usedSince);
+    return { ...this.#end.tokens(this.job.path, isOver), picture: 0, slotMs };
   }
 
   /** Ends it and reports the reason to the replica. */
@@ -108,11 +110,13 @@ export class Attempt {
       const reading = this.#deps.readBody(this.job);
       // An attempt that is handed back does not await the read, so its error must not be unhandled.
       reading.catch(() => {});
+      if (repeat) this.#usedSince = Infinity;
       if (repeat && !(await this.#cleared())) {
         await reading;
         if (this.#cancelled) return 'cancelled';
         return (await this.#deps.leaseAlive(this.job.replica)) ? 'hand_back' : 'failed';
       }
+      if (repeat) this.#usedSince = performance.now();
       const handedBack = new Promise<undefined>((resolve) => {
         this.#onHandBack = () => resolve(undefined);
       });

@@ -20,6 +20,7 @@ Own options, each also as PENSTOCK_SIM_<NAME>:
   --sim-architecture NAME     phi3v or phi3, which takes no pictures (phi3v)
   --sim-start-ms MS           length of the start (0)
   --sim-core-process          a child process that stands for the engine core
+  --sim-ledger FILE           appends a line of JSON for each arrival, token and end
   --sim-faults LIST           faults that are active from the start: name or name=value, separated by commas.
                               Later: POST /sim/faults {"name": value}, null for off; DELETE, GET
                               ${Object.keys(FaultSet.shape).join(', ')}

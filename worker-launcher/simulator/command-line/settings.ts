@@ -13,6 +13,7 @@ const OWN_FLAGS = {
   'sim-start-ms': 'number',
   'sim-core-process': 'switch',
   'sim-faults': 'text',
+  'sim-ledger': 'text',
 } as const satisfies Record<string, FlagKind>;
 const OWN_PREFIX = 'PENSTOCK_SIM_';
 
@@ -69,6 +70,7 @@ const Flags = z.object({
   'sim-start-ms': z.number().min(0).default(0),
   'sim-core-process': z.boolean().default(false),
   'sim-faults': z.string().default(''),
+  'sim-ledger': z.string().default(''),
 });
 
 const switchedOn = z.stringbool().default(false);
@@ -158,6 +160,7 @@ export function loadSettings(argv: readonly string[], env: NodeJS.ProcessEnv) {
     mergeEvery: flags['sim-merge-every'],
     profile: flags['sim-profile'],
     startMs: faults['slow-start'] ?? flags['sim-start-ms'],
+    ledger: flags['sim-ledger'],
     hasCoreProcess: flags['sim-core-process'],
     /** active from the start */
     faults,

@@ -1,6 +1,7 @@
 import { PictureCache, PrefixCache, type CacheUse } from './cache.ts';
 import { engineBusy, engineDead, internalError, type ApiError } from '../http/errors.ts';
 import { logLine } from '../log.ts';
+import { Ledger } from './ledger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { Prompt } from '../text/prompt.ts';
 import { Scheduler } from './scheduler.ts';
@@ -30,12 +31,14 @@ export class Engine {
   /** 1 or 2 while asleep */
   sleepLevel = 0;
   #condition: 'up' | 'draining' | 'dead' = 'up';
+  readonly #ledger: Ledger;
   readonly #deathListeners: ((wasBusy: boolean) => void)[] = [];
 
   constructor(settings: SimulatorSettings, timing: Timing, metrics: EngineMetrics) {
     this.settings = settings;
     this.metrics = metrics;
     this.scheduler = new Scheduler(settings, timing, metrics);
+    this.#ledger = new Ledger(settings.ledger);
     this.prefixes = new PrefixCache(settings.blockSize, settings.kvTokens);
   }
 
@@ -86,8 +89,14 @@ export class Engine {
         maxTokens: request.maxTokens,
         priority: request.priority,
         arrivedAt: now,
-        onStep: (step) => request.onStep(choice, step, task),
-        onFailure: request.onFailure,
+        onStep: (step) => {
+          this.#ledger.step(request, choice, step, sequence.produced);
+          request.onStep(choice, step, task);
+        },
+        onFailure: (error) => {
+          this.#ledger.cut(request);
+          request.onFailure(error);
+        },
         startedAt: 0,
         firstTokenAt: 0,
         lastTokenAt: 0,
@@ -97,9 +106,11 @@ export class Engine {
       return task;
     });
     if (this.settings.logRequests) logLine('APIServer', 'INFO', 'logger.py:50', `Received request ${request.id}.`);
+    this.#ledger.arrived(request);
     for (const task of tasks) this.scheduler.submit(task);
     return () => {
       logLine('APIServer', 'INFO', 'async_llm.py:540', `Aborted request(s) ${request.id}.`);
+      this.#ledger.cut(request);
       for (const task of tasks) this.scheduler.abort(task);
     };
   }

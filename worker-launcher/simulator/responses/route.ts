@@ -10,8 +10,13 @@ export async function handleResponses(exchange: Exchange, simulator: Simulator):
   const { engine, model } = simulator;
   const raw = await readJsonBody(exchange.req);
   const request = await prepareResponses(raw, exchange.header('x-vllm-priority'), engine, exchange.gone);
-  generate(exchange, simulator, request.chat, {
-    events: (out) => new ResponsesAnswer(request, model, out),
-    body: () => new ResponsesAnswer(request, model),
-  });
+  generate(
+    exchange,
+    simulator,
+    { ...request.chat, id: request.id },
+    {
+      events: (out) => new ResponsesAnswer(request, model, out),
+      body: () => new ResponsesAnswer(request, model),
+    },
+  );
 }

@@ -43,7 +43,11 @@ export function madeIn(file, diedAt) {
     const choices = new Map();
     for (const { choice, made } of lines) if (made !== undefined) choices.set(choice, made);
     return {
-      ...{ id, request, attempt, prompt, pictures },
+      id,
+      request,
+      attempt,
+      prompt,
+      pictures,
       made: [...choices.values()].reduce((sum, made) => sum + made, 0),
       isWhole: ended?.end === 'stop' || ended?.end === 'length',
       ms: (ended?.at ?? diedAt(at)) - at,

@@ -165,8 +165,15 @@ function ledgerOf(folder) {
 export function sumOf(all) {
   /** @type {Counts} */
   const sum = {
-    ...{ requests: 0, prompt_tokens: 0, picture_tokens: 0, answer_tokens: 0, slot_ms: 0, refusals: 0 },
-    ...{ partial_tokens: 0, repeated_attempts: 0, repeated_tokens: 0 },
+    requests: 0,
+    prompt_tokens: 0,
+    picture_tokens: 0,
+    answer_tokens: 0,
+    slot_ms: 0,
+    refusals: 0,
+    partial_tokens: 0,
+    repeated_attempts: 0,
+    repeated_tokens: 0,
   };
   for (const one of all) for (const name of /** @type {(keyof Counts)[]} */ (Object.keys(sum))) sum[name] += one[name];
   return sum;

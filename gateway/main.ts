@@ -15,6 +15,7 @@ import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './queue/admission.ts';
 import { connectAll, type Connections } from './queue/connections.ts';
 import { Idempotency } from './queue/idempotency.ts';
+import { QueueOutlook } from './queue/queue-outlook.ts';
 import { QueuePositions } from './queue/queue-position.ts';
 import { Quarantine } from './queue/quarantine.ts';
 import { Reservations } from './queue/reservations.ts';
@@ -38,7 +39,7 @@ import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { Limits } from './limits/limits.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
+import { admissionCounts, createMetrics, type Metrics } from './metrics.ts';
 import { UsageBook } from './usage/usage-book.ts';
 import { createPrepare, type Prepare } from './request/prepare.ts';
 import { Relay } from './relay/relay.ts';
@@ -49,11 +50,7 @@ const FAREWELL_MS = 1_000;
 type Settings = ReturnType<typeof readSettings>;
 type Parts = ReturnType<typeof createParts>;
 
-interface Open {
-  readonly server: Server;
-  readonly probes: Server;
-  readonly uploads: Intake['uploads'];
-}
+type Open = { readonly server: Server; readonly probes: Server; readonly uploads: Intake['uploads'] };
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
 async function main(): Promise<void> {
@@ -112,9 +109,11 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
     log,
   });
   const limits = new Limits({ redis: queue, replica, onOutcome: (outcome) => metrics.admission.inc({ outcome }) });
+  const outlook = new QueueOutlook(queue, admission);
   const metrics: Metrics = createMetrics(prometheus, {
     models,
     depth: (model, kind) => admission.depth(model, kind),
+    outlook: (model, kind) => outlook.read(model, kind, false),
     lagMs: () => relay.lagMs,
     byKey: config.GATEWAY_USAGE_METRICS,
   });
@@ -126,7 +125,8 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   });
   const departure = new Departure(clock);
   const quarantine = new Quarantine(queue, log);
-  const ofQueue = { admission, limits, positions: new QueuePositions(queue, admission), quarantine, usage };
+  const positions = new QueuePositions(queue, admission);
+  const ofQueue = { admission, limits, outlook, positions, quarantine, usage };
   return { watch, registry, relay, prometheus, metrics, dialects, departure, ...ofQueue };
 }
 
@@ -227,6 +227,8 @@ function createInternal(settings: Settings, parts: Parts, intake: Intake): Reque
     readyEngines: () => registry.readyEngines(),
     models,
     depth: (model, kind) => admission.depth(model, kind),
+    outlook: (model, kind) => parts.outlook.read(model, kind, true),
+    admission: () => admissionCounts(metrics),
     usage: (filter) => usage.rows(filter),
     workersWanted: (pool) =>
       workersWanted(pool, {

@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Kind } from '#contract/job';
+import { KINDS, type Kind } from '#contract/job';
 import { droppedLogLines } from '#runtime/log';
 import { ADMISSION_OUTCOMES } from './queue/outcome.ts';
+import type { Outlook } from './queue/queue-outlook.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
@@ -11,6 +12,7 @@ const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144];
 export interface Sources {
   readonly models: readonly string[];
   readonly depth: (model: string, kind: Kind) => Promise<number>;
+  readonly outlook: (model: string, kind: Kind) => Promise<Outlook>;
   readonly lagMs: () => number;
   /** whether there are metrics by key */
   readonly byKey?: boolean;
@@ -26,8 +28,47 @@ export function createMetrics(registry: Registry, sources: Sources) {
     registers,
     async collect() {
       for (const model of sources.models)
-        for (const kind of ['text', 'image'] as const)
-          this.set({ model, kind }, await sources.depth(model, kind).catch(() => Number.NaN));
+        for (const kind of KINDS) this.set({ model, kind }, await sources.depth(model, kind).catch(() => Number.NaN));
+    },
+  });
+  const ofQueue = (
+    text: { readonly name: string; readonly help: string },
+    read: (of: Outlook) => number | null,
+  ): void => {
+    new Gauge({
+      ...text,
+      labelNames: ['model', 'kind'] as const,
+      registers,
+      async collect() {
+        for (const model of sources.models)
+          for (const kind of KINDS) {
+            const outlook = await sources.outlook(model, kind).catch(() => undefined);
+            this.set({ model, kind }, (outlook && read(outlook)) ?? Number.NaN);
+          }
+      },
+    });
+  };
+  ofQueue(
+    { name: 'penstock_queue_expected_wait_seconds', help: 'expected wait of the last request in a queue' },
+    ({ expectedWaitMs }) => expectedWaitMs && expectedWaitMs / 1_000,
+  );
+  ofQueue(
+    {
+      name: 'penstock_queue_drain_requests_per_second',
+      help: 'requests that engines took a second, measured while some waited',
+    },
+    ({ requestsPerSecond }) => requestsPerSecond,
+  );
+  new Gauge({
+    name: 'penstock_queue_bookings',
+    help: 'places that refused requests have for their next try',
+    labelNames: ['model'] as const,
+    registers,
+    async collect() {
+      for (const model of sources.models) {
+        const outlook = await sources.outlook(model, 'text').catch(() => undefined);
+        this.set({ model }, outlook?.bookings ?? Number.NaN);
+      }
     },
   });
   new Gauge({
@@ -156,3 +197,11 @@ function metricsByKey(registers: Registry[]) {
   };
 }
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** How often each outcome of admission came, since the start of this replica. */
+export async function admissionCounts({ admission }: Pick<Metrics, 'admission'>): Promise<Record<string, number>> {
+  const { values } = await admission.get();
+  const counts: Record<string, number> = {};
+  for (const { labels, value } of values) counts[String(labels.outcome)] = value;
+  return counts;
+}

@@ -17,8 +17,7 @@ export class QueueNews {
   readonly #phases: Phases;
   readonly #clock: Clock;
   #standing: Standing | undefined;
-  #isFollowed = false;
-  #unfollow = (): void => {};
+  #unfollow: (() => void) | undefined;
   #write: (comment: string) => void = () => {};
 
   constructor(positions: Positions, asked: Pick<Asked, 'question' | 'wantsProgress'>, phases: Phases, clock: Clock) {
@@ -44,7 +43,7 @@ export class QueueNews {
    * @returns time until this must be called again, at most `restMs`
    */
   prepare(restMs: number): number {
-    if (!this.#isWaiting || this.#isFollowed) return restMs;
+    if (!this.#isWaiting || this.#unfollow !== undefined) return restMs;
     const soonMs = this.#asked.wantsProgress ? FIRST_TOLD_MS - this.#waitedMs : restMs - LEAD_MS;
     if (soonMs > 0) return Math.min(restMs, soonMs);
     this.#follow();
@@ -67,8 +66,8 @@ export class QueueNews {
 
   /** Reads no more positions. Safe to repeat. */
   end(): void {
-    this.#unfollow();
-    this.#unfollow = () => {};
+    this.#unfollow?.();
+    this.#unfollow = undefined;
   }
 
   /** A request that lost its engine is the next one, so only its first wait counts. */
@@ -84,12 +83,12 @@ export class QueueNews {
   #follow(): void {
     // It has an id from then on.
     if (this.#phases.enqueuedAt === undefined) return;
-    this.#isFollowed = true;
     const { question, wantsProgress } = this.#asked;
     this.#unfollow = this.#positions.follow(question, this.#phases.requestId, (standing) => {
       this.#standing = standing;
-      if (!this.#isWaiting) this.end();
-      else if (wantsProgress) this.#write(this.comment ?? '');
+      if (this.#isWaiting && wantsProgress) this.#write(this.comment ?? '');
+      // One reading is enough for the next comment, and each costs Redis and this process time.
+      else if (!this.#isWaiting || standing !== undefined) this.end();
     });
   }
 }

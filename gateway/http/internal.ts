@@ -2,10 +2,11 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import type { Registry } from 'prom-client';
 import { z } from 'zod';
 import { Failure } from '../failure.ts';
-import type { Kind } from '#contract/job';
+import { KINDS, type Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
+import type { Outlook } from '../queue/queue-outlook.ts';
 import type { UsageFilter, UsageRow } from '../usage/usage-report.ts';
 
 /** The part of `/status` that a replica knows without Redis. */
@@ -24,6 +25,10 @@ export interface GatewayStatus extends ReplicaStatus {
   readonly pid: number;
   /** jobs of each model that no dispatcher has taken; null if Redis does not answer */
   readonly waiting: readonly ({ readonly model: string } & Readonly<Record<Kind, number | null>>)[];
+  /** without those that Redis does not tell about */
+  readonly queues: readonly ({ readonly model: string; readonly kind: Kind } & Outlook)[];
+  /** outcomes of admission in this replica since its start, by the labels of `penstock_admission_total` */
+  readonly admission: Readonly<Record<string, number>>;
   readonly logLinesDropped: number;
 }
 
@@ -42,6 +47,9 @@ export interface InternalDeps {
   readonly models: readonly string[];
   /** jobs that no dispatcher has taken @throws while Redis is away */
   readonly depth: (model: string, kind: Kind) => Promise<number>;
+  /** @throws while Redis is away */
+  readonly outlook: (model: string, kind: Kind) => Promise<Outlook>;
+  readonly admission: () => Promise<Readonly<Record<string, number>>>;
   readonly status: () => ReplicaStatus;
   /** @throws while Redis is away */
   readonly usage: (filter: UsageFilter) => Promise<readonly UsageRow[]>;
@@ -86,7 +94,19 @@ export function createInternalApp(deps: InternalDeps): Express {
       return { model, text, image };
     });
     const own = { program: 'gateway', pid: process.pid, logLinesDropped: droppedLogLines() } as const;
-    const status: GatewayStatus = { ...own, waiting: await Promise.all(waiting), ...deps.status() };
+    const queues = deps.models.flatMap((model) =>
+      KINDS.map(async (kind) => {
+        const outlook = await deps.outlook(model, kind).catch(() => undefined);
+        return outlook === undefined ? [] : [{ model, kind, ...outlook }];
+      }),
+    );
+    const status: GatewayStatus = {
+      ...own,
+      waiting: await Promise.all(waiting),
+      queues: (await Promise.all(queues)).flat(),
+      admission: await deps.admission(),
+      ...deps.status(),
+    };
     res.json(status);
   });
   app.get('/usage', async (req, res) => {

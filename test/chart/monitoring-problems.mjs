@@ -14,6 +14,9 @@ const WITHOUT_ALERT = new Map([
   ['gen_ai_client_token_usage', 'it measures usage'],
   ['gen_ai_server_time_per_output_token_seconds', 'it differs by model and load; a too slow engine is an outlier'],
   ['penstock_requests_in_flight', 'a high value is not a fault'],
+  ['penstock_queue_expected_wait_seconds', 'an estimate; the wait that requests had has an alert'],
+  ['penstock_queue_drain_requests_per_second', 'it differs by model and load'],
+  ['penstock_queue_bookings', 'a high value is not a fault'],
   ['penstock_engine_in_flight', 'a high value is not a fault'],
   ['penstock_refusals_total', "callers break its rules; our own faults are in the answers' status"],
 ]);

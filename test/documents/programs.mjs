@@ -28,7 +28,13 @@ const SILENT = { debug: nothing, info: nothing, warn: nothing, error: nothing };
  */
 export function regionContents(root, { gatewayConfig, gatewayMetrics, workerConfig, launcherMetrics, redisWatch }) {
   const [gateway, launcher] = [new Registry(), new Registry()];
-  gatewayMetrics.createMetrics(gateway, { models: [], depth: async () => 0, lagMs: () => 0, byKey: true });
+  gatewayMetrics.createMetrics(gateway, {
+    models: [],
+    depth: async () => 0,
+    outlook: () => Promise.reject(new Error('none')),
+    lagMs: () => 0,
+    byKey: true,
+  });
   launcherMetrics.createMetrics(launcher, () => []);
   const watch = new redisWatch.RedisWatch({}, SILENT);
   for (const registry of [gateway, launcher]) watch.registerMetrics(registry);

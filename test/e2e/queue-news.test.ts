@@ -1,6 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { z } from 'zod';
 import { call, type Call, type Outcome } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
+import { penstock } from '../support/penstock-command.ts';
 import {
   chunk,
   DONE,
@@ -10,6 +14,7 @@ import {
   wholeAnswer,
   type ScriptedStack,
 } from '../support/scripted-stack.ts';
+import { cleanEnv, PENSTOCK } from '../support/start-process.ts';
 
 const KEEP_ALIVE_MS = 2_000;
 const CHAT = '/v1/chat/completions';
@@ -52,6 +57,17 @@ async function waits(count: number, url: string, headers: Record<string, string>
   return sent;
 }
 const blocksOf = ({ body }: Outcome): string[] => body.split('\n\n');
+const Facts = z.object({
+  queues: z.array(
+    z.object({
+      kind: z.string(),
+      expectedWaitMs: z.number(),
+      bookings: z.number(),
+      keys: z.array(z.object({ key: z.string(), class: z.string(), backlogMs: z.number() })),
+    }),
+  ),
+  refusals: z.record(z.string(), z.number()),
+});
 const WAITING = /^: waiting position=(\d+) eta_ms=(\d+)$/;
 const positionsOf = (outcome: Outcome): number[] =>
   blocksOf(outcome)
@@ -118,6 +134,33 @@ test('a deadline that passes in the queue is 504 before the first keep-alive, an
   expect(blocks.some((block) => WAITING.test(block))).toBe(true);
   expect(blocks.at(-2)).toMatch(/^data: {"error":.*"code":"deadline_exceeded"/);
   open();
+}, 60_000);
+
+test('the expected wait, the drain, bookings, keys and refusals are in penstock status and the metrics', async () => {
+  const full = await scripted.stack.startGateway({ GATEWAY_QUEUE_LIMIT_JOBS: '1' });
+  const sent = await waits(1, full.url);
+  const refused = await call(full.url + CHAT, STREAM).ended;
+  expect(refused).toMatchObject({ status: 429, headers: { 'x-penstock-refusal': 'queue_full; booked' } });
+  const asked = ['status', '--gateway-url', full.internalUrl];
+  const { stdout } = await penstock([...asked, '--json']);
+  const { queues, refusals } = Facts.parse(JSON.parse(stdout));
+  const text = queues.find(({ kind }) => kind === 'text');
+  expect(text?.expectedWaitMs).toBeGreaterThan(0);
+  expect(text?.bookings).toBe(1);
+  expect(text?.keys).toMatchObject([{ key: 'anonymous', class: 'default' }]);
+  expect(text?.keys[0]?.backlogMs).toBeGreaterThan(text?.expectedWaitMs ?? 0);
+  expect(refusals['rejected_queue_jobs']).toBe(1);
+  expect(await scripted.stack.metric('penstock_queue_expected_wait_seconds', full)).toBeGreaterThan(0);
+  expect(await scripted.stack.metric('penstock_queue_bookings', full)).toBe(1);
+
+  const watching = spawn(process.execPath, [PENSTOCK, ...asked, '--watch'], { env: cleanEnv() });
+  let seen = '';
+  watching.stdout.on('data', (bytes) => (seen += String(bytes)));
+  await eventually('it is drawn three times', () => seen.split('anonymous').length > 3);
+  watching.kill('SIGINT');
+  expect(await once(watching, 'close')).toEqual([null, 'SIGINT']);
+  open();
+  await sent.ended;
 }, 60_000);
 
 test("Anthropic's streams have the position beside a ping; Azure's inference routes say nothing new", async () => {

@@ -13,7 +13,12 @@ import { DIALECTS } from '../support/api-document.ts';
 import { silentLog } from '../support/silent-log.ts';
 
 test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also if rendering it fails', async () => {
-  const metrics = createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
+  const metrics = createMetrics(new Registry(), {
+    models: [],
+    depth: () => Promise.resolve(0),
+    outlook: () => Promise.reject(new Error('none')),
+    lagMs: () => 0,
+  });
   const app = express();
   const usage = { refused: () => {}, left: () => {} };
   const departure = new Departure(() => 0);

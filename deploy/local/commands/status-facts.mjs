@@ -26,6 +26,8 @@
  *   `state`: `serving`, `draining` or `unreachable`; `engine`: `vllm` or `simulator`
  * @property {{ name: string, ready: number, engines: EngineFacts[] }[]} pools `ready`: number of ready engines
  * @property {{ model: string, text: number | null, image: number | null }[]} waiting jobs that no worker has taken; null: Redis does not answer
+ * @property {GatewayStatus['queues']} queues how each queue drains, and what its keys have waiting
+ * @property {Readonly<Record<string, number>>} refusals refused requests of all gateways since their start, by outcome of admission
  * @property {{ name: string, state: string, seenBy: string[], latencyMs: number | null, evictionPolicy: string | null, evictedKeys: number, restarts: number }[]} redis
  *   one per state that programs report; `latencyMs` is the longest
  *
@@ -68,6 +70,10 @@ export function statusFacts(reports) {
     ),
     // all replicas report the same queues
     waiting: gateways.flatMap(({ status }) => status?.waiting ?? []).filter(isFirstOf(({ model }) => model)),
+    queues: gateways
+      .flatMap(({ status }) => status?.queues ?? [])
+      .filter(isFirstOf(({ model, kind }) => `${model} ${kind}`)),
+    refusals: refusalsOf(gateways.flatMap(({ status }) => (status?.admission === undefined ? [] : [status.admission]))),
     redis: redisOf([
       ...gateways.flatMap(({ status }) => (status === undefined ? [] : { name: status.replica, redis: status.redis })),
       ...launchers.flatMap(({ status }) =>
@@ -114,6 +120,15 @@ function poolsOf(gateways, launchers) {
       const engines = all.filter(({ pool }) => pool === name).map(({ engine }) => engine);
       return { name, ready: engines.filter(({ state }) => state === 'ready').length, engines };
     });
+}
+
+/** @param {readonly Readonly<Record<string, number>>[]} counts outcomes of each gateway */
+function refusalsOf(counts) {
+  /** @type {Record<string, number>} */
+  const sums = {};
+  for (const [outcome, count] of counts.flatMap((one) => Object.entries(one)))
+    if (outcome !== 'admitted') sums[outcome] = (sums[outcome] ?? 0) + count;
+  return sums;
 }
 
 /** @param {readonly { name: string, redis: Readonly<Record<string, RedisView>> }[]} programs */

@@ -13,7 +13,7 @@ const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g;
  * @param {import('./status-facts.mjs').StatusFacts} facts
  * @returns {string}
  */
-export function statusText({ well, problems, gateways, launchers, pools, waiting, redis }) {
+export function statusText({ well, problems, gateways, launchers, pools, waiting, queues, refusals, redis }) {
   const engines = pools.flatMap(({ name, engines: ofPool }) => ofPool.map((engine) => ({ pool: name, ...engine })));
   const tables = [
     table(
@@ -54,6 +54,27 @@ export function statusText({ well, problems, gateways, launchers, pools, waiting
       waiting.map(({ model, text, image }) => [model, shown(text), shown(image)]),
     ),
     table(
+      ['queue', 'kind', 'wait', 'requests/s', 'units/s', 'booked'],
+      queues.map(({ model, kind, expectedWaitMs, requestsPerSecond, unitsPerSecond, bookings }) => [
+        model,
+        kind,
+        seconds(expectedWaitMs),
+        rounded(requestsPerSecond),
+        rounded(unitsPerSecond),
+        String(bookings),
+      ]),
+    ),
+    table(
+      ['key', 'class', 'model', 'kind', 'backlog'],
+      queues.flatMap(({ model, kind, keys }) =>
+        keys.map((one) => [one.key, one.class, model, kind, seconds(one.backlogMs)]),
+      ),
+    ),
+    table(
+      ['refused', 'requests'],
+      Object.entries(refusals).flatMap(([outcome, count]) => (count === 0 ? [] : [[outcome, String(count)]])),
+    ),
+    table(
       ['redis', 'state', 'latency', 'policy', 'evicted', 'restarts'],
       redis.map(({ name, state, latencyMs, evictionPolicy, evictedKeys, restarts }) => [
         name,
@@ -72,6 +93,16 @@ export function statusText({ well, problems, gateways, launchers, pools, waiting
 /** @param {number | null} count */
 function shown(count) {
   return count === null ? '-' : String(count);
+}
+
+/** @param {number | null} ms */
+function seconds(ms) {
+  return ms === null ? '-' : `${(ms / 1_000).toFixed(1)} s`;
+}
+
+/** @param {number | null} rate */
+function rounded(rate) {
+  return rate === null ? '-' : rate.toFixed(1);
 }
 
 /** @param {number | null} dropped lines */

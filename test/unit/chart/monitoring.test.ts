@@ -10,7 +10,12 @@ test('alerts and dashboards query only exported metrics, and every metric of a f
 
 test('counters of alerts start at zero, so that the first event is an increase', async () => {
   const registry = new Registry();
-  gatewayMetrics(registry, { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 });
+  gatewayMetrics(registry, {
+    models: [],
+    depth: () => Promise.resolve(0),
+    outlook: () => Promise.reject(new Error('none')),
+    lagMs: () => 0,
+  });
   const launcher = new Registry();
   launcherMetrics(launcher, () => []);
   const page = (await registry.metrics()) + (await launcher.metrics());

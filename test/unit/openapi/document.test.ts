@@ -32,7 +32,12 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     clock: () => 0,
     log: silentLog,
     usage: { refused: () => {}, left: () => {} },
-    metrics: createMetrics(new Registry(), { models: [], depth: () => Promise.resolve(0), lagMs: () => 0 }),
+    metrics: createMetrics(new Registry(), {
+      models: [],
+      depth: () => Promise.resolve(0),
+      outlook: () => Promise.reject(new Error('none')),
+      lagMs: () => 0,
+    }),
     departure: new Departure(() => 0),
     begunAt: () => undefined,
     authenticate: () => {},

@@ -35,6 +35,18 @@ const gateway = (more: object) => ({
     redis: { queue: well },
     workers: [worker],
     waiting: [{ model: MODEL, text: 2, image: 0 }],
+    queues: [
+      {
+        model: MODEL,
+        kind: 'text',
+        expectedWaitMs: 61_234,
+        requestsPerSecond: 12.34,
+        unitsPerSecond: null,
+        bookings: 3,
+        keys: [{ key: 'team-a', class: 'flex', backlogMs: 4_321 }],
+      },
+    ],
+    admission: { admitted: 100, rejected_queue_jobs: 4, rejected_late: 0 },
     logLinesDropped: 12,
     ...more,
   },
@@ -58,6 +70,21 @@ test('long names and sentences fit 80 columns, and the sentences stay complete',
   expect(Math.max(...text.split('\n').map(({ length }) => length))).toBeLessThanOrEqual(80);
   expect(text.replaceAll(/\n */g, ' ')).toContain(`last failure: the GPU ${'fell out '.repeat(30)}`);
   expect(text).toMatch(/^g0123456789 +serving +4 +12 lost +http:\S+…$/m);
+});
+
+test('queues, the backlog of each key, and what both gateways refused', () => {
+  const facts = statusFacts({ gateways: [gateway({}), gateway({})], launchers: [] });
+  const text = statusText(facts);
+  expect(text).toMatch(/^a-model\S+… +text +61\.2 s +12\.3 +- +3$/m);
+  expect(text).toMatch(/^team-a +flex +a-model\S+… +text +4\.3 s$/m);
+  expect(text).toMatch(/^refused +requests\nrejected_queue_jobs +8$/m);
+  expect(text).not.toContain('rejected_late');
+});
+
+test('a gateway of an earlier release, without these facts, is shown too', () => {
+  const facts = statusFacts({ gateways: [gateway({ queues: undefined, admission: undefined })], launchers: [] });
+  expect(facts).toMatchObject({ queues: [], refusals: {}, waiting: [{ model: MODEL, text: 2 }] });
+  expect(statusText(facts)).not.toContain('booked');
 });
 
 test("a launcher's report of its engine wins over a gateway's; each Redis is listed once per state", () => {

@@ -10,6 +10,8 @@ const TOKENS = 0.02;
 const SLOTS = { calm: 0.01, killed: 0.03 };
 /** An answer may end at the engine in the moment in which its dispatcher is killed or its client leaves. */
 const JUST_ENDED = 0.01;
+/** So few requests are the short form. */
+const FEW = 400;
 
 /**
  * Without faults every count is exact.
@@ -105,7 +107,9 @@ function sum(made, name) {
  */
 function slotSeconds(slotMs, made, share) {
   const ms = sum(made, 'ms');
-  return near('slot seconds', slotMs / 1_000, ms / 1_000, share + (latenessMs(0.5) * made.length) / ms);
+  // Among the tests of the suite, a few requests may all meet the longest waits.
+  const lateMs = latenessMs(made.length < FEW ? 0.99 : 0.5);
+  return near('slot seconds', slotMs / 1_000, ms / 1_000, share + (lateMs * made.length) / ms);
 }
 
 /** @param {string} what @param {number} seen @param {number} right @returns {Check} */

@@ -24,9 +24,9 @@ export const redisKeys = {
   /** how fast one of a model's queues is drained, measured */
   pace: (model: string, kind: string): string => `${tag(model)}:pace:${kind}`,
   /** sorted set: places that refused requests have for their next try, by the Redis time, in ms, at which they lapse */
-  bookings: (model: string): string => `${tag(model)}:bookings`,
+  bookings: (model: string, kind: string): string => `${tag(model)}:bookings:${kind}`,
   /** hash: the moments and tags of these places, by the fingerprint of the request */
-  booked: (model: string): string => `${tag(model)}:booked`,
+  booked: (model: string, kind: string): string => `${tag(model)}:booked:${kind}`,
   /** hash: which attempts of a request are in the usage */
   usageNotes: (model: string, requestId: string): string => `${tag(model)}:usage-notes:${requestId}`,
   /** hash: what a caller's key used of a model on one day, such as `2026-11-30` */

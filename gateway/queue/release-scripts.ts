@@ -1,3 +1,5 @@
+import { KEPT_MS } from './reserve-script.ts';
+
 /** A request that waited less did not wait for an engine, so its turn tells nothing about the pace. In ms. */
 const WAITED_MS = 50;
 /** The pace is measured over one to two windows, each of at least this many ms of waiting and this many turns. */
@@ -8,7 +10,8 @@ const PACE_KEPT_MS = 86_400_000;
 
 /**
  * Releases a reservation, and measures the pace: how far `v` advances in a ms in which something waits.
- * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key, 5 pace. The pace is a packed list. It begins
+ * `v` does not pass the next booking whose moment is still to come: its request would come with a tag of the past.
+ * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key, 5 pace, 6 bookings. The pace is a packed list. It begins
  * with the time of the last turn and `v` then. Four sums follow: ms of waiting, advance of `v`, drained growth, turns. The
  * last eight are the same four at the start of each of the last two windows.
  * ARGV: member, bytes, tag if the request was taken, otherwise empty, its growth, ms that it waited. Safe to repeat.
@@ -18,11 +21,12 @@ local member, bytes, tag, growth, waited = unpack(ARGV)
 if tag ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then
   tag, waited = tonumber(tag), tonumber(waited)
   local before = tonumber(redis.call('HGET', KEYS[3], 'v') or '0')
-  local v = math.max(before, tag)
-  if v > before then redis.call('HSET', KEYS[3], 'v', ARGV[3]) end
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  local next = redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now + ${KEPT_MS}, '+inf', 'LIMIT', 0, 1)[1]
+  local v = math.max(before, math.min(tag, next and tonumber(string.match(next, '%S+$')) or tag))
+  if v > before then redis.call('HSET', KEYS[3], 'v', string.format('%.17g', v)) end
   if waited >= ${WAITED_MS} and redis.call('ZSCORE', KEYS[1], member) then
-    local t = redis.call('TIME')
-    local now = t[1] * 1000 + math.floor(t[2] / 1000)
     local packed = redis.call('GET', KEYS[5])
     local p = packed and cmsgpack.unpack(packed) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
     local follows = p[1] >= now - waited and p[2] <= before

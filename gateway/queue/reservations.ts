@@ -44,7 +44,7 @@ export interface ReservationLimits {
 
 /** The caller's share of the engines, and how much of it may wait. */
 export interface Share {
-  /** of this request, in units of 256 tokens */
+  /** of this request, in units of 16 tokens */
   readonly cost: number;
   readonly weight: number;
   readonly caps: { readonly waiting_jobs?: number | undefined; readonly waiting_bytes?: number | undefined };
@@ -112,7 +112,7 @@ export class Reservations {
   /** @param placeMs expiry of a reservation that is not renewed, in milliseconds */
   constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
     redis.defineCommand('penstockReserve', { numberOfKeys: 11, lua: RESERVE });
-    redis.defineCommand('penstockRelease', { numberOfKeys: 5, lua: RELEASE });
+    redis.defineCommand('penstockRelease', { numberOfKeys: 6, lua: RELEASE });
     redis.defineCommand('penstockRenew', { numberOfKeys: 2, lua: RENEW });
     this.#redis = redis;
     this.#limits = limits;
@@ -146,8 +146,8 @@ export class Reservations {
       ...['prioritized', 'delayed', 'active'].map((state) => queue + state),
       redisKeys.body(model, requestId),
       redisKeys.pace(model, kind),
-      redisKeys.bookings(model),
-      redisKeys.booked(model),
+      redisKeys.bookings(model, kind),
+      redisKeys.booked(model, kind),
       requestId,
       bytes,
       Math.ceil(terms.lifeMs),
@@ -163,7 +163,6 @@ export class Reservations {
       HIGHEST,
       this.#placeMs,
       terms.bodyWithinMs,
-      kind,
       share.class,
       fingerprint,
       isRetry ? 1 : 0,
@@ -181,7 +180,7 @@ export class Reservations {
     this.#held.delete(memberOf(applicant));
     const { model, kind, bytes } = applicant;
     const turn = taken === undefined ? ['', 0, 0] : [taken.place.tag, taken.place.growth, Math.ceil(taken.waitedMs)];
-    const keys = [...placeKeys(applicant), redisKeys.pace(model, kind)];
+    const keys = [...placeKeys(applicant), redisKeys.pace(model, kind), redisKeys.bookings(model, kind)];
     await this.#redis.penstockRelease(...keys, memberOf(applicant), bytes, ...turn);
   }
 

@@ -4,12 +4,15 @@ import { MEASURED } from './pace-script.ts';
 /** Weights of the classes inside a key's share. */
 const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
 /** A booked try may come this long after its moment; its place is free again after that. In ms. */
-const KEPT_MS = 30_000;
+export const KEPT_MS = 30_000;
 /** Clients' timers may fire this early, in ms. */
 const EARLY_MS = 100;
 /** Turns further ahead than this are not booked, in ms: OpenAI's clients obey no longer time. */
 const AHEAD_MS = 60_000;
-/** A booked try comes at most this long before its turn, in ms, so that engines find something waiting. */
+/**
+ * A booked try comes at most this long before its turn, in ms, so that engines find something waiting. Nor does it come
+ * before the time in which half of the queue's limit drains, so that booked tries alone do not fill the queue.
+ */
 const LEAD_MS = 5_000;
 /** Open bookings of a model. More drain in no minute; the bound is for errors of the estimate. */
 const MOST_BOOKINGS = 20_000;
@@ -32,19 +35,20 @@ const LATE = 1.5;
  * that is alone starts when the one before it was taken, so the own cost does not count, and of many keys it does.
  *
  * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
- * longest-waiting key holds. A booked try is let in whatever waits, if bytes, caps and its deadline permit it.
+ * longest-waiting key holds, and bookings do not count for these. A booked try is let in whatever waits, if bytes, caps and
+ * its deadline permit it. A deadline refuses only if a measured pace says so, and the number of waiting requests too.
  *
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
  * (hash: v, base, `t:<key id>`, `t:<key id> <class>`). 4 reservations of the key, 5-7 BullMQ's prioritized, delayed,
- * active, 8 the body, 9 pace, 10 bookings (sorted set `<kind>:<hash> <tag>` by lapse time), 11 booked (hash: `<kind>:<hash>`
- * to `<moment in ms>,<tag>;…`).
+ * active, 8 the body, 9 pace, 10 bookings (sorted set `<hash> <tag>` by lapse time), 11 booked (hash: `<hash>` to
+ * `<moment in ms>,<tag>;…`).
  * ARGV: see the first lines; `hash` is empty until it is needed, `guess` is the pace without a measurement or 0.
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
  */
 export const RESERVE = `${MEASURED}
 local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, highest, placeMs, bodyMs,
-  kind, class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
+  class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
 size, limitJobs, limitBytes, step, capJobs, capBytes = tonumber(size), tonumber(limitJobs), tonumber(limitBytes), tonumber(step), tonumber(capJobs), tonumber(capBytes)
 leftMs, spare = tonumber(leftMs), tonumber(spare)
 local function exact(number) return string.format('%.17g', number) end
@@ -75,13 +79,14 @@ end
 local growth = step * waiting / weights[class]
 local tag = math.max(v, last) + growth
 
-local pace, alone = measured(redis.call('GET', KEYS[9]))
-local isMeasured = pace ~= nil
-if not isMeasured then pace, alone = tonumber(guess), 1 end
+local pace, alone, _, turns = measured(redis.call('GET', KEYS[9]))
+local turnMs, lead = 0, ${LEAD_MS}
+if pace then turnMs, lead = 1 / turns, math.min(lead, limitJobs / 2 / turns)
+else pace, alone = tonumber(guess), 1 end
 local function turnIn(tag) return math.max(0, (tag - alone * growth - v) / pace) end
 
 local due, early
-local list = open > 0 and hash ~= '' and redis.call('HGET', KEYS[11], kind .. ':' .. hash) or ''
+local list = open > 0 and hash ~= '' and redis.call('HGET', KEYS[11], hash) or ''
 for moment, booked in string.gmatch(list, '(%d+),([^;]+)') do
   moment = tonumber(moment)
   if moment <= now + ${EARLY_MS} then due = due or (moment + ${KEPT_MS} > now and booked) else early = early or moment end
@@ -94,12 +99,12 @@ local most, held = limitJobs - spare, jobs + open
 if spare > 0 and held >= most and not due then
   local top = redis.call('ZREVRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2]
   local longest = top and math.floor(tonumber(top) / 4294967296) - 1 + base - v or 0
-  if math.max(v, last) - v < longest / 2 then most, held = limitJobs + spare, jobs end
+  if math.max(v, last) - v < longest / 2 then most, held = limitJobs + spare + open, jobs end
 end
 if held >= most and not due and (open == 0 or jobs >= limitJobs / 10) then verdict = 'jobs'
 elseif bytes + size > limitBytes then verdict = 'bytes'
 elseif capJobs > 0 and redis.call('ZCOUNT', KEYS[4], '(' .. now, '+inf') >= capJobs then verdict = 'key_jobs'
-elseif isMeasured and estimate > ${LATE} * leftMs then verdict = 'late'
+elseif math.min(estimate, jobs * turnMs * 2) > ${LATE} * leftMs then verdict = 'late'
 elseif capBytes > 0 then
   local own = size
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. now, '+inf')) do
@@ -109,7 +114,6 @@ elseif capBytes > 0 then
 end
 if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash', 0, '', '', estimate, open, -1} end
 
-local field = kind .. ':' .. hash
 local member = id .. ':' .. ARGV[2]
 local lapses = now + tonumber(placeMs)
 local function without(list, tag)
@@ -143,10 +147,10 @@ if verdict ~= 'ok' then
   elseif pace > 0 and open < ${MOST_BOOKINGS} then
     local wait = turnIn(tag)
     if wait <= ${AHEAD_MS} then
-      booked = math.floor(wait - math.min(${LEAD_MS}, wait / 2, leftMs / 2))
+      booked = math.floor(wait - math.min(lead, wait / 2, leftMs / 2))
       local kept = without(list, exact(tag))
-      redis.call('ZADD', KEYS[10], now + booked + ${KEPT_MS}, field .. ' ' .. exact(tag))
-      redis.call('HSET', KEYS[11], field, (kept == '' and '' or kept .. ';') .. (now + booked) .. ',' .. exact(tag))
+      redis.call('ZADD', KEYS[10], now + booked + ${KEPT_MS}, hash .. ' ' .. exact(tag))
+      redis.call('HSET', KEYS[11], hash, (kept == '' and '' or kept .. ';') .. (now + booked) .. ',' .. exact(tag))
       keep(KEYS[10])
       keep(KEYS[11])
       if not due then
@@ -168,7 +172,7 @@ if capJobs > 0 or capBytes > 0 then
   redis.call('ZADD', KEYS[4], lapses, member)
   keep(KEYS[4])
 end
-if due then forget(field, due) else advance(tag) end
+if due then forget(hash, due) else advance(tag) end
 local past = math.floor(v - base)
 if tag - base > tonumber(rebaseAbove) and past > 0 then
   local queued = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')

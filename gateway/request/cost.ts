@@ -1,15 +1,18 @@
 import type { ChatRequest } from './chat.ts';
 import { textLength } from './card-rules.ts';
 
-/** tokens in a unit of cost */
-export const UNIT_TOKENS = 256;
+/**
+ * Tokens in a unit of cost. Few, because BullMQ's priorities are whole numbers: within one unit requests are served as they
+ * arrived, and a light key waits for those of a heavy one.
+ */
+export const UNIT_TOKENS = 16;
 /** A usual length of a token; only the tokenizer knows the exact one. */
 const CHARACTERS_A_TOKEN = 4;
 
 /**
  * The load that a request puts on an engine, for the shares of callers: prompt, pictures and the longest answer that it
  * allows.
- * @returns units of 256 tokens, above 0
+ * @returns units of 16 tokens, above 0
  */
 export function costOf(request: ChatRequest, imageTokens: number, maxTokens: number): number {
   const prompts = (request.prompts ?? []).map(({ length }) => length);

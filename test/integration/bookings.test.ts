@@ -64,7 +64,7 @@ test('a refused request gets a turn of its own and the moment to come; a later o
   // 20 units wait, and 10 drain in a second; it comes half of the wait before its turn.
   expect([first.verdict, first.bookedMs]).toEqual(['jobs', 1_000]);
   expect([second.verdict, second.bookedMs]).toEqual(['jobs', 1_050]);
-  expect(await server.client.zcard('{penstock:m}:bookings')).toBe(2);
+  expect(await server.client.zcard('{penstock:m}:bookings:text')).toBe(2);
 });
 
 test('a try before its moment is told the same moment; another call with the same body gets its own', async () => {
@@ -74,7 +74,7 @@ test('a try before its moment is told the same moment; another call with the sam
   expect(early).toBeLessThanOrEqual(first);
   const { bookedMs: other = 0 } = await send('same', { guess: 0.001 });
   expect(other).toBeGreaterThan(first);
-  expect(await server.client.zcard('{penstock:m}:bookings')).toBe(2);
+  expect(await server.client.zcard('{penstock:m}:bookings:text')).toBe(2);
 });
 
 test('from its moment on a booked try is let in however full the queue is, with its turn, and once', async () => {
@@ -104,12 +104,12 @@ test('open bookings count as places for all others, but engines never wait for a
 test('a lapsed booking frees its place', async () => {
   await fill();
   await send('gone');
-  const [member = ''] = await server.client.zrange('{penstock:m}:bookings', '0', '0');
-  await server.client.zadd('{penstock:m}:bookings', 1, member);
-  await server.client.hset('{penstock:m}:booked', 'text:a_gone', '1,21');
+  const [member = ''] = await server.client.zrange('{penstock:m}:bookings:text', '0', '0');
+  await server.client.zadd('{penstock:m}:bookings:text', 1, member);
+  await server.client.hset('{penstock:m}:booked:text', 'a_gone', '1,21');
   expect((await send('new')).bookedMs).toBeGreaterThan(0);
-  expect(await server.client.hkeys('{penstock:m}:booked')).toEqual(['text:a_new']);
-  expect(await server.client.zcard('{penstock:m}:bookings')).toBe(1);
+  expect(await server.client.hkeys('{penstock:m}:booked:text')).toEqual(['a_new']);
+  expect(await server.client.zcard('{penstock:m}:bookings:text')).toBe(1);
 });
 
 test('what does not drain in a minute is not booked', async () => {
@@ -119,7 +119,7 @@ test('what does not drain in a minute is not booked', async () => {
   expect(refused.waitMs).toBe(62_000);
   const later = await send('further', { cost: 31 });
   expect([later.verdict, later.bookedMs]).toEqual(['jobs', undefined]);
-  expect(await server.client.exists('{penstock:m}:bookings')).toBe(0);
+  expect(await server.client.exists('{penstock:m}:bookings:text')).toBe(0);
 });
 
 test('without any pace nothing is booked', async () => {
@@ -146,6 +146,14 @@ test('a wait far beyond the deadline is refused with a booking, but only if the 
   await fill({ cost: 1_000 }, 2);
   const late = await send('short', { leftMs: 300 });
   expect([late.verdict, late.bookedMs !== undefined]).toEqual(['late', true]);
+});
+
+test('a request that is taken far ahead of its turn does not make the turns of others the past', async () => {
+  const waiting = await fill({ guess: 0.001 });
+  for (let i = 0; i < 3; i += 1) await send(`booked ${i}`, { guess: 0.001 });
+  const far = { ...(waiting[0] ?? (await send('never'))), tag: '1000' };
+  await take(far);
+  expect(Number(await server.client.hget('{penstock:m}:shares:text', 'v'))).toBe(LIMIT + 1);
 });
 
 test('the pace is what drained while something waited, and the estimate follows from it', async () => {

@@ -59,18 +59,10 @@ export function createMetrics(registry: Registry, sources: Sources) {
     },
     ({ requestsPerSecond }) => requestsPerSecond,
   );
-  new Gauge({
-    name: 'penstock_queue_bookings',
-    help: 'places that refused requests have for their next try',
-    labelNames: ['model'] as const,
-    registers,
-    async collect() {
-      for (const model of sources.models) {
-        const outlook = await sources.outlook(model, 'text').catch(() => undefined);
-        this.set({ model }, outlook?.bookings ?? Number.NaN);
-      }
-    },
-  });
+  ofQueue(
+    { name: 'penstock_queue_bookings', help: 'places that refused requests have for their next try' },
+    ({ bookings }) => bookings,
+  );
   new Gauge({
     name: 'penstock_reply_lag_seconds',
     help: 'delay with which this replica reads its replies',

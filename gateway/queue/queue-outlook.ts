@@ -38,10 +38,10 @@ declare module 'ioredis' {
 export interface Outlook {
   /** expected wait of its last request, in milliseconds */
   readonly expectedWaitMs: number | null;
-  /** what the engines took while requests waited: requests, and cost units of 256 tokens over the weight of their key */
+  /** what the engines took while requests waited: requests, and cost units of 16 tokens over the weight of their key */
   readonly requestsPerSecond: number | null;
   readonly unitsPerSecond: number | null;
-  /** open bookings of the model, in both queues */
+  /** open bookings */
   readonly bookings: number;
   /** keys whose requests wait or are booked, and when the last of them would start, in milliseconds */
   readonly keys: readonly { readonly key: string; readonly class: string; readonly backlogMs: number }[];
@@ -64,7 +64,7 @@ export class QueueOutlook {
       `${redisKeys.queuePrefix(model)}:${kind}:prioritized`,
       redisKeys.shares(model, kind),
       redisKeys.pace(model, kind),
-      redisKeys.bookings(model),
+      redisKeys.bookings(model, kind),
       withKeys ? 'keys' : '',
     );
     const perMs = pace === '' ? this.#admission.guess(model, kind) : Number(pace);

@@ -9,6 +9,7 @@ import { engineAnswer } from './engine/answer.ts';
 import type { Notes } from './notes.ts';
 import type { Asked } from './question.ts';
 import type { Positions } from '../queue/queue-position.ts';
+import { QueuedResponse } from './queued-response.ts';
 import { QueueNews } from './queue-news.ts';
 import type { Renderers } from './renderers.ts';
 import { withServiceTier } from './service-tier.ts';
@@ -79,6 +80,9 @@ async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipie
     ...(render.emptyEvent === undefined
       ? { news: new QueueNews(deps.positions, asked, notes.phases, clock) }
       : { emptyEvents: emptyEventsOf(render.emptyEvent, question, notes.phases) }),
+    ...(render.queuedEvents === undefined
+      ? {}
+      : { queued: new QueuedResponse(render.queuedEvents, question.model, notes.phases) }),
     keepAliveMs: keepAliveFor(asked, deps.keepAliveMs),
     slowClientBytes,
     clock,

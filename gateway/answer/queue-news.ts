@@ -86,9 +86,10 @@ export class QueueNews {
     const { question, wantsProgress } = this.#asked;
     this.#unfollow = this.#positions.follow(question, this.#phases.requestId, (standing) => {
       this.#standing = standing;
-      if (this.#isWaiting && wantsProgress) this.#write(this.comment ?? '');
+      const comment = wantsProgress ? this.comment : undefined;
+      if (comment !== undefined) this.#write(comment);
       // One reading is enough for the next comment, and each costs Redis and this process time.
-      else if (!this.#isWaiting || standing !== undefined) this.end();
+      if (!this.#isWaiting || (!wantsProgress && standing !== undefined)) this.end();
     });
   }
 }

@@ -19,4 +19,6 @@ export interface Renderers {
   readonly cutsBrokenStreams?: boolean;
   /** replaces comments */
   readonly emptyEvent?: (stream: StreamIdentity) => string;
+  /** two events, numbered 0 and 1, that say that the request waits in the queue */
+  readonly queuedEvents?: (stream: StreamIdentity) => string;
 }

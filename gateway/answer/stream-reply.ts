@@ -8,6 +8,7 @@ import type { EmptyEvents } from './empty-events.ts';
 import type { EngineAnswer } from './engine/answer.ts';
 import type { EventWatch } from './engine/event-watch.ts';
 import { engineFailure, unfinished } from './engine/failure.ts';
+import type { QueuedResponse } from './queued-response.ts';
 import type { QueueNews } from './queue-news.ts';
 import { PROBED } from './refusal-probe.ts';
 import type { Reply, Resume } from './reply.ts';
@@ -30,6 +31,8 @@ export interface StreamReplyOptions {
   readonly emptyEvents?: EmptyEvents;
   /** what comments say about the wait */
   readonly news?: QueueNews;
+  /** events that come before the first of these comments */
+  readonly queued?: QueuedResponse;
   /** silence before each comment, in ms; the first one sends the headers, so that earlier failures keep their status */
   readonly keepAliveMs: number;
   /** limit of unsent bytes: a client above it does not read and is disconnected */
@@ -59,7 +62,7 @@ export class StreamReply implements Reply {
     this.#options = options;
     this.#events = options.answer.events(options.passUsage);
     this.#lastWriteAt = options.clock();
-    options.news?.begin((comment) => this.#write(comment));
+    options.news?.begin((comment) => this.#write(this.#opening() + comment));
     this.#keepAlive = setTimeout(() => this.#keepOpen(), this.#restMs);
   }
 
@@ -109,7 +112,7 @@ export class StreamReply implements Reply {
     this.#errorBody = [];
     this.#errorBytes = 0;
     this.#status = 0;
-    const { answer, passUsage, continuation, emptyEvents } = this.#options;
+    const { answer, passUsage, continuation, emptyEvents, queued } = this.#options;
     const next = await continuation.decide(original, {
       isBegun: this.#sawData,
       isReported: this.#events.failure?.code === 'engine_failed',
@@ -118,7 +121,7 @@ export class StreamReply implements Reply {
     });
     switch (next.kind) {
       case 'again':
-        this.#events = answer.events(passUsage, emptyEvents?.join);
+        this.#events = answer.events(passUsage, emptyEvents?.join ?? queued?.join);
         return { kind: 'ask', body: next.body };
       case 'probe':
         this.#events = PROBED;
@@ -142,7 +145,7 @@ export class StreamReply implements Reply {
 
   /** events that the client has, if the API numbers them */
   get passed(): number {
-    return this.#events.passed ?? 0;
+    return (this.#events.passed ?? 0) + (this.#options.queued?.passed ?? 0);
   }
 
   /** Stops the keep-alive. Call it when the request is over, however it ended. */
@@ -183,10 +186,21 @@ export class StreamReply implements Reply {
   /** An event or comment without content that keeps the connection open. */
   #nothing(): string {
     const { emptyEvents, news } = this.#options;
-    if (emptyEvents === undefined) return news?.comment ?? ': keep-alive\n\n';
+    if (emptyEvents === undefined) {
+      const comment = news?.comment;
+      return comment === undefined ? ': keep-alive\n\n' : this.#opening() + comment;
+    }
     const event = emptyEvents.next();
     if (!this.#sawData) this.#events.joinBy?.(emptyEvents.join);
     return event;
+  }
+
+  /** Events that say that the request waits; empty after the first call, and on most routes. */
+  #opening(): string {
+    const { queued } = this.#options;
+    const events = queued?.open() ?? '';
+    if (events !== '') this.#events.joinBy?.(queued?.join);
+    return events;
   }
 
   #write(bytes: Buffer | string): void {

@@ -59,6 +59,8 @@ export interface Dialect {
   readonly cutsBrokenStreams?: boolean;
   /** An event without text that keeps a silent stream open. Absent: callers read comments. */
   readonly emptyEvent?: (stream: StreamIdentity) => string;
+  /** Two events, numbered 0 and 1, that say that the request waits in the queue. */
+  readonly queuedEvents?: (stream: StreamIdentity) => string;
   /** Describes its routes for the API's document. */
   describe(described: Described): Description;
 }

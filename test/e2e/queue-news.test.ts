@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import OpenAI from 'openai';
 import { z } from 'zod';
+import { FULL } from '../support/answer-endings.ts';
 import { call, type Call, type Outcome } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
@@ -14,6 +16,7 @@ import {
   wholeAnswer,
   type ScriptedStack,
 } from '../support/scripted-stack.ts';
+import { WHOLE_RESPONSE } from '../support/response-endings.ts';
 import { cleanEnv, PENSTOCK } from '../support/start-process.ts';
 
 const KEEP_ALIVE_MS = 2_000;
@@ -25,9 +28,11 @@ let scripted: ScriptedStack;
 let hasty: string;
 beforeAll(async () => {
   scripted = await startScriptedStack({ slots: 1 });
-  scripted.script = async (res, { isStream }) => {
+  scripted.script = async (res, { isStream, text }) => {
     await gate;
-    if (isStream) res.writeHead(200, EVENT_STREAM).end(chunk('hello') + LAST + DONE);
+    // Only the bodies of responses have no messages.
+    if (text === '') res.writeHead(200, EVENT_STREAM).end(WHOLE_RESPONSE.bytes.join(''));
+    else if (isStream) res.writeHead(200, EVENT_STREAM).end(chunk('hello') + LAST + DONE);
     else res.setHeader('content-type', 'application/json').end(wholeAnswer('hello'));
   };
   hasty = (await scripted.stack.startGateway({ GATEWAY_KEEP_ALIVE_MS: String(KEEP_ALIVE_MS) })).url;
@@ -57,6 +62,11 @@ async function waits(count: number, url: string, headers: Record<string, string>
   return sent;
 }
 const blocksOf = ({ body }: Outcome): string[] => body.split('\n\n');
+const ResponseEvent = z.object({
+  type: z.string(),
+  sequence_number: z.number(),
+  response: z.object({ id: z.string(), created_at: z.number(), status: z.string() }).optional(),
+});
 const Facts = z.object({
   queues: z.array(
     z.object({
@@ -109,6 +119,50 @@ test('x-penstock-progress: the position each second, from the first second on', 
   const other = await silent.ended;
   expect(other.body).toBe(chunk('hello') + LAST + DONE);
   expect(Number(other.headers['x-penstock-queue-wait-ms'])).toBeGreaterThan(3_000);
+}, 60_000);
+
+test('a response that waits is created and queued once; the engine’s events follow in identity and number', async () => {
+  const body = { input: 'hi', max_output_tokens: 256, stream: true } as const;
+  const sent = [hasty, hasty].map((url) => call(`${url}/v1/responses`, body));
+  const reader = new OpenAI({ baseURL: `${hasty}/v1`, apiKey: 'unused', maxRetries: 0 });
+  const final = reader.responses.stream({ ...body, model: 'Phi-3-vision-128k-instruct' }).finalResponse();
+  await Promise.all(sent.map(({ begun }) => begun));
+  await eventually('comments come again', async () => {
+    const depth = await scripted.stack.metric('penstock_queue_depth');
+    return depth === 3;
+  });
+  open();
+  for (const { ended } of sent) {
+    const outcome = await ended;
+    const events = blocksOf(outcome).flatMap((block) => {
+      const data = /^event: .*\ndata: (.*)$/.exec(block)?.[1];
+      return data === undefined ? [] : [ResponseEvent.parse(JSON.parse(data))];
+    });
+    expect(events.slice(0, 4).map(({ type }) => type)).toEqual([
+      'response.created',
+      'response.queued',
+      'response.in_progress',
+      'response.output_item.added',
+    ]);
+    expect(events.at(-1)?.type).toBe('response.completed');
+    expect(events.filter(({ type }) => type === 'response.created').length).toBe(1);
+    expect(events.map((event) => event.sequence_number)).toEqual(events.map((_, index) => index));
+    const responses = events.flatMap(({ response }) => response ?? []);
+    expect(new Set(responses.map(({ id, created_at: at }) => `${id} ${at}`)).size).toBe(1);
+    expect(responses.map(({ status }) => status)).toEqual(['queued', 'queued', 'in_progress', 'completed']);
+    expect(outcome.body).toMatch(/\n\n: waiting position=\d eta_ms=\d+\n\n/);
+    expect(outcome.body).toMatch(/\n\n: waited queue_ms=\d+\n\n/);
+  }
+  expect((await final).output_text).toBe(FULL);
+}, 60_000);
+
+test('a response whose deadline passes after it was queued ends in an error event with the next number', async () => {
+  const body = { input: 'hi', stream: true };
+  const outcome = await call(`${hasty}/v1/responses`, body, { 'x-penstock-deadline-ms': String(2 * KEEP_ALIVE_MS) })
+    .ended;
+  expect(outcome.status).toBe(200);
+  expect(blocksOf(outcome).at(-2)).toMatch(/^event: error\ndata: .*"code":"deadline_exceeded".*"sequence_number":2/);
+  open();
 }, 60_000);
 
 test('half of the read timeout of a client is the longest silence of its stream', async () => {

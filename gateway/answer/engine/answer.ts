@@ -19,7 +19,7 @@ export interface EngineAnswer {
   usage(body: Buffer): Usage | undefined;
   /**
    * @param passUsage the caller requested the closing usage event
-   * @param join see `EngineEvents`; only for routes whose streams are continued
+   * @param join changes the engine's events to follow others, or drops them
    */
   events(passUsage: boolean, join?: Join): EventWatch;
 }
@@ -39,6 +39,7 @@ export function engineAnswer(path: EnginePath, choices: number): EngineAnswer {
       return broken === undefined ? undefined : unfinished(broken);
     },
     usage: isResponse ? (body) => usageOfResponse(parseJson(body)) : usageOfAnswer,
-    events: (passUsage, join) => (isResponse ? new ResponseEvents() : new EngineEvents({ passUsage, choices, join })),
+    events: (passUsage, join) =>
+      isResponse ? new ResponseEvents(join) : new EngineEvents({ passUsage, choices, join }),
   };
 }

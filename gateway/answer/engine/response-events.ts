@@ -5,8 +5,8 @@ import type { Failure } from '../../failure.ts';
 import { oversized, unfinished } from './failure.ts';
 import { errorIn, reportedError } from './reported-error.ts';
 import { parseAnswer } from './answer-outline.ts';
-import { eventBytes, EventReader, isForeign, joinPieces, parseText, type ServerEvent } from './sse.ts';
-import type { EventWatch } from './event-watch.ts';
+import { eventBytes, EventReader, isForeign, joinPieces, parseJson, parseText, type ServerEvent } from './sse.ts';
+import type { EventWatch, Join } from './event-watch.ts';
 import { brokenResponse } from './whole-answer.ts';
 
 const DONE = '[DONE]';
@@ -17,6 +17,7 @@ const CLOSING: ReadonlySet<string> = new Set(['response.completed', 'response.in
 
 const ResponseUsage = z.object({ input_tokens: z.number(), output_tokens: z.number() });
 const Answer = z.object({ usage: ResponseUsage.nullish() });
+const Whole = z.looseObject({});
 const Closing = z.object({ response: z.looseObject({}) });
 const Event = z.looseObject({
   type: z.string().optional().catch(undefined),
@@ -31,11 +32,17 @@ const Event = z.looseObject({
 export class ResponseEvents implements EventWatch {
   readonly #reader = new EventReader();
   #held: Buffer[] = [];
+  #join: Join | undefined;
   #done = false;
   #usage: Usage | undefined;
   #failure: Failure | undefined;
   #refusal: { readonly status: number; readonly body: Buffer } | undefined;
   #passed = 0;
+
+  /** @param join see `joinBy` */
+  constructor(join?: Join) {
+    this.#join = join;
+  }
 
   get done(): boolean {
     return this.#done;
@@ -58,9 +65,13 @@ export class ResponseEvents implements EventWatch {
     return this.#passed;
   }
 
+  joinBy(join: Join | undefined): void {
+    this.#join = join;
+  }
+
   take(chunk: Buffer): Buffer {
     if (this.#isOver) return NOTHING;
-    if (this.#reader.isBetween && isPlain(chunk)) return joinPieces(this.#release(chunk));
+    if (this.#join === undefined && this.#reader.isBetween && isPlain(chunk)) return joinPieces(this.#release(chunk));
     const passed: Buffer[] = [];
     for (const event of this.#reader.read(chunk)) {
       passed.push(...this.#pass(event));
@@ -88,12 +99,22 @@ export class ResponseEvents implements EventWatch {
     else if (!name.startsWith('response.')) return [];
     if (name === 'response.failed' || CLOSING.has(name)) this.#close(event);
     if (this.#failure !== undefined) return [];
-    const bytes = eventBytes(data, name);
+    const joined = this.#joined(data, name);
+    if (joined === undefined) return [];
+    const bytes = eventBytes(joined, name);
     if (OPENING.has(name) && this.#passed === 0) {
       this.#held.push(bytes);
       return [];
     }
     return this.#release(bytes);
+  }
+
+  /** @returns undefined if the event is dropped */
+  #joined(data: Buffer, name: string): Buffer | undefined {
+    if (this.#join === undefined) return data;
+    // Completely: `parseAnswer` leaves long lists out.
+    const event = this.#join({ type: name, ...Whole.parse(parseJson(data)) });
+    return event === undefined ? undefined : Buffer.from(JSON.stringify(event));
   }
 
   /** Passes on an event that shows the engine at work, after those that were held back. */

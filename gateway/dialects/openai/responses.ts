@@ -13,6 +13,22 @@ import { readFields } from '../reading/sampling.ts';
 import { readServiceTier } from '../reading/service-tier.ts';
 
 const FIELDS = columnOf('responses');
+/** A response before its first output. Clients expect each of these members. */
+const QUEUED = {
+  object: 'response',
+  status: 'queued',
+  error: null,
+  incomplete_details: null,
+  instructions: null,
+  metadata: null,
+  output: [],
+  parallel_tool_calls: true,
+  temperature: null,
+  tool_choice: 'auto',
+  tools: [],
+  top_p: null,
+  usage: null,
+};
 
 /**
  * `/v1/responses`, without state. Each field of the caller is passed to the engine, or the request is refused with the
@@ -29,6 +45,13 @@ export const openaiResponses: Dialect = {
     const { code, message, param } = error;
     const event = { type: 'error', code, message, param, sequence_number: eventsBefore, error };
     return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
+  },
+  /** As OpenAI's API begins a stream that waits. The engine's `response.in_progress` has the fields of the request. */
+  queuedEvents: ({ id, created, model }) => {
+    const response = { ...QUEUED, id, created_at: created, model };
+    return ['response.created', 'response.queued']
+      .map((type, n) => `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: n, response })}\n\n`)
+      .join('');
   },
 };
 

@@ -25,7 +25,7 @@ export const redisKeys = {
   pace: (model: string, kind: string): string => `${tag(model)}:pace:${kind}`,
   /** sorted set: places that refused requests have for their next try, by the Redis time, in ms, at which they lapse */
   bookings: (model: string, kind: string): string => `${tag(model)}:bookings:${kind}`,
-  /** hash: the moments and tags of these places, by the fingerprint of the request */
+  /** sorted set: the same places by the fingerprint of the request */
   booked: (model: string, kind: string): string => `${tag(model)}:booked:${kind}`,
   /** hash: which attempts of a request are in the usage */
   usageNotes: (model: string, requestId: string): string => `${tag(model)}:usage-notes:${requestId}`,

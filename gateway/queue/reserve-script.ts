@@ -39,9 +39,9 @@ const LATE = 1.5;
  * its deadline permit it. A deadline refuses only if a measured pace says so, and the number of waiting requests too.
  *
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
- * (hash: v, base, `t:<key id>`, `t:<key id> <class>`). 4 reservations of the key, 5-7 BullMQ's prioritized, delayed,
- * active, 8 the body, 9 pace, 10 bookings (sorted set `<hash> <tag>` by lapse time), 11 booked (hash: `<hash>` to
- * `<moment in ms>,<tag>;…`).
+ * (hash: v, base, `t:<key id>`, `t:<key id> <class>`), 4 reservations of the key. 5-7 BullMQ's prioritized, delayed,
+ * active, 8 the body, 9 pace. 10 bookings (sorted set `<hash> <moment in ms> <tag>` by lapse time), 11 the same members by
+ * name, to find those of a hash.
  * ARGV: see the first lines; `hash` is empty until it is needed, `guess` is the pace without a measurement or 0.
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
@@ -86,12 +86,12 @@ else pace, alone = tonumber(guess), 1 end
 local function turnIn(tag) return math.max(0, (tag - alone * growth - v) / pace) end
 
 local due, early
-local list = open > 0 and hash ~= '' and redis.call('HGET', KEYS[11], hash) or ''
-for moment, booked in string.gmatch(list, '(%d+),([^;]+)') do
-  moment = tonumber(moment)
-  if moment <= now + ${EARLY_MS} then due = due or (moment + ${KEPT_MS} > now and booked) else early = early or moment end
+if open > 0 and hash ~= '' then
+  local first = redis.call('ZRANGE', KEYS[11], '[' .. hash .. ' ' .. now - ${KEPT_MS}, '[' .. hash .. ' ~', 'BYLEX', 'LIMIT', 0, 1)[1]
+  local moment, turn = string.match(first or '', '(%d+) (%S+)$')
+  if first and tonumber(moment) <= now + ${EARLY_MS} then due, tag = first, tonumber(turn)
+  elseif first then early = tonumber(moment) end
 end
-if due then tag = tonumber(due) end
 local estimate = pace > 0 and (jobs == 0 and 0 or math.floor(turnIn(tag))) or -1
 
 local verdict = 'ok'
@@ -116,24 +116,17 @@ if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash'
 
 local member = id .. ':' .. ARGV[2]
 local lapses = now + tonumber(placeMs)
-local function without(list, tag)
-  local kept = {}
-  for entry in string.gmatch(list, '[^;]+') do
-    if string.match(entry, ',(.+)$') ~= tag then kept[#kept + 1] = entry end
-  end
-  return table.concat(kept, ';')
-end
-local function forget(field, tag)
-  redis.call('ZREM', KEYS[10], field .. ' ' .. tag)
-  local left = without(redis.call('HGET', KEYS[11], field) or '', tag)
-  if left == '' then redis.call('HDEL', KEYS[11], field) else redis.call('HSET', KEYS[11], field, left) end
+local function forget(booking)
+  redis.call('ZREM', KEYS[10], booking)
+  redis.call('ZREM', KEYS[11], booking)
 end
 local function tidy()
   if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
   if #lapsed > 0 or verdict == 'ok' then
     if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
   end
-  for _, one in ipairs(missed) do forget(string.match(one, '^(%S+) (%S+)$')) end
+  for _, booking in ipairs(missed) do forget(booking) end
+  if due then forget(due) end
 end
 local function advance(tag)
   if starts then redis.call('DEL', KEYS[3]) end
@@ -148,9 +141,9 @@ if verdict ~= 'ok' then
     local wait = turnIn(tag)
     if wait <= ${AHEAD_MS} then
       booked = math.floor(wait - math.min(lead, wait / 2, leftMs / 2))
-      local kept = without(list, exact(tag))
-      redis.call('ZADD', KEYS[10], now + booked + ${KEPT_MS}, hash .. ' ' .. exact(tag))
-      redis.call('HSET', KEYS[11], hash, (kept == '' and '' or kept .. ';') .. (now + booked) .. ',' .. exact(tag))
+      local booking = hash .. ' ' .. (now + booked) .. ' ' .. exact(tag)
+      redis.call('ZADD', KEYS[10], now + booked + ${KEPT_MS}, booking)
+      redis.call('ZADD', KEYS[11], 0, booking)
       keep(KEYS[10])
       keep(KEYS[11])
       if not due then
@@ -172,7 +165,7 @@ if capJobs > 0 or capBytes > 0 then
   redis.call('ZADD', KEYS[4], lapses, member)
   keep(KEYS[4])
 end
-if due then forget(hash, due) else advance(tag) end
+if not due then advance(tag) end
 local past = math.floor(v - base)
 if tag - base > tonumber(rebaseAbove) and past > 0 then
   local queued = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')

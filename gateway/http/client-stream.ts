@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import type { ClientStream } from '../answer/client-stream.ts';
+import type { Phases } from '../answer/notes.ts';
 import type { Rendered } from '../answer/renderers.ts';
 import { send } from './error-middleware.ts';
 import { waitHeaders } from './notes.ts';
@@ -17,9 +18,12 @@ const CUT_MS = 10_000;
 /** The client at the other end of an HTTP request. */
 export class HttpClientStream implements ClientStream {
   readonly #res: Response;
+  readonly #phases: Phases;
 
-  constructor(res: Response) {
+  /** @param phases of the request, for the headers that tell its wait */
+  constructor(res: Response, phases: Phases) {
     this.#res = res;
+    this.#phases = phases;
   }
 
   get isBegun(): boolean {
@@ -33,13 +37,13 @@ export class HttpClientStream implements ClientStream {
   }
 
   send(answer: Rendered): void {
-    const waited = waitHeaders(requestContext(this.#res).phases, performance.now());
+    const waited = waitHeaders(this.#phases, performance.now());
     send(this.#res, { ...answer, headers: { ...answer.headers, ...waited } });
   }
 
   write(piece: Buffer | string): void {
     const res = this.#res;
-    if (!res.headersSent) res.writeHead(200, { ...STREAM_HEADERS, ...waitHeaders(requestContext(res).phases) });
+    if (!res.headersSent) res.writeHead(200, { ...STREAM_HEADERS, ...waitHeaders(this.#phases) });
     res.write(piece);
   }
 

@@ -34,7 +34,7 @@ export function chatHandler(
     const context = requestContext(res);
     // In two steps, so that the caller's request and its pictures are released before the long wait for an answer.
     const asked = await read(deps, req, res, timeoutMs, cardOf?.(res));
-    const client = new HttpClientStream(res);
+    const client = new HttpClientStream(res, context.phases);
     try {
       const { dialect: render, signal } = context;
       await withinLimits(deps.limits, res, asked, answerNotes(deps, context), (notes) =>

@@ -30,7 +30,7 @@ async function toClient(drive: (reply: StreamReply, res: ServerResponse) => Prom
   app.get('/', async (_req, res) => {
     const limits = { budget: new ByteBudget(1_000_000), streamBytes: 100_000 };
     const uncounted = (): Promise<undefined> => Promise.resolve(undefined);
-    const reply = new StreamReply(new HttpClientStream(res), {
+    const reply = new StreamReply(new HttpClientStream(res, { requestId: '', repeats: 0 }), {
       answer: engineAnswer('/v1/chat/completions', 1),
       messagesParam: 'messages',
       passUsage: false,

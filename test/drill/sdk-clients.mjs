@@ -108,11 +108,16 @@ async function askBySdk(sdk, { kind, body }) {
     Object.assign(seen, { status: 200, done: true });
   } catch (error) {
     if (error instanceof OpenAI.APIConnectionTimeoutError) seen.timedOut = true;
-    else if (error instanceof OpenAI.APIConnectionError) seen.broken = `${error} (${String(error.cause)})`;
+    else if (error instanceof OpenAI.APIConnectionError) seen.broken = causesOf(error).join(': ');
     else if (error instanceof OpenAI.APIError) Object.assign(seen, { errorTold: true, status: error.status ?? 200 });
     else seen.broken = String(error);
     seen.detail = String(error);
   }
   seen.endedAt = performance.now();
   return seen;
+}
+
+/** What undici knows about a broken connection is in the cause of a cause. @param {unknown} error @returns {string[]} */
+function causesOf(error) {
+  return error instanceof Error ? [String(error), ...causesOf(error.cause)] : [];
 }

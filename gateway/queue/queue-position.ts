@@ -8,7 +8,7 @@ import type { Place } from './reservations.ts';
 
 /** How often positions are read, in ms. */
 const EVERY_MS = 1_000;
-/** Limit for one call of the script, which holds Redis for about 2 µs a job. */
+/** Limit for one call of the script, which holds Redis for 5 to 6 µs a job. */
 const JOBS_AT_ONCE = 1_000;
 
 /**

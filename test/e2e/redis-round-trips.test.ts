@@ -10,6 +10,8 @@ import { temporaryFolder } from '../support/start-process.ts';
 const BY_THE_CLOCK = ['ping', 'info', 'time', 'mget', 'zrange', 'pexpire', 'xrange', 'xtrim', 'client'];
 /** The dispatcher's report to the registry. */
 const REPORT = ['multi', 'exec', 'penstock:workers', 'penstock:worker:'];
+/** Scripts that run by the clock: jobs that ended long ago are removed. */
+const SWEEP = /^3 (text|image):(completed|failed)$/;
 /** A script is known by the key that only it has first. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   '11 reservations': 'reserve',
@@ -79,10 +81,11 @@ function roundTrip([name = '', ...words]: string[]): string | undefined {
   const keys = words.map((word) => word.replace(/^.*?}:/, '').replace(/^(body:|text:|usage-notes:)g[^:]*-\d+$/, '$1R'));
   if (BY_THE_CLOCK.includes(command) || REPORT.some((part) => command === part || keys[0]?.startsWith(part) === true))
     return undefined;
-  if (command === 'evalsha')
-    return keys[2]?.endsWith('quarantine') === true || keys[2] === 'image:prioritized'
-      ? undefined
-      : (SCRIPTS[`${keys[1]} ${keys[2]}`] ?? keys.slice(1, 3).join(' '));
+  if (command === 'evalsha') {
+    const script = `${keys[1]} ${keys[2]}`;
+    const isByTheClock = script.endsWith('quarantine') || script.endsWith(' image:prioritized') || SWEEP.test(script);
+    return isByTheClock ? undefined : (SCRIPTS[script] ?? script);
+  }
   return command === 'xadd' || command === 'xread' || command === 'bzpopmin' ? undefined : `${command} ${keys[0]}`;
 }
 

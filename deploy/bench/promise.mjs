@@ -12,9 +12,12 @@ import { allowedCores } from './compare/cpu.mjs';
 import { MIXES, THREE_KEYS, measureEstimate } from './promise/estimate.mjs';
 import { measureFair, measureTiers } from './promise/fair.mjs';
 import { printFigures } from './promise/figures.mjs';
+import { measureMixed } from './promise/mixed.mjs';
 import { measureOverload } from './promise/overload.mjs';
 import { measureBadEngine, measurePlacement } from './promise/placement.mjs';
 import { measureRefusalCost } from './promise/refusal-cost.mjs';
+import { measureSdks } from './promise/sdks/measure.mjs';
+import { measureWaiting } from './promise/waiting.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const HELP = `usage: npm run bench:promise -- [--only NAMES] [--times K] [--seconds N] [--engines N] [--slots N] [--limit N] [--requests N] [--rate N] [--json FILE]
@@ -23,6 +26,7 @@ const HELP = `usage: npm run bench:promise -- [--only NAMES] [--times K] [--seco
                    overload          one key offers more than the engines can answer, then half of it
                    overload-no-keys  the same without keys
                    overload-heavy    a key offers ten times its share, beside a light key
+                   overload-sdks     1.5 times the capacity from OpenAI's and Azure's SDKs, oldest and newest, with one key and none
                    estimate          the wait that the gateway reports against the real one, for several mixes of keys
                    fair              a key that offers ten times what another does
                    tiers             priority, default and flex of one key, beside other keys
@@ -30,6 +34,8 @@ const HELP = `usage: npm run bench:promise -- [--only NAMES] [--times K] [--seco
                    placement         --requests requests at random times: did each get one of the emptiest engines
                    failing-engine    one engine fails everything
                    slow-engine       one engine is ten times slower
+                   mixed             text answers a second, alone and while all picture slots are full
+                   waiting           CPU time of 2,000 streams in the queue
   --times K      offered load of overload, as a multiple of the capacity; several with commas (default 1.5,3)
   --seconds N    of each load (default 60)
   --engines N    of each of the two launchers (default 4)
@@ -59,6 +65,11 @@ const { values } = parseArgs({
 const LAUNCHERS = 2;
 const HALF_SECONDS = 20;
 const HEAVY_TIMES = 10;
+const SDK_TIMES = 1.5;
+/** With it a rebase comes each 10 to 20 s. */
+const SMALL_WEIGHT = 0.0002;
+/** Of an answer with 1 to 20. */
+const MEAN_TOKENS = 10.5;
 
 const size = {
   launchers: LAUNCHERS,
@@ -69,6 +80,7 @@ const size = {
 const [seconds, limit] = [Number(values.seconds), Number(values.limit)];
 const [requests, perSecond] = [Number(values.requests), Number(values.rate)];
 const overload = { size, seconds, halfSeconds: HALF_SECONDS, limit };
+const sdks = { size, times: SDK_TIMES, seconds, limit, tokens: MEAN_TOKENS };
 const multiples = values.times.split(',').map(Number);
 
 /** @typedef {() => Promise<import('./promise/figures.mjs').Figures>} Measure */
@@ -87,18 +99,30 @@ const SCENARIOS = {
   overload: overloads('one-key'),
   'overload-no-keys': overloads('no-keys'),
   'overload-heavy': { '': () => measureOverload({ ...overload, times: HEAVY_TIMES, callers: 'heavy' }) },
+  'overload-sdks': {
+    'one key': () => measureSdks({ ...sdks, hasKeys: true }),
+    'no keys': () => measureSdks({ ...sdks, hasKeys: false }),
+  },
   estimate: {
     ...Object.fromEntries(
       Object.entries(MIXES).map(([name, mix]) => [name, () => measureEstimate(size, seconds, mix)]),
     ),
     'three keys, 8 slots': () => measureEstimate({ ...size, engines: 1, slots: 4 }, seconds, THREE_KEYS),
   },
-  fair: { '': () => measureFair(size, seconds) },
+  fair: {
+    '': () => measureFair(size, seconds, 1),
+    'while all priorities are lowered': () => measureFair(size, seconds, SMALL_WEIGHT),
+  },
   tiers: { '': () => measureTiers(size, seconds) },
   'refusal-cost': { '': () => measureRefusalCost(size, seconds) },
   placement: { '': () => measurePlacement({ size, requests, perSecond }) },
   'failing-engine': badEngine({ 'fail-requests': true }),
   'slow-engine': badEngine({ slow: 10 }),
+  mixed: { '': () => measureMixed(size, seconds) },
+  waiting: {
+    '': () => measureWaiting(size, seconds, false),
+    'with x-penstock-progress': () => measureWaiting(size, seconds, true),
+  },
 };
 
 async function main() {

@@ -11,6 +11,8 @@ import { Ticks } from './ticks.ts';
 const TICK_MS = 250;
 const ticks = new Ticks(TICK_MS);
 const RECONCILE_MS = 5_000;
+/** A request without an engine is tried again when one should be ready, but so late at most: SDKs obey no longer time. In ms. */
+const [SOONEST_NEXT_MS, LATEST_NEXT_MS] = [1_000, 60_000];
 /** Spreads the repeats of epochs that end together, in milliseconds. */
 const REPEAT_SPREAD_MS = 200;
 
@@ -167,7 +169,9 @@ export class Waiting {
     const { model } = this.#question;
     if (this.#isClaimed || Math.min(registry.withoutEngineMs(model), clock() - this.#since) < holdMs) return;
     onEvicted();
-    this.#events.refused(new Failure('no_engine', `no engine of ${model} is ready; one may be starting`));
+    const readyInMs = registry.readyInMs(model);
+    const next = readyInMs === undefined ? {} : { retryAfterMs: Math.min(LATEST_NEXT_MS, readyInMs + SOONEST_NEXT_MS) };
+    this.#events.refused(new Failure('no_engine', `no engine of ${model} is ready; one may be starting`, next));
   }
 
   /** Checks that a waiting request is still in the queue; otherwise it is added again. */

@@ -22,8 +22,8 @@ const BODY_WITHIN_MS = 4_500;
 /** How often a clean-up that Redis refuses (full, read-only) is tried, and the pause between tries in ms. */
 const CLEAN_UP_TRIES = 60;
 const CLEAN_UP_PAUSE_MS = 1_000;
-/** While no pace is measured, a slot is expected to drain a cost unit of 16 tokens in this time, in ms. */
-const UNIT_MS = 300;
+/** While no pace is measured, a slot is expected to drain a cost unit of 4 tokens in this time, in ms. */
+const UNIT_MS = 75;
 /** The order of the keys is kept at least this long, in ms: longer than any booking. */
 const SHARES_MS = 120_000;
 /** The queue is available after this long without a refusal, in ms: a full or evicting Redis refuses only some. */

@@ -3,13 +3,13 @@ const FEWEST = 4;
 
 /**
  * Lua: reads what `RELEASE` measures. `measured(packed)` returns nothing without a measurement. Otherwise: the advance of
- * `v` per ms of waiting, its part of the drained growth, and the growth and turns that are drained per ms of waiting.
+ * `v`, and the turns that are drained, per ms of waiting.
  */
 export const MEASURED = `
 local function measured(packed)
   if not packed then return end
   local p = cmsgpack.unpack(packed)
-  local ms, advance, drained, turns = p[3] - p[7], p[4] - p[8], p[5] - p[9], p[6] - p[10]
+  local ms, advance, turns = p[3] - p[6], p[4] - p[7], p[5] - p[8]
   if turns < ${FEWEST} or ms <= 0 or advance <= 0 then return end
-  return advance / ms, math.min(1, advance / drained), drained / ms, turns / ms
+  return advance / ms, turns / ms
 end`;

@@ -4,6 +4,7 @@ import { redisKeys } from '#contract/redis-keys';
 import { SERVICE_CLASSES } from '#contract/service-class';
 import type { Admission } from './admission.ts';
 import { MEASURED } from './pace-script.ts';
+import { PRIORITIES } from './priority-script.ts';
 
 /** Keys that are listed, those with the longest backlog first. */
 const MOST_KEYS = 50;
@@ -11,22 +12,22 @@ const MOST_KEYS = 50;
 /**
  * Reads how a queue drains, and what waits in it.
  * KEYS: 1 prioritized, 2 shares, 3 pace, 4 bookings. ARGV: 1 `keys` if the tags of the keys are wanted. Returns v, the
- * highest tag that waits, the first and the last two results of `measured` (all empty if unknown), open bookings, and names
+ * highest tag that waits, the results of `measured` (all empty if unknown), open bookings, and names
  * and values of the shares.
  */
-const OUTLOOK = `${MEASURED}
+const OUTLOOK = `${MEASURED}${PRIORITIES}
 local function text(number) return number and string.format('%.17g', number) or '' end
 local shares = redis.call('HMGET', KEYS[2], 'v', 'base')
 local v, base = tonumber(shares[1] or '0'), tonumber(shares[2] or '0')
 local score = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
-local top = score and math.max(v, math.floor(tonumber(score) / 4294967296) - 1 + base)
-local pace, _, units, turns = measured(redis.call('GET', KEYS[3]))
+local top = score and math.max(v, ahead_of(priority_in(score)) + base)
+local pace, turns = measured(redis.call('GET', KEYS[3]))
 local t = redis.call('TIME')
 local open = redis.call('ZCOUNT', KEYS[4], '(' .. (t[1] * 1000 + math.floor(t[2] / 1000)), '+inf')
 local tags = ARGV[1] == 'keys' and redis.call('HGETALL', KEYS[2]) or {}
-return {text(v), text(top), text(pace), text(units), text(turns), open, tags}`;
+return {text(v), text(top), text(pace), text(turns), open, tags}`;
 
-type Reply = [v: string, top: string, pace: string, units: string, turns: string, bookings: number, tags: string[]];
+type Reply = [v: string, top: string, pace: string, turns: string, bookings: number, tags: string[]];
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -38,12 +39,11 @@ declare module 'ioredis' {
 export interface Outlook {
   /** expected wait of its last request, in milliseconds */
   readonly expectedWaitMs: number | null;
-  /** what the engines took while requests waited: requests, and cost units of 16 tokens over the weight of their key */
+  /** what the engines took while requests waited */
   readonly requestsPerSecond: number | null;
-  readonly unitsPerSecond: number | null;
   /** open bookings */
   readonly bookings: number;
-  /** keys whose requests wait or are booked, and when the last of them would start, in milliseconds */
+  /** keys whose requests wait or are booked, and how long the queue needs for all of them, in milliseconds */
   readonly keys: readonly { readonly key: string; readonly class: string; readonly backlogMs: number }[];
 }
 
@@ -60,7 +60,7 @@ export class QueueOutlook {
 
   /** @param withKeys false: `keys` stays empty, because there may be thousands @throws while Redis is away */
   async read(model: string, kind: Kind, withKeys: boolean): Promise<Outlook> {
-    const [v, top, pace, units, turns, bookings, tags] = await this.#redis.penstockOutlook(
+    const [v, top, pace, turns, bookings, tags] = await this.#redis.penstockOutlook(
       `${redisKeys.queuePrefix(model)}:${kind}:prioritized`,
       redisKeys.shares(model, kind),
       redisKeys.pace(model, kind),
@@ -69,11 +69,10 @@ export class QueueOutlook {
     );
     const perMs = pace === '' ? this.#admission.guess(model, kind) : Number(pace);
     const until = (tag: string): number => (Number(tag) - Number(v)) / perMs;
-    const aSecond = (perMs: string): number | null => (perMs === '' ? null : Number(perMs) * 1_000);
+    const waits = (tag: string): number => Math.max(1 / perMs, until(tag));
     return {
-      expectedWaitMs: top === '' ? 0 : perMs > 0 ? Math.round(until(top)) : null,
-      requestsPerSecond: aSecond(turns),
-      unitsPerSecond: aSecond(units),
+      expectedWaitMs: top === '' ? 0 : perMs > 0 ? Math.round(waits(top)) : null,
+      requestsPerSecond: turns === '' ? null : Number(turns) * 1_000,
       bookings,
       keys: perMs > 0 ? backlogs(tags, until) : [],
     };

@@ -13,20 +13,20 @@ const JOBS_AT_ONCE = 1_000;
 
 /**
  * How many jobs go before each of these. ZRANK would be another right that users of Redis must have.
- * KEYS: 1 prioritized, 2 shares, 3 pace. ARGV: job ids. Returns v, its advance per ms and the part of that in the drained
- * growth (both empty without a measurement), and for each job a count or nil.
+ * KEYS: 1 prioritized, 2 shares, 3 pace. ARGV: job ids. Returns v, its advance per ms (empty without a
+ * measurement), and for each job a count or nil.
  */
 const POSITIONS = `${MEASURED}
-local pace, alone = measured(redis.call('GET', KEYS[3]))
+local pace = measured(redis.call('GET', KEYS[3]))
 local before = {}
 for i, id in ipairs(ARGV) do
   local score = redis.call('ZSCORE', KEYS[1], id)
   before[i] = score and redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
 end
 local function text(number) return number and string.format('%.17g', number) or '' end
-return {redis.call('HGET', KEYS[2], 'v') or '0', text(pace), text(alone), before}`;
+return {redis.call('HGET', KEYS[2], 'v') or '0', text(pace), before}`;
 
-type Reply = [v: string, pace: string, alone: string, before: (number | null)[]];
+type Reply = [v: string, pace: string, before: (number | null)[]];
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -115,7 +115,7 @@ export class QueuePositions {
     const reply = await this.#redis.penstockPositions(...keys, ...ids).catch(() => undefined);
     const etaMs = reply === undefined ? () => undefined : estimate(reply, this.#admission.guess(model, kind));
     for (const [i, { waiter, read }] of followers.entries()) {
-      const before = reply?.[3][i] ?? undefined;
+      const before = reply?.[2][i] ?? undefined;
       read(
         before === undefined ? undefined : { position: before + 1, etaMs: etaMs(this.#admission.placeOf(waiter.body)) },
       );
@@ -142,11 +142,10 @@ export class QueuePositions {
 }
 
 /** The estimate of `RESERVE`, at this moment. @param guess cost units a ms, while nothing is measured */
-function estimate([v, pace, alone]: Reply, guess: number): (place: Place | undefined) => number | undefined {
+function estimate([v, pace]: Reply, guess: number): (place: Place | undefined) => number | undefined {
   const perMs = pace === '' ? guess : Number(pace);
-  const part = pace === '' ? 1 : Number(alone);
   return (place) => {
     if (place === undefined || perMs <= 0) return undefined;
-    return Math.round(Math.max(0, Number(place.tag) - part * Number(place.growth) - Number(v)) / perMs);
+    return Math.round(Math.max(1, Number(place.tag) - Number(v)) / perMs);
   };
 }

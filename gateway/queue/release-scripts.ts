@@ -12,12 +12,12 @@ const PACE_KEPT_MS = 86_400_000;
  * Releases a reservation, and measures the pace: how far `v` advances in a ms in which something waits.
  * `v` does not pass the next booking whose moment is still to come: its request would come with a tag of the past.
  * KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the key, 5 pace, 6 bookings. The pace is a packed list. It begins
- * with the time of the last turn and `v` then. Four sums follow: ms of waiting, advance of `v`, drained growth, turns. The
- * last eight are the same four at the start of each of the last two windows.
- * ARGV: member, bytes, tag if the request was taken, otherwise empty, its growth, ms that it waited. Safe to repeat.
+ * with the time of the last turn and `v` then. Three sums follow: ms of waiting, advance of `v`, turns. The last six are
+ * the same three at the start of each of the last two windows.
+ * ARGV: member, bytes, tag if the request was taken, otherwise empty, ms that it waited. Safe to repeat.
  */
 export const RELEASE = `
-local member, bytes, tag, growth, waited = unpack(ARGV)
+local member, bytes, tag, waited = unpack(ARGV)
 if tag ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then
   tag, waited = tonumber(tag), tonumber(waited)
   local before = tonumber(redis.call('HGET', KEYS[3], 'v') or '0')
@@ -28,15 +28,14 @@ if tag ~= '' and redis.call('EXISTS', KEYS[3]) == 1 then
   if v > before then redis.call('HSET', KEYS[3], 'v', string.format('%.17g', v)) end
   if waited >= ${WAITED_MS} and redis.call('ZSCORE', KEYS[1], member) then
     local packed = redis.call('GET', KEYS[5])
-    local p = packed and cmsgpack.unpack(packed) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    local p = packed and cmsgpack.unpack(packed) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
     local follows = p[1] >= now - waited and p[2] <= before
     p[3] = p[3] + math.min(waited, now - p[1])
     p[4] = p[4] + v - (follows and p[2] or before)
-    p[5] = p[5] + tonumber(growth)
-    p[6] = p[6] + 1
+    p[5] = p[5] + 1
     p[1], p[2] = now, v
-    if p[3] - p[11] >= ${WINDOW_MS} and p[6] - p[14] >= ${WINDOW_TURNS} then
-      for i = 0, 3 do p[7 + i], p[11 + i] = p[11 + i], p[3 + i] end
+    if p[3] - p[9] >= ${WINDOW_MS} and p[5] - p[11] >= ${WINDOW_TURNS} then
+      for i = 0, 2 do p[6 + i], p[9 + i] = p[9 + i], p[3 + i] end
     end
     redis.call('SET', KEYS[5], cmsgpack.pack(p), 'PX', ${PACE_KEPT_MS})
   end

@@ -7,9 +7,8 @@ import { RESERVE } from './reserve-script.ts';
 
 /** Priority of repeated requests. Never 0: BullMQ serves that separately. */
 export const FIRST = 1;
-/** BullMQ takes priorities up to 2^21; above this value the queue's priorities are lowered. */
-const REBASE_ABOVE = 1_500_000;
-const HIGHEST = 2_000_000;
+/** After this advance of virtual time the queue's priorities are lowered; a quarter of BullMQ's range. */
+const REBASE_ABOVE = 2 ** 19;
 
 /** Expiry of a reservation, in ms. Its replica renews it in time; if the replica dies, the reservation lapses. */
 const PLACE_MS = 15_000;
@@ -19,15 +18,7 @@ const RENEWED_AT_ONCE = 1_000;
 const BOOKINGS_LAST_MS = 90_000;
 
 export type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes' | 'late';
-type Reply = [
-  verdict: Verdict | 'hash',
-  priority: number,
-  tag: string,
-  growth: string,
-  waitMs: number,
-  open: number,
-  bookedMs: number,
-];
+type Reply = [verdict: Verdict | 'hash', priority: number, tag: string, waitMs: number, open: number, bookedMs: number];
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -44,7 +35,7 @@ export interface ReservationLimits {
 
 /** The caller's share of the engines, and how much of it may wait. */
 export interface Share {
-  /** of this request, in units of 16 tokens */
+  /** of this request, in units of 4 tokens */
   readonly cost: number;
   readonly weight: number;
   readonly caps: { readonly waiting_jobs?: number | undefined; readonly waiting_bytes?: number | undefined };
@@ -90,8 +81,6 @@ export interface Place {
   /** BullMQ's priority: the lowest goes first */
   readonly priority: number;
   readonly tag: string;
-  /** by how much this request raised its key's tag */
-  readonly growth: string;
   /** estimated wait in milliseconds; undefined: nothing is known */
   readonly waitMs: number | undefined;
   /** of a refused request: time until the moment for which a place is booked, in milliseconds; undefined: none is */
@@ -128,13 +117,13 @@ export class Reservations {
     const knowsBookings = performance.now() < this.#bookedUntil;
     let reply = await this.#reserve(applicant, terms, knowsBookings ? applicant.fingerprint() : '');
     if (reply[0] === 'hash') reply = await this.#reserve(applicant, terms, applicant.fingerprint());
-    const [answer, priority, tag, growth, waitMs, open, bookedMs] = reply;
+    const [answer, priority, tag, waitMs, open, bookedMs] = reply;
     this.#bookedUntil = open > 0 ? performance.now() + BOOKINGS_LAST_MS : 0;
     if (answer === 'hash') throw new Error('a request with a fingerprint was asked for one');
     const verdict = answer;
     if (verdict === 'ok') this.#held.set(memberOf(applicant), applicant);
     const known = (ms: number): number | undefined => (ms < 0 ? undefined : ms);
-    return { verdict, priority, tag, growth, waitMs: known(waitMs), bookedMs: known(bookedMs) };
+    return { verdict, priority, tag, waitMs: known(waitMs), bookedMs: known(bookedMs) };
   }
 
   async #reserve(applicant: Applicant, terms: Terms, fingerprint: string): Promise<Reply> {
@@ -160,7 +149,6 @@ export class Reservations {
       share.caps.waiting_bytes ?? 0,
       queue,
       REBASE_ABOVE,
-      HIGHEST,
       this.#placeMs,
       terms.bodyWithinMs,
       share.class,
@@ -179,7 +167,7 @@ export class Reservations {
   async release(applicant: Applicant, taken?: { readonly place: Place; readonly waitedMs: number }): Promise<void> {
     this.#held.delete(memberOf(applicant));
     const { model, kind, bytes } = applicant;
-    const turn = taken === undefined ? ['', 0, 0] : [taken.place.tag, taken.place.growth, Math.ceil(taken.waitedMs)];
+    const turn = taken === undefined ? ['', 0] : [taken.place.tag, Math.ceil(taken.waitedMs)];
     const keys = [...placeKeys(applicant), redisKeys.pace(model, kind), redisKeys.bookings(model, kind)];
     await this.#redis.penstockRelease(...keys, memberOf(applicant), bytes, ...turn);
   }

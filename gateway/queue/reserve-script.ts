@@ -1,5 +1,6 @@
 import type { ServiceClass } from '#contract/service-class';
 import { MEASURED } from './pace-script.ts';
+import { PRIORITIES } from './priority-script.ts';
 
 /** Weights of the classes inside a key's share. */
 const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
@@ -25,14 +26,14 @@ const LATE = 1.5;
  * next try. In all scripts the commands that a full Redis refuses come first: Redis then refuses the entire script, and
  * the keys stay consistent.
  *
- * Shares: the queue's virtual time `v` is the tag of the request that was taken last. A request's tag is the larger of
- * `v` and its key's last tag, plus cost / weight. The lowest tag goes next (priority = tag - base + 1). So the request
- * of an idle key has only its own cost before it, however much waits for other keys. Classes divide the share of their key
- * in the same way. An empty queue starts again from 0. When priorities become too large, the script lowers base and all
- * queued priorities by the progress of `v`.
+ * Shares (start-time fair queueing): the queue's virtual time `v` is the tag of the request that was taken last. A
+ * request's tag is its key's virtual time, which the request then raises by cost / weight. The lowest tag goes next. The
+ * virtual time of an idle key follows `v`, one request behind. So its next two requests go before all others, however much
+ * waits for other keys. Classes divide the share of their key in the same way. An empty queue starts again from 0. Priorities count from `base`; from time to time the
+ * script raises it to `v`, and lowers all queued priorities.
  *
- * Wait: (tag - v) / (advance of `v` per ms of waiting), which the release of taken requests measures. A request of a key
- * that is alone starts when the one before it was taken, so the own cost does not count, and of many keys it does.
+ * Wait: (tag - v) / (advance of `v` per ms of waiting), which the release of taken requests measures. The next request waits
+ * too, so the distance is at least one unit.
  *
  * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
  * longest-waiting key holds, and bookings do not count for these. A booked try is let in whatever waits, if bytes, caps and
@@ -46,8 +47,8 @@ const LATE = 1.5;
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
  */
-export const RESERVE = `${MEASURED}
-local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, highest, placeMs, bodyMs,
+export const RESERVE = `${MEASURED}${PRIORITIES}
+local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, placeMs, bodyMs,
   class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
 size, limitJobs, limitBytes, step, capJobs, capBytes = tonumber(size), tonumber(limitJobs), tonumber(limitBytes), tonumber(step), tonumber(capJobs), tonumber(capBytes)
 leftMs, spare = tonumber(leftMs), tonumber(spare)
@@ -62,8 +63,9 @@ local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 for _, member in ipairs(lapsed) do bytes = bytes - tonumber(string.match(member, ':(%d+)$')) end
 local jobs = redis.call('ZCARD', KEYS[1]) - #lapsed
 if jobs == 0 then bytes = 0 end
-local missed = redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now, 'LIMIT', 0, 100)
-local open = redis.call('ZCARD', KEYS[10]) - #missed
+local open = redis.call('ZCARD', KEYS[10])
+local missed = open > 0 and redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now, 'LIMIT', 0, 100) or {}
+open = open - #missed
 
 local starts = jobs == 0 and open == 0
 local name = 't:' .. keyId
@@ -77,13 +79,13 @@ for i, other in ipairs({'priority', 'default', 'flex'}) do
   if other == class then last = tag elseif tag > v then waiting = waiting + weights[other] end
 end
 local growth = step * waiting / weights[class]
-local tag = math.max(v, last) + growth
+local tag = math.max(v - growth, last)
 
-local pace, alone, _, turns = measured(redis.call('GET', KEYS[9]))
+local pace, turns = measured(redis.call('GET', KEYS[9]))
 local turnMs, lead = 0, ${LEAD_MS}
 if pace then turnMs, lead = 1 / turns, math.min(lead, limitJobs / 2 / turns)
-else pace, alone = tonumber(guess), 1 end
-local function turnIn(tag) return math.max(0, (tag - alone * growth - v) / pace) end
+else pace = tonumber(guess) end
+local function turnIn(tag) return math.max(1, tag - v) / pace end
 
 local due, early
 if open > 0 and hash ~= '' then
@@ -98,7 +100,7 @@ local verdict = 'ok'
 local most, held = limitJobs - spare, jobs + open
 if spare > 0 and held >= most and not due then
   local top = redis.call('ZREVRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2]
-  local longest = top and math.floor(tonumber(top) / 4294967296) - 1 + base - v or 0
+  local longest = top and ahead_of(priority_in(top)) + base - v or 0
   if math.max(v, last) - v < longest / 2 then most, held = limitJobs + spare + open, jobs end
 end
 if held >= most and not due and (open == 0 or jobs >= limitJobs / 10) then verdict = 'jobs'
@@ -112,7 +114,7 @@ elseif capBytes > 0 then
   end
   if own > capBytes then verdict = 'key_bytes' end
 end
-if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash', 0, '', '', estimate, open, -1} end
+if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash', 0, '', estimate, open, -1} end
 
 local member = id .. ':' .. ARGV[2]
 local lapses = now + tonumber(placeMs)
@@ -128,9 +130,9 @@ local function tidy()
   for _, booking in ipairs(missed) do forget(booking) end
   if due then forget(due) end
 end
-local function advance(tag)
+local function advance()
   if starts then redis.call('DEL', KEYS[3]) end
-  redis.call('HSET', KEYS[3], names[class], exact(tag))
+  redis.call('HSET', KEYS[3], names[class], exact(tag + growth))
   keep(KEYS[3])
 end
 
@@ -147,13 +149,13 @@ if verdict ~= 'ok' then
       keep(KEYS[10])
       keep(KEYS[11])
       if not due then
-        advance(tag)
+        advance()
         open = open + 1
       end
     end
   end
   tidy()
-  return {verdict, 0, '', '', estimate, open, booked}
+  return {verdict, 0, '', estimate, open, booked}
 end
 
 redis.call('ZADD', KEYS[1], lapses, member)
@@ -165,24 +167,24 @@ if capJobs > 0 or capBytes > 0 then
   redis.call('ZADD', KEYS[4], lapses, member)
   keep(KEYS[4])
 end
-if not due then advance(tag) end
+if not due then advance() end
 local past = math.floor(v - base)
-if tag - base > tonumber(rebaseAbove) and past > 0 then
+if past > tonumber(rebaseAbove) then
+  local function lowered(priority) return priority_of(ahead_of(priority) - past) end
   local queued = redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES')
   for i = 1, #queued, 2 do
     local score = tonumber(queued[i + 1])
-    local lower = math.max(1, math.floor(score / 4294967296) - past)
+    local lower = lowered(priority_in(score))
     redis.call('ZADD', KEYS[5], string.format('%.0f', lower * 4294967296 + score % 4294967296), queued[i])
     redis.call('HSET', queue .. queued[i], 'priority', lower)
   end
   for _, ids in ipairs({redis.call('ZRANGE', KEYS[6], 0, -1), redis.call('LRANGE', KEYS[7], 0, -1)}) do
     for _, one in ipairs(ids) do
       local high = tonumber(redis.call('HGET', queue .. one, 'priority') or '0')
-      if high > 0 then redis.call('HSET', queue .. one, 'priority', math.max(1, high - past)) end
+      if high > 0 then redis.call('HSET', queue .. one, 'priority', lowered(high)) end
     end
   end
   base = base + past
   redis.call('HSET', KEYS[3], 'base', exact(base))
 end
-local priority = math.min(math.max(1, math.floor(tag - base) + 1), tonumber(highest))
-return {verdict, priority, exact(tag), exact(growth), estimate, open, -1}`;
+return {verdict, priority_of(tag - base), exact(tag), estimate, open, -1}`;

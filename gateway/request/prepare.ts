@@ -29,7 +29,7 @@ export interface Prepared {
   readonly serviceTier?: ServiceClass;
   /** tokens of the longest answer that it allows */
   readonly longestAnswer: number;
-  /** its cost in units of 16 tokens, and the caller's share of the engines */
+  /** its cost in units of 4 tokens, and the caller's share of the engines */
   readonly share: { readonly cost: number; readonly class: ServiceClass; readonly isOneOfMany: boolean } & Pick<
     Caller,
     'weight' | 'caps'

@@ -5,6 +5,7 @@ import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import { EngineStarts } from './engine-starts.ts';
 
 const POLL_MS = 500;
 
@@ -17,6 +18,7 @@ export class WorkerRegistry {
   /** when each model lost its last ready engine */
   readonly #noEngineSince = new Map<string, number>();
   readonly #startedAt: number;
+  readonly #starts = new EngineStarts();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -67,6 +69,11 @@ export class WorkerRegistry {
     return this.#clock() - (this.#noEngineSince.get(model) ?? this.#startedAt);
   }
 
+  /** In how many milliseconds the first engine of the model that starts should be ready; undefined: unknown. */
+  readyInMs(model: string): number | undefined {
+    return this.#starts.expectedMs(model, this.#clock());
+  }
+
   async #read(): Promise<void> {
     const names = await this.#redis.zrange(redisKeys.workers(), '0', '-1');
     const values = names.length === 0 ? [] : await this.#redis.mget(names.map((name) => redisKeys.worker(name)));
@@ -81,6 +88,7 @@ export class WorkerRegistry {
     const before = new Set(this.#workers.flatMap((worker) => worker.engines.map(({ model }) => model)));
     const readyBefore = new Set([...before].filter((model) => this.readyEngines(model) > 0));
     this.#workers = workers;
+    this.#starts.look(workers, this.#clock());
     for (const model of readyBefore) if (this.readyEngines(model) === 0) this.#noEngineSince.set(model, this.#clock());
     // A dispatcher that still runs writes its name again within a second.
     if (gone.length > 0) await this.#redis.zrem(redisKeys.workers(), ...gone);

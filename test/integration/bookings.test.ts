@@ -87,7 +87,7 @@ test('from its moment on a booked try is let in however full the queue is, with 
     tries.push(tried);
     return tried.verdict === 'ok';
   });
-  expect(tries.at(-1)?.priority).toBe(LIMIT + 2);
+  expect(tries.at(-1)?.priority).toBe(LIMIT + 1);
   expect((await send('mine', { guess: 1, isRetry: true })).verdict).toBe('jobs');
   expect(await server.client.zcard('{penstock:m}:reservations')).toBe(LIMIT + 1);
 });
@@ -109,7 +109,7 @@ test('a lapsed booking frees its place', async () => {
   expect((await send('new')).bookedMs).toBeGreaterThan(0);
   for (const places of ['bookings', 'booked'])
     expect(await server.client.zrange(`{penstock:m}:${places}:text`, '0', '-1')).toEqual([
-      expect.stringMatching(/^a_new \d+ 22$/),
+      expect.stringMatching(/^a_new \d+ 21$/),
     ]);
 });
 
@@ -166,7 +166,7 @@ test('a request that is taken far ahead of its turn does not make the turns of o
   for (let i = 0; i < 3; i += 1) await send(`booked ${i}`, { guess: 0.001 });
   const far = { ...(waiting[0] ?? (await send('never'))), tag: '1000' };
   await take(far);
-  expect(Number(await server.client.hget('{penstock:m}:shares:text', 'v'))).toBe(LIMIT + 1);
+  expect(Number(await server.client.hget('{penstock:m}:shares:text', 'v'))).toBe(LIMIT);
 });
 
 test('the pace is what drained while something waited, and the estimate follows from it', async () => {

@@ -58,20 +58,22 @@ const priorities = async (keyId: string, times: number, given?: Given): Promise<
 };
 
 test('a key with eight times the weight gets eight requests for each one of the other', async () => {
-  expect(await priorities('heavy', 16, { weight: 8 })).toEqual([...Array(7).fill(1), ...Array(8).fill(2), 3]);
-  expect(await priorities('light', 3)).toEqual([2, 3, 4]);
+  expect(await priorities('heavy', 17, { weight: 8 })).toEqual([...Array(8).fill(1), ...Array(8).fill(2), 3]);
+  expect(await priorities('light', 3)).toEqual([1, 2, 3]);
 });
 
 test('a request costs its key as much as it is long', async () => {
-  expect(await priorities('long', 2, { cost: 20 })).toEqual([21, 41]);
-  expect(await priorities('short', 2)).toEqual([2, 3]);
+  expect(await priorities('long', 3, { cost: 20 })).toEqual([1, 21, 41]);
+  expect(await priorities('short', 2)).toEqual([1, 2]);
 });
 
-test('a key with one request is next after its own cost, however many requests of another key wait', async () => {
+test('an idle key is next with its next two requests, however many requests of another key wait', async () => {
   const waiting = [];
   for (let i = 0; i < 500; i += 1) waiting.push(await ask('flood'));
   for (const place of waiting.slice(0, 100)) await take(place);
-  expect((await ask('single')).priority).toBe(102);
+  const two = await priorities('single', 2, { cost: 90 });
+  // Those that were taken had 1 to 100.
+  expect(Math.max(...two)).toBeLessThanOrEqual(100);
 });
 
 test('classes divide the share of their key 8 to 2 to 1, and leave the other keys theirs', async () => {
@@ -93,11 +95,11 @@ test('classes divide the share of their key 8 to 2 to 1, and leave the other key
 test('a request that left while waiting changes no order; an empty queue resets the shares', async () => {
   const [first, second] = [await ask('a', { cost: 50 }), await ask('a', { cost: 50 })];
   await reservations.release(second.applicant);
-  expect((await ask('b')).priority).toBe(2);
+  expect((await ask('b')).priority).toBe(1);
   await take(first);
-  expect((await ask('c')).priority).toBe(52);
+  expect((await ask('a')).priority).toBe(101);
   await server.client.del('{penstock:m}:reservations');
-  expect((await ask('a')).priority).toBe(2);
+  expect((await ask('a')).priority).toBe(1);
 });
 
 test('a key at its cap is refused and nothing is written; other keys are served; an expired reservation is released', async () => {
@@ -124,24 +126,47 @@ test('a full Redis refuses the entire reservation, and the counters still agree'
   expect(await server.client.get('{penstock:m}:reserved-bytes')).toBe('10');
 });
 
+/** Adds a job of this cost to a real queue. */
+async function enqueue(queue: Queue, keyId: string, cost: number): Promise<Place & { readonly applicant: Applicant }> {
+  const place = await ask(keyId, { cost });
+  await queue.add('text', {}, { jobId: place.applicant.requestId, priority: place.priority });
+  return place;
+}
+const ids = async (queue: Queue): Promise<(string | undefined)[]> =>
+  (await queue.getJobs('prioritized', 0, -1, true)).map(({ id }) => id);
+
 test('numbers that grow too large are lowered, also in the queue, and the order stays', async () => {
   const queue = new Queue('text', { connection: redis, prefix: '{penstock:m}' });
-  const order: string[] = [];
-  const places: (Place & { readonly applicant: Applicant })[] = [];
-  const add = async (keyId: string): Promise<void> => {
-    const place = await ask(keyId, { cost: 400, weight: 0.001 });
-    places.push(place);
-    order.push(place.applicant.requestId);
-    await queue.add('text', {}, { jobId: place.applicant.requestId, priority: place.priority });
-  };
-  for (let i = 0; i < 3; i += 1) await add('a');
-  for (const place of places.slice(0, 2)) await take(place);
-  for (const { applicant } of places.slice(0, 2)) await queue.remove(applicant.requestId);
-  await add('a');
-  await add('b');
-  // a's third, then b's first, then a's fourth.
-  expect((await queue.getJobs('prioritized', 0, -1, true)).map(({ id }) => id)).toEqual([order[2], order[4], order[3]]);
-  const all = await queue.getJobs('prioritized', 0, -1, true);
-  expect(all.map(({ priority }) => priority)).toEqual([400_001, 400_001, 800_001]);
+  const a: (Place & { readonly applicant: Applicant })[] = [];
+  for (let i = 0; i < 3; i += 1) a.push(await enqueue(queue, 'a', 600_000));
+  for (const place of a.slice(0, 2)) await take(place);
+  for (const { applicant } of a.slice(0, 2)) await queue.remove(applicant.requestId);
+  const b = await enqueue(queue, 'b', 600_000);
+  a.push(await enqueue(queue, 'a', 600_000));
+  expect(await ids(queue)).toEqual([b, a[2], a[3]].map((place) => place?.applicant.requestId));
+  const [first, second, third] = (await queue.getJobs('prioritized', 0, -1, true)).map(({ priority }) => priority);
+  expect(first).toBe(1);
+  // What is far away has a priority that is exact to a part in 100,000.
+  expect(Math.abs((second ?? 0) - 600_001)).toBeLessThan(20);
+  expect(third).toBeGreaterThan(1_000_000);
+  await queue.close();
+});
+
+test('a backlog that is longer than the range of priorities keeps its order, and stays behind a light key', async () => {
+  const queue = new Queue('text', { connection: redis, prefix: '{penstock:m}' });
+  const heavy: (Place & { readonly applicant: Applicant })[] = [];
+  for (let i = 0; i < 40; i += 1) heavy.push(await enqueue(queue, 'heavy', 300_000));
+  for (let i = 0; i < 30; i += 1) {
+    const light = await enqueue(queue, 'light', 100);
+    const [first, second] = await ids(queue);
+    expect([first, second]).toContain(light.applicant.requestId);
+    await queue.remove(light.applicant.requestId);
+    await take(light);
+    const next = heavy[i];
+    if (next === undefined) throw new Error('there are 40');
+    await queue.remove(next.applicant.requestId);
+    await take(next);
+    expect(await ids(queue)).toEqual(heavy.slice(i + 1).map(({ applicant }) => applicant.requestId));
+  }
   await queue.close();
 });

@@ -14,24 +14,24 @@ const chunk = (name, data) => {
   return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
 };
 
-/** A PNG that cannot be compressed. */
-const noise = () => {
+/** The data URL of a square PNG that cannot be compressed. @param {number} side in pixels */
+export const noise = (side) => {
   const head = Buffer.alloc(13);
-  head.writeUInt32BE(SIDE, 0);
-  head.writeUInt32BE(SIDE, 4);
+  head.writeUInt32BE(side, 0);
+  head.writeUInt32BE(side, 4);
   head.set([8, 0, 0, 0, 0], 8);
-  const rows = randomBytes((SIDE + 1) * SIDE);
-  for (let row = 0; row < SIDE; row += 1) rows[row * (SIDE + 1)] = 0;
+  const rows = randomBytes((side + 1) * side);
+  for (let row = 0; row < side; row += 1) rows[row * (side + 1)] = 0;
   const data = deflateSync(rows, { level: 0 });
   const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
-  return Buffer.concat([signature, chunk('IHDR', head), chunk('IDAT', data), chunk('IEND', Buffer.alloc(0))]);
+  const png = Buffer.concat([signature, chunk('IHDR', head), chunk('IDAT', data), chunk('IEND', Buffer.alloc(0))]);
+  return `data:image/png;base64,${png.toString('base64')}`;
 };
 
 /** A request with a picture. @param {string} [model] without it the gateway chooses its only model */
 export const question = (model) => {
-  const url = `data:image/png;base64,${noise().toString('base64')}`;
   const content = [
-    { type: 'image_url', image_url: { url } },
+    { type: 'image_url', image_url: { url: noise(SIDE) } },
     { type: 'text', text: 'What is shown?' },
   ];
   return Buffer.from(JSON.stringify({ model, messages: [{ role: 'user', content }], max_tokens: 4 }));

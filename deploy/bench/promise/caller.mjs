@@ -20,6 +20,7 @@ const QUOTED_AFTER = 5;
  * @property {number} [maxTokens] that the body says, if more than `tokens`
  * @property {string} [tier] `service_tier`
  * @property {boolean} [stream]
+ * @property {string} [picture] URL
  *
  * @typedef {object} Try
  * @property {number} startedAt ms of this process's clock, as all times here
@@ -100,16 +101,24 @@ export class Callers {
 }
 
 /** @param {Call} call @param {number} n makes it differ from all others */
-function bodyOf({ tokens, maxTokens, tier, stream }, n) {
+function bodyOf({ tokens, maxTokens, tier, stream, picture }, n) {
   const common = {
     model: MODEL,
     stream: stream === true,
     ...(tier === undefined ? {} : { service_tier: tier }),
   };
+  const text = `question ${n}`;
+  const content =
+    picture === undefined
+      ? text
+      : [
+          { type: 'text', text },
+          { type: 'image_url', image_url: { url: picture } },
+        ];
   if (maxTokens === undefined)
     return {
       ...common,
-      messages: [{ role: 'user', content: `question ${n}` }],
+      messages: [{ role: 'user', content }],
       max_tokens: tokens,
       ignore_eos: true,
     };

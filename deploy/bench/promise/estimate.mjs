@@ -35,18 +35,6 @@ export const MIXES = {
   },
 };
 
-/** The wait that the gateway reported at admission, in ms. @param {Try} one @returns {number | undefined} */
-function toldMs({ headers, comments }) {
-  const told = headers['x-penstock-queue-estimate-ms'] ?? /eta_ms=(\d+)/.exec(comments)?.[1];
-  return told === undefined ? undefined : Number(told);
-}
-
-/** What it waited, in ms. @param {Try} one @param {Map<string, number>} logged @returns {number | undefined} */
-function waitedMs({ headers }, logged) {
-  const told = headers['x-penstock-queue-wait-ms'];
-  return told === undefined ? logged.get(headers['x-request-id'] ?? '') : Number(told);
-}
-
 /**
  * The reported wait against the real one.
  * @param {import('./stack.mjs').Size} size @param {number} forSeconds @param {Mix} mix
@@ -86,8 +74,10 @@ export async function measureEstimate(size, forSeconds, { callers: shares, long 
     const from = startedAt + WARM_UP_SECONDS * 1_000;
     const waits = answers
       .filter(({ one }) => one.startedAt >= from)
-      .map(({ key, one }) => ({ key, told: toldMs(one), waited: waitedMs(one, logged) ?? 0 }))
-      .filter(({ waited }) => waited > LEAST_WAIT_MS);
+      .flatMap(({ key, one }) => {
+        const wait = logged.get(one.headers['x-request-id'] ?? '');
+        return wait !== undefined && wait.waited > LEAST_WAIT_MS ? [{ key, ...wait }] : [];
+      });
     const errorsOf = (/** @type {typeof waits} */ some) =>
       some.flatMap(({ told, waited }) => (told === undefined ? [] : [Math.abs(told - waited) / waited]));
     const errors = errorsOf(waits);

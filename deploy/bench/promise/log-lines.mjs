@@ -9,12 +9,22 @@ export function linesOf(file, event) {
     .map((line) => JSON.parse(line));
 }
 
-/** Waits in the queue in ms, by the request id that its caller got. @param {import('./stack.mjs').Stack} stack @returns {Map<string, number>} */
+/**
+ * @typedef {object} Wait
+ * @property {string} requestId
+ * @property {number} waited ms in the queue
+ * @property {number | undefined} told ms, as the gateway estimated it when it let the request in
+ */
+
+/** Waits in the queue, by the request id that its caller got. @param {import('./stack.mjs').Stack} stack @returns {Map<string, Wait>} */
 export function realWaits({ logs }) {
   const lines = logs.gateways.flatMap((file) => linesOf(file, 'request'));
   return new Map(
     lines
       .filter(({ claimedMs }) => claimedMs !== undefined)
-      .map(({ callerRequestId, enqueuedMs, claimedMs }) => [String(callerRequestId), claimedMs - (enqueuedMs ?? 0)]),
+      .map(({ requestId, callerRequestId, enqueuedMs, claimedMs, estimateMs }) => [
+        String(callerRequestId),
+        { requestId, waited: claimedMs - (enqueuedMs ?? 0), told: estimateMs },
+      ]),
   );
 }

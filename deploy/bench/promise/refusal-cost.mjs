@@ -17,19 +17,20 @@ const ENDLESS_TOKENS = 4_000;
 const FAST_TOKEN_MS = 1;
 const TOKENS = 10;
 
-/** @typedef {{ gateways: number, redis: number }} Cpu CPU ms */
+/** @typedef {Record<'gateways' | 'dispatchers' | 'redis', number>} Cpu CPU ms */
 
 /**
- * CPU time of all gateways and both Redis for a refused request, and for a served one.
+ * CPU time of all gateways, dispatchers and both Redis for a refused request, and for a served one.
  * @param {import('./stack.mjs').Size} size @param {number} forSeconds
  * @returns {Promise<import('./figures.mjs').Figures>}
  */
 export async function measureRefusalCost(size, forSeconds) {
   const served = await cpuOf({ ...size, tokenMs: FAST_TOKEN_MS }, forSeconds, false);
   const refused = await cpuOf({ ...size, tokenMs: SLOW_TOKEN_MS }, forSeconds, true);
-  const sum = (/** @type {Cpu} */ { gateways, redis }) => gateways + redis;
+  const sum = (/** @type {Cpu} */ one) => one.gateways + one.dispatchers + one.redis;
   return {
     'served: CPU ms, gateways': rounded(served.gateways),
+    'served: CPU ms, dispatchers': rounded(served.dispatchers),
     'served: CPU ms, Redis': rounded(served.redis),
     'refused: CPU ms, gateways': rounded(refused.gateways),
     'refused: CPU ms, Redis': rounded(refused.redis),
@@ -65,11 +66,11 @@ async function cpuOf(size, forSeconds, isFull) {
     const after = stack.cpu();
     const wrong = records.filter(({ ok }) => ok === isFull).length;
     if (wrong > 0) throw new Error(`${wrong} of ${records.length} requests were ${isFull ? 'served' : 'not served'}`);
-    const each = (/** @type {'gateways' | 'redis'} */ who) => {
+    const each = (/** @type {keyof Cpu} */ who) => {
       const idle = ((before[who] - idleFrom[who]) * tookSeconds) / IDLE_SECONDS;
       return ((after[who] - before[who] - idle) * 1_000) / records.length;
     };
-    return { gateways: each('gateways'), redis: each('redis') };
+    return { gateways: each('gateways'), dispatchers: each('dispatchers'), redis: each('redis') };
   } finally {
     await callers.close();
     await stack.end();

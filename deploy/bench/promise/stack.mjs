@@ -96,6 +96,7 @@ export async function startStack({ size, keys, gatewayEnv = {}, workerEnv = {} }
         WORKER_NODE: `node-${n}`,
         WORKER_STATE_DIR: join(folder, `worker-${n}`),
         WORKER_MAX_IN_FLIGHT_TEXT: String(size.slots),
+        WORKER_MAX_IN_FLIGHT_IMAGE: String(size.slots),
         WORKER_LOG_LEVEL: 'debug',
         PENSTOCK_SIM_ITL_MS: String(size.tokenMs),
         ...workerEnv,
@@ -107,6 +108,9 @@ export async function startStack({ size, keys, gatewayEnv = {}, workerEnv = {} }
       await until(`a gateway sees ${engines} engines`, async () => {
         return (await page(internal, '/readyz')).readyEngines >= engines;
       });
+    const dispatchers = (await Promise.all(launchers.map(({ internal }) => page(internal, '/status')))).flatMap(
+      (status) => status.dispatchers.map((/** @type {{ pid: number }} */ { pid }) => pid),
+    );
     const client = new Redis(queue.url, { maxRetriesPerRequest: null });
     redis = client;
     const prefix = `${redisKeys.queuePrefix(MODEL)}:text:`;
@@ -126,8 +130,9 @@ export async function startStack({ size, keys, gatewayEnv = {}, workerEnv = {} }
       waiting: async () => (await client.zcard(`${prefix}prioritized`)) + (await client.llen(`${prefix}wait`)),
       /** CPU seconds so far, by program */
       cpu: () => ({
-        gateways: sumOf(gateways.map(({ pid }) => cpuSeconds({ pid, tree: false }))),
-        redis: sumOf([queue, replies].map(({ pid }) => cpuSeconds({ pid, tree: false }))),
+        gateways: cpuOf(gateways.map(({ pid }) => pid)),
+        dispatchers: cpuOf(dispatchers),
+        redis: cpuOf([queue.pid, replies.pid]),
       }),
       /** @returns {Promise<Engine[]>} */
       engines: async () => {
@@ -144,6 +149,9 @@ export async function startStack({ size, keys, gatewayEnv = {}, workerEnv = {} }
     throw cause;
   }
 }
+
+/** @param {readonly number[]} pids */
+const cpuOf = (pids) => sumOf(pids.map((pid) => cpuSeconds({ pid, tree: false })));
 
 /** @param {number} port @param {string} path @returns {Promise<any>} */
 async function page(port, path) {

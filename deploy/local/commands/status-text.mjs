@@ -54,13 +54,12 @@ export function statusText({ well, problems, gateways, launchers, pools, waiting
       waiting.map(({ model, text, image }) => [model, shown(text), shown(image)]),
     ),
     table(
-      ['queue', 'kind', 'wait', 'requests/s', 'units/s', 'booked'],
-      queues.map(({ model, kind, expectedWaitMs, requestsPerSecond, unitsPerSecond, bookings }) => [
+      ['queue', 'kind', 'wait', 'requests/s', 'booked'],
+      queues.map(({ model, kind, expectedWaitMs, requestsPerSecond, bookings }) => [
         model,
         kind,
         seconds(expectedWaitMs),
         rounded(requestsPerSecond),
-        rounded(unitsPerSecond),
         String(bookings),
       ]),
     ),

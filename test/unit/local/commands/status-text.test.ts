@@ -41,7 +41,6 @@ const gateway = (more: object) => ({
         kind: 'text',
         expectedWaitMs: 61_234,
         requestsPerSecond: 12.34,
-        unitsPerSecond: null,
         bookings: 3,
         keys: [{ key: 'team-a', class: 'flex', backlogMs: 4_321 }],
       },
@@ -75,7 +74,7 @@ test('long names and sentences fit 80 columns, and the sentences stay complete',
 test('queues, the backlog of each key, and what both gateways refused', () => {
   const facts = statusFacts({ gateways: [gateway({}), gateway({})], launchers: [] });
   const text = statusText(facts);
-  expect(text).toMatch(/^a-model\S+… +text +61\.2 s +12\.3 +- +3$/m);
+  expect(text).toMatch(/^a-model\S+… +text +61\.2 s +12\.3 +3$/m);
   expect(text).toMatch(/^team-a +flex +a-model\S+… +text +4\.3 s$/m);
   expect(text).toMatch(/^refused +requests\nrejected_queue_jobs +8$/m);
   expect(text).not.toContain('rejected_late');

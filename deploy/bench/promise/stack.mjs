@@ -163,7 +163,7 @@ async function writeKeys(folder, keys) {
   const file = join(folder, 'keys.yaml');
   const entries = Object.entries(keys).map(([id, weight]) => {
     const primary = createHash('sha256').update(keyOf(id)).digest('hex');
-    return { id, primary, weight };
+    return { id, primary, weight, tiers: ['priority', 'default', 'flex'] };
   });
   await writeFile(file, JSON.stringify({ keys: entries }), { mode: 0o600 });
   return file;

@@ -73,7 +73,8 @@ export async function measureEstimate(size, forSeconds, { callers: shares, long 
     const logged = realWaits(stack);
     const from = startedAt + WARM_UP_SECONDS * 1_000;
     const waits = answers
-      .filter(({ one }) => one.startedAt >= from)
+      // Afterwards the load falls, which no estimate knows.
+      .filter(({ one }) => one.startedAt >= from && one.endedAt <= until)
       .flatMap(({ key, one }) => {
         const wait = logged.get(one.headers['x-request-id'] ?? '');
         return wait !== undefined && wait.waited > LEAST_WAIT_MS ? [{ key, ...wait }] : [];

@@ -50,6 +50,7 @@ export async function measureFair(size, forSeconds, weight) {
     });
     const waitedMs = waits.map(({ waited }) => waited);
     const held = heldSlots(stack);
+    const beside = besideReleases(held, waits);
     return {
       'base of the priorities at the end (0: never lowered)': Number(base),
       'light calls judged': judged.length,
@@ -57,8 +58,15 @@ export async function measureFair(size, forSeconds, weight) {
       'light key: wait p50, ms': rounded(quantile(waitedMs, 0.5)),
       'light key: wait p95, ms': rounded(quantile(waitedMs, 0.95)),
       'two slot releases at their mean, and 10 ms': rounded(2_000 / capacity + SLACK_MS),
-      'p95 until the first slot after them was released, ms': rounded(quantile(firstReleases(held, waits), 0.95)),
-      'light calls that the second slot released after them had taken': percent(shareOf(waits, withinReleases(held))),
+      'p95 until the first slot after them was released, ms': rounded(
+        quantile(
+          beside.map(({ firstMs }) => firstMs),
+          0.95,
+        ),
+      ),
+      'light calls that the second slot released after them had taken': percent(
+        shareOf(beside, ({ inTime }) => inTime),
+      ),
       'light key: calls that succeed': percent(shareOf(judged, ({ ok }) => ok)),
       'slots busy': percent(busyShare(held, stack.slots, startedAt + SETTLE_MS, endAt)),
     };
@@ -69,27 +77,20 @@ export async function measureFair(size, forSeconds, weight) {
 }
 
 /**
- * Time from a request's arrival to the next release of a slot, in ms: no order of the queue is faster.
+ * Each wait beside the releases of slots that passed during it.
  * @param {readonly import('./held-slots.mjs').Held[]} held @param {readonly import('./log-lines.mjs').Wait[]} waits
+ * @returns {{ firstMs: number, inTime: boolean }[]} `firstMs`: from its arrival to the next release, and no order of the queue
+ *   is faster; `inTime`: it was taken when two slots had been released, or 10 ms later
  */
-function firstReleases(held, waits) {
+function besideReleases(held, waits) {
   const releases = held.map(({ to }) => to).toSorted((a, b) => a - b);
   const taken = new Map(held.map(({ requestId, from }) => [requestId, from]));
   return waits.map(({ requestId, waited }) => {
-    const cameAt = (taken.get(requestId) ?? 0) - waited;
-    return (releases.find((at) => at > cameAt) ?? Infinity) - cameAt;
-  });
-}
-
-/** Whether a request was taken when two slots had been released since it came, or 10 ms later. @param {readonly import('./held-slots.mjs').Held[]} held */
-function withinReleases(held) {
-  const releases = held.map(({ to }) => to).toSorted((a, b) => a - b);
-  const taken = new Map(held.map(({ requestId, from }) => [requestId, from]));
-  return (/** @type {import('./log-lines.mjs').Wait} */ { requestId, waited }) => {
     const takenAt = taken.get(requestId) ?? Infinity;
-    const second = releases.filter((at) => at > takenAt - waited)[1] ?? 0;
-    return waited <= SLACK_MS || takenAt <= second + SLACK_MS;
-  };
+    const cameAt = takenAt - waited;
+    const [first = Infinity, second = Infinity] = releases.filter((at) => at > cameAt);
+    return { firstMs: first - cameAt, inTime: waited <= SLACK_MS || takenAt <= second + SLACK_MS };
+  });
 }
 
 /**

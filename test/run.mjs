@@ -16,8 +16,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const scratch = mkdtempSync(join(tmpdir(), 'penstock-test-'));
 /** jest writes its report after all tests; a process or connection that a test left would keep it running for ever. */
 const LINGER_MS = 30_000;
-/** Most tests wait for their processes, so two concurrent ones take little more than half the time, also on two cores. */
-const FEWEST_WORKERS = 2;
+/** Most tests wait for their processes: with two of them at a time, two cores are idle for half of the time. */
+const FEWEST_WORKERS = 3;
 let killed = false;
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);

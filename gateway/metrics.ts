@@ -40,10 +40,13 @@ export function createMetrics(registry: Registry, sources: Sources) {
       labelNames: ['model', 'kind'] as const,
       registers,
       async collect() {
+        // What is unknown has no sample, because a NaN would make every sum one.
+        this.reset();
         for (const model of sources.models)
           for (const kind of KINDS) {
             const outlook = await sources.outlook(model, kind).catch(() => undefined);
-            this.set({ model, kind }, (outlook && read(outlook)) ?? Number.NaN);
+            const value = outlook && read(outlook);
+            if (value !== null && value !== undefined) this.set({ model, kind }, value);
           }
       },
     });

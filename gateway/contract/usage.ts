@@ -28,6 +28,8 @@ export const USAGE_COUNTS = [
 export type UsageCount = (typeof USAGE_COUNTS)[number];
 
 const DAY_MS = 86_400_000;
+/** The attempt of a request that no dispatcher took. */
+export const NO_ATTEMPT = '0-0';
 /** A finished request is noted this long, in ms: longer than a command waits to be sent again after a reconnect. */
 const NOTED_MS = 120_000;
 
@@ -46,8 +48,9 @@ export const NOTHING_USED: AttemptUsage = { prompt: 0, picture: 0, answer: 0, pa
  * once, however often it is sent. The first note of a request counts the request.
  * KEYS: 1 notes of the request (hash, by attempt), 2 usage of a key, model and day, 3 ids of the keys with usage of that
  * model and day. ARGV: 1 the attempt, 2 life span of the notes in ms, 3 id of the key, 4 life span of the usage in ms.
- * 5 `ended` or `repeated`. 6 to 9 prompt, picture, answer and partial tokens, 10 ms of the slot.
- * A note is `repeated` before the attempt has ended, its counts after it has ended, and `moved` after both.
+ * 5 `ended`, `repeated` or `refused`. 6 to 9 prompt, picture, answer and partial tokens, 10 ms of the slot.
+ * A note is `repeated` before the attempt has ended, its counts after it has ended, and `moved` after both. A request that
+ * failed while it waited is a refusal; if a dispatcher had just taken it, it is a request after all.
  */
 export const BOOK = `
 local noted = redis.call('HGET', KEYS[1], ARGV[1])
@@ -56,9 +59,19 @@ if noted == 'moved' or (isEnd and noted and not isAwaited) or (not isEnd and isA
 local function add(name, count, key)
   if tonumber(count) ~= 0 then redis.call('HINCRBY', key or KEYS[2], name, count) end
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then add('requests', 1) end
+local isNew = redis.call('EXISTS', KEYS[1]) == 0
+if ARGV[5] == 'refused' then
+  if not isNew then return 0 end
+  add('refusals', 1)
+elseif isNew then add('requests', 1)
+elseif redis.call('HGET', KEYS[1], '${NO_ATTEMPT}') == 'refused' then
+  add('refusals', -1)
+  add('requests', 1)
+  redis.call('HDEL', KEYS[1], '${NO_ATTEMPT}')
+end
 local state = 'moved'
-if isEnd then
+if ARGV[5] == 'refused' then state = 'refused'
+elseif isEnd then
   add('slot_ms', ARGV[10])
   if isAwaited then
     add('repeated_prompt_tokens', ARGV[6])
@@ -105,7 +118,7 @@ export type Booked = Pick<JobV1, 'requestId' | 'model' | 'deadlineMs'> & {
 export function booking(
   { requestId, model, deadlineMs, usage: { keyId, days } }: Booked,
   attempt: string,
-  what: 'ended' | 'repeated',
+  what: 'ended' | 'repeated' | 'refused',
   { prompt, picture, answer, partial, slotMs }: AttemptUsage,
   mayGoOn: boolean,
 ): (string | number)[] {

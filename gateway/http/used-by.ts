@@ -4,7 +4,10 @@ import type { Metrics } from '../metrics.ts';
 import type { UsageBook } from '../usage/usage-book.ts';
 
 /** Where requests are counted that no dispatcher took. */
-export type UsedBy = Pick<UsageBook, 'refused' | 'left'>;
+export type UsedBy = Pick<UsageBook, 'refused' | 'leftQueue'>;
+
+/** Failures of a request that has its place in the queue. */
+const WHILE_IT_WAITED: readonly unknown[] = ['deadline_exceeded', 'no_engine'];
 
 /** A request that ended. */
 interface Ended {
@@ -28,6 +31,8 @@ export function noteUse(
   if (claimedAt !== undefined) metrics.byKey?.requests.inc(labels);
   else if (failure !== undefined && failure !== 'client_closed') {
     metrics.byKey?.refusals.inc(labels);
-    usage.refused(model, caller.id);
-  } else if (enqueuedAt !== undefined) usage.left({ requestId, model }, caller.id);
+    if (enqueuedAt !== undefined && WHILE_IT_WAITED.includes(failure))
+      usage.leftQueue({ requestId, model }, caller.id, 'failed');
+    else usage.refused(model, caller.id);
+  } else if (enqueuedAt !== undefined) usage.leftQueue({ requestId, model }, caller.id, 'left');
 }

@@ -27,7 +27,7 @@ export const KeyEntry = z
       .array(z.string().regex(/^\/\S*$/, 'must be a path such as /v1 or /score'))
       .min(1)
       .optional(),
-    weight: z.number().positive().max(1_000).default(1),
+    weight: z.number().min(0.001).max(1_000).default(1),
     caps: z.strictObject({ waiting_jobs: bound.optional(), waiting_bytes: bound.optional() }).default({}),
     /** of all replicas and models together */
     limits: z

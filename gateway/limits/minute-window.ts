@@ -15,7 +15,8 @@ local amount, limit = tonumber(ARGV[1]), tonumber(ARGV[3])
 local used = tonumber(redis.call('GET', KEYS[1]) or '0')
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 then
-  if amount < 0 or used + amount <= limit then redis.call('INCRBY', KEYS[1], amount) end
+  if amount < 0 then redis.call('DECRBY', KEYS[1], math.min(used, -amount))
+  elseif used + amount <= limit then redis.call('INCRBY', KEYS[1], amount) end
 else
   left = ARGV[2] * 1000
   if amount > 0 and amount <= limit then redis.call('SET', KEYS[1], amount, 'EX', ARGV[2]) end

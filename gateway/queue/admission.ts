@@ -82,7 +82,7 @@ export class Admission {
 
   /**
    * @returns the estimated wait in milliseconds, if anything is known
-   * @throws Failure `queue_full` or `queue_unavailable`
+   * @throws Failure `queue_full`, `deadline_exceeded` or `queue_unavailable`
    */
   async enqueue(candidate: Candidate): Promise<number | undefined> {
     let waitMs: number | undefined;
@@ -152,10 +152,10 @@ export class Admission {
 
   /** The request was claimed: its reservation is released. */
   claimed(candidate: Candidate): void {
-    const granted = this.#places.get(candidate.body);
-    const taken = granted && { place: granted.place, waitedMs: performance.now() - granted.at };
+    const { place, at } = this.#places.get(candidate.body) ?? {};
+    const waitedMs = at === undefined ? undefined : performance.now() - at;
     const applicant = applicantOf(candidate);
-    void this.#quietly(() => this.#deps.reservations.release(applicant, taken));
+    void this.#quietly(() => this.#deps.reservations.release(applicant, place, waitedMs));
   }
 
   /** The request ended after it was claimed. */
@@ -166,8 +166,8 @@ export class Admission {
   /** The request ended while it waited: its job, body and reservation are removed. */
   async withdraw(candidate: Candidate, epoch = 1): Promise<void> {
     const { job } = candidate;
-    const applicant = applicantOf(candidate);
-    void this.#quietly(() => this.#deps.reservations.release(applicant));
+    const [applicant, place] = [applicantOf(candidate), this.placeOf(candidate.body)];
+    void this.#quietly(() => this.#deps.reservations.release(applicant, place));
     this.finished(candidate);
     await this.#quietly(() => this.#queue(job.model, job.kind).remove(jobId(job.requestId, epoch)));
   }
@@ -216,9 +216,10 @@ export class Admission {
       throw new Error(`a body's key was missing: Redis evicted it, or took longer than ${BODY_WITHIN_MS} ms`);
   }
 
-  /** @returns the estimated wait in milliseconds @throws Failure `queue_full` */
+  /** @returns the estimated wait in milliseconds @throws Failure `queue_full`, `deadline_exceeded` */
   async #reserve(candidate: Candidate): Promise<number | undefined> {
     const { job, keyId, share, body, leftMs } = candidate;
+    if (leftMs <= 0) throw new Failure('deadline_exceeded', 'the deadline passed before the request was complete');
     if (this.#deps.lagMs() > LAG_LIMIT_MS) {
       this.#deps.onOutcome('rejected_reply_lag');
       throw new Failure('queue_full', 'this gateway is overloaded; try again', { refusal: 'gateway_busy' });

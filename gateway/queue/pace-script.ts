@@ -3,13 +3,13 @@ const FEWEST = 4;
 
 /**
  * Lua: reads what `RELEASE` measures. `measured(packed)` returns nothing without a measurement. Otherwise: the advance of
- * `v`, and the turns that are drained, per ms of waiting.
+ * `v` and the drained turns, per ms of waiting, and the advance as a part of the drained growth.
  */
 export const MEASURED = `
 local function measured(packed)
   if not packed then return end
   local p = cmsgpack.unpack(packed)
-  local ms, advance, turns = p[3] - p[6], p[4] - p[7], p[5] - p[8]
-  if turns < ${FEWEST} or ms <= 0 or advance <= 0 then return end
-  return advance / ms, turns / ms
+  local ms, advance, turns = p[3] - p[7], p[4] - p[8], p[6] - p[10]
+  if not (turns >= ${FEWEST} and ms > 0 and advance > 0 and advance < math.huge) then return end
+  return advance / ms, turns / ms, math.min(1, advance / (p[5] - p[9]))
 end`;

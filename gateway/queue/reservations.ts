@@ -18,7 +18,16 @@ const RENEWED_AT_ONCE = 1_000;
 const BOOKINGS_LAST_MS = 90_000;
 
 export type Verdict = 'ok' | 'jobs' | 'bytes' | 'key_jobs' | 'key_bytes' | 'late';
-type Reply = [verdict: Verdict | 'hash', priority: number, tag: string, waitMs: number, open: number, bookedMs: number];
+type Reply = [
+  verdict: Verdict | 'hash',
+  priority: number,
+  tag: string,
+  growth: string,
+  waitMs: number,
+  open: number,
+  bookedMs: number,
+  isBooked: number,
+];
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -81,6 +90,10 @@ export interface Place {
   /** BullMQ's priority: the lowest goes first */
   readonly priority: number;
   readonly tag: string;
+  /** by how much this request raised its key's tag */
+  readonly growth: string;
+  /** it was let in with a booking */
+  readonly isBooked: boolean;
   /** estimated wait in milliseconds; undefined: nothing is known */
   readonly waitMs: number | undefined;
   /** of a refused request: time until the moment for which a place is booked, in milliseconds; undefined: none is */
@@ -117,13 +130,21 @@ export class Reservations {
     const knowsBookings = performance.now() < this.#bookedUntil;
     let reply = await this.#reserve(applicant, terms, knowsBookings ? applicant.fingerprint() : '');
     if (reply[0] === 'hash') reply = await this.#reserve(applicant, terms, applicant.fingerprint());
-    const [answer, priority, tag, waitMs, open, bookedMs] = reply;
+    const [answer, priority, tag, growth, waitMs, open, bookedMs, isBooked] = reply;
     this.#bookedUntil = open > 0 ? performance.now() + BOOKINGS_LAST_MS : 0;
     if (answer === 'hash') throw new Error('a request with a fingerprint was asked for one');
     const verdict = answer;
     if (verdict === 'ok') this.#held.set(memberOf(applicant), applicant);
     const known = (ms: number): number | undefined => (ms < 0 ? undefined : ms);
-    return { verdict, priority, tag, waitMs: known(waitMs), bookedMs: known(bookedMs) };
+    return {
+      verdict,
+      priority,
+      tag,
+      growth,
+      isBooked: isBooked === 1,
+      waitMs: known(waitMs),
+      bookedMs: known(bookedMs),
+    };
   }
 
   async #reserve(applicant: Applicant, terms: Terms, fingerprint: string): Promise<Reply> {
@@ -162,14 +183,27 @@ export class Reservations {
 
   /**
    * Releases the reservation: the request was taken, or ended while it waited.
-   * @param taken its place and how long it waited, in milliseconds; undefined if it was not taken
+   * @param place absent if it got none
+   * @param waitedMs how long it waited until it was taken, in milliseconds; absent if it was not taken
    */
-  async release(applicant: Applicant, taken?: { readonly place: Place; readonly waitedMs: number }): Promise<void> {
+  async release(applicant: Applicant, place?: Place, waitedMs?: number): Promise<void> {
     this.#held.delete(memberOf(applicant));
-    const { model, kind, bytes } = applicant;
-    const turn = taken === undefined ? ['', 0] : [taken.place.tag, Math.ceil(taken.waitedMs)];
-    const keys = [...placeKeys(applicant), redisKeys.pace(model, kind), redisKeys.bookings(model, kind)];
-    await this.#redis.penstockRelease(...keys, memberOf(applicant), bytes, ...turn);
+    const { model, kind, bytes, share } = applicant;
+    const keyId = share.goesFirst === true ? '' : applicant.keyId;
+    await this.#redis.penstockRelease(
+      ...placeKeys(applicant),
+      redisKeys.pace(model, kind),
+      redisKeys.bookings(model, kind),
+      memberOf(applicant),
+      bytes,
+      waitedMs === undefined ? '' : (place?.tag ?? ''),
+      place?.growth ?? 0,
+      share.cost / share.weight,
+      Math.ceil(waitedMs ?? 0),
+      keyId,
+      keyId === '' ? '' : `t:${keyId}${share.class === 'default' ? '' : ` ${share.class}`}`,
+      place?.isBooked === true ? 1 : 0,
+    );
   }
 
   async #renew(): Promise<void> {

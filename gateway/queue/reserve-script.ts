@@ -15,8 +15,12 @@ const AHEAD_MS = 60_000;
  * before the time in which half of the queue's limit drains, so that booked tries alone do not fill the queue.
  */
 const LEAD_MS = 5_000;
-/** Open bookings of a model. More drain in no minute; the bound is for errors of the estimate. */
+/** Open bookings of a model, however fast it drains. */
 const MOST_BOOKINGS = 20_000;
+/** The bookings of one key among others, as a part of all. */
+const MOST_OF_A_KEY = 0.9;
+/** A try with less time than this is not booked, in ms: it would find a place and no time. */
+const LEAST_TIME_MS = 1_000;
 /** A wait counts as too long for a deadline above this part of it, because estimates have errors. */
 const LATE = 1.5;
 
@@ -29,20 +33,25 @@ const LATE = 1.5;
  * Shares (start-time fair queueing): the queue's virtual time `v` is the tag of the request that was taken last. A
  * request's tag is its key's virtual time, which the request then raises by cost / weight. The lowest tag goes next. The
  * virtual time of an idle key follows `v`, one request behind. So its next two requests go before all others, however much
- * waits for other keys. Classes divide the share of their key in the same way. An empty queue starts again from 0. Priorities count from `base`; from time to time the
- * script raises it to `v`, and lowers all queued priorities.
+ * waits for other keys. Classes divide the share of their key in the same way; what was taken of all of them (`u`) bounds
+ * each. What leaves without being taken costs nothing. An empty queue starts again from 0. Priorities count from `base`;
+ * from time to time the script raises it to `v`, and lowers all queued priorities.
  *
  * Wait: (tag - v) / (advance of `v` per ms of waiting), which the release of taken requests measures. The next request waits
- * too, so the distance is at least one unit.
+ * too, so the distance is at least one unit. Bookings that come later than that do not delay it: no more requests go before
+ * it than wait or come in that time.
  *
  * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
- * longest-waiting key holds, and bookings do not count for these. A booked try is let in whatever waits, if bytes, caps and
- * its deadline permit it. A deadline refuses only if a measured pace says so, and the number of waiting requests too.
+ * longest-waiting key holds, and no bookings count for these, open or waiting. A booked try is let in whatever waits, if
+ * bytes, caps and its deadline permit it. A deadline refuses only if a measured pace says so, and the number of waiting
+ * requests too. Two moments of one key are a turn of the queue apart at least: when keys of very different weight come and
+ * go, the measured pace is wrong for some seconds.
  *
- * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares
- * (hash: v, base, `t:<key id>`, `t:<key id> <class>`), 4 reservations of the key. 5-7 BullMQ's prioritized, delayed,
- * active, 8 the body, 9 pace. 10 bookings (sorted set `<hash> <moment in ms> <tag>` by lapse time), 11 the same members by
- * name, to find those of a hash.
+ * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares, a hash.
+ * Its fields: v, base, `t:<key id>`, `t:<key id> <class>`, `u:<key id>`, `n:<key id>` (open bookings of the key), `b` (booked
+ * tries that wait). 4 reservations of the key. 5-7 BullMQ's prioritized, delayed, active, 8 the body, 9 pace. 10 bookings, a
+ * sorted set `<hash> <moment in ms> <tag> <growth> <field of shares>` by lapse time. 11 the same members by name, to find
+ * those of a hash.
  * ARGV: see the first lines; `hash` is empty until it is needed, `guess` is the pace without a measurement or 0.
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
@@ -70,38 +79,52 @@ open = open - #missed
 local starts = jobs == 0 and open == 0
 local name = 't:' .. keyId
 local names = {priority = name .. ' priority', default = name, flex = name .. ' flex'}
-local shares = starts and {} or redis.call('HMGET', KEYS[3], 'v', 'base', names.priority, names.default, names.flex)
-local v, base = tonumber(shares[1] or '0'), tonumber(shares[2] or '0')
+local shares = starts and {} or redis.call('HMGET', KEYS[3], 'v', 'base', names.priority, names.default, names.flex, 'u:' .. keyId, 'n:' .. keyId, 'b')
+local v, base, used = tonumber(shares[1] or '0'), tonumber(shares[2] or '0'), tonumber(shares[6] or '0')
+local ownBookings, booked = tonumber(shares[7] or '0'), math.min(jobs, tonumber(shares[8] or '0'))
 local weights = {priority = ${WEIGHTS.priority}, default = ${WEIGHTS.default}, flex = ${WEIGHTS.flex}}
-local last, waiting = 0, weights[class]
+local last, furthest, waiting = 0, 0, weights[class]
 for i, other in ipairs({'priority', 'default', 'flex'}) do
   local tag = tonumber(shares[i + 2] or '0')
+  furthest = math.max(furthest, tag)
   if other == class then last = tag elseif tag > v then waiting = waiting + weights[other] end
 end
 local growth = step * waiting / weights[class]
-local tag = math.max(v - growth, last)
+local tag = math.max(v - growth, last, used)
 
 local pace, turns = measured(redis.call('GET', KEYS[9]))
 local turnMs, lead = 0, ${LEAD_MS}
 if pace then turnMs, lead = 1 / turns, math.min(lead, limitJobs / 2 / turns)
 else pace = tonumber(guess) end
 local function turnIn(tag) return math.max(1, tag - v) / pace end
+local function parts(booking) return string.match(booking, '^%S+ (%d+) (%S+) (%S+) (.+)$') end
 
 local due, early
 if open > 0 and hash ~= '' then
   local first = redis.call('ZRANGE', KEYS[11], '[' .. hash .. ' ' .. now - ${KEPT_MS}, '[' .. hash .. ' ~', 'BYLEX', 'LIMIT', 0, 1)[1]
-  local moment, turn = string.match(first or '', '(%d+) (%S+)$')
+  local moment, turn = parts(first or '')
   if first and tonumber(moment) <= now + ${EARLY_MS} then due, tag = first, tonumber(turn)
   elseif first then early = tonumber(moment) end
 end
-local estimate = pace > 0 and (jobs == 0 and 0 or math.floor(turnIn(tag))) or -1
+local wait = pace > 0 and (jobs == 0 and 0 or turnIn(tag)) or -1
+if open > 0 and turnMs > 0 and not due then
+  local soon = jobs * turnMs
+  for _ = 1, 8 do
+    local comes = redis.call('ZCOUNT', KEYS[10], '(' .. now + ${KEPT_MS}, math.floor(now + ${KEPT_MS} + soon))
+    local later = (jobs + comes) * turnMs
+    if later <= soon * 1.01 or later >= wait then soon = later break end
+    soon = later
+  end
+  wait = math.min(wait, soon)
+end
+local estimate = math.floor(wait)
 
 local verdict = 'ok'
 local most, held = limitJobs - spare, jobs + open
 if spare > 0 and held >= most and not due then
   local top = redis.call('ZREVRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2]
   local longest = top and ahead_of(priority_in(top)) + base - v or 0
-  if math.max(v, last) - v < longest / 2 then most, held = limitJobs + spare + open, jobs end
+  if furthest - v < longest / 2 then most, held = limitJobs + spare, jobs - booked end
 end
 if held >= most and not due and (open == 0 or jobs >= limitJobs / 10) then verdict = 'jobs'
 elseif bytes + size > limitBytes then verdict = 'bytes'
@@ -114,40 +137,50 @@ elseif capBytes > 0 then
   end
   if own > capBytes then verdict = 'key_bytes' end
 end
-if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash', 0, '', estimate, open, -1} end
+if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash', 0, '', '', estimate, open, -1, 0} end
 
 local member = id .. ':' .. ARGV[2]
 local lapses = now + tonumber(placeMs)
 local function forget(booking)
+  local _, _, cost, field = parts(booking)
   redis.call('ZREM', KEYS[10], booking)
   redis.call('ZREM', KEYS[11], booking)
+  if not starts then redis.call('HINCRBY', KEYS[3], 'n:' .. string.match(field, '^t:(%S*)'), -1) end
+  return tonumber(cost), field
 end
 local function tidy()
   if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
   if #lapsed > 0 or verdict == 'ok' then
     if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
   end
-  for _, booking in ipairs(missed) do forget(booking) end
+  for _, booking in ipairs(missed) do
+    local cost, field = forget(booking)
+    local far = tonumber(redis.call('HGET', KEYS[3], field) or '0')
+    if not starts and far > 0 then redis.call('HSET', KEYS[3], field, exact(math.max(0, far - cost))) end
+  end
   if due then forget(due) end
 end
 local function advance()
-  if starts then redis.call('DEL', KEYS[3]) end
-  redis.call('HSET', KEYS[3], names[class], exact(tag + growth))
-  keep(KEYS[3])
+  if keyId ~= '' then redis.call('HSET', KEYS[3], names[class], exact(tag + growth)) end
 end
 
 if verdict ~= 'ok' then
-  local booked = -1
-  if early and not due and isRetry == '1' then booked = early - now
-  elseif pace > 0 and open < ${MOST_BOOKINGS} then
-    local wait = turnIn(tag)
+  local inMs = -1
+  local turn = turnMs > 0 and turnMs or growth / pace
+  local most = math.min(${MOST_BOOKINGS}, ${AHEAD_MS} / turn)
+  if early and not due and isRetry == '1' then inMs = early - now
+  elseif pace > 0 and leftMs >= ${LEAST_TIME_MS} and open < most and ownBookings < most * (spare > 0 and ${MOST_OF_A_KEY} or 1) then
+    local wait = math.max(turnIn(tag), ownBookings * turn)
     if wait <= ${AHEAD_MS} then
-      booked = math.floor(wait - math.min(lead, wait / 2, leftMs / 2))
-      local booking = hash .. ' ' .. (now + booked) .. ' ' .. exact(tag)
-      redis.call('ZADD', KEYS[10], now + booked + ${KEPT_MS}, booking)
+      inMs = math.floor(wait - math.min(lead, wait / 2, leftMs / 2))
+      local booking = table.concat({hash, now + inMs, exact(tag), exact(growth), names[class]}, ' ')
+      redis.call('ZADD', KEYS[10], now + inMs + ${KEPT_MS}, booking)
       redis.call('ZADD', KEYS[11], 0, booking)
       keep(KEYS[10])
       keep(KEYS[11])
+      if starts then redis.call('DEL', KEYS[3]) end
+      redis.call('HINCRBY', KEYS[3], 'n:' .. keyId, 1)
+      keep(KEYS[3])
       if not due then
         advance()
         open = open + 1
@@ -155,7 +188,7 @@ if verdict ~= 'ok' then
     end
   end
   tidy()
-  return {verdict, 0, '', estimate, open, booked}
+  return {verdict, 0, '', '', estimate, open, inMs, 0}
 end
 
 redis.call('ZADD', KEYS[1], lapses, member)
@@ -167,7 +200,9 @@ if capJobs > 0 or capBytes > 0 then
   redis.call('ZADD', KEYS[4], lapses, member)
   keep(KEYS[4])
 end
-if not due then advance() end
+if starts then redis.call('DEL', KEYS[3]) end
+if due then redis.call('HINCRBY', KEYS[3], 'b', 1) else advance() end
+keep(KEYS[3])
 local past = math.floor(v - base)
 if past > tonumber(rebaseAbove) then
   local function lowered(priority) return priority_of(ahead_of(priority) - past) end
@@ -187,4 +222,4 @@ if past > tonumber(rebaseAbove) then
   base = base + past
   redis.call('HSET', KEYS[3], 'base', exact(base))
 end
-return {verdict, priority_of(tag - base), exact(tag), estimate, open, -1}`;
+return {verdict, priority_of(tag - base), exact(tag), exact(growth), estimate, open, -1, due and 1 or 0}`;

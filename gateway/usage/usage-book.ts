@@ -1,14 +1,12 @@
 import type { Redis, Result } from 'ioredis';
 import type { Token } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
-import { BOOK, BOOK_KEYS, booking, dayOf, NOTHING_USED, usageLifeMs, type Booked } from '#contract/usage';
+import { BOOK, BOOK_KEYS, booking, dayOf, NO_ATTEMPT, NOTHING_USED, usageLifeMs, type Booked } from '#contract/usage';
 import type { Log } from '#runtime/log';
 import { usageRows, type UsageFilter, type UsageRow } from './usage-report.ts';
 
 /** How often refusals are written, in ms: the first Redis gets one write for all of them. */
 const WRITE_EVERY_MS = 1_000;
-/** The attempt of a request that no dispatcher took. */
-const NO_ATTEMPT = '0-0';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -64,13 +62,13 @@ export class UsageBook {
     this.#book(booking(request, textOf(token), 'repeated', NOTHING_USED, true));
   }
 
-  /** The client left while the request waited. */
-  left(request: Omit<Booked, 'usage' | 'deadlineMs'>, keyId: string): void {
+  /** A request ended while it waited: its client left, or it failed. A dispatcher may have taken it just then. */
+  leftQueue(request: Omit<Booked, 'usage' | 'deadlineMs'>, keyId: string, how: 'left' | 'failed'): void {
     const booked = { ...request, deadlineMs: 0, usage: this.forJob(keyId, 0, 0) };
-    this.#book(booking(booked, NO_ATTEMPT, 'ended', NOTHING_USED, false));
+    this.#book(booking(booked, NO_ATTEMPT, how === 'left' ? 'ended' : 'refused', NOTHING_USED, false));
   }
 
-  /** A request failed before a dispatcher took it. @param model of the catalog, or `unknown` */
+  /** A request was refused before it was in the queue. @param model of the catalog, or `unknown` */
   refused(model: string, keyId: string, times = 1): void {
     const name = `${keyId} ${model}`;
     const refusals = this.#refusals.get(name) ?? { model, keyId, count: 0 };

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
 import { z } from 'zod';
 import { FULL } from '../support/answer-endings.ts';
@@ -53,6 +53,8 @@ beforeEach(async () => {
   void call(scripted.stack.url + CHAT, { ...STREAM, stream: false });
   await eventually('the slot is taken', () => scripted.engine.requests.length > before);
 });
+
+afterEach(() => open());
 
 /** Sends a request, and waits until that many wait. */
 async function waits(count: number, url: string, headers: Record<string, string> = {}, path = CHAT): Promise<Call> {
@@ -176,11 +178,9 @@ test('half of the read timeout of a client is the longest silence of its stream'
 
 test('a deadline that passes in the queue is 504 before the first keep-alive, and an error event after it', async () => {
   const deadline = (ms: number) => ({ 'x-penstock-deadline-ms': String(ms) });
-  const calls = [
-    await waits(1, hasty, deadline(KEEP_ALIVE_MS / 2)),
-    await waits(2, hasty, deadline(2 * KEEP_ALIVE_MS)),
-  ] as const;
-  const [early, late] = [await calls[0].ended, await calls[1].ended];
+  const calls = [KEEP_ALIVE_MS / 2, 2 * KEEP_ALIVE_MS].map((ms) => call(hasty + CHAT, STREAM, deadline(ms)));
+  const [early, late] = await Promise.all(calls.map(({ ended }) => ended));
+  if (early === undefined || late === undefined) throw new Error('there are two');
   expect(early.status).toBe(504);
   expect(early.body).toContain('deadline_exceeded');
   expect(late.status).toBe(200);

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
+import type { ServiceClass } from '#contract/service-class';
 import { Reservations, type Applicant, type Place } from '../../gateway/queue/reservations.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -29,6 +30,7 @@ interface Given {
   readonly isOneOfMany?: boolean;
   readonly isRetry?: boolean;
   readonly cost?: number;
+  readonly class?: ServiceClass;
   readonly leftMs?: number;
   /** cost units a ms */
   readonly guess?: number;
@@ -37,7 +39,7 @@ type Tried = Place & { readonly applicant: Applicant };
 async function send(body: string, given: Given = {}): Promise<Tried> {
   count += 1;
   const { keyId = 'a', isOneOfMany = false, isRetry = false, cost = 1, leftMs = 600_000, guess = 0.01 } = given;
-  const share = { cost, weight: 1, caps: {}, class: 'default', isOneOfMany } as const;
+  const share = { cost, weight: 1, caps: {}, class: given.class ?? 'default', isOneOfMany } as const;
   const applicant: Applicant = {
     model: 'm',
     kind: 'text',
@@ -56,7 +58,7 @@ async function fill(given: Given = {}, requests = LIMIT): Promise<Tried[]> {
   for (let i = 0; i < requests; i += 1) places.push(await send(`filler ${count}`, given));
   return places;
 }
-const take = (place: Tried, waitedMs = 0): Promise<void> => reservations.release(place.applicant, { place, waitedMs });
+const take = (place: Tried, waitedMs = 0): Promise<void> => reservations.release(place.applicant, place, waitedMs);
 
 test('a refused request gets a turn of its own and the moment to come; a later one gets a later one', async () => {
   await fill();
@@ -109,7 +111,7 @@ test('a lapsed booking frees its place', async () => {
   expect((await send('new')).bookedMs).toBeGreaterThan(0);
   for (const places of ['bookings', 'booked'])
     expect(await server.client.zrange(`{penstock:m}:${places}:text`, '0', '-1')).toEqual([
-      expect.stringMatching(/^a_new \d+ 21$/),
+      expect.stringMatching(/^a_new \d+ 21 1 t:a$/),
     ]);
 });
 
@@ -156,9 +158,12 @@ test('a wait far beyond the deadline is refused with a booking, but only if the 
   await fill({ guess: 0.001 }, 10);
   expect((await send('short', { guess: 0.001, leftMs: 2_000 })).verdict).toBe('ok');
   for (const place of await measured()) expect(place.verdict).toBe('ok');
-  await fill({ cost: 1_000 }, 2);
-  const late = await send('short', { leftMs: 300 });
-  expect([late.verdict, late.bookedMs !== undefined]).toEqual(['late', true]);
+  await fill({ cost: 100 }, 5);
+  const late = await send('short', { leftMs: 700 });
+  // It would find a place, and no time.
+  expect([late.verdict, late.bookedMs]).toEqual(['late', undefined]);
+  const early = await send('longer', { leftMs: 1_100 });
+  expect([early.verdict, early.bookedMs !== undefined]).toEqual(['late', true]);
 });
 
 test('a request that is taken far ahead of its turn does not make the turns of others the past', async () => {
@@ -166,7 +171,43 @@ test('a request that is taken far ahead of its turn does not make the turns of o
   for (let i = 0; i < 3; i += 1) await send(`booked ${i}`, { guess: 0.001 });
   const far = { ...(waiting[0] ?? (await send('never'))), tag: '1000' };
   await take(far);
-  expect(Number(await server.client.hget('{penstock:m}:shares:text', 'v'))).toBe(LIMIT);
+  expect(Number(await server.client.hget('{penstock:m}:shares:text', 'v'))).toBe(1);
+});
+
+test('what leaves without being taken costs its key nothing, nor does a booking that lapses', async () => {
+  const [long, one] = [await send('long', { cost: 1_000 }), await send('one')];
+  await reservations.release(long.applicant, long);
+  await reservations.release(one.applicant, one);
+  await fill();
+  expect((await send('lapses', { cost: 1_000 })).bookedMs).toBeGreaterThan(0);
+  const [member = ''] = await server.client.zrange('{penstock:m}:bookings:text', '0', '0');
+  await server.client.zadd('{penstock:m}:bookings:text', 1, member);
+  await send('tidies');
+  expect(Number(await server.client.hget('{penstock:m}:shares:text', 't:a'))).toBeLessThan(LIMIT + 3);
+});
+
+test('refusals of one key do not raise the limit, whatever their class, and leave bookings to others', async () => {
+  const heavy = { keyId: 'heavy', isOneOfMany: true, cost: 100, guess: 1 };
+  await fill(heavy, LIMIT - 2);
+  await server.client.zadd('{penstock:m}:text:prioritized', String(1_900 * 2 ** 32), 'g-1-1');
+  let letIn = 0;
+  let booked = 0;
+  for (let i = 0; i < 700; i += 1) {
+    const { verdict, bookedMs } = await send(`tiny ${i}`, { ...heavy, cost: 0.1, class: 'flex' });
+    if (verdict === 'ok') letIn += 1;
+    else if (bookedMs !== undefined) booked += 1;
+  }
+  expect([letIn, booked]).toEqual([0, 700]);
+  expect((await send('other', { keyId: 'other', isOneOfMany: true, guess: 1 })).verdict).toBe('ok');
+});
+
+test('moments of one key are a turn apart, however small its requests or large its weight', async () => {
+  await measured();
+  await fill({}, LIMIT);
+  const moments: number[] = [];
+  for (let i = 0; i < 40; i += 1) moments.push((await send(`tiny ${i}`, { cost: 0.001 })).bookedMs ?? Infinity);
+  // A turn took 60 ms, and a try comes half of its wait before its turn.
+  expect(moments.at(-1)).toBeGreaterThan((40 * 50) / 2);
 });
 
 test('the pace is what drained while something waited, and the estimate follows from it', async () => {

@@ -20,7 +20,7 @@ test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also 
     lagMs: () => 0,
   });
   const app = express();
-  const usage = { refused: () => {}, left: () => {} };
+  const usage = { refused: () => {}, leftQueue: () => {} };
   const departure = new Departure(() => 0);
   const deps = { clock: () => 0, log: silentLog, metrics, usage, departure, begunAt: () => undefined };
   for (const [name, dialect] of Object.entries(DIALECTS))

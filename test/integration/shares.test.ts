@@ -50,7 +50,7 @@ async function ask(keyId: string, given: Given = {}): Promise<Place & { readonly
   return { ...(await reservations.reserve(applicant, terms)), applicant };
 }
 const take = async (place: Place & { readonly applicant: Applicant }): Promise<void> =>
-  reservations.release(place.applicant, { place, waitedMs: 0 });
+  reservations.release(place.applicant, place, 0);
 const priorities = async (keyId: string, times: number, given?: Given): Promise<number[]> => {
   const all: number[] = [];
   for (let i = 0; i < times; i += 1) all.push((await ask(keyId, given)).priority);
@@ -90,6 +90,29 @@ test('classes divide the share of their key 8 to 2 to 1, and leave the other key
   expect(of('priority')).toBeGreaterThanOrEqual(14);
   expect(of('default')).toBeGreaterThanOrEqual(3);
   expect(of('flex')).toBeGreaterThanOrEqual(1);
+});
+
+test('a key that spreads its requests over classes gets no more than its share', async () => {
+  type Waiting = Place & { readonly applicant: Applicant; readonly class?: ServiceClass };
+  const queue: Waiting[] = [];
+  for (let i = 0; i < 40; i += 1) queue.push(await ask('plain'));
+  for (const one of ['priority', 'default', 'flex'] as const)
+    queue.push({ ...(await ask('spread', { class: one })), class: one });
+  const taken = { plain: 0, spread: 0 };
+  const paused: { readonly at: number; readonly class: ServiceClass }[] = [];
+  for (let step = 0; step < 400; step += 1) {
+    for (const one of paused.splice(0))
+      if (one.at > step) paused.push(one);
+      else queue.push({ ...(await ask('spread', { class: one.class })), class: one.class });
+    queue.sort((a, b) => a.priority - b.priority);
+    const next = queue.shift();
+    if (next === undefined) throw new Error('something always waits');
+    await take(next);
+    if (next.class === undefined) queue.push(await ask('plain'));
+    else paused.push({ at: step + 3, class: next.class });
+    taken[next.class === undefined ? 'plain' : 'spread'] += 1;
+  }
+  expect(taken.spread).toBeLessThan(205);
 });
 
 test('a request that left while waiting changes no order; an empty queue resets the shares', async () => {

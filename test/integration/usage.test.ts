@@ -81,8 +81,21 @@ test('the gateway books the attempt of a lost dispatcher; a dispatcher that was 
   expect(await used()).toEqual({ requests: 1, partial_tokens: 7, slot_ms: 50 });
 });
 
+test('a request that failed while it waited is a refusal, or a request if a dispatcher had just taken it', async () => {
+  const counts = { partial: 3, slotMs: 100 };
+  const fails = (requestId: string): void => book.leftQueue({ requestId, model: 'm' }, 'team', 'failed');
+  fails('waits');
+  fails('waits');
+  fails('taken after');
+  await ended(request('taken after'), '1-1', counts);
+  await ended(request('taken before'), '1-1', counts);
+  fails('taken before');
+  await ended(request('taken after'), '1-1', counts);
+  expect(await used()).toEqual({ requests: 2, refusals: 1, partial_tokens: 6, slot_ms: 200 });
+});
+
 test('a client that left while it waited counts once, also if a dispatcher took its job meanwhile', async () => {
-  book.left({ requestId: 'r1', model: 'm' }, 'team');
+  book.leftQueue({ requestId: 'r1', model: 'm' }, 'team', 'left');
   await ended(request('r1'), '1-1', { slotMs: 3 });
   expect(await used()).toEqual({ requests: 1, slot_ms: 3 });
 });

@@ -79,8 +79,8 @@ export async function measureFair(size, forSeconds, weight) {
 /**
  * Each wait beside the releases of slots that passed during it.
  * @param {readonly import('./held-slots.mjs').Held[]} held @param {readonly import('./log-lines.mjs').Wait[]} waits
- * @returns {{ firstMs: number, inTime: boolean }[]} `firstMs`: from its arrival to the next release, and no order of the queue
- *   is faster; `inTime`: it was taken when two slots had been released, or 10 ms later
+ * @returns {{ firstMs: number, inTime: boolean }[]} `firstMs`: from its arrival to the next release; no order of the queue is
+ *   faster. `inTime`: it was taken when two slots had been released, or 10 ms later
  */
 function besideReleases(held, waits) {
   const releases = held.map(({ to }) => to).toSorted((a, b) => a - b);

@@ -29,7 +29,7 @@ const KEYS_HELP = `penstock keys: API keys of the callers
   --models A,B      models that it may use                           (all)
   --routes /P,/Q    path prefixes that it may call: /v1, /openai, /models, /score;
                     for Azure AI inference /chat/completions,/completions,/info  (all)
-  --weight N        its share of the engines, relative to other callers  (1)
+  --weight N        its share of the engines, 0.001 to 1000, relative to other callers  (1)
   --tiers A,B       classes that it may ask for: priority, default, flex  (default,flex)
   --requests-per-minute N, --tokens-per-minute N, --tokens-per-day N
                     what it may use, in all gateways together        (no limit)

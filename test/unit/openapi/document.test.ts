@@ -31,7 +31,7 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     body: { limitBytes: 1, memory: new BodyMemory(1, 1) },
     clock: () => 0,
     log: silentLog,
-    usage: { refused: () => {}, left: () => {} },
+    usage: { refused: () => {}, leftQueue: () => {} },
     metrics: createMetrics(new Registry(), {
       models: [],
       depth: () => Promise.resolve(0),

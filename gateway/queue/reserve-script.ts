@@ -44,8 +44,8 @@ const LATE = 1.5;
  * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
  * longest-waiting key holds, and no bookings count for these, open or waiting. A booked try is let in whatever waits, if
  * bytes, caps and its deadline permit it. A deadline refuses only if a measured pace says so, and the number of waiting
- * requests too. Two moments of one key are a turn of the queue apart at least: when keys of very different weight come and
- * go, the measured pace is wrong for some seconds.
+ * requests too. Two moments of one key are a turn of the queue apart at least. Because the measured pace is wrong for some seconds
+ * when keys of very different weight come and go.
  *
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares, a hash.
  * Its fields: v, base, `t:<key id>`, `t:<key id> <class>`, `u:<key id>`, `n:<key id>` (open bookings of the key), `b` (booked

@@ -1,5 +1,4 @@
-import { MEASURED } from './pace-script.ts';
-import { KEPT_MS } from './reserve-script.ts';
+import { KEPT_MS, MEASURED } from './pace-script.ts';
 
 /** A request that waited less did not wait for an engine, so its turn tells nothing about the pace. In ms. */
 const WAITED_MS = 50;

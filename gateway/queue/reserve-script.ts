@@ -1,11 +1,9 @@
 import type { ServiceClass } from '#contract/service-class';
-import { MEASURED } from './pace-script.ts';
+import { BOUNDED, KEPT_MS, MEASURED } from './pace-script.ts';
 import { PRIORITIES } from './priority-script.ts';
 
 /** Weights of the classes inside a key's share. */
 const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
-/** A booked try may come this long after its moment; its place is free again after that. In ms. */
-export const KEPT_MS = 30_000;
 /** Clients' timers may fire this early, in ms. */
 const EARLY_MS = 100;
 /** Turns further ahead than this are not booked, in ms: OpenAI's clients obey no longer time. */
@@ -38,8 +36,7 @@ const LATE = 1.5;
  * from time to time the script raises it to `v`, and lowers all queued priorities.
  *
  * Wait: (tag - v) / (advance of `v` per ms of waiting), which the release of taken requests measures. The next request waits
- * too, so the distance is at least one unit. Bookings that come later than that do not delay it: no more requests go before
- * it than wait or come in that time.
+ * too, so the distance is at least one unit.
  *
  * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
  * longest-waiting key holds, and no bookings count for these, open or waiting. A booked try is let in whatever waits, if
@@ -56,7 +53,7 @@ const LATE = 1.5;
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
  */
-export const RESERVE = `${MEASURED}${PRIORITIES}
+export const RESERVE = `${MEASURED}${BOUNDED}${PRIORITIES}
 local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, placeMs, bodyMs,
   class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
 size, limitJobs, limitBytes, step, capJobs, capBytes = tonumber(size), tonumber(limitJobs), tonumber(limitBytes), tonumber(step), tonumber(capJobs), tonumber(capBytes)
@@ -107,16 +104,7 @@ if open > 0 and hash ~= '' then
   elseif first then early = tonumber(moment) end
 end
 local wait = pace > 0 and (jobs == 0 and 0 or turnIn(tag)) or -1
-if open > 0 and turnMs > 0 and not due then
-  local soon = jobs * turnMs
-  for _ = 1, 8 do
-    local comes = redis.call('ZCOUNT', KEYS[10], '(' .. now + ${KEPT_MS}, math.floor(now + ${KEPT_MS} + soon))
-    local later = (jobs + comes) * turnMs
-    if later <= soon * 1.01 or later >= wait then soon = later break end
-    soon = later
-  end
-  wait = math.min(wait, soon)
-end
+if open > 0 and turnMs > 0 and not due then wait = bounded(wait, jobs, turnMs, KEYS[10], now) end
 local estimate = math.floor(wait)
 
 local verdict = 'ok'

@@ -3,7 +3,7 @@ import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { SERVICE_CLASSES } from '#contract/service-class';
 import type { Admission } from './admission.ts';
-import { BOUNDED, MEASURED } from './pace-script.ts';
+import { MEASURED } from './pace-script.ts';
 import { PRIORITIES } from './priority-script.ts';
 
 /** Keys that are listed, those with the longest backlog first. */
@@ -12,10 +12,10 @@ const MOST_KEYS = 50;
 /**
  * Reads how a queue drains, and what waits in it.
  * KEYS: 1 prioritized, 2 shares, 3 pace, 4 bookings. ARGV: 1 `keys` if the tags of the keys are wanted. Returns v, the
- * highest tag that waits, its wait in ms, the results of `measured` (all empty if unknown), open bookings, and names
+ * highest tag that waits, the results of `measured` (all empty if unknown), open bookings, and names
  * and values of the shares.
  */
-const OUTLOOK = `${MEASURED}${BOUNDED}${PRIORITIES}
+const OUTLOOK = `${MEASURED}${PRIORITIES}
 local function text(number) return number and string.format('%.17g', number) or '' end
 local shares = redis.call('HMGET', KEYS[2], 'v', 'base')
 local v, base = tonumber(shares[1] or '0'), tonumber(shares[2] or '0')
@@ -23,14 +23,11 @@ local score = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 local top = score and math.max(v, ahead_of(priority_in(score)) + base)
 local pace, turns = measured(redis.call('GET', KEYS[3]))
 local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local open = redis.call('ZCOUNT', KEYS[4], '(' .. now, '+inf')
-local wait = top and pace and math.max(1, top - v) / pace
-if wait and open > 0 then wait = bounded(wait, redis.call('ZCARD', KEYS[1]), 1 / turns, KEYS[4], now) end
+local open = redis.call('ZCOUNT', KEYS[4], '(' .. (t[1] * 1000 + math.floor(t[2] / 1000)), '+inf')
 local tags = ARGV[1] == 'keys' and redis.call('HGETALL', KEYS[2]) or {}
-return {text(v), text(top), text(wait), text(pace), text(turns), open, tags}`;
+return {text(v), text(top), text(pace), text(turns), open, tags}`;
 
-type Reply = [v: string, top: string, wait: string, pace: string, turns: string, bookings: number, tags: string[]];
+type Reply = [v: string, top: string, pace: string, turns: string, bookings: number, tags: string[]];
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -63,7 +60,7 @@ export class QueueOutlook {
 
   /** @param withKeys false: `keys` stays empty, because there may be thousands @throws while Redis is away */
   async read(model: string, kind: Kind, withKeys: boolean): Promise<Outlook> {
-    const [v, top, wait, pace, turns, bookings, tags] = await this.#redis.penstockOutlook(
+    const [v, top, pace, turns, bookings, tags] = await this.#redis.penstockOutlook(
       `${redisKeys.queuePrefix(model)}:${kind}:prioritized`,
       redisKeys.shares(model, kind),
       redisKeys.pace(model, kind),
@@ -72,9 +69,8 @@ export class QueueOutlook {
     );
     const perMs = pace === '' ? this.#admission.guess(model, kind) : Number(pace);
     const until = (tag: string): number => (Number(tag) - Number(v)) / perMs;
-    const waitMs = wait === '' ? Math.max(1 / perMs, until(top)) : Number(wait);
     return {
-      expectedWaitMs: top === '' ? 0 : perMs > 0 ? Math.round(waitMs) : null,
+      expectedWaitMs: top === '' ? 0 : perMs > 0 ? Math.round(Math.max(1 / perMs, until(top))) : null,
       requestsPerSecond: turns === '' ? null : Number(turns) * 1_000,
       bookings,
       keys: perMs > 0 ? backlogs(tags, until) : [],

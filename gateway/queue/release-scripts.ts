@@ -1,5 +1,3 @@
-import { KEPT_MS, MEASURED } from './pace-script.ts';
-
 /** A request that waited less did not wait for an engine, so its turn tells nothing about the pace. In ms. */
 const WAITED_MS = 50;
 /** The pace is measured over one to two windows, each of at least this many ms of waiting and this many turns. */
@@ -11,17 +9,14 @@ const PACE_KEPT_MS = 86_400_000;
 /**
  * Releases a reservation. If the request was taken, it measures the pace: how far `v` advances in a ms in which something
  * waits. If it left, its key gets back what it cost. KEYS: 1 reservations, 2 reserved bytes, 3 shares, 4 reservations of the
- * key, 5 pace, 6 bookings.
+ * key, 5 pace.
  *
- * While engines drain faster than the bookings expect, requests far behind these are taken. `v` then goes on by their part of
- * the drained cost, and does not jump over the bookings.
- *
- * The pace is a packed list. It begins with the time of the last turn and `v` then. Four sums follow: ms of waiting, advance
- * of `v`, drained growth, turns. The last eight are the same four at the start of each of the last two windows.
+ * The pace is a packed list. It begins with the time of the last turn and `v` then. Three sums follow: ms of waiting,
+ * advance of `v`, turns. The last six are the same three at the start of each of the last two windows.
  * ARGV: member, bytes, tag if the request was taken, otherwise empty, its growth, cost / weight, ms that it waited. Its key's
  * id and its field in the shares (both empty: it has no share), `1` if it was let in with a booking. Safe to repeat.
  */
-export const RELEASE = `${MEASURED}
+export const RELEASE = `
 local member, bytes, tag, growth, step, waited, keyId, field, wasBooked = unpack(ARGV)
 local function exact(number) return string.format('%.17g', number) end
 local isHeld = redis.call('ZSCORE', KEYS[1], member)
@@ -38,24 +33,18 @@ if isHeld and redis.call('EXISTS', KEYS[3]) == 1 then
     local t = redis.call('TIME')
     local now = t[1] * 1000 + math.floor(t[2] / 1000)
     local packed = redis.call('GET', KEYS[5])
-    local next = redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. now + ${KEPT_MS}, '+inf', 'LIMIT', 0, 1)[1]
-    if next and tag > tonumber(string.match(next, '^%S+ %d+ (%S+)')) then
-      local _, _, part = measured(packed)
-      tag = math.min(tag, before + growth * (part or 1))
-    end
     local v = math.max(before, tag)
     if v > before then redis.call('HSET', KEYS[3], 'v', exact(v)) end
     if keyId ~= '' then redis.call('HSET', KEYS[3], 'u:' .. keyId, exact(math.max(tonumber(shares[2] or '0'), v - step) + step)) end
     if waited >= ${WAITED_MS} then
-      local p = packed and cmsgpack.unpack(packed) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+      local p = packed and cmsgpack.unpack(packed) or {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
       local follows = p[1] >= now - waited and p[2] <= before
       p[3] = p[3] + math.min(waited, now - p[1])
       p[4] = p[4] + v - (follows and p[2] or before)
-      p[5] = p[5] + growth
-      p[6] = p[6] + 1
+      p[5] = p[5] + 1
       p[1], p[2] = now, v
-      if p[3] - p[11] >= ${WINDOW_MS} and p[6] - p[14] >= ${WINDOW_TURNS} then
-        for i = 0, 3 do p[7 + i], p[11 + i] = p[11 + i], p[3 + i] end
+      if p[3] - p[9] >= ${WINDOW_MS} and p[5] - p[11] >= ${WINDOW_TURNS} then
+        for i = 0, 2 do p[6 + i], p[9 + i] = p[9 + i], p[3 + i] end
       end
       redis.call('SET', KEYS[5], cmsgpack.pack(p), 'PX', ${PACE_KEPT_MS})
     end

@@ -114,7 +114,7 @@ export class Reservations {
   /** @param placeMs expiry of a reservation that is not renewed, in milliseconds */
   constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
     redis.defineCommand('penstockReserve', { numberOfKeys: 11, lua: RESERVE });
-    redis.defineCommand('penstockRelease', { numberOfKeys: 6, lua: RELEASE });
+    redis.defineCommand('penstockRelease', { numberOfKeys: 5, lua: RELEASE });
     redis.defineCommand('penstockRenew', { numberOfKeys: 2, lua: RENEW });
     this.#redis = redis;
     this.#limits = limits;
@@ -193,7 +193,6 @@ export class Reservations {
     await this.#redis.penstockRelease(
       ...placeKeys(applicant),
       redisKeys.pace(model, kind),
-      redisKeys.bookings(model, kind),
       memberOf(applicant),
       bytes,
       waitedMs === undefined ? '' : (place?.tag ?? ''),

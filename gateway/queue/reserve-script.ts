@@ -1,9 +1,11 @@
 import type { ServiceClass } from '#contract/service-class';
-import { BOUNDED, KEPT_MS, MEASURED } from './pace-script.ts';
+import { MEASURED } from './pace-script.ts';
 import { PRIORITIES } from './priority-script.ts';
 
 /** Weights of the classes inside a key's share. */
 const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
+/** A booked try may come this long after its moment; its place is free again after that. In ms. */
+export const KEPT_MS = 30_000;
 /** Clients' timers may fire this early, in ms. */
 const EARLY_MS = 100;
 /** Turns further ahead than this are not booked, in ms: OpenAI's clients obey no longer time. */
@@ -32,7 +34,8 @@ const LATE = 1.5;
  * request's tag is its key's virtual time, which the request then raises by cost / weight. The lowest tag goes next. The
  * virtual time of an idle key follows `v`, one request behind. So its next two requests go before all others, however much
  * waits for other keys. Classes divide the share of their key in the same way; what was taken of all of them (`u`) bounds
- * each. What leaves without being taken costs nothing. An empty queue starts again from 0. Priorities count from `base`;
+ * each. What leaves without being taken costs nothing. A booking has its tag behind those of its key's other bookings (`p`),
+ * and costs its key something only if the try comes. An empty queue starts again from 0. Priorities count from `base`;
  * from time to time the script raises it to `v`, and lowers all queued priorities.
  *
  * Wait: (tag - v) / (advance of `v` per ms of waiting), which the release of taken requests measures. The next request waits
@@ -45,15 +48,15 @@ const LATE = 1.5;
  * when keys of very different weight come and go.
  *
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares, a hash.
- * Its fields: v, base, `t:<key id>`, `t:<key id> <class>`, `u:<key id>`, `n:<key id>` (open bookings of the key), `b` (booked
- * tries that wait). 4 reservations of the key. 5-7 BullMQ's prioritized, delayed, active, 8 the body, 9 pace. 10 bookings, a
- * sorted set `<hash> <moment in ms> <tag> <growth> <field of shares>` by lapse time. 11 the same members by name, to find
+ * Its fields: v, base, `t:<key id>`, `t:<key id> <class>`, `u:<key id>`, `pt:<key id> <class>`, `n:<key id>` (open bookings of
+ * the key), `b` (booked tries that wait). 4 reservations of the key. 5-7 BullMQ's prioritized, delayed, active, 8 the body, 9 pace. 10 bookings, a
+ * sorted set `<hash> <moment in ms> <tag> <key id>` by lapse time. 11 the same members by name, to find
  * those of a hash.
  * ARGV: see the first lines; `hash` is empty until it is needed, `guess` is the pace without a measurement or 0.
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.
  */
-export const RESERVE = `${MEASURED}${BOUNDED}${PRIORITIES}
+export const RESERVE = `${MEASURED}${PRIORITIES}
 local id, size, expiry, limitJobs, limitBytes, keyId, step, capJobs, capBytes, queue, rebaseAbove, placeMs, bodyMs,
   class, hash, isRetry, leftMs, guess, spare = unpack(ARGV)
 size, limitJobs, limitBytes, step, capJobs, capBytes = tonumber(size), tonumber(limitJobs), tonumber(limitBytes), tonumber(step), tonumber(capJobs), tonumber(capBytes)
@@ -76,9 +79,10 @@ open = open - #missed
 local starts = jobs == 0 and open == 0
 local name = 't:' .. keyId
 local names = {priority = name .. ' priority', default = name, flex = name .. ' flex'}
-local shares = starts and {} or redis.call('HMGET', KEYS[3], 'v', 'base', names.priority, names.default, names.flex, 'u:' .. keyId, 'n:' .. keyId, 'b')
+local shares = starts and {} or redis.call('HMGET', KEYS[3], 'v', 'base', names.priority, names.default, names.flex, 'u:' .. keyId, 'n:' .. keyId, 'b', 'p' .. names[class])
 local v, base, used = tonumber(shares[1] or '0'), tonumber(shares[2] or '0'), tonumber(shares[6] or '0')
 local ownBookings, booked = tonumber(shares[7] or '0'), math.min(jobs, tonumber(shares[8] or '0'))
+local behindBookings = tonumber(shares[9] or '0')
 local weights = {priority = ${WEIGHTS.priority}, default = ${WEIGHTS.default}, flex = ${WEIGHTS.flex}}
 local last, furthest, waiting = 0, 0, weights[class]
 for i, other in ipairs({'priority', 'default', 'flex'}) do
@@ -94,18 +98,15 @@ local turnMs, lead = 0, ${LEAD_MS}
 if pace then turnMs, lead = 1 / turns, math.min(lead, limitJobs / 2 / turns)
 else pace = tonumber(guess) end
 local function turnIn(tag) return math.max(1, tag - v) / pace end
-local function parts(booking) return string.match(booking, '^%S+ (%d+) (%S+) (%S+) (.+)$') end
 
 local due, early
 if open > 0 and hash ~= '' then
   local first = redis.call('ZRANGE', KEYS[11], '[' .. hash .. ' ' .. now - ${KEPT_MS}, '[' .. hash .. ' ~', 'BYLEX', 'LIMIT', 0, 1)[1]
-  local moment, turn = parts(first or '')
+  local moment, turn = string.match(first or '', '^%S+ (%d+) (%S+)')
   if first and tonumber(moment) <= now + ${EARLY_MS} then due, tag = first, tonumber(turn)
   elseif first then early = tonumber(moment) end
 end
-local wait = pace > 0 and (jobs == 0 and 0 or turnIn(tag)) or -1
-if open > 0 and turnMs > 0 and not due then wait = bounded(wait, jobs, turnMs, KEYS[10], now) end
-local estimate = math.floor(wait)
+local estimate = pace > 0 and (jobs == 0 and 0 or math.floor(turnIn(tag))) or -1
 
 local verdict = 'ok'
 local most, held = limitJobs - spare, jobs + open
@@ -130,27 +131,19 @@ if hash == '' and pace > 0 and (verdict ~= 'ok' or open > 0) then return {'hash'
 local member = id .. ':' .. ARGV[2]
 local lapses = now + tonumber(placeMs)
 local function forget(booking)
-  local _, _, cost, field = parts(booking)
   redis.call('ZREM', KEYS[10], booking)
   redis.call('ZREM', KEYS[11], booking)
-  if not starts then redis.call('HINCRBY', KEYS[3], 'n:' .. string.match(field, '^t:(%S*)'), -1) end
-  return tonumber(cost), field
+  if not starts then redis.call('HINCRBY', KEYS[3], 'n:' .. string.match(booking, '%S*$'), -1) end
 end
 local function tidy()
   if #lapsed > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now) end
   if #lapsed > 0 or verdict == 'ok' then
     if bytes > 0 then redis.call('SET', KEYS[2], bytes) else redis.call('DEL', KEYS[2]) end
   end
-  for _, booking in ipairs(missed) do
-    local cost, field = forget(booking)
-    local far = tonumber(redis.call('HGET', KEYS[3], field) or '0')
-    if not starts and far > 0 then redis.call('HSET', KEYS[3], field, exact(math.max(0, far - cost))) end
-  end
+  for _, booking in ipairs(missed) do forget(booking) end
   if due then forget(due) end
 end
-local function advance()
-  if keyId ~= '' then redis.call('HSET', KEYS[3], names[class], exact(tag + growth)) end
-end
+if not due and verdict ~= 'ok' then tag = math.max(tag, behindBookings) end
 
 if verdict ~= 'ok' then
   local inMs = -1
@@ -161,18 +154,18 @@ if verdict ~= 'ok' then
     local wait = math.max(turnIn(tag), ownBookings * turn)
     if wait <= ${AHEAD_MS} then
       inMs = math.floor(wait - math.min(lead, wait / 2, leftMs / 2))
-      local booking = table.concat({hash, now + inMs, exact(tag), exact(growth), names[class]}, ' ')
+      local booking = table.concat({hash, now + inMs, exact(tag), keyId}, ' ')
       redis.call('ZADD', KEYS[10], now + inMs + ${KEPT_MS}, booking)
       redis.call('ZADD', KEYS[11], 0, booking)
       keep(KEYS[10])
       keep(KEYS[11])
       if starts then redis.call('DEL', KEYS[3]) end
       redis.call('HINCRBY', KEYS[3], 'n:' .. keyId, 1)
-      keep(KEYS[3])
       if not due then
-        advance()
+        redis.call('HSET', KEYS[3], 'p' .. names[class], exact(tag + growth))
         open = open + 1
       end
+      keep(KEYS[3])
     end
   end
   tidy()
@@ -189,7 +182,8 @@ if capJobs > 0 or capBytes > 0 then
   keep(KEYS[4])
 end
 if starts then redis.call('DEL', KEYS[3]) end
-if due then redis.call('HINCRBY', KEYS[3], 'b', 1) else advance() end
+if due then redis.call('HINCRBY', KEYS[3], 'b', 1) end
+if keyId ~= '' then redis.call('HSET', KEYS[3], names[class], exact(math.max(v - growth, last, used) + growth)) end
 keep(KEYS[3])
 local past = math.floor(v - base)
 if past > tonumber(rebaseAbove) then

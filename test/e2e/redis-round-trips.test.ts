@@ -17,7 +17,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   '11 reservations': 'reserve',
   '5 text:R': 'add the job',
   '8 text:prioritized': 'take jobs',
-  '6 reservations': 'release',
+  '5 reservations': 'release',
   '4 text:completed': 'finish jobs',
   '3 usage-notes:R': 'book',
 };

@@ -66,8 +66,8 @@ const LAUNCHERS = 2;
 const HALF_SECONDS = 20;
 const HEAVY_TIMES = 10;
 const SDK_TIMES = 1.5;
-/** With it a rebase comes each 10 to 20 s. */
-const SMALL_WEIGHT = 0.0002;
+/** The smallest: with it a rebase comes each 30 to 40 s. */
+const SMALL_WEIGHT = 0.001;
 /** Of an answer with 1 to 20. */
 const MEAN_TOKENS = 10.5;
 

@@ -37,7 +37,7 @@ export function calmChecks({ usage, byKey, made }, sent) {
 
 /**
  * @param {Taken} taken @param {{ sent: number, unanswered: number }} load @param {ReadonlySet<string>} claimed requests that gateways logged as taken
- * @param {number} loss factor of the limits for a load of which kills lose a larger share
+ * @param {number} loss factor of the limits for a load of which kills lose a larger share; 1: the full load
  * @returns {Check[]}
  */
 export function killedChecks({ usage, made, notes }, { sent, unanswered }, claimed, loss) {
@@ -74,7 +74,7 @@ export function killedChecks({ usage, made, notes }, { sent, unanswered }, claim
       holds: usage.repeated_attempts > 0,
       seen: `${usage.repeated_attempts} attempts, ${usage.repeated_tokens} tokens`,
     },
-    near('all tokens that the engines made', all, sum(made, 'made'), TOKENS * loss),
+    near('all tokens that the engines made', all, sum(made, 'made'), loss === 1 ? TOKENS : shareCut(made)),
     slotSeconds(usage.slot_ms, made, SLOTS.killed * loss),
   ];
 }
@@ -94,6 +94,15 @@ function exactNotes(notes) {
 function isWrong({ attempt = '', prompt, made }, note) {
   if (note === undefined) return false;
   return note.answer !== made || note.prompt > prompt || (attempt.startsWith('1-') && note.prompt !== prompt);
+}
+
+/**
+ * The tokens of answers that were cut, as a part of all: no others may be missing. A short load has too few for a fixed limit.
+ * @param {readonly Made[]} made
+ */
+function shareCut(made) {
+  const cut = made.filter(({ isWhole }) => !isWhole);
+  return Math.max(TOKENS, sum(cut, 'made') / sum(made, 'made'));
 }
 
 /** @param {readonly Made[]} made @param {'prompt' | 'pictures' | 'made' | 'ms'} name */

@@ -5,7 +5,7 @@ import { PRIORITIES } from './priority-script.ts';
 /** Weights of the classes inside a key's share. */
 const WEIGHTS: Readonly<Record<ServiceClass, number>> = { priority: 8, default: 2, flex: 1 };
 /** A booked try may come this long after its moment; its place is free again after that. In ms. */
-export const KEPT_MS = 30_000;
+const KEPT_MS = 30_000;
 /** Clients' timers may fire this early, in ms. */
 const EARLY_MS = 100;
 /** Turns further ahead than this are not booked, in ms: OpenAI's clients obey no longer time. */

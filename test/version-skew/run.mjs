@@ -5,7 +5,7 @@
  * `COMPARED`. Ends with `N passed, N failed`.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, rm, symlink } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -59,17 +59,20 @@ async function main(asked) {
   return failed === 0 ? 0 : 1;
 }
 
-/** Unpacks and compiles it, once; the dependencies are those of this checkout. @param {string} commit @returns {Promise<string>} its root */
+/** Unpacks, installs and compiles it, once. @param {string} commit @returns {Promise<string>} its root */
 async function built(commit) {
   const root = join(ROOT, '.cache/version-skew', commit);
-  if (existsSync(join(root, 'dist/gateway/main.js'))) return root;
+  // Last, because a compiler with errors writes files too.
+  const record = join(root, 'built');
+  if (existsSync(record)) return root;
   console.log(`building ${commit.slice(0, 7)} …`);
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
   const archive = join(root, 'source.tar');
   await git('archive', '--output', archive, commit);
   await execute('tar', ['-xf', archive, '-C', root]);
-  await symlink(join(ROOT, 'node_modules'), join(root, 'node_modules'));
+  await execute('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: root });
   await execute(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], { cwd: root });
+  await writeFile(record, '');
   return root;
 }

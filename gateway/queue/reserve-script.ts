@@ -44,14 +44,14 @@ const LATE = 1.5;
  * Who is refused: open bookings count as places. A tenth of the places is for keys that hold less than half of what the
  * longest-waiting key holds, and no bookings count for these, open or waiting. A booked try is let in whatever waits, if
  * bytes, caps and its deadline permit it. A deadline refuses only if a measured pace says so, and the number of waiting
- * requests too. Two moments of one key are a turn of the queue apart at least. Because the measured pace is wrong for some seconds
- * when keys of very different weight come and go.
+ * requests too. Two moments of one key are a turn of the queue apart at least. Because the measured pace is wrong for some
+ * seconds when keys of very different weight come and go.
  *
  * KEYS: 1 reservations (sorted set `<request id>:<bytes>` by lapse time in ms of Redis), 2 reserved bytes, 3 shares, a hash.
- * Its fields: v, base, `t:<key id>`, `t:<key id> <class>`, `u:<key id>`, `pt:<key id> <class>`, `n:<key id>` (open bookings of
- * the key), `b` (booked tries that wait). 4 reservations of the key. 5-7 BullMQ's prioritized, delayed, active, 8 the body, 9 pace. 10 bookings, a
- * sorted set `<hash> <moment in ms> <tag> <key id>` by lapse time. 11 the same members by name, to find
- * those of a hash.
+ * Its fields: v, base, `t:<key id>`, `t:<key id> <class>`, `u:<key id>`, `pt:<key id> <class>`, `n:<key id>` (open bookings
+ * of the key), `b` (booked tries that wait). 4 reservations of the key. 5-7 BullMQ's prioritized, delayed, active, 8 the
+ * body, 9 pace. 10 bookings, a sorted set `<hash> <moment in ms> <tag> <key id>` by lapse time. 11 the same members by name,
+ * to find those of a hash.
  * ARGV: see the first lines; `hash` is empty until it is needed, `guess` is the pace without a measurement or 0.
  * Returns the fields of `Reply` in `reservations.ts`. The verdict `hash` means: call again with one. A time of -1 is
  * unknown.

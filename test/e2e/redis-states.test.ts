@@ -144,10 +144,11 @@ test('C: a Redis with memory for texts but not for a picture is reported as full
   expect([refused.status, Number(refused.headers['retry-after']) > 0]).toEqual([503, true]);
   await becomes('full');
   // Redis frees the buffer through which the picture came only after a while.
-  await eventually('a text is answered', async () => {
+  const isAnswered = async (): Promise<boolean> => {
     const text = await call(`${stack.url}/v1/chat/completions`, { messages, max_tokens: 4 }).ended;
     return text.status === 200;
-  });
+  };
+  await eventually('a text is answered', isAnswered, 5_000);
   await client.config('SET', 'maxmemory', '0');
   await becomes('ok');
   expect((await call(`${stack.url}/v1/chat/completions`, picture).ended).status).toBe(200);

@@ -57,7 +57,7 @@ const Fields = z.object({
   GATEWAY_INTERNAL_PORT: setting.port.default(8081),
   /** folder of model cards */
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
-  /** file of hashed keys, written by `penstock keys`; changes take effect without a restart */
+  /** file of hashed keys and webhooks, written by `penstock keys`; changes take effect without a restart */
   GATEWAY_KEYS_FILE: z.string().optional(),
   /** secret of the salts that separate callers in the engines' caches; absent: the replicas share one in Redis */
   GATEWAY_CACHE_SALT_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
@@ -116,6 +116,24 @@ const Fields = z.object({
   GATEWAY_REQUEST_TIMEOUT_MS: setting.milliseconds.default(600_000),
   /** the same timeout for /score, which Azure limits to 180 s */
   GATEWAY_SCORE_TIMEOUT_MS: setting.milliseconds.default(180_000),
+  /** the same timeout for /v1/responses with `background: true`, which waits as long for an engine */
+  GATEWAY_BACKGROUND_TIMEOUT_MS: setting.milliseconds.default(3_600_000),
+  /** how long an answer to a request with an Idempotency-Key goes on when its last client has left */
+  GATEWAY_DURABLE_GRACE_MS: setting.milliseconds.default(60_000),
+  /** how long an answer to a request with `store: true` is kept after its end */
+  GATEWAY_STORE_TTL_MS: setting.milliseconds.default(86_400_000),
+  /** responses whose request does not say `store` are stored, as on OpenAI's API */
+  GATEWAY_STORE_ABSENT: setting.flag.default(false),
+  /** how long later requests may name the items of an answer by their ids, unless it says `store: false`; 0: never */
+  GATEWAY_ITEMS_TTL_MS: setting.countOrNone.default(600_000),
+  /** limit of the bytes that Redis keeps of one answer while it runs; a longer answer fails */
+  GATEWAY_STORE_ANSWER_BYTES: setting.bytes.default(8 * 1024 * 1024),
+  /** limit of kept answers of one model that are not over, in all replicas together; above it 429 */
+  GATEWAY_STORE_LIMIT_OPEN: setting.count.default(1_000),
+  /** limit of the bytes that all kept answers of one model need in Redis; above it 429 */
+  GATEWAY_STORE_LIMIT_BYTES: setting.bytes.default(512 * 1024 * 1024),
+  /** the same limit for the answers of one key */
+  GATEWAY_STORE_LIMIT_KEY_BYTES: setting.bytes.default(256 * 1024 * 1024),
   /** longest silence between two pieces of an answer */
   GATEWAY_IDLE_TIMEOUT_MS: setting.milliseconds.default(60_000),
   /**
@@ -153,7 +171,9 @@ const Fields = z.object({
   GATEWAY_IMAGE_LIMIT_FETCHES: setting.count.default(256),
   /** the same limit for one key */
   GATEWAY_IMAGE_LIMIT_KEY_FETCHES: setting.count.default(64),
-  /** addresses of the name servers for image hosts, with or without a port, instead of the machine's */
+  /** non-public hosts, addresses or ranges (CIDR) that webhooks may use, on any port, also by http */
+  GATEWAY_WEBHOOK_ALLOW: setting.list.default([]),
+  /** addresses of the name servers for hosts of images and webhooks, with or without a port, instead of the machine's */
   GATEWAY_IMAGE_NAME_SERVERS: setting.list
     .refine(
       (items) => items.every(isNameServer),
@@ -206,6 +226,50 @@ export function structureLimits(config: GatewayConfig) {
 /** How much may wait for a model, in requests and bytes. */
 export function queueLimits(config: GatewayConfig) {
   return { jobs: config.GATEWAY_QUEUE_LIMIT_JOBS, bytes: config.GATEWAY_QUEUE_LIMIT_BYTES };
+}
+
+/** How the APIs answer. */
+export function dialectSettings(config: GatewayConfig) {
+  return {
+    deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
+    scoreErrors: config.GATEWAY_SCORE_ERRORS,
+    tokenize: config.GATEWAY_TOKENIZE,
+  };
+}
+
+/** What the names of models and deployments in requests mean. */
+export function chosenModels(config: GatewayConfig) {
+  return {
+    deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
+    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
+    unknownDeployment: config.GATEWAY_UNKNOWN_DEPLOYMENT,
+  };
+}
+
+export function requestTimeouts(config: GatewayConfig) {
+  return { requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS, scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS };
+}
+
+/** For answers on their way to clients, for those that are kept, and for their webhooks. */
+export function answerLimits(config: GatewayConfig) {
+  return {
+    keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
+    slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
+    storeLimits: {
+      open: config.GATEWAY_STORE_LIMIT_OPEN,
+      bytes: config.GATEWAY_STORE_LIMIT_BYTES,
+      keyBytes: config.GATEWAY_STORE_LIMIT_KEY_BYTES,
+    },
+    logBytes: config.GATEWAY_STORE_ANSWER_BYTES,
+    backgroundTimeoutMs: config.GATEWAY_BACKGROUND_TIMEOUT_MS,
+    storeTtlMs: config.GATEWAY_STORE_TTL_MS,
+    storeByDefault: config.GATEWAY_STORE_ABSENT,
+    itemsTtlMs: config.GATEWAY_ITEMS_TTL_MS,
+    durableGraceMs: config.GATEWAY_DURABLE_GRACE_MS,
+    idempotencyTtlMs: config.GATEWAY_IDEMPOTENCY_TTL_MS,
+    webhookAllow: config.GATEWAY_WEBHOOK_ALLOW,
+    nameServers: config.GATEWAY_IMAGE_NAME_SERVERS,
+  };
 }
 
 /** For pictures, and the addresses that they may be fetched from. */

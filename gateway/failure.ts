@@ -37,11 +37,15 @@ export const FAILURES = {
   model_not_found: { status: 404, retry: 'never', log: 'debug' },
   /** Azure's clients choose a deployment by path or header; the code is the endpoint's own, not the model's. */
   deployment_not_found: { status: 404, retry: 'never', log: 'debug' },
+  /** No answer with this id is kept for this key. */
+  answer_not_found: { status: 404, retry: 'never', log: 'debug' },
+  /** The same, named as the one before a request; code and status are OpenAI's. */
+  previous_response_not_found: { status: 400, retry: 'never', log: 'debug' },
   route_not_found: { status: 404, retry: 'never', log: 'debug' },
   method_not_allowed: { status: 405, retry: 'never', log: 'debug' },
   /** The head or the body of a request did not arrive in time. */
   request_timeout: { status: 408, retry: 'as_sent', log: 'info' },
-  /** A request with the same idempotency key is running. The next two: its answer is lost; it was another request. */
+  /** A request with the same idempotency key runs for very long. The next two: its answer is lost; it was another request. */
   idempotency_conflict: { status: 409, retry: 'as_sent', log: 'info' },
   idempotency_spent: { status: 409, retry: 'never', log: 'info' },
   body_too_large: { status: 413, retry: 'never', log: 'info' },
@@ -70,6 +74,11 @@ export const FAILURES = {
   engine_silent: { status: 504, retry: 'by_caller', log: 'warn', repeats: 2 },
 } as const satisfies Record<string, FailureRow>;
 export type FailureCode = keyof typeof FAILURES;
+
+/** Whether the text is the code of a failure. */
+export function isFailureCode(text: string): text is FailureCode {
+  return Object.hasOwn(FAILURES, text);
+}
 
 /** The row of a failure, with all columns. */
 export function rowOf(code: FailureCode): FailureRow {

@@ -1,6 +1,5 @@
 import type { RequestListener, Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { Failure } from './failure.ts';
 import { useKeyPrefix } from '#contract/redis-keys';
 import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
@@ -23,12 +22,15 @@ import { checkPools, workersWanted } from './workers/scale.ts';
 import { sharedSecret } from './queue/shared-secret.ts';
 import { WorkerRegistry } from './workers/registry.ts';
 import { createApp } from './app.ts';
-import { createAsk } from './answer/ask.ts';
+import { createAsk, type AskDeps } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
-import { createDeliver, type Deliver } from './answer/deliver.ts';
-import { connectionLimits, imageLimits, loadConfig, queueLimits, structureLimits } from './config.ts';
+import { createDeliver } from './answer/deliver.ts';
+import { answerLimits, chosenModels, connectionLimits, dialectSettings, imageLimits } from './config.ts';
+import { loadConfig, queueLimits, requestTimeouts, structureLimits } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
+import { keptResponses } from './dialects/openai/responses.ts';
+import { createDurable } from './durable/create-durable.ts';
 import { authenticate } from './http/auth.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { Intake } from './http/connection/intake.ts';
@@ -39,7 +41,7 @@ import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { LiveKeys } from './keys/live-keys.ts';
 import { Limits } from './limits/limits.ts';
-import { admissionCounts, createMetrics, type Metrics } from './metrics.ts';
+import { admissionCounts, createMetrics, keptCounts, type Metrics } from './metrics.ts';
 import { UsageBook } from './usage/usage-book.ts';
 import { createPrepare, type Prepare } from './request/prepare.ts';
 import { Relay } from './relay/relay.ts';
@@ -49,7 +51,7 @@ const FAREWELL_MS = 1_000;
 
 type Settings = ReturnType<typeof readSettings>;
 type Parts = ReturnType<typeof createParts>;
-
+type Wired = Parts & ReturnType<typeof wireAnswers>;
 type Open = { readonly server: Server; readonly probes: Server; readonly uploads: Intake['uploads'] };
 
 /** Composition root of the gateway: settings, wiring, listen, drain. No rule of the domain lives here. */
@@ -57,22 +59,20 @@ async function main(): Promise<void> {
   collectLessOften();
   const settings = readSettings();
   const { config, models, replica, log } = settings;
+  const { GATEWAY_HOST: host, GATEWAY_PORT: port } = config;
   const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, log);
-  const parts = createParts(settings, redis);
+  const shared = createParts(settings, redis);
+  const parts = { ...shared, ...wireAnswers(settings, redis, shared) };
   const [intake, internalIntake] = [createIntake(settings, parts), createIntake(settings, parts)];
-  const prepare = await wirePrepare(settings, redis);
-  const api = createPublicApp(settings, redis, { ...parts, prepare, intake });
+  const api = createPublicApp(settings, redis, { ...parts, prepare: await wirePrepare(settings, redis), intake });
   const internal = createInternal(settings, parts, internalIntake);
   await followRedis(settings, redis, parts);
   const probes = await internalIntake.listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
-  const server = await intake.listen(api, config.GATEWAY_HOST, config.GATEWAY_PORT);
+  const server = await intake.listen(api, host, port);
   parts.departure.watch(server);
   if (settings.keys === undefined)
-    log.warn(
-      { host: config.GATEWAY_HOST },
-      'no keys are configured: only this machine can connect, and it needs no key',
-    );
-  log.info({ replica, port: config.GATEWAY_PORT, models }, 'listening');
+    log.warn({ host }, 'no keys are configured: only this machine can connect, and it needs no key');
+  log.info({ replica, port, models }, 'listening');
   endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
 }
 
@@ -118,15 +118,9 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
     byKey: config.GATEWAY_USAGE_METRICS,
   });
   const usage = new UsageBook(queue, models, config.GATEWAY_USAGE_DAYS, log);
-  const dialects = createDialects({
-    deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
-    scoreErrors: config.GATEWAY_SCORE_ERRORS,
-    tokenize: config.GATEWAY_TOKENIZE,
-  });
-  const departure = new Departure(clock);
-  const quarantine = new Quarantine(queue, log);
-  const positions = new QueuePositions(queue, admission);
-  const ofQueue = { admission, limits, outlook, positions, quarantine, usage };
+  const dialects = createDialects(dialectSettings(config));
+  const [departure, quarantine] = [new Departure(clock), new Quarantine(queue, log)];
+  const ofQueue = { admission, limits, outlook, positions: new QueuePositions(queue, admission), quarantine, usage };
   return { watch, registry, relay, prometheus, metrics, dialects, departure, ...ofQueue };
 }
 
@@ -151,9 +145,10 @@ async function wirePrepare({ config, catalog, policy }: Settings, { queue }: Con
   });
 }
 
-function wireDeliver({ config, replica }: Settings, parts: Parts): Deliver {
-  const { metrics, positions, quarantine } = parts;
-  const ask = createAsk({
+/** What every request needs on its way to an engine. */
+function askDeps({ config, replica }: Settings, parts: Parts): AskDeps {
+  const { metrics, quarantine } = parts;
+  return {
     ...parts,
     clock,
     replica,
@@ -166,24 +161,27 @@ function wireDeliver({ config, replica }: Settings, parts: Parts): Deliver {
       (key) => metrics.engineDeaths.inc({ key }),
       () => metrics.quarantined.inc(),
     ),
-  });
-  return createDeliver({
-    ask,
-    positions,
-    clock,
-    keepAliveMs: config.GATEWAY_KEEP_ALIVE_MS,
-    slowClientBytes: config.GATEWAY_SLOW_CLIENT_BYTES,
-    continuation: {
-      budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
-      streamBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
-    },
-  });
+  };
+}
+
+/** Answers that end with their connection, and answers that outlive it. */
+function wireAnswers(settings: Settings, redis: Connections, parts: Parts) {
+  const { config } = settings;
+  const deps = askDeps(settings, parts);
+  const ask = createAsk(deps);
+  const continuation = {
+    budget: new ByteBudget(config.GATEWAY_CONTINUATION_BYTES),
+    streamBytes: config.GATEWAY_CONTINUATION_STREAM_BYTES,
+  };
+  const shared = { ...settings, ...parts, ...answerLimits(config), ...keptCounts(parts.metrics), clock, continuation };
+  const durable = createDurable({ ...shared, ...redis, liveAsk: ask, askDeps: deps, form: keptResponses });
+  return { deliver: createDeliver({ ...shared, ask }), ...durable };
 }
 
 function createPublicApp(
   settings: Settings,
   { queue, bodies }: Connections,
-  parts: Parts & { readonly prepare: Prepare; readonly intake: Intake },
+  parts: Wired & { readonly prepare: Prepare; readonly intake: Intake },
 ): RequestListener {
   const { config, catalog, policy, log, keys } = settings;
   return createApp({
@@ -192,34 +190,29 @@ function createPublicApp(
     clock,
     log,
     authenticate: authenticate(keys),
-    deploymentName: config.GATEWAY_DEPLOYMENT_NAME,
     policy,
-    unknownModel: config.GATEWAY_UNKNOWN_MODEL,
-    unknownDeployment: config.GATEWAY_UNKNOWN_DEPLOYMENT,
-    deliver: wireDeliver(settings, parts),
+    ...chosenModels(config),
     idempotency: new Idempotency(queue, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
     body: {
       limitBytes: config.GATEWAY_BODY_LIMIT_BYTES,
       memory: new BodyMemory(config.GATEWAY_BODY_MEMORY_BYTES, config.GATEWAY_BODY_MEMORY_KEY_BYTES),
     },
     structure: structureLimits(config),
-    requestTimeoutMs: config.GATEWAY_REQUEST_TIMEOUT_MS,
-    scoreTimeoutMs: config.GATEWAY_SCORE_TIMEOUT_MS,
+    ...requestTimeouts(config),
     readyEngines: () => parts.registry.readyEngines(),
     corsOrigins: config.GATEWAY_CORS_ORIGINS,
     begunAt: parts.intake.begunAt,
   });
 }
 
-function createInternal(settings: Settings, parts: Parts, intake: Intake): RequestListener {
+function createInternal(settings: Settings, parts: Wired, intake: Intake): RequestListener {
   const { config, catalog, log, models, replica } = settings;
-  const { watch, registry, relay, prometheus, admission, metrics, usage, departure } = parts;
-  const { openai } = parts.dialects;
-  const context = withContext(openai, { clock, log, metrics, usage, departure, begunAt: intake.begunAt });
+  const { registry, prometheus, admission, metrics, usage, departure, dialects } = parts;
+  const context = withContext(dialects.openai, { clock, log, metrics, usage, departure, begunAt: intake.begunAt });
   return createInternalApp({
     first: intake.handlers(context),
     context,
-    last: errorMiddleware(openai, metrics, log),
+    last: errorMiddleware(dialects.openai, metrics, log),
     registry: prometheus,
     // Redis answered before this port was opened. If Redis fails later, replicas stay ready. Otherwise all would be
     // taken out together, and clients would get refused connections instead of a 503 with Retry-After.
@@ -230,6 +223,7 @@ function createInternal(settings: Settings, parts: Parts, intake: Intake): Reque
     outlook: (model, kind) => parts.outlook.read(model, kind, true),
     admission: () => admissionCounts(metrics),
     usage: (filter) => usage.rows(filter),
+    durable: parts,
     workersWanted: (pool) =>
       workersWanted(pool, {
         pools: config.GATEWAY_POOLS,
@@ -237,40 +231,46 @@ function createInternal(settings: Settings, parts: Parts, intake: Intake): Reque
         workers: () => registry.workers,
         waiting: (model, kind) => admission.depth(model, kind),
       }),
-    status: () => ({
-      replica,
-      stage: departure.stage,
-      openRequests: relay.openCount,
-      redis: watch.views,
-      workers: registry.workers,
-    }),
+    status: () => statusOf(replica, parts),
   });
 }
 
-async function followRedis({ models }: Settings, { bodies }: Connections, parts: Parts): Promise<void> {
+function statusOf(replica: string, { departure, relay, watch, registry }: Parts) {
+  const { stage } = departure;
+  return { replica, stage, openRequests: relay.openCount, redis: watch.views, workers: registry.workers };
+}
+
+async function followRedis({ models }: Settings, { bodies, queue }: Connections, parts: Wired): Promise<void> {
   const { relay, registry, quarantine, admission } = parts;
   await relay.start().catch(refusedBy(bodies));
   registry.start();
   quarantine.start();
   await Promise.all(models.map((model) => admission.open(model)));
+  await parts.follow().catch(refusedBy(queue));
 }
 
-function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts: Parts, open: Open): void {
+function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts: Wired, open: Open): void {
   const { watch, registry, relay, admission, limits, usage, departure, quarantine } = parts;
-  const { server, probes, uploads } = open;
   endWith(
     [
+      {
+        name: 'hand over kept answers',
+        because: 'other gateways adopt them now, and not when their leases lapse',
+        run: () => within(FAREWELL_MS, parts.handOver(false)),
+      },
       {
         name: 'finish requests',
         because: 'running answers belong to their clients, and balancers need time to stop sending requests',
         run: () =>
           departure.run({
-            server,
+            server: open.server,
             delayMs: config.GATEWAY_DRAIN_DELAY_MS,
             limitMs: config.GATEWAY_DRAIN_TIMEOUT_MS,
-            uploads,
-            endAnswers: () =>
-              relay.endAll(new Failure('shutting_down', 'this gateway had to stop before the answer was complete')),
+            uploads: open.uploads,
+            endAnswers: () => {
+              relay.endAll();
+              void within(FAREWELL_MS, parts.handOver(true));
+            },
           }),
       },
       {
@@ -283,11 +283,11 @@ function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts
           watch.stop();
           keys?.close();
           // Redis may be away too; what remains there expires by itself.
-          await within(FAREWELL_MS, Promise.all([relay.stop(), usage.close(), admission.close()]));
+          await within(FAREWELL_MS, Promise.all([relay.stop(), parts.unfollow(), usage.close(), admission.close()]));
           for (const redis of all) redis.disconnect();
         },
       },
-      { name: 'probes', because: 'they answer until the end', run: () => probes.close() },
+      { name: 'probes', because: 'they answer until the end', run: () => open.probes.close() },
     ],
     config.GATEWAY_DRAIN_DELAY_MS + config.GATEWAY_DRAIN_TIMEOUT_MS + 5_000,
     log,

@@ -1,7 +1,9 @@
+import type { AnswerState } from '#contract/answer-log';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { KINDS, type Kind } from '#contract/job';
 import { droppedLogLines } from '#runtime/log';
 import { ADMISSION_OUTCOMES } from './queue/outcome.ts';
+import { DELIVERY_OUTCOMES, type DeliveryOutcome } from './webhooks/deliveries.ts';
 import type { Outlook } from './queue/queue-outlook.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
@@ -91,8 +93,21 @@ export function createMetrics(registry: Registry, sources: Sources) {
   });
   // Starts at zero: a series that begins with its first event has no rate for it.
   for (const outcome of ADMISSION_OUTCOMES) admission.inc({ outcome }, 0);
+  const webhooks = new Counter({
+    name: 'penstock_webhooks_total',
+    help: 'deliveries of webhook events by this gateway, by their outcome',
+    labelNames: ['outcome'] as const,
+    registers,
+  });
+  for (const outcome of DELIVERY_OUTCOMES) webhooks.inc({ outcome }, 0);
   return {
     admission,
+    webhooks,
+    webhooksWaiting: new Gauge({
+      name: 'penstock_webhooks_waiting',
+      help: 'webhook events of all gateways that are not delivered yet, counted every 15 seconds',
+      registers,
+    }),
     /** only if the operator allows ids of keys as labels */
     byKey: sources.byKey === true ? metricsByKey(registers) : undefined,
     requestDuration: new Histogram({
@@ -159,6 +174,17 @@ export function createMetrics(registry: Registry, sources: Sources) {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    keptAnswers: new Counter({
+      name: 'penstock_kept_answers_total',
+      help: 'kept answers that are over, by their final state',
+      labelNames: ['state'] as const,
+      registers,
+    }),
+    adoptions: new Counter({
+      name: 'penstock_adoptions_total',
+      help: 'kept answers of gateways that were gone, with which this gateway went on',
+      registers,
+    }),
     refusals: new Counter({
       name: 'penstock_refusals_total',
       help: 'requests refused before the queue, by the code of the failure',
@@ -192,6 +218,17 @@ function metricsByKey(registers: Registry[]) {
   };
 }
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Counts what happens to kept answers and their webhook events. */
+export function keptCounts(metrics: Metrics) {
+  return {
+    onContinued: (outcome: string) => metrics.continuations.inc({ outcome }),
+    onEnd: (state: AnswerState) => metrics.keptAnswers.inc({ state }),
+    onAdopted: () => metrics.adoptions.inc(),
+    onDelivery: (outcome: DeliveryOutcome) => metrics.webhooks.inc({ outcome }),
+    onWaiting: (events: number) => metrics.webhooksWaiting.set(events),
+  };
+}
 
 /** How often each outcome of admission came, since the start of this replica. */
 export async function admissionCounts({ admission }: Pick<Metrics, 'admission'>): Promise<Record<string, number>> {

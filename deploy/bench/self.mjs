@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { allowedCores } from './compare/cpu.mjs';
 import { commitOf } from './compare/machine.mjs';
 import { askPlain, askStreams } from './self/callers.mjs';
+import { bytesOfOneAnswer, measureDurable } from './self/durable.mjs';
 import { delayOfOnePicture, measurePictures } from './self/pictures.mjs';
 import { readRecorded, record } from './self/recorded.mjs';
 import { measured, startStack } from './self/stack.mjs';
@@ -18,6 +19,7 @@ import { UNITS, comparison, costs, turnsOf } from './self/turns.mjs';
 
 const HELP = `usage: npm run bench:self -- [--only requests|streams] [--requests N] [--concurrency N] [--streams N] [--tokens N]
                                [--rounds N] [--compare FOLDER] [--one-redis] [--record]
+       npm run bench:self -- --durable [--streams N] [--tokens N] [--rounds N]
        npm run bench:self -- --picture [--compare FOLDER] [--one-redis] [--record]
 
   --only KIND       requests or streams (default: both)
@@ -26,6 +28,8 @@ const HELP = `usage: npm run bench:self -- [--only requests|streams] [--requests
   --streams N       concurrent streams (default 200)
   --tokens N        tokens a stream, one every 20 ms (default 200)
   --rounds N        each round starts every process again (default 1; with --compare 2, and at least 2)
+  --durable         streams with an Idempotency-Key beside streams without one, in turns, and the bytes that Redis needs for
+                    the longest answer
   --picture         one data: URI of 1.5 MB a request instead, and the gateway's longest block of its event loop for it
   --compare FOLDER  another built checkout, measured in turns with this one
   --one-redis       bodies and replies in the queue's Redis, and not in a second one without a file; with --compare in the
@@ -41,6 +45,7 @@ const { values } = parseArgs({
     streams: { type: 'string', default: '200' },
     tokens: { type: 'string', default: '200' },
     rounds: { type: 'string' },
+    durable: { type: 'boolean', default: false },
     picture: { type: 'boolean', default: false },
     compare: { type: 'string' },
     'one-redis': { type: 'boolean', default: false },
@@ -106,13 +111,16 @@ async function measureInTurns(kind) {
   return turns;
 }
 
-/** @param {keyof typeof UNITS} kind @param {string} command @param {Record<Side, Turn[]>} turns */
-function show(kind, command, turns) {
+/**
+ * @param {keyof typeof UNITS} kind @param {string} command @param {Record<Side, Turn[]>} turns
+ * @param {readonly [string, string]} [names] of the sides
+ */
+function show(kind, command, turns, names) {
   const unit = UNITS[kind];
   const ours = costs(turns.this, unit);
-  const other = compared ? { other: costs(turns.other, unit) } : {};
+  const other = turns.other.length > 0 ? { other: costs(turns.other, unit) } : {};
   const recorded = readRecorded()[kind];
-  console.log(`\n${comparison(unit, { this: ours, ...other }, recorded)}\n`);
+  console.log(`\n${comparison(unit, { this: ours, ...other }, recorded, names)}\n`);
   if (recorded !== undefined)
     console.log(`recorded with ${recorded.command}; compare only ratios, the machine was another one or less busy\n`);
   if (!values.record) return;
@@ -137,6 +145,12 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('bench:self reads CPU times from /proc, so it runs on Linux only');
   if (values.compare !== undefined && !existsSync(join(values.compare, 'dist/gateway/main.js')))
     throw new Error(`--compare ${values.compare} has no dist/gateway/main.js: run npm run build there`);
+  if (values.durable) {
+    const turns = await measureDurable(streams, tokens, rounds);
+    show('durable', `--durable --streams ${streams} --tokens ${tokens}`, turns, ['with a key', 'without']);
+    const { running, kept } = await bytesOfOneAnswer();
+    return console.log(`Redis needs ${running} bytes for an answer of 4,096 tokens just before its end, then ${kept}`);
+  }
   if (values.picture) {
     show('picture', '--picture', await measurePictures(choices));
     const { usual, longest } = await delayOfOnePicture();

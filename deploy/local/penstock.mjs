@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { answersCommand } from './commands/answers.mjs';
 import { cardCommand } from './commands/card.mjs';
 import { keysCommand } from './commands/keys.mjs';
 import { HELP, parseCommand } from './up/options.mjs';
@@ -11,6 +12,7 @@ import { Refusal } from './setup/refusal.mjs';
 import { statusCommand } from './commands/status.mjs';
 import { up } from './up/up.mjs';
 import { usageCommand } from './commands/usage.mjs';
+import { webhooksCommand } from './commands/webhooks.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 // a closed reader, such as `| head` or a terminal, must not end the command half-way
@@ -23,6 +25,8 @@ const TOOLS = new Map([
   ['preflight', preflightCommand],
   ['status', statusCommand],
   ['usage', usageCommand],
+  ['answers', answersCommand],
+  ['webhooks', webhooksCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

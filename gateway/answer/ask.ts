@@ -15,12 +15,24 @@ const UNHEARD = new Failure('worker_lost', 'the answer, or its worker, was lost'
 const STILL_OPEN = new Failure('worker_lost', 'the model process did not close its answer');
 
 export interface AskDeps extends WaitingDeps {
-  readonly relay: Relay;
+  readonly relay: Pick<Relay, 'open' | 'reopen' | 'fail' | 'close' | 'hears'>;
   readonly idleMs: number;
   readonly onRepeat: () => void;
   readonly suspects: Suspects;
 }
-export type Ask = (question: Question, reply: Reply, phases: Phases, signal: AbortSignal) => Promise<void>;
+/** A request that was admitted before, by another gateway. */
+export interface Admitted {
+  readonly epoch: number;
+  /** an attempt of this epoch was cleared to start */
+  readonly isClaimed: boolean;
+}
+export type Ask = (
+  question: Question,
+  reply: Reply,
+  phases: Phases,
+  signal: AbortSignal,
+  admitted?: Admitted,
+) => Promise<void>;
 
 /**
  * Takes one request from admission to its end, and owns its repeats. An attempt that was lost before the client had a
@@ -29,10 +41,11 @@ export type Ask = (question: Question, reply: Reply, phases: Phases, signal: Abo
  */
 export function createAsk(deps: AskDeps): Ask {
   let count = 0;
-  return (question, reply, phases, signal) => {
+  return (question, reply, phases, signal, admitted) => {
     count += 1;
-    phases.requestId = `${deps.replica}-${count}`;
-    return new Attempts(deps, question, reply, phases, signal).run();
+    // A durable answer has its id already.
+    if (phases.requestId === '') phases.requestId = `${deps.replica}-${count}`;
+    return new Attempts(deps, question, reply, phases, signal).run(admitted);
   };
 }
 
@@ -57,6 +70,7 @@ class Attempts {
     this.#waiting = new Waiting(deps, question, phases.requestId, {
       placed: (waitMs) => {
         phases.estimateMs = waitMs;
+        reply.placed?.();
       },
       refused: (failure) => this.#settle(failure),
       unheard: () => deps.relay.fail(phases.requestId, UNHEARD),
@@ -67,14 +81,14 @@ class Attempts {
     this.#signal = signal;
   }
 
-  async run(): Promise<void> {
+  async run(admitted: Admitted | undefined): Promise<void> {
     const { relay, suspects, clock, idleMs } = this.#deps;
     const { requestId } = this.#phases;
-    suspects.quarantine.check(this.#question.body);
+    if (admitted === undefined) suspects.quarantine.check(this.#question.body);
     const settled = new Promise<void>((resolve, reject) => {
       this.#settle = (failure) => (failure === undefined ? resolve() : reject(failure));
     });
-    const hangUp = (): void => this.#settle(new Failure('client_closed', 'the client closed the connection'));
+    const hangUp = (): void => this.#settle(toFailure(this.#signal.reason));
     this.#signal.addEventListener('abort', hangUp, { once: true });
     if (this.#signal.aborted) hangUp();
     // Opened before the job is added, because its first frame may arrive before the queue's own answer.
@@ -102,7 +116,8 @@ class Attempts {
       onGone: (seen) => this.#bookLost(seen),
     });
     this.#phases.enqueuedAt = clock();
-    this.#waiting.begin();
+    if (admitted === undefined) this.#waiting.begin();
+    else this.#waiting.goOn(admitted);
     try {
       await settled;
       this.#suspect.answered();

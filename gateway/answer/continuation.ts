@@ -1,8 +1,7 @@
 import type { ChatRequest, JsonValue } from '../request/chat.ts';
 import type { EnginePath } from '#contract/job';
 import type { ByteBudget } from './byte-budget.ts';
-import { closingEvent, followOn, readDelivered, type Delivered } from './delivered.ts';
-import type { Join } from './engine/event-watch.ts';
+import { closingEvent, readDelivered, type Delivered } from './delivered.ts';
 import { DONE_EVENT } from './engine/events.ts';
 import { refusalProbe } from './refusal-probe.ts';
 import { RestRequest, type CountTokens } from './rest-request.ts';
@@ -79,11 +78,22 @@ export type Next =
   | { readonly kind: 'again'; readonly body: Buffer }
   /** the engine is asked for its refusal; no part of this answer belongs to the stream */
   | { readonly kind: 'probe'; readonly body: Buffer }
-  /** with the rest, whose events are changed to follow those that the client has; its prompt holds `delivered` tokens */
-  | { readonly kind: 'rest'; readonly body: Buffer; readonly join: Join; readonly delivered: number }
+  /** with the rest, whose events follow the `first` one that the client has; its prompt holds `delivered` tokens */
+  | {
+      readonly kind: 'rest';
+      readonly body: Buffer;
+      readonly delivered: number;
+      readonly first: Pick<Delivered, 'id' | 'created'>;
+    }
   /** only the end is missing */
   | { readonly kind: 'close'; readonly ending: Buffer }
   | { readonly kind: 'impossible'; readonly reason: string };
+
+/** How the events of an epoch follow those of the one before, without its request. `close`: these events are the end. */
+export type StreamSeam =
+  | { readonly kind: 'again' | 'probe' }
+  | { readonly kind: 'close'; readonly ending: string }
+  | { readonly kind: 'rest'; readonly delivered: number; readonly id: string; readonly created: number };
 
 /** The continuation of one stream. */
 export class Continuation {
@@ -95,7 +105,8 @@ export class Continuation {
   /** the request whose refusal was asked for */
   #probed: Buffer | undefined;
   /** how a further epoch follows the first, and the length of what was sent before it */
-  #joined: { readonly join: Join; readonly delivered: number; readonly at: number } | undefined;
+  #joined:
+    { readonly first: Pick<Delivered, 'id' | 'created'>; readonly delivered: number; readonly at: number } | undefined;
 
   /** @param onDecided how a stream goes on that its client has in part: `continued`, `closed`, or the reason why not */
   constructor(
@@ -150,9 +161,9 @@ export class Continuation {
     if (sent === undefined) return { kind: 'impossible', reason: 'too_long' };
     if (this.#joined !== undefined) {
       // A second epoch without any event, because its engine was dying too, changes nothing.
-      const { join, delivered, at } = this.#joined;
+      const { first, delivered, at } = this.#joined;
       return sent.length === at
-        ? { kind: 'rest', body: original, join, delivered }
+        ? { kind: 'rest', body: original, first, delivered }
         : { kind: 'impossible', reason: 'second_loss' };
     }
     const delivered = readDelivered(sent);
@@ -161,9 +172,9 @@ export class Continuation {
     if (plan.kind === 'impossible') return plan;
     if (plan.kind === 'close')
       return close(stream, Buffer.concat([closingEvent(delivered, question.model), DONE_EVENT]));
-    const join = followOn(delivered, plan.tokens);
-    this.#joined = { join, delivered: plan.tokens, at: sent.length };
-    return { kind: 'rest', body: plan.body, join, delivered: plan.tokens };
+    const { id, created } = delivered;
+    this.#joined = { first: { id, created }, delivered: plan.tokens, at: sent.length };
+    return { kind: 'rest', body: plan.body, first: { id, created }, delivered: plan.tokens };
   }
 }
 

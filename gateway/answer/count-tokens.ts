@@ -15,7 +15,7 @@ export function countTokensFor(question: Question, ask: Ask, signal: AbortSignal
   return async (body) => {
     const reply = new WholeReply(engineAnswer('/tokenize', 1), 'messages');
     // The request was accepted before: it goes first, and no cap delays it.
-    const { imageTokens: _booked, ...unbooked } = question;
+    const { imageTokens: _booked, logBytes: _kept, ...unbooked } = question;
     const share = { ...question.share, cost: 0, caps: {}, goesFirst: true } as const;
     const counting: Question = { ...unbooked, share, kind: 'text', path: '/tokenize', body: new HeldBody([body]) };
     try {

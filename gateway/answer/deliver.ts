@@ -4,7 +4,8 @@ import type { Ask } from './ask.ts';
 import type { ClientStream } from './client-stream.ts';
 import { Continuation, type ContinuationLimits } from './continuation.ts';
 import { countTokensFor } from './count-tokens.ts';
-import { emptyEventsOf } from './empty-events.ts';
+import { DialectStream, type StreamExtras, type StreamLimits } from './dialect-stream.ts';
+import { madeIdentity } from './empty-events.ts';
 import { engineAnswer } from './engine/answer.ts';
 import type { Notes } from './notes.ts';
 import type { Asked } from './question.ts';
@@ -13,8 +14,6 @@ import { QueuedResponse } from './queued-response.ts';
 import { QueueNews } from './queue-news.ts';
 import type { Renderers } from './renderers.ts';
 import { withServiceTier } from './service-tier.ts';
-import { StreamReply } from './stream-reply.ts';
-import { TranslatedClient } from './translated.ts';
 import { WholeReply } from './whole-reply.ts';
 
 /** A client's own limit of silence never makes comments more frequent than this, in milliseconds. */
@@ -31,7 +30,7 @@ export interface DeliverDeps {
 }
 
 /** The client of the answer, its form, and the notes about it. */
-interface Recipient {
+export interface Recipient {
   readonly client: ClientStream;
   readonly render: Renderers;
   readonly notes: Notes;
@@ -59,52 +58,54 @@ async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient
   await ask(question, reply, notes.phases, signal);
   const modelMs = clock() - askedAt;
   notes.phases.firstByteAt = clock();
-  notes.whole(answer.usage(reply.outline));
+  notes.whole(reply.usage);
   const body = withServiceTier(reply.body, serviceTier);
   client.send(render.renderAnswer(body, { modelMs, ...(form === undefined ? {} : { form }) }));
 }
 
 async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
-  const { ask, clock, slowClientBytes } = deps;
-  const { question, choices, messagesParam, passUsage } = asked;
-  const { render, notes, signal } = recipient;
-  const translate = render.renderEvents?.();
-  const client = translate === undefined ? recipient.client : new TranslatedClient(recipient.client, translate);
-  const reply = new StreamReply(client, {
-    answer: engineAnswer(question.path, choices),
-    messagesParam,
-    passUsage,
-    continuation: new Continuation(asked, deps.continuation, countTokensFor(question, ask, signal), (outcome) =>
-      notes.continuation(outcome),
-    ),
-    ...(render.emptyEvent === undefined
-      ? { news: new QueueNews(deps.positions, asked, notes.phases, clock) }
-      : { emptyEvents: emptyEventsOf(render.emptyEvent, question, notes.phases) }),
+  const { ask } = deps;
+  const { question } = asked;
+  const { client, render, notes, signal } = recipient;
+  const count = countTokensFor(question, ask, signal);
+  const continuation = new Continuation(asked, deps.continuation, count, (outcome) => notes.continuation(outcome));
+  const facts = { ...asked, path: question.path };
+  const stream = new DialectStream(client, render, facts, continuation, {
+    ...waitingExtras(deps, asked, recipient),
     ...(render.queuedEvents === undefined
       ? {}
       : { queued: new QueuedResponse(render.queuedEvents, question.model, notes.phases) }),
-    keepAliveMs: keepAliveFor(asked, deps.keepAliveMs),
-    slowClientBytes,
-    clock,
-    onFirstByte: () => {
-      notes.phases.firstByteAt = clock();
-    },
+    identity: () => madeIdentity(question, notes.phases.requestId),
   });
   try {
-    await ask(question, reply, notes.phases, signal);
-    client.end();
+    await ask(question, stream.reply, notes.phases, signal);
+    stream.client.end();
   } catch (error) {
     if (!client.isBegun) throw error;
     const failure = toFailure(error);
     notes.broken(failure);
-    // A stream that ends incomplete ends in an error event, without `[DONE]`.
-    const last = render.renderStreamFailure(failure, reply.passed);
-    if (render.cutsBrokenStreams === true) client.cut(last);
-    else client.end(last);
+    stream.breakOff(failure);
   } finally {
-    reply.close();
-    notes.streamed(reply.bytes, reply.usage);
+    stream.reply.close();
+    notes.streamed(stream.reply.bytes, stream.reply.usage);
   }
+}
+
+/** What a stream says and notes while its client waits here for it. */
+export function waitingExtras(
+  { positions, clock, keepAliveMs, slowClientBytes }: Omit<DeliverDeps, 'ask' | 'continuation'>,
+  asked: Asked,
+  { notes: { phases } }: Pick<Recipient, 'notes'>,
+): Omit<StreamExtras, 'identity'> & StreamLimits {
+  return {
+    news: new QueueNews(positions, asked, phases, clock),
+    keepAliveMs: keepAliveFor(asked, keepAliveMs),
+    slowClientBytes,
+    clock,
+    onFirstByte: () => {
+      phases.firstByteAt = clock();
+    },
+  };
 }
 
 /** Two comments fall into the longest silence that the client accepts, because one may be late. */

@@ -66,7 +66,7 @@ const Rewritten = z.looseObject({
  * the complete answer. A role-only event is dropped.
  * @param tokens the delivered tokens, which the further epoch's prompt holds
  */
-export function followOn({ id, created }: Delivered, tokens: number): Join {
+export function followOn({ id, created }: Pick<Delivered, 'id' | 'created'>, tokens: number): Join {
   return (event) => {
     const parsed = Rewritten.safeParse(event);
     if (!parsed.success) return event;

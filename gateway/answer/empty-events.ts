@@ -3,7 +3,6 @@ import type { StreamIdentity } from '../request/chat.ts';
 import type { EnginePath } from '#contract/job';
 import type { Join } from './engine/event-watch.ts';
 import { EventReader, parseJson } from './engine/sse.ts';
-import type { Phases } from './notes.ts';
 
 const END = '\n\n';
 const Identity = z.object({ id: z.string(), created: z.number(), model: z.string() });
@@ -20,9 +19,11 @@ export class EmptyEvents {
   #own: StreamIdentity | undefined;
   #first: Buffer | undefined;
 
-  constructor(render: (stream: StreamIdentity) => string, newIdentity: () => StreamIdentity) {
+  /** @param isFixed all events have the gateway's identity, whether or not the stream was silent before them */
+  constructor(render: (stream: StreamIdentity) => string, newIdentity: () => StreamIdentity, isFixed = false) {
     this.#render = render;
     this.#newIdentity = newIdentity;
+    if (isFixed) this.#own = newIdentity();
   }
 
   /** @param events complete events of the answer, end to end, as they are sent to the client; only the first is kept */
@@ -46,19 +47,13 @@ export class EmptyEvents {
   }
 }
 
-/** @param render of an API whose clients read no comments */
-export function emptyEventsOf(
-  render: (stream: StreamIdentity) => string,
+/** An identity like those of engines. @param created seconds since 1970 */
+export function madeIdentity(
   { model, path }: { readonly model: string; readonly path: EnginePath },
-  phases: Phases,
-): EmptyEvents {
-  const prefix = path === '/v1/completions' ? 'cmpl' : 'chatcmpl';
-  const newIdentity = (): StreamIdentity => ({
-    id: `${prefix}-${phases.requestId}`,
-    created: Math.floor(Date.now() / 1_000),
-    model,
-  });
-  return new EmptyEvents(render, newIdentity);
+  requestId: string,
+  created = Math.floor(Date.now() / 1_000),
+): StreamIdentity {
+  return { id: `${path === '/v1/completions' ? 'cmpl' : 'chatcmpl'}-${requestId}`, created, model };
 }
 
 /** @param event as it was sent */

@@ -1,4 +1,4 @@
-import type { AnswerForm, ChatRequest } from '../request/chat.ts';
+import type { AnswerForm, ChatRequest, Stored } from '../request/chat.ts';
 import type { EnginePath, Kind } from '#contract/job';
 import type { ServiceClass } from '#contract/service-class';
 import type { Allowance } from '../intake/body-memory.ts';
@@ -23,6 +23,8 @@ export interface Question {
   /** from arrival to the end of the answer, in milliseconds, and the instant it ends (clock of this process) */
   readonly deadlineMs: number;
   readonly deadlineAt: number;
+  /** the answer is durable, and its log takes so many bytes at most */
+  readonly logBytes?: number;
 }
 
 /** A question, and the facts about the request that its answer needs, without the caller's own objects. */
@@ -48,16 +50,38 @@ export interface Asked {
   readonly specialTokens: RegExp;
   /** why its stream can never be continued */
   readonly never: string | undefined;
+  /** how the answer is kept; absent: it is not */
+  readonly stored?: Stored;
+  /** what is kept of the request with it */
+  readonly input?: HeldBody;
+  /** later requests may name its items */
+  readonly hasItems?: boolean;
+  /** the response that it names, which its engine does not know */
+  readonly previous?: string;
+  /** the stream outlives its connection */
+  readonly isDurable?: boolean;
 }
 
 /** @param terms `memory`: the allowance taken for the body, released when only Redis holds it */
 export function asksFor(
   request: ChatRequest,
   { card, kind, path, body, imageTokens, longestAnswer, share, serviceTier, specialTokens }: Prepared,
-  terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt'> &
-    Pick<Asked, 'silenceMs' | 'wantsProgress'> & { readonly memory: Allowance },
+  terms: Pick<Question, 'keyId' | 'isRetry' | 'deadlineMs' | 'deadlineAt' | 'logBytes'> &
+    Pick<Asked, 'silenceMs' | 'wantsProgress' | 'isDurable' | 'stored' | 'input' | 'hasItems' | 'previous'> & {
+      readonly memory: Allowance;
+    },
 ): Asked {
-  const { memory, silenceMs, wantsProgress, ...rest } = terms;
+  const {
+    memory,
+    silenceMs,
+    wantsProgress,
+    isDurable = false,
+    hasItems = false,
+    stored,
+    input,
+    previous,
+    ...rest
+  } = terms;
   return {
     question: {
       model: card.name,
@@ -71,6 +95,8 @@ export function asksFor(
     stream: request.stream,
     silenceMs,
     wantsProgress,
+    isDurable,
+    hasItems,
     passUsage: request.includeUsage,
     choices: request.choices * (request.prompts?.length ?? 1),
     messagesParam: request.messagesParam,
@@ -79,5 +105,8 @@ export function asksFor(
     serviceTier,
     specialTokens,
     never: neverContinued(path, request),
+    ...(stored === undefined ? {} : { stored }),
+    ...(input === undefined ? {} : { input }),
+    ...(previous === undefined ? {} : { previous }),
   };
 }

@@ -14,20 +14,28 @@ export class QueuedResponse {
   readonly #render: (stream: StreamIdentity) => string;
   readonly #model: string;
   readonly #phases: Pick<Phases, 'requestId'>;
+  readonly #kept: Omit<StreamIdentity, 'model'> | undefined;
   #own: StreamIdentity | undefined;
 
-  /** @param render writes both events, numbered 0 and 1 */
-  constructor(render: (stream: StreamIdentity) => string, model: string, phases: Pick<Phases, 'requestId'>) {
+  /** @param render writes both events, numbered 0 and 1 @param kept identity of an answer that is kept */
+  constructor(
+    render: (stream: StreamIdentity) => string,
+    model: string,
+    phases: Pick<Phases, 'requestId'>,
+    kept?: Omit<StreamIdentity, 'model'>,
+  ) {
     this.#render = render;
     this.#model = model;
     this.#phases = phases;
+    this.#kept = kept;
   }
 
   /** @returns both events; from the second call on nothing */
   open(): string {
     if (this.#own !== undefined) return '';
     const created = Math.floor(Date.now() / 1_000);
-    this.#own = { id: `resp_${this.#phases.requestId}`, created, model: this.#model };
+    const made = { id: `resp_${this.#phases.requestId}`, created };
+    this.#own = { ...made, ...this.#kept, model: this.#model };
     return this.#render(this.#own);
   }
 
@@ -51,7 +59,8 @@ export class QueuedResponse {
       const followed = { ...event, sequence_number: number + 1 };
       const of = OfResponse.safeParse(event);
       if (!of.success) return followed;
-      return { ...followed, response: { ...of.data.response, id: own.id, created_at: own.created } };
+      const response = { ...of.data.response, ...own.shown, id: own.id, created_at: own.created };
+      return { ...followed, response };
     };
   }
 }

@@ -3,7 +3,8 @@ import type { Usage } from '../request/chat.ts';
 import type { Head } from '#contract/frame';
 import type { Clock } from '#runtime/clock';
 import type { ClientStream } from './client-stream.ts';
-import type { Continuation } from './continuation.ts';
+import type { Continuation, StreamSeam } from './continuation.ts';
+import { followOn } from './delivered.ts';
 import type { EmptyEvents } from './empty-events.ts';
 import type { EngineAnswer } from './engine/answer.ts';
 import type { EventWatch } from './engine/event-watch.ts';
@@ -11,7 +12,7 @@ import { engineFailure, unfinished } from './engine/failure.ts';
 import type { QueuedResponse } from './queued-response.ts';
 import type { QueueNews } from './queue-news.ts';
 import { PROBED } from './refusal-probe.ts';
-import type { Reply, Resume } from './reply.ts';
+import type { LoggedReply, Resume } from './reply.ts';
 
 /** A refusal of an engine is one sentence; reading stops at this length. */
 const REFUSAL_LIMIT_BYTES = 1024 * 1024;
@@ -26,7 +27,7 @@ export interface StreamReplyOptions {
   /** the caller requested the closing usage event */
   readonly passUsage: boolean;
   /** decides whether and how the stream goes on when its engine is lost */
-  readonly continuation: Continuation;
+  readonly continuation: Pick<Continuation, 'add' | 'decide' | 'release'>;
   /** replace comments */
   readonly emptyEvents?: EmptyEvents;
   /** what comments say about the wait */
@@ -42,7 +43,7 @@ export interface StreamReplyOptions {
 }
 
 /** Writes a streamed answer to its client, event by event. */
-export class StreamReply implements Reply {
+export class StreamReply implements LoggedReply {
   #events: EventWatch;
   readonly #client: ClientStream;
   readonly #options: StreamReplyOptions;
@@ -60,7 +61,7 @@ export class StreamReply implements Reply {
   constructor(client: ClientStream, options: StreamReplyOptions) {
     this.#client = client;
     this.#options = options;
-    this.#events = options.answer.events(options.passUsage);
+    this.#events = options.answer.events(options.passUsage, options.emptyEvents?.join);
     this.#lastWriteAt = options.clock();
     options.news?.begin((comment) => this.#write(this.#opening() + comment));
     this.#keepAlive = setTimeout(() => this.#keepOpen(), this.#restMs);
@@ -109,10 +110,7 @@ export class StreamReply implements Reply {
   }
 
   async resume(original: Buffer): Promise<Resume> {
-    this.#errorBody = [];
-    this.#errorBytes = 0;
-    this.#status = 0;
-    const { answer, passUsage, continuation, emptyEvents, queued } = this.#options;
+    const { passUsage, continuation } = this.#options;
     const next = await continuation.decide(original, {
       isBegun: this.#sawData,
       isReported: this.#events.failure?.code === 'engine_failed',
@@ -121,22 +119,47 @@ export class StreamReply implements Reply {
     });
     switch (next.kind) {
       case 'again':
-        this.#events = answer.events(passUsage, emptyEvents?.join ?? queued?.join);
-        return { kind: 'ask', body: next.body };
       case 'probe':
-        this.#events = PROBED;
-        return { kind: 'ask', body: next.body };
-      case 'rest':
-        this.#events = answer.events(passUsage, next.join);
-        return { kind: 'ask', body: next.body, delivered: next.delivered };
+        return { kind: 'ask', body: next.body, seam: this.follow({ kind: next.kind }) };
+      case 'rest': {
+        const { body, delivered, first } = next;
+        return { kind: 'ask', body, delivered, seam: this.follow({ kind: 'rest', delivered, ...first }) };
+      }
       case 'close':
-        this.#write(next.ending);
-        return { kind: 'whole' };
+        return { kind: 'whole', seam: this.follow({ kind: 'close', ending: next.ending.toString() }) };
       case 'impossible':
         return { kind: 'impossible' };
       default:
         return next satisfies never;
     }
+  }
+
+  /** From now on the events of a further epoch arrive. @returns the seam */
+  follow(seam: StreamSeam): StreamSeam {
+    if (seam.kind === 'close') {
+      this.#write(seam.ending);
+      return seam;
+    }
+    this.#errorBody = [];
+    this.#errorBytes = 0;
+    this.#status = 0;
+    const { answer, passUsage, emptyEvents, queued } = this.#options;
+    if (seam.kind === 'probe') this.#events = PROBED;
+    else {
+      const before = emptyEvents?.join ?? queued?.join;
+      this.#events = answer.events(passUsage, seam.kind === 'rest' ? followOn(seam, seam.delivered) : before);
+    }
+    return seam;
+  }
+
+  /** Writes the events that say that the request waits, if the API has any. */
+  open(): void {
+    this.#write(this.#opening());
+  }
+
+  /** the client has a part of the answer */
+  get hasData(): boolean {
+    return this.#sawData;
   }
 
   get usage(): Usage | undefined {

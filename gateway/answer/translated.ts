@@ -2,15 +2,15 @@ import type { ClientStream } from './client-stream.ts';
 import type { Rendered } from './renderers.ts';
 
 /**
- * A client whose API has its own events. A stream is translated just before it is written, so that all other code sees
+ * A client whose API has its own events, or that has a part of them. A stream is translated just before it is written, so that all other code sees
  * the engine's form. The last piece of a broken stream is in the client's form already.
  */
 export class TranslatedClient implements ClientStream {
   readonly #client: ClientStream;
-  readonly #translate: (events: Buffer | string) => string;
+  readonly #translate: (events: Buffer | string) => Buffer | string;
 
   /** @param translate translates complete events; it may drop some */
-  constructor(client: ClientStream, translate: (events: Buffer | string) => string) {
+  constructor(client: ClientStream, translate: (events: Buffer | string) => Buffer | string) {
     this.#client = client;
     this.#translate = translate;
   }
@@ -31,7 +31,7 @@ export class TranslatedClient implements ClientStream {
 
   write(piece: Buffer | string): void {
     const events = this.#translate(piece);
-    if (events !== '') this.#client.write(events);
+    if (events.length > 0) this.#client.write(events);
   }
 
   end(last?: string): void {

@@ -17,7 +17,10 @@ const [SOONEST_NEXT_MS, LATEST_NEXT_MS] = [1_000, 60_000];
 const REPEAT_SPREAD_MS = 200;
 
 export interface WaitingDeps {
-  readonly admission: Admission;
+  readonly admission: Pick<
+    Admission,
+    'enqueue' | 'repeat' | 'reconcile' | 'readBody' | 'claimed' | 'finished' | 'withdraw'
+  >;
   readonly relay: Pick<Relay, 'hears'>;
   readonly registry: WorkerRegistry;
   readonly usage: UsageBook;
@@ -73,6 +76,13 @@ export class Waiting {
   begin(): void {
     this.#wait();
     this.#follow(this.#deps.admission.enqueue(this.#candidate()).then((waitMs) => this.#events.placed(waitMs)));
+  }
+
+  /** Goes on for another gateway: the job is in the queue, or an attempt has it. */
+  goOn({ epoch, isClaimed }: { readonly epoch: number; readonly isClaimed: boolean }): void {
+    this.#epoch = epoch;
+    this.#isClaimed = isClaimed;
+    if (!isClaimed) this.#wait();
   }
 
   /**
@@ -196,7 +206,8 @@ export class Waiting {
     const { model, kind, path, body, deadlineMs, deadlineAt, keyId, share, isRetry, imageTokens } = this.#question;
     const { replica, clock, usage } = this.#deps;
     const used = imageTokens === undefined ? {} : { usage: usage.forJob(keyId, imageTokens, this.#delivered) };
-    const job = { requestId: this.#requestId, model, kind, deadlineMs, replica, path, ...used };
+    const durable = this.#question.logBytes === undefined ? {} : { durable: { logBytes: this.#question.logBytes } };
+    const job = { requestId: this.#requestId, model, kind, deadlineMs, replica, path, ...durable, ...used };
     return { job, keyId, body, share, isRetry, leftMs: deadlineAt - clock() };
   }
 }

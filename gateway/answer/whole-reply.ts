@@ -1,14 +1,16 @@
 import { isUtf8 } from 'node:buffer';
 import type { Failure } from '../failure.ts';
+import type { Usage } from '../request/chat.ts';
+import type { StreamSeam } from './continuation.ts';
 import type { Head } from '#contract/frame';
 import { AnswerOutline, SHORT_BYTES } from './engine/answer-outline.ts';
 import type { EngineAnswer } from './engine/answer.ts';
 import { engineFailure, oversized, unfinished } from './engine/failure.ts';
 import { LONGEST_BYTES, withoutMark } from './engine/sse.ts';
-import type { Reply, Resume } from './reply.ts';
+import type { LoggedReply, Resume } from './reply.ts';
 
 /** Gathers a non-streamed answer. */
-export class WholeReply implements Reply {
+export class WholeReply implements LoggedReply {
   readonly #answer: EngineAnswer;
   readonly #messagesParam: string;
   #chunks: Buffer[] = [];
@@ -16,6 +18,7 @@ export class WholeReply implements Reply {
   #status = 0;
   #body: Buffer = Buffer.alloc(0);
   #outline: AnswerOutline | undefined;
+  readonly hasData = false;
 
   /** @param messagesParam path of the messages in the caller's body, for the error about a prompt that is too long */
   constructor(answer: EngineAnswer, messagesParam: string) {
@@ -48,11 +51,19 @@ export class WholeReply implements Reply {
   }
   /** The client has no part of it. */
   resume(original: Buffer): Promise<Resume> {
+    return Promise.resolve({ kind: 'ask', body: original, seam: this.follow({ kind: 'again' }) });
+  }
+  follow(seam: StreamSeam): StreamSeam {
     this.#chunks = [];
     this.#bytes = 0;
     this.#status = 0;
     this.#outline = undefined;
-    return Promise.resolve({ kind: 'ask', body: original });
+    return seam;
+  }
+  close(): void {}
+
+  get usage(): Usage | undefined {
+    return this.#answer.usage(this.outline);
   }
 
   /** the engine's bytes, after `end` found them complete */

@@ -98,11 +98,11 @@ export const Head = z.object({ status: z.int(), contentType: z.string() });
 export type Head = Readonly<z.infer<typeof Head>>;
 /**
  * Payload of `error`: why an attempt ended without the engine's own answer. `expired`: the deadline passed.
- * `body_lost`: no body exists under its key. `worker_lost`: the engine ended, or a reason that only newer programs
- * know.
+ * `body_lost`: no body exists under its key. `oversized`: a durable answer is longer than its log may be. `worker_lost`:
+ * the engine ended, or a reason that only newer programs know.
  */
 export const AttemptError = z.object({
-  reason: z.enum(['expired', 'body_lost', 'worker_lost']).catch('worker_lost'),
+  reason: z.enum(['expired', 'body_lost', 'oversized', 'worker_lost']).catch('worker_lost'),
   message: z.string(),
   /** the engine had the request when its connection broke; older dispatchers do not send it */
   died: z.boolean().exactOptional(),

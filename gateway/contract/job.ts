@@ -5,7 +5,7 @@ export const KINDS = ['text', 'image'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Engine routes that a body may be meant for. */
-const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions', '/v1/responses', '/tokenize'] as const;
+export const ENGINE_PATHS = ['/v1/chat/completions', '/v1/completions', '/v1/responses', '/tokenize'] as const;
 export type EnginePath = (typeof ENGINE_PATHS)[number];
 
 /** What crosses the queue: no word of a prompt. The body has its own key (`redisKeys.body`), written before. */
@@ -21,6 +21,13 @@ export const JobV1 = z.object({
   /** incarnation of the gateway replica that holds the client */
   replica: z.string().min(1),
   path: z.enum(ENGINE_PATHS),
+  /** its frames go to a log that outlives the gateway (`answer-log.ts`), and its body is in the first Redis */
+  durable: z
+    .object({
+      /** an attempt whose frames need more bytes than this is ended */
+      logBytes: z.int().positive(),
+    })
+    .exactOptional(),
   /** for the booking of its attempts; absent in jobs of older gateways and of the gateway's own questions */
   usage: z
     .object({

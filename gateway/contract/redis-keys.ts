@@ -45,6 +45,34 @@ export const redisKeys = {
   once: (hash: string): string => `${prefix}:once:${hash}`,
   /** the answer of such a request, by its owner; in the second Redis if there is one */
   onceAnswer: (owner: string): string => `${prefix}:once-answer:${owner}`,
+  /** hash: the record of a durable answer, see `answer-log.ts` */
+  answer: (model: string, id: string): string => `${tag(model)}:answer:${id}`,
+  /** stream: the log of a durable answer */
+  answerLog: (model: string, id: string): string => `${tag(model)}:answer-log:${id}`,
+  /** what a kept response was asked, as JSON */
+  answerInput: (model: string, id: string): string => `${tag(model)}:answer-input:${id}`,
+  /** what a kept response says */
+  answerSaid: (model: string, id: string): string => `${tag(model)}:answer-said:${id}`,
+  /** an item of an answer that later requests may name, by the hash of caller and item */
+  item: (model: string, hash: string): string => `${tag(model)}:item:${hash}`,
+  /** sorted set and hash: the bytes of these items */
+  itemLapses: (model: string): string => `${tag(model)}:item-lapses`,
+  itemSizes: (model: string): string => `${tag(model)}:item-sizes`,
+  /** the same log, packed, once the answer is over */
+  answerArchive: (model: string, id: string): string => `${tag(model)}:answer-archive:${id}`,
+  /** sorted set: replicas with readers of a durable answer, by the Redis time, in ms, until which they have some */
+  answerReaders: (model: string, id: string): string => `${tag(model)}:answer-readers:${id}`,
+  /** sorted set and hash: what durable answers keep in Redis, in bytes */
+  keptLapses: (model: string): string => `${tag(model)}:kept-lapses`,
+  keptSizes: (model: string): string => `${tag(model)}:kept-sizes`,
+  /** sorted set: ids of durable answers that are not over, by the Redis time, in ms, at which their owner's lease lapses */
+  openAnswers: (model: string): string => `${tag(model)}:open-answers`,
+  /** reply streams of gateways for the durable answers of a model, followed by the replica */
+  ownersPrefix: (model: string): string => `${tag(model)}:owner:`,
+  /** sorted set: webhook events that are in no queue yet, by the Redis time, in ms, of their answer's end */
+  webhooksDue: (model: string): string => `${tag(model)}:webhooks-due`,
+  /** BullMQ prefix of the queue of webhook events of all models */
+  webhooksPrefix: (): string => tag('webhooks'),
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `${prefix}:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */
@@ -53,6 +81,8 @@ export const redisKeys = {
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
   /** the secret in the engines' cache salts, if no setting gives one */
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
+  /** written before a gateway waits for the replicas of Redis */
+  replicated: (): string => `${prefix}:replicated`,
   /** how many engines died while they ran a request, by its hash */
   deaths: (hash: string): string => `${prefix}:deaths:${hash}`,
   /** sorted set: hashes of requests that are refused because engines died while they ran them */

@@ -27,6 +27,8 @@ export const WorkerReport = z.object({
   node: z.string(),
   pool: z.string(),
   draining: z.boolean(),
+  /** it writes the logs of durable answers; absent from earlier writers */
+  durable: z.literal(true).exactOptional(),
   engines: z.array(EngineReport),
 });
 export type WorkerReport = z.infer<typeof WorkerReport>;

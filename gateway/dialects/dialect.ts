@@ -57,6 +57,10 @@ export interface Dialect {
   readonly errorSchema: string;
   /** Its callers detect a broken stream only by the connection, which is cut after the error event. */
   readonly cutsBrokenStreams?: boolean;
+  /** Its answers outlive their connection if they have an idempotency key; `POST <path>/cancel` ends them. */
+  readonly durable?: true;
+  /** Its clients take `id:` lines, so that a stream can go on after any event. */
+  readonly numbersEvents?: true;
   /** An event without text that keeps a silent stream open. Absent: callers read comments. */
   readonly emptyEvent?: (stream: StreamIdentity) => string;
   /** Two events, numbered 0 and 1, that say that the request waits in the queue. */

@@ -27,7 +27,6 @@ const ABSENT: Readonly<Record<string, string>> = {
   conversations: NOTHING_STORED,
   vector_stores: NOTHING_STORED,
   containers: NOTHING_STORED,
-  'responses/:id': NOTHING_STORED,
   'chat/completions/:id': NOTHING_STORED,
 };
 /** These refusals name the card. */

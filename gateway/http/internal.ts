@@ -6,8 +6,11 @@ import { KINDS, type Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
+import type { Durable } from '../durable/create-durable.ts';
 import type { Outlook } from '../queue/queue-outlook.ts';
 import type { UsageFilter, UsageRow } from '../usage/usage-report.ts';
+import { internalAnswers } from './internal-answers.ts';
+import { internalWebhooks } from './internal-webhooks.ts';
 
 /** The part of `/status` that a replica knows without Redis. */
 interface ReplicaStatus {
@@ -51,6 +54,7 @@ export interface InternalDeps {
   readonly outlook: (model: string, kind: Kind) => Promise<Outlook>;
   readonly admission: () => Promise<Readonly<Record<string, number>>>;
   readonly status: () => ReplicaStatus;
+  readonly durable: Pick<Durable, 'kept' | 'webhooks'>;
   /** @throws while Redis is away */
   readonly usage: (filter: UsageFilter) => Promise<readonly UsageRow[]>;
 }
@@ -122,6 +126,8 @@ export function createInternalApp(deps: InternalDeps): Express {
       res.status(503).json({ error: 'Redis does not answer at the moment' });
     }
   });
+  app.use(internalAnswers(deps.durable.kept));
+  app.use(internalWebhooks(deps.durable.webhooks));
   app.get('/metrics', async (_req, res) => {
     res.setHeader('content-type', deps.registry.contentType);
     res.send(await deps.registry.metrics());

@@ -9,6 +9,7 @@ import type { Phases } from '../answer/notes.ts';
 import type { Departure } from './departure.ts';
 import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
+import type { DurableRef, Turn } from '../queue/idempotency.ts';
 import type { Metrics } from '../metrics.ts';
 import { noteUse, type UsedBy } from './used-by.ts';
 import { loggedPath } from './logged-path.ts';
@@ -40,6 +41,12 @@ export interface RequestContext {
   chosen?: { readonly model?: string };
   /** the gateway ended the answer by cutting its connection */
   isCut?: boolean;
+  /** the answer goes on when the client has left */
+  goesOn?: boolean;
+  /** it is the first request with its idempotency key */
+  turn?: Turn;
+  /** the answer of an earlier request with its idempotency key */
+  earlier?: DurableRef;
   /** runs before a complete answer is written; streams do not call it */
   beforeAnswer?: (answer: Rendered, failure: Failure | undefined) => Promise<void>;
 }

@@ -8,6 +8,7 @@ import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes, notHere } from './absent-routes.ts';
 import { requireKeys } from './auth.ts';
+import { cancelByKey } from './cancel-by-key.ts';
 import { chatHandler, type GenerateDeps } from './generate.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
 import {
@@ -19,6 +20,7 @@ import {
 } from './deployment.ts';
 import { documents } from './documents.ts';
 import { engineHealth, version } from './health.ts';
+import { keptAnswerHandlers } from './kept-answers.ts';
 import { readBody, type BodyLimits } from './read-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
@@ -168,7 +170,8 @@ export function createRoutes(deps: RouteDeps): Router {
 
   router.options('/score', score, nothing);
   const choice = { header: [byHeader], path: [byPath], none: [] };
-  const body = [readBody(deps.body), runOnce(deps.idempotency)];
+  const body = [readBody(deps.body), runOnce(deps.idempotency, deps.posts)];
+  const cancel = cancelByKey(deps.idempotency, deps.posts);
   const card = (res: Response): ModelCard => cardOfRoute(deps, res);
   for (const { path, dialect: name, deployment, deadline } of ROUTES) {
     const dialect = dialects[name];
@@ -176,8 +179,17 @@ export function createRoutes(deps: RouteDeps): Router {
     const timeoutMs = deadline === 'score' ? deps.scoreTimeoutMs : deps.requestTimeoutMs;
     const serve = chatHandler(deps, timeoutMs, dialect.needsCard === true ? card : undefined);
     router.route(path).all(guarded(dialect)).post(choice[deployment], body, serve).all(only('POST'));
+    if (dialect.durable === true) router.route(`${path}/cancel`).all(guarded(dialect)).post(cancel).all(only('POST'));
   }
 
+  for (const base of ['/v1', '/openai/v1', '/openai']) {
+    const path = `${base}/responses/:response_id`;
+    const first = guarded(dialects[base === '/v1' ? 'responses' : 'azureOpenaiResponses'] ?? dialects.openai);
+    const { get, cancel, remove, inputItems } = keptAnswerHandlers(deps.kept, deps.body.memory);
+    router.route(path).all(first).get(get).delete(remove).all(repeatedPath, only('GET, DELETE'));
+    router.route(`${path}/cancel`).all(first).post(cancel).all(only('POST'));
+    router.route(`${path}/input_items`).all(first).get(inputItems).all(only('GET'));
+  }
   const [list, one] = [listModels(catalog), getModel(catalog)];
   router.route('/v1/models').all(openai).get(list).all(only('GET'));
   router.route('/v1/models/*id').all(openai).get(one).all(only('GET'));
@@ -244,6 +256,12 @@ const notThere: RequestHandler = (req) => {
 
 const noEmbeddings: RequestHandler = () => {
   throw new Failure('task_not_supported', 'the models served here answer with text; embeddings are not served');
+};
+
+/** A base URL with `/responses` at its end repeats it in the path, where an id would be. */
+const repeatedPath: RequestHandler = (req, _res, next) => {
+  if (req.params['response_id'] === 'responses') throw notHere(req);
+  next();
 };
 
 function only(method: string): RequestHandler {

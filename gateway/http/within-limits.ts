@@ -17,7 +17,7 @@ import { requestContext } from './request-context.ts';
 export async function withinLimits(
   limits: Pick<Limits, 'charge'>,
   res: Response,
-  { question, stream, longestAnswer }: Asked,
+  { question, stream, stored, longestAnswer }: Asked,
   notes: Notes,
   run: (notes: Notes) => Promise<void>,
 ): Promise<void> {
@@ -55,7 +55,9 @@ export async function withinLimits(
     if (claimedAt === undefined) charge.giveBack();
     else if (usage !== undefined) charge.settle(usage.promptTokens + usage.completionTokens);
     else if (failure !== undefined && failure.code !== 'client_closed') charge.settle(0);
-    else if (stream && leftAfter !== undefined) charge.settle(Math.min(tokens, tokens - longestAnswer + leftAfter));
+    // Engines stream kept answers to the gateway.
+    else if ((stream || stored !== undefined) && leftAfter !== undefined)
+      charge.settle(Math.min(tokens, tokens - longestAnswer + leftAfter));
     else charge.settle();
   }
 }

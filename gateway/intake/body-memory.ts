@@ -22,8 +22,11 @@ export class BodyMemory {
   /** @param owner id of the caller's key */
   open(owner: string): Allowance {
     let taken = 0;
+    // What a request takes after its end would never be released.
+    let isOver = false;
     return {
       take: (bytes) => {
+        if (isOver) return false;
         const used = this.#used.get(owner) ?? 0;
         if (used + bytes > this.#shareBytes || this.#usedBytes + bytes > this.#limitBytes) return false;
         taken += bytes;
@@ -31,6 +34,7 @@ export class BodyMemory {
         return true;
       },
       release: () => {
+        isOver = true;
         this.#set(owner, (this.#used.get(owner) ?? 0) - taken, -taken);
         taken = 0;
       },
@@ -46,7 +50,7 @@ export class BodyMemory {
 
 /** One request's part of the memory. */
 export interface Allowance {
-  /** @returns false, and takes nothing, if the replica or the caller has too little memory left */
+  /** @returns false, and takes nothing, after the release, or if the replica or the caller has too little memory left */
   take(bytes: number): boolean;
   /** Releases all of it; may be called again. */
   release(): void;

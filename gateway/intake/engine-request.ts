@@ -1,8 +1,8 @@
 import { parseBody } from './json-structure.ts';
 import { PictureBytes } from './picture-bytes.ts';
 
-/** It was within the limits when it was made. */
-const WITHIN = { bytes: Infinity, depth: Infinity, values: Infinity, texts: Infinity };
+/** For what was within the limits when it was made. */
+export const WITHIN = { bytes: Infinity, depth: Infinity, values: Infinity, texts: Infinity };
 
 /** A request for an engine, read back so that it can be changed. */
 export interface EngineRequest {

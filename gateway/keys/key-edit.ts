@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isMap, isSeq, type Document, type YAMLMap, type YAMLSeq } from 'yaml';
-import { openKeyDocument, parseKeyFile } from './key-file.ts';
+import { openKeyDocument, parseKeyFile, type Webhook } from './key-file.ts';
 import { hashOfKey } from './key-ring.ts';
 
 export type KeyPlace = 'primary' | 'secondary';
@@ -24,11 +24,17 @@ const isField = (name: string): name is Field => Object.hasOwn(FIELDS, name);
 export type Scopes = Readonly<Partial<Record<Field, readonly string[] | number | 'none' | undefined>>>;
 
 const HEAD = ` Keys of Penstock's callers, as SHA-256: the keys themselves are nowhere. Written by penstock keys.
- models: names of model cards; routes: paths, each with all that is under it; absent: all of them.`;
+ models: names of model cards; routes: paths, each with all that is under it; absent: all of them.
+ webhook: its secret is no hash, because it signs: keep this file to yourself.`;
 
 /** 256 random bits; the prefix lets scanners for leaked secrets find it. */
 export function newKey(): string {
   return `penstock_${randomBytes(32).toString('base64url')}`;
+}
+
+/** 256 random bits in the form of the Standard Webhooks specification. */
+export function newWebhookSecret(): string {
+  return `whsec_${randomBytes(32).toString('base64')}`;
 }
 
 /**
@@ -72,6 +78,21 @@ export function withScopes(text: string, id: string, scopes: Scopes): string {
   const entry = entryOf(listOf(document), id);
   if (entry === undefined) throw new Error(`there is no key ${id}`);
   setFields(document, entry, scopes);
+  return checked(document);
+}
+
+/**
+ * Sets where the events of a name go, or removes that. Comments of the file stay.
+ * @returns the new text of the file
+ * @throws Error in one sentence
+ */
+export function withWebhook(text: string, id: string, webhook: Webhook | undefined): string {
+  parseKeyFile(text);
+  const document = openKeyDocument(text);
+  const entry = entryOf(listOf(document), id);
+  if (entry === undefined) throw new Error(`there is no key ${id}`);
+  if (webhook !== undefined) entry.set('webhook', document.createNode(webhook));
+  else if (!entry.delete('webhook')) throw new Error(`${id} has no webhook`);
   return checked(document);
 }
 

@@ -8,6 +8,19 @@ const digest = z
   .regex(/^[0-9a-f]{64}$/i, 'must be the SHA-256 of the key in 64 hexadecimal digits, never the key itself')
   .toLowerCase();
 const bound = z.number().int().positive();
+/** Longer ones are cut by servers and proxies. */
+const LONGEST_URL = 2_048;
+/** Where the gateway reports that a background response is over, and the secret that signs it. */
+const Webhook = z.strictObject({
+  url: z
+    .string()
+    .max(LONGEST_URL, `must have at most ${LONGEST_URL} characters`)
+    .refine(isWebUrl, 'must be a URL such as https://example.com/hook, without a user name or password'),
+  secret: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'must be whsec_ and base64, as penstock keys writes it'),
+});
+export type Webhook = Readonly<z.infer<typeof Webhook>>;
 /** Headers of limits hold no longer number. */
 const limit = bound.max(1_000_000_000_000);
 
@@ -42,6 +55,7 @@ export const KeyEntry = z
       .array(z.enum(SERVICE_CLASSES))
       .min(1)
       .default([...USUAL_TIERS]),
+    webhook: Webhook.optional(),
   })
   .refine(({ primary, secondary }) => primary !== undefined || secondary !== undefined, 'has no key');
 export type KeyEntry = z.infer<typeof KeyEntry>;
@@ -52,6 +66,12 @@ const KeyFile = z.strictObject({
     .nullable()
     .transform((keys) => keys ?? []),
 });
+
+function isWebUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  return (protocol === 'https:' || protocol === 'http:') && username === '' && password === '';
+}
 
 /**
  * The text as a YAML document, which keeps comments; JSON is read too.

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Caller } from './caller.ts';
-import type { KeyEntry } from './key-file.ts';
+import type { KeyEntry, Webhook } from './key-file.ts';
 
 /** A key file holds only the SHA-256 of each key. Keys are random, so they need no salt and no slow hash. */
 export function hashOfKey(key: string): Buffer {
@@ -10,6 +10,7 @@ export function hashOfKey(key: string): Buffer {
 /** The keys of the file as it was read once. */
 export class KeyRing {
   readonly #keys: readonly { readonly hash: Buffer; readonly caller: Caller }[];
+  readonly #webhooks: ReadonlyMap<string, Webhook>;
 
   constructor(entries: readonly KeyEntry[]) {
     this.#keys = entries.flatMap((entry) => {
@@ -18,6 +19,12 @@ export class KeyRing {
         hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller }],
       );
     });
+    this.#webhooks = new Map(entries.flatMap(({ id, webhook }) => (webhook === undefined ? [] : [[id, webhook]])));
+  }
+
+  /** Where events of a key's responses go. @param id of the key */
+  webhookOf(id: string): Webhook | undefined {
+    return this.#webhooks.get(id);
   }
 
   get size(): number {
@@ -38,7 +45,7 @@ export class KeyRing {
   }
 }
 
-function callerOf({ primary, secondary, models, routes, ...entry }: KeyEntry): Caller {
+function callerOf({ primary, secondary, models, routes, webhook: _secret, ...entry }: KeyEntry): Caller {
   return {
     ...entry,
     fingerprint: `${primary ?? ''} ${secondary ?? ''}`,

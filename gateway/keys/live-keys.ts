@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Log } from '#runtime/log';
 import type { Caller } from './caller.ts';
-import { parseKeyFile } from './key-file.ts';
+import { parseKeyFile, type Webhook } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
 /** How often the file is checked, in ms, if the file system reports no changes; gateway/README.md gives twice this. */
@@ -47,6 +47,11 @@ export class LiveKeys {
 
   find(presented: readonly string[]): Caller | undefined {
     return this.#ring.find(presented);
+  }
+
+  /** Where events of a key's responses go now. @param id of the key */
+  webhookOf(id: string): Webhook | undefined {
+    return this.#ring.webhookOf(id);
   }
 
   close(): void {

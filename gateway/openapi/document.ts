@@ -9,7 +9,7 @@ import { failureResponses } from './failures.ts';
 import { getPaths, READ_SCHEMAS } from './get-paths.ts';
 import { parameters, RESPONSE_HEADERS } from './headers.ts';
 import type { Paths } from './operation.ts';
-import { describeRoutes, routePath } from './route-paths.ts';
+import { describeRoutes, routePaths } from './route-paths.ts';
 
 /** The routes in the document. */
 export interface Served {
@@ -33,7 +33,7 @@ export function openApiDocument(
     info: { title: 'Penstock', version: '1', description: describe(facts) },
     tags: [...tags].map((name) => ({ name })),
     security: [{ bearer: [] }, { apiKey: [] }],
-    paths: { ...absentPaths(absent), ...getPaths(dialects), ...Object.fromEntries(described.map(routePath)) },
+    paths: { ...absentPaths(absent), ...getPaths(dialects), ...Object.fromEntries(described.flatMap(routePaths)) },
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer' },
@@ -44,7 +44,11 @@ export function openApiDocument(
       headers: RESPONSE_HEADERS,
       responses: all(({ dialect }) => failureResponses(dialect)),
       schemas: jsonSchemas(
-        { Message: message, ...all(({ description }) => description.schemas), ...READ_SCHEMAS },
+        {
+          Message: message,
+          ...all(({ description }) => description.schemas),
+          ...READ_SCHEMAS,
+        },
         'draft-2020-12',
       ),
     },

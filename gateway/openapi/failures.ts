@@ -12,6 +12,8 @@ export const STAGES = {
   named: ['model_not_found'],
   deployment: ['deployment_not_found'],
   chosen: ['no_model_name'],
+  /** an answer named in the path */
+  kept: ['answer_not_found', 'invalid_request', 'queue_unavailable', 'overloaded'],
   /** refused with the name of the replacement */
   absent: ['route_not_found'],
   noTask: ['task_not_supported'],
@@ -32,6 +34,7 @@ export const STAGES = {
   answered: [
     'no_model_name',
     'model_not_found',
+    'previous_response_not_found',
     'too_many_images',
     'batch_not_supported',
     'special_token',

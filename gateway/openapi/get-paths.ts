@@ -5,6 +5,7 @@ import { operation, type Paths } from './operation.ts';
 /** The dialects of the paths that are only read. */
 export interface ReadDialects {
   readonly openai: Dialect;
+  readonly responses: Dialect;
   readonly score: Dialect;
   readonly inference: Dialect;
   readonly azureOpenai: Dialect;
@@ -22,17 +23,34 @@ export const READ_SCHEMAS = {
   Model,
   ModelList: z.object({ object: z.literal('list'), data: z.array(Model) }),
   ModelInfo: z.object({ model_name: z.string(), model_type: z.string(), model_provider_name: z.string() }),
+  InputItems: z.object({
+    object: z.literal('list'),
+    data: z.array(z.looseObject({ id: z.string(), type: z.literal('message'), role: z.string() })),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  }),
+  KeptResponse: z.looseObject({
+    id: z.string(),
+    object: z.literal('response'),
+    status: z.enum(['queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled']),
+  }),
+  DeletedResponse: z.object({ id: z.string(), object: z.literal('response'), deleted: z.literal(true) }),
+  CancelledStream: z.object({ id: z.string(), status: z.enum(['cancelled', 'completed', 'incomplete', 'failed']) }),
   Version: z.object({ version: z.string() }),
   Document: z.looseObject({ openapi: z.string(), paths: z.looseObject({}) }),
 };
 
-/** Every path that takes no body: models, probes, documents. */
-export function getPaths({ openai, score, inference, azureOpenai }: ReadDialects): Paths {
+/** Every path that takes no body: models, kept responses, probes, documents. */
+export function getPaths({ openai, responses, score, inference, azureOpenai }: ReadDialects): Paths {
   const azure = { tag: 'Azure OpenAI', parameters: ['api-version'] };
   return {
     ...modelPaths(openai, { base: '/v1', tag: 'OpenAI', prefix: '' }),
     ...modelPaths(azureOpenai, { base: '/openai/v1', prefix: 'azure_v1_', ...azure }),
     ...modelPaths(azureOpenai, { base: '/openai', prefix: 'azure_', ...azure }),
+    ...responsePaths(responses, { base: '/v1', tag: 'OpenAI', prefix: '' }),
+    ...responsePaths(azureOpenai, { base: '/openai/v1', prefix: 'azure_v1_', ...azure }),
+    ...responsePaths(azureOpenai, { base: '/openai', prefix: 'azure_', ...azure }),
     // Only the list, for clients whose base URL lacks its /v1.
     '/models': { get: modelList(openai, { tag: 'OpenAI', prefix: 'bare_' }) },
     ...infoPath(inference, '', 'inference_'),
@@ -77,6 +95,30 @@ function modelPaths(dialect: Dialect, shape: Shape): Paths {
         answer: 'Model',
         stages: ['named'],
       }),
+    },
+  };
+}
+
+function responsePaths(dialect: Dialect, { base, tag, prefix, parameters = [] }: Shape): Paths {
+  const facts = (id: string, summary: string, answer: string, more: readonly string[] = []): object =>
+    operation(dialect, {
+      id: prefix + id,
+      tag,
+      summary,
+      answer,
+      parameters: ['response_id', ...more, ...parameters],
+      stages: ['kept'],
+    });
+  return {
+    [`${base}/responses/{response_id}`]: {
+      get: facts('getResponse', 'A kept response, or its events', 'KeptResponse', ['stream', 'starting_after']),
+      delete: facts('deleteResponse', 'Cancels and removes a kept response', 'DeletedResponse'),
+    },
+    [`${base}/responses/{response_id}/input_items`]: {
+      get: facts('listInputItems', 'What a kept response was asked', 'InputItems', ['limit', 'order', 'after']),
+    },
+    [`${base}/responses/{response_id}/cancel`]: {
+      post: facts('cancelResponse', 'Cancels a response that was made in the background', 'KeptResponse'),
     },
   };
 }

@@ -24,7 +24,7 @@ export function parameters(facts: ApiFacts): Record<string, object> {
     'x-ms-client-request-id': header('x-ms-client-request-id', 'repeated in the answer', id),
     'idempotency-key': header(
       'idempotency-key',
-      'a request that is sent again with the same key gets the first answer',
+      'a request that is sent again with the same key gets the first answer; a stream goes on when its connection breaks',
       {
         ...text,
         maxLength: 255,
@@ -40,10 +40,30 @@ export function parameters(facts: ApiFacts): Record<string, object> {
       '`1`: while a stream waits, a comment says each second how long; no effect on Azure inference routes',
       text,
     ),
+    'x-penstock-on-disconnect': header(
+      'x-penstock-on-disconnect',
+      'what becomes of a stream with an `idempotency-key` when its last client leaves; absent: it goes on for the grace time',
+      { enum: ['cancel', 'continue'] },
+    ),
+    'last-event-id': header(
+      'last-event-id',
+      'with the `idempotency-key` of a stream: only the events after the one with this id',
+      text,
+    ),
     'azureml-model-deployment': header('azureml-model-deployment', "overrides the body's `model`", orNone),
     deployment: path('deployment', names),
     id: path('id', facts.names.length === 0 ? text : { enum: facts.names }),
+    response_id: { ...path('response_id', text), description: 'the id of a kept response' },
+    stream: query('stream', '`true`: the events of the response, from the first one on', { enum: ['true', 'false'] }),
+    starting_after: query('starting_after', 'with `stream`: only the events after this one', text),
+    limit: query('limit', 'items of a page; absent: 20', { type: 'integer', minimum: 1, maximum: 100 }),
+    order: query('order', 'absent: the newest first', { enum: ['asc', 'desc'] }),
+    after: query('after', 'id of the item before the first one', text),
   };
+}
+
+function query(name: string, description: string, schema: object): object {
+  return { name, in: 'query', description, schema };
 }
 
 function path(name: string, schema: object): object {

@@ -26,7 +26,8 @@ export function operation(dialect: Dialect, facts: OperationFacts): object {
   const { id, tag, summary, parameters = [], request, answer, event, hasEndMark = true, stages } = facts;
   const headers = dialect.keyHeaders ?? [];
   const ofPosts = request === undefined ? [] : ['idempotency-key', 'x-penstock-deadline-ms'];
-  const ofStreams = event === undefined ? [] : ['x-penstock-progress'];
+  const resumed = dialect.numbersEvents === true ? ['last-event-id'] : [];
+  const ofStreams = event === undefined ? [] : ['x-penstock-progress', 'x-penstock-on-disconnect', ...resumed];
   const all = ['x-request-id', 'x-ms-client-request-id', ...ofPosts, ...ofStreams, ...parameters];
   return {
     operationId: id,

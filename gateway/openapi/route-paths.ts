@@ -25,9 +25,10 @@ export function describeRoutes(
 
 const CHOSEN_BY = { header: ['azureml-model-deployment'], path: ['deployment'], none: [] } as const;
 
-/** A path of the document with its one operation. */
-export function routePath({ route, dialect, description }: DescribedRoute): [path: string, methods: object] {
-  const { path, id, tag, deployment } = route;
+/** The paths of a route in the document, each with its one operation. */
+export function routePaths({ route, dialect, description }: DescribedRoute): [path: string, methods: object][] {
+  const { id, tag, deployment } = route;
+  const path = route.path.replace(/[*:](\w+)/g, '{$1}');
   const { schemas: _, parameters = {}, ...facts } = description;
   const post = operation(dialect, {
     ...facts,
@@ -36,5 +37,17 @@ export function routePath({ route, dialect, description }: DescribedRoute): [pat
     parameters: [...CHOSEN_BY[deployment], ...Object.keys(parameters)],
     stages: deployment === 'none' ? [] : ['deployment'],
   });
-  return [path.replace(/[*:](\w+)/g, '{$1}'), { post }];
+  if (dialect.durable !== true) return [[path, { post }]];
+  const cancel = operation(dialect, {
+    id: `${id}_cancel`,
+    tag,
+    summary: 'Ends the stream that has this idempotency key',
+    parameters: ['idempotency-key', ...(deployment === 'path' ? ['deployment'] : [])],
+    answer: 'CancelledStream',
+    stages: ['kept'],
+  });
+  return [
+    [path, { post }],
+    [`${path}/cancel`, { post: cancel }],
+  ];
 }

@@ -57,7 +57,7 @@ export interface Candidate {
 }
 
 /** State of an unclaimed request's job; `taken` carries the number of the pickup. */
-type Found = 'waits' | 'finished' | `taken ${string}`;
+type Found = 'waits' | 'finished' | 'lost' | `taken ${string}`;
 
 /** How often finished jobs are removed, in ms, and how many at a time. */
 const SWEEP_MS = 5_000;
@@ -88,7 +88,7 @@ export class Admission {
     let waitMs: number | undefined;
     try {
       waitMs = await this.#reserve(candidate);
-      await this.#add(candidate, 1, this.#sameRedis);
+      await this.#add(candidate, 1, this.#holdsOpen(candidate));
     } catch (cause) {
       if (isFailure(cause)) throw cause;
       this.#deps.onOutcome('rejected_unavailable');
@@ -120,22 +120,24 @@ export class Admission {
   /**
    * Checks a request that no dispatcher has claimed. Adds its job and body again if they were lost, for example by a
    * restart of Redis.
-   * @returns the state of its job; if a dispatcher has it without a known claim, the number of the pickup
+   * @returns the state of its job; if a dispatcher has it without a known claim, the number of the pickup; `lost`: Redis
+   * alone had its body, and lost it
    */
   async reconcile(candidate: Candidate, epoch: number): Promise<Found> {
     const { job } = candidate;
     const id = jobId(job.requestId, epoch);
-    const { redis, bodies: stored } = this.#deps;
+    const { redis } = this.#deps;
     const queue = this.#queue(job.model, job.kind);
     // From BullMQ's job hash: how often it was taken.
     const [state, pickups, bodies] = await Promise.all([
       queue.getJobState(id),
       redis.hget(queue.toKey(id), 'ats'),
-      stored.exists(redisKeys.body(job.model, job.requestId)),
+      this.#bodiesOf(job).exists(redisKeys.body(job.model, job.requestId)),
     ]);
     if (state === 'completed' || state === 'failed') return 'finished';
     if (state === 'active' && bodies !== 0) return `taken ${pickups ?? ''}`;
     if (state === 'unknown' || bodies === 0) {
+      if (candidate.body.pieces === undefined) return 'lost';
       // A job in no list, for example because Redis evicted the list, would keep its own id from being added.
       if (state === 'unknown') await queue.remove(id);
       await this.#add(candidate, epoch);
@@ -147,7 +149,7 @@ export class Admission {
 
   /** The engine's request of a claimed job. @returns undefined when it is lost @throws while Redis is away */
   async readBody({ job }: Candidate): Promise<Buffer | undefined> {
-    return (await this.#deps.bodies.getBuffer(redisKeys.body(job.model, job.requestId))) ?? undefined;
+    return (await this.#bodiesOf(job).getBuffer(redisKeys.body(job.model, job.requestId))) ?? undefined;
   }
 
   /** The request was claimed: its reservation is released. */
@@ -160,7 +162,7 @@ export class Admission {
 
   /** The request ended after it was claimed. */
   finished({ job }: Candidate): void {
-    void this.#quietly(() => this.#deps.bodies.del(redisKeys.body(job.model, job.requestId)));
+    void this.#quietly(() => this.#bodiesOf(job).del(redisKeys.body(job.model, job.requestId)));
   }
 
   /** The request ended while it waited: its job, body and reservation are removed. */
@@ -198,8 +200,14 @@ export class Admission {
     await Promise.all(KINDS.map((kind) => this.#queue(model, kind).waitUntilReady()));
   }
 
-  get #sameRedis(): boolean {
-    return this.#deps.bodies === this.#deps.redis;
+  /** The body of a durable answer must survive a restart of Redis, so it is with the queue. */
+  #bodiesOf({ durable }: Candidate['job']): Redis {
+    return durable === undefined ? this.#deps.bodies : this.#deps.redis;
+  }
+
+  /** The reservation creates the body's key: both are in the same Redis. */
+  #holdsOpen({ job }: Candidate): boolean {
+    return this.#bodiesOf(job) === this.#deps.redis;
   }
 
   /** @param heldOpen the reservation has created the body's key, see `Reservations.reserve` */
@@ -207,9 +215,9 @@ export class Admission {
     const { pieces } = body;
     if (pieces === undefined) return;
     const key = redisKeys.body(job.model, job.requestId);
-    const stored = setPieces(this.#deps.bodies, key, pieces, bodyLifeMs(leftMs), heldOpen);
+    const stored = setPieces(this.#bodiesOf(job), key, pieces, bodyLifeMs(leftMs), heldOpen);
     // On one connection the body arrives before the job. With a second Redis the job must wait for it.
-    if (!this.#sameRedis) await stored;
+    if (this.#bodiesOf(job) !== this.#deps.redis) await stored;
     const priority = epoch > 1 ? FIRST : (this.#places.get(body)?.place.priority ?? FIRST);
     const [isStored] = await Promise.all([stored, addJob(this.#deps.redis, { ...job, epoch }, priority)]);
     if (!isStored)
@@ -228,7 +236,7 @@ export class Admission {
     const place = await this.#deps.reservations.reserve(applicantOf(candidate), {
       leftMs,
       lifeMs: Math.max(bodyLifeMs(leftMs), SHARES_MS),
-      bodyWithinMs: this.#sameRedis ? BODY_WITHIN_MS : 0,
+      bodyWithinMs: this.#holdsOpen(candidate) ? BODY_WITHIN_MS : 0,
       guess: this.guess(job.model, job.kind),
     });
     this.#places.set(body, { place, at });

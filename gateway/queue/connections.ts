@@ -11,6 +11,12 @@ export interface Connections {
   readonly bodies: Redis;
   /** for its reply stream alone, because it blocks there */
   readonly replies: Redis;
+  /** for its streams of durable answers alone, because it blocks there */
+  readonly owner: Redis;
+  /** for the worker that delivers webhook events alone, because it waits out an outage */
+  readonly deliveries: Redis;
+  /** for waiting for replicas alone, because that blocks it */
+  readonly confirm: Redis;
   /** each connection once */
   readonly all: ReadonlySet<Redis>;
 }
@@ -29,11 +35,14 @@ export async function connectAll(
   const isOne = targets.replies === targets.queue;
   const bodies = isOne ? queue : connectRedis(targets.replies, 'fail_fast', 'gateway-bodies', log);
   const replies = connectRedis(targets.replies, 'patient', 'gateway-replies', log);
-  const all = new Set([queue, bodies, replies]);
+  const owner = connectRedis(targets.queue, 'patient', 'gateway-durable', log);
+  const deliveries = connectRedis(targets.queue, 'patient', 'gateway-webhooks', log);
+  const confirm = connectRedis(targets.queue, 'once', 'gateway-confirm', log);
+  const all = new Set([queue, bodies, replies, owner, deliveries, confirm]);
   const probed = {
     unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
     channel: redisKeys.control('check'),
   };
   await Promise.all([...all].map((redis) => requireRedis(redis, waitMs, probed)));
-  return { queue, bodies, replies, all };
+  return { queue, bodies, replies, owner, deliveries, confirm, all };
 }

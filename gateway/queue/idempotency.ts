@@ -7,32 +7,45 @@ import { redisKeys } from '#contract/redis-keys';
 /** Lease of a running request on its idempotency key, in ms; renewed in time, it lapses if its replica dies. */
 const LEASE_MS = 15_000;
 const RENEW_MS = 5_000;
+/**
+ * After a fail-over, Redis may have lost what runs under a key. Other gateways have written that again so long after a
+ * reconnection, in ms.
+ */
+const RESTORED_AFTER_MS = 1_500;
 /** Longer answers are not kept. */
 const LIMIT_BYTES = 256 * 1024;
 
-/** KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms. Returns the state and the owner. */
+/**
+ * KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms, a durable answer whose key is free again. Returns
+ * the state, the owner, and the durable answer that runs under the key.
+ */
 const BEGIN = `
-local state, digest, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'owner'))
-if state then
-  if digest ~= ARGV[2] then return {'other_body', owner} end
-  return {state, owner}
+local state, digest, owner, durable = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'owner', 'durable'))
+if state and (ARGV[4] == '' or durable ~= ARGV[4]) then
+  if digest ~= ARGV[2] then return {'other_body', owner, durable or ''} end
+  return {state, owner, durable or ''}
 end
+redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'state', 'running', 'owner', ARGV[1], 'digest', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {'first', ARGV[1]}`;
+return {'first', ARGV[1], ''}`;
 
-/** KEYS as above. ARGV: owner, new state (empty: remove), expiry in ms. Does nothing if another owner holds the key. */
+/**
+ * KEYS as above. ARGV: owner, new state (empty: remove), expiry in ms, durable answer that runs under the key. Does nothing
+ * if another owner holds the key.
+ */
 const CHANGE = `
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'state', ARGV[2])
+if ARGV[4] then redis.call('HSET', KEYS[1], 'durable', ARGV[4]) else redis.call('HDEL', KEYS[1], 'durable') end
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
 
 type State = 'first' | 'running' | 'answered' | 'spent' | 'other_body';
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    penstockOnceBegin(key: string, owner: string, digest: string, lifeMs: number): Result<[State, string], Context>;
-    penstockOnceChange(key: string, owner: string, state: string, lifeMs: number): Result<number, Context>;
+    penstockOnceBegin(...args: (string | number)[]): Result<[State, string, string], Context>;
+    penstockOnceChange(...args: (string | number)[]): Result<number, Context>;
   }
 }
 
@@ -40,8 +53,17 @@ const Kept = z.object({ status: z.number(), headers: z.record(z.string(), z.stri
 /** An answer as the client got it. */
 export type KeptAnswer = z.infer<typeof Kept>;
 
+/** A durable answer that runs under a key, or ran. */
+export interface DurableRef {
+  readonly model: string;
+  readonly id: string;
+}
+
+type Scope = readonly [callerId: string, route: string, key: string];
+
 /** State of the request under a key. */
 export type Begun =
+  | { readonly kind: 'durable'; readonly answer: DurableRef }
   | { readonly kind: 'first'; readonly turn: Turn }
   | { readonly kind: 'answered'; readonly answer: KeptAnswer }
   | { readonly kind: 'running' | 'spent' | 'other_body' };
@@ -56,34 +78,55 @@ export class Idempotency {
   readonly #records: Redis;
   readonly #answers: Redis;
   readonly #ttlMs: number;
+  /** no request begins before this instant, monotonic ms */
+  #restoredAt = 0;
 
-  /** @param ttlMs how long an answer can be requested again */
+  /** @param records connected already @param ttlMs how long an answer can be requested again */
   constructor(records: Redis, answers: Redis, ttlMs: number) {
     records.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
     records.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
+    records.on('ready', () => {
+      this.#restoredAt = performance.now() + RESTORED_AFTER_MS;
+    });
     this.#records = records;
     this.#answers = answers;
     this.#ttlMs = ttlMs;
   }
 
+  /** The durable answer under a key. @throws Failure `queue_unavailable` */
+  async find(scope: Scope): Promise<DurableRef | undefined> {
+    const durable = await this.#records.hget(recordOf(scope), 'durable').catch((cause: unknown) => {
+      throw new Failure('queue_unavailable', 'Redis does not tell the answer of this key; try again', { cause });
+    });
+    return durable === null ? undefined : readRef(durable);
+  }
+
   /**
    * @param scope owner of the key, the route, and the key itself
    * @param said further input that decides the answer; if it differs, it is another request
+   * @param isFree whether the request may run again that had this durable answer
    * @throws Failure `queue_unavailable`: without Redis no gateway knows whether the request has run
    */
   async begin(
-    scope: readonly [callerId: string, route: string, key: string],
+    scope: Scope,
     body: Buffer,
-    said: readonly string[] = [],
+    said: readonly string[],
+    isFree: (answer: DurableRef) => Promise<boolean>,
   ): Promise<Begun> {
-    const record = redisKeys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
+    const record = recordOf(scope);
     const hash = createHash('sha256').update(body);
     const digest = (said.length === 0 ? hash : hash.update(JSON.stringify(said))).digest('hex');
     const mine = randomUUID();
+    const earlyMs = this.#restoredAt - performance.now();
+    if (earlyMs > 0) await new Promise((resolve) => setTimeout(resolve, earlyMs));
     try {
-      const [state, owner] = await this.#records.penstockOnceBegin(record, mine, digest, LEASE_MS);
+      const ask = (free: string) => this.#records.penstockOnceBegin(record, mine, digest, LEASE_MS, free);
+      let [state, owner, durable] = await ask('');
+      if (state !== 'first' && durable !== '' && (await isFree(readRef(durable))))
+        [state, owner, durable] = await ask(durable);
+      if (state === 'running' && durable !== '') return { kind: 'durable', answer: readRef(durable) };
       if (state === 'first')
-        return { kind: state, turn: new Turn(this.#records, this.#answers, record, owner, this.#ttlMs) };
+        return { kind: state, turn: new Turn(this.#records, this.#answers, { record, owner, digest }, this.#ttlMs) };
       if (state !== 'answered') return { kind: state };
       const answer = await this.#answers.get(redisKeys.onceAnswer(owner));
       return answer === null ? { kind: 'spent' } : { kind: state, answer: Kept.parse(JSON.parse(answer)) };
@@ -94,25 +137,60 @@ export class Idempotency {
   }
 }
 
+/** Names the record of a request. */
+function recordOf(scope: Scope): string {
+  return redisKeys.once(createHash('sha256').update(JSON.stringify(scope)).digest('hex'));
+}
+
 /** The one request that runs under its key. */
 export class Turn {
   readonly #store: (answer: string) => Promise<boolean>;
-  readonly #change: (state: string, lifeMs: number) => Promise<void>;
+  readonly #change: (state: string, lifeMs: number, durable?: string) => Promise<boolean>;
+  readonly #again: () => Promise<unknown>;
   readonly #ttlMs: number;
   readonly #renewing: NodeJS.Timeout;
   #isOver = false;
+  #isDurable = false;
 
-  constructor(records: Redis, answers: Redis, record: string, owner: string, ttlMs: number) {
+  constructor(
+    records: Redis,
+    answers: Redis,
+    { record, owner, digest }: { readonly record: string; readonly owner: string; readonly digest: string },
+    ttlMs: number,
+  ) {
+    this.#again = () => records.penstockOnceBegin(record, owner, digest, LEASE_MS, '');
     this.#store = async (answer) =>
       answers.set(redisKeys.onceAnswer(owner), answer, 'PX', ttlMs).then(
         () => true,
         () => false,
       );
     // A record that is not changed expires by itself.
-    this.#change = async (...change) =>
-      void (await records.penstockOnceChange(record, owner, ...change).catch(() => 0));
+    this.#change = async (state, lifeMs, durable) => {
+      const more = durable === undefined ? [] : [durable];
+      return (await records.penstockOnceChange(record, owner, state, lifeMs, ...more).catch(() => 0)) === 1;
+    };
     this.#ttlMs = ttlMs;
     this.#renewing = setInterval(() => void this.#change('running', LEASE_MS), RENEW_MS).unref();
+  }
+
+  /** its answer outlives its connection */
+  get isDurable(): boolean {
+    return this.#isDurable;
+  }
+
+  /**
+   * From now on a request with the same key gets this durable answer. Call it again when Redis may have lost that.
+   * @param lifeMs how long, in ms
+   * @throws Failure `queue_unavailable`
+   */
+  async point({ model, id }: DurableRef, lifeMs: number): Promise<void> {
+    clearInterval(this.#renewing);
+    this.#isDurable = true;
+    const change = (): Promise<boolean> => this.#change('running', lifeMs, `${id} ${model}`);
+    if (await change()) return;
+    if (!this.#isOver) await this.#again().catch(() => {});
+    if (await change()) return;
+    throw new Failure('queue_unavailable', 'the gateway cannot store which answer this idempotency key has; try again');
   }
 
   /** Keeps the answer for later requests with the same key. Of an answer that is too long, only the fact is kept. */
@@ -139,4 +217,9 @@ export class Turn {
     clearInterval(this.#renewing);
     return true;
   }
+}
+
+function readRef(durable: string): DurableRef {
+  const at = durable.indexOf(' ');
+  return { id: durable.slice(0, at), model: durable.slice(at + 1) };
 }

@@ -47,7 +47,7 @@ const NONE: Reaction = { kind: 'none' };
  */
 export class Exchange {
   readonly request: OpenRequest;
-  #epoch = 1;
+  #epoch: number;
   #accepted: { token: Token; dispatcher: string } | undefined;
   #head: Head | undefined;
   #bound = false;
@@ -56,8 +56,9 @@ export class Exchange {
   #claimedAt = 0;
   #streamed = new StreamedTokens();
 
-  constructor(request: OpenRequest) {
+  constructor(request: OpenRequest, epoch = 1) {
     this.request = request;
+    this.#epoch = epoch;
   }
 
   /** The dispatcher and token that answer, if any do. */
@@ -163,6 +164,7 @@ function failureOf(error: AttemptError): Failure {
       return new Failure('body_lost', 'Redis lost the request while it waited; send it again', {
         cause: error.message,
       });
+    case 'oversized':
     case 'worker_lost':
       return new Failure('worker_lost', 'the model process did not finish its answer', {
         cause: error.message,

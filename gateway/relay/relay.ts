@@ -96,7 +96,8 @@ export class Relay {
   }
 
   /** Ends all open requests: the process cannot wait any longer. */
-  endAll(failure: Failure): void {
+  endAll(): void {
+    const failure = new Failure('shutting_down', 'this gateway had to stop before the answer was complete');
     for (const exchange of this.#open.values()) this.#fail(exchange, failure);
   }
 

@@ -25,6 +25,8 @@ export interface ChatMessage {
   readonly extra?: Readonly<Record<string, JsonValue>>;
   /** path of its content in the caller's body; absent: `content` of the message with the same index */
   readonly place?: string;
+  /** id of the item of an earlier answer that it stands for; its own content is empty */
+  readonly reference?: string;
 }
 
 /** A bare prompt: a text, or ids of the model's tokens. */
@@ -68,9 +70,25 @@ export interface ChatRequest {
   readonly answerForm?: AnswerForm;
   /** the class of service that the caller asks for; absent: none */
   readonly serviceTier?: ServiceClass;
+  /** what the caller says about keeping the answer; absent: its API keeps none */
+  readonly keeping?: Keeping;
   /** names of accepted fields without effect, listed in the log and in a response header */
   readonly ignored: readonly string[];
 }
+
+/** What a caller says about keeping its answer. */
+export interface Keeping {
+  /** it goes on whether or not its caller is connected */
+  readonly background: boolean;
+  /** as long as the operator's setting says, with its input; null: the operator decides */
+  readonly store: boolean | null;
+  readonly metadata: { readonly [key: string]: JsonValue };
+  /** the kept response whose conversation comes first */
+  readonly previous_response_id: string | null;
+}
+
+/** How an answer is kept: for long, or only for the time in which its caller fetches it. */
+export type Stored = Keeping & { readonly store: boolean };
 
 /** Path of a message's content in the caller's body, such as `messages[0].content`. */
 export function contentPath(messagesParam: string, { place }: ChatMessage, index: number): string {
@@ -83,6 +101,8 @@ export interface StreamIdentity {
   /** seconds since 1970 */
   readonly created: number;
   readonly model: string;
+  /** members of a kept response that engines do not know */
+  readonly shown?: { readonly [key: string]: JsonValue };
 }
 
 /** Token counts as the engine reports them. */

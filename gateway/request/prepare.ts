@@ -1,4 +1,4 @@
-import type { ChatRequest } from './chat.ts';
+import type { ChatMessage, ChatRequest } from './chat.ts';
 import { Failure } from '../failure.ts';
 import type { EnginePath, Kind } from '#contract/job';
 import type { ServiceClass } from '#contract/service-class';
@@ -21,6 +21,8 @@ export interface Prepared {
   readonly path: EnginePath;
   readonly body: readonly Buffer[];
   readonly images: readonly ImageFacts[];
+  /** the conversation with its pictures resolved */
+  readonly messages: readonly ChatMessage[];
   /** prompt tokens of the pictures */
   readonly imageTokens: number;
   /** texts that the model's engine reads as control tokens */
@@ -85,6 +87,7 @@ export function createPrepare(deps: PrepareDeps): Prepare {
       path: enginePath(request),
       body,
       images: resolved.images,
+      messages: resolved.request.messages,
       imageTokens,
       specialTokens,
       longestAnswer: longestAnswer(resolved.request, maxTokens),

@@ -55,6 +55,7 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
       const stop = new AbortController();
       const either = AbortSignal.any([signal, stop.signal]);
       const loads = new Map<string, Promise<Loaded>>();
+      const partOf = (at: number, part: number): string => `${at} ${part}`;
       const urlParam = (message: ChatMessage, at: number, part: number): string =>
         `${contentPath(request.messagesParam, message, at)}[${part}].${request.imageParam ?? 'image_url.url'}`;
       for (const [at, message] of request.messages.entries()) {
@@ -63,16 +64,17 @@ export function createImageResolver(options: FetchOptions & Limits): ImageResolv
         for (const [index, part] of content.entries()) {
           if (part.type !== 'image_url') continue;
           const param = urlParam(message, at, index);
-          loads.set(param, load(part.image_url.url, { param, keyId, pictures, signal: either }, fetchImage, options));
+          loads.set(
+            partOf(at, index),
+            load(part.image_url.url, { param, keyId, pictures, signal: either }, fetchImage, options),
+          );
         }
       }
       if (loads.size === 0) return { request, images: [] };
       try {
         const loaded = await Promise.all(loads.values());
-        const urls = new Map(loaded.map(({ url, facts }) => [facts.param, url]));
-        const messages = request.messages.map((message, at) =>
-          withUrls(message, (part) => urls.get(urlParam(message, at, part))),
-        );
+        const urls = new Map([...loads.keys()].map((part, index) => [part, loaded[index]?.url]));
+        const messages = request.messages.map((message, at) => withUrls(message, (part) => urls.get(partOf(at, part))));
         return { request: { ...request, messages }, images: loaded.map(({ facts }) => facts) };
       } catch (cause) {
         // The first bad picture decides; the other fetches are stopped.

@@ -1,10 +1,13 @@
 import { Socket } from 'node:net';
-import { Redis, type Command } from 'ioredis';
+import { Redis, type Command, type RedisOptions } from 'ioredis';
 import type { Log } from './log.ts';
 import type { RedisTarget } from './redis-target.ts';
 
-/** `patient` waits out an outage; `fail_fast` refuses immediately, for commands that a client waits for. */
-export type RedisManner = 'patient' | 'fail_fast';
+/**
+ * `patient` waits out an outage; `fail_fast` refuses immediately, for commands that a client waits for. `once` refuses
+ * too, and sends no command again on another connection: one whose reply was lost never settles.
+ */
+export type RedisManner = 'patient' | 'fail_fast' | 'once';
 
 /** Timeout of a connection attempt, in milliseconds. */
 const CONNECT_MS = 4_000;
@@ -17,6 +20,17 @@ const ANSWER_MS = 3_700;
 const SILENT_MS = 5_000;
 /** Interval of pings on an idle connection, in ms: only a command shows a loss without a reset. */
 const PING_MS = 1_000;
+
+const OPTIONS = {
+  patient: { maxRetriesPerRequest: null },
+  fail_fast: {
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    commandTimeout: ANSWER_MS,
+    socketTimeout: ANSWER_MS,
+  },
+  once: { maxRetriesPerRequest: null, enableOfflineQueue: false, autoResendUnfulfilledCommands: false },
+} satisfies Record<RedisManner, RedisOptions>;
 
 class Connection extends Redis {
   #isCorked = false;
@@ -55,9 +69,7 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENT_MS,
     retryStrategy: (times: number) => Math.min(50 * times, 1_000),
-    ...(manner === 'patient'
-      ? { maxRetriesPerRequest: null }
-      : { maxRetriesPerRequest: 1, enableOfflineQueue: false, commandTimeout: ANSWER_MS, socketTimeout: ANSWER_MS }),
+    ...OPTIONS[manner],
   });
   let down = false;
   redis.on('error', (error: Error) => {
@@ -71,14 +83,15 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
     down = false;
   });
   let asking = false;
+  const asked = (): void => {
+    asking = false;
+  };
   const pinging = setInterval(() => {
     if (asking || redis.status !== 'ready') return;
     asking = true;
-    const asked = (): void => {
-      asking = false;
-    };
     redis.ping().then(asked, asked);
   }, PING_MS).unref();
+  redis.on('close', asked);
   redis.on('end', () => clearInterval(pinging));
   return redis;
 }

@@ -183,8 +183,6 @@ export const ABSENT = [
   '/v1/vector_stores',
   '/v1/containers',
   '/v1/chat/completions/chatcmpl-1',
-  '/v1/responses/resp_1',
-  '/v1/responses/resp_1/cancel',
 ] as const;
 
 function routeRows(): BadRequest[] {

@@ -18,6 +18,10 @@ const WITHOUT_ALERT = new Map([
   ['penstock_queue_drain_requests_per_second', 'it differs by model and load'],
   ['penstock_queue_bookings', 'a high value is not a fault'],
   ['penstock_engine_in_flight', 'a high value is not a fault'],
+  ['penstock_kept_answers_total', 'failures of engines have alerts of their own'],
+  ['penstock_adoptions_total', 'a gateway that stops hands its answers over'],
+  ['penstock_webhooks_total', 'a receiver that fails is no fault of ours; the log and `penstock webhooks` name it'],
+  ['penstock_webhooks_waiting', 'the same'],
   ['penstock_refusals_total', "callers break its rules; our own faults are in the answers' status"],
 ]);
 

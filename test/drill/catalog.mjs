@@ -1,4 +1,5 @@
 // @ts-check
+import { answers } from './answer-drill.mjs';
 import { runDrill } from './drill.mjs';
 import { CLIENT_DRILLS } from './client-faults.mjs';
 import { ENGINE_DRILLS } from './engine-faults.mjs';
@@ -29,6 +30,7 @@ export const DRILLS = [
   ...ENGINE_DRILLS,
   ...WORKER_DRILLS,
   ...GATEWAY_DRILLS,
+  answers,
   ...REDIS_DRILLS,
   ...CLIENT_DRILLS,
   hangUps,

@@ -1,8 +1,8 @@
 // @ts-check
 import { runDrill } from './drill.mjs';
-import { known, pause, sendSignal, until } from './processes.mjs';
+import { known, pause, sendSignal } from './processes.mjs';
+import { startRedisPair } from './redis-pair.mjs';
 import { RedisServer } from './redis-server.mjs';
-import { startProxy } from './tcp-proxy.mjs';
 
 /** @typedef {import('./drill.mjs').Drill} Drill */
 
@@ -42,30 +42,22 @@ function failover(name, about, stack, duringOutage) {
     name,
     about,
     run: async (setup) => {
-      const primary = await RedisServer.start();
-      const replica = await RedisServer.start({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
-      let port = primary.port;
-      const proxy = await startProxy(() => port);
+      const pair = await startRedisPair();
       try {
-        const inStep = async () => (await replica.client.info('replication')).includes('master_link_status:up');
-        await until('the replica follows', inStep, 60_000);
         return await runDrill(setup, {
-          stack: { ...ONE, ...stack, redis: replica, redisUrl: `redis://127.0.0.1:${proxy.port}` },
+          stack: { ...ONE, ...stack, ...pair.stack },
           load: over4s(setup.requests),
           fault: async (scene) => {
             const load = scene.load();
             await load.underWay(setup.requests / 3);
-            await primary.kill();
+            await pair.kill();
             await duringOutage(scene);
             await pause(DOWN_MS);
-            await replica.client.call('REPLICAOF', 'NO', 'ONE');
-            port = replica.port;
-            proxy.cut();
+            await pair.promote();
           },
         });
       } finally {
-        await proxy.stop();
-        await primary.stop();
+        await pair.stop();
       }
     },
   };

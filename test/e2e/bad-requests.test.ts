@@ -7,7 +7,7 @@ import { request } from 'undici';
 import { z } from 'zod';
 import { startPictureServer } from '../bad-requests/picture-server.ts';
 import { ABSENT, BAD_REQUESTS, LIMITS, type BadRequest } from '../bad-requests/table.ts';
-import { startStack, type Stack } from '../support/stack.ts';
+import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
 
 /** The common part of both dialects' error bodies. */
 const ErrorBody = z.object({
@@ -25,10 +25,9 @@ let answeredBefore: number;
 
 beforeAll(async () => {
   pictures = await startPictureServer();
-  // An idle engine would generate test tokens every 30 s.
   stack = await startStack({
     gatewayEnv: { ...LIMITS, GATEWAY_UNKNOWN_DEPLOYMENT: 'refuse' },
-    workerEnv: { WORKER_IDLE_CANARY_MS: '3600000' },
+    workerEnv: NO_IDLE_TESTS,
   });
   answeredBefore = await stack.engineMetric('vllm:request_success_total');
 }, 60_000);

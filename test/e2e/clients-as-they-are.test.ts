@@ -161,7 +161,7 @@ test.each([
 });
 
 test('E6: a path that only looks similar keeps its own reason', async () => {
-  expect((await refusal(await send('/v1/responses/resp_1', hi), 404)).message).toContain('nothing is stored here');
+  expect((await refusal(await send('/v1/threads/responses_1', hi), 404)).message).toContain('nothing is stored here');
   expect((await refusal(await send('/v1/v12/chat', hi), 404)).message).not.toContain('twice');
 });
 

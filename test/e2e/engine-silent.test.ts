@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { latenessMs } from '../drill/processes.mjs';
+import { latenessMs, pause } from '../drill/processes.mjs';
 import { call } from '../support/call.ts';
 import { setFaults } from '../support/engine-request.mjs';
 import { eventually } from '../support/eventually.ts';
@@ -12,12 +12,14 @@ const OUT_WITHIN_MS = 30_000;
 const IDLE_LIMIT_MS = 60_000;
 const REPLACED_WITHIN_MS = 90_000;
 const CALLERS = 8;
+/** Callers that meet the silent engine shortly before its test fails. */
+const LATE_AFTER_MS = [7_000, 12_000, 16_000, 19_000];
 /** of the simulator's cache */
 const BYTES_PER_TOKEN = 393_216;
 
 const engines = async (stack: Stack) => (await stack.status()).workers.flatMap((worker) => worker.engines);
 
-/** Callers that send one request after another, every second one streamed, until they are stopped. */
+/** Callers that send one request after another, every second one streamed, until they are stopped; and the late ones. */
 function startCallers(url: string) {
   let isOver = false;
   let sent = 0;
@@ -35,7 +37,11 @@ function startCallers(url: string) {
         incomplete.push(`${status} ${body}`);
     }
   };
-  const callers = Promise.all(Array.from({ length: CALLERS }, ask));
+  const late = LATE_AFTER_MS.map(async (afterMs) => {
+    await pause(afterMs);
+    await ask();
+  });
+  const callers = Promise.all([...Array.from({ length: CALLERS }, ask), ...late]);
   return {
     stop: async () => {
       isOver = true;

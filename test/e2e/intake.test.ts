@@ -12,7 +12,8 @@ import { startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
 const PATH = '/v1/chat/completions';
-const BODY_TIMEOUT_MS = 4_000;
+/** Short for the tests of late bodies, and long enough for this process to send its 4 GB on a busy machine. */
+const BODY_TIMEOUT_MS = 10_000;
 /** memory limit of the chart's gateway */
 const POD_BYTES = 1024 * 1024 * 1024;
 const ROUTES = [PATH, '/v1/completions', '/v1/responses', '/score', '/chat/completions', '/openai/v1/chat/completions'];
@@ -28,7 +29,7 @@ beforeAll(async () => {
   const gatewayEnv = {
     GATEWAY_KEYS_FILE: file,
     GATEWAY_BODY_TIMEOUT_MS: String(BODY_TIMEOUT_MS),
-    GATEWAY_HEAD_TIMEOUT_MS: '3000',
+    GATEWAY_HEAD_TIMEOUT_MS: '8000',
   };
   stack = await startStack({ gatewayEnv, engines: 2, workerEnv: { PENSTOCK_SIM_ITL_MS: '20' } });
 }, 60_000);

@@ -54,7 +54,7 @@ const messages = [{ role: 'user', content: 'hi' }];
 const score = { input_data: { input_string: messages, parameters: { max_new_tokens: 1 } } };
 /** Every route: its status for an allowed key, and for a key without the model. */
 const ROUTES: readonly (readonly [
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body: object | undefined,
   status: number,
@@ -62,13 +62,22 @@ const ROUTES: readonly (readonly [
 ])[] = [
   ['POST', '/v1/chat/completions', { model: MODEL, messages, max_tokens: 1 }, 200, 403],
   ['POST', '/v1/completions', { model: MODEL, prompt: 'hi', max_tokens: 1 }, 200, 403],
+  ...['/v1/chat/completions', '/v1/completions', '/v1/messages'].map(
+    (path) => ['POST', `${path}/cancel`, undefined, 400, 400] as const,
+  ),
   ['POST', '/score', score, 200, 403],
   ['POST', '/score/', score, 200, 403],
+  ['POST', '/score/cancel', undefined, 424, 424],
   ['GET', '/swagger.json', undefined, 200, 200],
   ['GET', '/openapi.json', undefined, 200, 200],
   ['GET', '/docs', undefined, 200, 200],
   ['GET', '/docs/swagger-ui.css', undefined, 200, 200],
   ['POST', '/v1/responses', { model: MODEL, input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
+  ['GET', '/v1/responses/resp_1', undefined, 404, 404],
+  ['DELETE', '/v1/responses/resp_1', undefined, 404, 404],
+  ['POST', '/v1/responses/resp_1', {}, 405, 405],
+  ['POST', '/v1/responses/resp_1/cancel', undefined, 404, 404],
+  ['GET', '/v1/responses/resp_1/input_items', undefined, 404, 404],
   ['POST', '/tokenize', { model: MODEL, prompt: 'hi' }, 200, 403],
   ['POST', '/v1/messages', { model: MODEL, messages, max_tokens: 1 }, 200, 403],
   ['POST', '/v1/messages/count_tokens', { model: MODEL, messages }, 200, 403],
@@ -119,6 +128,19 @@ const AZURE_ROUTES: typeof ROUTES = [
   ['GET', '/openai/v1/models/azureai', undefined, 200, 403],
   ['POST', '/openai/responses', { model: 'azureai', input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
   ['POST', '/openai/v1/responses', { model: 'azureai', input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
+  ...['/openai/responses/resp_1', '/openai/v1/responses/resp_1'].flatMap((path) => [
+    ['GET', path, undefined, 404, 404] as const,
+    ['DELETE', path, undefined, 404, 404] as const,
+    ['POST', `${path}/cancel`, undefined, 404, 404] as const,
+    ['GET', `${path}/input_items`, undefined, 404, 404] as const,
+  ]),
+  ...['', '/models', '/openai', '/openai/v1', '/openai/deployments/azureai']
+    .flatMap((base) => [`${base}/chat/completions/cancel`, `${base}/completions/cancel`])
+    .map((path) => {
+      // A request without its key is one of wrong form, which Azure's inference routes answer so.
+      const status = path.startsWith('/openai') ? 400 : 422;
+      return ['POST', path, undefined, status, status] as const;
+    }),
   ['GET', '/openai/nothing', undefined, 404, 404],
 ];
 /** Refused by name, for allowed keys. */
@@ -138,7 +160,6 @@ const ABSENT_ROUTES: typeof ROUTES = [
   'conversations',
   'vector_stores',
   'containers',
-  'responses/resp_1',
   'chat/completions/chat_1',
 ].map((path) => ['POST', `/v1/${path}`, {}, 404, 404] as const);
 const ALL_ROUTES = [...ROUTES, ...AZURE_ROUTES, ...ABSENT_ROUTES];
@@ -185,7 +206,7 @@ function mayCall(name: Name, path: string): boolean {
   if (name === 'chat-route') return path.replace('//', '/').startsWith('/v1/chat/completions');
   if (name === 'azure-routes') return /^\/(openai|models)(\/|$)/.test(path);
   if (name === 'v1-routes') return path.startsWith('/v1/');
-  return name === 'score-route' ? ['/score', '/score/', '/swagger.json'].includes(path) : true;
+  return name === 'score-route' ? /^\/(score(\/|$)|swagger)/.test(path) : true;
 }
 
 test.each(ALL_ROUTES)(

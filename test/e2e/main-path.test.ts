@@ -6,7 +6,7 @@ import OpenAI from 'openai';
 import { z } from 'zod';
 import { eventually } from '../support/eventually.ts';
 import { png } from '../support/pictures.ts';
-import { startStack, type Stack } from '../support/stack.ts';
+import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
 const PICTURE = png(64, 48);
@@ -30,7 +30,7 @@ beforeAll(async () => {
   pictureUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/australia.png`;
   stack = await startStack({
     gatewayEnv: { GATEWAY_IMAGE_ALLOW: '127.0.0.1' },
-    workerEnv: { PENSTOCK_SIM_ITL_MS: '40' },
+    workerEnv: { ...NO_IDLE_TESTS, PENSTOCK_SIM_ITL_MS: '40' },
   });
   openai = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'unused', maxRetries: 0 });
 }, 60_000);

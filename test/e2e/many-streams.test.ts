@@ -23,12 +23,16 @@ test('500 concurrent streams on four engines: each is complete, and nothing is l
     stream: true,
     ignore_eos: true,
   });
-  const one = async (): Promise<string> => {
+  // As SDKs do: a gateway that reads its replies late says when to try again.
+  const one = async (triesLeft = 5): Promise<string> => {
     const headers = { 'content-type': 'application/json' };
     const res = await pool.request({ path: '/v1/chat/completions', method: 'POST', headers, body });
-    return `${res.statusCode} ${await res.body.text()}`;
+    const text = await res.body.text();
+    if (res.statusCode !== 429 || triesLeft === 0) return `${res.statusCode} ${text}`;
+    await new Promise((resolve) => setTimeout(resolve, Number(res.headers['retry-after']) * 1_000));
+    return one(triesLeft - 1);
   };
-  const running = Promise.all(Array.from({ length: STREAMS }, one));
+  const running = Promise.all(Array.from({ length: STREAMS }, () => one()));
   // While they run, the jobs in Redis contain no word of the prompt.
   await eventually('many are in flight', async () => (await stack.metric('penstock_requests_in_flight')) > STREAMS / 5);
   const jobKeys = (await stack.redis.client.keys('{penstock:*}:text:*')).filter((key) => /-\d+-\d+$/.test(key));
@@ -38,14 +42,14 @@ test('500 concurrent streams on four engines: each is complete, and nothing is l
 
   const answers = await running;
   await pool.close();
-  const whole = answers.filter(
+  const broken = answers.filter(
     (text) =>
-      text.startsWith('200 ') &&
-      text.endsWith('data: [DONE]\n\n') &&
+      !text.startsWith('200 ') ||
+      !text.endsWith('data: [DONE]\n\n') ||
       // a role event, then one event per token
-      text.split('data: {').length - 2 === TOKENS,
+      text.split('data: {').length - 2 !== TOKENS,
   );
-  expect(whole).toHaveLength(STREAMS);
+  expect(broken).toEqual([]);
   await eventually('gauges are back at zero', async () => {
     const gauges = ['penstock_requests_in_flight', 'penstock_queue_depth'];
     return (await Promise.all(gauges.map((name) => stack.metric(name)))).every((value) => value === 0);

@@ -77,11 +77,13 @@ test('the page loads nothing from another host, and its parts exist', async () =
 });
 
 test('a reused idempotency key is refused in each API’s form', async () => {
-  const hi = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2, stream: true };
+  const hi = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2 };
+  const { client } = stack.redis;
   const seen = [];
   for (const path of ['/chat/completions', '/openai/v1/chat/completions', '/v1/messages']) {
     const once = { 'idempotency-key': 'k' };
-    expect(await (await send(path, hi, once)).text()).toMatch(/\[DONE\]|message_stop/);
+    expect((await send(path, hi, once)).status).toBe(200);
+    await client.del(await client.keys('*:answer:post_*'));
     for (const body of [hi, { ...hi, max_tokens: 3 }]) {
       const again = await send(path, body, once);
       seen.push([again.status, Refused.parse(await again.json()).error.code, again.headers.has('x-ms-error-code')]);

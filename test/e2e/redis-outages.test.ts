@@ -67,7 +67,8 @@ const running = (): Promise<number> => stack.engineMetric('vllm:num_requests_run
 
 /** Runs `work` while everything in the engine takes longer, so that no running stream ends before it is done. */
 async function slowed<T>(work: () => Promise<T>): Promise<T> {
-  const engine = (await stack.status()).workers[0]?.engines[0] ?? {};
+  // An emptied Redis has no worker until its next report.
+  const engine = await eventually('the engine is known', async () => (await stack.status()).workers[0]?.engines[0]);
   await setFaults(engine, { slow: SLOWER });
   return work().finally(() => setFaults(engine, null));
 }

@@ -86,7 +86,8 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
   ['C2: a path that is not a database', () => `${plain.url}/abc`, /REDIS_URL: .* the number of a database/],
   [
     'C3: a Redis Cluster',
-    async () => (await started('--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf')).url,
+    // Its second port is 10,000 above the first one otherwise, and may be another process's.
+    async () => (await started('--cluster-enabled', 'yes', '--cluster-port', String(await freePort()))).url,
     /is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode/,
   ],
   [

@@ -129,13 +129,13 @@ test('a second picture anywhere in the input, or one from a non-public address, 
   expect(await stack.metric('penstock_jobs_added_total')).toBe(jobs);
 });
 
-test('Azure’s client finds the route too; only POST exists, and nothing is stored', async () => {
+test('Azure’s client finds the route too; only POST exists, and a response that was not kept is not there', async () => {
   for (const path of ['/openai/v1/responses', '/openai/responses']) {
     expect((await postJson(stack.url + path, HI)).status).toBe(200);
     expect((await fetch(stack.url + path)).status).toBe(405);
   }
-  await expect(openai.responses.retrieve('resp_1')).rejects.toMatchObject({ status: 404, code: 'route_not_found' });
-  await expect(openai.responses.cancel('resp_1')).rejects.toMatchObject({ status: 404, code: 'route_not_found' });
+  await expect(openai.responses.retrieve('resp_1')).rejects.toMatchObject({ status: 404, code: 'answer_not_found' });
+  await expect(openai.responses.cancel('resp_1')).rejects.toMatchObject({ status: 404, code: 'answer_not_found' });
 });
 
 test('log and metrics have the tokens of complete and streamed responses', async () => {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { Answer, Refusal, post } from '../support/chat-client.ts';
 import { askEngine } from '../support/engine-request.mjs';
 import { png } from '../support/pictures.ts';
-import { startStack, type Stack } from '../support/stack.ts';
+import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
 const VISION = 'Phi-3.5-vision-instruct';
@@ -25,7 +25,7 @@ beforeAll(async () => {
   stack = await startStack({
     launchers: 2,
     gatewayEnv: { GATEWAY_MODELS_DIR: folder.path },
-    workerEnv: { WORKER_MODELS_DIR: folder.path },
+    workerEnv: { ...NO_IDLE_TESTS, WORKER_MODELS_DIR: folder.path },
     launcherEnvs: [{ WORKER_MODEL: VISION }, { WORKER_MODEL: TEXT }],
   });
 }, 90_000);

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
 import { BODY_GRACE_MS, JOB_OPTIONS, jobId, type JobV1 } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
+import { AnswerLogs } from '../../worker-launcher/dispatch/answer-logs.ts';
 import { Dispatcher } from '../../worker-launcher/dispatch/dispatcher.ts';
 import { EngineSlots } from '../../worker-launcher/dispatch/engine-slots.ts';
 import { Publisher } from '../../worker-launcher/dispatch/publisher.ts';
@@ -53,6 +54,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     slots: engineSlots,
     log: silentLog,
     publisher,
+    logs: new AnswerLogs(connect(), `d${replica}`, silentLog, { superseded: () => {}, full: () => {} }),
     readBody: async ({ model, requestId }) => {
       const key = redisKeys.body(model, requestId);
       const [bytes, ttlMs] = await Promise.all([replies.getBuffer(key), replies.pttl(key)]);

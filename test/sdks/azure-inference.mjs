@@ -34,7 +34,7 @@ function clientFor({ surface, url, key, retries }) {
 serve(
   async (command) => {
     const client = clientFor(command);
-    const headers = command.extras === undefined ? {} : { 'extra-parameters': 'pass-through' };
+    const headers = { ...command.headers, ...(command.extras && { 'extra-parameters': 'pass-through' }) };
     const body = /** @type {any} */ ({ ...command.body, ...command.extras });
     switch (command.call) {
       case 'chat': {

@@ -13,6 +13,7 @@ def perform(command):
     endpoint, key = command["url"] + BASES[command["surface"]], AzureKeyCredential(command["key"])
     options = {"retry_total": command["retries"]} if "retries" in command else {}
     extras = {"model_extras": command["extras"]} if "extras" in command else {}
+    extras["headers"] = command.get("headers", {})
     if call == "info":
         client = load_client(endpoint, key, **options)
         info = client.get_model_info()

@@ -107,12 +107,6 @@ const AI_SDK = {
   },
 } as const satisfies Omit<Client, 'name'>;
 
-const BY_REFERENCE: Shortfall = {
-  outcome: { error: { class: 'APICallError', status: 400, code: 'unsupported_parameter' } },
-  why: 'it sends the answer as item_reference, and no answers are stored here; the error says to set store: false',
-};
-const STORED = { ...AI_SDK.shortfalls, 'two turns': BY_REFERENCE, 'two turns streamed': BY_REFERENCE } as const;
-
 const ANTHROPIC: Client = {
   name: 'Anthropic SDK',
   runtime: 'node',
@@ -145,7 +139,7 @@ const NODE_CLIENTS: readonly Client[] = [
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI' },
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI, Responses' },
   { ...LANGCHAIN, name: 'LangChain AzureChatOpenAI', dialect: 'azure-openai' },
-  { ...AI_SDK, name: 'AI SDK openai, Responses', shortfalls: STORED },
+  { ...AI_SDK, name: 'AI SDK openai, Responses' },
   { ...AI_SDK, name: 'AI SDK openai, Responses, store: false' },
   { ...AI_SDK, name: 'AI SDK openai .chat()' },
   {
@@ -163,7 +157,7 @@ const NODE_CLIENTS: readonly Client[] = [
       },
     },
   },
-  { ...AI_SDK, name: 'AI SDK azure, Responses', dialect: 'azure-openai', shortfalls: STORED },
+  { ...AI_SDK, name: 'AI SDK azure, Responses', dialect: 'azure-openai' },
   { ...AI_SDK, name: 'AI SDK azure, Responses, store: false', dialect: 'azure-openai' },
   { ...AI_SDK, name: 'AI SDK azure .chat()', dialect: 'azure-openai' },
   { ...AI_SDK, name: 'AI SDK azure .chat(), by deployment', dialect: 'azure-openai' },

@@ -1,4 +1,5 @@
 // @ts-check
+import { setTimeout } from 'node:timers/promises';
 import OpenAI, { AzureOpenAI } from 'openai';
 import { membersOf, serve } from './serve.mjs';
 
@@ -31,7 +32,8 @@ serve(
       case 'stream':
       case 'leave': {
         let text = '';
-        const stream = await client.chat.completions.create({ ...body, stream: true });
+        const { headers = {} } = command;
+        const stream = await client.chat.completions.create({ ...body, stream: true }, { headers });
         for await (const { choices } of stream) {
           text += choices[0]?.delta.content ?? '';
           if (command.call === 'leave' && text !== '') stream.controller.abort();
@@ -61,6 +63,46 @@ serve(
         const stream = await client.responses.create({ ...body, stream: true });
         for await (const { type, delta } of stream) text += type === 'response.output_text.delta' ? delta : '';
         return { text };
+      }
+      case 'background': {
+        const begun = await client.responses.create({ ...body, background: true });
+        let { status, output_text: text } = begun;
+        while (status === 'queued' || status === 'in_progress') {
+          await setTimeout(50);
+          ({ status, output_text: text } = await client.responses.retrieve(begun.id));
+        }
+        return { status, text };
+      }
+      case 'resume': {
+        let text = '';
+        let [id, last] = ['', -1];
+        const first = await client.responses.create({ ...body, background: true, stream: true });
+        for await (const event of first) {
+          if (event.type === 'response.created') id = event.response.id;
+          if (event.type === 'response.output_text.delta') text += event.delta;
+          last = event.sequence_number;
+          if (text !== '') break;
+        }
+        const rest = await client.responses.retrieve(id, { stream: true, starting_after: last });
+        for await (const { type, delta } of rest) text += type === 'response.output_text.delta' ? delta : '';
+        const whole = await client.responses.stream({ response_id: id }).finalResponse();
+        return { text, status: whole.status, whole: whole.output_text };
+      }
+      case 'cancel': {
+        const { id } = await client.responses.create({ ...body, background: true });
+        return { status: (await client.responses.cancel(id)).status };
+      }
+      case 'delete': {
+        const { id } = await client.responses.create({ ...body, store: true });
+        await client.responses.delete(id);
+        return await client.responses.retrieve(id);
+      }
+      case 'follow': {
+        const { input, next, ...rest } = body;
+        const { id } = await client.responses.create({ ...rest, input, store: true });
+        const { output_text: text } = await client.responses.create({ ...rest, input: next, previous_response_id: id });
+        const { data } = await client.responses.inputItems.list(id);
+        return { text, whole: data[0].content[0].text };
       }
       default:
         throw new Error(`this SDK has no ${command.call}`);

@@ -1,5 +1,7 @@
 """Drives OpenAI's SDK for Python; surfaces: v1, v1-slash, azure (the class AzureOpenAI), azure-v1."""
 
+import time
+
 import openai
 from serve import serve
 
@@ -30,7 +32,8 @@ def perform(command):
         }
     if call in ("stream", "leave"):
         text = ""
-        with client.chat.completions.create(**body, **extras, stream=True) as stream:
+        headers = command.get("headers", {})
+        with client.chat.completions.create(**body, **extras, stream=True, extra_headers=headers) as stream:
             for chunk in stream:
                 text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
                 if call == "leave" and text != "":
@@ -52,6 +55,42 @@ def perform(command):
     if call == "responseStream":
         stream = client.responses.create(**body, stream=True)
         return {"text": "".join(event.delta for event in stream if event.type == "response.output_text.delta")}
+    if call == "background":
+        answer = client.responses.create(**body, **extras, background=True)
+        while answer.status in ("queued", "in_progress"):
+            time.sleep(0.05)
+            answer = client.responses.retrieve(answer.id)
+        return {"status": answer.status, "text": answer.output_text}
+    if call == "resume":
+        text, answer_id, last = "", "", -1
+        with client.responses.create(**body, **extras, background=True, stream=True) as stream:
+            for event in stream:
+                if event.type == "response.created":
+                    answer_id = event.response.id
+                if event.type == "response.output_text.delta":
+                    text += event.delta
+                last = event.sequence_number
+                if text != "":
+                    break
+        rest = client.responses.retrieve(answer_id, stream=True, starting_after=last)
+        text += "".join(event.delta for event in rest if event.type == "response.output_text.delta")
+        with client.responses.stream(response_id=answer_id) as stream:
+            whole = stream.get_final_response()
+        return {"text": text, "status": whole.status, "whole": whole.output_text}
+    if call == "cancel":
+        answer = client.responses.create(**body, **extras, background=True)
+        return {"status": client.responses.cancel(answer.id).status}
+    if call == "delete":
+        answer = client.responses.create(**body, **extras, store=True)
+        client.responses.delete(answer.id)
+        return {"text": client.responses.retrieve(answer.id).output_text}
+    if call == "follow":
+        following = body.pop("next")
+        first = client.responses.create(**body, **extras, store=True)
+        asked = client.responses.input_items.list(first.id).data[0].content[0].text
+        body["input"] = following
+        answer = client.responses.create(**body, **extras, previous_response_id=first.id)
+        return {"text": answer.output_text, "whole": asked}
     raise NotImplementedError(call)
 
 

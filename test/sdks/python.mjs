@@ -25,6 +25,19 @@ export function pythonWithSdks(folder) {
 }
 
 /**
+ * An older version of OpenAI's SDK for Python.
+ * @param {string} folder of its own
+ * @returns {import('./sdks.ts').Version}
+ */
+export function olderOpenai(folder) {
+  const wanted = 'openai==1.109.1';
+  const python = environment(folder, wanted, (made) =>
+    run(made, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', wanted]),
+  );
+  return { name: 'openai (Python) 1.109.1', command: [python, 'test/sdks/openai_sdk.py'] };
+}
+
+/**
  * One environment per file of `clients/python/requirements`, because their pins conflict.
  * @param {string} cache folder of the environments
  * @returns {Record<string, import('./clients.ts').Runtime>} by name

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { nodeClients } from './node-clients.mjs';
+import { newerOpenai, nodeClients } from './node-clients.mjs';
 import { printClients, printErrors } from './print.mjs';
-import { pythonClients, pythonVersions, pythonWithSdks } from './python.mjs';
+import { olderOpenai, pythonClients, pythonVersions, pythonWithSdks } from './python.mjs';
 
 const HELP = `usage: npm run sdks -- [--node]
 
@@ -39,10 +39,20 @@ function check() {
     const python = values.node ? {} : { PENSTOCK_SDKS_PYTHON: pythonWithSdks(join(cache, 'python')) };
     /** @type {Record<string, import('./clients.ts').Runtime>} */
     const runtimes = { node: nodeClients(join(cache, 'node')), ...(values.node ? {} : pythonClients(cache)) };
+    const others = [
+      newerOpenai(join(cache, 'openai-newer')),
+      ...(values.node ? [] : [olderOpenai(join(cache, 'openai-older'))]),
+    ];
     printVersions();
-    const files = ['sdks', 'sdk-clients', 'answer-endings', 'documents'].map((name) => `test/e2e/${name}.test.ts`);
+    const files = ['sdks', 'sdk-answers', 'sdk-clients', 'answer-endings', 'documents'].map(
+      (name) => `test/e2e/${name}.test.ts`,
+    );
     const test = [join(root, 'test/run.mjs'), ...files];
-    const told = { PENSTOCK_SDKS_RUNTIMES: JSON.stringify(runtimes), PENSTOCK_SDKS_FILE: file };
+    const told = {
+      PENSTOCK_SDKS_RUNTIMES: JSON.stringify(runtimes),
+      PENSTOCK_SDKS_OTHERS: JSON.stringify(others),
+      PENSTOCK_SDKS_FILE: file,
+    };
     const env = { ...process.env, ...python, ...told };
     /** @type {import('node:child_process').StdioOptions} */
     const stdio = ['ignore', 'pipe', 'inherit'];

@@ -18,6 +18,8 @@ const Answer = z.looseObject({
   id: z.int(),
   model: z.string().optional(),
   text: z.string().optional(),
+  whole: z.string().optional(),
+  status: z.string().optional(),
   ids: z.array(z.string()).optional(),
   error: Told.optional(),
 });
@@ -31,6 +33,7 @@ export interface SdkCall {
   readonly key: string;
   readonly body: Readonly<Record<string, unknown>>;
   readonly extras?: Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly retries?: number;
 }
 

@@ -1,4 +1,5 @@
 import process from 'node:process';
+import { z } from 'zod';
 
 /** How SDKs of one make take errors: the table in gateway/README.md. */
 interface Family {
@@ -59,6 +60,12 @@ export type Dialect = 'openai' | 'azure-openai' | 'inference' | 'anthropic';
 
 const OPENAI_SURFACES = { v1: 'openai', azure: 'azure-openai', 'azure-v1': 'azure-openai' } as const;
 const AZURE_SURFACES = { host: 'inference', models: 'inference' } as const;
+
+/** Further versions of OpenAI's SDKs, which `npm run sdks` installs. */
+export const OtherVersions = z.array(
+  z.object({ name: z.string(), command: z.tuple([z.string(), z.string()]).readonly() }),
+);
+export type Version = z.infer<typeof OtherVersions>[number];
 
 /** @param python of an environment with `requirements.txt`; without it only the two SDKs for Node */
 export function sdks(python: string | undefined): Sdk[] {

@@ -6,12 +6,13 @@ import { createInterface } from 'node:readline';
  * @typedef {object} Command
  * @property {number} id
  * @property {string} call kind of call: chat, stream, leave, completion, completionStream, models, model, info,
- *   response, responseStream
+ *   response, responseStream; of kept responses: background, resume, cancel, delete, follow
  * @property {string} surface name of class and base URL
  * @property {string} url of the gateway
  * @property {string} key
  * @property {Record<string, unknown>} body fields of the request in the SDK's form
  * @property {Record<string, unknown>} [extras] fields outside the SDK's types
+ * @property {Record<string, string>} [headers] of a stream
  * @property {number} [retries] instead of the SDK's own number
  */
 

@@ -20,6 +20,8 @@ export interface Call {
   readonly ended: Promise<Outcome>;
   /** resolves with the first piece of the body, or at its end */
   readonly begun: Promise<void>;
+  /** the body so far */
+  text(): string;
   /** Leaves: by closing, by sending FIN alone, or by RST. @returns the instant (`performance.now()`) */
   leave(how: WayToLeave): number;
 }
@@ -28,6 +30,7 @@ export interface Call {
 export function call(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Call {
   const startedAt = performance.now();
   const pieces: { atMs: number; text: string }[] = [];
+  const text = (): string => pieces.map((piece) => piece.text).join('');
   const seen: { status: number; headers: IncomingHttpHeaders; isWhole: boolean } = {
     status: 0,
     headers: {},
@@ -44,8 +47,7 @@ export function call(url: string, body: unknown, headers: Readonly<Record<string
   });
   const ended = new Promise<Outcome>((resolve) => {
     const end = (): void => {
-      const text = pieces.map((piece) => piece.text).join('');
-      resolve({ ...seen, body: text, pieces, tookMs: performance.now() - startedAt });
+      resolve({ ...seen, body: text(), pieces, tookMs: performance.now() - startedAt });
     };
     sent.on('response', (res) => {
       seen.status = res.statusCode ?? 0;
@@ -68,6 +70,7 @@ export function call(url: string, body: unknown, headers: Readonly<Record<string
   return {
     ended,
     begun,
+    text,
     leave: (how) => {
       const { socket } = sent;
       const at = performance.now();

@@ -12,6 +12,9 @@ import { startRedis, type TestRedis } from './redis.ts';
 
 const Status = z.object({ replica: z.string(), openRequests: z.number(), workers: z.array(WorkerReport) });
 
+/** For `workerEnv` of tests that count what engines did: an idle engine would be tested every 30 s. */
+export const NO_IDLE_TESTS = { WORKER_IDLE_CANARY_MS: '3600000' };
+
 export interface StackOptions {
   readonly gateways?: number;
   readonly launchers?: number;
@@ -23,6 +26,8 @@ export interface StackOptions {
   readonly launcherEnvs?: readonly Readonly<Record<string, string>>[];
   /** a second Redis, without a file, for bodies and replies */
   readonly twoRedis?: boolean;
+  /** used as the first Redis; stops with the stack */
+  readonly redis?: TestRedis;
   /** don't wait for a ready engine */
   readonly waitForEngines?: boolean;
   /** timeouts for engines to be ready, and for a program to exit; real engines need more than the defaults */
@@ -59,7 +64,7 @@ export interface Stack extends AsyncDisposable {
 
 /** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as by a user. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const redis = await startRedis();
+  const redis = options.redis ?? (await startRedis());
   const replyRedis = options.twoRedis === true ? await startRedis({ appendonly: false }) : redis;
   /** @returns the URLs of both as settings of gateways or workers */
   const redisSettings = (program: string): Record<string, string> => ({

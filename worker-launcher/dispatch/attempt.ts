@@ -1,8 +1,9 @@
-import type { AttemptError, Claimed, FrameType, Head } from '#contract/frame';
+import type { AttemptError, Claimed, Frame, FrameType, Head } from '#contract/frame';
 import { BODY_GRACE_MS, type JobV1, type Token } from '#contract/job';
 import type { AttemptUsage } from '#contract/usage';
 import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
 import { AnswerEnd } from './answer-end.ts';
+import type { AnswerLogs, LogLine } from './answer-logs.ts';
 import type { Slot } from './engine-slots.ts';
 import type { Waiting } from './first-bytes.ts';
 import type { Publisher } from './publisher.ts';
@@ -24,6 +25,7 @@ interface StoredBody {
 
 export interface AttemptDeps {
   readonly publisher: Publisher;
+  readonly logs: AnswerLogs;
   readonly readBody: (job: JobV1) => Promise<StoredBody>;
   /** whether the replica's reply stream still exists */
   readonly leaseAlive: (replica: string) => Promise<boolean>;
@@ -48,6 +50,9 @@ export class Attempt {
   #unheard = false;
   #waiting: Waiting | undefined;
   readonly #end = new AnswerEnd();
+  /** of a durable answer */
+  readonly #line: LogLine | undefined;
+  #loggedBytes = 0;
   /** since when it has used its slot, monotonic ms; a pickup that waits for `go` has no use yet */
   #usedSince = performance.now();
 
@@ -56,6 +61,7 @@ export class Attempt {
     this.job = job;
     this.token = token;
     this.#slot = slot;
+    if (job.durable !== undefined) this.#line = deps.logs.open(job, token);
   }
 
   /** The gateway cleared this pickup to start. */
@@ -94,6 +100,11 @@ export class Attempt {
     return { ...this.#end.tokens(this.job.path, isOver), picture: 0, slotMs };
   }
 
+  /** Another dispatcher may take its job. The claim of a durable answer refuses that one, so this one goes on. */
+  lockLost(): void {
+    if (this.#line === undefined) this.fail('worker_lost', 'the lock of the job was lost');
+  }
+
   /** Ends it and reports the reason to the replica. */
   fail(reason: AttemptError['reason'], message: string): void {
     if (this.#cancelled) return;
@@ -103,10 +114,13 @@ export class Attempt {
 
   /** Runs to the end; failures of an engine or gateway don't throw. */
   async run(): Promise<AttemptOutcome> {
-    const releaseReplica = this.#deps.publisher.retain(this.job.replica);
+    const releaseReplica = this.#line === undefined ? this.#deps.publisher.retain(this.job.replica) : (): void => {};
     try {
-      const repeat = this.token.epoch > 1 || this.token.attempt > 1;
-      this.#sendJson('claimed', { engine: this.#slot.engine, waits: repeat } satisfies Claimed);
+      const repeat = this.#line === undefined && (this.token.epoch > 1 || this.token.attempt > 1);
+      const claimed = { engine: this.#slot.engine, waits: repeat } satisfies Claimed;
+      if (this.#line === undefined) this.#sendJson('claimed', claimed);
+      else if (!(await this.#line.claim(this.#frame('claimed', Buffer.from(JSON.stringify(claimed))))))
+        return 'cancelled';
       const reading = this.#deps.readBody(this.job);
       // An attempt that is handed back does not await the read, so its error must not be unhandled.
       reading.catch(() => {});
@@ -134,6 +148,7 @@ export class Attempt {
       if (leftMs <= 0) return this.#failed('expired', 'the deadline passed in the queue');
       return await this.#askEngine(body.bytes, leftMs);
     } finally {
+      this.#line?.over();
       releaseReplica();
     }
   }
@@ -212,7 +227,17 @@ export class Attempt {
 
   #send(type: FrameType, payload: Buffer): void {
     if (this.#cancelled) return;
-    const { requestId, replica } = this.job;
-    this.#deps.publisher.send(replica, { type, requestId, ...this.token, payload });
+    const frame = this.#frame(type, payload);
+    if (this.#line === undefined) this.#deps.publisher.send(this.job.replica, frame);
+    else {
+      this.#line.send(frame);
+      this.#loggedBytes += payload.length;
+      if (type === 'data' && this.#loggedBytes > (this.job.durable?.logBytes ?? Infinity))
+        this.fail('oversized', 'the answer is longer than answers that are kept may be');
+    }
+  }
+
+  #frame(type: FrameType, payload: Buffer): Frame {
+    return { type, requestId: this.job.requestId, ...this.token, payload };
   }
 }

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
-import { JobV1, KINDS, LaterJob, type Kind } from '#contract/job';
+import { JobV1, KINDS, LaterJob, sameToken, type Kind, type Token } from '#contract/job';
 import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
@@ -86,12 +86,24 @@ export class Dispatcher {
 
   /** The replica's lease expired: no gateway reads its answers. */
   replicaGone(replica: string): void {
-    for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.cancel();
+    for (const attempt of this.#live(replica)) attempt.cancel();
   }
 
   /** The replica reads its replies too late, or has caught up. */
   replicaBehind(replica: string, behind: boolean): void {
-    for (const attempt of this.#attempts.values()) if (attempt.job.replica === replica) attempt.holdBack(behind);
+    for (const attempt of this.#live(replica)) attempt.holdBack(behind);
+  }
+
+  /** The log of a durable answer takes nothing more of this attempt. */
+  superseded({ requestId }: JobV1, token: Token): void {
+    for (const attempt of this.#attempts.values())
+      if (attempt.job.requestId === requestId && sameToken(attempt.token, token)) attempt.cancel();
+  }
+
+  /** Durable answers of a model arrive faster than they can be written, or no longer do. */
+  logsFull(model: string, isFull: boolean): void {
+    for (const attempt of this.#attempts.values())
+      if (attempt.job.durable !== undefined && attempt.job.model === model) attempt.holdBack(isFull);
   }
 
   /**
@@ -115,6 +127,11 @@ export class Dispatcher {
     for (const attempt of this.#attempts.values()) attempt.fail('worker_lost', message);
   }
 
+  /** Attempts whose answers end with this replica. */
+  #live(replica: string): Attempt[] {
+    return [...this.#attempts.values()].filter(({ job }) => job.durable === undefined && job.replica === replica);
+  }
+
   #ensureQueue(model: string, kind: Kind): void {
     const key = `${model}/${kind}`;
     if (this.#queues.has(key)) return;
@@ -129,8 +146,7 @@ export class Dispatcher {
       loads: (most) => slots.loads(model, kind, this.#stuck || this.#draining ? 0 : most),
       incarnation,
       process: (job) => this.#process(job),
-      // Another worker may get the job, so this one must stop.
-      onLockLost: (id) => this.#attempts.get(id)?.fail('worker_lost', 'the lock of the job was lost'),
+      onLockLost: (id) => this.#attempts.get(id)?.lockLost(),
       log,
     });
     this.#queues.set(key, queue);
@@ -146,6 +162,8 @@ export class Dispatcher {
       throw new Error(`this worker cannot read the job: ${parsed.error.message}`);
     }
     const job = parsed.data;
+    // A fail-over of Redis put the job back, and it runs here.
+    if (job.durable !== undefined && this.#attempts.has(id)) return DONE;
     const spared = job.epoch > 1 && pickup <= SPARED_PICKUPS;
     const slot = this.#draining || this.#stuck ? undefined : slots.take(job.model, job.kind, spared);
     if (slot === undefined) return { kind: 'back', delayMs: NO_ROOM_DELAY_MS };

@@ -32,3 +32,8 @@ export class EntryPace {
     return this.#areMany ? Math.max(0, this.#writtenAt + BETWEEN_MS - now) : 0;
   }
 }
+
+/** Waits for the end of this run of the event loop, or longer. */
+export function endOfTurn(waitMs: number): Promise<void> {
+  return new Promise((resolve) => void (waitMs > 0 ? setTimeout(resolve, waitMs) : setImmediate(resolve)));
+}

@@ -16,6 +16,8 @@ export interface Waiting {
 interface Answer {
   readonly since: number;
   readonly weight: number;
+  /** its begin, or the last first byte of another answer that excuses its wait */
+  silentSince: number;
   hasHead: boolean;
   /** arrival of its first byte and of its last; undefined: none yet */
   firstAt: number | undefined;
@@ -33,9 +35,11 @@ export class FirstBytes {
 
   /** @param weight cost of reading its prompt (`promptWeight`) */
   begin(weight: number): Waiting {
+    const since = performance.now();
     const answer: Answer = {
-      since: performance.now(),
+      since,
       weight,
+      silentSince: since,
       hasHead: false,
       firstAt: undefined,
       heardAt: undefined,
@@ -49,7 +53,7 @@ export class FirstBytes {
       },
       heard: () => {
         const now = performance.now();
-        if (answer.firstAt === undefined) this.#heardAt = now;
+        if (answer.firstAt === undefined) this.#heardFirst(answer, now);
         answer.firstAt ??= now;
         answer.heardAt = now;
         this.#movedAt = now;
@@ -69,16 +73,21 @@ export class FirstBytes {
     const now = performance.now();
     const all = [...this.#answers];
     const waiting = all.filter(({ heardAt }) => heardAt === undefined);
-    const since = Math.max(Math.min(...waiting.map((one) => one.since)), this.#heardAt);
     return {
       taken: this.#taken,
       waiting: waiting.reduce((sum, { weight }) => sum + weight, 0),
       headless: all.filter(({ hasHead }) => !hasHead).length,
-      silentMs: waiting.length === 0 ? 0 : now - since,
+      silentMs: Math.max(0, ...waiting.map(({ silentSince }) => now - silentSince)),
       heardAgoMs: agoMs(this.#heardAt, now),
       stuckMs: mostStuckMs(all, now),
       movedAgoMs: agoMs(this.#movedAt, now),
     };
+  }
+
+  /** An engine reads prompts in the order of their arrival, so the first byte of a later request does not excuse a silent stream. */
+  #heardFirst({ since }: Answer, now: number): void {
+    this.#heardAt = now;
+    for (const other of this.#answers) if (!other.hasHead || other.since >= since) other.silentSince = now;
   }
 }
 

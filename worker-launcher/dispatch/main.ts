@@ -8,6 +8,7 @@ import { captureConsole, createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { redisTargets } from '#runtime/redis-target';
 import { loadConfig, type WorkerConfig } from '../config.ts';
+import { AnswerLogs } from './answer-logs.ts';
 import { BulkReader } from './bulk-reader.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
@@ -70,13 +71,18 @@ function connect(config: WorkerConfig, log: Log) {
   return {
     redis: connectRedis(queue, 'patient', 'dispatcher', log),
     connectBlocking: () => connectRedis(queue, 'patient', 'dispatcher-jobs', log),
+    logRedis: connectRedis(queue, 'once', 'dispatcher-logs', log),
     controlRedis: connectRedis(queue, 'patient', 'dispatcher-control', log),
     replyRedis: connectRedis(replies, 'patient', 'dispatcher-replies', log),
     pictures: new BulkReader(replies, PICTURE_SILENCE_MS),
   };
 }
 
-function createParts({ redis, connectBlocking, replyRedis, pictures }: Connections, incarnation: string, log: Log) {
+function createParts(
+  { redis, connectBlocking, logRedis, replyRedis, pictures }: Connections,
+  incarnation: string,
+  log: Log,
+) {
   let loadTimer: NodeJS.Timeout | undefined;
   const slots = new EngineSlots(() => {
     loadTimer ??= setTimeout(() => {
@@ -88,6 +94,10 @@ function createParts({ redis, connectBlocking, replyRedis, pictures }: Connectio
     gone: (replica) => dispatcher.replicaGone(replica),
     behind: (replica, behind) => dispatcher.replicaBehind(replica, behind),
   });
+  const logs = new AnswerLogs(logRedis, incarnation, log, {
+    superseded: (job, token) => dispatcher.superseded(job, token),
+    full: (model, isFull) => dispatcher.logsFull(model, isFull),
+  });
   const dispatcher = new Dispatcher({
     redis,
     connectBlocking,
@@ -95,8 +105,13 @@ function createParts({ redis, connectBlocking, replyRedis, pictures }: Connectio
     slots,
     log,
     publisher,
+    logs,
     readBody: async (job) => {
       const key = redisKeys.body(job.model, job.requestId);
+      if (job.durable !== undefined) {
+        const [bytes, ttlMs] = await Promise.all([redis.getBuffer(key), redis.pttl(key)]);
+        return { bytes, ttlMs };
+      }
       // If the reader fails, the other connection waits until Redis is available again.
       const reading =
         job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
@@ -112,7 +127,7 @@ function createParts({ redis, connectBlocking, replyRedis, pictures }: Connectio
       tell({ type: 'suspect', engine });
     },
   });
-  return { slots, publisher, dispatcher };
+  return { slots, publisher, logs, dispatcher };
 }
 
 /** Passes the gateways' control messages on. */
@@ -137,9 +152,9 @@ function follower(dispatcher: Dispatcher, registration: Registration, log: Log):
 }
 
 /** Stops pulling jobs while Redis accepts no answers. */
-function watchWrites({ dispatcher, publisher }: Parts, adjust: () => void, log: Log): NodeJS.Timeout {
+function watchWrites({ dispatcher, publisher, logs }: Parts, adjust: () => void, log: Log): NodeJS.Timeout {
   return setInterval(() => {
-    const stuckMs = publisher.stuckMs;
+    const stuckMs = Math.max(publisher.stuckMs, logs.stuckMs);
     if (!dispatcher.stuck(stuckMs >= STUCK_MS)) return;
     if (stuckMs >= STUCK_MS)
       log.warn({ stuckMs: Math.round(stuckMs) }, 'Redis accepts no answers: the dispatcher takes no jobs');
@@ -165,7 +180,7 @@ function obeyLauncher({ slots, dispatcher }: Parts, adjust: () => void, drain: (
 }
 
 function endInOrder(
-  { dispatcher, publisher }: Parts,
+  { dispatcher, publisher, logs }: Parts,
   { config, registration, watchingWrites, log }: EndingDeps,
 ): (why: string) => void {
   return endWith(
@@ -178,7 +193,11 @@ function endInOrder(
           await dispatcher.drain(FAREWELL_MS);
         },
       },
-      { name: 'last frames', because: 'the gateways wait for them', run: () => within(FAREWELL_MS, publisher.close()) },
+      {
+        name: 'last frames',
+        because: 'the gateways wait for them',
+        run: () => within(FAREWELL_MS, Promise.all([publisher.close(), logs.close()])),
+      },
       {
         name: 'leave the registry',
         because: 'a gateway must not count on these engines',

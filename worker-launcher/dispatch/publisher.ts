@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { encodeStamp, entryMs, type Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
-import { EntryPace } from './entry-pace.ts';
+import { endOfTurn, EntryPace } from './entry-pace.ts';
 import { PendingEntries } from './pending-entries.ts';
 
 /** If this many bytes wait for one replica, it is given up: no gateway reads there. */
@@ -205,9 +205,4 @@ export class Publisher {
     if (behind || channel.behind || channel.full) this.#events.behind(replica, behind || channel.full);
     channel.behind = behind;
   }
-}
-
-/** Waits for the end of this run of the event loop, or longer. */
-function endOfTurn(waitMs: number): Promise<void> {
-  return new Promise((resolve) => void (waitMs > 0 ? setTimeout(resolve, waitMs) : setImmediate(resolve)));
 }

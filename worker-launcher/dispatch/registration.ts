@@ -36,6 +36,7 @@ export class Registration {
       node,
       pool,
       draining: this.#draining,
+      durable: true,
       engines: slots.reports(),
     };
     await redis

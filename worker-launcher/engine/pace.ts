@@ -17,7 +17,7 @@ export interface Intake {
   readonly waiting: number;
   /** requests without a response head: those that are not streamed, and those that it has not read yet */
   readonly headless: number;
-  /** time without a first byte for any request while one waits, in milliseconds; 0: none waits */
+  /** time without a first byte for any request while one waits, or for a waiting stream and those before it, in milliseconds; 0: none waits */
   readonly silentMs: number;
   /** time since its last first byte, in milliseconds; null: none yet */
   readonly heardAgoMs: number | null;

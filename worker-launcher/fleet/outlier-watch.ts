@@ -18,6 +18,8 @@ type Figures = Parameters<EngineSupervisor['outlier']>[1];
 
 /** An engine's own page is read at about the same interval. */
 const LOOK_EVERY_MS = 2_000;
+/** Part of the limit of a silence after which the answers of an engine that failed the test are moved. */
+const MOVED_AFTER = 1 / 4;
 
 /** Finds engines that do worse than their siblings: they fail while others answer, send nothing, or are far slower. */
 export class OutlierWatch {
@@ -75,11 +77,13 @@ export class OutlierWatch {
   }
 
   #look(): void {
-    const { engines, intake, relieve } = this.#deps;
+    const { engines, intake, relieve, limits } = this.#deps;
     const all = engines();
     const now = monotonic();
     for (const { view } of all) {
-      const { id, pid, state } = view;
+      const { id, pid, state, outlier } = view;
+      // Some answers began shortly before the test failed.
+      if (outlier?.reason === 'mute') relieve(id, limits.muteMs * MOVED_AFTER);
       const isSame = this.#slow.get(id) === pid;
       if (isSame && state !== 'ready') continue;
       if (isSame) this.#pace.acquitted(id, now);
@@ -107,7 +111,7 @@ export class OutlierWatch {
         if (isWell !== false) return;
         if (!compared && this.#isExcused(engine, before, withinMs)) return;
         engine.outlier('mute', { silentMs: Math.round(silentMs), askedMs: Math.round(withinMs) });
-        relieve(found.id, withinMs);
+        relieve(found.id, limits.muteMs * MOVED_AFTER);
       });
     }
   }

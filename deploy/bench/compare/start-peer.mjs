@@ -109,6 +109,28 @@ export function startPortkey(place) {
   }));
 }
 
+/** How LiteLLM's proxy is started by Python. @param {string} config its file @param {number} port */
+export function litellmCommand(config, port) {
+  return {
+    args: [
+      '-c',
+      'from litellm import run_server; run_server()',
+      '--config',
+      config,
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(port),
+    ],
+    env: {
+      LITELLM_LOCAL_MODEL_COST_MAP: 'True',
+      LITELLM_LOG: 'ERROR',
+      // It refuses to start without a key. Here it serves loopback only.
+      LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: 'true',
+    },
+  };
+}
+
 /** @param {Place} place @param {boolean} rust @returns {Promise<Running>} */
 export function startLitellm(place, rust) {
   const name = rust ? 'litellm-rust' : 'litellm';
@@ -119,30 +141,11 @@ export function startLitellm(place, rust) {
     const params = { model: `openai/${MODEL}`, api_base: `${engine}/v1`, api_key: 'none' };
     // JSON is YAML too.
     await writeFile(config, JSON.stringify({ model_list: [{ model_name: MODEL, litellm_params: params }] }));
+    const { args, env } = litellmCommand(config, port);
     return {
       file: 'python3',
-      args: [
-        '-c',
-        'from litellm import run_server; run_server()',
-        '--config',
-        config,
-        '--host',
-        '127.0.0.1',
-        '--port',
-        String(port),
-        '--num_workers',
-        '1',
-        '--telemetry',
-        'False',
-      ],
-      env: {
-        ...pythonOf(place, 'litellm'),
-        LITELLM_RUST: String(rust),
-        LITELLM_LOCAL_MODEL_COST_MAP: 'True',
-        LITELLM_LOG: 'ERROR',
-        // It refuses to start without a key. Here it serves loopback only.
-        LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: 'true',
-      },
+      args: [...args, '--num_workers', '1', '--telemetry', 'False'],
+      env: { ...pythonOf(place, 'litellm'), ...env, LITELLM_RUST: String(rust) },
       cwd: folder,
     };
   });

@@ -116,6 +116,7 @@ export async function startStack({ size, keys, gatewayEnv = {}, workerEnv = {} }
     const prefix = `${redisKeys.queuePrefix(MODEL)}:text:`;
     return {
       urls: gateways.map(({ port }) => `http://127.0.0.1:${port}`),
+      gatewayPids: gateways.map(({ pid }) => pid),
       redis: client,
       size,
       slots: engines * size.slots,

@@ -7,11 +7,11 @@ const PLAIN = { messages, max_tokens: 16 };
 
 /**
  * Sends one request and reads the complete answer.
- * @param {Pool} pool @param {object | Buffer} body
+ * @param {Pool} pool @param {object | Buffer} body @param {string} [key] idempotency key
  * @returns {Promise<{ chunks: number, whole: boolean }>}
  */
-async function ask(pool, body) {
-  const headers = { 'content-type': 'application/json' };
+async function ask(pool, body, key) {
+  const headers = { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) };
   const bytes = Buffer.isBuffer(body) ? body : JSON.stringify(body);
   const res = await pool.request({ path: PATH, method: 'POST', headers, body: bytes });
   let chunks = 0;
@@ -44,13 +44,13 @@ export async function askPlain(pool, count, atATime, body = PLAIN) {
 
 /**
  * Streams, all at the same time.
- * @param {Pool} pool @param {number} count @param {number} tokens of each
+ * @param {Pool} pool @param {number} count @param {number} tokens of each @param {() => string} [newKey] idempotency keys
  * @returns {Promise<number>} chunks
  * @throws Error if one is incomplete
  */
-export async function askStreams(pool, count, tokens) {
+export async function askStreams(pool, count, tokens, newKey) {
   const body = { messages, max_tokens: tokens, stream: true, ignore_eos: true };
-  const answers = await Promise.all(Array.from({ length: count }, () => ask(pool, body)));
+  const answers = await Promise.all(Array.from({ length: count }, () => ask(pool, body, newKey?.())));
   if (!answers.every(({ whole }) => whole)) throw new Error('a stream was incomplete');
   return answers.reduce((sum, { chunks }) => sum + chunks, 0);
 }

@@ -17,6 +17,7 @@ const WARM_UP_AT_A_TIME = 128;
  * @typedef {object} Stack
  * @property {Pool} pool of connections to the gateway
  * @property {Readonly<Record<string, readonly number[]>>} pids of each program
+ * @property {string} redisUrl of the first Redis
  * @property {() => Promise<void>} end
  *
  * @typedef {object} Choice
@@ -92,6 +93,7 @@ export async function startStack(engine, choice = {}) {
     return {
       pool,
       pids,
+      redisUrl: redis.url,
       end: async () => {
         await pool.close();
         await end();

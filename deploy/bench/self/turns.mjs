@@ -14,10 +14,11 @@
  * @property {number} published digits in a page
  */
 
-/** What a run can measure. @type {Readonly<Record<'requests' | 'streams' | 'picture', Unit>>} */
+/** What a run can measure. @type {Readonly<Record<'requests' | 'streams' | 'durable' | 'picture', Unit>>} */
 export const UNITS = {
   requests: { what: 'a non-streamed request', unit: 'ms', perSecond: 1e3, digits: 3, published: 2 },
   streams: { what: 'a streamed chunk', unit: 'µs', perSecond: 1e6, digits: 1, published: 0 },
+  durable: { what: 'a chunk with a key', unit: 'µs', perSecond: 1e6, digits: 1, published: 0 },
   picture: { what: 'a picture of 1.5 MB', unit: 'ms', perSecond: 1e3, digits: 1, published: 1 },
 };
 
@@ -55,10 +56,12 @@ export function costs(turns, { perSecond }) {
  * @param {Unit} unit
  * @param {Partial<Record<Side, Record<string, number>>>} sides
  * @param {import('./recorded.mjs').Recording | undefined} recorded
+ * @param {readonly [string, string]} [names] of the sides
  */
-export function comparison({ what, unit, digits }, { this: ours = {}, other }, recorded) {
-  const head = [`CPU ${unit} of ${what}`, 'this checkout'];
-  if (other !== undefined) head.push('other checkout', 'this / other');
+export function comparison({ what, unit, digits }, { this: ours = {}, other }, recorded, names) {
+  const [own, beside] = names ?? ['this checkout', 'other checkout'];
+  const head = [`CPU ${unit} of ${what}`, own];
+  if (other !== undefined) head.push(beside, `${own} / ${beside}`.replaceAll(' checkout', ''));
   if (recorded !== undefined) head.push(`recorded ${recorded.date}, ${recorded.commit}`);
   /** @param {number | undefined} value @param {number} places */
   const number = (value, places) => (value === undefined ? '–' : value.toFixed(places));

@@ -23,6 +23,8 @@ const KEYS_HELP = `penstock keys: API keys of the callers
   penstock keys set --id ID [options]      change what a caller may do; the value none removes a field
   penstock keys list                       list callers, their scopes and which keys they have
   penstock keys revoke --id ID             remove a caller; with --primary or --secondary only that key
+  penstock keys webhook ID URL             report the end of its background responses to this https URL, and print the
+                                           secret that signs the events; again: a new secret. --off removes it
 
   --file FILE       file of hashed keys                              (GATEWAY_KEYS_FILE)
   --id ID           name of the caller; log lines contain it
@@ -35,6 +37,7 @@ const KEYS_HELP = `penstock keys: API keys of the callers
                     what it may use, in all gateways together        (no limit)
   --waiting-jobs N, --waiting-bytes N
                     how much of it may wait for a model              (no limit)
+  --off             with webhook: remove it
   --key-from-stdin  read the key from standard input, for example the key of an Azure endpoint
   --help            print this help
 
@@ -66,6 +69,7 @@ const OPTIONS = {
   primary: FLAG,
   secondary: FLAG,
   'key-from-stdin': FLAG,
+  off: FLAG,
   help: HELP_FLAG,
 };
 
@@ -100,6 +104,8 @@ export async function keysCommand(args, setup) {
       return list(file, setup);
     case 'revoke':
       return revoke(asked, file, setup);
+    case 'webhook':
+      return webhook(asked, file, setup);
     default:
       throw new Refusal(`unknown command 'keys ${asked.command}'; see penstock keys --help`);
   }
@@ -138,7 +144,7 @@ async function set(asked, file, setup) {
 async function list(file, setup) {
   const { parseKeyFile } = /** @type {KeyFile} */ (await compiled('gateway/keys/key-file.js', setup));
   const keys = sentence(file, () => parseKeyFile(existing(file)));
-  const rows = keys.map(({ id, primary, secondary, models, routes, weight, tiers, limits, caps }) => [
+  const rows = keys.map(({ id, primary, secondary, models, routes, weight, tiers, limits, caps, webhook: hook }) => [
     id,
     [primary === undefined ? [] : 'primary', secondary === undefined ? [] : 'secondary'].flat().join('+'),
     models?.join(',') ?? 'all models',
@@ -146,6 +152,7 @@ async function list(file, setup) {
     `weight ${weight}`,
     `tiers ${tiers.join(',')}`,
     ...Object.entries({ ...limits, ...caps }).map(([name, value]) => `${name} ${value}`),
+    ...(hook === undefined ? [] : [`webhook ${hook.url}`]),
   ]);
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(0, ...rows.map((row) => String(row[column]).length)));
   for (const row of rows) setup.print(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
@@ -163,6 +170,25 @@ async function revoke(asked, file, setup) {
     `removed the ${slotOf(asked) ?? 'caller'}${slotOf(asked) === undefined ? '' : ' key of'} ${id} from ${file}; its running requests finish`,
   );
   return 0;
+}
+
+/** @param {Asked} asked @param {string} file @param {import('./compiled.mjs').CommandSetup} setup */
+async function webhook(asked, file, setup) {
+  const [id, url] = asked.rest;
+  if (id === undefined || (url === undefined) !== (asked.off === true))
+    throw new Refusal('penstock keys webhook takes an ID and a URL, or an ID and --off');
+  const { newWebhookSecret, withWebhook } = /** @type {KeyEdit} */ (await compiled('gateway/keys/key-edit.js', setup));
+  existing(file);
+  if (url === undefined) {
+    change(file, (text) => withWebhook(text, id, undefined));
+    setup.say(`removed the webhook of ${id} from ${file}; its events that wait are dropped`);
+    return 0;
+  }
+  if (url.startsWith('http:')) setup.say('http is used only for hosts that GATEWAY_WEBHOOK_ALLOW names');
+  const secret = newWebhookSecret();
+  change(file, (text) => withWebhook(text, id, { url, secret }));
+  setup.say(`set the webhook of ${id} in ${file}. This is the secret that signs its events; give it to the receiver:`);
+  return setup.print(secret);
 }
 
 /**
@@ -232,8 +258,11 @@ function keyFromStdin() {
 
 /** @param {readonly string[]} args */
 function read(args) {
-  const { values, words } = readOptions('penstock keys', args, OPTIONS, 1);
-  return { ...values, command: words[0] };
+  const { values, words } = readOptions('penstock keys', args, OPTIONS, 3);
+  const [command, ...rest] = words;
+  if (command !== 'webhook' && rest.length > 0)
+    throw new Refusal(`unexpected argument '${rest[0]}'; see penstock keys --help`);
+  return { ...values, command, rest };
 }
 
 /** @param {Asked} asked */

@@ -2,6 +2,7 @@
 import { ask } from '../up/readiness.mjs';
 import { FLAG, HELP_FLAG, readOptions, TEXT, TEXTS } from '../setup/read-options.mjs';
 import { Refusal } from '../setup/refusal.mjs';
+import { inColumns } from './columns.mjs';
 import { urlsOfPrograms } from './program-urls.mjs';
 
 const USAGE_HELP = `penstock usage: what each key used of each model on each day (UTC)
@@ -126,13 +127,5 @@ function sums(rows) {
     ...SUMS.map(([, count]) => String(of(group, count))),
     (of(group, 'slot_ms') / 1_000).toFixed(1),
   ]);
-  return aligned([['key', 'model', ...SUMS.map(([title]) => title), 'slot s'], ...lines]);
-}
-
-/** @param {readonly string[][]} lines */
-function aligned(lines) {
-  const widths = lines[0]?.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0))) ?? [];
-  const shown = (/** @type {string} */ text, /** @type {number} */ at) =>
-    at < 2 ? text.padEnd(widths[at] ?? 0) : text.padStart(widths[at] ?? 0);
-  return lines.map((line) => line.map(shown).join('  ').trimEnd()).join('\n');
+  return inColumns([['key', 'model', ...SUMS.map(([title]) => title), 'slot s'], ...lines], 2);
 }

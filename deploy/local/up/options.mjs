@@ -22,6 +22,8 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
   npm start -- [options]     the same in a checkout
   penstock status --help     show the state of engines, waiting requests and Redis
   penstock usage --help      print what each key used of each model on each day
+  penstock answers --help    list, cancel and delete kept responses
+  penstock webhooks --help   list webhook events, and deliver them again
   penstock keys --help       create, list and revoke API keys
   penstock card --help       check model cards, or import one from Azure's catalog
   penstock preflight --help  compare this machine with the model card, and plan its engines

@@ -38,6 +38,7 @@ const answers: Omit<Dialect, 'parse' | 'describe' | 'renderAnswer'> = {
 /** Anthropic's `/v1/messages`, which answers a conversation with its next message. */
 export const anthropicMessages: Dialect = {
   ...answers,
+  durable: true,
   parse: (body, said) => {
     const { request, body: fields, ignored, sampling } = read(body, said, MESSAGE_FIELDS);
     const { model, stream, max_tokens: most } = fields;

@@ -53,6 +53,7 @@ export function createAzureInference(deploymentName: string): {
 /** Without comments and named events: the parser of Azure's Python SDK stops at either. */
 const ANSWERS: Omit<Dialect, 'parse' | 'headers' | 'emptyEvent' | 'describe'> = {
   name: 'azure_inference',
+  durable: true,
   errorSchema: 'AzureError',
   renderAnswer: (engineBody, facts) => openai.renderAnswer(engineBody, facts),
   renderFailure: (failure) => {

@@ -15,7 +15,13 @@ const MAX_TOKENS = ['max_completion_tokens', 'max_tokens', 'max_new_tokens'] as 
 const FIELDS = columnOf('chat');
 
 /** `/v1/chat/completions`, with the fields that vLLM adds to OpenAI's. */
-export const openai: Dialect = { ...openaiAnswers, parse, describe: describeChat };
+export const openai: Dialect = {
+  ...openaiAnswers,
+  durable: true,
+  numbersEvents: true,
+  parse,
+  describe: describeChat,
+};
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with messages');

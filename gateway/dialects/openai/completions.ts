@@ -16,7 +16,13 @@ const MAX_TOKENS = ['max_tokens', 'max_new_tokens'] as const;
 const FIELDS = columnOf('completions');
 
 /** `/v1/completions` continues a bare prompt without a chat template, with the fields that vLLM adds. */
-export const openaiCompletions: Dialect = { ...openaiAnswers, parse, describe: describeCompletions };
+export const openaiCompletions: Dialect = {
+  ...openaiAnswers,
+  durable: true,
+  numbersEvents: true,
+  parse,
+  describe: describeCompletions,
+};
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with a prompt');

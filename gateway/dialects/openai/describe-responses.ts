@@ -15,7 +15,7 @@ export function describeResponses({ facts }: Described): Description {
     stream: { model, input: HELLO, max_output_tokens: 24, stream: true },
   };
   return {
-    summary: 'The answer to a conversation; nothing is stored',
+    summary: 'The answer to a conversation, which can be kept and continued',
     request: { schema: 'ResponsesRequest', examples },
     answer: 'Response',
     event: 'ResponseEvent',
@@ -60,6 +60,7 @@ function responsesSchema(facts: ApiFacts): z.ZodType {
   const items = z.union([
     z.strictObject({ ...item, role: z.enum(['user', 'system', 'developer']), content: z.union([z.string(), parts]) }),
     z.strictObject({ ...item, role: z.literal('assistant'), content: z.union([z.string(), said]) }),
+    z.strictObject({ type: z.literal('item_reference').nullish(), id: z.string().min(1).max(LIMITS.id.most) }),
   ]);
   const { model, stream } = envelope(facts, []);
   return z.strictObject({

@@ -18,7 +18,8 @@ const ROLES: Readonly<Record<string, Role>> = {
 const DETAILS = ['auto', 'low', 'high', 'original'];
 
 /**
- * The `input` of the Responses API: a text, or a conversation as items. Of the items, only messages are supported.
+ * The `input` of the Responses API: a text, or a conversation as items. Of the items, only messages are supported, and
+ * references to those of earlier answers.
  * @throws Failure `invalid_request`, or `unsupported_parameter` for content that would be lost; names the path, never
  * quotes content
  */
@@ -34,11 +35,7 @@ export function readInput(value: unknown, ignored: IgnoredNames): ChatMessage[] 
 function readItem(item: unknown, at: string, isLast: boolean, ignored: IgnoredNames): ChatMessage {
   if (!isObject(item)) throw bad(at, `must be ${ITEM_FORM}${kind(item)}`);
   const type = item['type'] ?? ('role' in item || !('id' in item) ? 'message' : 'item_reference');
-  if (type === 'item_reference')
-    throw unsupported(
-      `${at}.type`,
-      'is item_reference, but nothing is stored here: set store: false in your client, so that it sends the messages themselves',
-    );
+  if (type === 'item_reference') return readReference(item, at);
   if (type !== 'message')
     throw unsupported(
       `${at}.type`,
@@ -54,6 +51,16 @@ function readItem(item: unknown, at: string, isLast: boolean, ignored: IgnoredNa
     throw unsupported(`${at}.status`, 'must be completed: the gateway does not continue an incomplete answer');
   if (!isAbsent(item['status']) && item['status'] !== 'completed') ignored.add('input.status');
   return { role, content: readContent(item['content'], role, `${at}.content`, ignored) };
+}
+
+function readReference(item: Readonly<Record<string, unknown>>, at: string): ChatMessage {
+  const { id } = item;
+  if (typeof id !== 'string' || id === '') throw bad(`${at}.id`, `must be the id of an item of an answer${kind(id)}`);
+  checkLimit(LIMITS.id, id.length, `${at}.id`);
+  for (const [name, value] of fieldsOf(item, at))
+    if (name !== 'id' && name !== 'type' && isSet(value))
+      throw unsupported(`${at}.${shortName(name)}`, 'is not accepted: it would be lost');
+  return { role: 'assistant', content: '', reference: id, place: `${at}.id` };
 }
 
 function readContent(value: unknown, role: Role, at: string, ignored: IgnoredNames): string | ContentPart[] {

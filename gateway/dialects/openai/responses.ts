@@ -1,4 +1,5 @@
-import type { ChatRequest, JsonValue } from '../../request/chat.ts';
+import type { ChatRequest, JsonValue, Keeping, StreamIdentity } from '../../request/chat.ts';
+import type { AnswerState } from '#contract/answer-log';
 import { Failure } from '../../failure.ts';
 import type { Dialect } from '../dialect.ts';
 import { describeResponses } from './describe-responses.ts';
@@ -22,6 +23,7 @@ const QUEUED = {
   instructions: null,
   metadata: null,
   output: [],
+  previous_response_id: null,
   parallel_tool_calls: true,
   temperature: null,
   tool_choice: 'auto',
@@ -31,7 +33,7 @@ const QUEUED = {
 };
 
 /**
- * `/v1/responses`, without state. Each field of the caller is passed to the engine, or the request is refused with the
+ * `/v1/responses`. Each field of the caller is passed to the engine, or the request is refused with the
  * field's name. Parts of `include` and `reasoning` that clients add by default are named as ignored. A stream passes as
  * the engine wrote it, and ends with `response.completed`, without `[DONE]`.
  */
@@ -39,21 +41,29 @@ export const openaiResponses: Dialect = {
   ...openaiAnswers,
   parse,
   describe: describeResponses,
-  /** OpenAI's `error` event; its SDKs throw an exception only for an event with a member `error`. */
-  renderStreamFailure: (failure, eventsBefore = 0) => {
-    const error = errorObject(failure);
-    const { code, message, param } = error;
-    const event = { type: 'error', code, message, param, sequence_number: eventsBefore, error };
-    return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
-  },
-  /** As OpenAI's API begins a stream that waits. The engine's `response.in_progress` has the fields of the request. */
-  queuedEvents: ({ id, created, model }) => {
-    const response = { ...QUEUED, id, created_at: created, model };
-    return ['response.created', 'response.queued']
-      .map((type, n) => `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: n, response })}\n\n`)
-      .join('');
-  },
+  renderStreamFailure,
+  queuedEvents,
 };
+
+/** OpenAI's `error` event; its SDKs throw an exception only for an event with a member `error`. */
+function renderStreamFailure(failure: Failure, eventsBefore = 0): string {
+  const error = errorObject(failure);
+  const { code, message, param } = error;
+  const event = { type: 'error', code, message, param, sequence_number: eventsBefore, error };
+  return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
+}
+
+/** As OpenAI's API begins a stream that waits. The engine's `response.in_progress` has the fields of the request. */
+function queuedEvents(stream: StreamIdentity): string {
+  const response = responseIn('queued', stream);
+  return ['response.created', 'response.queued']
+    .map((type, n) => `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: n, response })}\n\n`)
+    .join('');
+}
+
+function responseIn(status: string, { id, created, model, shown }: StreamIdentity): object {
+  return { ...QUEUED, ...shown, id, created_at: created, model, status };
+}
 
 function parse(body: unknown): ChatRequest {
   if (!isObject(body)) throw new Failure('invalid_request', 'the body must be a JSON object with an input');
@@ -92,9 +102,33 @@ function parse(body: unknown): ChatRequest {
     imageParam: 'image_url',
     ...(typeof instructions === 'string' ? { instructions } : {}),
     sampling,
+    keeping: readKeeping(body, sampling),
     ignored: ignored.list(),
   };
 }
+
+function readKeeping(
+  { background, store, previous_response_id: previous }: Readonly<Record<string, unknown>>,
+  { metadata }: ChatRequest['sampling'],
+): Keeping {
+  const isLabels = typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata);
+  return {
+    background: background === true,
+    store: typeof store === 'boolean' ? store : null,
+    metadata: isLabels ? metadata : {},
+    previous_response_id: typeof previous === 'string' ? previous : null,
+  };
+}
+
+/** How kept answers look. An answer that is complete is as its engine wrote it. */
+export const keptResponses = {
+  queuedEvents,
+  renderStreamFailure,
+  renderState: (stream: StreamIdentity, state: AnswerState, failure?: Failure): string => {
+    const error = failure === undefined ? null : { code: failure.code, message: failure.message };
+    return JSON.stringify({ ...responseIn(state === 'running' ? 'in_progress' : state, stream), error });
+  },
+};
 
 function isLogged(include: JsonValue | undefined): boolean {
   return Array.isArray(include) && include.includes(LOGPROBS);

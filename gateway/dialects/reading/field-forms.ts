@@ -34,6 +34,7 @@ export const SEED = field(z.union([SEED_NUMBER, LARGE_SEED]), 'a whole number of
 /** Words of no class here mean `default`, as on OpenAI's own API for accounts that lack a class. */
 export const SERVICE_TIER = field(z.string().max(64), 'the name of a class of service');
 export const LABEL = field(textOf(LIMITS.label, 0), 'a text');
+export const ID = field(textOf(LIMITS.id, 1), 'an id');
 
 /** Engines no longer make several answers to choose from. */
 export const BEST_OF = field(z.literal(1), '1: no other answers are made than those requested with n');

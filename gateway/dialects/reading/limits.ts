@@ -22,7 +22,7 @@ export const LIMITS = {
   parts: limit(4_096, 'parts', 'parts of all messages together'),
   /** OpenAI's, for functions and schemas */
   name: limit(64, 'characters', 'characters of the name of a message, function or schema'),
-  id: limit(512, 'characters', 'characters of the id of a tool call or item'),
+  id: limit(512, 'characters', 'characters of the id of a tool call, item or response'),
   /** OpenAI's */
   tools: limit(128, 'tools', 'tools'),
   toolCalls: limit(128, 'calls', 'tool calls of a message'),

@@ -53,7 +53,7 @@ export const ITEM: Inside = {
   role: own,
   content: own,
   status: own,
-  id: ignored('nothing is stored'),
+  id: ignored('the message itself counts'),
   phase: ignored('no model here knows phases'),
   cache_control: CACHED,
 };

@@ -57,7 +57,8 @@ const BY_KEY = 'the key identifies the caller';
 const CACHED = 'equal beginnings of prompts are cached without it, separately for each key';
 const RENDERING = 'it is part of a rendered prompt, which the gateway does not return';
 const IN_CHAT = 'send them with messages to /v1/chat/completions';
-const STATELESS = 'nothing is stored here; send the entire conversation as input, as clients do with store: false';
+const STATELESS =
+  'it is not served here; name the response before this one as previous_response_id, or send the entire conversation as input';
 const NO_TOOLS = 'tools are served on /v1/chat/completions if the model card has them';
 const UNREAD = 'vLLM no longer reads it; use structured_outputs or response_format';
 const LENGTH = 'call it max_output_tokens';
@@ -189,18 +190,10 @@ export const REQUEST_FIELDS: Readonly<Record<string, readonly Cell[]>> = {
   thinking_token_budget: [served(form.THINKING_BUDGET, ...OPENAI)],
 
   // State, accounts and prices.
-  background: [
-    served(
-      { schema: z.literal(false), form: 'false: an answer is only sent to the caller that waits for it' },
-      'responses',
-    ),
-  ],
+  background: [checked(form.FLAG, 'responses')],
   // A chat needs only the answer itself. A later request for the stored one is refused by name.
-  store: [
-    ignored('nothing is stored', 'chat'),
-    checked({ schema: z.literal(false), form: 'false: nothing is stored here' }, 'responses'),
-  ],
-  previous_response_id: [refused(STATELESS, 'responses')],
+  store: [ignored('nothing is stored', 'chat'), checked(form.FLAG, 'responses')],
+  previous_response_id: [checked(form.ID, 'responses')],
   previous_input_messages: [refused(STATELESS, 'responses')],
   conversation: [refused(STATELESS, 'responses')],
   context_management: [refused(STATELESS, 'responses')],

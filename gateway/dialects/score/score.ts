@@ -33,6 +33,7 @@ export function createAzureScore(options: { readonly deploymentName: string; rea
     needsCard: true,
     headers: { 'azureml-model-deployment': deploymentName, 'azureml-model-session': deploymentName },
     parse: (body, said) => (said?.card?.task === 'text-generation' ? parsePrompts(body) : parseChat(body, said?.card)),
+    durable: true,
     renderAnswer: (engineBody, { form, modelMs }) => ({
       status: 200,
       headers: { 'content-type': 'application/json', 'ms-azureml-model-time': String(Math.round(modelMs)) },

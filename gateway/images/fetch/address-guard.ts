@@ -6,10 +6,12 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6;
 /** Decides which addresses the gateway may connect to for a caller. */
 export interface AddressGuard {
   /**
-   * Whether a picture may be fetched from this URL. One refused address among several refuses the host.
+   * Whether the gateway may connect to this URL. One refused address among several refuses the host.
    * @param addresses all addresses of the host, or the host itself if it is an address
    */
   permits(url: URL, addresses: readonly string[]): boolean;
+  /** Whether the operator named this host, or all its addresses. */
+  names(url: URL, addresses: readonly string[]): boolean;
 }
 
 /** Outside the private ranges, but every Azure machine's own host agent, which knows secrets of the machine. */
@@ -40,19 +42,17 @@ export function createAddressGuard(allow: readonly string[]): AddressGuard {
   }
   const isAllowed = (address: Address): boolean =>
     ranges.some((range) => range[0].kind() === address.kind() && address.match(range));
+  const every = (hostname: string, addresses: readonly string[], isGood: (address: Address) => boolean): boolean =>
+    addresses.length > 0 &&
+    (hosts.has(nameOf(hostname)) || addresses.every((text) => ipaddr.isValid(text) && isGood(ipaddr.parse(text))));
 
   return {
     permits: ({ hostname, port }, addresses) => {
-      if (addresses.length === 0) return false;
-      if (hosts.has(nameOf(hostname))) return true;
       // A URL's own port (80 for http, 443 for https) is the empty one.
       const isWebPort = port === '' || port === '80' || port === '443';
-      return addresses.every((text) => {
-        if (!ipaddr.isValid(text)) return false;
-        const address = ipaddr.parse(text);
-        return isAllowed(address) || (isWebPort && isPublic(address));
-      });
+      return every(hostname, addresses, (address) => isAllowed(address) || (isWebPort && isPublic(address)));
     },
+    names: ({ hostname }, addresses) => every(hostname, addresses, isAllowed),
   };
 }
 

@@ -1,12 +1,9 @@
 import type { LookupAddress } from 'node:dns';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { pipeline, Transform, type Readable } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
 import { Failure } from '../../failure.ts';
-import { withoutBrackets, type AddressGuard } from './address-guard.ts';
-import type { NameLookup } from './name-lookup.ts';
+import { addressesOf, connectTo, type HostCheck } from './checked-host.ts';
 import { PacedConnection, type Judge, type Pace } from './paced-connection.ts';
 import { readPictureUrl } from './picture-url.ts';
 
@@ -19,10 +16,6 @@ const LONGEST_HEAD_BYTES = 64 * 1024;
 const MOST_OVERHEAD_BYTES = 128 * 1024;
 /** Limit of body bytes that were received and not yet read. */
 const UNREAD_BYTES = 256 * 1024;
-/** Limit for the addresses of one host, which are tried in turn: one name cannot cause hundreds of connections. */
-const MOST_ADDRESSES = 8;
-/** Delay until a connection to the next address of a host is tried in parallel, in milliseconds. */
-const NEXT_ADDRESS_MS = 500;
 const HEADERS = {
   accept: 'image/png, image/jpeg, image/webp, image/gif, */*;q=0.1',
   'accept-encoding': 'identity',
@@ -35,9 +28,7 @@ export interface Progress {
   stage: 'name' | 'connection' | 'answer';
 }
 
-export interface Network {
-  readonly guard: AddressGuard;
-  readonly lookup: NameLookup;
+export interface Network extends HostCheck {
   readonly pace: Pace;
 }
 
@@ -67,18 +58,11 @@ export async function reachPicture(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<PictureAnswer> {
-  const { guard, lookup } = network;
   let target = url;
   for (;;) {
     progress.stage = 'name';
-    const host = withoutBrackets(target.hostname);
-    const family = isIP(host);
-    const addresses = family === 0 ? await lookup(host, signal) : [{ address: host, family }];
-    const permitted = guard.permits(
-      target,
-      addresses.map(({ address }) => address),
-    );
-    if (!permitted) throw new Failure('image_refused', 'its address or port is not allowed');
+    const { addresses, isPermitted } = await addressesOf(target, network, signal);
+    if (!isPermitted) throw new Failure('image_refused', 'its address or port is not allowed');
     progress.stage = 'connection';
     const answer = await ask(target, addresses, network.pace, progress, signal);
     if (answer.status >= 200 && answer.status < 300) return answer;
@@ -116,7 +100,7 @@ function ask(
     return unread > UNREAD_BYTES ? 'wait' : 'go on';
   };
   return new Promise((resolve, reject) => {
-    const socket = connect(target, addresses);
+    const socket = connectTo(target, addresses);
     socket.once(target.protocol === 'https:' ? 'secureConnect' : 'connect', () => (progress.stage = 'answer'));
     const connection = new PacedConnection(socket, pace, judge);
     const options = {
@@ -161,25 +145,4 @@ function ask(
     sent.once('close', () => reject(new Failure('image_fetch_failed', 'it closed the connection')));
     sent.end();
   });
-}
-
-/** Connects to one of the addresses, and to no other. */
-function connect({ protocol, hostname, port }: URL, addresses: readonly LookupAddress[]): Socket {
-  const host = withoutBrackets(hostname);
-  const several = addresses.slice(0, MOST_ADDRESSES);
-  const [first] = several;
-  const options: TcpNetConnectOpts = {
-    host,
-    port: Number(port === '' ? (protocol === 'https:' ? 443 : 80) : port),
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
-    lookup: (_host, { all }, callback) => {
-      if (all === true) callback(null, several);
-      else callback(null, first?.address ?? '', first?.family);
-    },
-  };
-  if (protocol !== 'https:') return connectTcp(options);
-  // The dot at the end of a name is no part of a certificate's name.
-  const servername = isIP(host) === 0 ? host.replace(/\.$/, '') : '';
-  return connectTls({ ...options, servername, ALPNProtocols: ['http/1.1'] });
 }

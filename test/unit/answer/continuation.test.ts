@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { specialTokenPattern } from '../../../gateway/contract/special-tokens.ts';
 import { ByteBudget } from '../../../gateway/answer/byte-budget.ts';
 import { Continuation, planContinuation } from '../../../gateway/answer/continuation.ts';
+import { followOn } from '../../../gateway/answer/delivered.ts';
 import type { EnginePath } from '../../../gateway/contract/job.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
 
@@ -110,12 +111,13 @@ test('A1: a continuation loses only its role event; text, end and log probabilit
   continuation.add(sentAs(piece({ ...nothing, content: 'one' })));
   const next = await continuation.decide(REQUEST, begun);
   if (next.kind !== 'rest') throw new Error(next.kind);
+  const join = followOn(next.first, next.delivered);
   const delta = { role: 'assistant', content: ' two' };
-  expect(next.join(piece(delta))).toMatchObject({ choices: [{ delta: { content: ' two' } }] });
-  expect(next.join(piece({ ...delta, content: '' }, 'stop'))).toMatchObject({ choices: [{ finish_reason: 'stop' }] });
-  expect(JSON.stringify(next.join(piece(delta)))).not.toContain('role');
-  for (const content of ['', null, undefined]) expect(next.join(piece({ ...delta, content }))).toBeUndefined();
+  expect(join(piece(delta))).toMatchObject({ choices: [{ delta: { content: ' two' } }] });
+  expect(join(piece({ ...delta, content: '' }, 'stop'))).toMatchObject({ choices: [{ finish_reason: 'stop' }] });
+  expect(JSON.stringify(join(piece(delta)))).not.toContain('role');
+  for (const content of ['', null, undefined]) expect(join(piece({ ...delta, content }))).toBeUndefined();
   const [choice] = piece({ ...delta, content: '' }).choices;
   const logged = { ...piece({}), choices: [{ ...choice, logprobs: { content: [{ token: '' }] } }] };
-  expect(next.join(logged)).toMatchObject({ choices: [{ logprobs: { content: [{ token: '' }] } }] });
+  expect(join(logged)).toMatchObject({ choices: [{ logprobs: { content: [{ token: '' }] } }] });
 });

@@ -221,17 +221,16 @@ test.each(['summary', 'generate_summary'])('E3: reasoning.%s has no effect, and 
 });
 
 test.each([{ type: 'item_reference', id: 'msg_1' }, { type: null, id: 'msg_1' }, { id: 'msg_1' }])(
-  'E4: the refusal of a reference to a stored item says what to set',
+  'E4: a reference to an item of an answer keeps its place: %j',
   (item) => {
-    const failure = refusal(() => openaiResponses.parse({ input: [hi, item, hi] }));
-    expect(failure.code).toBe('unsupported_parameter');
-    expect(failure.options.param).toBe('input[1].type');
-    expect(failure.message).toContain('store: false');
+    const { messages } = openaiResponses.parse({ input: [hi, item, hi] });
+    expect(messages[1]).toEqual({ role: 'assistant', content: '', reference: 'msg_1', place: 'input[1].id' });
   },
 );
 
-test.each(['previous_response_id', 'conversation'])('E4: the refusal of %s says what to set', (name) => {
-  expect(refusal(() => openaiResponses.parse({ input: 'hi', [name]: 'resp_1' })).message).toContain('store: false');
+test('E4: the refusal of a conversation says what to set', () => {
+  const { message } = refusal(() => openaiResponses.parse({ input: 'hi', conversation: 'conv_1' }));
+  expect(message).toContain('previous_response_id');
 });
 
 test('E5: /v1/responses: cache_control has no effect and is listed, as on a chat', () => {

@@ -52,3 +52,23 @@ test('a request counts as headless until the head of its answer, and as waiting 
   answer.heard();
   expect(engine.report).toMatchObject({ headless: 0, waiting: 0, silentMs: 0, heardAgoMs: 0 });
 });
+
+test('a later request with a first byte does not excuse the silence of an earlier stream, but an earlier one does', () => {
+  const engine = new FirstBytes();
+  const earlier = engine.begin(100);
+  pass(1);
+  engine.begin(100).begun();
+  pass(5);
+  begin(engine);
+  expect(engine.report.silentMs).toBe(5_000);
+  earlier.heard();
+  expect(engine.report.silentMs).toBe(0);
+});
+
+test('an answer that is not streamed may wait for as long as it takes, while others get their first bytes', () => {
+  const engine = new FirstBytes();
+  engine.begin(100);
+  pass(30);
+  begin(engine);
+  expect(engine.report.silentMs).toBe(0);
+});

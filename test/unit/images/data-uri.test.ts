@@ -121,6 +121,16 @@ test('a conversation without pictures is returned unchanged', async () => {
   expect(await resolvePictures(resolver, request, never)).toEqual({ request, images: [] });
 });
 
+test('each picture stays in its own message, whatever their places are called', async () => {
+  const [first, second] = [dataUri(png(1, 2)), dataUri(png(3, 4))];
+  const place = 'x';
+  const messages = [first, second].flatMap((url) => withPicture(url).messages.map((one) => ({ ...one, place })));
+  const { images, request } = await resolvePictures(resolver, chatRequest({ messages }), never);
+  expect(images.map(({ width }) => width)).toEqual([1, 3]);
+  const part = (url: string) => ({ content: [{ type: 'text' }, { image_url: { url } }] });
+  expect(request).toMatchObject({ messages: [part(first), part(second)] });
+});
+
 test('20 MB of base64 are checked in short runs of the event loop', async () => {
   const bytes = Buffer.alloc(14_900_000, 1);
   png(64, 64).copy(bytes);

@@ -20,6 +20,7 @@ test('released memory can be taken again, once', () => {
   expect(first.take(100)).toBe(true);
   first.release();
   first.release();
+  expect(first.take(1)).toBe(false);
   expect(memory.usedBytes).toBe(0);
   expect(memory.open('b').take(100)).toBe(true);
 });

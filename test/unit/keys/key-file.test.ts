@@ -1,5 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { newKey, withKey, withoutKey, withScopes } from '../../../gateway/keys/key-edit.ts';
+import {
+  newKey,
+  newWebhookSecret,
+  withKey,
+  withoutKey,
+  withScopes,
+  withWebhook,
+} from '../../../gateway/keys/key-edit.ts';
 import { parseKeyFile } from '../../../gateway/keys/key-file.ts';
 import { KeyRing, hashOfKey } from '../../../gateway/keys/key-ring.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
@@ -154,4 +161,22 @@ test.each([
   [() => withoutKey(ONE, 'oslo', 'secondary'), 'oslo has no secondary key'],
 ])('an impossible change is refused in a sentence: %#', (work, sentence) => {
   expect(reason(work)).toContain(sentence);
+});
+
+test('a webhook is set, replaced and removed; comments stay, and no caller carries its secret', () => {
+  const [first, second] = [newWebhookSecret(), newWebhookSecret()];
+  expect(first).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+  expect(second).not.toBe(first);
+  const url = 'https://hooks.example/';
+  const text = withWebhook(withWebhook(ONE, 'oslo', { url, secret: first }), 'oslo', { url, secret: second });
+  expect(text).toContain('# night shift');
+  const ring = new KeyRing(parseKeyFile(text));
+  expect(ring.webhookOf('oslo')).toEqual({ url, secret: second });
+  expect(ring.webhookOf('bergen')).toBeUndefined();
+  expect(JSON.stringify(ring.find(['first']))).not.toContain('whsec_');
+  expect(withWebhook(text, 'oslo', undefined)).toBe(ONE);
+  expect(reason(() => withWebhook(ONE, 'oslo', undefined))).toBe('oslo has no webhook');
+  const bad = reason(() => withWebhook(ONE, 'oslo', { url: 'https://x/', secret: 'whsec_short' }));
+  expect(bad).toMatch(/webhook.secret must be whsec_/);
+  expect(bad).not.toContain('whsec_short');
 });

@@ -44,6 +44,33 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     prepare: () => Promise.reject(new Error('no')),
     deliver: () => Promise.resolve(),
     limits: { charge: () => Promise.reject(new Error('no')) },
+    posts: {
+      isOffered: () => false,
+      isFree: () => Promise.resolve(false),
+      answer: () => Promise.reject(new Error('no')),
+      attach: () => Promise.reject(new Error('no')),
+      cancel: () => Promise.reject(new Error('no')),
+    },
+    kept: {
+      backgroundTimeoutMs: 1,
+      logBytes: 1,
+      answer: () => Promise.reject(new Error('no')),
+      find: () => Promise.reject(new Error('no')),
+      read: () => '',
+      stream: () => Promise.reject(new Error('no')),
+      cancel: () => Promise.reject(new Error('no')),
+      stop: () => Promise.reject(new Error('no')),
+      list: () => Promise.reject(new Error('no')),
+      remove: () => Promise.reject(new Error('no')),
+      inputItems: () => Promise.reject(new Error('no')),
+      storedOf: () => undefined,
+      get earlier(): never {
+        throw new Error('no');
+      },
+      get items(): never {
+        throw new Error('no');
+      },
+    },
     dialects: DIALECTS,
     idempotency: new Idempotency(new Redis({ lazyConnect: true }), new Redis({ lazyConnect: true }), 1),
     requestTimeoutMs: 1,
@@ -52,7 +79,7 @@ test('exactly the gateway’s routes are in the document, with their methods', (
   });
   const routes = router.stack.flatMap(({ route }) =>
     (route?.stack ?? [])
-      .filter(({ method }) => method === 'get' || method === 'post')
+      .filter(({ method }) => ['get', 'post', 'delete'].includes(method))
       .map(({ method }) => `${method} ${(route?.path ?? '').replace(/[*:](\w+)/g, '{$1}')}`),
   );
   const documented = Object.entries(documentOf().paths).flatMap(([path, methods]) =>

@@ -28,7 +28,7 @@ const SHOWN: Readonly<Record<string, readonly [file: string, name: string]>> = {
   Openai408: LATE,
   Openai409: [
     `${E2E}/idempotency.test.ts`,
-    'a stream, or a very long answer, is not kept: a repeat gets an error and does not run',
+    'on /v1/responses a stream is not kept: a repeat gets an error and does not run',
   ],
   Openai422: [`${E2E}/idempotency.test.ts`, 'another body, another caller’s path or no key at all are other requests'],
   Openai429: SDKS,

@@ -134,13 +134,17 @@ test.each(['pipe', 'socket'] as const)(
       if (typeof end === 'number') closeSync(end);
       closeSync(both);
       await ended;
-      const numbers = text
+      const lines = text
         .trimEnd()
         .split('\n')
-        .map((line) => Number((JSON.parse(line) as { n: number }).n));
+        .map((line) => JSON.parse(line) as { n: number; dropped?: number });
+      const numbers = lines.map(({ n }) => n);
       expect(numbers.toSorted((a, b) => a - b)).toEqual(numbers);
       expect(numbers.at(-1)).toBe(3_019);
-      expect(numbers.length).toBeGreaterThanOrEqual(3_020 - lost - 1);
+      // On a busy machine the first of the further lines find no room either.
+      const dropped = Number(lines.at(-1)?.dropped);
+      expect(dropped).toBeGreaterThanOrEqual(lost);
+      expect(numbers.length).toBeGreaterThanOrEqual(3_020 - dropped - 1);
     } finally {
       child.kill('SIGKILL');
     }

@@ -36,7 +36,6 @@ test('every accepted field is in the engine’s request', () => {
     include: ['message.output_text.logprobs'],
     top_logprobs: 3,
     truncation: 'disabled',
-    background: false,
     service_tier: 'auto',
     tool_choice: 'none',
     parallel_tool_calls: false,
@@ -48,6 +47,22 @@ test('every accepted field is in the engine’s request', () => {
   };
   expect(toEngine(fields)).toMatchObject({ ...fields, ...OURS });
   expect(parse(fields).ignored).toEqual([]);
+});
+
+const NOT_SAID = { background: false, store: null, metadata: {}, previous_response_id: null };
+test.each([
+  [{}, {}],
+  [{ background: false, store: false }, { store: false }],
+  [{ background: true }, { background: true }],
+  [
+    { store: true, metadata: { a: 'b' } },
+    { store: true, metadata: { a: 'b' } },
+  ],
+  [{ previous_response_id: 'resp_1' }, { previous_response_id: 'resp_1' }],
+])('%j says %j about keeping the answer, and no engine keeps it', (fields, said) => {
+  expect(parse(fields).keeping).toEqual({ ...NOT_SAID, ...said });
+  expect(toEngine(fields)).toMatchObject({ store: false });
+  for (const name of ['background', 'previous_response_id']) expect(toEngine(fields)).not.toHaveProperty(name);
 });
 
 test('every optional field that is null, and an empty list of tools, counts as absent', () => {
@@ -69,13 +84,11 @@ test('every optional field that is null, and an empty list of tools, counts as a
 });
 
 test.each([
-  ['previous_response_id', 'resp_1'],
+  ['previous_response_id', 7],
   ['conversation', { id: 'conv_1' }],
   ['prompt', { id: 'pmpt_1' }],
   ['context_management', [{ type: 'compaction' }]],
   ['truncation', 'auto'],
-  ['background', true],
-  ['store', true],
   ['include', ['message.input_image.image_url']],
   ['tools', [{ type: 'web_search' }]],
   ['tool_choice', 'required'],
@@ -109,7 +122,8 @@ test.each([
   [[{ role: 'robot', content: 'hi' }], 'input[0].role'],
   [[{ role: 'user' }], 'input[0].content'],
   [[{ type: 'function_call_output', call_id: 'c', output: '4' }], 'input[0].type'],
-  [[{ type: 'item_reference', id: 'msg_1' }], 'input[0].type'],
+  [[{ type: 'item_reference', id: 7 }], 'input[0].id'],
+  [[{ type: 'item_reference', id: 'msg_1', content: 'hi' }], 'input[0].content'],
   [[{ role: 'user', content: 'hi', name: 'bob' }], 'input[0].name'],
   [[{ role: 'user', content: [{ type: 'text', text: 'hi' }] }], 'input[0].content[0].type'],
   [[{ role: 'user', content: [{ type: 'input_file', file_id: 'f' }] }], 'input[0].content[0].type'],

@@ -87,7 +87,7 @@ const PLAIN: Readonly<Record<string, Body>> = {
 const ANYWAY = [
   /^best_of as number$/,
   /^stream_options as object$/,
-  /^(stream|store|stream_options\.include_usage|stream_options\.continuous_usage_stats|stream_options\.include_obfuscation) as false$/,
+  /^(stream|store|background|stream_options\.include_usage|stream_options\.continuous_usage_stats|stream_options\.include_obfuscation) as false$/,
   /^input\[\]\(role=\w+\)\.(type as "message"|status as "completed")$/,
   /^input.*\.detail as "auto"$/,
 ];
@@ -115,7 +115,7 @@ function parsed({ dialect, said, wrap = (body) => body }: Way, body: Body): Chat
 /** The parts of a request that the engine, the queue and the relay get. */
 function view(request: ChatRequest): string {
   const terms = { model: request.model ?? 'm', maxTokens: request.maxTokens ?? 99, cacheSalt: 's' };
-  return `${engineBody(request, new PictureBytes(), terms).join('')} ${request.includeUsage} ${request.serviceTier}`;
+  return `${engineBody(request, new PictureBytes(), terms).join('')} ${request.includeUsage} ${request.serviceTier} ${JSON.stringify(request.keeping)}`;
 }
 
 /** Whether a name in `x-penstock-ignored` is that of a row or of its parent. */

@@ -1,0 +1,94 @@
+import type { Redis } from 'ioredis';
+import type { Catalog } from '#contract/model-card';
+import { specialTokenPattern } from '#contract/special-tokens';
+import { AnswerStore } from './answer-store.ts';
+import { ConversationStore } from './conversation-store.ts';
+import { DurableAnswers, type DurableDeps } from './durable-answers.ts';
+import { DurablePosts, type PostDeps } from './durable-posts.ts';
+import { Items } from './items.ts';
+import { KeptAnswers, type KeptDeps } from './kept-answers.ts';
+import { LogTail } from './log-tail.ts';
+import { OwnerRelay, type OwnerRelayDeps } from './owner-relay.ts';
+import { OwnerStream } from './owner-stream.ts';
+import { Replicas } from './replicas.ts';
+import { Webhooks, type WebhooksDeps } from '../webhooks/webhooks.ts';
+
+type Given = Omit<DurableDeps, 'store' | 'items' | 'relay' | 'specialTokens' | 'ask'> &
+  Omit<KeptDeps, 'answers' | 'store' | 'conversations' | 'items' | 'tail' | 'hasWebhook' | 'replicas'> &
+  WebhooksDeps &
+  Omit<PostDeps, 'answers' | 'store' | 'tail'> & {
+    /** for reading that blocks */
+    readonly owner: Redis;
+    /** for waiting for replicas, which blocks */
+    readonly confirm: Redis;
+    readonly catalog: Catalog;
+    readonly replica: string;
+    readonly askDeps: DurableDeps['ask'];
+    readonly itemsTtlMs: number;
+  };
+
+export interface Durable {
+  readonly kept: KeptAnswers;
+  readonly posts: DurablePosts;
+  readonly webhooks: Webhooks;
+  /** Begins to read, renew and adopt. @throws if Redis does not answer */
+  follow(): Promise<void>;
+  /** Gives answers to other gateways; `isLast`: those too whose clients wait here. */
+  handOver(isLast: boolean): Promise<void>;
+  unfollow(): Promise<void>;
+}
+
+/** Wires the parts of durable answers. */
+export function createDurable(given: Given): Durable {
+  const { queue, owner, confirm, catalog, models, replica, registry, clock, log } = given;
+  const store = new AnswerStore(queue, replica);
+  const conversations = new ConversationStore(queue, models);
+  const items = new Items(conversations, models, given.itemsTtlMs);
+  const isAlive: OwnerRelayDeps['isAlive'] = (dispatcher) =>
+    registry.workers.some(({ incarnation }) => incarnation === dispatcher);
+  const relay = new OwnerRelay({ store, isAlive, clock, log });
+  const webhooks = new Webhooks(given);
+  const answers = new DurableAnswers({
+    ...given,
+    onEnd: (state) => {
+      given.onEnd(state);
+      webhooks.look();
+    },
+    store,
+    items,
+    relay,
+    ask: given.askDeps,
+    specialTokens: (model) => specialTokenPattern(catalog.find(model)?.tokens.special.texts ?? []),
+  });
+  const stream = new OwnerStream(
+    { reader: owner, commands: queue, models, replica, log },
+    {
+      entry: (id, entry, dispatcher) => relay.take(id, entry, dispatcher),
+      cancelled: (id) => answers.cancelled(id),
+      missed: () => relay.catchUp(),
+    },
+  );
+  const replicas = new Replicas(confirm);
+  const parts = { answers, store, conversations, items, tail: new LogTail(queue, log) };
+  return {
+    kept: new KeptAnswers({ ...given, ...parts, replicas, hasWebhook: (keyId) => webhooks.isSet(keyId) }),
+    posts: new DurablePosts({ ...given, ...parts }),
+    webhooks,
+    follow: async () => {
+      await replicas.check();
+      await stream.start();
+      answers.start();
+      webhooks.start();
+      queue.on('ready', () => {
+        answers.restore();
+        // If Redis is lost again, the next connection reads.
+        stream.again().catch(() => {});
+      });
+    },
+    handOver: (isLast) => (isLast ? answers.close() : answers.stop()),
+    unfollow: async () => {
+      relay.stop();
+      await Promise.all([stream.stop(), webhooks.stop()]);
+    },
+  };
+}

@@ -1,0 +1,300 @@
+import { seamId, type AnswerState } from '#contract/answer-log';
+import type { Clock } from '#runtime/clock';
+import type { Log } from '#runtime/log';
+import { createAsk, type Admitted, type Ask, type AskDeps } from '../answer/ask.ts';
+import { Continuation, type ContinuationLimits } from '../answer/continuation.ts';
+import { countTokensFor } from '../answer/count-tokens.ts';
+import type { Phases } from '../answer/notes.ts';
+import type { Asked } from '../answer/question.ts';
+import type { LoggedReply, Reply } from '../answer/reply.ts';
+import { Failure, toFailure } from '../failure.ts';
+import type { Usage } from '../request/chat.ts';
+import type { AnswerStore, Owned, Written } from './answer-store.ts';
+import type { Items } from './items.ts';
+import { counted, isSeam, type LogEntry } from './log-entries.ts';
+import { LogReplay } from './log-replay.ts';
+import type { OwnerRelay, Progress } from './owner-relay.ts';
+import { ownerView, type Audience, type OwnerView } from './owner-view.ts';
+import type { AnswerRecord, KeptRequest, Seam } from './record.ts';
+import { endOf, type StoredForm } from './stored-form.ts';
+
+/** A write that Redis refuses is tried again after this, in ms, so often. */
+const PAUSE_MS = 1_000;
+const TRIES = 60;
+/** A log that lacks something is looked at so often: its dispatcher may write it again. */
+const BEHIND_TRIES = 5;
+
+export interface OwnedDeps {
+  readonly store: AnswerStore;
+  readonly items: Items;
+  readonly relay: OwnerRelay;
+  readonly ask: Omit<AskDeps, 'relay'>;
+  /** for requests that are not durable */
+  readonly liveAsk: Ask;
+  readonly continuation: ContinuationLimits;
+  readonly form: StoredForm;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onContinued: (outcome: string) => void;
+}
+
+/** Where the answer stands when this gateway begins to own it. */
+export interface Adopted {
+  readonly record: AnswerRecord;
+  readonly entries: readonly LogEntry[];
+}
+
+export interface Outcome {
+  /** undefined: another gateway owns it, or its record is final already */
+  readonly state?: AnswerState;
+  readonly failure?: Failure;
+  readonly usage?: Usage | undefined;
+  /** another gateway goes on with it */
+  readonly isLost?: true;
+}
+
+/** A request, and what is kept of it. `phases` has the id. */
+export interface OwnedRequest {
+  readonly asked: Asked;
+  readonly kept: KeptRequest;
+  readonly phases: Phases;
+  /** the client that waits for it here */
+  readonly audience?: Audience;
+  /** Writes again which answer the caller's idempotency key has. */
+  readonly point?: () => Promise<void>;
+}
+
+/** One answer that this gateway owns: it runs the attempts, writes the seams between them, and the end. */
+export class OwnedAnswer {
+  readonly owned: Owned;
+  readonly #deps: OwnedDeps;
+  readonly #asked: Asked;
+  readonly #kept: KeptRequest;
+  readonly #phases: Phases;
+  readonly #leave = new AbortController();
+  readonly #audience: Audience | undefined;
+  readonly #point: OwnedRequest['point'];
+  readonly #progress: Progress = { last: '0-0' };
+  /** the last seam that this gateway wrote */
+  #seam: { readonly epoch: number; readonly seam: Seam; readonly after: string } | undefined;
+  #view: OwnerView;
+  #isPlaced = false;
+  #isLost = false;
+  #isCancelled = false;
+  /** its request is in the queue, or was: its caller gets its id. The end may be here before the queue's own answer. */
+  #isTold = Promise.resolve(false);
+
+  constructor(deps: OwnedDeps, owned: Owned, { asked, kept, phases, audience, point }: OwnedRequest) {
+    this.owned = owned;
+    this.#deps = deps;
+    this.#asked = asked;
+    this.#kept = kept;
+    this.#phases = phases;
+    this.#audience = audience;
+    this.#point = point;
+    this.#view = this.#begin();
+  }
+
+  get isHeard(): boolean {
+    return this.#audience?.isGone === false;
+  }
+  get #isBackground(): boolean {
+    return this.#kept.shown['background'] === true;
+  }
+  get kept(): KeptRequest {
+    return this.#kept;
+  }
+
+  /** Another gateway owns it: this one writes nothing more, and stops nothing. */
+  lose(why: Failure): void {
+    this.#isLost = true;
+    this.#deps.relay.drop(this.owned.id);
+    this.#leave.abort(why);
+  }
+
+  /** Its record says so already. */
+  cancel(why: Failure): void {
+    this.#isCancelled = true;
+    this.#leave.abort(why);
+  }
+
+  /** Redis may have failed over, and lack the latest of this answer: writes it again. */
+  async restore(): Promise<void> {
+    const { store, relay } = this.#deps;
+    const { id } = this.owned;
+    // What is not in the queue yet fails, and leaves nothing.
+    if (!this.#isPlaced) return;
+    const [isOurs, latest] = [await store.restore(this.owned, this.#kept), this.#seam];
+    // The next renewal tells.
+    if (!isOurs) return;
+    // If another request has the key by now, it keeps it.
+    await this.#point?.().catch(() => {});
+    if (latest === undefined) return;
+    const { epoch, seam, after } = latest;
+    // A later one follows what this one would.
+    const write = async (): Promise<Written> =>
+      this.#seam === latest ? store.seam(this.owned, epoch, seam, after) : true;
+    if ((await this.#insist(write)) !== true)
+      relay.fail(id, new Failure('worker_lost', 'Redis lost a part of the answer'));
+  }
+
+  /** Runs until the answer is over or lost. @param onPlaced its request is in the queue */
+  async run(onPlaced: () => void, adopted?: Adopted): Promise<Outcome> {
+    const { relay, clock, ask: deps } = this.#deps;
+    const { id } = this.owned;
+    const { question } = this.#asked;
+    this.#isTold = Promise.resolve(adopted !== undefined);
+    this.#isPlaced = adopted !== undefined;
+    const replay = new LogReplay(question.path, this.#view.reply, clock);
+    const entries = counted(adopted?.entries ?? []);
+    // What came after the last seam is taken like news.
+    for (const entry of entries.slice(0, entries.findLastIndex((one) => isSeam(one)) + 1)) replay.take(entry);
+    const isClaimed = adopted?.record.token?.startsWith(`${replay.epoch}-`) === true;
+    const admitted: Admitted | undefined = adopted === undefined ? undefined : { epoch: replay.epoch, isClaimed };
+    this.#progress.last = replay.last;
+    relay.expect({ owned: this.owned, epoch: replay.epoch, progress: this.#progress });
+    // Only a background answer waits for an engine until its deadline: no client waits for it.
+    const holdMs = this.#isBackground ? Infinity : deps.holdMs;
+    const ask = createAsk({ ...deps, holdMs, relay, admission: this.#admission });
+    try {
+      if (replay.end !== undefined) return await this.#complete();
+      const running = ask(question, this.#owner(replay.epoch, onPlaced), this.#phases, this.#leave.signal, admitted);
+      if (adopted !== undefined) relay.catchUp(id);
+      await running;
+      return await this.#complete();
+    } catch (error) {
+      const failure = toFailure(error);
+      if (this.#isLost) return { failure, isLost: true };
+      if (this.#isCancelled) return { failure };
+      const ended = await this.#end('failed', endOf(this.#deps.form, id, this.#kept, 'failed', failure));
+      return { ...(ended === 'behind' ? {} : ended), failure };
+    } finally {
+      relay.forget(id);
+      this.#view.reply.close();
+    }
+  }
+
+  async #complete(): Promise<Outcome> {
+    this.#audience?.end();
+    const whole = this.#view.whole();
+    if (whole === undefined) throw new Error(`an answer of ${this.owned.model} without its last event`);
+    await this.#insist(() => this.#deps.items.keepWords(this.owned.id, this.#kept, whole.json));
+    const ended = await this.#end(whole.state, whole.json, this.#view.reply.usage);
+    if (ended === 'behind') throw new Failure('worker_lost', 'Redis lost a part of the answer');
+    return ended;
+  }
+
+  /** The answer from its start. */
+  #begin(): OwnerView {
+    const { continuation, liveAsk, onContinued } = this.#deps;
+    const count = countTokensFor(this.#asked.question, liveAsk, this.#leave.signal);
+    const goingOn = new Continuation(this.#asked, continuation, count, onContinued);
+    return ownerView(this.owned.id, this.#kept, goingOn, { ...this.#deps, audience: this.#audience });
+  }
+
+  /** Before a further epoch may write, the log says how it follows. */
+  #owner(epoch: number, onPlaced: () => void): Reply {
+    const { store } = this.#deps;
+    let last = epoch;
+    const write = async (seam: Seam): Promise<boolean> => {
+      const { last: after } = this.#progress;
+      if ((await this.#insist(() => store.seam(this.owned, last, seam, after))) !== true) return false;
+      this.#seam = { epoch: last, seam, after };
+      this.#progress.last = seamId(last);
+      return true;
+    };
+    const view = (): LoggedReply => this.#view.reply;
+    return {
+      placed: () => {
+        // It may wait for hours, so from now on Redis alone holds it.
+        if (this.#isBackground) this.#asked.question.body.release();
+        this.#isPlaced = true;
+        onPlaced();
+      },
+      head: (head) => view().head(head),
+      data: (chunk) => view().data(chunk),
+      end: () => view().end(),
+      get isWhole() {
+        return view().isWhole === true;
+      },
+      resume: async (original) => {
+        last += 1;
+        // No engine can continue it, but while no reader has any of it, it can begin again.
+        if (view().hasData && this.#asked.never !== undefined && (await write({ kind: 'restart' }))) {
+          view().close();
+          this.#view = this.#begin();
+          return { kind: 'ask', body: original };
+        }
+        const next = await view().resume(original);
+        if (next.kind === 'impossible' || next.seam === undefined) return next;
+        return (await write(next.seam)) ? next : { kind: 'impossible' };
+      },
+    };
+  }
+
+  /** The end of an answer removes its body; only an owner removes its job. */
+  get #admission(): AskDeps['admission'] {
+    const { store, ask } = this.#deps;
+    const { admission } = ask;
+    const isOurs = async (): Promise<boolean> =>
+      this.#isCancelled || (!this.#isLost && (await store.renew(this.owned.model, [this.owned])).length === 0);
+    return {
+      enqueue: (candidate) => {
+        const added = admission.enqueue(candidate);
+        this.#isTold = added.then(
+          () => true,
+          () => false,
+        );
+        return added;
+      },
+      repeat: (candidate, epoch) => admission.repeat(candidate, epoch),
+      reconcile: (candidate, epoch) => admission.reconcile(candidate, epoch),
+      readBody: (candidate) => admission.readBody(candidate),
+      claimed: (candidate) => admission.claimed(candidate),
+      finished: () => {},
+      withdraw: async (candidate, epoch) => {
+        if (await isOurs().catch(() => false)) await admission.withdraw(candidate, epoch);
+      },
+    };
+  }
+
+  /** @returns `behind`: the log lacks a part of the complete answer */
+  async #end(state: AnswerState, json: string, usage?: Usage): Promise<Outcome | 'behind'> {
+    const [{ store, log }, isTold] = [this.#deps, await this.#isTold];
+    const last = state === 'failed' ? '0-0' : this.#progress.last;
+    const written = await this.#insist(() => store.finish(this.owned, { state }, json, this.#kept, { isTold, last }));
+    if (written === 'behind') return written;
+    // Its client comes again, and finds the owner, or how it ended.
+    if (!written) return { usage, isLost: true };
+    await store.logs.archive(this.owned, this.#kept, json, state !== 'failed').catch((cause: unknown) =>
+      // It stays as it is, and needs more memory.
+      log.debug({ cause, requestId: this.owned.id }, 'a kept answer was not packed'),
+    );
+    return { state, usage };
+  }
+
+  /** An outage of Redis must not end an answer. @returns false: it is another's, or over */
+  async #insist(write: () => Promise<Written>): Promise<Written> {
+    let behind = 0;
+    for (let triesLeft = TRIES; !this.#isLost; triesLeft -= 1) {
+      const { n } = this.owned;
+      try {
+        const written = await write();
+        if (written === true) return true;
+        if (written === false) {
+          // After a pause this gateway may have adopted it, at this moment, or without the reply of Redis.
+          this.owned.n = (await this.#deps.store.ownNumber(this.owned)) ?? this.owned.n;
+          if (this.owned.n === n) return false;
+          continue;
+        }
+        behind += 1;
+        if (behind === BEHIND_TRIES) return written;
+      } catch (cause) {
+        if (triesLeft <= 1) throw cause;
+        this.#deps.log.debug({ cause, requestId: this.owned.id }, 'a durable answer could not be written');
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+    return false;
+  }
+}

@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { call, type Outcome } from '../support/call.ts';
+import { eventually } from '../support/eventually.ts';
+import { startRedisPair, type RedisPair } from '../support/redis-pair.ts';
+import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
+
+let pair: RedisPair;
+let stack: Stack;
+beforeEach(async () => {
+  pair = await startRedisPair();
+  stack = await startStack({
+    gateways: 2,
+    launchers: 2,
+    twoRedis: true,
+    redis: pair,
+    workerEnv: { ...NO_IDLE_TESTS, PENSTOCK_SIM_ITL_MS: '20' },
+  });
+}, 90_000);
+afterEach(async () => {
+  await stack[Symbol.asyncDispose]();
+});
+
+const question = { messages: [{ role: 'user', content: 'Tell me of the harbour.' }], temperature: 0, stream: true };
+const TOKENS = 300;
+interface Asked {
+  readonly at?: number;
+  readonly tokens?: number;
+  readonly headers?: Record<string, string>;
+}
+const ask = (key: string, { at = 0, tokens = TOKENS, headers = {} }: Asked = {}) =>
+  call(
+    `${stack.gateways[at]?.url}/v1/chat/completions`,
+    { ...question, max_tokens: tokens, ignore_eos: true },
+    { 'idempotency-key': key, ...headers },
+  );
+/** The stream without comments. */
+const eventsOf = (text: string): string[] =>
+  text
+    .replaceAll(/^:.*\n+/gm, '')
+    .split(/(?<=\n\n)/)
+    .filter((event) => event.endsWith('\n\n'));
+const lastIdOf = (events: readonly string[]): string => /^id: (.+)$/m.exec(events.at(-1) ?? '')?.[1] ?? '';
+const isWhole = (events: readonly string[]): boolean => events.at(-1)?.endsWith('data: [DONE]\n\n') === true;
+const background = (at = 0): Promise<Outcome> =>
+  call(`${stack.gateways[at]?.url}/v1/responses`, { input: 'hi', max_output_tokens: TOKENS, background: true }).ended;
+const runs = (): Promise<number> => stack.engineMetric('vllm:request_success_total');
+const Dispatchers = z.object({ dispatchers: z.array(z.object({ pid: z.number() })) });
+async function dispatchers(): Promise<number[]> {
+  const pages = stack.launchers.map(async ({ internalUrl }) => (await fetch(`${internalUrl}/status`)).json());
+  return (await Promise.all(pages)).flatMap((page) => Dispatchers.parse(page).dispatchers.map(({ pid }) => pid));
+}
+const codeOf = ({ body }: Outcome): unknown => (JSON.parse(body) as { error: { code: string } }).error.code;
+
+test('streams go on after a fail-over that lost their last events, or all of them, while their dispatchers live', async () => {
+  const ranBefore = await runs();
+  const early = ['a', 'b', 'c', 'd'];
+  const [first, readers] = [early.map((key) => ask(key)), early.map((key) => ask(key, { at: 1 }))];
+  const seen = (count: number) => () => [...first, ...readers].every((one) => eventsOf(one.text()).length > count);
+  await eventually('all have events', seen(5));
+  await pair.part();
+  // The promoted Redis knows nothing of these.
+  const late = ['e', 'f'];
+  first.push(...late.map((key) => ask(key)));
+  readers.push(...late.map((key) => ask(key, { at: 1 })));
+  await eventually('all have events that only the primary has', seen(30));
+  const before = first.map((one) => eventsOf(one.text()).length);
+  await pair.failOver();
+  for (const [n, key] of [...early, ...late].entries()) {
+    const own = eventsOf((await first[n]?.ended)?.body ?? '');
+    expect([key, isWhole(own), own.length > (before[n] ?? 0)]).toEqual([key, true, true]);
+    expect(eventsOf((await readers[n]?.ended)?.body ?? '')).toEqual(own);
+    const id = lastIdOf(own.slice(0, before[n]));
+    const rest = await ask(key, { at: 1, headers: { 'last-event-id': id } }).ended;
+    expect(eventsOf(rest.body)).toEqual(own.slice(before[n]));
+  }
+  expect(await runs()).toBe(ranBefore + first.length);
+}, 120_000);
+
+test('a stream whose last events are lost with their dispatcher ends in an error, for each of its readers', async () => {
+  const first = ask('a');
+  const reader = ask('a', { at: 1 });
+  const seen = (count: number) => () => [first, reader].every((one) => eventsOf(one.text()).length > count);
+  await eventually('both have events', seen(5));
+  await pair.part();
+  await eventually('both have events that only the primary has', seen(30));
+  const had = eventsOf(reader.text());
+  for (const pid of await dispatchers()) process.kill(pid, 'SIGKILL');
+  await pair.failOver();
+  for (const one of [first, reader]) {
+    const events = eventsOf((await one.ended).body);
+    expect(events.slice(0, had.length)).toEqual(had);
+    expect(events.at(-1)).toContain('"code":"worker_lost"');
+  }
+  const rest = await ask('a', { at: 1, headers: { 'last-event-id': lastIdOf(had) } }).ended;
+  expect([rest.status, codeOf(rest)]).toEqual([502, 'worker_lost']);
+}, 120_000);
+
+test('the id of a background response is told when a replica has it, else nothing is left', async () => {
+  const told = await background();
+  expect(told.status).toBe(200);
+  const { id } = JSON.parse(told.body) as { id: string };
+  expect(await pair.replica.client.keys(`*:answer:${id}`)).toHaveLength(1);
+  process.kill(pair.replica.pid, 'SIGSTOP');
+  const refused = await background(1);
+  expect([refused.status, codeOf(refused)]).toEqual([503, 'queue_unavailable']);
+  expect(await pair.client.keys('*:answer:*')).toHaveLength(1);
+  process.kill(pair.replica.pid, 'SIGCONT');
+  await eventually('the engines run one', async () => (await stack.engineMetric('vllm:num_requests_running')) <= 1);
+  await pair.failOver();
+  const found = async (): Promise<string> => {
+    const answer = await fetch(`${stack.gateways[1]?.url}/v1/responses/${id}`);
+    return answer.ok ? (((await answer.json()) as { status: string }).status ?? '') : '';
+  };
+  await eventually('it completes', async () => (await found()) === 'completed', 60_000);
+  // There is no replica now.
+  expect((await background()).status).toBe(200);
+}, 120_000);
+
+test('a response that was cancelled stays cancelled, and its engine free, if Redis lost that', async () => {
+  const { id } = JSON.parse((await background()).body) as { id: string };
+  await eventually('it runs', async () => (await stack.engineMetric('vllm:num_requests_running')) === 1);
+  await pair.part();
+  const path = `/v1/responses/${id}`;
+  const cancelled = await call(`${stack.gateways[1]?.url}${path}/cancel`, {}).ended;
+  expect([cancelled.status, JSON.parse(cancelled.body)]).toMatchObject([200, { status: 'cancelled' }]);
+  await pair.failOver();
+  const record = (): Promise<string | null> =>
+    pair.client.keys(`*:answer:${id}`).then(([key = '']) => pair.client.hget(key, 'state'));
+  await eventually('it is cancelled again', async () => (await record()) === 'cancelled');
+  expect(await stack.engineMetric('vllm:num_requests_running')).toBe(0);
+}, 60_000);

@@ -1,0 +1,45 @@
+import { randomInt } from 'node:crypto';
+import type { LogLife } from '#contract/answer-log';
+import { frameBytes, writeFrame, type Frame } from '#contract/frame';
+import type { JobV1, Token } from '#contract/job';
+import type { RecentEntry } from './recent-entries.ts';
+
+/** One more than the greatest random part of a life. */
+const RANDOM_LIVES = 65_536;
+
+/** The frames of one attempt on their way to the log. */
+export interface Line {
+  readonly job: JobV1;
+  readonly token: Token;
+  readonly life: LogLife;
+  /** its first entry */
+  claim: Buffer;
+  /** number of its last entry */
+  n: number;
+  /** frames that wait, end to end */
+  pending: Buffer[];
+  /** `held`: what Redis lost is written first; `lost`: nothing more is written */
+  state: 'open' | 'held' | 'lost';
+  /** its last frame was sent */
+  hasEnd: boolean;
+  /** its attempt is over, with a last frame or without */
+  isOver: boolean;
+}
+
+export interface LineEntry extends RecentEntry {
+  readonly line: Line;
+}
+
+export function newLine(job: JobV1, token: Token): Line {
+  const life = { ...token, random: randomInt(RANDOM_LIVES) };
+  const none = { claim: Buffer.alloc(0), n: 0, pending: [], hasEnd: false, isOver: false };
+  return { job, token, life, state: 'open', ...none };
+}
+
+/** A frame as logs hold it: the log's key has the request id. */
+export function encoded(frame: Frame): Buffer {
+  const bare = { ...frame, requestId: '' };
+  const bytes = Buffer.allocUnsafe(frameBytes(bare));
+  writeFrame(bare, bytes, 0);
+  return bytes;
+}

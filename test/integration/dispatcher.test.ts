@@ -52,6 +52,7 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     connectBlocking: connect,
     incarnation: `d${replica}`,
     slots: engineSlots,
+    leftBodies: { add: () => {} },
     log: silentLog,
     publisher,
     logs: new AnswerLogs(connect(), `d${replica}`, silentLog, { superseded: () => {}, full: () => {} }),

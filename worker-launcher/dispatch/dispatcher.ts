@@ -5,6 +5,7 @@ import type { Log } from '#runtime/log';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
 import { JobQueue, type JobEnd, type TakenJob } from './job-queue.ts';
+import type { LeftBodies } from './left-bodies.ts';
 import { UsageBook } from './usage-book.ts';
 
 /** A job without a free slot is pulled again after this delay, in milliseconds; 0 would be a busy loop. */
@@ -23,6 +24,7 @@ export interface DispatcherDeps extends AttemptDeps {
   readonly connectBlocking: () => Redis;
   readonly incarnation: string;
   readonly slots: EngineSlots;
+  readonly leftBodies: Pick<LeftBodies, 'add'>;
   readonly log: Log;
 }
 
@@ -180,6 +182,7 @@ export class Dispatcher {
     } finally {
       this.#attempts.delete(id);
       slot.release();
+      if (job.durable === undefined) this.#deps.leftBodies.add(job);
       // In the run of the event loop that writes its last frame, so that a killed process does not leave one alone.
       this.#usage.book(job, attempt.token, attempt.used(isOver), isOver);
       if (this.#attempts.size === 0) this.#onEmpty();

@@ -12,6 +12,7 @@ import { AnswerLogs } from './answer-logs.ts';
 import { BulkReader } from './bulk-reader.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EngineSlots } from './engine-slots.ts';
+import { LeftBodies } from './left-bodies.ts';
 import { ALIVE_EVERY_MS, ToDispatcher, type FromDispatcher } from './link.ts';
 import { Publisher } from './publisher.ts';
 import { Registration } from './registration.ts';
@@ -103,6 +104,7 @@ function createParts(
     connectBlocking,
     incarnation,
     slots,
+    leftBodies: new LeftBodies(replyRedis, log),
     log,
     publisher,
     logs,

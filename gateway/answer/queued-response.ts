@@ -5,6 +5,11 @@ import type { Phases } from './notes.ts';
 
 const Numbered = z.looseObject({ type: z.unknown(), sequence_number: z.number() });
 const OfResponse = z.object({ response: z.looseObject({}) });
+/** OpenAI's details have numbers alone, and its Agents SDK throws at vLLM's lists of numbers by turn. */
+const Details = z
+  .record(z.string(), z.unknown())
+  .transform((all) => Object.fromEntries(Object.entries(all).filter(([, value]) => !Array.isArray(value))));
+const OpenAIUsage = z.looseObject({ input_tokens_details: Details, output_tokens_details: Details });
 
 /**
  * The beginning of a stream of `/v1/responses` whose request waits: `response.created`, then `response.queued`, with an
@@ -60,7 +65,8 @@ export class QueuedResponse {
       const of = OfResponse.safeParse(event);
       if (!of.success) return followed;
       const response = { ...of.data.response, ...own.shown, id: own.id, created_at: own.created };
-      return { ...followed, response };
+      const usage = this.#kept === undefined ? undefined : OpenAIUsage.safeParse(of.data.response['usage']).data;
+      return { ...followed, response: usage === undefined ? response : { ...response, usage } };
     };
   }
 }

@@ -50,7 +50,7 @@ for (const { file, clients, runtime } of files)
             if (told !== undefined) appendFileSync(told, `${JSON.stringify(seen)}\n`);
           };
           try {
-            expect(line?.outcome).toMatchObject(expectedOf(client, one, stack?.told));
+            expect(line?.outcome).toMatchObject(expectedOf(client, one, stack));
           } catch (error) {
             note('FAILED');
             throw error;

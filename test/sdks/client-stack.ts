@@ -45,8 +45,11 @@ export type Turn = 'first' | 'second' | 'picture';
 
 export interface ClientStack extends AsyncDisposable {
   readonly served: Served;
-  readonly told: Readonly<Record<Turn, Told>>;
+  readonly told: Answers;
+  /** the same without a limit of tokens */
+  readonly complete: Answers;
 }
+type Answers = Readonly<Record<Turn, Told>>;
 
 const CARDS = ['phi-3-vision-128k-instruct', 'more/phi-3.5-vision-instruct', 'more/phi-4'];
 const MODEL = 'Phi-3-vision-128k-instruct';
@@ -97,33 +100,33 @@ export async function startClientStack(): Promise<ClientStack> {
   const crowded = await stack.startGateway({ GATEWAY_BODY_MEMORY_BYTES: '1' });
   const hasty = await stack.startGateway({ GATEWAY_REQUEST_TIMEOUT_MS: '400', GATEWAY_SCORE_TIMEOUT_MS: '400' });
 
-  const post = (url: string, body: object): ReturnType<typeof call> => {
-    const asked = { max_tokens: MAX_TOKENS, temperature: 0, ...body };
-    return call(`${url}/v1/chat/completions`, asked, { authorization: `Bearer ${key}` });
-  };
+  const post = (url: string, body: object): ReturnType<typeof call> =>
+    call(`${url}/v1/chat/completions`, { temperature: 0, ...body }, { authorization: `Bearer ${key}` });
   // Without a time limit, which `fetch` has: after 5 minutes it would leave, and the queue would be empty.
   const waiting = post(full.url, { model: WITHOUT_ENGINE, messages: [{ role: 'user', content: 'I wait.' }] });
   await eventually('a request waits', async () => (await stack.metric('penstock_jobs_added_total', full)) > 0);
 
-  const ask = async (...messages: object[]): Promise<Told> => {
-    const answer = Chat.parse(JSON.parse((await post(stack.url, { model: MODEL, messages }).ended).body));
+  const ask = async (limit: object, ...messages: object[]): Promise<Told> => {
+    const answer = Chat.parse(JSON.parse((await post(stack.url, { model: MODEL, messages, ...limit }).ended).body));
     const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = answer.usage;
     return { text: answer.choices[0].message.content, inputTokens, outputTokens };
   };
   const user = (content: string | object[]): object => ({ role: 'user', content });
   const image = dataUri(png(64, 48));
-  const first = await ask(user(QUESTIONS.first));
-  const said = { role: 'assistant', content: first.text };
-  const second = await ask(user(QUESTIONS.first), said, user(QUESTIONS.second));
-  const picture = await ask(
-    user([
-      { type: 'text', text: QUESTIONS.picture },
-      { type: 'image_url', image_url: { url: image } },
-    ]),
-  );
+  const withPicture = user([
+    { type: 'text', text: QUESTIONS.picture },
+    { type: 'image_url', image_url: { url: image } },
+  ]);
+  const answers = async (limit: object): Promise<Answers> => {
+    const first = await ask(limit, user(QUESTIONS.first));
+    const said = { role: 'assistant', content: first.text };
+    const second = await ask(limit, user(QUESTIONS.first), said, user(QUESTIONS.second));
+    return { first, second, picture: await ask(limit, withPicture) };
+  };
 
   return {
-    told: { first, second, picture },
+    told: await answers({ max_tokens: MAX_TOKENS }),
+    complete: await answers({}),
     served: {
       url: stack.url,
       key,

@@ -39,6 +39,8 @@ export interface Client {
   readonly file: string;
   /** the dialect of its routes; absent if it hides error codes from its caller */
   readonly dialect?: Dialect;
+  /** it takes an answer that its token limit cut for an error, so it is asked without one */
+  readonly takesComplete?: true;
   /** errors that its caller sees */
   readonly classes: Readonly<Partial<Record<Case, string>>>;
   /** set if its caller sees something other than the answer, such as a score */

@@ -33,11 +33,11 @@ export function casesOf({ lacks, classes, outcomes = {} }: Client): Case[] {
 }
 
 /** @returns the expected outcome of a case, for jest's `toMatchObject` */
-export function expectedOf(client: Client, name: Case, told: ClientStack['told'] | undefined): object {
+export function expectedOf(client: Client, name: Case, stack: ClientStack | undefined): object {
   const own = client.shortfalls?.[name]?.outcome ?? client.outcomes?.[name];
   if (own !== undefined) return own;
   const turn = TURNS[name];
-  if (turn !== undefined) return { ...told?.[turn] };
+  if (turn !== undefined) return { ...(client.takesComplete === true ? stack?.complete : stack?.told)?.[turn] };
   const seen = client.classes[name];
   const error = seen === undefined ? {} : { class: seen };
   switch (name) {
@@ -134,8 +134,40 @@ const ANTHROPIC: Client = {
   },
 };
 
+const THROWS_AT_LISTS: Shortfall = {
+  outcome: { error: { class: 'ZodError' } },
+  why: 'it throws at the lists that vLLM has in the usage of a stream; with store: true there are none',
+};
+const OPENAI_AGENTS = {
+  runtime: 'node',
+  file: 'openai-agents.mjs',
+  dialect: 'openai',
+  takesComplete: true,
+  classes: classesOf({
+    400: 'BadRequestError',
+    401: 'AuthenticationError',
+    429: 'RateLimitError',
+    503: 'InternalServerError',
+    504: 'InternalServerError',
+    leave: 'APIUserAbortError',
+    broken: 'APIError',
+  }),
+  outcomes: { 'leave a stream': { left: true } },
+} as const satisfies Omit<Client, 'name'>;
+
 const NODE_CLIENTS: readonly Client[] = [
   ANTHROPIC,
+  {
+    ...OPENAI_AGENTS,
+    name: 'OpenAI Agents',
+    shortfalls: { stream: THROWS_AT_LISTS, 'two turns streamed': THROWS_AT_LISTS },
+  },
+  {
+    ...OPENAI_AGENTS,
+    name: 'OpenAI Agents, previousResponseId, store: true',
+    classes: { ...OPENAI_AGENTS.classes, 'broken stream': 'ModelBehaviorError' },
+    lacks: { 'leave a stream': 'a response with store: true goes on without its reader, who can come back' },
+  },
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI' },
   { ...LANGCHAIN, name: 'LangChain ChatOpenAI, Responses' },
   { ...LANGCHAIN, name: 'LangChain AzureChatOpenAI', dialect: 'azure-openai' },

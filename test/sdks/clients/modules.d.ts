@@ -2,5 +2,6 @@
 declare module '@ai-sdk/*';
 declare module '@anthropic-ai/*';
 declare module '@langchain/*';
+declare module '@openai/*';
 declare module 'ai';
 declare module 'ai/package.json';

@@ -1,5 +1,6 @@
 // @ts-check
 import { setTimeout as pause } from 'node:timers/promises';
+import { askEngine } from '../support/engine-request.mjs';
 import { runDrill } from './drill.mjs';
 import { Load } from './load.mjs';
 import { known, sendSignal } from './processes.mjs';
@@ -26,6 +27,8 @@ class ResumedLoad extends Load {
   lost = [];
   /** @type {Map<string, number>} */
   failed = new Map();
+  /** tokens that the clients have */
+  tokens = 0;
   #scene;
   #hungAfterMs;
 
@@ -62,6 +65,7 @@ class ResumedLoad extends Load {
       await stream.read(this.#url(number + turn), cutAfter);
       if (turn === 0) this.begun += 1;
     }
+    this.tokens += stream.tokens;
     this.ledger.ended(await this.#judge(api, stream, { number, text, tokens, until }), stream.longestGapMs);
   }
 
@@ -119,11 +123,36 @@ function kill(pid) {
   if (target !== undefined) sendSignal(target, 'SIGKILL');
 }
 
+/** Tokens that engines made, those of dead engines as of the last reading. */
+class MadeTokens {
+  /** by process id @type {Map<number, number>} */
+  #made = new Map();
+  #stack;
+
+  /** @param {import('./stack.mjs').Stack} stack */
+  constructor(stack) {
+    this.#stack = stack;
+  }
+
+  async read() {
+    for (const engine of await this.#stack.engines()) {
+      if (engine.state !== 'ready') continue;
+      const page = await (await askEngine(engine, '/metrics')).text();
+      const made = /^vllm:generation_tokens_total\{.*\} (\S+)$/m.exec(page)?.[1];
+      this.#made.set(engine.pid ?? 0, Number(made));
+    }
+    return [...this.#made.values()].reduce((sum, tokens) => sum + tokens, 0);
+  }
+}
+
 /** What Redis takes in this time before its end is lost, and how long there is none, in ms. */
 const LOST_MS = 300;
 const DOWN_MS = 1_000;
 /** In this time dispatchers write again what was lost, in ms: what is lost with its dispatcher ends in an error. */
 const RESTORED_WITHIN_MS = 3_000;
+
+/** What an engine has made of a stream that no log has when its engine or dispatcher dies: half a second. */
+const UNDELIVERED_TOKENS = 25;
 
 /** @type {import('./drill.mjs').Drill} */
 export const answers = {
@@ -152,6 +181,8 @@ async function killOneByOne(scene, pair) {
   const after = async (share) => {
     while (load.begun < setup.requests * share) await pause(20);
   };
+  const made = new MadeTokens(stack);
+  const before = await made.read();
   await after(1 / 6);
   stack.gateways[0]?.signal('SIGKILL');
   await after(2 / 6);
@@ -162,6 +193,7 @@ async function killOneByOne(scene, pair) {
   await pair.promote();
   await pause(RESTORED_WITHIN_MS);
   await after(3 / 6);
+  await made.read();
   const [first, second] = stack.launchers;
   const [engine] = first === undefined ? [] : (await stack.status(first)).engines;
   kill(engine?.pid);
@@ -170,6 +202,12 @@ async function killOneByOne(scene, pair) {
   const [dispatcher] = second === undefined ? [] : (await stack.status(second)).dispatchers;
   kill(dispatcher?.pid);
   await load.ended;
+  // A token that ends an answer has no text.
+  const all = (await made.read()) - before;
+  scene.note(`tokens: engines made ${all}, clients have ${load.tokens}`);
+  const disturbed = load.ledger.row.errors + (await stack.metric('penstock_repeats_total'));
+  const most = load.tokens + setup.requests + disturbed * UNDELIVERED_TOKENS;
+  scene.check(all <= most, `engines made ${all} tokens, more than ${most}`);
   for (const text of load.lost) scene.check(false, `should have gone on: ${text}`);
   for (const [why, count] of load.failed) scene.note(`failed ${why}: ${count}`);
 }

@@ -128,10 +128,16 @@ export class ResumedStream {
     return this.#failure ?? (ERROR_EVENT.test(last) ? (/"code":"(\w+)"/.exec(last)?.[1] ?? 'unnamed') : undefined);
   }
   get text() {
+    return this.#pieces.join('');
+  }
+  /** The simulator's engines write one token an event. */
+  get tokens() {
+    return this.#pieces.filter((piece) => piece !== '').length;
+  }
+  get #pieces() {
     return this.events
       .flatMap((event) => /^data: (\{.*)$/m.exec(event)?.[1] ?? [])
-      .map((json) => this.#api.textOf(JSON.parse(json)))
-      .join('');
+      .map((json) => this.#api.textOf(JSON.parse(json)));
   }
 
   /**

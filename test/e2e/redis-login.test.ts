@@ -89,7 +89,7 @@ test.each([
 );
 
 test('a wrong password ends the start with a sentence without the password', async () => {
-  const env = { GATEWAY_REDIS_URL: locked.url, GATEWAY_REDIS_PASSWORD: `${PASSWORD}?`, GATEWAY_REDIS_WAIT_MS: '500' };
+  const env = { GATEWAY_REDIS_URL: locked.url, GATEWAY_REDIS_PASSWORD: `${PASSWORD}?`, GATEWAY_REDIS_WAIT_MS: '3000' };
   const output = await promisify(execFile)(process.execPath, ['dist/gateway/main.js'], { env }).then(
     () => 'it started',
     (error: { readonly stdout: string; readonly stderr: string }) => error.stdout + error.stderr,

@@ -68,12 +68,12 @@ async function crowd(stand: Stand): Promise<string> {
     GATEWAY_HEAD_TIMEOUT_MS: String(HEAD_MS),
     GATEWAY_BODY_TIMEOUT_MS: String(BODY_MS),
   });
-  const startedAt = performance.now();
   const open: Awaited<ReturnType<typeof rawConnection>>[] = [];
   const closedAt: number[] = [];
   for (let n = 0; n < CONNECTIONS; n += 1) {
+    const openedAt = performance.now();
     const connection = await rawConnection(gateway.url, BEGINNINGS[n % BEGINNINGS.length]);
-    void connection.closed.then(() => closedAt.push(performance.now() - startedAt));
+    void connection.closed.then(() => closedAt.push(performance.now() - openedAt));
     open.push(connection);
   }
   const drip = setInterval(() => {

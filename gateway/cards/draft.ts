@@ -71,6 +71,8 @@ export function draftCard(facts: SpecFacts): Draft {
     name,
     version,
     aliases: note('aliases', 'guessed', 'the hub name of the weights', hub === name ? [] : [hub]),
+    ...(facts.retired === undefined ? {} : { retired: took('retired', facts.retired) }),
+    ...(facts.languages === undefined ? {} : { languages: took('languages', facts.languages) }),
     ...(facts.publisher === undefined ? {} : { publisher: took('publisher', facts.publisher) }),
     ...(facts.license === undefined ? {} : { license: took('license', facts.license) }),
     task,

@@ -8,6 +8,9 @@ export interface SpecFacts {
   readonly task: Found<string> | undefined;
   readonly publisher: Found<string> | undefined;
   readonly license: Found<string> | undefined;
+  readonly languages: Found<string[]> | undefined;
+  /** day on which inference ends */
+  readonly retired: Found<string> | undefined;
   readonly inputs: Found<string[]> | undefined;
   readonly contextTokens: Found<number> | undefined;
   readonly maxOutputTokens: Found<number> | undefined;
@@ -36,6 +39,10 @@ export function readFacts(spec: SpecFile): SpecFacts {
     task: spec.take(['tasks.inferenceTasks', 'task'], (value) => bestTask(asList(value))),
     publisher: spec.take(['publisher', 'author'], asText),
     license: spec.take(['license'], (value) => spdx(asText(value))),
+    languages: spec.take(['languages'], (value) => languageCodes(asList(value))),
+    retired: spec.take(['deprecation.inferenceRetirementDate', 'InferenceRetirementDate'], (value) =>
+      day(asText(value)),
+    ),
     inputs: spec.take(['inputModalities'], (value) => asList(value)?.map((name) => name.toLowerCase())),
     contextTokens: spec.take(['textContextWindow'], asCount),
     maxOutputTokens: spec.take(['maxOutputTokens'], asCount),
@@ -61,6 +68,15 @@ const LICENSES = ['MIT', 'Apache-2.0', 'CC-BY-4.0', 'CC-BY-NC-4.0', 'BSD-3-Claus
 /** The old generation writes them in lower case. */
 function spdx(license: string | undefined): string | undefined {
   return LICENSES.find((known) => known.toLowerCase() === license?.toLowerCase()) ?? license;
+}
+
+function languageCodes(languages: readonly string[] | undefined): string[] | undefined {
+  const codes = languages?.map((language) => language.toLowerCase()).filter((language) => /^[a-z]{2}$/.test(language));
+  return codes === undefined || codes.length === 0 ? undefined : codes;
+}
+
+function day(date: string | undefined): string | undefined {
+  return date === undefined ? undefined : /^\d{4}-\d\d-\d\d/.exec(date)?.[0];
 }
 
 function hubName(text: string | undefined): string | undefined {

@@ -13,6 +13,13 @@ export const ModelCard = z.strictObject({
   released: z.iso.date().optional(),
   /** further names that clients may send in `model` */
   aliases: z.array(z.string().min(1)).default([]),
+  /** day on which Azure ended its inference */
+  retired: z.iso.date().optional(),
+  /** languages that it was made for, as ISO 639-1 codes */
+  languages: z
+    .array(z.string().regex(/^[a-z]{2}$/))
+    .min(1)
+    .optional(),
   publisher: z.string().optional(),
   license: z.string().optional(),
   task: z.enum(['chat-completion', 'text-generation']),
@@ -73,6 +80,10 @@ export const ModelCard = z.strictObject({
     min_gpus: z.number().int().positive(),
     min_memory_gib: z.number().positive(),
     min_disk_gib: z.number().positive(),
+    /** for flash attention, as NVIDIA numbers its architectures: 8 for Ampere */
+    min_compute_capability: z.number().positive().optional(),
+    /** parts of the names of GPUs that its publisher tested */
+    tested_gpus: z.array(z.string().min(1)).min(1).optional(),
   }),
   engine: z.strictObject({
     supported: z.array(z.literal('vllm')).min(1),

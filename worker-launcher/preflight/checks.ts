@@ -37,13 +37,19 @@ export function checkMachine(card: ModelCard, facts: MachineFacts, gpuMemoryUtil
     atLeast('memory', hardware.min_memory_gib, facts.memory_gib, SHOWN_SHARE, ' GiB'),
     atLeast('free disk', hardware.min_disk_gib, facts.free_disk_gib, SHOWN_SHARE, ' GiB'),
     ...driverCheck(facts),
-    ...facts.gpus.map((gpu, index) => gpuCheck(gpu, index, gpuMemoryUtilization)),
+    ...facts.gpus.map((gpu, index) => gpuCheck(gpu, index, hardware, gpuMemoryUtilization)),
   ];
 }
 
 /** @returns the problems of a GPU; undefined if it has none */
-export function gpuProblem(gpu: GpuFact, gpuMemoryUtilization: number): string | undefined {
+export function gpuProblem(
+  gpu: GpuFact,
+  { min_compute_capability: least = 0 }: ModelCard['hardware'],
+  gpuMemoryUtilization: number,
+): string | undefined {
   const problems = [];
+  if (gpu.compute_capability !== null && gpu.compute_capability < least)
+    problems.push(`compute capability ${gpu.compute_capability.toFixed(1)}`);
   if (gpu.mig) problems.push('split by MIG');
   if ((gpu.ecc_errors ?? 0) > 0) problems.push(`${gpu.ecc_errors} uncorrected ECC errors`);
   if (gpu.used_mib > gpu.memory_mib * (1 - gpuMemoryUtilization))
@@ -51,12 +57,18 @@ export function gpuProblem(gpu: GpuFact, gpuMemoryUtilization: number): string |
   return problems.length === 0 ? undefined : problems.join(', ');
 }
 
-function gpuCheck(gpu: GpuFact, index: number, gpuMemoryUtilization: number): Check {
-  const problem = gpuProblem(gpu, gpuMemoryUtilization);
+function gpuCheck(gpu: GpuFact, index: number, hardware: ModelCard['hardware'], gpuMemoryUtilization: number): Check {
+  const { min_compute_capability: least, tested_gpus: tested } = hardware;
+  const problem = gpuProblem(gpu, hardware, gpuMemoryUtilization);
+  const isTested = tested === undefined || tested.some((name) => gpu.name.includes(name));
   return {
     what: `GPU ${index}`,
-    wanted: 'no MIG, free memory, no ECC errors',
-    found: `${gpu.name} ${gpu.uuid}${problem === undefined ? '' : `: ${problem}`}`,
+    wanted: [
+      'no MIG, free memory, no ECC errors',
+      ...(least === undefined ? [] : [`compute capability ${least.toFixed(1)}`]),
+      ...(tested === undefined ? [] : [`tested: ${tested.join(', ')}`]),
+    ].join(', '),
+    found: `${gpu.name} ${gpu.uuid}${isTested ? '' : ', not tested'}${problem === undefined ? '' : `: ${problem}`}`,
     passes: problem === undefined,
   };
 }

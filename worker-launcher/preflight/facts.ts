@@ -11,6 +11,8 @@ export const GpuFact = z.strictObject({
   used_mib: number,
   /** uncorrected errors since the last reset; null if the GPU does not count them */
   ecc_errors: number.nullable().default(null),
+  /** as NVIDIA numbers its architectures; null if the driver does not tell */
+  compute_capability: number.nullable().default(null),
   /** split into MIG instances */
   mig: z.boolean().default(false),
 });

@@ -16,6 +16,7 @@ const FIELDS = [
   'ecc.errors.uncorrected.volatile.total',
   'mig.mode.current',
   'driver_version',
+  'compute_cap',
 ];
 const WITHIN_MS = 20_000;
 
@@ -38,7 +39,9 @@ export function parseReport(stdout: string): DriverReport {
   const gpus: GpuFact[] = [];
   let driver: string | null = null;
   for (const line of stdout.split('\n')) {
-    const [uuid = '', name = '', total, used, ecc, mig, version] = line.split(',').map((field) => field.trim());
+    const [uuid = '', name = '', total, used, ecc, mig, version, capability] = line
+      .split(',')
+      .map((field) => field.trim());
     if (!uuid.startsWith('GPU-') || version === undefined) continue;
     driver = version;
     gpus.push({
@@ -47,6 +50,7 @@ export function parseReport(stdout: string): DriverReport {
       memory_mib: Number(total),
       used_mib: Number(used),
       ecc_errors: ecc !== undefined && /^\d+$/.test(ecc) ? Number(ecc) : null,
+      compute_capability: capability !== undefined && /^\d+(\.\d+)?$/.test(capability) ? Number(capability) : null,
       mig: mig === 'Enabled',
     });
   }

@@ -48,7 +48,7 @@ export function preflight(
   const checks = checkMachine(card, facts, plan(facts.gpus).gpu_memory_utilization);
   // A GPU with problems gets no engine, even with an override.
   const placement = plan(
-    facts.gpus.filter((gpu) => gpuProblem(gpu, plan(facts.gpus).gpu_memory_utilization) === undefined),
+    facts.gpus.filter((gpu) => gpuProblem(gpu, card.hardware, plan(facts.gpus).gpu_memory_utilization) === undefined),
   );
   const sound = checks.every(({ passes }) => passes) && (weights?.problem ?? null) === null;
   return {

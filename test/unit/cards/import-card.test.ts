@@ -30,14 +30,19 @@ test.each(SPECS)('%s becomes a valid card, and each of its fields names its sour
 
 test('both generations of one model become the same card, equal to the shipped card', () => {
   const card = cardOf('phi-3-vision-old.yaml');
-  expect(card).toEqual(cardOf('phi-3-vision-new.yaml'));
-  // Only the shipped card has further names, a release date and the commit of the weights.
-  const { aliases, engine, released, ...rest } = phi3Card();
+  const { retired, ...newer } = cardOf('phi-3-vision-new.yaml');
+  expect(card).toEqual(newer);
+  // Only the shipped card has further names, a release date, what its GPUs must have, and the commit of the weights.
+  const { aliases, engine, released, hardware, ...shipped } = phi3Card();
   expect(released).toBeDefined();
+  expect(shipped.retired).toBe(retired);
+  const { retired: _day, ...rest } = shipped;
+  const { min_compute_capability: least, tested_gpus: tested, ...hardwareRest } = hardware;
+  expect([least, tested]).toEqual([8, ['A100', 'A6000', 'H100']]);
   const { revision, ...engineRest } = engine;
   expect(revision).toBeDefined();
   expect(aliases).toEqual(expect.arrayContaining(card.aliases));
-  expect(card).toEqual({ ...rest, aliases: card.aliases, engine: engineRest });
+  expect(card).toEqual({ ...rest, aliases: card.aliases, engine: engineRest, hardware: hardwareRest });
 });
 
 test('old quirks are accepted: words for booleans, comma-separated text, trailing blanks, flags without a value', () => {

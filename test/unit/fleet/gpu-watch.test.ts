@@ -8,6 +8,7 @@ const gpu = (uuid: string, ecc_errors = 0) => ({
   memory_mib: 1,
   used_mib: 0,
   ecc_errors,
+  compute_capability: 8,
   mig: false,
 });
 const report = (...gpus: ReturnType<typeof gpu>[]): DriverReport => ({ driver: '580', gpus, problem: null });

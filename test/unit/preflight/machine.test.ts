@@ -23,9 +23,9 @@ const env = () => ({ PATH: `${folder}:/usr/bin:/bin` });
 
 test('the driver’s report of each GPU is read', () => {
   const listed = [
-    'GPU-5a1f, NVIDIA A100 80GB PCIe, 81920, 4, 0, Disabled, 580.95.05',
+    'GPU-5a1f, NVIDIA A100 80GB PCIe, 81920, 4, 0, Disabled, 580.95.05, 8.0',
     'GPU-77c2, NVIDIA A100 80GB PCIe, 81920, 73210, 2, Enabled, 580.95.05',
-    'GPU-90ab, NVIDIA RTX A6000, 49140, 10, [N/A], [N/A], 580.95.05',
+    'GPU-90ab, NVIDIA RTX A6000, 49140, 10, [N/A], [N/A], 580.95.05, [N/A]',
     'Unable to determine the device handle for GPU0003:00:00.0: GPU is lost.  Reboot the system to recover this GPU',
   ].join('\n');
   const { driver, gpus, problem } = parseReport(listed);
@@ -35,6 +35,8 @@ test('the driver’s report of each GPU is read', () => {
     ['GPU-77c2', 73_210, 2, true],
     ['GPU-90ab', 10, null, false],
   ]);
+  // The second one's driver does not know the question.
+  expect(gpus.map(({ compute_capability: capability }) => capability)).toEqual([8, null, null]);
   expect(problem).toContain('GPU is lost');
 });
 

@@ -81,6 +81,20 @@ test.each([
   expect(result.placement.engines.flatMap(({ gpus }) => gpus)).toEqual(used);
 });
 
+test('a GPU without flash attention fails and gets no engine; one that the card does not name passes', () => {
+  const facts = readFactsFile(`${MACHINES}/nc48ads.json`);
+  const older = { name: 'Tesla V100-PCIE-32GB', compute_capability: 7 };
+  const newer = { name: 'NVIDIA L40S', compute_capability: 8.9 };
+  const gpus = facts.gpus.map((gpu, index) => ({ ...gpu, ...(index === 0 ? older : newer) }));
+  const config = loadConfig({ WORKER_REDIS_URL: 'redis://localhost' });
+  const { checks, placement } = preflight(config, card, { ...facts, gpus }, { env: {}, elsewhere: true });
+  expect(checks.filter(({ what }) => what.startsWith('GPU ')).map(({ found, passes }) => [found, passes])).toEqual([
+    ['Tesla V100-PCIE-32GB GPU-00000000-a100, not tested: compute capability 7.0', false],
+    ['NVIDIA L40S GPU-00000001-a100, not tested', true],
+  ]);
+  expect(placement.engines.flatMap((engine) => engine.gpus)).toEqual(['GPU-00000001-a100']);
+});
+
 test.each([
   ['nc48ads-no-driver', "0 (NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.), needs 2"],
   ['nd96amsr-gpu-lost', '7 (Unable to determine the device handle for GPU0007:00:00.0: GPU is lost.), needs 8'],

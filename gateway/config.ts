@@ -67,7 +67,7 @@ const Fields = z.object({
   GATEWAY_TOKENIZE: setting.flag.default(false),
   /** how long the answer to a request with an Idempotency-Key can be requested again; Redis keeps it for this long */
   GATEWAY_IDEMPOTENCY_TTL_MS: setting.milliseconds.default(600_000),
-  /** without keys: further names by which callers reach the gateway, besides `localhost` and loopback addresses */
+  /** further names, besides `localhost` and loopback addresses, by which callers reach what asks for no key */
   GATEWAY_HOSTS: setting.list.default([]),
   /** origins whose pages may call from a browser, such as `https://chat.example.com`; `*`: all */
   GATEWAY_CORS_ORIGINS: setting.list.default([]),

@@ -214,8 +214,7 @@ function createInternal(settings: Settings, parts: Wired, intake: Intake): Reque
     context,
     last: errorMiddleware(dialects.openai, metrics, log),
     registry: prometheus,
-    // Redis answered before this port was opened. If Redis fails later, replicas stay ready. Otherwise all would be
-    // taken out together, and clients would get refused connections instead of a 503 with Retry-After.
+    // Without Redis too: replicas that all leave give callers refused connections instead of a 503 with Retry-After.
     ready: () => departure.stage === 'serving',
     readyEngines: () => registry.readyEngines(),
     models,
@@ -232,6 +231,7 @@ function createInternal(settings: Settings, parts: Wired, intake: Intake): Reque
         waiting: (model, kind) => admission.depth(model, kind),
       }),
     status: () => statusOf(replica, parts),
+    hosts: config.GATEWAY_HOSTS,
   });
 }
 

@@ -73,6 +73,10 @@ export const redisKeys = {
   webhooksDue: (model: string): string => `${tag(model)}:webhooks-due`,
   /** BullMQ prefix of the queue of webhook events of all models */
   webhooksPrefix: (): string => tag('webhooks'),
+  /** sorted set: ids of a key's webhook events that wait, by the Redis time, in ms, from which they may be taken */
+  webhooksWaiting: (keyId: string): string => `${tag('webhooks')}:waiting:${keyId}`,
+  /** set: ids of the keys with such events */
+  webhooksWaitingKeys: (): string => `${tag('webhooks')}:waiting-keys`,
   /** reply stream of one gateway replica; its existence is the replica's lease */
   replies: (replica: string): string => `${prefix}:replies:${replica}`,
   /** registry: dispatcher incarnations by the time of their last report */

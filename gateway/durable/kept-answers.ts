@@ -103,14 +103,20 @@ export class KeptAnswers {
       throw new Failure('no_engine', `a worker of ${model} is too old to keep answers; try again after its upgrade`);
     const keptMs = stored.store ? this.#deps.storeTtlMs : FETCHED_WITHIN_MS;
     const hook = stored.background && hasWebhook(keyId) ? ({ webhook: true } as const) : {};
-    const kept = { ...keptRequest(asked, { ...stored }, keptMs), ...hook };
-    const since = this.#deps.replicas.present;
-    const { id, ended } = await answers.begin({ asked, kept, phases: notes.phases }, async (made) => {
+    const untold = keptRequest(asked, { ...stored }, keptMs);
+    const kept = { ...untold, ...hook };
+    const confirmed = stored.background ? this.#confirmed() : () => Promise.resolve();
+    const isTold = (): Promise<boolean> =>
+      confirmed().then(
+        () => true,
+        () => false,
+      );
+    const { id, ended } = await answers.begin({ asked, kept, isTold, phases: notes.phases }, async (made) => {
       const pieces = asked.input?.pieces;
       if (pieces !== undefined) await conversations.keepInput(model, made, pieces, lifeOf(kept)).catch(unstored);
       asked.input?.release();
     });
-    if (stored.background) await this.#confirm(id, kept, since);
+    await confirmed().catch((cause: unknown) => this.#takeBack(id, untold, cause));
     if (stored.background && !asked.stream)
       client.send({ status: 200, headers: JSON_HEADERS, body: form.renderState(identityOf(id, kept), 'queued') });
     else await this.#attend({ id, ended }, kept, asked.stream, { client, signal });
@@ -211,14 +217,22 @@ export class KeptAnswers {
     await this.#deps.store.remove(record.asked.model, id).catch(unstored);
   }
 
-  /** The caller gets the id only if a fail-over of Redis cannot lose the answer. @throws Failure `queue_unavailable`, and nothing is left */
-  async #confirm(id: string, kept: KeptRequest, since: number): Promise<void> {
-    const { replicas, store, form } = this.#deps;
-    await replicas.insist(since).catch(async (cause: unknown) => {
-      const gone = store.cancel(id, kept, endOf(form, id, kept, 'cancelled')).then(() => store.remove(kept.model, id));
-      await gone.catch(() => {});
-      throw new Failure('queue_unavailable', 'the answer could not be stored safely; try again', { cause });
-    });
+  /** Call it before the first write. @returns asks once; it throws if a fail-over of Redis could lose the answer */
+  #confirmed(): () => Promise<void> {
+    const { replicas } = this.#deps;
+    const since = replicas.present;
+    let round: Promise<void> | undefined;
+    return () => (round ??= replicas.insist(since));
+  }
+
+  /** Leaves nothing of an answer whose caller does not get its id, and no webhook event. @throws Failure `queue_unavailable` */
+  async #takeBack(id: string, untold: KeptRequest, cause: unknown): Promise<never> {
+    const { store, form } = this.#deps;
+    const gone = store
+      .cancel(id, untold, endOf(form, id, untold, 'cancelled'))
+      .then(() => store.remove(untold.model, id));
+    await gone.catch(() => {});
+    throw new Failure('queue_unavailable', 'the answer could not be stored safely; try again', { cause });
   }
 
   /** Its client stays until the end. */

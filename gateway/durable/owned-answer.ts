@@ -62,6 +62,8 @@ export interface OwnedRequest {
   readonly audience?: Audience;
   /** Writes again which answer the caller's idempotency key has. */
   readonly point?: () => Promise<void>;
+  /** its caller gets its id, once it is in the queue; absent: yes */
+  readonly isTold?: () => Promise<boolean>;
 }
 
 /** One answer that this gateway owns: it runs the attempts, writes the seams between them, and the end. */
@@ -70,10 +72,8 @@ export class OwnedAnswer {
   readonly #deps: OwnedDeps;
   readonly #asked: Asked;
   readonly #kept: KeptRequest;
-  readonly #phases: Phases;
   readonly #leave = new AbortController();
-  readonly #audience: Audience | undefined;
-  readonly #point: OwnedRequest['point'];
+  readonly #request: OwnedRequest;
   readonly #progress: Progress = { last: '0-0' };
   /** the last seam that this gateway wrote */
   #seam: { readonly epoch: number; readonly seam: Seam; readonly after: string } | undefined;
@@ -81,22 +81,20 @@ export class OwnedAnswer {
   #isPlaced = false;
   #isLost = false;
   #isCancelled = false;
-  /** its request is in the queue, or was: its caller gets its id. The end may be here before the queue's own answer. */
+  /** its request is in the queue, or was, and its caller gets its id. The end may be here before the queue's own answer. */
   #isTold = Promise.resolve(false);
 
-  constructor(deps: OwnedDeps, owned: Owned, { asked, kept, phases, audience, point }: OwnedRequest) {
+  constructor(deps: OwnedDeps, owned: Owned, request: OwnedRequest) {
     this.owned = owned;
     this.#deps = deps;
-    this.#asked = asked;
-    this.#kept = kept;
-    this.#phases = phases;
-    this.#audience = audience;
-    this.#point = point;
+    this.#request = request;
+    this.#asked = request.asked;
+    this.#kept = request.kept;
     this.#view = this.#begin();
   }
 
   get isHeard(): boolean {
-    return this.#audience?.isGone === false;
+    return this.#request.audience?.isGone === false;
   }
   get #isBackground(): boolean {
     return this.#kept.shown['background'] === true;
@@ -128,7 +126,7 @@ export class OwnedAnswer {
     // The next renewal tells.
     if (!isOurs) return;
     // If another request has the key by now, it keeps it.
-    await this.#point?.().catch(() => {});
+    await this.#request.point?.().catch(() => {});
     if (latest === undefined) return;
     const { epoch, seam, after } = latest;
     // A later one follows what this one would.
@@ -142,7 +140,7 @@ export class OwnedAnswer {
   async run(onPlaced: () => void, adopted?: Adopted): Promise<Outcome> {
     const { relay, clock, ask: deps } = this.#deps;
     const { id } = this.owned;
-    const { question } = this.#asked;
+    const [{ question }, { phases }] = [this.#asked, this.#request];
     this.#isTold = Promise.resolve(adopted !== undefined);
     this.#isPlaced = adopted !== undefined;
     const replay = new LogReplay(question.path, this.#view.reply, clock);
@@ -158,7 +156,7 @@ export class OwnedAnswer {
     const ask = createAsk({ ...deps, holdMs, relay, admission: this.#admission });
     try {
       if (replay.end !== undefined) return await this.#complete();
-      const running = ask(question, this.#owner(replay.epoch, onPlaced), this.#phases, this.#leave.signal, admitted);
+      const running = ask(question, this.#owner(replay.epoch, onPlaced), phases, this.#leave.signal, admitted);
       if (adopted !== undefined) relay.catchUp(id);
       await running;
       return await this.#complete();
@@ -175,7 +173,7 @@ export class OwnedAnswer {
   }
 
   async #complete(): Promise<Outcome> {
-    this.#audience?.end();
+    this.#request.audience?.end();
     const whole = this.#view.whole();
     if (whole === undefined) throw new Error(`an answer of ${this.owned.model} without its last event`);
     await this.#insist(() => this.#deps.items.keepWords(this.owned.id, this.#kept, whole.json));
@@ -189,7 +187,7 @@ export class OwnedAnswer {
     const { continuation, liveAsk, onContinued } = this.#deps;
     const count = countTokensFor(this.#asked.question, liveAsk, this.#leave.signal);
     const goingOn = new Continuation(this.#asked, continuation, count, onContinued);
-    return ownerView(this.owned.id, this.#kept, goingOn, { ...this.#deps, audience: this.#audience });
+    return ownerView(this.owned.id, this.#kept, goingOn, { ...this.#deps, audience: this.#request.audience });
   }
 
   /** Before a further epoch may write, the log says how it follows. */
@@ -242,7 +240,7 @@ export class OwnedAnswer {
       enqueue: (candidate) => {
         const added = admission.enqueue(candidate);
         this.#isTold = added.then(
-          () => true,
+          () => this.#request.isTold?.() ?? true,
           () => false,
         );
         return added;

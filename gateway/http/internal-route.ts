@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { RequestHandler } from 'express';
 import type { z } from 'zod';
+import { whyForeign } from '#runtime/foreign-request';
 import { Failure, toFailure } from '../failure.ts';
 
 /** What a route of the internal port needs of a request. */
@@ -15,6 +16,18 @@ export function answered(work: (req: Asked) => Promise<object>): RequestHandler 
       const { status, message } = toFailure(cause);
       res.status(status).json({ error: message });
     }
+  };
+}
+
+/**
+ * Lets no page of another site pass, also one whose name leads to this machine: the port asks for no key.
+ * @param hosts names by which callers reach the port, besides those of loopback and the address of the connection
+ */
+export function noForeign(hosts: readonly string[]): RequestHandler {
+  return ({ headers, socket }, res, next) => {
+    const error = whyForeign(headers, socket.localAddress, { hosts, origins: [] });
+    if (error === undefined) next();
+    else res.status(403).json({ error });
   };
 }
 

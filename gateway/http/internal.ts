@@ -10,6 +10,7 @@ import type { Durable } from '../durable/create-durable.ts';
 import type { Outlook } from '../queue/queue-outlook.ts';
 import type { UsageFilter, UsageRow } from '../usage/usage-report.ts';
 import { internalAnswers } from './internal-answers.ts';
+import { noForeign } from './internal-route.ts';
 import { internalWebhooks } from './internal-webhooks.ts';
 
 /** The part of `/status` that a replica knows without Redis. */
@@ -54,6 +55,8 @@ export interface InternalDeps {
   readonly outlook: (model: string, kind: Kind) => Promise<Outlook>;
   readonly admission: () => Promise<Readonly<Record<string, number>>>;
   readonly status: () => ReplicaStatus;
+  /** names by which callers reach what is about keys, besides loopback names and the address of the connection */
+  readonly hosts: readonly string[];
   readonly durable: Pick<Durable, 'kept' | 'webhooks'>;
   /** @throws while Redis is away */
   readonly usage: (filter: UsageFilter) => Promise<readonly UsageRow[]>;
@@ -113,6 +116,12 @@ export function createInternalApp(deps: InternalDeps): Express {
     };
     res.json(status);
   });
+  app.get('/metrics', async (_req, res) => {
+    res.setHeader('content-type', deps.registry.contentType);
+    res.send(await deps.registry.metrics());
+  });
+  // Probes and monitoring reach the routes above by any name. Those below are about keys.
+  app.use(noForeign(deps.hosts));
   app.get('/usage', async (req, res) => {
     const query = UsageQuery.safeParse(req.query);
     if (!query.success) {
@@ -128,10 +137,6 @@ export function createInternalApp(deps: InternalDeps): Express {
   });
   app.use(internalAnswers(deps.durable.kept));
   app.use(internalWebhooks(deps.durable.webhooks));
-  app.get('/metrics', async (_req, res) => {
-    res.setHeader('content-type', deps.registry.contentType);
-    res.send(await deps.registry.metrics());
-  });
   app.use(deps.context, ({ method, path }) => {
     throw new Failure('route_not_found', `there is no ${method} ${path.slice(0, 200)} here`);
   });

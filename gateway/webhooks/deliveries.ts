@@ -4,15 +4,15 @@ import { redisKeys } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Network } from '../images/fetch/picture-host.ts';
-import { WebhookEvent } from './due-event.ts';
-import { pauseAfter, QUEUE, type Delivery, type EventJob } from './event-queue.ts';
-import { KeySlots } from './key-slots.ts';
-import { postEvent, Undelivered, type Receiver } from './post-event.ts';
+import { eventId, WebhookEvent } from './due-event.ts';
+import { isTooOld, LONGEST_PAUSE_MS, pauseAfter, QUEUE, spread, type Delivery, type EventJob } from './event-queue.ts';
+import { AT_ONCE, KeySlots } from './key-slots.ts';
+import { postEvent, Undelivered } from './post-event.ts';
+import type { Receivers } from './receivers.ts';
+import type { WaitingEvents } from './waiting-events.ts';
 
-/** Deliveries at a time in one gateway. */
-const AT_ONCE = 32;
-/** A file of keys reaches all gateways within this many tries, a minute: one that has no webhook yet drops no event. */
-const TRIES_WITHOUT_WEBHOOK = 7;
+/** How often the log says that events of a key are given up because too many wait, in ms. */
+const TOLD_EACH_MS = 60_000;
 /** A blocking wait in seconds, shorter than the limit for a silent connection of `runtime/redis.ts`. */
 const LONGEST_WAIT_S = 2;
 /** The events of a gateway that is gone are taken by another within 20 s, however often that happens. */
@@ -35,8 +35,10 @@ export interface DeliveriesDeps {
   /** for the worker alone; it waits out an outage */
   readonly redis: Redis;
   readonly network: Network;
-  /** where the events of a key go now */
-  readonly webhookOf: (keyId: string) => Receiver | undefined;
+  readonly receivers: Receivers;
+  readonly waiting: WaitingEvents;
+  /** Delivers events that wait now. */
+  readonly promote: (ids: readonly string[]) => Promise<void>;
   readonly onDelivery: (outcome: DeliveryOutcome) => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -52,11 +54,12 @@ class ShortWaits extends Worker<WebhookEvent, Delivery> {
 export class Deliveries {
   readonly #deps: DeliveriesDeps;
   readonly #worker: Worker<WebhookEvent, Delivery>;
-  readonly #slots: KeySlots;
+  readonly #slots = new KeySlots();
+  /** when the log last said that too many events of a key wait, in monotonic ms */
+  readonly #told = new Map<string, number>();
 
   constructor(deps: DeliveriesDeps) {
     this.#deps = deps;
-    this.#slots = new KeySlots(deps.clock);
     const connection = { connection: deps.redis, prefix: redisKeys.webhooksPrefix() };
     this.#worker = new ShortWaits(QUEUE, (job, token) => this.#process(job, token), { ...OPTIONS, ...connection });
     this.#worker.on('error', (cause) => deps.log.debug({ cause }, 'worker error'));
@@ -71,40 +74,95 @@ export class Deliveries {
     return this.#worker.close();
   }
 
-  async #process(job: EventJob, token: string | undefined): Promise<Delivery> {
-    const event = WebhookEvent.safeParse(job.data).data;
-    if (event === undefined) throw new UnrecoverableError('this release cannot read it');
-    const waitMs = this.#slots.enter(event.key);
-    if (waitMs !== undefined) {
-      await job.moveToDelayed(Date.now() + waitMs, token);
-      throw new DelayedError();
-    }
-    const beganAt = this.#deps.clock();
-    try {
-      return await this.#deliver(job, event);
-    } finally {
-      this.#slots.leave(event.key, this.#deps.clock() - beganAt);
+  /** Events may wait for a slot that is free: of a gateway that is gone, or after a pause. */
+  async look(): Promise<void> {
+    const { waiting, receivers } = this.#deps;
+    for (const key of await waiting.keys()) {
+      receivers.of(key);
+      await this.#release(key);
     }
   }
 
-  async #deliver(job: EventJob, event: WebhookEvent): Promise<Delivery> {
-    const { network, webhookOf, onDelivery, log } = this.#deps;
-    const receiver = webhookOf(event.key);
-    const about = { eventId: job.id, requestId: event.answer, keyId: event.key, attempt: job.attemptsMade + 1 };
+  async #process(job: EventJob, token: string | undefined): Promise<Delivery> {
+    const event = WebhookEvent.safeParse(job.data).data;
+    if (event === undefined) throw new UnrecoverableError('this release cannot read it');
+    if (isTooOld(event)) throw await this.#failed(job, event, new Undelivered('its day is over', true));
+    const { receivers, waiting, network, clock } = this.#deps;
+    const { key } = event;
+    const receiver = receivers.of(key);
+    if (receiver === undefined) {
+      const goneInMs = receivers.goneInMs(key);
+      return goneInMs === 0 ? this.#ended(job, event, 'dropped') : this.#wait(job, event, token, goneInMs);
+    }
+    if (!this.#slots.enter(key)) return this.#wait(job, event, token);
+    const beganAt = clock();
+    let isDelivered = false;
     try {
-      if (receiver !== undefined) await postEvent(event, receiver, network);
-      else if (job.attemptsMade < TRIES_WITHOUT_WEBHOOK) throw new Undelivered('its key has no webhook');
-      const outcome = receiver === undefined ? 'dropped' : 'delivered';
-      onDelivery(outcome);
-      log.info(about, `webhook event ${outcome}`);
-      return outcome;
+      // What remains is taken later, and changes nothing.
+      waiting.remove(key, eventId(event.answer)).catch(() => {});
+      await postEvent(event, receiver, network);
+      isDelivered = true;
+      return this.#ended(job, event, 'delivered');
     } catch (cause) {
-      const { message: reason, isFinal } = cause instanceof Undelivered ? cause : new Undelivered('internal');
-      const isLast = isFinal || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-      onDelivery(isLast ? 'given_up' : 'retried');
-      if (isLast) log.warn({ ...about, reason }, 'webhook event given up');
-      else log.info({ ...about, reason }, 'webhook event not delivered; it is tried again');
-      throw isFinal ? new UnrecoverableError(reason) : new Error(reason);
+      throw await this.#failed(job, event, cause);
+    } finally {
+      this.#slots.leave(key, clock() - beganAt, isDelivered);
+      this.#release(key).catch(() => {});
     }
   }
+
+  /** @param forMs at least this long, in ms; absent: for a slot @throws DelayedError, which tells BullMQ */
+  async #wait(job: EventJob, event: WebhookEvent, token: string | undefined, forMs?: number): Promise<never> {
+    const { waiting, log } = this.#deps;
+    const { key } = event;
+    // Without a slot it is taken as soon as there is one. It comes by itself too, because the gateway may be gone then.
+    await job.moveToDelayed(Date.now() + (forMs ?? spread(LONGEST_PAUSE_MS)), token);
+    const isAdded = await waiting.add(key, eventId(event.answer), forMs ?? 0).catch(() => true);
+    if (!isAdded) await this.#refuse(job, key);
+    else if (forMs === undefined) this.#release(key).catch(() => {});
+    else log.info({ eventId: job.id, keyId: key, forMs }, 'webhook event waits, because its key has no webhook');
+    throw new DelayedError();
+  }
+
+  /** It is not kept, because so many would remove the outcomes of other keys' events. */
+  async #refuse(job: EventJob, keyId: string): Promise<void> {
+    const { clock, log, onDelivery } = this.#deps;
+    await job.remove();
+    onDelivery('given_up');
+    const toldAt = this.#told.get(keyId);
+    if (toldAt !== undefined && clock() - toldAt < TOLD_EACH_MS) return;
+    this.#told.set(keyId, clock());
+    log.warn({ keyId }, 'new webhook events given up: too many of this key wait');
+  }
+
+  /** Delivers as many of a key's events as it has free slots. */
+  async #release(key: string): Promise<void> {
+    const count = this.#slots.free(key);
+    if (count > 0) await this.#deps.promote(await this.#deps.waiting.take(key, count));
+  }
+
+  #ended(job: EventJob, event: WebhookEvent, outcome: Delivery): Delivery {
+    this.#deps.onDelivery(outcome);
+    this.#deps.log.info(about(job, event), `webhook event ${outcome}`);
+    return outcome;
+  }
+
+  /** @returns what tells BullMQ whether there is another try */
+  async #failed(job: EventJob, event: WebhookEvent, cause: unknown): Promise<Error> {
+    const { waiting, onDelivery, log } = this.#deps;
+    const { message, isFinal } = cause instanceof Undelivered ? cause : new Undelivered('internal');
+    const isLast = isFinal || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+    const canWait =
+      isLast || (await waiting.add(event.key, eventId(event.answer), 2 * LONGEST_PAUSE_MS).catch(() => true));
+    const reason = canWait ? message : `${message}, and too many events of its key wait`;
+    onDelivery(isLast || !canWait ? 'given_up' : 'retried');
+    const said = { ...about(job, event), reason };
+    if (isLast || !canWait) log.warn(said, 'webhook event given up');
+    else log.info(said, 'webhook event not delivered; it is tried again');
+    return isLast || !canWait ? new UnrecoverableError(reason) : new Error(reason);
+  }
+}
+
+function about({ id, attemptsMade }: EventJob, { answer, key }: WebhookEvent): Record<string, unknown> {
+  return { eventId: id, requestId: answer, keyId: key, attempt: attemptsMade + 1 };
 }

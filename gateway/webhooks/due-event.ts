@@ -17,6 +17,8 @@ export const WebhookEvent = z.object({
   type: z.templateLiteral(['response.', z.enum(ANSWER_STATES)]),
   /** seconds since 1970, in the time of Redis */
   created: z.int(),
+  /** seconds since 1970: its day of tries begins then, because an operator delivered it again */
+  again: z.int().exactOptional(),
 });
 export type WebhookEvent = Readonly<z.infer<typeof WebhookEvent>>;
 

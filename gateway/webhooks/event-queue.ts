@@ -9,16 +9,17 @@ import { eventId, readDueEvent, WebhookEvent } from './due-event.ts';
 export const QUEUE = 'deliveries';
 /** Pauses between the tries of an event, in ms: each is twice the one before, up to an hour. */
 const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 3_600_000;
+export const LONGEST_PAUSE_MS = 3_600_000;
 /** With these pauses the last try is a day after the first. */
 const TRIES = 36;
-/** How many events may wait for another try; while more do, new ones get one try alone, because Redis holds them all. */
-const MOST_RETRIES = 200_000;
+/** An event that is older, in ms, is tried no more. */
+const LIFE_MS = 86_400_000;
 /** How long the outcome of an event stays, in ms, and how many of each. */
 const DELIVERED_KEPT_MS = 86_400_000;
 const GIVEN_UP_KEPT_MS = 7 * 86_400_000;
 const MOST_KEPT = 10_000;
 const MOVED_AT_ONCE = 100;
+const EVENT_ID = /^evt_[\w-]+$/;
 /** Most events of one state in a list. */
 const LISTED_AT_MOST = 1_000;
 
@@ -30,7 +31,7 @@ export type Delivery = Extract<EventState, 'delivered' | 'dropped'>;
 export type EventJob = Job<WebhookEvent, Delivery>;
 
 /** What operators may know of an event. */
-export interface EventFacts extends WebhookEvent {
+export interface EventFacts extends Omit<WebhookEvent, 'again'> {
   readonly id: string;
   readonly state: EventState;
   readonly attempts: number;
@@ -44,10 +45,19 @@ export interface EventFilter {
   readonly state?: EventState | undefined;
 }
 
-/** The pause after a failed try, in ms. It varies, so that events of one receiver do not all come together. */
-export function pauseAfter(tries: number): number {
-  const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (tries - 1), LONGEST_PAUSE_MS);
+/** By clocks of several machines; their difference is nothing beside a day. */
+export function isTooOld({ created, again = created }: WebhookEvent): boolean {
+  return Date.now() - again * 1_000 > LIFE_MS;
+}
+
+/** A pause in ms that varies, so that events of one receiver do not all come together. */
+export function spread(pauseMs: number): number {
   return Math.round(pauseMs * (0.75 + Math.random() / 2));
+}
+
+/** The pause after a failed try, in ms. */
+export function pauseAfter(tries: number): number {
+  return spread(Math.min(FIRST_PAUSE_MS * 2 ** (tries - 1), LONGEST_PAUSE_MS));
 }
 
 /** The events of all models on their way to their receivers: one queue for all gateways, in the first Redis. */
@@ -84,14 +94,13 @@ export class EventQueue {
   }
 
   async #add(events: readonly WebhookEvent[]): Promise<void> {
-    const attempts = (await this.#queue.getDelayedCount()) < MOST_RETRIES ? TRIES : 1;
     await this.#queue.addBulk(
       events.map((data) => ({
         name: data.type,
         data,
         opts: {
           jobId: eventId(data.answer),
-          attempts,
+          attempts: TRIES,
           backoff: { type: 'doubled' },
           stackTraceLimit: 0,
           removeOnComplete: { age: DELIVERED_KEPT_MS / 1_000, count: MOST_KEPT },
@@ -122,15 +131,23 @@ export class EventQueue {
       .toSorted((a, b) => b.created - a.created);
   }
 
-  /** Delivers an event now, also one that is over. @throws Failure `answer_not_found` */
+  /** Delivers an event as soon as its key has a slot, also one that is over. @throws Failure `answer_not_found` */
   async redeliver(id: string): Promise<EventFacts> {
-    const job = await this.#queue.getJob(id);
+    // Other names are keys of BullMQ.
+    const job = EVENT_ID.test(id) ? await this.#queue.getJob(id) : undefined;
     const state = await job?.getState();
+    await job?.updateData({ ...job.data, again: Math.floor(Date.now() / 1_000) });
     if (state === 'completed' || state === 'failed') await job?.retry(state, { resetAttemptsMade: true });
     else if (state === 'delayed') await job?.promote();
     const facts = factsOf(job, 'waiting');
     if (facts !== undefined) return facts;
     throw new Failure('answer_not_found', `no webhook event ${JSON.stringify(id.slice(0, 100))} is kept`);
+  }
+
+  /** Delivers events that wait now. One that does not wait any more stays as it is. */
+  async promote(ids: readonly string[]): Promise<void> {
+    const waiting = ids.map(async (id) => (await this.#queue.getJob(id))?.promote().catch(() => {}));
+    await Promise.all(waiting);
   }
 
   close(): Promise<void> {
@@ -140,7 +157,7 @@ export class EventQueue {
 
 /** @param kind state of its job @returns undefined: it was removed, or cannot be read */
 function factsOf(job: EventJob | undefined, kind: string | undefined): EventFacts | undefined {
-  const { data } = WebhookEvent.safeParse(job?.data);
+  const { data } = WebhookEvent.omit({ again: true }).safeParse(job?.data);
   if (job === undefined || data === undefined) return undefined;
   const { attemptsMade: attempts, failedReason: reason } = job;
   const ended: EventState | undefined =

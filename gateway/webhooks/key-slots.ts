@@ -1,47 +1,51 @@
-/** Deliveries at a time for one key in one gateway: a slow receiver must not delay those of others. */
-export const SLOTS_PER_KEY = 8;
-/** Shortest and longest wait of an event whose key has no free slot, in ms. */
-const SHORTEST_MS = 20;
-const LONGEST_MS = 120_000;
-/** How long a delivery takes before one was measured, in ms. */
-const GUESS_MS = 100;
+/** Deliveries at a time in one gateway. They are only sockets. */
+export const AT_ONCE = 256;
+/** What several deliveries of one key, and silent receivers, share. The rest is for the first delivery of each other key. */
+const SHARED = AT_ONCE / 2;
+/** Deliveries at a time for one key in one gateway. */
+const SLOTS_PER_KEY = 8;
+/** A receiver whose delivery failed after this time, in ms, is silent: it gets one delivery at a time. */
+const SILENT_MS = 1_000;
 
 interface Slots {
   taken: number;
-  /** how long the last delivery took, in ms */
-  lastMs: number;
-  /** monotonic ms: all events that wait have a slot before */
-  bookedUntil: number;
+  /** 1 until a delivery has shown that the receiver answers */
+  most: number;
+  isSilent: boolean;
 }
 
-/** Divides deliveries among keys. What finds no slot waits as long as those before it will need. */
+/** Divides the deliveries of one gateway among keys, so that a receiver does not delay the events of other keys. */
 export class KeySlots {
-  readonly #now: () => number;
   readonly #byKey = new Map<string, Slots>();
+  #taken = 0;
 
-  /** @param now monotonic ms */
-  constructor(now: () => number) {
-    this.#now = now;
+  /** How many deliveries of a key may begin now. */
+  free(key: string): number {
+    const { taken, most, isSilent } = this.#of(key);
+    const first = taken === 0 && !isSilent ? 1 : 0;
+    return Math.max(0, Math.min(most - taken, Math.max(SHARED - this.#taken, first)));
   }
 
-  /** Takes a slot, until `leave`. @returns undefined; without a slot, how long to wait before the next try, in ms */
-  enter(key: string): number | undefined {
-    const slots = this.#byKey.get(key) ?? { taken: 0, lastMs: GUESS_MS, bookedUntil: 0 };
-    this.#byKey.set(key, slots);
-    if (slots.taken < SLOTS_PER_KEY) {
-      slots.taken += 1;
-      return undefined;
-    }
-    const now = this.#now();
-    slots.bookedUntil = Math.max(slots.bookedUntil, now) + slots.lastMs / SLOTS_PER_KEY;
-    return Math.ceil(Math.min(Math.max(slots.bookedUntil - now, SHORTEST_MS), LONGEST_MS));
+  /** Takes a slot, until `leave`. @returns false: none is free */
+  enter(key: string): boolean {
+    if (this.free(key) === 0) return false;
+    this.#of(key).taken += 1;
+    this.#taken += 1;
+    return true;
   }
 
   /** @param tookMs how long its delivery took */
-  leave(key: string, tookMs: number): void {
-    const slots = this.#byKey.get(key);
-    if (slots === undefined) return;
+  leave(key: string, tookMs: number, isDelivered: boolean): void {
+    const slots = this.#of(key);
     slots.taken -= 1;
-    slots.lastMs = tookMs;
+    this.#taken -= 1;
+    slots.isSilent = !isDelivered && tookMs >= SILENT_MS;
+    slots.most = slots.isSilent ? 1 : SLOTS_PER_KEY;
+  }
+
+  #of(key: string): Slots {
+    const slots = this.#byKey.get(key) ?? { taken: 0, most: 1, isSilent: false };
+    this.#byKey.set(key, slots);
+    return slots;
   }
 }

@@ -5,10 +5,13 @@ import { createNameLookup } from '../images/fetch/name-lookup.ts';
 import { Pace } from '../images/fetch/paced-connection.ts';
 import { Deliveries, type DeliveriesDeps } from './deliveries.ts';
 import { EventQueue, type EventFacts, type EventFilter } from './event-queue.ts';
+import type { Receiver } from './post-event.ts';
+import { Receivers } from './receivers.ts';
+import { WaitingEvents } from './waiting-events.ts';
 
 /** How often due events are looked for, in ms, besides the looks right after an end here. */
 const LOOK_MS = 1_000;
-/** How often old events are removed, and the waiting ones counted, in ms. */
+/** How often old events are removed, and the waiting ones counted and looked for, in ms. */
 const SWEEP_MS = 15_000;
 
 export interface WebhooksDeps extends Pick<DeliveriesDeps, 'onDelivery' | 'clock' | 'log'> {
@@ -17,7 +20,7 @@ export interface WebhooksDeps extends Pick<DeliveriesDeps, 'onDelivery' | 'clock
   readonly deliveries: Redis;
   readonly models: readonly string[];
   /** the present keys; without keys there are no webhooks */
-  readonly keys: { readonly webhookOf: DeliveriesDeps['webhookOf'] } | undefined;
+  readonly keys: { readonly webhookOf: (keyId: string) => Receiver | undefined } | undefined;
   /** non-public hosts, addresses and ranges (CIDR) that may receive events, on any port, also without TLS */
   readonly webhookAllow: readonly string[];
   /** name servers instead of the machine's */
@@ -36,6 +39,7 @@ export class Webhooks {
   readonly #deps: WebhooksDeps;
   readonly #log: Log;
   readonly #events: EventQueue;
+  readonly #receivers: Receivers;
   readonly #deliveries: Deliveries | undefined;
   readonly #timers: NodeJS.Timeout[] = [];
   #isDue = false;
@@ -46,20 +50,29 @@ export class Webhooks {
     this.#deps = deps;
     this.#log = deps.log;
     this.#events = new EventQueue(deps.queue, deps.log);
+    const { queue, deliveries: redis, keys, onDelivery, clock, log } = deps;
+    this.#receivers = new Receivers((keyId) => keys?.webhookOf(keyId), clock);
     const network = {
       guard: createAddressGuard(deps.webhookAllow),
       lookup: createNameLookup({ servers: deps.nameServers }),
       pace: new Pace(),
     };
-    const { deliveries: redis, keys, onDelivery, clock, log } = deps;
     if (keys === undefined) return;
-    const webhookOf: DeliveriesDeps['webhookOf'] = (keyId) => keys.webhookOf(keyId);
-    this.#deliveries = new Deliveries({ redis, network, webhookOf, onDelivery, clock, log });
+    this.#deliveries = new Deliveries({
+      redis,
+      network,
+      receivers: this.#receivers,
+      waiting: new WaitingEvents(queue),
+      promote: (ids) => this.#events.promote(ids),
+      onDelivery,
+      clock,
+      log,
+    });
   }
 
   /** A key has a webhook now. */
   isSet(keyId: string): boolean {
-    return this.#deps.keys?.webhookOf(keyId) !== undefined;
+    return this.#receivers.of(keyId) !== undefined;
   }
 
   start(): void {
@@ -106,5 +119,6 @@ export class Webhooks {
   async #sweep(): Promise<void> {
     await this.#events.removeOld();
     this.#deps.onWaiting(await this.#events.waiting());
+    await this.#deliveries?.look();
   }
 }

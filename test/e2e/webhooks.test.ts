@@ -52,6 +52,7 @@ beforeAll(async () => {
     here('/moved'),
     here(),
     here('/slow'),
+    here(),
   ];
   for (const [at, id] of [
     'mine',
@@ -62,6 +63,7 @@ beforeAll(async () => {
     'moved',
     'killed',
     'slow',
+    'moment',
     'plain',
     'tls',
     'strange',
@@ -253,12 +255,11 @@ test('a receiver that is silent does not delay the events of another key', async
   receiver.silent.reset();
   receiver.reply = ({ path }) => (path === '/slow' ? 'silence' : 200);
   const slow = await Promise.all(Array.from({ length: 80 }, () => start({}, 'slow')));
-  await eventually('it has some', () => receiver.silent.peak > 8);
+  await eventually('it has one', () => receiver.silent.peak > 0);
   await eventually('they are over', async () => (await listed('--key', 'slow')).length >= slow.length);
   await inState(await start(), 'delivered');
-  // Eight of each gateway.
   const gateways = stack.gateways.filter(({ child }) => child.exitCode === null && child.signalCode === null);
-  expect(receiver.silent.peak).toBeLessThanOrEqual(gateways.length * 8);
+  expect(receiver.silent.peak).toBeLessThanOrEqual(gateways.length);
 }, 120_000);
 
 test('no event goes to an address that is not allowed, or to the target of a redirect', async () => {
@@ -306,22 +307,35 @@ test('events of a key whose webhook was removed are dropped', async () => {
   await inState(answer, 'retrying');
   expect((await penstock(['keys', 'webhook', 'removed', '--off', '--file', file])).code).toBe(0);
   receiver.reply = () => 200;
-  await eventually(
-    'it is dropped',
-    async () => {
-      const dropped = await listed('--state', 'dropped');
-      if (dropped.some(({ id }) => id === eventOf(answer))) return true;
-      // It would be tried again by itself within a minute.
-      await run('redeliver', eventOf(answer));
-      return false;
-    },
-    60_000,
-  );
+  await inState(answer, 'dropped', 180_000);
   const before = receiver.of(answer).length;
   await start({}, 'removed');
   await inState(await start(), 'delivered');
   expect(receiver.of(answer)).toHaveLength(before);
-}, 120_000);
+}, 240_000);
+
+test('an event that was often tried is not dropped because its key has no webhook for a moment', async () => {
+  receiver.reply = () => 500;
+  const answer = await start({}, 'moment');
+  for (let tries = 1; tries < 9; tries += 1) {
+    await eventually(`try ${tries}`, () => receiver.of(answer).length >= tries);
+    await run('redeliver', eventOf(answer));
+  }
+  await inState(answer, 'retrying');
+  expect((await penstock(['keys', 'webhook', 'moment', '--off', '--file', file])).code).toBe(0);
+  const waits = /^.*webhook event waits.*$/gm;
+  await eventually('a gateway tried while there was none', async () => {
+    await run('redeliver', eventOf(answer));
+    return stack.gateways.some(({ output }) =>
+      output()
+        .match(waits)
+        ?.some((line) => line.includes(eventOf(answer))),
+    );
+  });
+  receiver.reply = () => 200;
+  await hook('moment', here());
+  await inState(answer, 'delivered', 90_000);
+}, 150_000);
 
 test('a receiver that is gone for good gets no more, until an operator delivers again', async () => {
   receiver.reply = () => 410;
@@ -330,7 +344,7 @@ test('a receiver that is gone for good gets no more, until an operator delivers 
   expect(receiver.of(answer)).toHaveLength(1);
   receiver.reply = () => 200;
   const again = await run('redeliver', eventOf(answer));
-  expect([again.code, again.stdout]).toEqual([0, `${eventOf(answer)} is delivered now\n`]);
+  expect([again.code, again.stdout]).toEqual([0, `${eventOf(answer)} is in the queue; see penstock webhooks list\n`]);
   await inState(answer, 'delivered');
   await run('redeliver', eventOf(answer));
   await eventually('it arrives a third time', () => receiver.of(answer).length === 3);
@@ -342,6 +356,9 @@ test('a receiver that is gone for good gets no more, until an operator delivers 
 
 test.each([
   [['redeliver', 'evt_none'], 1, /no webhook event "evt_none" is kept/],
+  // A key of BullMQ.
+  [['redeliver', 'delayed'], 1, /no webhook event "delayed" is kept/],
+  [['redeliver', ''], 2, /is not list or redeliver ID/],
   [['list', '--state', 'gone'], 2, /state/],
   [['redeliver'], 2, /is not list or redeliver ID/],
 ])('penstock webhooks %j ends with %i and a sentence', async (words, code, sentence) => {

@@ -1,9 +1,9 @@
 // @ts-check
-import { errorIn, firstAnswer } from './ask-gateway.mjs';
+import { firstAnswer, NOT_DONE, refusedWith } from './ask-gateway.mjs';
 import { readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal } from '../setup/refusal.mjs';
 import { inColumns } from './columns.mjs';
-import { ABSENT, LIST_OPTIONS, NOT_DONE, printList } from './gateway-list.mjs';
+import { LIST_OPTIONS, printList } from './gateway-list.mjs';
 import { urlsOfPrograms } from './program-urls.mjs';
 
 const ANSWERS_HELP = `penstock answers: the responses that callers asked to keep, without their words
@@ -22,7 +22,7 @@ const ANSWERS_HELP = `penstock answers: the responses that callers asked to keep
   --help             print this help
 
 cancel and delete work only from the machine, or the pod, of the gateway.
-Exit code 0: done; 1: there is no such answer; 2: no gateway answers, or a wrong option.
+Exit code 0: done; 1: there is no such answer; 2: no gateway does it, or a wrong option.
 `;
 
 const OPTIONS = { ...LIST_OPTIONS, model: TEXT };
@@ -60,15 +60,12 @@ export async function answersCommand(args, { cwd, print, say }) {
       return await printList(ANSWERS, gateways, { query: { key, model, state }, json }, print);
     }
     const action = ACTIONS.get(what);
-    if (action === undefined || id === undefined)
+    if (action === undefined || id === undefined || id === '')
       throw new Refusal(
         `'${words.join(' ')}' is not list, show ID, cancel ID or delete ID; see penstock answers --help`,
       );
     const answer = await firstAnswer(gateways, `/answers/${encodeURIComponent(id)}${action.path}`, action.method);
-    if (!answer.ok) {
-      say(`penstock: ${errorIn(answer.body)}`);
-      return ABSENT;
-    }
+    if (!answer.ok) return refusedWith(answer, say);
     print(asked.json === true ? JSON.stringify(answer.body) : facts(answer.body));
     return 0;
   } catch (error) {

@@ -2,6 +2,10 @@
 import { ask } from '../up/readiness.mjs';
 import { Refusal } from '../setup/refusal.mjs';
 
+/** Exit code: there is no such thing. */
+const ABSENT = 1;
+/** Exit code: no gateway does it, or a wrong option. */
+export const NOT_DONE = 2;
 /** Timeout in milliseconds: a long list is thousands of reads. */
 const ANSWER_WITHIN_MS = 30_000;
 
@@ -19,5 +23,17 @@ export async function firstAnswer(gateways, path, method) {
 
 /** Why a gateway refused. @param {unknown} body */
 export function errorIn(body) {
-  return typeof body === 'object' && body !== null && 'error' in body ? String(body.error) : 'it gives no reason';
+  const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
+  const reason = typeof error === 'object' && error !== null && 'message' in error ? error.message : error;
+  return typeof reason === 'string' ? reason : 'it gives no reason';
+}
+
+/**
+ * The exit code after a gateway refused what was asked of one thing. Says why.
+ * @param {{ readonly status: number, readonly body: unknown }} answer
+ * @param {(line: string) => void} say
+ */
+export function refusedWith({ status, body }, say) {
+  say(`penstock: ${errorIn(body)}`);
+  return status === 404 ? ABSENT : NOT_DONE;
 }

@@ -13,8 +13,6 @@ export const LIST_OPTIONS = {
   'data-dir': TEXT,
   help: HELP_FLAG,
 };
-/** Exit codes: there is no such thing; no gateway answers, or a wrong option. */
-export const [ABSENT, NOT_DONE] = [1, 2];
 
 /**
  * A list of one of a gateway's internal routes, and how it is printed.

@@ -1,14 +1,14 @@
 // @ts-check
 import { readOptions } from '../setup/read-options.mjs';
 import { Refusal } from '../setup/refusal.mjs';
-import { errorIn, firstAnswer } from './ask-gateway.mjs';
-import { ABSENT, LIST_OPTIONS, NOT_DONE, printList } from './gateway-list.mjs';
+import { firstAnswer, NOT_DONE, refusedWith } from './ask-gateway.mjs';
+import { LIST_OPTIONS, printList } from './gateway-list.mjs';
 import { urlsOfPrograms } from './program-urls.mjs';
 
 const WEBHOOKS_HELP = `penstock webhooks: events that report the end of background responses
 
   penstock webhooks list            one line each, the newest first, up to 1,000 of a state
-  penstock webhooks redeliver ID    deliver one now, also if it was delivered or given up
+  penstock webhooks redeliver ID    queue one for delivery, also if it was delivered or given up
 
   --key ID           with list: only events of this key
   --state STATE      with list: waiting, retrying, delivered, dropped or given_up
@@ -19,7 +19,7 @@ const WEBHOOKS_HELP = `penstock webhooks: events that report the end of backgrou
 
 penstock keys webhook says where the events of a key go. redeliver works only from the machine, or the pod, of the gateway.
 Delivered events are listed for a day, those given up for 7 days, at most 10,000 of each.
-Exit code 0: done; 1: there is no such event; 2: no gateway answers, or a wrong option.
+Exit code 0: done; 1: there is no such event; 2: no gateway does it, or a wrong option.
 `;
 
 /** @type {import('./gateway-list.mjs').GatewayList<import('../../../gateway/webhooks/event-queue.ts').EventFacts>} */
@@ -53,12 +53,13 @@ export async function webhooksCommand(args, { cwd, print, say }) {
       const { key, state, json } = asked;
       return await printList(EVENTS, gateways, { query: { key, state }, json }, print);
     }
-    if (what !== 'redeliver' || id === undefined)
+    if (what !== 'redeliver' || id === undefined || id === '')
       throw new Refusal(`'${words.join(' ')}' is not list or redeliver ID; see penstock webhooks --help`);
-    const { ok, body } = await firstAnswer(gateways, `/webhooks/${encodeURIComponent(id)}/redeliver`, 'POST');
-    if (ok) return print(asked.json === true ? JSON.stringify(body) : `${id} is delivered now`);
-    say(`penstock: ${errorIn(body)}`);
-    return ABSENT;
+    const answer = await firstAnswer(gateways, `/webhooks/${encodeURIComponent(id)}/redeliver`, 'POST');
+    if (!answer.ok) return refusedWith(answer, say);
+    return print(
+      asked.json === true ? JSON.stringify(answer.body) : `${id} is in the queue; see penstock webhooks list`,
+    );
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     say(`penstock: ${error.message}`);

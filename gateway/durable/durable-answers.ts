@@ -3,10 +3,11 @@ import type { AnswerState } from '#contract/answer-log';
 import { Failure, toFailure } from '../failure.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import { adoptedRequest } from './adopted-request.ts';
-import type { NotKept, Owned, StoreLimits } from './answer-store.ts';
+import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
 import { RecentCancels } from './recent-cancels.ts';
+import type { NotKept, StoreLimits } from './store-limits.ts';
 import { endOf } from './stored-form.ts';
 
 const WHY: Readonly<Record<NotKept, string>> = {

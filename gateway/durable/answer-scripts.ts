@@ -73,9 +73,10 @@ end
  * Creates an answer. KEYS: 1 the record, 2 the log, 3 the open answers of the model (sorted set by the end of the owner's
  * lease), 4 and 5 see `COUNT`. ARGV: 1 id, 2 id of the caller's key, 3 owner, 4 `asked`, 5 lease in ms, 6 life span in ms, 7
  * how many may be open. 8 bytes that it may need, 9 limit for all, 10 limit for one key, 11 `1`: a reader has it from now on. Returns 1. 0: too many are open; -1
- * and -2: all answers, or those of the key, keep too much.
+ * and -2: all answers, or those of the key, keep too much. Safe to repeat.
  */
 export const CREATE = `${OWNED}${COUNT}${BEGIN}
+if redis.call('HGET', KEYS[1], 'owner') == ARGV[3] then return 1 end
 if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[7]) then return 0 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now(), 'LIMIT', 0, 100)) do count(KEYS[4], KEYS[5], id) end
 local bytes = tonumber(ARGV[8])
@@ -145,9 +146,12 @@ return 1`;
 /**
  * Ends an answer. KEYS: 1 the record, 2 the log, 3 the open answers, 4 the body, 5 the webhook events that are due. ARGV: 1
  * id, 2 the ownership, 3 state, 4 JSON for the log, 5 the answer, 6 life span of what stays in ms. 7 its webhook event, or
- * empty; 8 an entry that the log must have. Returns 0 if it is another's, or over; -1 if the log lacks that entry.
+ * empty; 8 an entry that the log must have. Returns 0 if it is another's, or over; -1 if the log lacks that entry. Safe to
+ * repeat.
  */
 export const FINISH = `${OWNED}${DUE}${LOG_PLACES}
+local was = redis.call('HMGET', KEYS[1], 'n', 'owner', 'state', 'answer')
+if was[1] and was[1] .. ' ' .. was[2] == ARGV[2] and was[3] == ARGV[3] and was[4] == ARGV[5] then return 1 end
 if not mine(KEYS[1], ARGV[2]) then return 0 end
 if lacks(KEYS[2], ARGV[8]) then return -1 end
 redis.call('XADD', KEYS[2], 'NOMKSTREAM', '${LAST_ENTRY}', 'j', ARGV[4], 'a', top_of(KEYS[2]) or '')

@@ -104,7 +104,9 @@ export class DurableAnswers {
     const { kept, phases } = request;
     const { store, storeLimits } = this.#deps;
     const restores = this.#restores;
-    const owned = await store.create(id, kept, storeLimits).catch((cause: unknown) => {
+    const owned = await store.create(id, kept, storeLimits).catch(async (cause: unknown) => {
+      // It may be there.
+      await store.remove(kept.model, id).catch(() => {});
       throw new Failure('queue_unavailable', 'the answer could not be stored; try again', { cause });
     });
     if (typeof owned === 'string') throw new Failure('queue_full', WHY[owned], { refusal: 'gateway_busy' });

@@ -7,7 +7,8 @@ import type { Token } from './job.ts';
  * Log: the id of an entry is `<life>-<number>`. A life is one attempt, or the seam before the attempts of an epoch, which
  * the owner writes. Redis takes no id below the last one, so a former attempt can write nothing more. Numbers of an attempt
  * count by one from 0, so a gap is a loss. Field `b` holds frames end to end (`frame.ts`), with empty request ids. Field `j`
- * of a seam and of the last entry is JSON; their field `a` is the id of the entry before them.
+ * of a seam and of the last entry is JSON; their field `a` is the id of the entry before them. A fence, which has no meaning
+ * to readers, is before each seam: what the owner decides is about the entries before it.
  *
  * A fail-over of Redis may lose the end of a log, and the count of pickups. So a life has a random part too: an attempt
  * that begins after it cannot go on with the numbers of a lost one.
@@ -18,6 +19,9 @@ import type { Token } from './job.ts';
 const LIVES_PER_EPOCH = 2 ** 32;
 const LIVES_PER_PICKUP = 2 ** 16;
 
+/** The entry that opens a log. */
+export const FIRST_ENTRY = '0-1';
+
 /** States of a record; the last four are final. */
 export const ANSWER_STATES = ['queued', 'running', 'completed', 'incomplete', 'failed', 'cancelled'] as const;
 export type AnswerState = (typeof ANSWER_STATES)[number];
@@ -27,7 +31,7 @@ export const LAST_ENTRY = `${Number.MAX_SAFE_INTEGER}-0`;
 
 /** One life of a log. Lives are in the order of their epochs and attempts. */
 export interface LogLife extends Token {
-  /** 0 to 65,535; a seam has 0 */
+  /** 0 to 65,535; a fence has 0, a seam 1 */
   readonly random: number;
 }
 
@@ -36,12 +40,17 @@ export function entryId({ epoch, attempt, random }: LogLife, n: number): string 
   return `${epoch * LIVES_PER_EPOCH + attempt * LIVES_PER_PICKUP + random}-${n}`;
 }
 
-/** Id of the entry that says how an epoch follows the one before. */
-export function seamId(epoch: number): string {
+/** Id of the entry after which no attempt before this epoch can write. */
+export function fenceId(epoch: number): string {
   return entryId({ epoch, attempt: 0, random: 0 }, 0);
 }
 
-/** An entry's place in its log. `attempt` 0: a seam. */
+/** Id of the entry that says how an epoch follows the one before. */
+export function seamId(epoch: number): string {
+  return entryId({ epoch, attempt: 0, random: 1 }, 0);
+}
+
+/** An entry's place in its log. `attempt` 0: a fence or a seam. */
 export interface LogPlace extends LogLife {
   readonly n: number;
 }
@@ -63,7 +72,7 @@ export function compareLives(one: LogLife, other: LogLife): number {
 
 /**
  * Lua: `place_of(id)` returns epoch, attempt, number and life of an entry; zeros without one. `top_of(log)` is the id of
- * the last entry, and `lacks(log, id)` says whether the log ends before that entry.
+ * the last entry, and `lacks(log, id)` says whether the log does not have that entry. It never lacks '0-0'.
  */
 export const LOG_PLACES = `
 local function place_of(id)
@@ -76,8 +85,6 @@ local function top_of(log)
   return top and top[1]
 end
 local function lacks(log, id)
-  local _, _, n, life = place_of(id)
-  local _, _, topN, topLife = place_of(top_of(log))
-  return topLife < life or (topLife == life and topN < n)
+  return id ~= '0-0' and not redis.call('XRANGE', log, id, id)[1]
 end
 `;

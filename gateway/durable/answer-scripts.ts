@@ -73,9 +73,10 @@ end
  * Creates an answer. KEYS: 1 the record, 2 the log, 3 the open answers of the model (sorted set by the end of the owner's
  * lease), 4 and 5 see `COUNT`. ARGV: 1 id, 2 id of the caller's key, 3 owner, 4 `asked`, 5 lease in ms, 6 life span in ms, 7
  * how many may be open. 8 bytes that it may need, 9 limit for all, 10 limit for one key, 11 `1`: a reader has it from now on. Returns 1. 0: too many are open; -1
- * and -2: all answers, or those of the key, keep too much.
+ * and -2: all answers, or those of the key, keep too much. Safe to repeat.
  */
 export const CREATE = `${OWNED}${COUNT}${BEGIN}
+if redis.call('HGET', KEYS[1], 'owner') == ARGV[3] then return 1 end
 if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[7]) then return 0 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now(), 'LIMIT', 0, 100)) do count(KEYS[4], KEYS[5], id) end
 local bytes = tonumber(ARGV[8])
@@ -103,19 +104,41 @@ end
 redis.call('ZADD', KEYS[3], now() + ARGV[5], ARGV[1])
 return 1`;
 
+/** Lua: `fenced(log, fence)` writes a fence, unless it is there. Returns the id of the entry before it; nil without a log. */
+const FENCED = `
+local function fenced(log, fence)
+  local top = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  if not top or top[1] == fence then return top and top[2][4] end
+  redis.call('XADD', log, fence, 'j', '{}', 'a', top[1])
+  return top[1]
+end
+`;
+
 /**
- * Writes how an epoch follows the one before. From now on the former one writes nothing. Safe to repeat. KEYS: 1 the record,
- * 2 the log. ARGV: 1 the ownership, 2 the epoch, 3 id of the seam, 4 JSON, 5 `1`: the answer begins again, which
- * no reader may notice. 6 the last entry that the owner took. Returns 0 if the answer is another's or over, or if a reader
- * would notice; -1 if the log lacks what its owner took.
+ * From now on the attempts before an epoch write nothing. Safe to repeat. KEYS: 1 the record, 2 the log. ARGV: 1 the
+ * ownership, 2 the epoch, 3 id of its fence, 4 the last entry that the owner took. Returns 0 if the answer is another's or
+ * over; -1 if the log lacks what its owner took.
  */
-export const SEAM = `${OWNED}${LOG_PLACES}
+export const FENCE = `${OWNED}${LOG_PLACES}${FENCED}
+if not mine(KEYS[1], ARGV[1]) then return 0 end
+if tonumber(redis.call('HGET', KEYS[1], 'epoch')) >= tonumber(ARGV[2]) then return 1 end
+if lacks(KEYS[2], ARGV[4]) then return -1 end
+return fenced(KEYS[2], ARGV[3]) and 1 or 0`;
+
+/**
+ * Writes how an epoch follows the one before, after a fence. Safe to repeat. KEYS: 1 the record,
+ * 2 the log. ARGV: 1 the ownership, 2 the epoch, 3 id of the seam, 4 JSON, 5 `1`: the answer begins again, which
+ * no reader may notice. 6 the last entry that the owner took, 7 id of the fence. Returns 0 if the answer is another's or over,
+ * or if a reader would notice, or has entries that the owner did not take. Returns -1 if the log lacks what its owner took.
+ */
+export const SEAM = `${OWNED}${LOG_PLACES}${FENCED}
 if not mine(KEYS[1], ARGV[1]) then return 0 end
 local found = redis.call('HMGET', KEYS[1], 'epoch', 'shown')
 if found[1] == ARGV[2] then return 1 end
 if ARGV[5] == '1' and found[2] then return 0 end
 if lacks(KEYS[2], ARGV[6]) then return -1 end
-if not redis.call('XADD', KEYS[2], 'NOMKSTREAM', ARGV[3], 'j', ARGV[4], 'a', top_of(KEYS[2]) or '') then return 0 end
+if fenced(KEYS[2], ARGV[7]) ~= ARGV[6] then return 0 end
+redis.call('XADD', KEYS[2], ARGV[3], 'j', ARGV[4], 'a', ARGV[7])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
 redis.call('HDEL', KEYS[1], 'token', 'dispatcher')
 return 1`;
@@ -123,9 +146,12 @@ return 1`;
 /**
  * Ends an answer. KEYS: 1 the record, 2 the log, 3 the open answers, 4 the body, 5 the webhook events that are due. ARGV: 1
  * id, 2 the ownership, 3 state, 4 JSON for the log, 5 the answer, 6 life span of what stays in ms. 7 its webhook event, or
- * empty; 8 an entry that the log must have. Returns 0 if it is another's, or over; -1 if the log lacks that entry.
+ * empty; 8 an entry that the log must have. Returns 0 if it is another's, or over; -1 if the log lacks that entry. Safe to
+ * repeat.
  */
 export const FINISH = `${OWNED}${DUE}${LOG_PLACES}
+local was = redis.call('HMGET', KEYS[1], 'n', 'owner', 'state', 'answer')
+if was[1] and was[1] .. ' ' .. was[2] == ARGV[2] and was[3] == ARGV[3] and was[4] == ARGV[5] then return 1 end
 if not mine(KEYS[1], ARGV[2]) then return 0 end
 if lacks(KEYS[2], ARGV[8]) then return -1 end
 redis.call('XADD', KEYS[2], 'NOMKSTREAM', '${LAST_ENTRY}', 'j', ARGV[4], 'a', top_of(KEYS[2]) or '')

@@ -1,11 +1,25 @@
 import type { Redis, Result } from 'ioredis';
-import { seamId, type AnswerState } from '#contract/answer-log';
+import { FIRST_ENTRY, fenceId, seamId, type AnswerState } from '#contract/answer-log';
 import { BODY_GRACE_MS } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
-import { ADOPT, CANCEL, CREATE, FINISH, HEARD, READ, RENEW, RESTORE, SEAM, SIZE, STOP } from './answer-scripts.ts';
+import {
+  ADOPT,
+  CANCEL,
+  CREATE,
+  FENCE,
+  FINISH,
+  HEARD,
+  READ,
+  RENEW,
+  RESTORE,
+  SEAM,
+  SIZE,
+  STOP,
+} from './answer-scripts.ts';
 import { LEAST_BYTES, LogStore, sizeKeys } from './log-store.ts';
 import { dueEvent } from '../webhooks/due-event.ts';
 import { AnswerRecord, lifeOf, type KeptRequest, type LogEnd, type Seam } from './record.ts';
+import { NOT_KEPT, type NotKept, type StoreLimits } from './store-limits.ts';
 
 /** An owner that is silent for longer than this is replaced, in ms. */
 const LEASE_MS = 15_000;
@@ -21,6 +35,7 @@ declare module 'ioredis' {
   interface RedisCommander<Context> {
     penstockAnswerCreate(...args: (string | number)[]): Result<number, Context>;
     penstockAnswerRestore(...args: (string | number)[]): Result<number, Context>;
+    penstockAnswerFence(...args: (string | number)[]): Result<number, Context>;
     penstockAnswerSeam(...args: (string | number)[]): Result<number, Context>;
     penstockAnswerFinish(...args: (string | number)[]): Result<number, Context>;
     penstockAnswerCancel(...args: (string | number)[]): Result<[AnswerState | '', string, string], Context>;
@@ -44,22 +59,6 @@ export interface Owned {
 /** `behind`: the log lacks what its owner took, because Redis failed over; its dispatcher may write it again. */
 export type Written = boolean | 'behind';
 
-/** How much may be kept of one model, in all gateways together. */
-export interface StoreLimits {
-  /** answers that are not over */
-  readonly open: number;
-  /** bytes of all answers, and of those of one key */
-  readonly bytes: number;
-  readonly keyBytes: number;
-}
-
-/** Which limit an answer is above. */
-export type NotKept = keyof StoreLimits;
-const NOT_KEPT: ReadonlyMap<number, NotKept> = new Map([
-  [-1, 'bytes'],
-  [-2, 'keyBytes'],
-]);
-
 /** Records and logs of durable answers in the first Redis. Every method throws while Redis is away. */
 export class AnswerStore {
   readonly #redis: Redis;
@@ -67,7 +66,13 @@ export class AnswerStore {
   readonly logs: LogStore;
 
   constructor(redis: Redis, replica: string) {
-    const scripts = { Create: [CREATE, 5], Seam: [SEAM, 2], Finish: [FINISH, 5], Cancel: [CANCEL, 5] } as const;
+    const scripts = {
+      Create: [CREATE, 5],
+      Fence: [FENCE, 2],
+      Seam: [SEAM, 2],
+      Finish: [FINISH, 5],
+      Cancel: [CANCEL, 5],
+    } as const;
     const ofOwners = { Renew: [RENEW, 1], Adopt: [ADOPT, 1], Stop: [STOP, 1], Restore: [RESTORE, 3] } as const;
     const others = { Read: [READ, 1], Heard: [HEARD, 1], Size: [SIZE, 2] } as const;
     for (const [name, [lua, numberOfKeys]] of Object.entries({ ...scripts, ...ofOwners, ...others }))
@@ -133,13 +138,24 @@ export class AnswerStore {
   }
 
   /**
+   * From now on the attempts before this epoch write nothing.
    * @param last entry that this gateway took of the log
-   * @returns false: the answer is another's or over, or a reader has what begins again
+   * @returns false: the answer is another's or over
    */
-  async seam({ model, id, n }: Owned, epoch: number, seam: Seam, last = '0-0'): Promise<Written> {
+  async fence({ model, id, n }: Owned, epoch: number, last: string): Promise<Written> {
+    const keys = [redisKeys.answer(model, id), redisKeys.answerLog(model, id)];
+    return asWritten(await this.#redis.penstockAnswerFence(...keys, this.#ownership(n), epoch, fenceId(epoch), last));
+  }
+
+  /**
+   * @param last entry that this gateway took of the log
+   * @returns false: the answer is another's or over, or a reader has what begins again, or more than this gateway
+   */
+  async seam({ model, id, n }: Owned, epoch: number, seam: Seam, last = FIRST_ENTRY): Promise<Written> {
     const keys = [redisKeys.answer(model, id), redisKeys.answerLog(model, id)];
     const isRestart = seam.kind === 'restart' ? 1 : 0;
-    const args = [this.#ownership(n), epoch, seamId(epoch), JSON.stringify(seam), isRestart, last];
+    const said = JSON.stringify(seam);
+    const args = [this.#ownership(n), epoch, seamId(epoch), said, isRestart, last, fenceId(epoch)];
     return asWritten(await this.#redis.penstockAnswerSeam(...keys, ...args));
   }
 

@@ -3,10 +3,11 @@ import type { AnswerState } from '#contract/answer-log';
 import { Failure, toFailure } from '../failure.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import { adoptedRequest } from './adopted-request.ts';
-import type { NotKept, Owned, StoreLimits } from './answer-store.ts';
+import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
 import { RecentCancels } from './recent-cancels.ts';
+import type { NotKept, StoreLimits } from './store-limits.ts';
 import { endOf } from './stored-form.ts';
 
 const WHY: Readonly<Record<NotKept, string>> = {
@@ -103,7 +104,9 @@ export class DurableAnswers {
     const { kept, phases } = request;
     const { store, storeLimits } = this.#deps;
     const restores = this.#restores;
-    const owned = await store.create(id, kept, storeLimits).catch((cause: unknown) => {
+    const owned = await store.create(id, kept, storeLimits).catch(async (cause: unknown) => {
+      // It may be there.
+      await store.remove(kept.model, id).catch(() => {});
       throw new Failure('queue_unavailable', 'the answer could not be stored; try again', { cause });
     });
     if (typeof owned === 'string') throw new Failure('queue_full', WHY[owned], { refusal: 'gateway_busy' });

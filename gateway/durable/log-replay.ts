@@ -1,4 +1,4 @@
-import { compareLives, logPlace } from '#contract/answer-log';
+import { compareLives, FIRST_ENTRY, logPlace } from '#contract/answer-log';
 import type { EnginePath } from '#contract/job';
 import type { Clock } from '#runtime/clock';
 import type { Continuation } from '../answer/continuation.ts';
@@ -7,9 +7,6 @@ import { Failure } from '../failure.ts';
 import { Exchange, type OpenRequest } from '../relay/exchange.ts';
 import { readNote, type LogEntry } from './log-entries.ts';
 import type { LogEnd } from './record.ts';
-
-/** Before all entries. */
-const START = '0-0';
 
 /** Readers decide nothing. */
 export const READER: Pick<Continuation, 'add' | 'decide' | 'release'> = {
@@ -29,7 +26,7 @@ export class LogReplay {
   #isComplete = false;
   readonly #clock: Clock;
   #end: LogEnd | undefined;
-  #last = START;
+  #last = FIRST_ENTRY;
   #epoch = 1;
 
   constructor(path: EnginePath, reply: LoggedReply, clock: Clock) {
@@ -76,7 +73,7 @@ export class LogReplay {
 
   /** After a fail-over of Redis: it took entries that are not in the log any more. */
   #isAhead({ after }: LogEntry): boolean {
-    return after !== undefined && this.#last !== START && after !== this.#last;
+    return after !== undefined && this.#last !== FIRST_ENTRY && after !== this.#last;
   }
 
   #open(): Exchange {

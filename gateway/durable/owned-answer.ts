@@ -1,4 +1,4 @@
-import { seamId, type AnswerState } from '#contract/answer-log';
+import { FIRST_ENTRY, seamId, type AnswerState } from '#contract/answer-log';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { createAsk, type Admitted, type Ask, type AskDeps } from '../answer/ask.ts';
@@ -74,7 +74,7 @@ export class OwnedAnswer {
   readonly #kept: KeptRequest;
   readonly #leave = new AbortController();
   readonly #request: OwnedRequest;
-  readonly #progress: Progress = { last: '0-0' };
+  readonly #progress: Progress = { last: FIRST_ENTRY };
   /** the last seam that this gateway wrote */
   #seam: { readonly epoch: number; readonly seam: Seam; readonly after: string } | undefined;
   #view: OwnerView;
@@ -150,7 +150,7 @@ export class OwnedAnswer {
     const isClaimed = adopted?.record.token?.startsWith(`${replay.epoch}-`) === true;
     const admitted: Admitted | undefined = adopted === undefined ? undefined : { epoch: replay.epoch, isClaimed };
     this.#progress.last = replay.last;
-    relay.expect({ owned: this.owned, epoch: replay.epoch, progress: this.#progress });
+    relay.expect({ owned: this.owned, epoch: replay.epoch, progress: this.#progress, insist: this.#insist });
     // Only a background answer waits for an engine until its deadline: no client waits for it.
     const holdMs = this.#isBackground ? Infinity : deps.holdMs;
     const ask = createAsk({ ...deps, holdMs, relay, admission: this.#admission });
@@ -272,7 +272,7 @@ export class OwnedAnswer {
   }
 
   /** An outage of Redis must not end an answer. @returns false: it is another's, or over */
-  async #insist(write: () => Promise<Written>): Promise<Written> {
+  readonly #insist = async (write: () => Promise<Written>): Promise<Written> => {
     let behind = 0;
     for (let triesLeft = TRIES; !this.#isLost; triesLeft -= 1) {
       const { n } = this.owned;
@@ -294,5 +294,5 @@ export class OwnedAnswer {
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
     return false;
-  }
+  };
 }

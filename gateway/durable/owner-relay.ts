@@ -5,7 +5,8 @@ import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { Failure } from '../failure.ts';
 import { Exchange, type OpenRequest, type Seen } from '../relay/exchange.ts';
-import type { AnswerStore, Owned } from './answer-store.ts';
+import type { AnswerStore, Owned, Written } from './answer-store.ts';
+import type { LogStore } from './log-store.ts';
 
 const TICK_MS = 250;
 const LOST = new Failure('worker_lost', 'parts of the answer were lost');
@@ -13,7 +14,7 @@ const LOST = new Failure('worker_lost', 'parts of the answer were lost');
 const MISSING_MS = 2_500;
 
 export interface OwnerRelayDeps {
-  readonly store: AnswerStore;
+  readonly store: Pick<AnswerStore, 'read' | 'fence' | 'stop'> & { readonly logs: Pick<LogStore, 'entries'> };
   /** a dispatcher reported within the last seconds */
   readonly isAlive: (dispatcher: string) => boolean;
   readonly clock: Clock;
@@ -30,10 +31,14 @@ interface Expected {
   readonly owned: Owned;
   readonly epoch: number;
   readonly progress: Progress;
+  /** Repeats a write that Redis refuses. @throws what Redis says, if it refuses it for too long */
+  readonly insist: (write: () => Promise<Written>) => Promise<Written>;
 }
 
-interface OpenAnswer extends Pick<Expected, 'owned' | 'progress'> {
+interface OpenAnswer extends Omit<Expected, 'epoch'> {
   readonly exchange: Exchange;
+  /** why the attempt ends, once the rest of its entries is taken */
+  ending: { readonly failure: Failure } | undefined;
   /** the log is being read; further entries are read from there too */
   isReading: boolean;
   readAgain: boolean;
@@ -73,15 +78,16 @@ export class OwnerRelay {
     const expected = this.#expected.get(requestId);
     if (expected === undefined) throw new Error('an answer that was not announced');
     this.#expected.delete(requestId);
-    const { owned, epoch, progress } = expected;
-    const idle = { isReading: false, readAgain: false };
-    this.#open.set(requestId, { owned, exchange: new Exchange(request, epoch), progress, ...idle });
+    const { epoch, ...known } = expected;
+    const idle = { ending: undefined, isReading: false, readAgain: false };
+    this.#open.set(requestId, { ...known, exchange: new Exchange(request, epoch), ...idle });
   }
 
   /** The seam is in the log. @returns the next epoch */
   reopen(requestId: string): number {
     const open = this.#open.get(requestId);
     if (open === undefined) throw new Error('not an open request');
+    open.ending = undefined;
     return open.exchange.reopen();
   }
 
@@ -115,7 +121,7 @@ export class OwnerRelay {
     if (open === undefined) return;
     const follows = this.#follows(open, entry.id);
     if (open.isReading) open.readAgain = true;
-    else if (follows === 'lost') this.#fail(open, LOST);
+    else if (follows === 'lost') this.#end(open, LOST);
     else if (follows === 'gap') this.#read(open);
     else this.#add(open, entry, dispatcher);
   }
@@ -132,24 +138,29 @@ export class OwnerRelay {
     }
     open.isReading = true;
     open.readAgain = false;
-    const { store, log } = this.#deps;
-    const { model, id } = open.owned;
-    void Promise.all([store.read(model, id), store.logs.entries(model, id, open.progress.last)])
-      .then(([record, entries]) => {
-        for (const entry of entries) {
-          const follows = this.#follows(open, entry.id);
-          if (follows === 'lost' || (follows === 'gap' && entry.frames.length > 0)) return this.#fail(open, LOST);
-          this.#add(open, entry, record?.dispatcher ?? '');
-        }
-      })
+    const { id } = open.owned;
+    void this.#takeLog(open)
       .catch((cause: unknown) => {
-        log.warn({ cause, requestId: id }, 'the log of a durable answer was not read');
+        this.#deps.log.warn({ cause, requestId: id }, 'the log of a durable answer was not read');
         open.readAgain = true;
       })
       .finally(() => {
         open.isReading = false;
         if (open.readAgain && this.#open.get(id) === open) setTimeout(() => this.#read(open), TICK_MS).unref();
       });
+  }
+
+  /** Takes what the log has now. @throws while Redis is away */
+  async #takeLog(open: OpenAnswer): Promise<void> {
+    const { store } = this.#deps;
+    const { model, id } = open.owned;
+    const read = [store.read(model, id), store.logs.entries(model, id, open.progress.last)] as const;
+    const [record, entries] = await Promise.all(read);
+    for (const entry of entries) {
+      const follows = this.#follows(open, entry.id);
+      if (follows === 'lost' || (follows === 'gap' && entry.frames.length > 0)) return this.#end(open, LOST);
+      this.#add(open, entry, record?.dispatcher ?? '');
+    }
   }
 
   /**
@@ -171,7 +182,13 @@ export class OwnerRelay {
   }
 
   #add(open: OpenAnswer, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void {
-    if (this.#follows(open, entry.id) === 'old') return;
+    // What is not taken does not count: no seam may follow it.
+    if (open.exchange.isOver || this.#follows(open, entry.id) === 'old') return;
+    if (logPlace(entry.id)?.epoch === open.exchange.epoch + 1) {
+      // The fence of a former owner: its attempt was lost, and can write nothing more.
+      if (open.ending === undefined) this.#end(open, LOST);
+      return;
+    }
     open.progress.last = entry.id;
     for (const frame of entry.frames) {
       try {
@@ -180,12 +197,31 @@ export class OwnerRelay {
       } catch (cause) {
         const { id } = open.owned;
         this.#deps.log.error({ cause, requestId: id, type: frame.type }, 'a frame could not be processed');
-        this.#fail(open, new Failure('worker_lost', 'a part of the answer could not be read'));
+        this.#end(open, new Failure('worker_lost', 'a part of the answer could not be read'));
       }
     }
   }
 
+  /** Ends an attempt that may still write. Readers get what it wrote, so that is taken first; the attempt can add nothing. */
   #fail(open: OpenAnswer, failure: Failure): void {
+    if (open.ending !== undefined || open.exchange.isOver) return;
+    const ending = { failure };
+    open.ending = ending;
+    this.#stop(open);
+    const { owned, exchange, progress, insist } = open;
+    const fence = async (): Promise<Written> => {
+      const written = await this.#deps.store.fence(owned, exchange.epoch + 1, progress.last);
+      if (written === true) await this.#takeLog(open);
+      return written;
+    };
+    void insist(fence)
+      .catch((cause: unknown) => this.#deps.log.warn({ cause, requestId: owned.id }, 'a lost attempt was not fenced'))
+      .finally(() => {
+        if (open.ending === ending && this.#open.get(owned.id) === open) exchange.end(failure);
+      });
+  }
+
+  #end(open: OpenAnswer, failure: Failure): void {
     this.#stop(open);
     open.exchange.end(failure);
   }
@@ -214,7 +250,8 @@ export class OwnerRelay {
     for (const open of this.#open.values()) {
       const { request, accepted } = open.exchange;
       if (now >= request.deadlineAt)
-        this.#fail(open, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
+        this.#end(open, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
+      else if (open.ending !== undefined) continue;
       else if (open.exchange.silenceMs(now) > request.idleMs)
         this.#fail(open, new Failure('engine_silent', `the model process was silent for ${request.idleMs} ms`));
       else if (accepted !== undefined && !open.isReading && this.#missingMs(accepted.dispatcher, now) > MISSING_MS) {

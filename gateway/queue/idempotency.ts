@@ -1,8 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { Redis, Result } from 'ioredis';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Command, type Redis, type Result } from 'ioredis';
 import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
+import { LostConnection, NumberedConnection } from '#runtime/numbered-connection';
 
 /** Lease of a running request on its idempotency key, in ms; renewed in time, it lapses if its replica dies. */
 const LEASE_MS = 15_000;
@@ -12,15 +14,19 @@ const RENEW_MS = 5_000;
  * reconnection, in ms.
  */
 const RESTORED_AFTER_MS = 1_500;
+/** A client waits this long for another connection, in ms. */
+const RECONNECTED_WITHIN_MS = 3_000;
+const LOOK_MS = 20;
 /** Longer answers are not kept. */
 const LIMIT_BYTES = 256 * 1024;
 
 /**
  * KEYS: 1 the record (hash). ARGV: owner, digest of the body, lease in ms, a durable answer whose key is free again. Returns
- * the state, the owner, and the durable answer that runs under the key.
+ * the state, the owner, and the durable answer that runs under the key. Safe to repeat.
  */
 const BEGIN = `
 local state, digest, owner, durable = unpack(redis.call('HMGET', KEYS[1], 'state', 'digest', 'owner', 'durable'))
+if state == 'running' and owner == ARGV[1] then return {'first', owner, ''} end
 if state and (ARGV[4] == '' or durable ~= ARGV[4]) then
   if digest ~= ARGV[2] then return {'other_body', owner, durable or ''} end
   return {state, owner, durable or ''}
@@ -41,10 +47,12 @@ redis.call('HSET', KEYS[1], 'state', ARGV[2])
 if ARGV[4] then redis.call('HSET', KEYS[1], 'durable', ARGV[4]) else redis.call('HDEL', KEYS[1], 'durable') end
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
 
-type State = 'first' | 'running' | 'answered' | 'spent' | 'other_body';
+const State = z.enum(['first', 'running', 'answered', 'spent', 'other_body']);
+const Said = z.tuple([State, z.string(), z.string()]);
+type Said = z.infer<typeof Said>;
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    penstockOnceBegin(...args: (string | number)[]): Result<[State, string, string], Context>;
+    penstockOnceBegin(...args: (string | number)[]): Result<Said, Context>;
     penstockOnceChange(...args: (string | number)[]): Result<number, Context>;
   }
 }
@@ -78,17 +86,14 @@ export class Idempotency {
   readonly #records: Redis;
   readonly #answers: Redis;
   readonly #ttlMs: number;
-  /** no request begins before this instant, monotonic ms */
-  #restoredAt = 0;
+  readonly #connection: NumberedConnection;
 
   /** @param records connected already @param ttlMs how long an answer can be requested again */
   constructor(records: Redis, answers: Redis, ttlMs: number) {
     records.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
     records.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
-    records.on('ready', () => {
-      this.#restoredAt = performance.now() + RESTORED_AFTER_MS;
-    });
     this.#records = records;
+    this.#connection = new NumberedConnection(records);
     this.#answers = answers;
     this.#ttlMs = ttlMs;
   }
@@ -117,10 +122,8 @@ export class Idempotency {
     const hash = createHash('sha256').update(body);
     const digest = (said.length === 0 ? hash : hash.update(JSON.stringify(said))).digest('hex');
     const mine = randomUUID();
-    const earlyMs = this.#restoredAt - performance.now();
-    if (earlyMs > 0) await new Promise((resolve) => setTimeout(resolve, earlyMs));
     try {
-      const ask = (free: string) => this.#records.penstockOnceBegin(record, mine, digest, LEASE_MS, free);
+      const ask = (free: string) => this.#ask([record, mine, digest, LEASE_MS, free]);
       let [state, owner, durable] = await ask('');
       if (state !== 'first' && durable !== '' && (await isFree(readRef(durable))))
         [state, owner, durable] = await ask(durable);
@@ -133,6 +136,29 @@ export class Idempotency {
     } catch (cause) {
       const message = 'the gateway cannot check whether a request with this idempotency key has run; try again';
       throw new Failure('queue_unavailable', message, { cause });
+    }
+  }
+
+  /**
+   * Runs `BEGIN`, never before what runs already was written again. So ioredis must not repeat it by itself.
+   * @throws Error if Redis is away
+   */
+  async #ask(args: (string | number)[]): Promise<Said> {
+    for (const until = performance.now() + RECONNECTED_WITHIN_MS; ;) {
+      const { number, ageMs } = this.#connection;
+      if (number === 0) throw new LostConnection();
+      const earlyMs = RESTORED_AFTER_MS - ageMs;
+      if (earlyMs > 0) await pause(earlyMs);
+      const command = new Command('eval', [BEGIN, 1, ...args], { replyEncoding: 'utf8' });
+      command.promise.catch(() => {});
+      try {
+        return Said.parse(await this.#connection.run(number, (redis) => Promise.resolve(redis.sendCommand(command))));
+      } catch (cause) {
+        if (!(cause instanceof LostConnection)) throw cause;
+        command.reject(cause);
+        if (performance.now() > until) throw cause;
+        while (this.#connection.number === 0 && performance.now() < until) await pause(LOOK_MS);
+      }
     }
   }
 }

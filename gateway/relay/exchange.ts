@@ -61,6 +61,14 @@ export class Exchange {
     this.#epoch = epoch;
   }
 
+  get epoch(): number {
+    return this.#epoch;
+  }
+  /** This epoch's attempt has ended. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   /** The dispatcher and token that answer, if any do. */
   get accepted(): { token: Token; dispatcher: string } | undefined {
     return this.#over ? undefined : this.#accepted;

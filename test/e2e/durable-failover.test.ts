@@ -44,6 +44,13 @@ const lastIdOf = (events: readonly string[]): string => /^id: (.+)$/m.exec(event
 const isWhole = (events: readonly string[]): boolean => events.at(-1)?.endsWith('data: [DONE]\n\n') === true;
 const background = (at = 0): Promise<Outcome> =>
   call(`${stack.gateways[at]?.url}/v1/responses`, { input: 'hi', max_output_tokens: TOKENS, background: true }).ended;
+/** As an SDK asks, which sends its request again after a 503. */
+async function sdk(key: string, at: number): Promise<Outcome> {
+  return eventually('an answer', async () => {
+    const outcome = await ask(key, { at }).ended;
+    return outcome.status !== 503 && outcome;
+  });
+}
 const runs = (): Promise<number> => stack.engineMetric('vllm:request_success_total');
 const Dispatchers = z.object({ dispatchers: z.array(z.object({ pid: z.number() })) });
 async function dispatchers(): Promise<number[]> {
@@ -75,6 +82,34 @@ test('streams go on after a fail-over that lost their last events, or all of the
     expect(eventsOf(rest.body)).toEqual(own.slice(before[n]));
   }
   expect(await runs()).toBe(ranBefore + first.length);
+}, 120_000);
+
+test('a request that is sent again while Redis fails over gets the answer that runs', async () => {
+  const ranBefore = await runs();
+  await pair.part();
+  const first = ask('a');
+  await eventually('it has events', () => eventsOf(first.text()).length > 5);
+  // Whatever is sent to the primary from now on waits for its reply until it is killed.
+  const { primary } = pair;
+  await primary.client.client('PAUSE', 60_000, 'WRITE');
+  /** Bytes that gateways have sent in vain, in ascending order. */
+  const unread = async (): Promise<number[]> =>
+    String(await primary.client.client('LIST'))
+      .split('\n')
+      .flatMap((line) => / name=penstock-gateway .* qbuf=(\d+)/.exec(line)?.[1] ?? [])
+      .map(Number)
+      .toSorted((one, other) => one - other);
+  const [before = 0] = await eventually('both gateways wait', async () => {
+    const sizes = await unread();
+    return sizes.length === 2 && (sizes[0] ?? 0) > 0 && sizes;
+  });
+  const again = [0, 1].map((at) => sdk('a', at));
+  await eventually('they have been sent', async () => ((await unread())[0] ?? 0) > before);
+  await pair.failOver();
+  const own = eventsOf((await first.ended).body);
+  expect(isWhole(own)).toBe(true);
+  for (const one of again) expect(eventsOf((await one).body)).toEqual(own);
+  expect(await runs()).toBe(ranBefore + 1);
 }, 120_000);
 
 test('a stream whose last events are lost with their dispatcher ends in an error, for each of its readers', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
+import { z } from 'zod';
 import { call, type Outcome } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { pause } from '../drill/processes.mjs';
@@ -78,6 +79,11 @@ async function cutAfter(key: string, events: number, asked: Asked = {}): Promise
 }
 const slotsAreFree = (): Promise<unknown> =>
   eventually('no engine has a request', async () => (await stack.engineMetric('vllm:num_requests_running')) === 0);
+const Dispatchers = z.object({ dispatchers: z.array(z.object({ pid: z.number() })) });
+async function dispatchers(): Promise<number[]> {
+  const pages = stack.launchers.map(async ({ internalUrl }) => (await fetch(`${internalUrl}/status`)).json());
+  return (await Promise.all(pages)).flatMap((page) => Dispatchers.parse(page).dispatchers.map(({ pid }) => pid));
+}
 const runs = (): Promise<number> => stack.engineMetric('vllm:request_success_total');
 
 test('a stream with an idempotency key has numbered events, and otherwise the bytes of one without', async () => {
@@ -173,6 +179,30 @@ test('a stream whose engine is lost goes on, and all its readers have the same b
   expect(eventsOf(two.body)).toEqual(eventsOf(one.body));
   expect(eventsOf((await ask(key, { body: question(200), at: 2 }).ended).body)).toEqual(eventsOf(one.body));
 }, 120_000);
+
+test('streams whose dispatchers paused until they were given up go on; what came late is in none of them twice', async () => {
+  const keysOfAll = Array.from({ length: 6 }, newKey);
+  const body = { ...question(700), ignore_eos: true };
+  const all = [0, 1].map((at) => keysOfAll.map((key) => ask(key, { at, body })));
+  await eventually('all have events', () => all.flat().every((one) => eventsOf(one.text()).length > 30));
+  const pids = await dispatchers();
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  // To go on, an engine must count the tokens of each.
+  await eventually('they are given up', async () => {
+    const waiting = ['wait', 'prioritized'].map(async (name) =>
+      stack.redis.client.exists(`{penstock:${MODEL}}:text:${name}`),
+    );
+    return (await Promise.all(waiting)).includes(1);
+  });
+  for (const pid of pids) process.kill(pid, 'SIGCONT');
+  const [first = [], readers = []] = all;
+  for (const [n, key] of keysOfAll.entries()) {
+    const events = eventsOf((await first[n]?.ended)?.body ?? '');
+    expect([textOf(events), isWhole(events)]).toEqual([textOf(eventsOf(first[0]?.text() ?? '')), true]);
+    expect(eventsOf((await readers[n]?.ended)?.body ?? '')).toEqual(events);
+    expect(eventsOf((await ask(key, { at: 1, body }).ended).body)).toEqual(events);
+  }
+}, 90_000);
 
 test('a stream whose clients left for good ends after the grace time, and its key is free', async () => {
   const all = Array.from({ length: 10 }, newKey);

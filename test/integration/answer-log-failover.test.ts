@@ -182,3 +182,21 @@ test('an attempt that was cancelled, which Redis lost, does not leave its owner 
   await eventually('its end is written', async () => (await log('a')).length === 4);
   expect(await log('a')).toEqual(['0 claimed', '1 1', '2 2', '3 error']);
 }, 30_000);
+
+test('an attempt ends in an error if entries that are no longer kept are lost, even all of its', async () => {
+  const { open, superseded } = dispatcher('d1');
+  await create('a');
+  await create('b');
+  const [a, b] = [open('a'), open('b')];
+  for (const one of [a, b]) expect(await one.claim()).toBe(true);
+  await a.send('1');
+  await stored();
+  await pair.part();
+  await a.send('2');
+  // More than is kept of all attempts together.
+  for (let n = 0; n < 5; n += 1) await b.send('x'.repeat(8 * 1024 * 1024));
+  await pair.failOver();
+  await eventually('both end', () => superseded.length === 2);
+  await eventually('its error is written', async () => (await log('a')).length === 3);
+  expect(await log('a')).toEqual(['0 claimed', '1 1', '3 error']);
+}, 30_000);

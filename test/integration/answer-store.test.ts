@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { entryId } from '#contract/answer-log';
+import { entryId, fenceId, seamId } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
 import { AnswerStore, type Owned } from '../../gateway/durable/answer-store.ts';
 import type { KeptRequest } from '../../gateway/durable/record.ts';
@@ -124,28 +124,49 @@ test('an answer begins again only while no reader has any of it', async () => {
   expect(await store().seam(owned, 2, { kind: 'restart' })).toBe(true);
   await store().show(MODEL, 'a');
   expect(await store().seam(owned, 3, { kind: 'restart' })).toBe(false);
-  expect(await store().seam(owned, 3, { kind: 'again' })).toBe(true);
+  expect(await store().seam(owned, 3, { kind: 'again' }, seamId(2))).toBe(true);
   expect((await store().logs.entries(MODEL, 'a')).map(({ note }) => note)).toEqual([
     '{}',
+    '{}',
     '{"kind":"restart"}',
+    '{}',
     '{"kind":"again"}',
   ]);
 });
 
 test('neither a seam nor a complete end follows a log that lacks what its owner took', async () => {
   const owned = await create('a');
-  const [taken, before] = [1, 0].map((n) => entryId({ epoch: 1, attempt: 1, random: 9 }, n));
-  await redis.xadd(redisKeys.answerLog(MODEL, 'a'), before ?? '', 'b', '');
-  expect(await store().seam(owned, 2, { kind: 'again' }, taken)).toBe('behind');
-  expect(await store().finish(owned, { state: 'completed' }, '{}', kept(), { isTold: true, last: taken ?? '' })).toBe(
-    'behind',
-  );
+  const taken = entryId({ epoch: 1, attempt: 1, random: 9 }, 1);
+  const whole = { isTold: true, last: taken };
+  // The last one is another attempt with the same number, whose random part is greater.
+  for (const [random, n] of [
+    [9, 0],
+    [10, 3],
+  ] as const) {
+    await redis.xadd(redisKeys.answerLog(MODEL, 'a'), entryId({ epoch: 1, attempt: 1, random }, n), 'b', '');
+    expect(await store().fence(owned, 2, taken)).toBe('behind');
+    expect(await store().seam(owned, 2, { kind: 'again' }, taken)).toBe('behind');
+    expect(await store().finish(owned, { state: 'completed' }, '{}', kept(), whole)).toBe('behind');
+  }
   expect(await store().read(MODEL, 'a')).toMatchObject({ state: 'queued', epoch: 1 });
-  await redis.xadd(redisKeys.answerLog(MODEL, 'a'), taken ?? '', 'b', '');
-  expect(await store().seam(owned, 2, { kind: 'again' }, taken)).toBe(true);
+});
+
+test('a seam follows the last entry that the owner took, and no attempt writes between them', async () => {
+  const owned = await create('a');
+  const log = redisKeys.answerLog(MODEL, 'a');
+  const [taken = '', late = '', refused = ''] = [0, 1, 2].map((n) => entryId({ epoch: 1, attempt: 1, random: 9 }, n));
+  for (const id of [taken, late]) await redis.xadd(log, id, 'b', '');
+  // Twice, like a command that was sent twice.
+  for (let time = 0; time < 2; time += 1) expect(await store().fence(owned, 2, taken)).toBe(true);
+  await expect(redis.xadd(log, refused, 'b', '')).rejects.toThrow('equal or smaller');
+  expect(await store().seam(owned, 2, { kind: 'again' }, taken)).toBe(false);
+  for (let time = 0; time < 2; time += 1) expect(await store().seam(owned, 2, { kind: 'again' }, late)).toBe(true);
+  expect(await store().fence(owned, 2, late)).toBe(true);
   // Readers compare it with what they have.
-  const [, fields = []] = (await redis.xrange(redisKeys.answerLog(MODEL, 'a'), '-', '+')).at(-1) ?? [];
-  expect(fields).toEqual(['j', '{"kind":"again"}', 'a', taken]);
+  expect((await redis.xrange(log, '-', '+')).slice(-2)).toEqual([
+    [fenceId(2), ['j', '{}', 'a', late]],
+    [seamId(2), ['j', '{"kind":"again"}', 'a', fenceId(2)]],
+  ]);
 });
 
 test('an owner writes again what Redis lost of its answer', async () => {

@@ -16,6 +16,8 @@ export interface Line {
   claim: Buffer;
   /** number of its last entry */
   n: number;
+  /** when that was made, monotonic ms */
+  madeAt: number;
   /** frames that wait, end to end */
   pending: Buffer[];
   /** `held`: what Redis lost is written first; `lost`: nothing more is written */
@@ -32,7 +34,7 @@ export interface LineEntry extends RecentEntry {
 
 export function newLine(job: JobV1, token: Token): Line {
   const life = { ...token, random: randomInt(RANDOM_LIVES) };
-  const none = { claim: Buffer.alloc(0), n: 0, pending: [], hasEnd: false, isOver: false };
+  const none = { claim: Buffer.alloc(0), n: 0, madeAt: 0, pending: [], hasEnd: false, isOver: false };
   return { job, token, life, state: 'open', ...none };
 }
 

@@ -4,7 +4,7 @@ import { LostConnection } from '#runtime/numbered-connection';
 import { NOT_YET } from './answer-log-scripts.ts';
 import type { Line, LineEntry } from './log-line.ts';
 import type { LogWriter } from './log-writer.ts';
-import { RecentEntries, type RecentEntry } from './recent-entries.ts';
+import { KEPT_MS, RecentEntries, type RecentEntry } from './recent-entries.ts';
 
 /** Entries that one command writes. Lua's `unpack` takes some thousand values. */
 export const ENTRIES_AT_ONCE = 1_000;
@@ -13,6 +13,8 @@ const CLAIMED_AGAIN_MS = 1_500;
 /** The owner of an answer writes a lost record again within this time, which is looked for so often. In milliseconds. */
 const RECORD_BACK_MS = 10_000;
 const LOOK_MS = 250;
+/** How often attempts that are over are forgotten, in milliseconds. */
+const TIDY_MS = 1_000;
 
 export interface RestorationEvents {
   /** the attempt writes nothing until it is restored */
@@ -25,14 +27,17 @@ export interface RestorationEvents {
 }
 
 /**
- * What the logs lost when Redis failed over: its replica had not all of it yet. After each reconnection, each attempt with
- * recent entries claims its answer again, and writes what the log lacks of them, before anything else is written.
+ * What the logs lost when Redis failed over: its replica had not all of it yet. After each reconnection, each attempt that
+ * runs or has recent entries claims its answer again, and writes what the log lacks of them, before anything else is written.
  */
 export class LogRestoration {
   readonly #writer: LogWriter;
   readonly #events: RestorationEvents;
   readonly #log: Log;
   readonly #recent = new RecentEntries<Line>();
+  /** attempts whose logs may lose something, also if none of their entries is kept */
+  readonly #lines = new Set<Line>();
+  #tidiedAt = 0;
   /** number of the connection on which the logs lack nothing */
   #restored = 0;
   #restoring: Promise<void> | undefined;
@@ -47,7 +52,16 @@ export class LogRestoration {
 
   /** Call it before an entry is written. */
   add({ line, n, frames }: LineEntry): void {
-    this.#recent.add(line, n, frames, performance.now());
+    line.madeAt = performance.now();
+    this.#recent.add(line, n, frames, line.madeAt);
+    this.#lines.add(line);
+    if (line.madeAt - this.#tidiedAt > TIDY_MS) this.#tidy(line.madeAt);
+  }
+
+  #tidy(now: number): void {
+    this.#tidiedAt = now;
+    for (const line of this.#lines)
+      if (line.state === 'lost' || (line.isOver && now - line.madeAt > KEPT_MS)) this.#lines.delete(line);
   }
 
   /** Waits for a connection on which the logs lack nothing. @returns its number */
@@ -80,14 +94,16 @@ export class LogRestoration {
   }
 
   async #restoreAll(connection: number): Promise<void> {
-    const recent = this.#recent.byLine(performance.now());
-    for (const line of recent.keys())
+    const now = performance.now();
+    this.#tidy(now);
+    const [recent, lines] = [this.#recent.byLine(now), [...this.#lines]];
+    for (const line of lines)
       if (line.state === 'open') {
         line.state = 'held';
         this.#events.held(line);
       }
     try {
-      await Promise.all([...recent].map(([line, entries]) => this.#restore(connection, line, entries)));
+      await Promise.all(lines.map((line) => this.#restore(connection, line, recent.get(line) ?? [])));
       this.#restored = connection;
     } catch (cause) {
       // The next connection begins again.

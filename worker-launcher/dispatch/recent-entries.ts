@@ -1,5 +1,5 @@
 /** An entry is kept for this long, in ms: far longer than a replica of Redis is behind. */
-const KEPT_MS = 30_000;
+export const KEPT_MS = 30_000;
 /** All entries take at most this much; then the oldest are forgotten first. */
 const KEPT_BYTES = 32 * 1024 * 1024;
 /** The array is cut when so many of its first places are empty. */

@@ -1,13 +1,22 @@
 import { expect, test } from '@jest/globals';
-import { compareLives, entryId, LAST_ENTRY, logPlace, seamId } from '../../../gateway/contract/answer-log.ts';
+import {
+  compareLives,
+  entryId,
+  fenceId,
+  FIRST_ENTRY,
+  LAST_ENTRY,
+  logPlace,
+  seamId,
+} from '../../../gateway/contract/answer-log.ts';
 
-test('ids of entries are in the order of attempts, seams and epochs', () => {
+test('ids of entries are in the order of attempts, fences, seams and epochs', () => {
   const ids = [
-    '0-1',
+    FIRST_ENTRY,
     entryId({ epoch: 1, attempt: 1, random: 0 }, 0),
     entryId({ epoch: 1, attempt: 1, random: 65_535 }, 0),
     entryId({ epoch: 1, attempt: 1, random: 65_535 }, 70_000),
     entryId({ epoch: 1, attempt: 3_600, random: 0 }, 0),
+    fenceId(2),
     seamId(2),
     entryId({ epoch: 2, attempt: 1, random: 7 }, 0),
     entryId({ epoch: 65_535, attempt: 65_535, random: 65_535 }, 0),
@@ -20,7 +29,8 @@ test('ids of entries are in the order of attempts, seams and epochs', () => {
 
 test.each([
   [entryId({ epoch: 3, attempt: 2, random: 9 }, 5), { epoch: 3, attempt: 2, random: 9, n: 5 }],
-  [seamId(2), { epoch: 2, attempt: 0, random: 0, n: 0 }],
+  [fenceId(2), { epoch: 2, attempt: 0, random: 0, n: 0 }],
+  [seamId(2), { epoch: 2, attempt: 0, random: 1, n: 0 }],
   [LAST_ENTRY, undefined],
   ['', undefined],
   ['x-1', undefined],

@@ -1,0 +1,16 @@
+/** How much may be kept of one model, in all gateways together. */
+export interface StoreLimits {
+  /** answers that are not over */
+  readonly open: number;
+  /** bytes of all answers, and of those of one key */
+  readonly bytes: number;
+  readonly keyBytes: number;
+}
+
+/** Which limit an answer is above. */
+export type NotKept = keyof StoreLimits;
+/** By what `penstockAnswerCreate` returns. */
+export const NOT_KEPT: ReadonlyMap<number, NotKept> = new Map([
+  [-1, 'bytes'],
+  [-2, 'keyBytes'],
+]);

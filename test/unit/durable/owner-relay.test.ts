@@ -1,0 +1,83 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { entryId, fenceId, FIRST_ENTRY } from '#contract/answer-log';
+import type { Frame, FrameType } from '#contract/frame';
+import { silentLog } from '../../support/silent-log.ts';
+import { OwnerRelay, type OwnerRelayDeps } from '../../../gateway/durable/owner-relay.ts';
+import type { LogEntry } from '../../../gateway/durable/log-entries.ts';
+import { Failure } from '../../../gateway/failure.ts';
+
+const ID = 'post_1';
+const LIFE = { epoch: 1, attempt: 1, random: 5 };
+let relay: OwnerRelay;
+afterEach(() => relay.stop());
+
+const entry = (n: number, type: FrameType, payload = '{}'): LogEntry => {
+  const frame: Frame = { type, requestId: '', epoch: 1, attempt: 1, payload: Buffer.from(payload) };
+  return { id: entryId(LIFE, n), frames: [frame], note: undefined };
+};
+const fence: LogEntry = { id: fenceId(2), frames: [], note: '{}', after: entryId(LIFE, 1) };
+/** An open answer, and what came of it. @param log what Redis has, read each time anew */
+function opened(
+  log: readonly LogEntry[],
+  onFence: () => void = () => {},
+): { readonly got: string[]; readonly last: () => string } {
+  const got: string[] = [];
+  const store = {
+    read: () => Promise.resolve(undefined),
+    stop: () => Promise.resolve(),
+    fence: () => Promise.resolve(onFence()).then(() => true),
+    logs: {
+      entries: (_model: string, _id: string, after: string) => Promise.resolve(log.filter(({ id }) => id > after)),
+    },
+  };
+  const deps: OwnerRelayDeps = { store, isAlive: () => true, clock: () => 0, log: silentLog };
+  relay = new OwnerRelay(deps);
+  const progress = { last: FIRST_ENTRY };
+  const owned = { model: 'm', id: ID, n: 1 };
+  relay.expect({ owned, epoch: 1, progress, insist: (write) => write() });
+  relay.open({
+    requestId: ID,
+    path: '/v1/chat/completions',
+    idleMs: 1_000,
+    deadlineAt: Infinity,
+    onClaimed: () => {},
+    onTaken: () => {},
+    onHead: () => {},
+    onData: (chunk) => got.push(chunk.toString()),
+    onOver: (failure) => got.push(failure?.code ?? 'complete'),
+    onGone: () => {},
+  });
+  return { got, last: () => progress.last };
+}
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const claimed = entry(0, 'claimed', '{"engine":"e","waits":false}');
+const head = entry(1, 'head', '{"status":200,"contentType":"text/event-stream"}');
+
+test('an attempt that is given up ends after what it wrote before its fence, and nothing follows', async () => {
+  const log = [claimed, head];
+  const { got, last } = opened(log, () => log.push(entry(2, 'data', 'late'), fence));
+  relay.catchUp(ID);
+  await settled();
+  relay.fail(ID, new Failure('worker_lost', 'lost'));
+  relay.fail(ID, new Failure('engine_silent', 'lost'));
+  await settled();
+  relay.take(ID, entry(3, 'data', 'too late'), 'd');
+  expect([got, last()]).toEqual([['late', 'worker_lost'], entryId(LIFE, 2)]);
+});
+
+test('an attempt that completes its answer before its fence is not lost', async () => {
+  const log = [claimed, head];
+  const { got } = opened(log, () => log.push(entry(2, 'end'), fence));
+  relay.catchUp(ID);
+  await settled();
+  relay.fail(ID, new Failure('worker_lost', 'lost'));
+  await settled();
+  expect(got).toEqual(['complete']);
+});
+
+test('an attempt that a former owner fenced is lost', async () => {
+  const { got, last } = opened([claimed, head, fence]);
+  relay.catchUp(ID);
+  await settled();
+  expect([got, last()]).toEqual([['worker_lost'], entryId(LIFE, 1)]);
+});

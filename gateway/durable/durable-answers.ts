@@ -5,8 +5,8 @@ import type { WorkerRegistry } from '../workers/registry.ts';
 import { adoptedRequest } from './adopted-request.ts';
 import type { NotKept, Owned, StoreLimits } from './answer-store.ts';
 import { Grace } from './grace.ts';
+import type { LastingEnds } from './lasting-ends.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
-import { RecentCancels } from './recent-cancels.ts';
 import { endOf } from './stored-form.ts';
 
 const WHY: Readonly<Record<NotKept, string>> = {
@@ -20,6 +20,7 @@ const ADOPT_MS = 500;
 const LOOK_MS = 500;
 
 export interface DurableDeps extends OwnedDeps {
+  readonly ends: LastingEnds;
   readonly registry: Pick<WorkerRegistry, 'workers'>;
   /** texts that a model's engine reads as control tokens */
   readonly specialTokens: (model: string) => RegExp;
@@ -50,7 +51,6 @@ export class DurableAnswers {
   readonly #unsure = new Set<string>();
   /** how often Redis may have failed over */
   #restores = 0;
-  readonly #cancels: RecentCancels;
   /** answers that are being created */
   readonly #begun = new Set<string>();
   #isAdopting = false;
@@ -59,7 +59,6 @@ export class DurableAnswers {
 
   constructor(deps: DurableDeps) {
     this.#deps = deps;
-    this.#cancels = new RecentCancels(deps);
   }
 
   start(): void {
@@ -101,7 +100,7 @@ export class DurableAnswers {
 
   async #create(id: string, request: OwnedRequest, onCreated?: (id: string) => Promise<void>): Promise<Begun> {
     const { kept, phases } = request;
-    const { store, storeLimits } = this.#deps;
+    const { store, storeLimits, ends } = this.#deps;
     const restores = this.#restores;
     const owned = await store.create(id, kept, storeLimits).catch((cause: unknown) => {
       throw new Failure('queue_unavailable', 'the answer could not be stored; try again', { cause });
@@ -120,7 +119,7 @@ export class DurableAnswers {
           .catch(() => {});
       return { id, ended: outcome };
     } catch (cause) {
-      await store.remove(kept.model, id).catch(() => {});
+      await ends.discard(id, kept).catch(() => {});
       throw cause;
     }
   }
@@ -138,7 +137,7 @@ export class DurableAnswers {
     const own = this.#owned.get(id);
     if (own === undefined) return;
     own.cancel(new Failure('client_closed', 'the answer was cancelled'));
-    this.#cancels.add(id, own.kept);
+    this.#deps.ends.note(id, own.kept);
     this.#deps.onEnd('cancelled');
   }
 
@@ -146,10 +145,13 @@ export class DurableAnswers {
   restore(): void {
     this.#restores += 1;
     // If Redis is lost again, the next connection restores.
-    const failed = (requestId: string, cause: unknown): void =>
-      this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again');
-    for (const [id, answer] of this.#owned) answer.restore().catch((cause: unknown) => failed(id, cause));
-    this.#cancels.repeat(failed);
+    for (const [requestId, answer] of this.#owned)
+      answer
+        .restore()
+        .catch((cause: unknown) =>
+          this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again'),
+        );
+    this.#deps.ends.repeat();
   }
 
   /** Begins and adopts no more. Gives up what no client waits for here; other gateways go on in a moment. */
@@ -256,7 +258,7 @@ export class DurableAnswers {
   }
 
   async #run(owned: Owned, request: OwnedRequest, onPlaced: () => void, adopted?: Adopted): Promise<Outcome> {
-    const { clock, log, onEnd, store } = this.#deps;
+    const { clock, log, onEnd, store, ends } = this.#deps;
     const { model, id } = owned;
     const { kept } = request;
     const answer = new OwnedAnswer(this.#deps, owned, request);
@@ -266,7 +268,7 @@ export class DurableAnswers {
       this.#graces.set(
         id,
         new Grace(
-          { store, clock, graceMs, isHeard: () => answer.isHeard, cancel: () => store.cancel(id, kept, '') },
+          { store, clock, graceMs, isHeard: () => answer.isHeard, cancel: () => ends.cancel(id, kept) },
           { model, id },
           adopted !== undefined,
         ),

@@ -18,8 +18,9 @@ import type { Begun, DurableAnswers } from './durable-answers.ts';
 import { Earlier } from './earlier.ts';
 import { followLog } from './follow-log.ts';
 import { inputItems, type Page } from './input-items.ts';
-import type { Items } from './items.ts';
+import { itemIds, type Items } from './items.ts';
 import { EndWatch, LogReplay, READER } from './log-replay.ts';
+import type { LastingEnds } from './lasting-ends.ts';
 import type { LogTail } from './log-tail.ts';
 import { identityOf, keptRequest, lifeOf, type KeptRequest, type LogEnd } from './record.ts';
 import type { Replicas } from './replicas.ts';
@@ -31,6 +32,7 @@ const JSON_HEADERS = { 'content-type': 'application/json' };
 export interface KeptDeps {
   readonly answers: DurableAnswers;
   readonly store: AnswerStore;
+  readonly ends: LastingEnds;
   readonly conversations: ConversationStore;
   readonly items: Items;
   readonly tail: LogTail;
@@ -188,9 +190,10 @@ export class KeptAnswers {
 
   /** Cancels an answer of any kind. @returns the response as JSON; undefined: it was over already */
   async stop({ id, record }: Found): Promise<string | undefined> {
-    const answer = endOf(this.#deps.form, id, record.asked, 'cancelled');
-    const before = await this.#deps.store.cancel(id, record.asked, answer).catch(unstored);
-    return before === 'queued' || before === 'running' ? answer : undefined;
+    const { ends, form } = this.#deps;
+    const before = await ends.cancel(id, record.asked).catch(unstored);
+    const isCancelled = before === 'queued' || before === 'running';
+    return isCancelled ? endOf(form, id, record.asked, 'cancelled') : undefined;
   }
 
   /** The newest kept answers first, without their words. @throws Failure `queue_unavailable` */
@@ -204,19 +207,15 @@ export class KeptAnswers {
   }
 
   /** Cancels and removes an answer. */
-  async remove(found: Found): Promise<void> {
-    await this.stop(found);
-    const { record, id } = found;
-    await this.#deps.items.drop(record.asked, record.answer ?? '').catch(unstored);
-    await this.#deps.store.remove(record.asked.model, id).catch(unstored);
+  async remove({ id, record }: Found): Promise<void> {
+    await this.#deps.ends.remove(id, record.asked, itemIds(record.answer ?? '')).catch(unstored);
   }
 
   /** The caller gets the id only if a fail-over of Redis cannot lose the answer. @throws Failure `queue_unavailable`, and nothing is left */
   async #confirm(id: string, kept: KeptRequest, since: number): Promise<void> {
-    const { replicas, store, form } = this.#deps;
+    const { replicas, ends } = this.#deps;
     await replicas.insist(since).catch(async (cause: unknown) => {
-      const gone = store.cancel(id, kept, endOf(form, id, kept, 'cancelled')).then(() => store.remove(kept.model, id));
-      await gone.catch(() => {});
+      await ends.discard(id, kept).catch(() => {});
       throw new Failure('queue_unavailable', 'the answer could not be stored safely; try again', { cause });
     });
   }
@@ -228,7 +227,6 @@ export class KeptAnswers {
     isStream: boolean,
     recipient: Pick<Recipient, 'client' | 'signal'>,
   ): Promise<void> {
-    const { store, form } = this.#deps;
     const { client, signal } = recipient;
     const { model, keyId } = kept;
     try {
@@ -238,10 +236,7 @@ export class KeptAnswers {
       if (state === 'failed' && failure !== undefined) throw failure;
       client.send({ status: 200, headers: JSON_HEADERS, body: this.read(await this.find(id, keyId)) });
     } catch (error) {
-      if (signal.aborted && kept.shown['background'] !== true) {
-        const answer = endOf(form, id, kept, 'cancelled');
-        await store.cancel(id, kept, answer).catch(() => {});
-      }
+      if (signal.aborted && kept.shown['background'] !== true) await this.#deps.ends.cancel(id, kept).catch(() => {});
       if (!signal.aborted) throw error;
     }
   }

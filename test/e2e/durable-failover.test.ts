@@ -119,16 +119,42 @@ test('the id of a background response is told when a replica has it, else nothin
   expect((await background()).status).toBe(200);
 }, 120_000);
 
-test('a response that was cancelled stays cancelled, and its engine free, if Redis lost that', async () => {
-  const { id } = JSON.parse((await background()).body) as { id: string };
-  await eventually('it runs', async () => (await stack.engineMetric('vllm:num_requests_running')) === 1);
+const stateOf = (id: string): Promise<string | null> =>
+  pair.client.keys(`*:answer:${id}`).then(([key = '']) => pair.client.hget(key, 'state'));
+const isRunning = async (): Promise<boolean> => (await stack.engineMetric('vllm:num_requests_running')) === 1;
+
+test.each(['lives', 'is dead'])(
+  'a response that was cancelled stays cancelled, and its engine free, if Redis lost that, and its owner %s',
+  async (owner) => {
+    const { id } = JSON.parse((await background(1)).body) as { id: string };
+    await eventually('it runs', isRunning);
+    await pair.part();
+    if (owner === 'is dead') stack.gateways[1]?.child.kill('SIGKILL');
+    const cancelled = await call(`${stack.url}/v1/responses/${id}/cancel`, {}).ended;
+    expect([cancelled.status, JSON.parse(cancelled.body)]).toMatchObject([200, { status: 'cancelled' }]);
+    await pair.failOver();
+    await eventually('it is cancelled again', async () => (await stateOf(id)) === 'cancelled');
+    await eventually('its engine is free', async () => !(await isRunning()));
+  },
+  60_000,
+);
+
+test('a response that was deleted stays deleted, with its words, if Redis lost that', async () => {
+  const [first, second] = stack.gateways.map(({ url }) => `${url}/v1/responses`);
+  const asked = { input: 'secret words', max_output_tokens: 5, store: true };
+  const over = JSON.parse((await call(first ?? '', asked).ended).body) as { id: string };
+  const open = JSON.parse((await background()).body) as { id: string };
+  await eventually('it runs', isRunning);
   await pair.part();
-  const path = `/v1/responses/${id}`;
-  const cancelled = await call(`${stack.gateways[1]?.url}${path}/cancel`, {}).ended;
-  expect([cancelled.status, JSON.parse(cancelled.body)]).toMatchObject([200, { status: 'cancelled' }]);
+  for (const { id } of [over, open]) {
+    expect(await pair.replica.client.keys(`*:answer:${id}`)).toHaveLength(1);
+    expect((await fetch(`${second}/${id}`, { method: 'DELETE' })).status).toBe(200);
+  }
   await pair.failOver();
-  const record = (): Promise<string | null> =>
-    pair.client.keys(`*:answer:${id}`).then(([key = '']) => pair.client.hget(key, 'state'));
-  await eventually('it is cancelled again', async () => (await record()) === 'cancelled');
-  expect(await stack.engineMetric('vllm:num_requests_running')).toBe(0);
+  for (const { id } of [over, open]) {
+    await eventually('nothing is left', async () => (await pair.client.keys(`*:answer*:${id}`)).length === 0);
+    expect((await fetch(`${first}/${id}`)).status).toBe(404);
+  }
+  expect(await pair.client.keys('*:item:*')).toEqual([]);
+  await eventually('its engine is free', async () => !(await isRunning()));
 }, 60_000);

@@ -152,6 +152,7 @@ export class DurableAnswers {
           this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again'),
         );
     this.#deps.ends.repeat();
+    for (const grace of this.#graces.values()) grace.wait();
   }
 
   /** Begins and adopts no more. Gives up what no client waits for here; other gateways go on in a moment. */

@@ -158,3 +158,18 @@ test('a response that was deleted stays deleted, with its words, if Redis lost t
   expect(await pair.client.keys('*:item:*')).toEqual([]);
   await eventually('its engine is free', async () => !(await isRunning()));
 }, 60_000);
+
+test('a stream whose reader is at another gateway goes on if Redis lost the note of that reader', async () => {
+  await pair.part();
+  const first = ask('a', { tokens: 500, headers: { 'x-penstock-on-disconnect': 'cancel' } });
+  await eventually('the first client has events', () => eventsOf(first.text()).length > 5);
+  const reader = ask('a', { at: 1, tokens: 500 });
+  await eventually('so has the reader', () => eventsOf(reader.text()).length > 5);
+  first.leave('close');
+  await eventually(
+    'the note is at the primary',
+    async () => (await pair.client.keys('*:answer-readers:*')).length === 1,
+  );
+  await pair.failOver();
+  expect(isWhole(eventsOf((await reader.ended).body))).toBe(true);
+}, 60_000);

@@ -173,3 +173,19 @@ test('a stream whose reader is at another gateway goes on if Redis lost the note
   await pair.failOver();
   expect(isWhole(eventsOf((await reader.ended).body))).toBe(true);
 }, 60_000);
+
+test('a primary that becomes a replica, and keeps its connections, is left', async () => {
+  const streams = [ask('a'), ask('b', { at: 1 })];
+  await eventually('they have events', () => streams.every((one) => eventsOf(one.text()).length > 5));
+  await pair.changeRoles();
+  for (const { url } of stack.gateways) {
+    const asked = { ...question, stream: false, max_tokens: 3 };
+    const answered = async (): Promise<boolean> =>
+      (await call(`${url}/v1/chat/completions`, asked).ended).status === 200;
+    await eventually('requests are answered', answered, 10_000);
+  }
+  for (const one of streams) expect(isWhole(eventsOf((await one.ended).body))).toBe(true);
+  const left = async (): Promise<boolean> =>
+    !/name=penstock-(gateway|dispatcher)/.test(String(await pair.primary.client.client('LIST')));
+  await eventually('no connection is left there', left, 10_000);
+}, 60_000);

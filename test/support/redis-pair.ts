@@ -8,6 +8,8 @@ export interface RedisPair extends TestRedis {
   readonly replica: TestRedis;
   /** From now on nothing that is written reaches the replica. */
   part(): Promise<void>;
+  /** The replica is promoted, the address leads to it, and the former primary follows it. No connection is closed. */
+  changeRoles(): Promise<void>;
   /** The primary is killed, and the address leads to its replica, which is promoted. */
   failOver(): Promise<void>;
 }
@@ -32,6 +34,11 @@ export async function startRedisPair(): Promise<RedisPair> {
       return current.client;
     },
     part: async () => void (await replica.client.replicaof('NO', 'ONE')),
+    changeRoles: async () => {
+      await replica.client.replicaof('NO', 'ONE');
+      await primary.client.replicaof('127.0.0.1', new URL(replica.url).port);
+      current = replica;
+    },
     failOver: async () => {
       process.kill(primary.pid, 'SIGKILL');
       await replica.client.replicaof('NO', 'ONE');

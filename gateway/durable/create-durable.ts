@@ -71,14 +71,14 @@ export function createDurable(given: Given): Durable {
       missed: () => relay.catchUp(),
     },
   );
-  const replicas = new Replicas(confirm);
+  const replicas = new Replicas(queue, confirm);
   const parts = { answers, store, ends, conversations, items, tail: new LogTail(queue, log) };
   return {
     kept: new KeptAnswers({ ...given, ...parts, replicas, hasWebhook: (keyId) => webhooks.isSet(keyId) }),
     posts: new DurablePosts({ ...given, ...parts }),
     webhooks,
     follow: async () => {
-      await replicas.check();
+      await replicas.start();
       await stream.start();
       answers.start();
       webhooks.start();

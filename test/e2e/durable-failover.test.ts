@@ -119,6 +119,29 @@ test('the id of a background response is told when a replica has it, else nothin
   expect((await background()).status).toBe(200);
 }, 120_000);
 
+test.each(['all connections', 'the one that asks for replicas'])(
+  'a primary whose replica was promoted confirms no background response, with %s',
+  async (left) => {
+    await eventually('an id is told', async () => (await background()).status === 200);
+    await pair.promote();
+    if (left !== 'all connections') {
+      const connections = String(await pair.primary.client.client('LIST')).matchAll(
+        /^id=(\d+) .*name=penstock-gateway-confirm /gm,
+      );
+      for (const [, id = ''] of connections) await pair.primary.client.client('KILL', 'ID', id);
+      const moved = async (): Promise<boolean> =>
+        [...String(await pair.replica.client.client('LIST')).matchAll(/name=penstock-gateway-confirm /g)].length === 2;
+      await eventually('they are at the promoted one', moved);
+    }
+    const refused = await background();
+    expect([refused.status, codeOf(refused)]).toEqual([503, 'queue_unavailable']);
+    expect(await pair.primary.client.keys('*:answer:*')).toHaveLength(1);
+    await pair.failOver();
+    await eventually('the promoted one is used', async () => (await background()).status === 200);
+  },
+  60_000,
+);
+
 const stateOf = (id: string): Promise<string | null> =>
   pair.client.keys(`*:answer:${id}`).then(([key = '']) => pair.client.hget(key, 'state'));
 const isRunning = async (): Promise<boolean> => (await stack.engineMetric('vllm:num_requests_running')) === 1;

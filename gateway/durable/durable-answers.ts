@@ -99,12 +99,14 @@ export class DurableAnswers {
   }
 
   async #create(id: string, request: OwnedRequest, onCreated?: (id: string) => Promise<void>): Promise<Begun> {
-    const { kept, phases } = request;
-    const { store, storeLimits, ends } = this.#deps;
+    const { kept, phases, asked } = request;
+    const { store, storeLimits, ends, clock } = this.#deps;
     const restores = this.#restores;
-    const owned = await store.create(id, kept, storeLimits).catch((cause: unknown) => {
-      throw new Failure('queue_unavailable', 'the answer could not be stored; try again', { cause });
-    });
+    const owned = await store
+      .create(id, kept, storeLimits, asked.question.deadlineAt - clock())
+      .catch((cause: unknown) => {
+        throw new Failure('queue_unavailable', 'the answer could not be stored; try again', { cause });
+      });
     if (typeof owned === 'string') throw new Failure('queue_full', WHY[owned], { refusal: 'gateway_busy' });
     phases.requestId = id;
     try {
@@ -245,9 +247,10 @@ export class DurableAnswers {
     const record = await store.read(model, id);
     if (record === undefined) return;
     log.info({ requestId: id, keyId: record.key, epoch: record.epoch }, 'answer adopted');
-    const [entries, leftMs] = await Promise.all([store.logs.entries(model, id), store.leftMs(model, id)]);
-    const { asked: kept } = record;
-    if (leftMs === undefined) {
+    const { asked: kept, token } = record;
+    const [entries, leftMs] = await Promise.all([store.logs.entries(model, id), store.leftMs(model, id, kept)]);
+    // An attempt that has it goes on, and needs it no more.
+    if (token === undefined && !(await store.hasBody(model, id))) {
       const failure = new Failure('body_lost', 'Redis lost the request while it waited; send it again');
       const answer = endOf(form, id, kept, 'failed', failure);
       if (await store.finish(owned, { state: 'failed' }, answer, kept, { isTold: true })) this.#deps.onEnd('failed');

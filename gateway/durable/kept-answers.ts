@@ -22,6 +22,7 @@ import { itemIds, type Items } from './items.ts';
 import { EndWatch, LogReplay, READER } from './log-replay.ts';
 import type { LastingEnds } from './lasting-ends.ts';
 import type { LogTail } from './log-tail.ts';
+import { RecentInputs } from './recent-inputs.ts';
 import { identityOf, keptRequest, lifeOf, type KeptRequest, type LogEnd } from './record.ts';
 import type { Replicas } from './replicas.ts';
 import { endOf, type StoredForm } from './stored-form.ts';
@@ -70,6 +71,7 @@ export type Kept = Pick<KeptAnswers, keyof KeptAnswers>;
 /** Kept answers as their callers use them: made, read, streamed again, cancelled, deleted. */
 export class KeptAnswers {
   readonly #deps: KeptDeps;
+  readonly #inputs = new RecentInputs();
   readonly earlier: Earlier;
   readonly items: Items;
 
@@ -110,8 +112,8 @@ export class KeptAnswers {
     const { id, ended } = await answers.begin({ asked, kept, phases: notes.phases }, async (made) => {
       const pieces = asked.input?.pieces;
       if (pieces !== undefined) await conversations.keepInput(model, made, pieces, lifeOf(kept)).catch(unstored);
-      asked.input?.release();
     });
+    if (asked.input !== undefined) this.#inputs.hold(asked.input);
     if (stored.background) await this.#confirm(id, kept, since);
     if (stored.background && !asked.stream)
       client.send({ status: 200, headers: JSON_HEADERS, body: form.renderState(identityOf(id, kept), 'queued') });

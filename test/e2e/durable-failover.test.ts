@@ -212,3 +212,33 @@ test('a primary that becomes a replica, and keeps its connections, is left', asy
     !/name=penstock-(gateway|dispatcher)/.test(String(await pair.primary.client.client('LIST')));
   await eventually('no connection is left there', left, 10_000);
 }, 60_000);
+
+test('a stream that only the lost primary had outlives its gateway too', async () => {
+  await pair.part();
+  const first = ask('a', { tokens: 1_500 });
+  await eventually('it has events', () => eventsOf(first.text()).length > 5);
+  await pair.failOver();
+  const token = async (): Promise<boolean> => {
+    const [key = ''] = await pair.client.keys('*:answer:post_*');
+    return (await pair.client.hget(key, 'token')) !== null;
+  };
+  await eventually('its attempt has it again', token);
+  stack.gateways[0]?.child.kill('SIGKILL');
+  const again = await ask('a', { at: 1, tokens: 1_500 }).ended;
+  expect(isWhole(eventsOf(again.body))).toBe(true);
+}, 90_000);
+
+test('what a stored response was asked is kept, though only the lost primary had it', async () => {
+  const url = `${stack.url}/v1/responses`;
+  await pair.part();
+  const asked = { input: 'Tell me of the harbour.', max_output_tokens: TOKENS, store: true };
+  const answered = call(url, asked);
+  await eventually('it runs', isRunning);
+  await pair.failOver();
+  const { status, body } = await answered.ended;
+  const { id } = JSON.parse(body) as { id: string };
+  const items: unknown = await (await fetch(`${url}/${id}/input_items`)).json();
+  expect([status, items]).toMatchObject([200, { data: [{ content: [{ text: asked.input }] }] }]);
+  const next = await call(url, { input: 'And then?', max_output_tokens: 3, previous_response_id: id }).ended;
+  expect(next.status).toBe(200);
+}, 60_000);

@@ -85,8 +85,8 @@ export const redisKeys = {
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
   /** the secret in the engines' cache salts, if no setting gives one */
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
-  /** written before a gateway waits for the replicas of Redis */
-  replicated: (): string => `${prefix}:replicated`,
+  /** written after what the replicas of Redis must confirm */
+  replicated: (mark: string): string => `${prefix}:replicated:${mark}`,
   /** how many engines died while they ran a request, by its hash */
   deaths: (hash: string): string => `${prefix}:deaths:${hash}`,
   /** sorted set: hashes of requests that are refused because engines died while they ran them */

@@ -1,6 +1,5 @@
 import type { Redis, Result } from 'ioredis';
 import { FIRST_ENTRY, fenceId, seamId, type AnswerState } from '#contract/answer-log';
-import { BODY_GRACE_MS } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import {
   ADOPT,
@@ -82,10 +81,10 @@ export class AnswerStore {
     this.logs = new LogStore(redis);
   }
 
-  /** @returns the limit that it is above, if it is above one */
-  async create(id: string, asked: KeptRequest, limits: StoreLimits): Promise<Owned | NotKept> {
+  /** @param leftMs until its deadline @returns the limit that it is above, if it is above one */
+  async create(id: string, asked: KeptRequest, limits: StoreLimits, leftMs?: number): Promise<Owned | NotKept> {
     const { model, keyId, longestAnswer, inputBytes = 0 } = asked;
-    const lifeMs = lifeOf(asked);
+    const lifeMs = lifeOf(asked, leftMs);
     const keys = [redisKeys.answer(model, id), redisKeys.answerLog(model, id), redisKeys.openAnswers(model)];
     const bytes = LEAST_BYTES + inputBytes + longestAnswer * BYTES_PER_TOKEN;
     const written = JSON.stringify(asked);
@@ -107,9 +106,9 @@ export class AnswerStore {
   }
 
   /** Writes what Redis lost of an answer when it failed over. @returns whether this gateway owns it, and it is not over */
-  async restore({ model, id, n }: Owned, asked: KeptRequest): Promise<boolean> {
+  async restore({ model, id, n }: Owned, asked: KeptRequest, leftMs?: number): Promise<boolean> {
     const keys = [redisKeys.answer(model, id), redisKeys.answerLog(model, id), redisKeys.openAnswers(model)];
-    const [written, lifeMs] = [JSON.stringify(asked), lifeOf(asked)];
+    const [written, lifeMs] = [JSON.stringify(asked), lifeOf(asked, leftMs)];
     const args = [id, asked.keyId, this.#replica, written, LEASE_MS, lifeMs, isShown(asked), n];
     return (await this.#redis.penstockAnswerRestore(...keys, ...args)) === 1;
   }
@@ -131,10 +130,14 @@ export class AnswerStore {
     });
   }
 
-  /** The time in ms that is left until the deadline. @returns undefined if the engine's request is gone */
-  async leftMs(model: string, id: string): Promise<number | undefined> {
-    const ttlMs = await this.#redis.pttl(redisKeys.body(model, id));
-    return ttlMs < 0 ? undefined : ttlMs - BODY_GRACE_MS;
+  /** The time in ms that is left until the deadline of an answer that is not over: its record lapses with it. */
+  async leftMs(model: string, id: string, asked: KeptRequest): Promise<number> {
+    return (await this.#redis.pttl(redisKeys.answer(model, id))) - lifeOf(asked, 0);
+  }
+
+  /** The engine's request is in Redis. */
+  async hasBody(model: string, id: string): Promise<boolean> {
+    return (await this.#redis.exists(redisKeys.body(model, id))) === 1;
   }
 
   /**

@@ -7,16 +7,17 @@ import { DurableAnswers, type DurableDeps } from './durable-answers.ts';
 import { DurablePosts, type PostDeps } from './durable-posts.ts';
 import { Items } from './items.ts';
 import { KeptAnswers, type KeptDeps } from './kept-answers.ts';
+import { LastingEnds } from './lasting-ends.ts';
 import { LogTail } from './log-tail.ts';
 import { OwnerRelay, type OwnerRelayDeps } from './owner-relay.ts';
 import { OwnerStream } from './owner-stream.ts';
 import { Replicas } from './replicas.ts';
 import { Webhooks, type WebhooksDeps } from '../webhooks/webhooks.ts';
 
-type Given = Omit<DurableDeps, 'store' | 'items' | 'relay' | 'specialTokens' | 'ask'> &
-  Omit<KeptDeps, 'answers' | 'store' | 'conversations' | 'items' | 'tail' | 'hasWebhook' | 'replicas'> &
+type Given = Omit<DurableDeps, 'store' | 'items' | 'ends' | 'relay' | 'specialTokens' | 'ask'> &
+  Omit<KeptDeps, 'answers' | 'store' | 'ends' | 'conversations' | 'items' | 'tail' | 'hasWebhook' | 'replicas'> &
   WebhooksDeps &
-  Omit<PostDeps, 'answers' | 'store' | 'tail'> & {
+  Omit<PostDeps, 'answers' | 'store' | 'ends' | 'tail'> & {
     /** for reading that blocks */
     readonly owner: Redis;
     /** for waiting for replicas, which blocks */
@@ -44,6 +45,7 @@ export function createDurable(given: Given): Durable {
   const store = new AnswerStore(queue, replica);
   const conversations = new ConversationStore(queue, models);
   const items = new Items(conversations, models, given.itemsTtlMs);
+  const ends = new LastingEnds({ store, items, form: given.form, clock, log });
   const isAlive: OwnerRelayDeps['isAlive'] = (dispatcher) =>
     registry.workers.some(({ incarnation }) => incarnation === dispatcher);
   const relay = new OwnerRelay({ store, isAlive, clock, log });
@@ -56,6 +58,7 @@ export function createDurable(given: Given): Durable {
     },
     store,
     items,
+    ends,
     relay,
     ask: given.askDeps,
     specialTokens: (model) => specialTokenPattern(catalog.find(model)?.tokens.special.texts ?? []),
@@ -68,14 +71,14 @@ export function createDurable(given: Given): Durable {
       missed: () => relay.catchUp(),
     },
   );
-  const replicas = new Replicas(confirm);
-  const parts = { answers, store, conversations, items, tail: new LogTail(queue, log) };
+  const replicas = new Replicas(queue, confirm);
+  const parts = { answers, store, ends, conversations, items, tail: new LogTail(queue, log) };
   return {
     kept: new KeptAnswers({ ...given, ...parts, replicas, hasWebhook: (keyId) => webhooks.isSet(keyId) }),
     posts: new DurablePosts({ ...given, ...parts }),
     webhooks,
     follow: async () => {
-      await replicas.check();
+      await replicas.start();
       await stream.start();
       answers.start();
       webhooks.start();

@@ -5,8 +5,8 @@ import type { WorkerRegistry } from '../workers/registry.ts';
 import { adoptedRequest } from './adopted-request.ts';
 import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
+import type { LastingEnds } from './lasting-ends.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
-import { RecentCancels } from './recent-cancels.ts';
 import type { NotKept, StoreLimits } from './store-limits.ts';
 import { endOf } from './stored-form.ts';
 
@@ -21,6 +21,7 @@ const ADOPT_MS = 500;
 const LOOK_MS = 500;
 
 export interface DurableDeps extends OwnedDeps {
+  readonly ends: LastingEnds;
   readonly registry: Pick<WorkerRegistry, 'workers'>;
   /** texts that a model's engine reads as control tokens */
   readonly specialTokens: (model: string) => RegExp;
@@ -51,7 +52,6 @@ export class DurableAnswers {
   readonly #unsure = new Set<string>();
   /** how often Redis may have failed over */
   #restores = 0;
-  readonly #cancels: RecentCancels;
   /** answers that are being created */
   readonly #begun = new Set<string>();
   #isAdopting = false;
@@ -60,7 +60,6 @@ export class DurableAnswers {
 
   constructor(deps: DurableDeps) {
     this.#deps = deps;
-    this.#cancels = new RecentCancels(deps);
   }
 
   start(): void {
@@ -101,10 +100,11 @@ export class DurableAnswers {
   }
 
   async #create(id: string, request: OwnedRequest, onCreated?: (id: string) => Promise<void>): Promise<Begun> {
-    const { kept, phases } = request;
-    const { store, storeLimits } = this.#deps;
+    const { kept, phases, asked } = request;
+    const { store, storeLimits, ends, clock } = this.#deps;
     const restores = this.#restores;
-    const owned = await store.create(id, kept, storeLimits).catch(async (cause: unknown) => {
+    const leftMs = asked.question.deadlineAt - clock();
+    const owned = await store.create(id, kept, storeLimits, leftMs).catch(async (cause: unknown) => {
       // It may be there.
       await store.remove(kept.model, id).catch(() => {});
       throw new Failure('queue_unavailable', 'the answer could not be stored; try again', { cause });
@@ -123,7 +123,7 @@ export class DurableAnswers {
           .catch(() => {});
       return { id, ended: outcome };
     } catch (cause) {
-      await store.remove(kept.model, id).catch(() => {});
+      await ends.discard(id, kept).catch(() => {});
       throw cause;
     }
   }
@@ -141,7 +141,7 @@ export class DurableAnswers {
     const own = this.#owned.get(id);
     if (own === undefined) return;
     own.cancel(new Failure('client_closed', 'the answer was cancelled'));
-    this.#cancels.add(id, own.kept);
+    this.#deps.ends.note(id, own.kept);
     this.#deps.onEnd('cancelled');
   }
 
@@ -149,10 +149,14 @@ export class DurableAnswers {
   restore(): void {
     this.#restores += 1;
     // If Redis is lost again, the next connection restores.
-    const failed = (requestId: string, cause: unknown): void =>
-      this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again');
-    for (const [id, answer] of this.#owned) answer.restore().catch((cause: unknown) => failed(id, cause));
-    this.#cancels.repeat(failed);
+    for (const [requestId, answer] of this.#owned)
+      answer
+        .restore()
+        .catch((cause: unknown) =>
+          this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again'),
+        );
+    this.#deps.ends.repeat();
+    for (const grace of this.#graces.values()) grace.wait();
   }
 
   /** Begins and adopts no more. Gives up what no client waits for here; other gateways go on in a moment. */
@@ -245,9 +249,10 @@ export class DurableAnswers {
     const record = await store.read(model, id);
     if (record === undefined) return;
     log.info({ requestId: id, keyId: record.key, epoch: record.epoch }, 'answer adopted');
-    const [entries, leftMs] = await Promise.all([store.logs.entries(model, id), store.leftMs(model, id)]);
-    const { asked: kept } = record;
-    if (leftMs === undefined) {
+    const { asked: kept, token } = record;
+    const [entries, leftMs] = await Promise.all([store.logs.entries(model, id), store.leftMs(model, id, kept)]);
+    // An attempt that has it goes on, and needs it no more.
+    if (token === undefined && !(await store.hasBody(model, id))) {
       const failure = new Failure('body_lost', 'Redis lost the request while it waited; send it again');
       const answer = endOf(form, id, kept, 'failed', failure);
       if (await store.finish(owned, { state: 'failed' }, answer, kept, { isTold: true })) this.#deps.onEnd('failed');
@@ -259,7 +264,7 @@ export class DurableAnswers {
   }
 
   async #run(owned: Owned, request: OwnedRequest, onPlaced: () => void, adopted?: Adopted): Promise<Outcome> {
-    const { clock, log, onEnd, store } = this.#deps;
+    const { clock, log, onEnd, store, ends } = this.#deps;
     const { model, id } = owned;
     const { kept } = request;
     const answer = new OwnedAnswer(this.#deps, owned, request);
@@ -269,7 +274,7 @@ export class DurableAnswers {
       this.#graces.set(
         id,
         new Grace(
-          { store, clock, graceMs, isHeard: () => answer.isHeard, cancel: () => store.cancel(id, kept, '') },
+          { store, clock, graceMs, isHeard: () => answer.isHeard, cancel: () => ends.cancel(id, kept) },
           { model, id },
           adopted !== undefined,
         ),

@@ -15,6 +15,7 @@ import type { AnswerStore } from './answer-store.ts';
 import type { DurableAnswers } from './durable-answers.ts';
 import { EventIds, eventAfter } from './event-ids.ts';
 import { followLog } from './follow-log.ts';
+import type { LastingEnds } from './lasting-ends.ts';
 import { LogReplay, READER } from './log-replay.ts';
 import type { LogTail } from './log-tail.ts';
 import type { Audience } from './owner-view.ts';
@@ -24,6 +25,7 @@ import { failureOf, keptRequest, lifeOf, type AnswerRecord, type KeptRequest } f
 export interface PostDeps extends Omit<DeliverDeps, 'ask' | 'continuation'> {
   readonly answers: DurableAnswers;
   readonly store: AnswerStore;
+  readonly ends: LastingEnds;
   readonly tail: LogTail;
   readonly clock: Clock;
   /** how long an answer can be fetched after its end, in ms */
@@ -178,10 +180,10 @@ export class DurablePosts {
 
   /** Ends an answer. @returns its state, which stays as it is if it was over @throws Failure `answer_not_found` */
   async cancel({ model, id }: DurableRef): Promise<FinalState> {
-    const { store } = this.#deps;
+    const { store, ends } = this.#deps;
     const record = await store.read(model, id).catch(unread);
     if (record === undefined) throw new Failure('answer_not_found', 'the answer is over, and no longer kept');
-    const before = await store.cancel(id, record.asked, '').catch(unread);
+    const before = await ends.cancel(id, record.asked).catch(unread);
     if (before === '') throw new Failure('answer_not_found', 'the answer is over, and no longer kept');
     return before === 'queued' || before === 'running' ? 'cancelled' : before;
   }

@@ -31,7 +31,13 @@ export class Grace {
     this.#deps = deps;
     this.#answer = answer;
     this.#heardAt = deps.clock();
-    this.#askAt = isAdopted ? this.#heardAt + NOTED_WITHIN_MS : 0;
+    this.#askAt = 0;
+    if (isAdopted) this.wait();
+  }
+
+  /** Redis may lack notes of readers: they have time to be written again. */
+  wait(): void {
+    this.#askAt = this.#deps.clock() + NOTED_WITHIN_MS;
   }
 
   /** Call it often. Redis is asked only when the time is up here. */
@@ -42,9 +48,7 @@ export class Grace {
     if (this.#isAsking || isHeard() || isEarly) return;
     this.#isAsking = true;
     void this.#ask()
-      .catch(() => {
-        this.#askAt = clock() + NOTED_WITHIN_MS;
-      })
+      .catch(() => this.wait())
       .finally(() => {
         this.#isAsking = false;
       });
@@ -53,6 +57,8 @@ export class Grace {
   async #ask(): Promise<void> {
     const { store, clock, graceMs, cancel } = this.#deps;
     const forMs = (await store.heardForMs(this.#answer.model, this.#answer.id)) ?? -Infinity;
+    // Redis may have failed over since.
+    if (clock() < this.#askAt) return;
     // A reader at another gateway may leave at any moment.
     this.#heardAt = Math.max(this.#heardAt, clock() + Math.min(forMs, 0));
     this.#askAt = clock() + ASK_EVERY_MS;

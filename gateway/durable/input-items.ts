@@ -34,7 +34,7 @@ export async function inputItems(
   if (bytes === undefined)
     throw new Failure(
       'answer_not_found',
-      'what this response was asked is not kept: it was made without store: true, or is not complete',
+      'what this response was asked is not kept: it was made without store: true, is not complete, or Redis lost it',
     );
   const pictures = new PictureBytes();
   const all = readInput(bytes, pictures).map((message, at) => itemOf(`msg_${id.slice('resp_'.length)}_${at}`, message));

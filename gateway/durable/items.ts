@@ -25,6 +25,11 @@ function itemsOf(response: Buffer | string): { readonly id: string; readonly tex
   return items.map(({ id, type, content }) => ({ id, text: type === 'message' ? content.join('') : '' }));
 }
 
+/** @param response as JSON */
+export function itemIds(response: string): string[] {
+  return itemsOf(response).map(({ id }) => id);
+}
+
 /** What an item adds to a conversation. A text, because vLLM reads only the first part of an assistant's message. */
 export function saying(text: string): ChatMessage[] {
   return text === '' ? [] : [{ role: 'assistant', content: text }];
@@ -86,9 +91,9 @@ export class Items {
     return undefined;
   }
 
-  /** @param response as JSON */
-  async drop({ model, keyId }: Whose, response: string): Promise<void> {
-    for (const { id } of itemsOf(response)) await this.#store.dropItem({ model, keyId, id });
+  /** @param ids of items */
+  async drop({ model, keyId }: Whose, ids: readonly string[]): Promise<void> {
+    for (const id of ids) await this.#store.dropItem({ model, keyId, id });
   }
 }
 

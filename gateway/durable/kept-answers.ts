@@ -18,9 +18,11 @@ import type { Begun, DurableAnswers } from './durable-answers.ts';
 import { Earlier } from './earlier.ts';
 import { followLog } from './follow-log.ts';
 import { inputItems, type Page } from './input-items.ts';
-import type { Items } from './items.ts';
+import { itemIds, type Items } from './items.ts';
 import { EndWatch, LogReplay, READER } from './log-replay.ts';
+import type { LastingEnds } from './lasting-ends.ts';
 import type { LogTail } from './log-tail.ts';
+import { RecentInputs } from './recent-inputs.ts';
 import { identityOf, keptRequest, lifeOf, type KeptRequest, type LogEnd } from './record.ts';
 import type { Replicas } from './replicas.ts';
 import { endOf, type StoredForm } from './stored-form.ts';
@@ -31,6 +33,7 @@ const JSON_HEADERS = { 'content-type': 'application/json' };
 export interface KeptDeps {
   readonly answers: DurableAnswers;
   readonly store: AnswerStore;
+  readonly ends: LastingEnds;
   readonly conversations: ConversationStore;
   readonly items: Items;
   readonly tail: LogTail;
@@ -68,6 +71,7 @@ export type Kept = Pick<KeptAnswers, keyof KeptAnswers>;
 /** Kept answers as their callers use them: made, read, streamed again, cancelled, deleted. */
 export class KeptAnswers {
   readonly #deps: KeptDeps;
+  readonly #inputs = new RecentInputs();
   readonly earlier: Earlier;
   readonly items: Items;
 
@@ -114,8 +118,8 @@ export class KeptAnswers {
     const { id, ended } = await answers.begin({ asked, kept, isTold, phases: notes.phases }, async (made) => {
       const pieces = asked.input?.pieces;
       if (pieces !== undefined) await conversations.keepInput(model, made, pieces, lifeOf(kept)).catch(unstored);
-      asked.input?.release();
     });
+    if (asked.input !== undefined) this.#inputs.hold(asked.input);
     await confirmed().catch((cause: unknown) => this.#takeBack(id, untold, cause));
     if (stored.background && !asked.stream)
       client.send({ status: 200, headers: JSON_HEADERS, body: form.renderState(identityOf(id, kept), 'queued') });
@@ -194,9 +198,10 @@ export class KeptAnswers {
 
   /** Cancels an answer of any kind. @returns the response as JSON; undefined: it was over already */
   async stop({ id, record }: Found): Promise<string | undefined> {
-    const answer = endOf(this.#deps.form, id, record.asked, 'cancelled');
-    const before = await this.#deps.store.cancel(id, record.asked, answer).catch(unstored);
-    return before === 'queued' || before === 'running' ? answer : undefined;
+    const { ends, form } = this.#deps;
+    const before = await ends.cancel(id, record.asked).catch(unstored);
+    const isCancelled = before === 'queued' || before === 'running';
+    return isCancelled ? endOf(form, id, record.asked, 'cancelled') : undefined;
   }
 
   /** The newest kept answers first, without their words. @throws Failure `queue_unavailable` */
@@ -210,11 +215,8 @@ export class KeptAnswers {
   }
 
   /** Cancels and removes an answer. */
-  async remove(found: Found): Promise<void> {
-    await this.stop(found);
-    const { record, id } = found;
-    await this.#deps.items.drop(record.asked, record.answer ?? '').catch(unstored);
-    await this.#deps.store.remove(record.asked.model, id).catch(unstored);
+  async remove({ id, record }: Found): Promise<void> {
+    await this.#deps.ends.remove(id, record.asked, itemIds(record.answer ?? '')).catch(unstored);
   }
 
   /** Call it before the first write. @returns asks once; it throws if a fail-over of Redis could lose the answer */
@@ -227,11 +229,7 @@ export class KeptAnswers {
 
   /** Leaves nothing of an answer whose caller does not get its id, and no webhook event. @throws Failure `queue_unavailable` */
   async #takeBack(id: string, untold: KeptRequest, cause: unknown): Promise<never> {
-    const { store, form } = this.#deps;
-    const gone = store
-      .cancel(id, untold, endOf(form, id, untold, 'cancelled'))
-      .then(() => store.remove(untold.model, id));
-    await gone.catch(() => {});
+    await this.#deps.ends.discard(id, untold).catch(() => {});
     throw new Failure('queue_unavailable', 'the answer could not be stored safely; try again', { cause });
   }
 
@@ -242,7 +240,6 @@ export class KeptAnswers {
     isStream: boolean,
     recipient: Pick<Recipient, 'client' | 'signal'>,
   ): Promise<void> {
-    const { store, form } = this.#deps;
     const { client, signal } = recipient;
     const { model, keyId } = kept;
     try {
@@ -252,10 +249,7 @@ export class KeptAnswers {
       if (state === 'failed' && failure !== undefined) throw failure;
       client.send({ status: 200, headers: JSON_HEADERS, body: this.read(await this.find(id, keyId)) });
     } catch (error) {
-      if (signal.aborted && kept.shown['background'] !== true) {
-        const answer = endOf(form, id, kept, 'cancelled');
-        await store.cancel(id, kept, answer).catch(() => {});
-      }
+      if (signal.aborted && kept.shown['background'] !== true) await this.#deps.ends.cancel(id, kept).catch(() => {});
       if (!signal.aborted) throw error;
     }
   }

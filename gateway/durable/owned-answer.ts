@@ -15,7 +15,7 @@ import { counted, isSeam, type LogEntry } from './log-entries.ts';
 import { LogReplay } from './log-replay.ts';
 import type { OwnerRelay, Progress } from './owner-relay.ts';
 import { ownerView, type Audience, type OwnerView } from './owner-view.ts';
-import type { AnswerRecord, KeptRequest, Seam } from './record.ts';
+import { keptAgain, type AnswerRecord, type KeptRequest, type Seam } from './record.ts';
 import { endOf, type StoredForm } from './stored-form.ts';
 
 /** A write that Redis refuses is tried again after this, in ms, so often. */
@@ -118,11 +118,12 @@ export class OwnedAnswer {
 
   /** Redis may have failed over, and lack the latest of this answer: writes it again. */
   async restore(): Promise<void> {
-    const { store, relay } = this.#deps;
-    const { id } = this.owned;
+    const { store, relay, clock } = this.#deps;
+    const { question, input } = this.#asked;
     // What is not in the queue yet fails, and leaves nothing.
     if (!this.#isPlaced) return;
-    const [isOurs, latest] = [await store.restore(this.owned, this.#kept), this.#seam];
+    const kept = keptAgain(this.#kept, input?.pieces);
+    const [isOurs, latest] = [await store.restore(this.owned, kept, question.deadlineAt - clock()), this.#seam];
     // The next renewal tells.
     if (!isOurs) return;
     // If another request has the key by now, it keeps it.
@@ -133,14 +134,13 @@ export class OwnedAnswer {
     const write = async (): Promise<Written> =>
       this.#seam === latest ? store.seam(this.owned, epoch, seam, after) : true;
     if ((await this.#insist(write)) !== true)
-      relay.fail(id, new Failure('worker_lost', 'Redis lost a part of the answer'));
+      relay.fail(this.owned.id, new Failure('worker_lost', 'Redis lost a part of the answer'));
   }
 
   /** Runs until the answer is over or lost. @param onPlaced its request is in the queue */
   async run(onPlaced: () => void, adopted?: Adopted): Promise<Outcome> {
     const { relay, clock, ask: deps } = this.#deps;
-    const { id } = this.owned;
-    const [{ question }, { phases }] = [this.#asked, this.#request];
+    const [{ id }, { question }, { phases }] = [this.owned, this.#asked, this.#request];
     this.#isTold = Promise.resolve(adopted !== undefined);
     this.#isPlaced = adopted !== undefined;
     const replay = new LogReplay(question.path, this.#view.reply, clock);

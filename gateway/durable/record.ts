@@ -79,9 +79,15 @@ export function keptRequest(asked: Asked, shown: KeptRequest['shown'], keptMs: n
   };
 }
 
-/** How long an answer may need its record at most, in ms. */
-export function lifeOf({ deadlineMs, keptMs }: KeptRequest): number {
-  return deadlineMs + BODY_GRACE_MS + keptMs;
+/** How long an answer may need its record at most, in ms. @param leftMs until its deadline */
+export function lifeOf({ deadlineMs, keptMs }: KeptRequest, leftMs = deadlineMs): number {
+  return Math.max(0, Math.ceil(leftMs)) + BODY_GRACE_MS + keptMs;
+}
+
+/** What a record tells that is written again. @param input if the gateway still has what the answer was asked */
+export function keptAgain(kept: KeptRequest, input: readonly Buffer[] | undefined): KeptRequest {
+  const { inputBytes, ...others } = kept;
+  return inputBytes === undefined || input !== undefined ? kept : others;
 }
 
 /** The fields that all forms of an answer have in common. */

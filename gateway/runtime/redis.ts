@@ -21,6 +21,13 @@ const SILENT_MS = 5_000;
 /** Interval of pings on an idle connection, in ms: only a command shows a loss without a reset. */
 const PING_MS = 1_000;
 
+/** What a server says that was a primary, and is a replica now. It keeps its connections. */
+const DEMOTED = /READONLY|^UNBLOCKED|^MASTERDOWN/;
+/** Least time between two reconnections because of it, in ms: its address might not lead to the primary yet. */
+const LEFT_EVERY_MS = 1_000;
+/** Connections of this process to each address, and when they were all left. */
+const peers = new WeakMap<RedisTarget, { readonly open: Set<Redis>; leftAt: number }>();
+
 const OPTIONS = {
   patient: { maxRetriesPerRequest: null },
   fail_fast: {
@@ -57,8 +64,9 @@ class Connection extends Redis {
 }
 
 /**
- * Opens one connection. It reconnects for ever, at most a second apart, also when Redis falls silent without a reset.
- * The log has one line for an outage and one for its end. The password reaches no log.
+ * Opens one connection. It reconnects for ever, at most a second apart, also when Redis falls silent without a reset. If the
+ * server is no longer the primary, all connections to it reconnect, because reads and subscriptions do not show that. The
+ * log has one line for an outage and one for its end. The password reaches no log.
  */
 export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): Redis {
   const { url, ca, ...login } = target;
@@ -69,8 +77,20 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENT_MS,
     retryStrategy: (times: number) => Math.min(50 * times, 1_000),
+    // If true, this connection reconnects too, if it is a duplicate. The command fails, and is not sent again.
+    reconnectOnError: ({ message }) => DEMOTED.test(message) && leave(message),
     ...OPTIONS[manner],
   });
+  const all = peers.get(target) ?? { open: new Set(), leftAt: -Infinity };
+  peers.set(target, all);
+  all.open.add(redis);
+  const leave = (reason: string): boolean => {
+    if (performance.now() - all.leftAt < LEFT_EVERY_MS) return false;
+    all.leftAt = performance.now();
+    log.warn({ connection: name, reason }, 'redis is no primary any more');
+    for (const one of all.open) if (one.status === 'ready') one.disconnect(true);
+    return true;
+  };
   let down = false;
   redis.on('error', (error: Error) => {
     // ioredis would go on in database 0, which another program may own.
@@ -92,7 +112,10 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
     redis.ping().then(asked, asked);
   }, PING_MS).unref();
   redis.on('close', asked);
-  redis.on('end', () => clearInterval(pinging));
+  redis.on('end', () => {
+    clearInterval(pinging);
+    all.open.delete(redis);
+  });
   return redis;
 }
 

@@ -154,16 +154,126 @@ test('the id of a background response is told when a replica has it, else nothin
   expect((await background()).status).toBe(200);
 }, 120_000);
 
-test('a response that was cancelled stays cancelled, and its engine free, if Redis lost that', async () => {
-  const { id } = JSON.parse((await background()).body) as { id: string };
-  await eventually('it runs', async () => (await stack.engineMetric('vllm:num_requests_running')) === 1);
+test.each(['all connections', 'the one that asks for replicas'])(
+  'a primary whose replica was promoted confirms no background response, with %s',
+  async (left) => {
+    await eventually('an id is told', async () => (await background()).status === 200);
+    await pair.promote();
+    if (left !== 'all connections') {
+      const connections = String(await pair.primary.client.client('LIST')).matchAll(
+        /^id=(\d+) .*name=penstock-gateway-confirm /gm,
+      );
+      for (const [, id = ''] of connections) await pair.primary.client.client('KILL', 'ID', id);
+      const moved = async (): Promise<boolean> =>
+        [...String(await pair.replica.client.client('LIST')).matchAll(/name=penstock-gateway-confirm /g)].length === 2;
+      await eventually('they are at the promoted one', moved);
+    }
+    const refused = await background();
+    expect([refused.status, codeOf(refused)]).toEqual([503, 'queue_unavailable']);
+    expect(await pair.primary.client.keys('*:answer:*')).toHaveLength(1);
+    await pair.failOver();
+    await eventually('the promoted one is used', async () => (await background()).status === 200);
+  },
+  60_000,
+);
+
+const stateOf = (id: string): Promise<string | null> =>
+  pair.client.keys(`*:answer:${id}`).then(([key = '']) => pair.client.hget(key, 'state'));
+const isRunning = async (): Promise<boolean> => (await stack.engineMetric('vllm:num_requests_running')) === 1;
+
+test.each(['lives', 'is dead'])(
+  'a response that was cancelled stays cancelled, and its engine free, if Redis lost that, and its owner %s',
+  async (owner) => {
+    const { id } = JSON.parse((await background(1)).body) as { id: string };
+    await eventually('it runs', isRunning);
+    await pair.part();
+    if (owner === 'is dead') stack.gateways[1]?.child.kill('SIGKILL');
+    const cancelled = await call(`${stack.url}/v1/responses/${id}/cancel`, {}).ended;
+    expect([cancelled.status, JSON.parse(cancelled.body)]).toMatchObject([200, { status: 'cancelled' }]);
+    await pair.failOver();
+    await eventually('it is cancelled again', async () => (await stateOf(id)) === 'cancelled');
+    await eventually('its engine is free', async () => !(await isRunning()));
+  },
+  60_000,
+);
+
+test('a response that was deleted stays deleted, with its words, if Redis lost that', async () => {
+  const [first, second] = stack.gateways.map(({ url }) => `${url}/v1/responses`);
+  const asked = { input: 'secret words', max_output_tokens: 5, store: true };
+  const over = JSON.parse((await call(first ?? '', asked).ended).body) as { id: string };
+  const open = JSON.parse((await background()).body) as { id: string };
+  await eventually('it runs', isRunning);
   await pair.part();
-  const path = `/v1/responses/${id}`;
-  const cancelled = await call(`${stack.gateways[1]?.url}${path}/cancel`, {}).ended;
-  expect([cancelled.status, JSON.parse(cancelled.body)]).toMatchObject([200, { status: 'cancelled' }]);
+  for (const { id } of [over, open]) {
+    expect(await pair.replica.client.keys(`*:answer:${id}`)).toHaveLength(1);
+    expect((await fetch(`${second}/${id}`, { method: 'DELETE' })).status).toBe(200);
+  }
   await pair.failOver();
-  const record = (): Promise<string | null> =>
-    pair.client.keys(`*:answer:${id}`).then(([key = '']) => pair.client.hget(key, 'state'));
-  await eventually('it is cancelled again', async () => (await record()) === 'cancelled');
-  expect(await stack.engineMetric('vllm:num_requests_running')).toBe(0);
+  for (const { id } of [over, open]) {
+    await eventually('nothing is left', async () => (await pair.client.keys(`*:answer*:${id}`)).length === 0);
+    expect((await fetch(`${first}/${id}`)).status).toBe(404);
+  }
+  expect(await pair.client.keys('*:item:*')).toEqual([]);
+  await eventually('its engine is free', async () => !(await isRunning()));
+}, 60_000);
+
+test('a stream whose reader is at another gateway goes on if Redis lost the note of that reader', async () => {
+  await pair.part();
+  const first = ask('a', { tokens: 500, headers: { 'x-penstock-on-disconnect': 'cancel' } });
+  await eventually('the first client has events', () => eventsOf(first.text()).length > 5);
+  const reader = ask('a', { at: 1, tokens: 500 });
+  await eventually('so has the reader', () => eventsOf(reader.text()).length > 5);
+  first.leave('close');
+  await eventually(
+    'the note is at the primary',
+    async () => (await pair.client.keys('*:answer-readers:*')).length === 1,
+  );
+  await pair.failOver();
+  expect(isWhole(eventsOf((await reader.ended).body))).toBe(true);
+}, 60_000);
+
+test('a primary that becomes a replica, and keeps its connections, is left', async () => {
+  const streams = [ask('a'), ask('b', { at: 1 })];
+  await eventually('they have events', () => streams.every((one) => eventsOf(one.text()).length > 5));
+  await pair.changeRoles();
+  for (const { url } of stack.gateways) {
+    const asked = { ...question, stream: false, max_tokens: 3 };
+    const answered = async (): Promise<boolean> =>
+      (await call(`${url}/v1/chat/completions`, asked).ended).status === 200;
+    await eventually('requests are answered', answered, 10_000);
+  }
+  for (const one of streams) expect(isWhole(eventsOf((await one.ended).body))).toBe(true);
+  const left = async (): Promise<boolean> =>
+    !/name=penstock-(gateway|dispatcher)/.test(String(await pair.primary.client.client('LIST')));
+  await eventually('no connection is left there', left, 10_000);
+}, 60_000);
+
+test('a stream that only the lost primary had outlives its gateway too', async () => {
+  await pair.part();
+  const first = ask('a', { tokens: 1_500 });
+  await eventually('it has events', () => eventsOf(first.text()).length > 5);
+  await pair.failOver();
+  const token = async (): Promise<boolean> => {
+    const [key = ''] = await pair.client.keys('*:answer:post_*');
+    return (await pair.client.hget(key, 'token')) !== null;
+  };
+  await eventually('its attempt has it again', token);
+  stack.gateways[0]?.child.kill('SIGKILL');
+  const again = await ask('a', { at: 1, tokens: 1_500 }).ended;
+  expect(isWhole(eventsOf(again.body))).toBe(true);
+}, 90_000);
+
+test('what a stored response was asked is kept, though only the lost primary had it', async () => {
+  const url = `${stack.url}/v1/responses`;
+  await pair.part();
+  const asked = { input: 'Tell me of the harbour.', max_output_tokens: TOKENS, store: true };
+  const answered = call(url, asked);
+  await eventually('it runs', isRunning);
+  await pair.failOver();
+  const { status, body } = await answered.ended;
+  const { id } = JSON.parse(body) as { id: string };
+  const items: unknown = await (await fetch(`${url}/${id}/input_items`)).json();
+  expect([status, items]).toMatchObject([200, { data: [{ content: [{ text: asked.input }] }] }]);
+  const next = await call(url, { input: 'And then?', max_output_tokens: 3, previous_response_id: id }).ended;
+  expect(next.status).toBe(200);
 }, 60_000);

@@ -8,6 +8,10 @@ export interface RedisPair extends TestRedis {
   readonly replica: TestRedis;
   /** From now on nothing that is written reaches the replica. */
   part(): Promise<void>;
+  /** The replica is promoted, and the address leads to it. No connection is closed, and the primary knows nothing of it. */
+  promote(): Promise<void>;
+  /** The same, but then the former primary follows it. */
+  changeRoles(): Promise<void>;
   /** The primary is killed, and the address leads to its replica, which is promoted. */
   failOver(): Promise<void>;
 }
@@ -21,9 +25,14 @@ export async function startRedisPair(): Promise<RedisPair> {
   await eventually('the replica follows', async () =>
     (await replica.client.info('replication')).includes('master_link_status:up'),
   );
+  const promote = async (): Promise<void> => {
+    await replica.client.replicaof('NO', 'ONE');
+    current = replica;
+  };
   return {
     primary,
     replica,
+    promote,
     url: `redis://127.0.0.1:${proxy.port}`,
     get pid() {
       return current.pid;
@@ -32,10 +41,13 @@ export async function startRedisPair(): Promise<RedisPair> {
       return current.client;
     },
     part: async () => void (await replica.client.replicaof('NO', 'ONE')),
+    changeRoles: async () => {
+      await promote();
+      await primary.client.replicaof('127.0.0.1', new URL(replica.url).port);
+    },
     failOver: async () => {
       process.kill(primary.pid, 'SIGKILL');
-      await replica.client.replicaof('NO', 'ONE');
-      current = replica;
+      await promote();
       proxy.cut();
     },
     async [Symbol.asyncDispose]() {

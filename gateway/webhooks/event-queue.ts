@@ -13,7 +13,7 @@ export const LONGEST_PAUSE_MS = 3_600_000;
 /** With these pauses the last try is a day after the first. */
 const TRIES = 36;
 /** An event that is older, in ms, is tried no more. */
-const LIFE_MS = 86_400_000;
+export const LIFE_MS = 86_400_000;
 /** How long the outcome of an event stays, in ms, and how many of each. */
 const DELIVERED_KEPT_MS = 86_400_000;
 const GIVEN_UP_KEPT_MS = 7 * 86_400_000;
@@ -45,9 +45,9 @@ export interface EventFilter {
   readonly state?: EventState | undefined;
 }
 
-/** By clocks of several machines; their difference is nothing beside a day. */
-export function isTooOld({ created, again = created }: WebhookEvent): boolean {
-  return Date.now() - again * 1_000 > LIFE_MS;
+/** By clocks of several machines, because a day and a minute need no better. */
+export function ageMs({ created, again = created }: WebhookEvent): number {
+  return Date.now() - again * 1_000;
 }
 
 /** A pause in ms that varies, so that events of one receiver do not all come together. */

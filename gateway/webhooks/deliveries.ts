@@ -5,9 +5,18 @@ import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { Network } from '../images/fetch/picture-host.ts';
 import { eventId, WebhookEvent } from './due-event.ts';
-import { isTooOld, LONGEST_PAUSE_MS, pauseAfter, QUEUE, spread, type Delivery, type EventJob } from './event-queue.ts';
+import {
+  ageMs,
+  LIFE_MS,
+  LONGEST_PAUSE_MS,
+  pauseAfter,
+  QUEUE,
+  spread,
+  type Delivery,
+  type EventJob,
+} from './event-queue.ts';
 import { AT_ONCE, KeySlots } from './key-slots.ts';
-import { postEvent, Undelivered } from './post-event.ts';
+import { postEvent, Undelivered, type Receiver } from './post-event.ts';
 import type { Receivers } from './receivers.ts';
 import type { WaitingEvents } from './waiting-events.ts';
 
@@ -79,22 +88,29 @@ export class Deliveries {
     const { waiting, receivers } = this.#deps;
     for (const key of await waiting.keys()) {
       receivers.of(key);
-      await this.#release(key);
+      await this.#release(key, this.#slots.free(key));
     }
   }
 
   async #process(job: EventJob, token: string | undefined): Promise<Delivery> {
     const event = WebhookEvent.safeParse(job.data).data;
     if (event === undefined) throw new UnrecoverableError('this release cannot read it');
-    if (isTooOld(event)) throw await this.#failed(job, event, new Undelivered('its day is over', true));
-    const { receivers, waiting, network, clock } = this.#deps;
     const { key } = event;
-    const receiver = receivers.of(key);
-    if (receiver === undefined) {
-      const goneInMs = receivers.goneInMs(key);
-      return goneInMs === 0 ? this.#ended(job, event, 'dropped') : this.#wait(job, event, token, goneInMs);
-    }
-    if (!this.#slots.enter(key)) return this.#wait(job, event, token);
+    const receiver = this.#deps.receivers.of(key);
+    const goneInMs = receiver === undefined ? this.#deps.receivers.goneInMs(key, ageMs(event)) : undefined;
+    if (goneInMs !== undefined && goneInMs > 0) return this.#wait(job, event, token, goneInMs);
+    const isOver = ageMs(event) > LIFE_MS;
+    if (!isOver && receiver !== undefined)
+      return this.#slots.enter(key) ? this.#deliver(job, event, receiver) : this.#wait(job, event, token);
+    // The next one that waits is over too.
+    this.#release(key, 1).catch(() => {});
+    if (isOver) throw await this.#failed(job, event, new Undelivered('its day is over', true));
+    return this.#ended(job, event, 'dropped');
+  }
+
+  async #deliver(job: EventJob, event: WebhookEvent, receiver: Receiver): Promise<Delivery> {
+    const { waiting, network, clock } = this.#deps;
+    const { key } = event;
     const beganAt = clock();
     let isDelivered = false;
     try {
@@ -106,8 +122,7 @@ export class Deliveries {
     } catch (cause) {
       throw await this.#failed(job, event, cause);
     } finally {
-      this.#slots.leave(key, clock() - beganAt, isDelivered);
-      this.#release(key).catch(() => {});
+      this.#release(key, this.#slots.leave(key, clock() - beganAt, isDelivered)).catch(() => {});
     }
   }
 
@@ -119,7 +134,7 @@ export class Deliveries {
     await job.moveToDelayed(Date.now() + (forMs ?? spread(LONGEST_PAUSE_MS)), token);
     const isAdded = await waiting.add(key, eventId(event.answer), forMs ?? 0).catch(() => true);
     if (!isAdded) await this.#refuse(job, key);
-    else if (forMs === undefined) this.#release(key).catch(() => {});
+    else if (forMs === undefined && this.#slots.free(key) > 0) this.#release(key, 1).catch(() => {});
     else log.info({ eventId: job.id, keyId: key, forMs }, 'webhook event waits, because its key has no webhook');
     throw new DelayedError();
   }
@@ -135,9 +150,8 @@ export class Deliveries {
     log.warn({ keyId }, 'new webhook events given up: too many of this key wait');
   }
 
-  /** Delivers as many of a key's events as it has free slots. */
-  async #release(key: string): Promise<void> {
-    const count = this.#slots.free(key);
+  /** Delivers those of a key's events that waited longest. */
+  async #release(key: string, count: number): Promise<void> {
     if (count > 0) await this.#deps.promote(await this.#deps.waiting.take(key, count));
   }
 

@@ -13,15 +13,16 @@ export const LONGEST_PAUSE_MS = 3_600_000;
 /** With these pauses the last try is a day after the first. */
 const TRIES = 36;
 /** An event that is older, in ms, is tried no more. */
-const LIFE_MS = 86_400_000;
+export const LIFE_MS = 86_400_000;
 /** How long the outcome of an event stays, in ms, and how many of each. */
 const DELIVERED_KEPT_MS = 86_400_000;
 const GIVEN_UP_KEPT_MS = 7 * 86_400_000;
 const MOST_KEPT = 10_000;
 const MOVED_AT_ONCE = 100;
 const EVENT_ID = /^evt_[\w-]+$/;
-/** Most events of one state in a list. */
+/** Most events in a list. */
 const LISTED_AT_MOST = 1_000;
+const READ_AT_ONCE = 1_000;
 
 /** States of an event. `dropped`: its key has no webhook any more. */
 export const EVENT_STATES = ['waiting', 'retrying', 'delivered', 'dropped', 'given_up'] as const;
@@ -45,9 +46,9 @@ export interface EventFilter {
   readonly state?: EventState | undefined;
 }
 
-/** By clocks of several machines; their difference is nothing beside a day. */
-export function isTooOld({ created, again = created }: WebhookEvent): boolean {
-  return Date.now() - again * 1_000 > LIFE_MS;
+/** By clocks of several machines, because a day and a minute need no better. */
+export function ageMs({ created, again = created }: WebhookEvent): number {
+  return Date.now() - again * 1_000;
 }
 
 /** A pause in ms that varies, so that events of one receiver do not all come together. */
@@ -121,14 +122,21 @@ export class EventQueue {
     await this.#queue.clean(GIVEN_UP_KEPT_MS, MOST_KEPT, 'failed');
   }
 
-  /** The newest events first, up to a thousand of each state in the queue. @throws while Redis is away */
+  /** The newest events first, a thousand at most. Reads all, because BullMQ orders none by age. @throws while Redis is away */
   async list({ key, state }: EventFilter): Promise<EventFacts[]> {
-    const kinds = ['waiting', 'active', 'delayed', 'completed', 'failed'] as const;
-    const jobs = await Promise.all(kinds.map((kind) => this.#queue.getJobs([kind], 0, LISTED_AT_MOST - 1)));
-    return jobs
-      .flatMap((some, at) => some.flatMap((job) => factsOf(job, kinds[at]) ?? []))
-      .filter((one) => (key === undefined || one.key === key) && (state === undefined || one.state === state))
-      .toSorted((a, b) => b.created - a.created);
+    const isAsked = (one: EventFacts): boolean =>
+      (key === undefined || one.key === key) && (state === undefined || one.state === state);
+    let newest: EventFacts[] = [];
+    for (const kind of ['waiting', 'active', 'delayed', 'completed', 'failed'] as const)
+      for (let from = 0; ; from += READ_AT_ONCE) {
+        const jobs = await this.#queue.getJobs([kind], from, from + READ_AT_ONCE - 1);
+        if (jobs.length === 0) break;
+        const asked = jobs.flatMap((job) => factsOf(job, kind) ?? []).filter(isAsked);
+        // An event that moves while it is read can be read twice.
+        const byId = new Map([...newest, ...asked].map((one) => [one.id, one]));
+        newest = [...byId.values()].toSorted((a, b) => b.created - a.created).slice(0, LISTED_AT_MOST);
+      }
+    return newest;
   }
 
   /** Delivers an event as soon as its key has a slot, also one that is over. @throws Failure `answer_not_found` */

@@ -34,13 +34,19 @@ export class KeySlots {
     return true;
   }
 
-  /** @param tookMs how long its delivery took */
-  leave(key: string, tookMs: number, isDelivered: boolean): void {
+  /**
+   * Gives a slot up.
+   * @param tookMs how long its delivery took
+   * @returns how many events that wait may come now: one for it, or one for each slot that the key has from now on
+   */
+  leave(key: string, tookMs: number, isDelivered: boolean): number {
     const slots = this.#of(key);
+    const before = slots.most;
     slots.taken -= 1;
     this.#taken -= 1;
     slots.isSilent = !isDelivered && tookMs >= SILENT_MS;
     slots.most = slots.isSilent ? 1 : SLOTS_PER_KEY;
+    return slots.most > before ? this.free(key) : Math.min(this.free(key), 1);
   }
 
   #of(key: string): Slots {

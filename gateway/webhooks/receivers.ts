@@ -26,9 +26,13 @@ export class Receivers {
     return receiver;
   }
 
-  /** In how many ms a key without a webhook has none; 0: now. Call `of` before. */
-  goneInMs(keyId: string): number {
+  /**
+   * In how many ms an event is dropped because its key has no webhook; 0: now. Call `of` before.
+   * @param ageMs of the event: when its response began, another gateway knew a webhook
+   */
+  goneInMs(keyId: string, ageMs: number): number {
     const now = this.#clock();
-    return Math.max(0, (this.#missing.get(keyId) ?? now) + MISSING_MS - now);
+    const missingMs = now - (this.#missing.get(keyId) ?? now);
+    return Math.ceil(Math.max(0, MISSING_MS - Math.min(missingMs, ageMs)));
   }
 }

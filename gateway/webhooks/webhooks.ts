@@ -39,7 +39,6 @@ export class Webhooks {
   readonly #deps: WebhooksDeps;
   readonly #log: Log;
   readonly #events: EventQueue;
-  readonly #receivers: Receivers;
   readonly #deliveries: Deliveries | undefined;
   readonly #timers: NodeJS.Timeout[] = [];
   #isDue = false;
@@ -51,7 +50,6 @@ export class Webhooks {
     this.#log = deps.log;
     this.#events = new EventQueue(deps.queue, deps.log);
     const { queue, deliveries: redis, keys, onDelivery, clock, log } = deps;
-    this.#receivers = new Receivers((keyId) => keys?.webhookOf(keyId), clock);
     const network = {
       guard: createAddressGuard(deps.webhookAllow),
       lookup: createNameLookup({ servers: deps.nameServers }),
@@ -61,7 +59,7 @@ export class Webhooks {
     this.#deliveries = new Deliveries({
       redis,
       network,
-      receivers: this.#receivers,
+      receivers: new Receivers((keyId) => keys.webhookOf(keyId), clock),
       waiting: new WaitingEvents(queue),
       promote: (ids) => this.#events.promote(ids),
       onDelivery,
@@ -72,7 +70,7 @@ export class Webhooks {
 
   /** A key has a webhook now. */
   isSet(keyId: string): boolean {
-    return this.#receivers.of(keyId) !== undefined;
+    return this.#deps.keys?.webhookOf(keyId) !== undefined;
   }
 
   start(): void {

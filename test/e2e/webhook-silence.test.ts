@@ -66,6 +66,10 @@ async function given(state: string, keyId: string): Promise<{ id: string; reason
   return z.object({ events: z.array(z.looseObject({ id: z.string(), reason: z.string().optional() })) }).parse(page)
     .events;
 }
+async function all(): Promise<{ created: number }[]> {
+  const page: unknown = await (await fetch(`${stack.gateways[0]?.internalUrl ?? ''}/webhooks`)).json();
+  return z.object({ events: z.array(z.looseObject({ created: z.int() })) }).parse(page).events;
+}
 const waitingOf = (keyId: string): Promise<number> => stack.redis.client.zcard(redisKeys.webhooksWaiting(keyId));
 
 test('sixteen silent receivers with many events do not delay the event of another key', async () => {
@@ -103,6 +107,25 @@ test('of a silent receiver 10,000 events wait, more are given up, and other keys
   await eventually('it is tried again', () => receiver.of(id).length === 2);
   await eventually('it is delivered', async () => (await given('delivered', 'well')).length === 1);
 }, 240_000);
+
+test('the list of a key has its events, whatever other keys have, and the newest first', async () => {
+  receiver.reply = ({ path }) => (path === '/silent-3' ? 500 : 200);
+  const ids = [...(await end('well', 2, 60_000)), ...(await end('well', 1))];
+  for (const id of ids) await arrives(id);
+  await end('silent-2', 1_500);
+  await end('silent-3', 3, 30_000);
+  await eventually('those of others are over', async () => (await stack.metric('penstock_webhooks_total')) >= 1_506);
+  const [, ...older] = ids.toReversed().map((id) => id.replace('resp_', 'evt_'));
+  const own = await eventually('the list has them', async () => {
+    const events = await given('delivered', 'well');
+    return events.length === 3 && events.map(({ id }) => id);
+  });
+  expect(own).toEqual([ids[2]?.replace('resp_', 'evt_'), ...own.slice(1)]);
+  expect(new Set(own.slice(1))).toEqual(new Set(older));
+  const created = (await all()).map((one) => one.created);
+  expect(created).toHaveLength(1_000);
+  expect(created).toEqual(created.toSorted((a, b) => b - a));
+}, 120_000);
 
 test('an event that is a day old is given up without a try, until an operator delivers it again', async () => {
   const [id = ''] = await end('well', 1, 25 * 3_600_000);

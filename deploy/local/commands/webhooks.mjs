@@ -7,7 +7,7 @@ import { urlsOfPrograms } from './program-urls.mjs';
 
 const WEBHOOKS_HELP = `penstock webhooks: events that report the end of background responses
 
-  penstock webhooks list            one line each, the newest first, up to 1,000 of a state
+  penstock webhooks list            one line each, the newest first, 1,000 at most
   penstock webhooks redeliver ID    queue one for delivery, also if it was delivered or given up
 
   --key ID           with list: only events of this key

@@ -19,6 +19,16 @@ test('a key has one slot until its receiver has answered, eight then, and one wh
   expect(slots.free('a')).toBe(8);
 });
 
+test('a slot that is given up is for one event that waits; a receiver that answers again has one for each slot', () => {
+  const slots = new KeySlots();
+  slots.enter('a');
+  expect(slots.leave('a', 5, true)).toBe(8);
+  enter(slots, 'a', 2);
+  expect([slots.leave('a', 5, true), slots.leave('a', 10_000, false)]).toEqual([1, 1]);
+  slots.enter('a');
+  expect(slots.leave('a', 5, true)).toBe(8);
+});
+
 test('silent receivers, and several deliveries of one key, leave half of the slots to the first of each key', () => {
   const slots = new KeySlots();
   for (let key = 0; key < AT_ONCE; key += 1) {

@@ -7,6 +7,7 @@ import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
 import { RecentCancels } from './recent-cancels.ts';
+import { RecentEnds } from './recent-ends.ts';
 import type { NotKept, StoreLimits } from './store-limits.ts';
 import { endOf } from './stored-form.ts';
 
@@ -52,6 +53,7 @@ export class DurableAnswers {
   /** how often Redis may have failed over */
   #restores = 0;
   readonly #cancels: RecentCancels;
+  readonly #ends: RecentEnds;
   /** answers that are being created */
   readonly #begun = new Set<string>();
   #isAdopting = false;
@@ -61,6 +63,7 @@ export class DurableAnswers {
   constructor(deps: DurableDeps) {
     this.#deps = deps;
     this.#cancels = new RecentCancels(deps);
+    this.#ends = new RecentEnds(deps.clock);
   }
 
   start(): void {
@@ -153,6 +156,7 @@ export class DurableAnswers {
       this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again');
     for (const [id, answer] of this.#owned) answer.restore().catch((cause: unknown) => failed(id, cause));
     this.#cancels.repeat(failed);
+    this.#ends.repeat(failed);
   }
 
   /** Begins and adopts no more. Gives up what no client waits for here; other gateways go on in a moment. */
@@ -275,20 +279,16 @@ export class DurableAnswers {
         ),
       );
     const beganAt = clock();
-    let isPlaced = adopted !== undefined;
-    const placed = (): void => {
-      isPlaced = true;
-      onPlaced();
-    };
     const outcome = await answer
-      .run(placed, adopted)
+      .run(onPlaced, adopted)
       .catch((cause: unknown) => ({ failure: toFailure(cause) }) satisfies Outcome as Outcome)
       .finally(() => {
         this.#owned.delete(id);
         this.#graces.delete(id);
       });
     const { state, failure, usage } = outcome;
-    if (state === undefined || !isPlaced) return outcome;
+    if (state === undefined || !answer.isPlaced) return outcome;
+    if (kept.post !== undefined) this.#ends.add(answer.writes);
     onEnd(state);
     const ms = Math.round(clock() - beganAt);
     log.info({ requestId: id, keyId: kept.keyId, model, state, failure: failure?.code, ...usage, ms }, 'answer over');

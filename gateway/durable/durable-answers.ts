@@ -7,6 +7,7 @@ import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
 import type { LastingEnds } from './lasting-ends.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
+import { RecentEnds } from './recent-ends.ts';
 import type { NotKept, StoreLimits } from './store-limits.ts';
 import { endOf } from './stored-form.ts';
 
@@ -52,6 +53,7 @@ export class DurableAnswers {
   readonly #unsure = new Set<string>();
   /** how often Redis may have failed over */
   #restores = 0;
+  readonly #recent: RecentEnds;
   /** answers that are being created */
   readonly #begun = new Set<string>();
   #isAdopting = false;
@@ -60,6 +62,7 @@ export class DurableAnswers {
 
   constructor(deps: DurableDeps) {
     this.#deps = deps;
+    this.#recent = new RecentEnds(deps.clock);
   }
 
   start(): void {
@@ -149,12 +152,10 @@ export class DurableAnswers {
   restore(): void {
     this.#restores += 1;
     // If Redis is lost again, the next connection restores.
-    for (const [requestId, answer] of this.#owned)
-      answer
-        .restore()
-        .catch((cause: unknown) =>
-          this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again'),
-        );
+    const failed = (requestId: string, cause: unknown): void =>
+      this.#deps.log.warn({ cause, requestId }, 'a durable answer could not be written again');
+    for (const [id, answer] of this.#owned) answer.restore().catch((cause: unknown) => failed(id, cause));
+    this.#recent.repeat(failed);
     this.#deps.ends.repeat();
     for (const grace of this.#graces.values()) grace.wait();
   }
@@ -280,20 +281,16 @@ export class DurableAnswers {
         ),
       );
     const beganAt = clock();
-    let isPlaced = adopted !== undefined;
-    const placed = (): void => {
-      isPlaced = true;
-      onPlaced();
-    };
     const outcome = await answer
-      .run(placed, adopted)
+      .run(onPlaced, adopted)
       .catch((cause: unknown) => ({ failure: toFailure(cause) }) satisfies Outcome as Outcome)
       .finally(() => {
         this.#owned.delete(id);
         this.#graces.delete(id);
       });
     const { state, failure, usage } = outcome;
-    if (state === undefined || !isPlaced) return outcome;
+    if (state === undefined || !answer.isPlaced) return outcome;
+    if (kept.post !== undefined) this.#recent.add(answer.writes);
     onEnd(state);
     const ms = Math.round(clock() - beganAt);
     log.info({ requestId: id, keyId: kept.keyId, model, state, failure: failure?.code, ...usage, ms }, 'answer over');

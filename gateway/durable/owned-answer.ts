@@ -9,20 +9,15 @@ import type { Asked } from '../answer/question.ts';
 import type { LoggedReply, Reply } from '../answer/reply.ts';
 import { Failure, toFailure } from '../failure.ts';
 import type { Usage } from '../request/chat.ts';
-import type { AnswerStore, Owned, Written } from './answer-store.ts';
+import type { AnswerStore, Owned } from './answer-store.ts';
 import type { Items } from './items.ts';
 import { counted, isSeam, type LogEntry } from './log-entries.ts';
 import { LogReplay } from './log-replay.ts';
 import type { OwnerRelay, Progress } from './owner-relay.ts';
+import { OwnerWrites } from './owner-writes.ts';
 import { ownerView, type Audience, type OwnerView } from './owner-view.ts';
-import { keptAgain, type AnswerRecord, type KeptRequest, type Seam } from './record.ts';
+import type { AnswerRecord, KeptRequest, Seam } from './record.ts';
 import { endOf, type StoredForm } from './stored-form.ts';
-
-/** A write that Redis refuses is tried again after this, in ms, so often. */
-const PAUSE_MS = 1_000;
-const TRIES = 60;
-/** A log that lacks something is looked at so often: its dispatcher may write it again. */
-const BEHIND_TRIES = 5;
 
 export interface OwnedDeps {
   readonly store: AnswerStore;
@@ -69,17 +64,15 @@ export interface OwnedRequest {
 /** One answer that this gateway owns: it runs the attempts, writes the seams between them, and the end. */
 export class OwnedAnswer {
   readonly owned: Owned;
+  readonly writes: OwnerWrites;
   readonly #deps: OwnedDeps;
   readonly #asked: Asked;
   readonly #kept: KeptRequest;
   readonly #leave = new AbortController();
   readonly #request: OwnedRequest;
   readonly #progress: Progress = { last: FIRST_ENTRY };
-  /** the last seam that this gateway wrote */
-  #seam: { readonly epoch: number; readonly seam: Seam; readonly after: string } | undefined;
   #view: OwnerView;
   #isPlaced = false;
-  #isLost = false;
   #isCancelled = false;
   /** its request is in the queue, or was, and its caller gets its id. The end may be here before the queue's own answer. */
   #isTold = Promise.resolve(false);
@@ -90,6 +83,9 @@ export class OwnedAnswer {
     this.#request = request;
     this.#asked = request.asked;
     this.#kept = request.kept;
+    const { question, input } = request.asked;
+    const again = { deadlineAt: question.deadlineAt, input, point: request.point };
+    this.writes = new OwnerWrites(deps, owned, request.kept, again);
     this.#view = this.#begin();
   }
 
@@ -99,13 +95,17 @@ export class OwnedAnswer {
   get #isBackground(): boolean {
     return this.#kept.shown['background'] === true;
   }
+  /** Its request is in the queue, or was. */
+  get isPlaced(): boolean {
+    return this.#isPlaced;
+  }
   get kept(): KeptRequest {
     return this.#kept;
   }
 
   /** Another gateway owns it: this one writes nothing more, and stops nothing. */
   lose(why: Failure): void {
-    this.#isLost = true;
+    this.writes.isLost = true;
     this.#deps.relay.drop(this.owned.id);
     this.#leave.abort(why);
   }
@@ -118,23 +118,9 @@ export class OwnedAnswer {
 
   /** Redis may have failed over, and lack the latest of this answer: writes it again. */
   async restore(): Promise<void> {
-    const { store, relay, clock } = this.#deps;
-    const { question, input } = this.#asked;
     // What is not in the queue yet fails, and leaves nothing.
-    if (!this.#isPlaced) return;
-    const kept = keptAgain(this.#kept, input?.pieces);
-    const [isOurs, latest] = [await store.restore(this.owned, kept, question.deadlineAt - clock()), this.#seam];
-    // The next renewal tells.
-    if (!isOurs) return;
-    // If another request has the key by now, it keeps it.
-    await this.#request.point?.().catch(() => {});
-    if (latest === undefined) return;
-    const { epoch, seam, after } = latest;
-    // A later one follows what this one would.
-    const write = async (): Promise<Written> =>
-      this.#seam === latest ? store.seam(this.owned, epoch, seam, after) : true;
-    if ((await this.#insist(write)) !== true)
-      relay.fail(this.owned.id, new Failure('worker_lost', 'Redis lost a part of the answer'));
+    if (!this.#isPlaced || (await this.writes.restore())) return;
+    this.#deps.relay.fail(this.owned.id, new Failure('worker_lost', 'Redis lost a part of the answer'));
   }
 
   /** Runs until the answer is over or lost. @param onPlaced its request is in the queue */
@@ -150,7 +136,7 @@ export class OwnedAnswer {
     const isClaimed = adopted?.record.token?.startsWith(`${replay.epoch}-`) === true;
     const admitted: Admitted | undefined = adopted === undefined ? undefined : { epoch: replay.epoch, isClaimed };
     this.#progress.last = replay.last;
-    relay.expect({ owned: this.owned, epoch: replay.epoch, progress: this.#progress, insist: this.#insist });
+    relay.expect({ owned: this.owned, epoch: replay.epoch, progress: this.#progress, insist: this.writes.insist });
     // Only a background answer waits for an engine until its deadline: no client waits for it.
     const holdMs = this.#isBackground ? Infinity : deps.holdMs;
     const ask = createAsk({ ...deps, holdMs, relay, admission: this.#admission });
@@ -162,7 +148,7 @@ export class OwnedAnswer {
       return await this.#complete();
     } catch (error) {
       const failure = toFailure(error);
-      if (this.#isLost) return { failure, isLost: true };
+      if (this.writes.isLost) return { failure, isLost: true };
       if (this.#isCancelled) return { failure };
       const ended = await this.#end('failed', endOf(this.#deps.form, id, this.#kept, 'failed', failure));
       return { ...(ended === 'behind' ? {} : ended), failure };
@@ -176,7 +162,7 @@ export class OwnedAnswer {
     this.#request.audience?.end();
     const whole = this.#view.whole();
     if (whole === undefined) throw new Error(`an answer of ${this.owned.model} without its last event`);
-    await this.#insist(() => this.#deps.items.keepWords(this.owned.id, this.#kept, whole.json));
+    await this.writes.insist(() => this.#deps.items.keepWords(this.owned.id, this.#kept, whole.json));
     const ended = await this.#end(whole.state, whole.json, this.#view.reply.usage);
     if (ended === 'behind') throw new Failure('worker_lost', 'Redis lost a part of the answer');
     return ended;
@@ -192,12 +178,9 @@ export class OwnedAnswer {
 
   /** Before a further epoch may write, the log says how it follows. */
   #owner(epoch: number, onPlaced: () => void): Reply {
-    const { store } = this.#deps;
     let last = epoch;
     const write = async (seam: Seam): Promise<boolean> => {
-      const { last: after } = this.#progress;
-      if ((await this.#insist(() => store.seam(this.owned, last, seam, after))) !== true) return false;
-      this.#seam = { epoch: last, seam, after };
+      if (!(await this.writes.seam(last, seam, this.#progress.last))) return false;
       this.#progress.last = seamId(last);
       return true;
     };
@@ -235,7 +218,7 @@ export class OwnedAnswer {
     const { store, ask } = this.#deps;
     const { admission } = ask;
     const isOurs = async (): Promise<boolean> =>
-      this.#isCancelled || (!this.#isLost && (await store.renew(this.owned.model, [this.owned])).length === 0);
+      this.#isCancelled || (!this.writes.isLost && (await store.renew(this.owned.model, [this.owned])).length === 0);
     return {
       enqueue: (candidate) => {
         const added = admission.enqueue(candidate);
@@ -258,41 +241,11 @@ export class OwnedAnswer {
 
   /** @returns `behind`: the log lacks a part of the complete answer */
   async #end(state: AnswerState, json: string, usage?: Usage): Promise<Outcome | 'behind'> {
-    const [{ store, log }, isTold] = [this.#deps, await this.#isTold];
     const last = state === 'failed' ? '0-0' : this.#progress.last;
-    const written = await this.#insist(() => store.finish(this.owned, { state }, json, this.#kept, { isTold, last }));
+    const written = await this.writes.end({ state, json, isTold: await this.#isTold, last });
     if (written === 'behind') return written;
     // Its client comes again, and finds the owner, or how it ended.
     if (!written) return { usage, isLost: true };
-    await store.logs.archive(this.owned, this.#kept, json, state !== 'failed').catch((cause: unknown) =>
-      // It stays as it is, and needs more memory.
-      log.debug({ cause, requestId: this.owned.id }, 'a kept answer was not packed'),
-    );
     return { state, usage };
   }
-
-  /** An outage of Redis must not end an answer. @returns false: it is another's, or over */
-  readonly #insist = async (write: () => Promise<Written>): Promise<Written> => {
-    let behind = 0;
-    for (let triesLeft = TRIES; !this.#isLost; triesLeft -= 1) {
-      const { n } = this.owned;
-      try {
-        const written = await write();
-        if (written === true) return true;
-        if (written === false) {
-          // After a pause this gateway may have adopted it, at this moment, or without the reply of Redis.
-          this.owned.n = (await this.#deps.store.ownNumber(this.owned)) ?? this.owned.n;
-          if (this.owned.n === n) return false;
-          continue;
-        }
-        behind += 1;
-        if (behind === BEHIND_TRIES) return written;
-      } catch (cause) {
-        if (triesLeft <= 1) throw cause;
-        this.#deps.log.debug({ cause, requestId: this.owned.id }, 'a durable answer could not be written');
-      }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-    }
-    return false;
-  };
 }

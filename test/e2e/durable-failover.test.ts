@@ -45,9 +45,9 @@ const isWhole = (events: readonly string[]): boolean => events.at(-1)?.endsWith(
 const background = (at = 0): Promise<Outcome> =>
   call(`${stack.gateways[at]?.url}/v1/responses`, { input: 'hi', max_output_tokens: TOKENS, background: true }).ended;
 /** As an SDK asks, which sends its request again after a 503. */
-async function sdk(key: string, at: number): Promise<Outcome> {
+async function sdk(key: string, asked: Asked): Promise<Outcome> {
   return eventually('an answer', async () => {
-    const outcome = await ask(key, { at }).ended;
+    const outcome = await ask(key, asked).ended;
     return outcome.status !== 503 && outcome;
   });
 }
@@ -103,13 +103,26 @@ test('a request that is sent again while Redis fails over gets the answer that r
     const sizes = await unread();
     return sizes.length === 2 && (sizes[0] ?? 0) > 0 && sizes;
   });
-  const again = [0, 1].map((at) => sdk('a', at));
+  const again = [0, 1].map((at) => sdk('a', { at }));
   await eventually('they have been sent', async () => ((await unread())[0] ?? 0) > before);
   await pair.failOver();
   const own = eventsOf((await first.ended).body);
   expect(isWhole(own)).toBe(true);
   for (const one of again) expect(eventsOf((await one).body)).toEqual(own);
   expect(await runs()).toBe(ranBefore + 1);
+}, 120_000);
+
+test('answers that only the dead primary had, from their begin to their end, are given again', async () => {
+  const ranBefore = await runs();
+  await pair.part();
+  const keys = ['a', 'b', 'c'];
+  const first = await Promise.all(keys.map((key) => ask(key, { tokens: 10 }).ended));
+  await pair.failOver();
+  for (const [n, key] of keys.entries()) {
+    const again = await sdk(key, { at: 1, tokens: 10 });
+    expect([again.status, eventsOf(again.body)]).toEqual([200, eventsOf(first[n]?.body ?? '')]);
+  }
+  expect(await runs()).toBe(ranBefore + keys.length);
 }, 120_000);
 
 test('a stream whose last events are lost with their dispatcher ends in an error, for each of its readers', async () => {

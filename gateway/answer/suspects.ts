@@ -41,7 +41,7 @@ export class Suspect {
     this.#request = request;
   }
 
-  /** @param engine the engine that has it now, by a unique name */
+  /** @param engine the engine that has it now, by a name of its present life */
   taken(engine: string): void {
     this.leave();
     this.#engine = engine;
@@ -76,7 +76,7 @@ export class Suspect {
     const isLast = this.#deaths >= MOST_DEATHS || (isNewest && this.#unclear > 0);
     if (this.#hash === undefined || !(isLast || isNewest)) return undefined;
     // While Redis is away no other engine can run it either.
-    const isRefused = await this.#among.quarantine.suspect(this.#hash, isLast).catch(() => false);
+    const isRefused = await this.#among.quarantine.suspect(this.#hash, this.#engine, isLast).catch(() => false);
     if (!isRefused) return undefined;
     this.#among.onQuarantined();
     return quarantined(cause);

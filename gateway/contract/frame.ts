@@ -90,7 +90,10 @@ export function decodeFrames(bytes: Buffer): Frame[] {
   return frames;
 }
 
-/** Payload of `claimed`. `waits`: the pickup is a repeat and starts only after `go`. */
+/**
+ * Payload of `claimed`. `engine`: a name of this life of the engine, so that its death counts once; of an older dispatcher, of
+ * all its lives. `waits`: the pickup is a repeat and starts only after `go`.
+ */
 export const Claimed = z.object({ engine: z.string(), waits: z.boolean() });
 export type Claimed = Readonly<z.infer<typeof Claimed>>;
 /** Payload of `head`: the engine's status and content type. */

@@ -87,8 +87,8 @@ export const redisKeys = {
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
   /** written after what the replicas of Redis must confirm */
   replicated: (mark: string): string => `${prefix}:replicated:${mark}`,
-  /** how many engines died while they ran a request, by its hash */
-  deaths: (hash: string): string => `${prefix}:deaths:${hash}`,
+  /** set: engines that died while they ran a request, by its hash */
+  deaths: (hash: string): string => `${prefix}:dead-engines:${hash}`,
   /** sorted set: hashes of requests that are refused because engines died while they ran them */
   quarantine: (): string => `${prefix}:quarantine`,
   /** Pub/Sub channel to one dispatcher */

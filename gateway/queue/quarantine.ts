@@ -13,13 +13,14 @@ const READ_EVERY_MS = 250;
 const MOST = 1_000;
 
 /**
- * KEYS: 1 deaths of the request, 2 the list (sorted set: hashes by the Redis time, in ms, at which they lapse). ARGV:
- * hash, expiry in ms, deaths that put it into the list, longest list. Returns 1 when the request is in the list.
+ * KEYS: 1 engines that died of the request, 2 the list (sorted set: hashes by the Redis time, in ms, at which they lapse).
+ * ARGV: hash, expiry in ms, deaths that put it into the list, longest list, the engine. Returns 1 when the request is in the
+ * list.
  */
 const SUSPECT = `
-local deaths = redis.call('INCR', KEYS[1])
+redis.call('SADD', KEYS[1], ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if deaths < tonumber(ARGV[3]) then return 0 end
+if redis.call('SCARD', KEYS[1]) < tonumber(ARGV[3]) then return 0 end
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[4] - 1)
@@ -41,6 +42,7 @@ declare module 'ioredis' {
       lifeMs: number,
       enough: number,
       most: number,
+      engine: string,
     ): Result<number, Context>;
     penstockListed(listKey: string): Result<string[], Context>;
   }
@@ -89,13 +91,13 @@ export class Quarantine {
 
   /**
    * Records that an engine died, probably because of this request.
+   * @param engine by a name that no other has, nor its next life: several gateways may report the same death
    * @param isLast this death is enough
    * @returns whether the request is refused from now on
    */
-  async suspect(hash: string, isLast: boolean): Promise<boolean> {
-    const enough = isLast ? 1 : DEATHS;
-    const list = redisKeys.quarantine();
-    const listed = await this.#redis.penstockSuspect(redisKeys.deaths(hash), list, hash, QUARANTINE_MS, enough, MOST);
+  async suspect(hash: string, engine: string, isLast: boolean): Promise<boolean> {
+    const [deaths, list, enough] = [redisKeys.deaths(hash), redisKeys.quarantine(), isLast ? 1 : DEATHS];
+    const listed = await this.#redis.penstockSuspect(deaths, list, hash, QUARANTINE_MS, enough, MOST, engine);
     if (listed === 0) return false;
     this.#log.warn({ hash }, 'a request is refused from now on because engines died while they ran it');
     this.#know([...this.#listed, hash]);

@@ -13,7 +13,7 @@ export interface OpenRequest {
   readonly deadlineAt: number;
   /** an attempt was cleared to start: the request no longer waits */
   readonly onClaimed: () => void;
-  /** an engine has it, under a unique name; a repeated pickup names another */
+  /** an engine has it, under a name of its present life; a repeated pickup names another */
   readonly onTaken: (engine: string, token: Token) => void;
   /** the first bytes of the accepted attempt follow */
   readonly onHead: (head: Head) => void;

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { redisKeys } from '#contract/redis-keys';
+import type { EngineEntry } from '../../worker-launcher/dispatch/link.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
 import { postJson } from '../support/post.ts';
@@ -23,6 +24,8 @@ const GONE = {
 
 interface Playing {
   readonly engine: FakeEngine;
+  /** with a pid that no life before had */
+  readonly entry: EngineEntry;
   readonly open: Set<ServerResponse>;
 }
 let playing: Playing[];
@@ -41,7 +44,7 @@ const says = (res: ServerResponse): void => {
   res.end(JSON.stringify(GONE));
 };
 
-async function startEngine(): Promise<Playing> {
+async function startEngine(index: number): Promise<Playing> {
   const open = new Set<ServerResponse>();
   const engine = await startFakeEngine((res, body) => {
     const text = JSON.stringify(body);
@@ -50,12 +53,14 @@ async function startEngine(): Promise<Playing> {
     open.add(res);
     if (text.includes(POISON)) {
       deaths.push(text);
+      entry.pid = (entry.pid ?? 0) + 1;
       for (const one of open) if (one !== res) one.destroy();
       die(res);
     } else if (holding === undefined) answer(res, text.includes('"stream":true'));
     else holding.push(() => answer(res, text.includes('"stream":true')));
   });
-  return { engine, open };
+  const entry: EngineEntry = { ...scriptedEngine('Phi-3-vision-128k-instruct', engine), id: `engine-${index}` };
+  return { engine, entry, open };
 }
 
 function answer(res: ServerResponse, isStream: boolean): void {
@@ -72,12 +77,11 @@ function answer(res: ServerResponse, isStream: boolean): void {
 
 beforeAll(async () => {
   stack = await startStack({ launchers: 0, gateways: 2 });
-  playing = await Promise.all(Array.from({ length: ENGINES }, startEngine));
-  const entries = playing.map(({ engine }, index) => ({
-    ...scriptedEngine('Phi-3-vision-128k-instruct', engine),
-    id: `engine-${index}`,
-  }));
-  dispatcher = await startScriptedDispatcher(stack, entries);
+  playing = await Promise.all(Array.from({ length: ENGINES }, (_, index) => startEngine(index)));
+  dispatcher = await startScriptedDispatcher(
+    stack,
+    playing.map(({ entry }) => entry),
+  );
 }, 60_000);
 afterAll(async () => {
   await dispatcher[Symbol.asyncDispose]();
@@ -158,6 +162,32 @@ test('N9: streams of the crashed engines continue on others; none of them is ref
   expect(answers.filter(({ text }) => !text.endsWith('data: [DONE]\n\n'))).toEqual([]);
 }, 60_000);
 
+test('N9: a crash counts once, though several gateways lose the same request by it', async () => {
+  holding = [];
+  const all: ReturnType<typeof ask>[] = [];
+  // Each engine that is used gets requests of both gateways, because the emptiest one gets the next.
+  for (let n = 0; n < 4 * ENGINES; n += 1) {
+    all.push(ask('well met', n < 2 * ENGINES ? 0 : 1, true));
+    await eventually('an engine has it', () => holding?.length === all.length);
+  }
+  const [shared] = playing.toSorted((a, b) => b.open.size - a.open.size);
+  const lost = shared?.open.size ?? 0;
+  const crash = (): void => {
+    for (const one of shared?.open ?? []) one.destroy();
+  };
+  crash();
+  // The dispatcher tries once more at the same engine.
+  await eventually('they are there again', () => holding?.length === all.length + lost);
+  crash();
+  await eventually('they are at others', () => holding?.length === all.length + 2 * lost);
+  const goOn = holding;
+  holding = undefined;
+  for (const one of goOn) one();
+  for (const { status, text } of await Promise.all(all))
+    expect([status, text.endsWith('data: [DONE]\n\n')]).toEqual([200, true]);
+  expect((await ask('well met')).status).toBe(200);
+}, 60_000);
+
 test('N9: an answer clears the suspicion: two crashes far apart cause no quarantine', async () => {
   const content = `${POISON}, at times`;
   for (let turn = 0; turn < 3; turn += 1) {
@@ -205,10 +235,7 @@ test('N9: the loss of a dispatcher does not count as a crash of its engines', as
   holding = undefined;
   dispatcher = await startScriptedDispatcher(
     stack,
-    playing.map(({ engine }, index) => ({
-      ...scriptedEngine('Phi-3-vision-128k-instruct', engine),
-      id: `engine-${index}`,
-    })),
+    playing.map(({ entry }) => entry),
   );
   expect((await waiting).text.endsWith('data: [DONE]\n\n')).toBe(true);
   expect(await redis().keys(redisKeys.deaths('*'))).toEqual(before);

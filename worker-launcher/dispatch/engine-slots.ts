@@ -10,6 +10,8 @@ import { addressOf, type EngineEntry } from './link.ts';
 /** A slot of an engine, held by one attempt. */
 export interface Slot {
   readonly engine: string;
+  /** of the engine's process */
+  readonly pid: number;
   readonly connections: EngineConnections;
   /** call it when a request of `bytes` is sent to the engine */
   begin(bytes: number): Waiting;
@@ -121,7 +123,7 @@ export class EngineSlots {
       this.#onChange();
     };
     const begin = (bytes: number): Waiting => firstBytes.begin(promptWeight(kind, bytes));
-    return { engine: entry.id, connections, begin, release };
+    return { engine: entry.id, pid: entry.pid ?? 0, connections, begin, release };
   }
 
   /** What other dispatchers learn of the emptiest ready engine. @param most number of next jobs */

@@ -128,15 +128,22 @@ export class Deliveries {
 
   /** @param forMs at least this long, in ms; absent: for a slot @throws DelayedError, which tells BullMQ */
   async #wait(job: EventJob, event: WebhookEvent, token: string | undefined, forMs?: number): Promise<never> {
-    const { waiting, log } = this.#deps;
+    const { log } = this.#deps;
     const { key } = event;
     // Without a slot it is taken as soon as there is one. It comes by itself too, because the gateway may be gone then.
     await job.moveToDelayed(Date.now() + (forMs ?? spread(LONGEST_PAUSE_MS)), token);
-    const isAdded = await waiting.add(key, eventId(event.answer), forMs ?? 0).catch(() => true);
+    const isAdded = await this.#note(job, event, forMs ?? 0);
     if (!isAdded) await this.#refuse(job, key);
     else if (forMs === undefined && this.#slots.free(key) > 0) this.#release(key, 1).catch(() => {});
     else log.info({ eventId: job.id, keyId: key, forMs }, 'webhook event waits, because its key has no webhook');
     throw new DelayedError();
+  }
+
+  /** @returns false: too many events of its key wait */
+  #note(job: EventJob, event: WebhookEvent, forMs: number): Promise<boolean> {
+    const isNew = job.attemptsStarted === 1;
+    // Without Redis it comes by itself.
+    return this.#deps.waiting.add(event.key, eventId(event.answer), forMs, isNew).catch(() => true);
   }
 
   /** It is not kept, because so many would remove the outcomes of other keys' events. */
@@ -163,11 +170,10 @@ export class Deliveries {
 
   /** @returns what tells BullMQ whether there is another try */
   async #failed(job: EventJob, event: WebhookEvent, cause: unknown): Promise<Error> {
-    const { waiting, onDelivery, log } = this.#deps;
+    const { onDelivery, log } = this.#deps;
     const { message, isFinal } = cause instanceof Undelivered ? cause : new Undelivered('internal');
     const isLast = isFinal || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-    const canWait =
-      isLast || (await waiting.add(event.key, eventId(event.answer), 2 * LONGEST_PAUSE_MS).catch(() => true));
+    const canWait = isLast || (await this.#note(job, event, 2 * LONGEST_PAUSE_MS));
     const reason = canWait ? message : `${message}, and too many events of its key wait`;
     onDelivery(isLast || !canWait ? 'given_up' : 'retried');
     const said = { ...about(job, event), reason };

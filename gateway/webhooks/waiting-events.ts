@@ -22,7 +22,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
  * key. Returns 0 if too many wait.
  */
 const WAIT = `${NOW}
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('SADD', KEYS[2], ARGV[4])
 return 1`;
@@ -47,9 +47,14 @@ export class WaitingEvents {
     this.#redis = redis;
   }
 
-  /** @param forMs it is not taken before, in ms @returns false: too many events of its key wait */
-  async add(key: string, id: string, forMs: number): Promise<boolean> {
-    return (await this.#redis.penstockWebhookWait(...keysOf(key), id, forMs, MOST_OF_KEY, key)) === 1;
+  /**
+   * @param forMs it is not taken before, in ms
+   * @param isNew it did not wait before; others keep their place
+   * @returns false: too many events of its key wait
+   */
+  async add(key: string, id: string, forMs: number, isNew: boolean): Promise<boolean> {
+    const most = isNew ? MOST_OF_KEY : Number.MAX_SAFE_INTEGER;
+    return (await this.#redis.penstockWebhookWait(...keysOf(key), id, forMs, most, key)) === 1;
   }
 
   async remove(key: string, id: string): Promise<void> {

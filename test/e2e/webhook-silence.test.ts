@@ -96,7 +96,8 @@ test('of a silent receiver 10,000 events wait, more are given up, and other keys
     90_000,
   );
   await eventually('many wait', async () => (await waitingOf('silent-1')) >= 9_990, 90_000);
-  expect(await waitingOf('silent-1')).toBeLessThanOrEqual(10_000);
+  // Those that are tried keep their place.
+  expect(await waitingOf('silent-1')).toBeLessThanOrEqual(10_010);
   const told = stack.gateways[0]?.output().match(/new webhook events given up/g) ?? [];
   expect(told.length).toBe(1);
   receiver.reply = ({ path, event }) => {

@@ -52,7 +52,7 @@ export class OwnerRelay {
   readonly #deps: OwnerRelayDeps;
   readonly #expected = new Map<string, Expected>();
   readonly #open = new Map<string, OpenAnswer>();
-  /** since when dispatchers of open answers are missing in the registry */
+  /** since when dispatchers of open answers are missing in the registry, and write nothing */
   readonly #missing = new Map<string, number>();
   readonly #ticking: NodeJS.Timeout;
 
@@ -119,6 +119,8 @@ export class OwnerRelay {
   take(requestId: string, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void {
     const open = this.#open.get(requestId);
     if (open === undefined) return;
+    // It writes before it reports again.
+    this.#missing.delete(dispatcher);
     const follows = this.#follows(open, entry.id);
     if (open.isReading) open.readAgain = true;
     else if (follows === 'lost') this.#end(open, LOST);

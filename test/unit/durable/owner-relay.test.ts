@@ -1,6 +1,7 @@
-import { afterEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { entryId, fenceId, FIRST_ENTRY } from '#contract/answer-log';
 import type { Frame, FrameType } from '#contract/frame';
+import { eventually } from '../../support/eventually.ts';
 import { silentLog } from '../../support/silent-log.ts';
 import { OwnerRelay, type OwnerRelayDeps } from '../../../gateway/durable/owner-relay.ts';
 import type { LogEntry } from '../../../gateway/durable/log-entries.ts';
@@ -9,6 +10,13 @@ import { Failure } from '../../../gateway/failure.ts';
 const ID = 'post_1';
 const LIFE = { epoch: 1, attempt: 1, random: 5 };
 let relay: OwnerRelay;
+let now = 0;
+/** how often the registry was asked for a dispatcher, which it has or lacks */
+let asked = 0;
+let isAlive = true;
+beforeEach(() => {
+  [now, asked, isAlive] = [0, 0, true];
+});
 afterEach(() => relay.stop());
 
 const entry = (n: number, type: FrameType, payload = '{}'): LogEntry => {
@@ -30,7 +38,11 @@ function opened(
       entries: (_model: string, _id: string, after: string) => Promise.resolve(log.filter(({ id }) => id > after)),
     },
   };
-  const deps: OwnerRelayDeps = { store, isAlive: () => true, clock: () => 0, log: silentLog };
+  const known = (): boolean => {
+    asked += 1;
+    return isAlive;
+  };
+  const deps: OwnerRelayDeps = { store, isAlive: known, clock: () => now, log: silentLog };
   relay = new OwnerRelay(deps);
   const progress = { last: FIRST_ENTRY };
   const owned = { model: 'm', id: ID, n: 1 };
@@ -38,7 +50,7 @@ function opened(
   relay.open({
     requestId: ID,
     path: '/v1/chat/completions',
-    idleMs: 1_000,
+    idleMs: Infinity,
     deadlineAt: Infinity,
     onClaimed: () => {},
     onTaken: () => {},
@@ -80,4 +92,25 @@ test('an attempt that a former owner fenced is lost', async () => {
   relay.catchUp(ID);
   await settled();
   expect([got, last()]).toEqual([['worker_lost'], entryId(LIFE, 1)]);
+});
+
+test('a dispatcher is gone if the registry lacks it and it writes nothing', async () => {
+  const { got } = opened([]);
+  const looked = async (): Promise<void> => {
+    const before = asked;
+    await eventually('two looks', () => asked >= before + 2);
+  };
+  isAlive = false;
+  relay.take(ID, claimed, 'd');
+  await looked();
+  now = 3_000;
+  // It paused, and reports later than it writes.
+  relay.take(ID, head, 'd');
+  await looked();
+  relay.take(ID, entry(2, 'data', 'more'), 'd');
+  expect(got).toEqual(['more']);
+  await looked();
+  now = 6_000;
+  await eventually('it is gone', () => got.length > 1);
+  expect(got).toEqual(['more', 'worker_lost']);
 });

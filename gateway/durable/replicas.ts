@@ -69,6 +69,7 @@ export class Replicas {
     const connection = this.#connection.number;
     const run = <T>(command: (redis: Redis) => Promise<T>): Promise<T> => this.#connection.run(connection, command);
     const mark = redisKeys.replicated(randomBytes(12).toString('hex'));
+    // The queue's connection may send it again after a loss: then `written` is another's number, and nothing is confirmed.
     await this.#queue.run(written, (redis) => redis.set(mark, '1', 'PX', MARK_LIFE_MS));
     // A server with the mark has what was written before it. `WAIT` is about the writes of its own connection.
     if ((await run((redis) => redis.del(mark))) === 0) return 0;

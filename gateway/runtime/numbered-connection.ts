@@ -8,8 +8,8 @@ export class LostConnection extends Error {
 }
 
 /**
- * A connection of the manner `once` (`redis.ts`), perhaps to another server each time: after a loss, nothing is sent on the
- * next connection that was meant for the former one. Connections are numbered from 1.
+ * A connection, perhaps to another server each time. Of the manner `once` (`redis.ts`), nothing is sent on the next connection
+ * that was meant for the former one. Connections are numbered from 1.
  */
 export class NumberedConnection {
   readonly #redis: Redis;

@@ -117,8 +117,7 @@ export class Attempt {
     const releaseReplica = this.#line === undefined ? this.#deps.publisher.retain(this.job.replica) : (): void => {};
     try {
       const repeat = this.#line === undefined && (this.token.epoch > 1 || this.token.attempt > 1);
-      const { engine, pid } = this.#slot;
-      const claimed = { engine: `${engine}/${pid}`, waits: repeat } satisfies Claimed;
+      const claimed = { engine: this.#slot.life, waits: repeat } satisfies Claimed;
       if (this.#line === undefined) this.#sendJson('claimed', claimed);
       else if (!(await this.#line.claim(this.#frame('claimed', Buffer.from(JSON.stringify(claimed))))))
         return 'cancelled';

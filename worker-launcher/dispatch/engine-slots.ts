@@ -10,8 +10,8 @@ import { addressOf, type EngineEntry } from './link.ts';
 /** A slot of an engine, held by one attempt. */
 export interface Slot {
   readonly engine: string;
-  /** of the engine's process */
-  readonly pid: number;
+  /** name of the engine's present life; it ends when a connection of the engine fails */
+  readonly life: string;
   readonly connections: EngineConnections;
   /** call it when a request of `bytes` is sent to the engine */
   begin(bytes: number): Waiting;
@@ -36,6 +36,8 @@ interface Engine {
   readonly record: AnswerRecord;
   readonly firstBytes: FirstBytes;
   usedAt: number;
+  /** how often its connections failed and a probe found it well again */
+  failures: number;
 }
 
 /** Which engines of this dispatcher have free slots; text and image slots are counted separately. */
@@ -66,6 +68,7 @@ export class EngineSlots {
         record: new AnswerRecord(),
         firstBytes: new FirstBytes(),
         usedAt: -Infinity,
+        failures: 0,
       });
     }
   }
@@ -73,7 +76,9 @@ export class EngineSlots {
   /** A connection failed: the engine gets no more requests until the launcher has probed it. */
   suspect(id: string): void {
     const engine = this.#engines.get(id);
-    if (engine !== undefined && engine.entry.state === 'ready') engine.entry = { ...engine.entry, state: 'suspect' };
+    if (engine?.entry.state !== 'ready') return;
+    engine.entry = { ...engine.entry, state: 'suspect' };
+    engine.failures += 1;
   }
 
   /** Number of ready engines of a model. */
@@ -123,7 +128,8 @@ export class EngineSlots {
       this.#onChange();
     };
     const begin = (bytes: number): Waiting => firstBytes.begin(promptWeight(kind, bytes));
-    return { engine: entry.id, pid: entry.pid ?? 0, connections, begin, release };
+    const life = `${entry.id}/${entry.pid ?? 0}/${engine.failures}`;
+    return { engine: entry.id, life, connections, begin, release };
   }
 
   /** What other dispatchers learn of the emptiest ready engine. @param most number of next jobs */

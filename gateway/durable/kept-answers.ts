@@ -107,8 +107,7 @@ export class KeptAnswers {
       throw new Failure('no_engine', `a worker of ${model} is too old to keep answers; try again after its upgrade`);
     const keptMs = stored.store ? this.#deps.storeTtlMs : FETCHED_WITHIN_MS;
     const hook = stored.background && hasWebhook(keyId) ? ({ webhook: true } as const) : {};
-    const untold = keptRequest(asked, { ...stored }, keptMs);
-    const kept = { ...untold, ...hook };
+    const kept = { ...keptRequest(asked, { ...stored }, keptMs), ...hook };
     const confirmed = stored.background ? this.#confirmed() : () => Promise.resolve();
     const isTold = (): Promise<boolean> =>
       confirmed().then(
@@ -120,7 +119,7 @@ export class KeptAnswers {
       if (pieces !== undefined) await conversations.keepInput(model, made, pieces, lifeOf(kept)).catch(unstored);
     });
     if (asked.input !== undefined) this.#inputs.hold(asked.input);
-    await confirmed().catch((cause: unknown) => this.#takeBack(id, untold, cause));
+    await confirmed().catch((cause: unknown) => this.#takeBack(id, kept, cause));
     if (stored.background && !asked.stream)
       client.send({ status: 200, headers: JSON_HEADERS, body: form.renderState(identityOf(id, kept), 'queued') });
     else await this.#attend({ id, ended }, kept, asked.stream, { client, signal });
@@ -228,8 +227,8 @@ export class KeptAnswers {
   }
 
   /** Leaves nothing of an answer whose caller does not get its id, and no webhook event. @throws Failure `queue_unavailable` */
-  async #takeBack(id: string, untold: KeptRequest, cause: unknown): Promise<never> {
-    await this.#deps.ends.discard(id, untold).catch(() => {});
+  async #takeBack(id: string, kept: KeptRequest, cause: unknown): Promise<never> {
+    await this.#deps.ends.discard(id, kept).catch(() => {});
     throw new Failure('queue_unavailable', 'the answer could not be stored safely; try again', { cause });
   }
 

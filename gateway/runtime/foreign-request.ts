@@ -42,7 +42,7 @@ export function whyForeign(
   // HTTP/1.0 has no Host, and no browser speaks it.
   const isListed = hosts.some((known) => hostName(known) === name);
   if (headers.host !== undefined && !LOOPBACK.test(name) && !isOurs && !isListed)
-    return `this port asks for no key and serves this machine alone, not the host ${host.slice(0, SEEN_LIMIT)}; list that name`;
+    return `this port asks for no key and serves this machine alone, not the host ${host.slice(0, SEEN_LIMIT)}; list that name, or configure keys if callers use this port`;
   if (origins.includes('*')) return undefined;
   const { origin } = headers;
   if (origin !== undefined) {

@@ -13,11 +13,23 @@ import type { Token } from './job.ts';
  * A fail-over of Redis may lose the end of a log, and the count of pickups. So a life has a random part too: an attempt
  * that begins after it cannot go on with the numbers of a lost one.
  *
- * Reply stream of an owner: field `s` is the dispatcher. Each further field is named `<request id>:<id of the log's entry>`
- * and holds the same frames.
+ * The owner gets the same frames in its reply stream, once they are in the log (`logged-entry.ts`). Gateways without `+` at
+ * the end of their names as owners are older. They have a stream for that in the first Redis: field `s` is the dispatcher,
+ * each further field is named `<request id>:<id of the log's entry>`. All owners get claims, cancellations and questions there.
  */
+export const TAKES_REPLIES = '+';
 const LIVES_PER_EPOCH = 2 ** 32;
 const LIVES_PER_PICKUP = 2 ** 16;
+
+/** The name of a gateway as an owner. */
+export function ownerName(replica: string): string {
+  return replica + TAKES_REPLIES;
+}
+
+/** The gateway whose reply stream gets what an owner needs. @returns undefined: it is an older one */
+export function replicaOf(owner: string): string | undefined {
+  return owner.endsWith(TAKES_REPLIES) ? owner.slice(0, -TAKES_REPLIES.length) : undefined;
+}
 
 /** The entry that opens a log. */
 export const FIRST_ENTRY = '0-1';

@@ -1,6 +1,8 @@
 import type { Redis } from 'ioredis';
+import { replicaOf } from '#contract/answer-log';
 import type { Frame } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
+import { writtenEntry } from '#contract/logged-entry';
 import type { Log } from '#runtime/log';
 import { LostConnection } from '#runtime/numbered-connection';
 import { NOT_YET } from './answer-log-scripts.ts';
@@ -8,7 +10,10 @@ import { endOfTurn, EntryPace } from './entry-pace.ts';
 import { encoded, newLine, type Line, type LineEntry } from './log-line.ts';
 import { ENTRIES_AT_ONCE, LogRestoration } from './log-restoration.ts';
 import { LogWriter } from './log-writer.ts';
+import type { Publisher } from './publisher.ts';
 
+/** How often the owner of an answer is looked up, in milliseconds. A new owner reads the log until copies follow it. */
+const LOOK_UP_MS = 500;
 /** If this many bytes of a model are unwritten, its engines' durable streams are paused until half of them are written. */
 const FULL_BYTES = 8 * 1024 * 1024;
 
@@ -42,19 +47,26 @@ export interface LogLine {
 }
 
 /**
- * Writes the frames of durable answers. One script writes what one run of the event loop has for a model (or up to 2 ms,
+ * Writes the frames of durable answers to their logs, and then to the reply streams of their owners. One script writes what one run of the event loop has for a model (or up to 2 ms,
  * see `entry-pace.ts`). At most one such command a model is outstanding, so that entries stay in order.
  */
 export class AnswerLogs {
   readonly #writer: LogWriter;
   readonly #restoration: LogRestoration;
   readonly #events: AnswerLogEvents;
+  readonly #copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'>;
   readonly #channels = new Map<string, Channel>();
   #onIdle: (() => void) | undefined;
 
   /** @param redis of the manner `once`, for logs alone */
-  constructor(redis: Redis, incarnation: string, log: Log, events: AnswerLogEvents) {
+  constructor(
+    redis: Redis,
+    incarnation: string,
+    log: Log,
+    { copies, ...events }: AnswerLogEvents & { readonly copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'> },
+  ) {
     this.#events = events;
+    this.#copies = copies;
     this.#writer = new LogWriter(redis, incarnation, log, () => setImmediate(() => void this.#restoration.ready()));
     this.#restoration = new LogRestoration(this.#writer, log, {
       held: (line) => void this.#channel(line.job.model).lines.delete(line),
@@ -77,6 +89,7 @@ export class AnswerLogs {
       send: (frame) => this.#send(line, frame),
       over: () => {
         line.isOver = true;
+        line.reader?.release();
       },
     };
   }
@@ -102,7 +115,7 @@ export class AnswerLogs {
         const next = await this.#writer.claim(await this.#restoration.readyToClaim(), line);
         if (next === NOT_YET && (await this.#restoration.recordMayCome())) continue;
         if (next < 1) return false;
-        this.#restoration.add({ line, n: 0, frames: line.claim });
+        this.#restoration.add({ line, n: 0, frames: line.claim, looksUp: false });
         return true;
       } catch (cause) {
         if (!(cause instanceof LostConnection)) throw cause;
@@ -151,23 +164,40 @@ export class AnswerLogs {
       await endOfTurn(channel.pace.waitMs(performance.now()));
       const lines = [...channel.lines].slice(0, ENTRIES_AT_ONCE);
       for (const line of lines) channel.lines.delete(line);
-      const entries = lines.map((line) => {
-        const frames = line.pending.length === 1 ? line.pending[0] : Buffer.concat(line.pending);
-        line.pending = [];
-        line.n += 1;
-        const entry: LineEntry = { line, n: line.n, frames: frames ?? Buffer.alloc(0) };
-        this.#restoration.add(entry);
-        return entry;
-      });
       channel.writingSince = performance.now();
+      const entries = lines.map((line) => this.#entry(line, channel.writingSince ?? 0));
       channel.pace.wrote(channel.frames, channel.writingSince);
       channel.frames = 0;
       await this.#write(model, entries);
+      for (const entry of entries) this.#copy(entry);
       channel.writingSince = undefined;
       this.#written(model, channel, sumOf(entries.map(({ frames }) => frames)));
     }
     channel.isBusy = false;
     if (this.#onIdle !== undefined && ![...this.#channels.values()].some(({ isBusy }) => isBusy)) this.#onIdle();
+  }
+
+  /** The frames that wait, as the next entry. */
+  #entry(line: Line, now: number): LineEntry & { readonly payload: Buffer } {
+    line.n += 1;
+    const looksUp = now - line.lookedAt >= LOOK_UP_MS || replicaOf(line.owner) === undefined;
+    if (looksUp) line.lookedAt = now;
+    const entry = { line, n: line.n, looksUp, ...writtenEntry(line.life, line.n, line.pending) };
+    line.pending = [];
+    this.#restoration.add(entry);
+    return entry;
+  }
+
+  /** Gives an owner what the log has. It reads the log if it misses a copy. */
+  #copy({ line, payload }: { readonly line: Line; readonly payload: Buffer }): void {
+    const replica = replicaOf(line.owner);
+    if (replica === undefined || line.state !== 'open') return;
+    if (!line.isOver && line.reader?.replica !== replica) {
+      line.reader?.release();
+      line.reader = { replica, release: this.#copies.retain(replica) };
+    }
+    if (this.#copies.isBehind(replica)) return;
+    this.#copies.send(replica, { type: 'logged', requestId: line.job.requestId, ...line.token, payload });
   }
 
   async #write(model: string, entries: readonly LineEntry[]): Promise<void> {

@@ -14,6 +14,11 @@ export interface Line {
   readonly life: LogLife;
   /** its first entry */
   claim: Buffer;
+  /** the gateway that owns the answer, and when that was last looked up, monotonic ms */
+  owner: string;
+  lookedAt: number;
+  /** the gateway that the present owner is, while the attempt runs; `release`: it gets nothing more */
+  reader: { readonly replica: string; readonly release: () => void } | undefined;
   /** number of its last entry */
   n: number;
   /** when that was made, monotonic ms */
@@ -30,12 +35,22 @@ export interface Line {
 
 export interface LineEntry extends RecentEntry {
   readonly line: Line;
+  /** the owner may be another one by now */
+  readonly looksUp: boolean;
 }
 
 export function newLine(job: JobV1, token: Token): Line {
   const life = { ...token, random: randomInt(RANDOM_LIVES) };
-  const none = { claim: Buffer.alloc(0), n: 0, madeAt: 0, pending: [], hasEnd: false, isOver: false };
-  return { job, token, life, state: 'open', ...none };
+  const none = {
+    claim: Buffer.alloc(0),
+    n: 0,
+    madeAt: 0,
+    pending: [],
+    hasEnd: false,
+    isOver: false,
+    reader: undefined,
+  };
+  return { job, token, life, state: 'open', owner: '', lookedAt: 0, ...none };
 }
 
 /** A frame as logs hold it: the log's key has the request id. */

@@ -23,9 +23,10 @@ export class LogWriter {
   }
 
   /** See `penstockClaim`. @throws LostConnection; Error as Redis refuses it */
-  claim(connection: number, { job, token, life, claim }: Line): Promise<number> {
+  async claim(connection: number, line: Line): Promise<number> {
+    const { job, token, life, claim } = line;
     const { model, requestId } = job;
-    return this.connection.run(connection, (redis) =>
+    const [next, owner] = await this.connection.run(connection, (redis) =>
       redis.penstockClaim(
         redisKeys.answer(model, requestId),
         redisKeys.answerLog(model, requestId),
@@ -38,6 +39,8 @@ export class LogWriter {
         entryId(life, 0),
       ),
     );
+    if (owner !== '') [line.owner, line.lookedAt] = [owner, performance.now()];
+    return next;
   }
 
   /** @returns the attempts that must end @throws LostConnection */
@@ -46,14 +49,24 @@ export class LogWriter {
       redisKeys.answer(model, job.requestId),
       redisKeys.answerLog(model, job.requestId),
     ]);
-    const args = entries.flatMap(({ line: { job, life }, n, frames }) => [job.requestId, entryId(life, n), frames]);
+    const args = entries.flatMap(({ line: { job, life, owner }, n, frames, looksUp }) => [
+      job.requestId,
+      entryId(life, n),
+      frames,
+      looksUp ? owner : '',
+    ]);
     const prefix = redisKeys.ownersPrefix(model);
-    const refused = await this.insist(model, () =>
+    const written = await this.insist(model, () =>
       this.connection.run(connection, (redis) =>
         redis.penstockLog(keys.length, ...keys, this.#incarnation, prefix, ...args),
       ),
     );
-    if (refused === undefined) return entries.map(({ line }) => line);
+    if (written === undefined) return entries.map(({ line }) => line);
+    const [refused, changed] = written;
+    for (let at = 0; at < changed.length; at += 2) {
+      const entry = entries[Number(changed[at]) - 1];
+      if (entry !== undefined) entry.line.owner = String(changed[at + 1]);
+    }
     return refused.flatMap((number) => entries[number - 1]?.line ?? []);
   }
 

@@ -47,9 +47,14 @@ export interface LogLife extends Token {
   readonly random: number;
 }
 
+/** What the ids of a life's entries begin with, before their `-<number>`. */
+export function lifeId({ epoch, attempt, random }: LogLife): string {
+  return String(epoch * LIVES_PER_EPOCH + attempt * LIVES_PER_PICKUP + random);
+}
+
 /** Id of an attempt's entry. @param n its number, from 0 */
-export function entryId({ epoch, attempt, random }: LogLife, n: number): string {
-  return `${epoch * LIVES_PER_EPOCH + attempt * LIVES_PER_PICKUP + random}-${n}`;
+export function entryId(life: LogLife, n: number): string {
+  return `${lifeId(life)}-${n}`;
 }
 
 /** Id of the entry after which no attempt before this epoch can write. */

@@ -1,5 +1,5 @@
 import type { Redis, Result } from 'ioredis';
-import { LOG_PLACES, TAKES_REPLIES } from '#contract/answer-log';
+import { LOG_PLACES } from '#contract/answer-log';
 
 /** `penstockClaim`: the record is gone, or its epoch is an earlier one. After a fail-over of Redis its owner writes it again. */
 export const NOT_YET = -1;
@@ -30,61 +30,43 @@ redis.call('XADD', prefix .. record[3], 'NOMKSTREAM', '*', 's', dispatcher, id .
 return {1, record[3]}`;
 
 /**
- * Writes entries to logs, and those of answers that an older gateway owns to its stream. An entry that is there already, from
- * a command that was sent twice, is accepted. A full Redis refuses the rest; what was written is accepted in the next try.
- * KEYS: record and log of each entry. ARGV: 1 this dispatcher, 2 prefix of the owners' streams. Then request id, id of the
- * entry, frames, and the last known owner of each; empty: it is not looked up. Returns the numbers of the entries, from 1, whose
- * answer is over or has another attempt; then number and owner of each entry whose owner is another one.
+ * Writes entries to logs. An entry that is there already, from a command that was sent twice, is accepted. A full Redis refuses
+ * the rest; what was written is accepted in the next try. KEYS: the log of each entry. ARGV: id and frames of each. Returns the
+ * numbers of the entries, from 1, whose answer is over or has another attempt.
  */
 const WRITE = `${LOG_PLACES}
-local refused, changed, owners, byOwner = {}, {}, {}, {}
-for i = 1, #KEYS / 2 do
-  local at = 4 * i - 1
-  local log, id, frames = KEYS[2 * i], ARGV[at + 1], ARGV[at + 2]
-  local added = redis.pcall('XADD', log, 'NOMKSTREAM', id, 'b', frames)
-  if type(added) == 'table' and added.err then
+local refused = {}
+for i, log in ipairs(KEYS) do
+  local id = ARGV[2 * i - 1]
+  local added = redis.pcall('XADD', log, 'NOMKSTREAM', id, 'b', ARGV[2 * i])
+  if type(added) == 'table' then
     if not string.find(added.err, 'equal or smaller', 1, true) then return redis.error_reply(added.err) end
     local _, _, _, life = place_of(id)
     local _, _, _, topLife = place_of(top_of(log))
     added = topLife == life
   end
-  if not added then refused[#refused + 1] = i
-  elseif ARGV[at + 3] ~= '' then
-    local owner = redis.call('HGET', KEYS[2 * i - 1], 'owner') or ''
-    if owner ~= ARGV[at + 3] then
-      changed[#changed + 1] = i
-      changed[#changed + 1] = owner
-    end
-    local isOlder = string.sub(owner, -1) ~= '${TAKES_REPLIES}'
-    local fields = byOwner[owner]
-    if isOlder and not fields then
-      fields = {}
-      byOwner[owner] = fields
-      owners[#owners + 1] = owner
-    end
-    if isOlder then
-      fields[#fields + 1] = ARGV[at] .. ':' .. id
-      fields[#fields + 1] = frames
-    end
-  end
+  if not added then refused[#refused + 1] = i end
 end
-for _, owner in ipairs(owners) do
-  redis.call('XADD', ARGV[2] .. owner, 'NOMKSTREAM', '*', 's', ARGV[1], unpack(byOwner[owner]))
-end
-return {refused, changed}`;
+return refused`;
+
+/** KEYS: records. Returns the owner of each; empty: its record is gone. */
+const OWNERS = `
+local owners = {}
+for i, record in ipairs(KEYS) do owners[i] = redis.call('HGET', record, 'owner') or '' end
+return owners`;
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     penstockClaim(...args: (string | number | Buffer)[]): Result<[next: number, owner: string], Context>;
-    penstockLog(
-      keys: number,
-      ...args: (string | Buffer)[]
-    ): Result<[refused: number[], changed: (number | string)[]], Context>;
+    penstockLog(keys: number, ...args: (string | Buffer)[]): Result<number[], Context>;
+    penstockOwners(keys: number, ...args: string[]): Result<string[], Context>;
   }
 }
 
-/** Makes `penstockClaim` and `penstockLog` commands of this connection. */
+/** Makes `penstockClaim`, `penstockLog` and `penstockOwners` commands of this connection. */
 export function defineLogScripts(redis: Redis): void {
   redis.defineCommand('penstockClaim', { numberOfKeys: 2, lua: CLAIM });
   redis.defineCommand('penstockLog', { lua: WRITE });
+  redis.defineCommand('penstockOwners', { lua: OWNERS });
+  redis.defineCommand('penstockOwners', { lua: OWNERS });
 }

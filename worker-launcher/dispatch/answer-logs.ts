@@ -12,7 +12,7 @@ import { ENTRIES_AT_ONCE, LogRestoration } from './log-restoration.ts';
 import { LogWriter } from './log-writer.ts';
 import type { Publisher } from './publisher.ts';
 
-/** How often the owner of an answer is looked up, in milliseconds. A new owner reads the log until copies follow it. */
+/** How often the owners of answers are looked up, in milliseconds. A new owner reads the log until copies follow it. */
 const LOOK_UP_MS = 500;
 /** If this many bytes of a model are unwritten, its engines' durable streams are paused until half of them are written. */
 const FULL_BYTES = 8 * 1024 * 1024;
@@ -36,6 +36,11 @@ interface Channel {
   writingSince: number | undefined;
 }
 
+interface CopiedEntry extends LineEntry {
+  /** of the frame `logged` */
+  readonly payload: Buffer;
+}
+
 /** One attempt's end of its log. */
 export interface LogLine {
   /** Writes the first entry. @returns false: the attempt must not run @throws while Redis refuses it */
@@ -55,6 +60,8 @@ export class AnswerLogs {
   readonly #restoration: LogRestoration;
   readonly #events: AnswerLogEvents;
   readonly #copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'>;
+  /** attempts that run */
+  readonly #lines = new Set<Line>();
   readonly #channels = new Map<string, Channel>();
   #onIdle: (() => void) | undefined;
 
@@ -80,6 +87,16 @@ export class AnswerLogs {
         this.#events.superseded(line.job, line.token);
       },
     });
+    // If Redis is away, the next look tells.
+    setInterval(() => void this.#lookUpOwners().catch(() => {}), LOOK_UP_MS).unref();
+  }
+
+  async #lookUpOwners(): Promise<void> {
+    for (const model of new Set([...this.#lines].map(({ job }) => job.model))) {
+      const lines = [...this.#lines].filter(({ job }) => job.model === model);
+      for (let at = 0; at < lines.length; at += ENTRIES_AT_ONCE)
+        await this.#writer.lookUpOwners(lines.slice(at, at + ENTRIES_AT_ONCE));
+    }
   }
 
   open(job: JobV1, token: Token): LogLine {
@@ -90,6 +107,7 @@ export class AnswerLogs {
       over: () => {
         line.isOver = true;
         line.reader?.release();
+        this.#lines.delete(line);
       },
     };
   }
@@ -115,7 +133,8 @@ export class AnswerLogs {
         const next = await this.#writer.claim(await this.#restoration.readyToClaim(), line);
         if (next === NOT_YET && (await this.#restoration.recordMayCome())) continue;
         if (next < 1) return false;
-        this.#restoration.add({ line, n: 0, frames: line.claim, looksUp: false });
+        this.#lines.add(line);
+        this.#restoration.add({ line, n: 0, frames: line.claim });
         return true;
       } catch (cause) {
         if (!(cause instanceof LostConnection)) throw cause;
@@ -165,11 +184,11 @@ export class AnswerLogs {
       const lines = [...channel.lines].slice(0, ENTRIES_AT_ONCE);
       for (const line of lines) channel.lines.delete(line);
       channel.writingSince = performance.now();
-      const entries = lines.map((line) => this.#entry(line, channel.writingSince ?? 0));
+      const entries = lines.map((line) => this.#entry(line));
       channel.pace.wrote(channel.frames, channel.writingSince);
       channel.frames = 0;
       await this.#write(model, entries);
-      for (const entry of entries) this.#copy(entry);
+      this.#copy(model, entries);
       channel.writingSince = undefined;
       this.#written(model, channel, sumOf(entries.map(({ frames }) => frames)));
     }
@@ -178,26 +197,35 @@ export class AnswerLogs {
   }
 
   /** The frames that wait, as the next entry. */
-  #entry(line: Line, now: number): LineEntry & { readonly payload: Buffer } {
+  #entry(line: Line): CopiedEntry {
     line.n += 1;
-    const looksUp = now - line.lookedAt >= LOOK_UP_MS || replicaOf(line.owner) === undefined;
-    if (looksUp) line.lookedAt = now;
-    const entry = { line, n: line.n, looksUp, ...writtenEntry(line.life, line.n, line.pending) };
+    const entry = { line, n: line.n, ...writtenEntry(line.life, line.n, line.pending) };
     line.pending = [];
     this.#restoration.add(entry);
     return entry;
   }
 
-  /** Gives an owner what the log has. It reads the log if it misses a copy. */
-  #copy({ line, payload }: { readonly line: Line; readonly payload: Buffer }): void {
-    const replica = replicaOf(line.owner);
-    if (replica === undefined || line.state !== 'open') return;
-    if (!line.isOver && line.reader?.replica !== replica) {
-      line.reader?.release();
-      line.reader = { replica, release: this.#copies.retain(replica) };
+  /** Gives owners what the logs have. An owner reads a log if it misses a copy. */
+  #copy(model: string, entries: readonly CopiedEntry[]): void {
+    const ofOlder = new Map<string, LineEntry[]>();
+    for (const entry of entries) {
+      const { line, payload } = entry;
+      if (line.state !== 'open') continue;
+      const replica = replicaOf(line.owner);
+      if (replica === undefined) {
+        const others = ofOlder.get(line.owner) ?? [];
+        ofOlder.set(line.owner, others);
+        others.push(entry);
+        continue;
+      }
+      if (!line.isOver && line.reader?.replica !== replica) {
+        line.reader?.release();
+        line.reader = { replica, release: this.#copies.retain(replica) };
+      }
+      if (this.#copies.isBehind(replica)) continue;
+      this.#copies.send(replica, { type: 'logged', requestId: line.job.requestId, ...line.token, payload });
     }
-    if (this.#copies.isBehind(replica)) return;
-    this.#copies.send(replica, { type: 'logged', requestId: line.job.requestId, ...line.token, payload });
+    for (const [owner, others] of ofOlder) void this.#writer.copyTo(owner, model, others).catch(() => {});
   }
 
   async #write(model: string, entries: readonly LineEntry[]): Promise<void> {

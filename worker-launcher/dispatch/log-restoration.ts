@@ -118,7 +118,7 @@ export class LogRestoration {
     const next = await this.#writer.insist(model, () => this.#writer.claim(connection, line));
     if (next === NOT_YET) return void this.#await(line);
     if (next === undefined || next === 0) return this.#lose(line);
-    const lacking = entries.filter(({ n }) => n >= next).map((entry) => ({ ...entry, line, looksUp: true }));
+    const lacking = entries.filter(({ n }) => n >= next).map((entry) => ({ ...entry, line }));
     const isGap = next <= line.n && lacking[0]?.n !== next;
     for (let at = 0; at < lacking.length && !isGap; at += ENTRIES_AT_ONCE) {
       const refused = await this.#writer.write(connection, model, lacking.slice(at, at + ENTRIES_AT_ONCE));

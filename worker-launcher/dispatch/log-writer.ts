@@ -1,5 +1,4 @@
 import type { Redis } from 'ioredis';
-import { entryId } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { LostConnection, NumberedConnection } from '#runtime/numbered-connection';
@@ -24,50 +23,50 @@ export class LogWriter {
 
   /** See `penstockClaim`. @throws LostConnection; Error as Redis refuses it */
   async claim(connection: number, line: Line): Promise<number> {
-    const { job, token, life, claim } = line;
+    const { job, token, claim, idStart, recordKey, logKey } = line;
     const { model, requestId } = job;
     const [next, owner] = await this.connection.run(connection, (redis) =>
       redis.penstockClaim(
-        redisKeys.answer(model, requestId),
-        redisKeys.answerLog(model, requestId),
+        recordKey,
+        logKey,
         requestId,
         token.epoch,
         token.attempt,
         this.#incarnation,
         claim,
         redisKeys.ownersPrefix(model),
-        entryId(life, 0),
+        `${idStart}0`,
       ),
     );
-    if (owner !== '') [line.owner, line.lookedAt] = [owner, performance.now()];
+    if (owner !== '') line.owner = owner;
     return next;
   }
 
   /** @returns the attempts that must end @throws LostConnection */
   async write(connection: number, model: string, entries: readonly LineEntry[]): Promise<Line[]> {
-    const keys = entries.flatMap(({ line: { job } }) => [
-      redisKeys.answer(model, job.requestId),
-      redisKeys.answerLog(model, job.requestId),
-    ]);
-    const args = entries.flatMap(({ line: { job, life, owner }, n, frames, looksUp }) => [
-      job.requestId,
-      entryId(life, n),
-      frames,
-      looksUp ? owner : '',
-    ]);
-    const prefix = redisKeys.ownersPrefix(model);
-    const written = await this.insist(model, () =>
-      this.connection.run(connection, (redis) =>
-        redis.penstockLog(keys.length, ...keys, this.#incarnation, prefix, ...args),
-      ),
+    const args: (string | Buffer)[] = entries.map(({ line }) => line.logKey);
+    for (const { line, n, frames } of entries) args.push(`${line.idStart}${n}`, frames);
+    const refused = await this.insist(model, () =>
+      this.connection.run(connection, (redis) => redis.penstockLog(entries.length, ...args)),
     );
-    if (written === undefined) return entries.map(({ line }) => line);
-    const [refused, changed] = written;
-    for (let at = 0; at < changed.length; at += 2) {
-      const entry = entries[Number(changed[at]) - 1];
-      if (entry !== undefined) entry.line.owner = String(changed[at + 1]);
-    }
+    if (refused === undefined) return entries.map(({ line }) => line);
     return refused.flatMap((number) => entries[number - 1]?.line ?? []);
+  }
+
+  /** Looks up who owns the answers of a model now. @throws LostConnection; Error as Redis refuses it */
+  async lookUpOwners(lines: readonly Line[]): Promise<void> {
+    const keys = lines.map(({ recordKey }) => recordKey);
+    const number = await this.connection.open();
+    const owners = await this.connection.run(number, (redis) => redis.penstockOwners(keys.length, ...keys));
+    for (const [index, line] of lines.entries()) line.owner = owners[index] || line.owner;
+  }
+
+  /** Copies entries to the stream of an owner that is an older gateway, which reads the log if it misses them. */
+  async copyTo(owner: string, model: string, entries: readonly LineEntry[]): Promise<void> {
+    const number = await this.connection.open();
+    const fields = entries.flatMap(({ line, n, frames }) => [`${line.job.requestId}:${line.idStart}${n}`, frames]);
+    const to = [redisKeys.ownersPrefix(model) + owner, 'NOMKSTREAM', '*', 's', this.#incarnation] as const;
+    await this.connection.run(number, (redis) => redis.xadd(...to, ...fields));
   }
 
   /** @returns undefined: Redis refused it for too long @throws LostConnection */

@@ -13,11 +13,23 @@ import type { Token } from './job.ts';
  * A fail-over of Redis may lose the end of a log, and the count of pickups. So a life has a random part too: an attempt
  * that begins after it cannot go on with the numbers of a lost one.
  *
- * Reply stream of an owner: field `s` is the dispatcher. Each further field is named `<request id>:<id of the log's entry>`
- * and holds the same frames.
+ * The owner gets the same frames in its reply stream, once they are in the log (`logged-entry.ts`). Gateways without `+` at
+ * the end of their names as owners are older. They have a stream for that in the first Redis: field `s` is the dispatcher,
+ * each further field is named `<request id>:<id of the log's entry>`. All owners get claims, cancellations and questions there.
  */
+export const TAKES_REPLIES = '+';
 const LIVES_PER_EPOCH = 2 ** 32;
 const LIVES_PER_PICKUP = 2 ** 16;
+
+/** The name of a gateway as an owner. */
+export function ownerName(replica: string): string {
+  return replica + TAKES_REPLIES;
+}
+
+/** The gateway whose reply stream gets what an owner needs. @returns undefined: it is an older one */
+export function replicaOf(owner: string): string | undefined {
+  return owner.endsWith(TAKES_REPLIES) ? owner.slice(0, -TAKES_REPLIES.length) : undefined;
+}
 
 /** The entry that opens a log. */
 export const FIRST_ENTRY = '0-1';
@@ -35,9 +47,14 @@ export interface LogLife extends Token {
   readonly random: number;
 }
 
+/** What the ids of a life's entries begin with, before their `-<number>`. */
+export function lifeId({ epoch, attempt, random }: LogLife): string {
+  return String(epoch * LIVES_PER_EPOCH + attempt * LIVES_PER_PICKUP + random);
+}
+
 /** Id of an attempt's entry. @param n its number, from 0 */
-export function entryId({ epoch, attempt, random }: LogLife, n: number): string {
-  return `${epoch * LIVES_PER_EPOCH + attempt * LIVES_PER_PICKUP + random}-${n}`;
+export function entryId(life: LogLife, n: number): string {
+  return `${lifeId(life)}-${n}`;
 }
 
 /** Id of the entry after which no attempt before this epoch can write. */

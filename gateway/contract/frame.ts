@@ -5,7 +5,7 @@ import { z } from 'zod';
  * the event loop: field `s` is `<dispatcher incarnation>:<sequence>`, field `b` is the frames end to end.
  * One frame: type u8, length of request id u8, epoch u16, attempt u16, payload length u32 (big endian), id, payload.
  */
-const FRAME_TYPES = ['claimed', 'head', 'data', 'end', 'error', 'heartbeat'] as const;
+const FRAME_TYPES = ['claimed', 'head', 'data', 'end', 'error', 'heartbeat', 'logged'] as const;
 export type FrameType = (typeof FRAME_TYPES)[number];
 
 export interface Frame {

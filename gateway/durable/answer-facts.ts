@@ -1,3 +1,4 @@
+import { replicaOf } from '#contract/answer-log';
 import type { AnswerRecord, KeptRequest } from './record.ts';
 
 /** A durable answer, as its record is. */
@@ -20,5 +21,19 @@ export function factsOf({ id, record }: Found): AnswerFacts {
   const { key, state, owner, n, epoch, token, dispatcher, asked } = record;
   const { model, kind, created, shown } = asked;
   const [background, store] = [shown['background'] === true, shown['store'] === true];
-  return { id, key, model, kind, state, created, background, store, owner, n, epoch, token, dispatcher };
+  return {
+    id,
+    key,
+    model,
+    kind,
+    state,
+    created,
+    background,
+    store,
+    owner: replicaOf(owner) ?? owner,
+    n,
+    epoch,
+    token,
+    dispatcher,
+  };
 }

@@ -1,4 +1,7 @@
-import { LAST_ENTRY, LOG_PLACES } from '#contract/answer-log';
+import { LAST_ENTRY, LOG_PLACES, TAKES_REPLIES } from '#contract/answer-log';
+
+/** In an owner's stream, in the place of an entry's id: a reader asks whether the owner is there. */
+export const QUESTION_MARK = '?';
 
 /**
  * Scripts on the records and logs of durable answers (`contract/answer-log.ts`). Each write of an owner carries its
@@ -251,6 +254,19 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
 export const HEARD = `${OWNED}
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 return last[2] and last[2] - now()`;
+
+/**
+ * Asks the owner of an answer whether it is there: it renews its lease then, and else the lease lapses soon. Older owners do
+ * not know this question. KEYS: 1 the record, 2 the open answers. ARGV: 1 id, 2 time to answer in ms, 3 prefix of the
+ * owners' streams. Returns 1 if it was asked.
+ */
+export const QUESTION = `${OWNED}
+local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'owner'))
+if not isOpen(state) or string.sub(owner, -1) ~= '${TAKES_REPLIES}' then return 0 end
+local soon = now() + ARGV[2]
+if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or '0') > soon then redis.call('ZADD', KEYS[2], soon, ARGV[1]) end
+redis.call('XADD', ARGV[3] .. owner, 'NOMKSTREAM', '*', 's', '', ARGV[1] .. ':${QUESTION_MARK}', '')
+return 1`;
 
 /**
  * Tells the dispatcher of an owned answer to stop. KEYS: 1 the record. ARGV: 1 the ownership, 2 channel, 3 message.

@@ -1,20 +1,7 @@
-import type { Redis, Result } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { FIRST_ENTRY, fenceId, seamId, type AnswerState } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
-import {
-  ADOPT,
-  CANCEL,
-  CREATE,
-  FENCE,
-  FINISH,
-  HEARD,
-  READ,
-  RENEW,
-  RESTORE,
-  SEAM,
-  SIZE,
-  STOP,
-} from './answer-scripts.ts';
+import { defineAnswerCommands } from './answer-commands.ts';
 import { LEAST_BYTES, LogStore, sizeKeys } from './log-store.ts';
 import { dueEvent } from '../webhooks/due-event.ts';
 import { AnswerRecord, lifeOf, type KeptRequest, type LogEnd, type Seam } from './record.ts';
@@ -29,23 +16,6 @@ const LISTED_AT_MOST = 5_000;
 const BYTES_PER_TOKEN = 300;
 /** A note of readers stays this long, in ms. */
 const READERS_LIFE_MS = 3_600_000;
-
-declare module 'ioredis' {
-  interface RedisCommander<Context> {
-    penstockAnswerCreate(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerRestore(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerFence(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerSeam(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerFinish(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerCancel(...args: (string | number)[]): Result<[AnswerState | '', string, string], Context>;
-    penstockAnswerRenew(...args: (string | number)[]): Result<string[], Context>;
-    penstockAnswerAdopt(...args: (string | number)[]): Result<(string | number)[], Context>;
-    penstockAnswerStop(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerSize(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerRead(...args: (string | number)[]): Result<number, Context>;
-    penstockAnswerHeard(...args: (string | number)[]): Result<number | null, Context>;
-  }
-}
 
 /** A durable answer, and the number of this gateway's ownership of it. */
 export interface Owned {
@@ -65,17 +35,7 @@ export class AnswerStore {
   readonly logs: LogStore;
 
   constructor(redis: Redis, replica: string) {
-    const scripts = {
-      Create: [CREATE, 5],
-      Fence: [FENCE, 2],
-      Seam: [SEAM, 2],
-      Finish: [FINISH, 5],
-      Cancel: [CANCEL, 5],
-    } as const;
-    const ofOwners = { Renew: [RENEW, 1], Adopt: [ADOPT, 1], Stop: [STOP, 1], Restore: [RESTORE, 3] } as const;
-    const others = { Read: [READ, 1], Heard: [HEARD, 1], Size: [SIZE, 2] } as const;
-    for (const [name, [lua, numberOfKeys]] of Object.entries({ ...scripts, ...ofOwners, ...others }))
-      redis.defineCommand(`penstockAnswer${name}`, { numberOfKeys, lua });
+    defineAnswerCommands(redis);
     this.#redis = redis;
     this.#replica = replica;
     this.logs = new LogStore(redis);
@@ -248,6 +208,12 @@ export class AnswerStore {
   /** Gives a model's answers up; another gateway adopts them in a moment. */
   async giveUp(model: string, owned: readonly Owned[]): Promise<void> {
     await this.#leases(model, owned, 0);
+  }
+
+  /** Asks the owner of an answer whether it is there. If it does not renew its lease within this time, in ms, that lapses. */
+  async question(model: string, id: string, answerMs: number): Promise<boolean> {
+    const keys = [redisKeys.answer(model, id), redisKeys.openAnswers(model)];
+    return (await this.#redis.penstockAnswerQuestion(...keys, id, answerMs, redisKeys.ownersPrefix(model))) === 1;
   }
 
   /** Takes answers whose owner is gone. @param isUnsure takes none, but tells all that this gateway owns */

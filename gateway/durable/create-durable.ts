@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { ownerName } from '#contract/answer-log';
 import type { Catalog } from '#contract/model-card';
 import { specialTokenPattern } from '#contract/special-tokens';
 import { AnswerStore } from './answer-store.ts';
@@ -12,6 +13,7 @@ import { LogTail } from './log-tail.ts';
 import { OwnerRelay, type OwnerRelayDeps } from './owner-relay.ts';
 import { OwnerStream } from './owner-stream.ts';
 import { Replicas } from './replicas.ts';
+import type { Relay } from '../relay/relay.ts';
 import { Webhooks, type WebhooksDeps } from '../webhooks/webhooks.ts';
 
 type Given = Omit<DurableDeps, 'store' | 'items' | 'ends' | 'relay' | 'specialTokens' | 'ask'> &
@@ -24,6 +26,7 @@ type Given = Omit<DurableDeps, 'store' | 'items' | 'ends' | 'relay' | 'specialTo
     readonly confirm: Redis;
     readonly catalog: Catalog;
     readonly replica: string;
+    readonly relay: Pick<Relay, 'passLogged'>;
     readonly askDeps: DurableDeps['ask'];
     readonly itemsTtlMs: number;
   };
@@ -42,7 +45,8 @@ export interface Durable {
 /** Wires the parts of durable answers. */
 export function createDurable(given: Given): Durable {
   const { queue, owner, confirm, catalog, models, replica, registry, clock, log } = given;
-  const store = new AnswerStore(queue, replica);
+  const name = ownerName(replica);
+  const store = new AnswerStore(queue, name);
   const conversations = new ConversationStore(queue, models);
   const items = new Items(conversations, models, given.itemsTtlMs);
   const ends = new LastingEnds({ store, items, form: given.form, clock, log });
@@ -64,13 +68,16 @@ export function createDurable(given: Given): Durable {
     specialTokens: (model) => specialTokenPattern(catalog.find(model)?.tokens.special.texts ?? []),
   });
   const stream = new OwnerStream(
-    { reader: owner, commands: queue, models, replica, log },
+    { reader: owner, commands: queue, models, owner: name, log },
     {
       entry: (id, entry, dispatcher) => relay.take(id, entry, dispatcher),
       cancelled: (id) => answers.cancelled(id),
+      // If Redis is away, the next renewal answers.
+      asked: (id) => void answers.leases.answer(id).catch(() => {}),
       missed: () => relay.catchUp(),
     },
   );
+  given.relay.passLogged((dispatcher, frame) => relay.takeCopy(frame, dispatcher));
   const replicas = new Replicas(queue, confirm);
   const parts = { answers, store, ends, conversations, items, tail: new LogTail(queue, log) };
   return {

@@ -6,6 +6,7 @@ import { adoptedRequest } from './adopted-request.ts';
 import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
 import type { LastingEnds } from './lasting-ends.ts';
+import { Leases } from './leases.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
 import { RecentEnds } from './recent-ends.ts';
 import type { NotKept, StoreLimits } from './store-limits.ts';
@@ -54,6 +55,9 @@ export class DurableAnswers {
   /** how often Redis may have failed over */
   #restores = 0;
   readonly #recent: RecentEnds;
+  readonly leases: Leases;
+  /** answers that were adopted, and do not go on yet */
+  readonly #adopting = new Map<string, Owned>();
   /** answers that are being created */
   readonly #begun = new Set<string>();
   #isAdopting = false;
@@ -63,10 +67,16 @@ export class DurableAnswers {
   constructor(deps: DurableDeps) {
     this.#deps = deps;
     this.#recent = new RecentEnds(deps.clock);
+    this.leases = new Leases({
+      ...deps,
+      owned: this.#owned,
+      adopted: this.#adopting,
+      adopt: () => void this.#adoptOnce(),
+    });
   }
 
   start(): void {
-    this.#timers.push(setInterval(() => void this.#renew().catch(() => {}), RENEW_MS).unref());
+    this.#timers.push(setInterval(() => void this.leases.renewAll().catch(() => {}), RENEW_MS).unref());
     this.#timers.push(setInterval(() => void this.#adoptOnce(), ADOPT_MS).unref());
     this.#timers.push(setInterval(() => this.look(), LOOK_MS).unref());
   }
@@ -74,6 +84,11 @@ export class DurableAnswers {
   /** bytes of the log of one attempt */
   get logBytes(): number {
     return this.#deps.logBytes;
+  }
+
+  /** It begins and adopts no more. */
+  get isStopped(): boolean {
+    return this.#isStopped;
   }
 
   /** Every dispatcher of the model writes logs, and this gateway takes new answers. */
@@ -186,26 +201,6 @@ export class DurableAnswers {
     for (const grace of this.#graces.values()) grace.look();
   }
 
-  #of(model: string): Owned[] {
-    return [...this.#owned.values()].map(({ owned }) => owned).filter((owned) => owned.model === model);
-  }
-
-  async #renew(): Promise<void> {
-    for (const model of this.#deps.models) {
-      const owned = this.#of(model).map((one) => ({ ...one }));
-      if (owned.length === 0) continue;
-      const lost = new Set(await this.#deps.store.renew(model, owned));
-      for (const one of owned.filter(({ id }) => lost.has(id))) {
-        // After a pause this gateway may have adopted its own answer.
-        const n = await this.#deps.store.ownNumber(one);
-        const own = this.#owned.get(one.id);
-        if (own === undefined) continue;
-        if (n === undefined || n === one.n) own.lose(new Failure('shutting_down', 'another gateway owns the answer'));
-        else own.owned.n = n;
-      }
-    }
-  }
-
   /** One look at a time. */
   async #adoptOnce(): Promise<void> {
     if (this.#isAdopting) return;
@@ -217,19 +212,24 @@ export class DurableAnswers {
   async #adopt(): Promise<void> {
     for (const model of this.#deps.models) {
       if (this.#isStopped) return;
-      for (const owned of await this.#adopted(model)) {
+      const news = (await this.#adopted(model)).filter((owned) => {
         const own = this.#owned.get(owned.id);
-        if (own !== undefined) {
-          // This gateway, or Redis, paused for longer than the lease.
-          own.owned.n = owned.n;
-          this.#deps.relay.catchUp(owned.id);
-          continue;
-        }
+        const known = own?.owned ?? this.#adopting.get(owned.id);
+        if (known === undefined) return true;
+        // This gateway, or Redis, paused for longer than the lease.
+        known.n = owned.n;
+        if (own !== undefined) this.#deps.relay.catchUp(owned.id);
+        return false;
+      });
+      for (const owned of news) this.#adopting.set(owned.id, owned);
+      for (const owned of news) {
         this.#deps.onAdopted();
-        await this.#goOn(owned).catch((cause: unknown) =>
-          // Its lease lapses again, and the next look finds it.
-          this.#deps.log.error({ cause, requestId: owned.id }, 'an adopted answer could not go on'),
-        );
+        await this.#goOn(owned)
+          .catch((cause: unknown) =>
+            // Its lease lapses again, and the next look finds it.
+            this.#deps.log.error({ cause, requestId: owned.id }, 'an adopted answer could not go on'),
+          )
+          .finally(() => this.#adopting.delete(owned.id));
       }
     }
   }

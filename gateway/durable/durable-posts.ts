@@ -1,14 +1,7 @@
 import type { AnswerState } from '#contract/answer-log';
 import type { Clock } from '#runtime/clock';
-import type { Continuation } from '../answer/continuation.ts';
-import { waitingExtras, type DeliverDeps, type Recipient } from '../answer/deliver.ts';
-import { DialectStream } from '../answer/dialect-stream.ts';
-import { madeIdentity } from '../answer/empty-events.ts';
-import { engineAnswer } from '../answer/engine/answer.ts';
+import type { DeliverDeps, Recipient } from '../answer/deliver.ts';
 import type { Asked } from '../answer/question.ts';
-import type { Rendered, Renderers } from '../answer/renderers.ts';
-import { withServiceTier } from '../answer/service-tier.ts';
-import { WholeReply } from '../answer/whole-reply.ts';
 import { Failure, isFailure, rowOf, toFailure } from '../failure.ts';
 import type { DurableRef } from '../queue/idempotency.ts';
 import type { AnswerStore } from './answer-store.ts';
@@ -18,9 +11,17 @@ import { followLog } from './follow-log.ts';
 import type { LastingEnds } from './lasting-ends.ts';
 import { LogReplay, READER } from './log-replay.ts';
 import type { LogTail } from './log-tail.ts';
-import type { Audience } from './owner-view.ts';
+import {
+  gatheringAudience,
+  numbered,
+  postStream,
+  rendered,
+  streamingAudience,
+  wholeReply,
+  type WaitingClient,
+} from './post-audience.ts';
 import { ReaderNotes } from './reader-notes.ts';
-import { failureOf, keptRequest, lifeOf, type AnswerRecord, type KeptRequest } from './record.ts';
+import { failureOf, keptRequest, lifeOf, type AnswerRecord } from './record.ts';
 
 export interface PostDeps extends Omit<DeliverDeps, 'ask' | 'continuation'> {
   readonly answers: DurableAnswers;
@@ -51,14 +52,6 @@ export interface Wish {
   readonly onDisconnect: OnDisconnect | undefined;
   /** headers that later requests with its key get too */
   readonly headers: Readonly<Record<string, string>>;
-}
-
-/** The client that waits here for an answer that this gateway begins. */
-interface Waiting extends Audience {
-  /** Another gateway goes on: a client without the end comes again. */
-  giveUp(): void;
-  /** The client has a part of an answer that cannot be completed. */
-  breakOff(failure: Failure): void;
 }
 
 /** A client of an answer that an earlier request began. */
@@ -107,7 +100,9 @@ export class DurablePosts {
     const graceMs = onDisconnect === undefined ? durableGraceMs : onDisconnect === 'cancel' ? 0 : null;
     const post = { stream, passUsage, graceMs, headers, ...(form === undefined ? {} : { form }) };
     const kept = { ...keptRequest(asked, {}, idempotencyTtlMs), post };
-    const waiting = stream ? this.#streaming(asked, kept, recipient) : this.#gathering(kept, recipient);
+    const waiting = stream
+      ? streamingAudience(this.#deps, asked, kept, recipient)
+      : gatheringAudience(kept, recipient, this.#deps.clock);
     signal.addEventListener('abort', () => answers.look());
     const request = { asked, kept, phases: notes.phases, audience: waiting };
     const begun = await answers
@@ -117,65 +112,21 @@ export class DurablePosts {
         throw cause;
       });
     const { failure, isLost } = await begun.ended;
-    // The client asks again, and gets the rest from the gateway that owns the answer now.
-    if (isLost === true) return waiting.giveUp();
+    if (isLost === true) return this.#readOn({ model, id: begun.id }, waiting, recipient);
     if (failure === undefined) return;
     if (!client.isBegun) throw failure;
     waiting.breakOff(failure);
   }
 
-  /** The client of a stream that this gateway begins. */
-  #streaming(asked: Asked, kept: KeptRequest, { client, render, notes, signal }: Recipient): Waiting {
-    let stream: DialectStream | undefined;
-    let isOver = false;
-    return {
-      open: (id, continuation) => {
-        stream = this.#stream(id, kept, { client, render }, continuation, {
-          ...waitingExtras(this.#deps, asked, { notes }),
-          ...numbered(render, new EventIds(id, -1)),
-        });
-        return stream.reply;
-      },
-      get isGone() {
-        return client.isGone || signal.aborted;
-      },
-      end: () => {
-        // Before the last byte, after which the log line is written.
-        notes.streamed(stream?.reply.bytes ?? 0, stream?.reply.usage);
-        stream?.client.end();
-        isOver = true;
-      },
-      giveUp: () => {
-        if (!isOver) client.giveUp();
-      },
-      breakOff: (failure) => {
-        notes.broken(failure);
-        notes.streamed(stream?.reply.bytes ?? 0, stream?.reply.usage);
-        stream?.breakOff(failure);
-      },
-    };
-  }
-
-  /** The client of an answer in one piece that this gateway begins. */
-  #gathering(kept: KeptRequest, { client, render, notes, signal }: Recipient): Waiting {
-    const { clock } = this.#deps;
-    const reply = wholeReply(kept);
-    const askedAt = clock();
-    return {
-      open: () => reply,
-      get isGone() {
-        return client.isGone || signal.aborted;
-      },
-      end: () => {
-        notes.phases.firstByteAt = clock();
-        notes.whole(reply.usage);
-        if (!client.isGone) client.send(rendered(render, reply, kept, clock() - askedAt));
-      },
-      giveUp: () => {
-        if (!client.isBegun) client.giveUp();
-      },
-      breakOff: (failure) => notes.broken(failure),
-    };
+  /** Another gateway owns the answer now: its client reads the log from here on, as others do. */
+  async #readOn({ model, id }: DurableRef, waiting: WaitingClient, reader: Reader): Promise<void> {
+    if (waiting.isOver) return;
+    const { answers, store } = this.#deps;
+    const after = waiting.leave();
+    const record = answers.isStopped ? undefined : await store.read(model, id).catch(() => undefined);
+    // It asks again, and gets the rest.
+    if (after === undefined || record === undefined) return reader.client.giveUp();
+    await this.#read({ id, record }, after, reader);
   }
 
   /** Ends an answer. @returns its state, which stays as it is if it was over @throws Failure `answer_not_found` */
@@ -210,10 +161,15 @@ export class DurablePosts {
       );
     const after = eventAfter(lastEventId, id, kept.post.stream && reader.render.numbersEvents === true);
     tell(kept.post.headers);
+    await this.#read({ id, record }, after, reader);
+  }
+
+  async #read({ id, record }: Found, after: number, reader: Reader): Promise<void> {
+    const { model, post } = record.asked;
     const leave = this.#readers.begin(model, id);
     try {
-      await store.show(model, id).catch(unread);
-      if (kept.post.stream) await this.#streamAgain({ id, record }, after, reader);
+      await this.#deps.store.show(model, id).catch(unread);
+      if (post?.stream === true) await this.#streamAgain({ id, record }, after, reader);
       else await this.#giveAgain({ id, record }, reader);
     } finally {
       leave();
@@ -236,7 +192,7 @@ export class DurablePosts {
     const ids = new EventIds(id, after);
     const { asked: kept } = record;
     const limits = { keepAliveMs, slowClientBytes, clock };
-    const stream = this.#stream(id, kept, { client, render }, READER, { ...limits, ...numbered(render, ids) });
+    const stream = postStream(id, kept, { client, render }, READER, { ...limits, ...numbered(render, ids) });
     try {
       await this.#follow({ id, record }, new LogReplay(kept.path, stream.reply, clock), reader);
       if (ids.highest < after && !client.isBegun)
@@ -266,32 +222,6 @@ export class DurablePosts {
     const ended = (await this.#deps.store.read(model, id).catch(unread)) ?? record;
     throw failureOf({ ...ended, state });
   }
-
-  #stream(
-    id: string,
-    kept: KeptRequest,
-    { client, render }: Omit<Reader, 'signal'>,
-    continuation: Pick<Continuation, 'add' | 'decide' | 'release'>,
-    extras: Omit<ConstructorParameters<typeof DialectStream>[4], 'identity' | 'isFixed'>,
-  ): DialectStream {
-    const facts = { ...kept, passUsage: kept.post?.passUsage ?? false };
-    const identity = () => madeIdentity(kept, id, kept.created);
-    return new DialectStream(client, render, facts, continuation, { ...extras, identity, isFixed: true });
-  }
-}
-
-function wholeReply({ path, choices, messagesParam }: KeptRequest): WholeReply {
-  return new WholeReply(engineAnswer(path, choices), messagesParam);
-}
-
-function rendered(render: Renderers, reply: WholeReply, { serviceTier, post }: KeptRequest, modelMs: number): Rendered {
-  const form = post?.form;
-  const body = withServiceTier(reply.body, serviceTier);
-  return render.renderAnswer(body, { modelMs, ...(form === undefined ? {} : { form }) });
-}
-
-function numbered(render: Renderers, ids: EventIds): { readonly number?: (events: Buffer | string) => string } {
-  return render.numbersEvents === true ? { number: (events) => ids.pass(events) } : {};
 }
 
 function unread(cause: unknown): never {

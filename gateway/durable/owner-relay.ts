@@ -1,6 +1,7 @@
 import { compareLives, logPlace } from '#contract/answer-log';
 import type { Control } from '#contract/control';
 import type { Frame } from '#contract/frame';
+import { loggedEntry } from '#contract/logged-entry';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { Failure } from '../failure.ts';
@@ -21,6 +22,10 @@ export interface OwnerRelayDeps {
   readonly log: Log;
 }
 
+/** If no entry of a running attempt comes in this time, in ms, its copy may be lost: the log is read. Later looks are rarer. */
+const LOOK_MS = 1_000;
+const LOOK_LONGEST_MS = 8_000;
+
 /** How far an owner has taken the log of an answer. */
 export interface Progress {
   /** id of the last entry */
@@ -39,6 +44,9 @@ interface OpenAnswer extends Omit<Expected, 'epoch'> {
   readonly exchange: Exchange;
   /** why the attempt ends, once the rest of its entries is taken */
   ending: { readonly failure: Failure } | undefined;
+  /** when its last entry was taken or looked for, and how long after that the log is read, in ms */
+  heardAt: number;
+  lookAfterMs: number;
   /** the log is being read; further entries are read from there too */
   isReading: boolean;
   readAgain: boolean;
@@ -79,8 +87,13 @@ export class OwnerRelay {
     if (expected === undefined) throw new Error('an answer that was not announced');
     this.#expected.delete(requestId);
     const { epoch, ...known } = expected;
-    const idle = { ending: undefined, isReading: false, readAgain: false };
-    this.#open.set(requestId, { ...known, exchange: new Exchange(request, epoch), ...idle });
+    const idle = { ending: undefined, isReading: false, readAgain: false, lookAfterMs: LOOK_MS };
+    this.#open.set(requestId, {
+      ...known,
+      exchange: new Exchange(request, epoch),
+      heardAt: this.#deps.clock(),
+      ...idle,
+    });
   }
 
   /** The seam is in the log. @returns the next epoch */
@@ -115,7 +128,17 @@ export class OwnerRelay {
     this.#open.delete(requestId);
   }
 
-  /** An entry arrived in the owner's stream. */
+  /** An entry of a log arrived as a frame of the type `logged`. */
+  takeCopy(frame: Frame, dispatcher: string): void {
+    try {
+      this.take(frame.requestId, loggedEntry(frame), dispatcher);
+    } catch (cause) {
+      // The log has it.
+      this.#deps.log.error({ cause, requestId: frame.requestId }, 'a copy of a log could not be read');
+    }
+  }
+
+  /** An entry arrived. */
   take(requestId: string, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void {
     const open = this.#open.get(requestId);
     if (open === undefined) return;
@@ -192,6 +215,7 @@ export class OwnerRelay {
       return;
     }
     open.progress.last = entry.id;
+    [open.heardAt, open.lookAfterMs] = [this.#deps.clock(), LOOK_MS];
     for (const frame of entry.frames) {
       try {
         const now = this.#deps.clock();
@@ -260,6 +284,10 @@ export class OwnerRelay {
         const seen = open.exchange.seen(now);
         if (seen !== undefined) request.onGone(seen);
         this.#fail(open, new Failure('worker_lost', 'the worker that held this request is gone'));
+      } else if (accepted !== undefined && now - open.heardAt > open.lookAfterMs) {
+        open.heardAt = now;
+        open.lookAfterMs = Math.min(2 * open.lookAfterMs, LOOK_LONGEST_MS);
+        this.#read(open);
       }
     }
   }

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
 import { LEASE_MS, LEASE_REFRESH_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import { QUESTION_MARK } from './answer-scripts.ts';
 import { isAfter } from './log-entries.ts';
 
 const READ_COUNT = 512;
@@ -14,7 +15,8 @@ export interface OwnerStreamDeps {
   readonly reader: Redis;
   readonly commands: Redis;
   readonly models: readonly string[];
-  readonly replica: string;
+  /** this gateway's name as an owner */
+  readonly owner: string;
   readonly log: Log;
 }
 
@@ -23,6 +25,8 @@ export interface OwnerEvents {
   entry(requestId: string, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void;
   /** an answer was cancelled at any gateway */
   cancelled(requestId: string): void;
+  /** a reader at another gateway asks whether this one is there */
+  asked(requestId: string): void;
   /** entries may have been missed: the logs have them */
   missed(): void;
 }
@@ -71,7 +75,7 @@ export class OwnerStream {
   }
 
   #key(model: string): string {
-    return redisKeys.ownersPrefix(model) + this.#deps.replica;
+    return redisKeys.ownersPrefix(model) + this.#deps.owner;
   }
 
   async #create(key: string): Promise<void> {
@@ -121,8 +125,9 @@ export class OwnerStream {
     const dispatcher = stamp?.toString('latin1') ?? '';
     for (let at = 0; at + 1 < fields.length; at += 2) {
       const [requestId = '', id = ''] = fields[at]?.toString('latin1').split(':') ?? [];
-      if (id === '') {
-        this.#events.cancelled(requestId);
+      if (id === '' || id === QUESTION_MARK) {
+        if (id === '') this.#events.cancelled(requestId);
+        else this.#events.asked(requestId);
         continue;
       }
       try {

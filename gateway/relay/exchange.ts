@@ -130,6 +130,7 @@ export class Exchange {
         this.end(failureOf(parsePayload(AttemptError, frame.payload)));
         return NONE;
       case 'heartbeat':
+      case 'logged':
         return NONE;
       default:
         return frame.type satisfies never;

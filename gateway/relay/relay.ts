@@ -33,6 +33,7 @@ export class Relay {
   readonly #reader: ReplyReader;
   readonly #open = new Map<string, Exchange>();
   readonly #toldToStop = new Map<string, number>();
+  #onLogged: (dispatcher: string, frame: Frame) => void = () => {};
   #ticking: NodeJS.Timeout | undefined;
 
   constructor(deps: RelayDeps) {
@@ -71,6 +72,11 @@ export class Relay {
   }
   get openCount(): number {
     return this.#open.size;
+  }
+
+  /** @param take gets the frames of durable answers, which are of the type `logged` */
+  passLogged(take: (dispatcher: string, frame: Frame) => void): void {
+    this.#onLogged = take;
   }
 
   /** Must be called before the job is added, because its first frame may arrive before the queue's own answer. */
@@ -128,6 +134,7 @@ export class Relay {
 
   #take(dispatcher: string, frame: Frame): void {
     if (frame.type === 'heartbeat') return;
+    if (frame.type === 'logged') return this.#onLogged(dispatcher, frame);
     const { requestId, epoch, attempt } = frame;
     const exchange = this.#open.get(requestId);
     if (exchange === undefined) {

@@ -37,6 +37,7 @@ function dispatcher(name: string) {
   const logs = new AnswerLogs(redis, name, silentLog, {
     superseded: ({ requestId }: JobV1) => superseded.push(requestId),
     full: () => {},
+    copies: { retain: () => () => {}, send: () => {}, isBehind: () => false },
   });
   const open = (requestId: string, { epoch, attempt }: Token = { epoch: 1, attempt: 1 }) => {
     const of = { model: MODEL, kind: 'text', path: '/v1/responses', deadlineMs: 1_000, replica: 'g1' } as const;

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { LAST_ENTRY, logPlace, seamId } from '#contract/answer-log';
+import { LAST_ENTRY, logPlace, ownerName, seamId } from '#contract/answer-log';
 import { decodeFrames, type Frame, type FrameType } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
+import { loggedEntry } from '#contract/logged-entry';
 import { redisKeys } from '#contract/redis-keys';
 import { AnswerLogs } from '../../worker-launcher/dispatch/answer-logs.ts';
 import { eventually } from '../support/eventually.ts';
@@ -16,6 +17,9 @@ let server: TestRedis;
 let redis: Redis;
 let superseded: Token[];
 let logs: AnswerLogs;
+/** copies by gateway: place, and texts of its frames */
+let copied: string[];
+let retained: string[];
 
 beforeAll(async () => {
   server = await startRedis();
@@ -30,10 +34,23 @@ beforeEach(async () => {
   await redis.hset(redisKeys.answer(MODEL, ID), { key: 'k', state: 'queued', owner: 'g1', n: 1, epoch: 1 });
   await redis.xadd(redisKeys.answerLog(MODEL, ID), '0-1', 'j', '{}');
   await redis.xadd(OWNER, '*', 's', '');
-  superseded = [];
+  [superseded, copied, retained] = [[], [], []];
   logs = new AnswerLogs(redis, 'd1', silentLog, {
     superseded: (_job, token) => superseded.push(token),
     full: () => {},
+    copies: {
+      retain: (replica) => {
+        retained.push(replica);
+        return () => retained.splice(retained.indexOf(replica), 1);
+      },
+      send: (replica, sent) => {
+        const { id, frames } = loggedEntry(sent);
+        copied.push(
+          `${replica} ${sent.requestId} ${placeOf(id)} ${frames.map(({ payload }) => payload.toString()).join()}`,
+        );
+      },
+      isBehind: (replica) => replica === 'slow',
+    },
   });
 });
 
@@ -60,6 +77,7 @@ const open = (epoch: number, attempt: number) => {
   return {
     claim: () => line.claim(frame(token, 'claimed')),
     send: (text: string) => line.send(frame(token, 'data', text)),
+    over: () => line.over(),
     token,
   };
 };
@@ -76,7 +94,7 @@ const log = async () =>
     return [placeOf(id.toString()), ...frames.map(({ type, payload }) => `${type} ${payload.toString()}`.trim())];
   });
 
-test('an attempt claims, and its frames of one event-loop run are one entry, in the log and for the owner', async () => {
+test('an attempt claims, and its frames of one event-loop run are one entry, in the log and for an older owner', async () => {
   const first = open(1, 1);
   expect(await first.claim()).toBe(true);
   first.send('a');
@@ -95,6 +113,47 @@ test('an attempt claims, and its frames of one event-loop run are one entry, in 
     .map(([, fields]) => fields.filter((_f, i) => i % 2 === 0));
   const named = given.map(([stamp, name = '']) => [stamp, name.split(':')[0], placeOf(name.split(':')[1] ?? '')]);
   expect(named).toEqual([0, 1, 2].map((n) => ['s', ID, `1-1 ${n}`]));
+});
+
+test('an owner gets copies of what the log has, also a new owner, unless it reads too late', async () => {
+  const record = redisKeys.answer(MODEL, ID);
+  await redis.hset(record, 'owner', ownerName('g2'));
+  const first = open(1, 1);
+  expect(await first.claim()).toBe(true);
+  first.send('a');
+  first.send('b');
+  await logs.close();
+  await redis.hset(record, 'owner', ownerName('g3'));
+  let sent = 0;
+  await eventually('the new owner gets copies', async () => {
+    first.send(`c${(sent += 1)}`);
+    await logs.close();
+    return copied.at(-1)?.startsWith('g3 ');
+  });
+  expect(copied[0]).toBe(`g2 ${ID} 1-1 1 a,b`);
+  expect(copied).toHaveLength(1 + sent);
+  expect(retained).toEqual(['g3']);
+  first.over();
+  expect(retained).toEqual([]);
+  expect((await redis.xrange(OWNER, '-', '+')).length).toBe(1);
+
+  await redis.hset(record, 'owner', ownerName('slow'));
+  const [, again] = [copied.splice(0), open(1, 1)];
+  await redis.del(redisKeys.answerLog(MODEL, ID));
+  await redis.xadd(redisKeys.answerLog(MODEL, ID), '0-1', 'j', '{}');
+  expect(await again.claim()).toBe(true);
+  again.send('d');
+  await logs.close();
+  expect([copied, (await log()).at(-1)]).toEqual([[], ['1-1 1', 'data d']]);
+});
+
+test('an attempt that is superseded gives its owner no copy of what its log refused', async () => {
+  await redis.hset(redisKeys.answer(MODEL, ID), 'owner', ownerName('g2'));
+  const [first, second] = [open(1, 1), open(1, 2)];
+  expect([await first.claim(), await second.claim()]).toEqual([true, true]);
+  first.send('late');
+  await logs.close();
+  expect([superseded, copied]).toEqual([[first.token], []]);
 });
 
 test('an attempt that delivered nothing is superseded; one that delivered something is not', async () => {

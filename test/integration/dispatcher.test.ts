@@ -55,7 +55,11 @@ async function start(engines: readonly FakeEngine[], slots = { text: 2, image: 1
     leftBodies: { add: () => {} },
     log: silentLog,
     publisher,
-    logs: new AnswerLogs(connect(), `d${replica}`, silentLog, { superseded: () => {}, full: () => {} }),
+    logs: new AnswerLogs(connect(), `d${replica}`, silentLog, {
+      superseded: () => {},
+      full: () => {},
+      copies: publisher,
+    }),
     readBody: async ({ model, requestId }) => {
       const key = redisKeys.body(model, requestId);
       const [bytes, ttlMs] = await Promise.all([replies.getBuffer(key), replies.pttl(key)]);

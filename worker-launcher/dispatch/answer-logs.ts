@@ -1,6 +1,8 @@
 import type { Redis } from 'ioredis';
+import { replicaOf } from '#contract/answer-log';
 import type { Frame } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
+import { writtenEntry } from '#contract/logged-entry';
 import type { Log } from '#runtime/log';
 import { LostConnection } from '#runtime/numbered-connection';
 import { NOT_YET } from './answer-log-scripts.ts';
@@ -8,7 +10,10 @@ import { endOfTurn, EntryPace } from './entry-pace.ts';
 import { encoded, newLine, type Line, type LineEntry } from './log-line.ts';
 import { ENTRIES_AT_ONCE, LogRestoration } from './log-restoration.ts';
 import { LogWriter } from './log-writer.ts';
+import type { Publisher } from './publisher.ts';
 
+/** How often the owners of answers are looked up, in milliseconds. A new owner reads the log until copies follow it. */
+const LOOK_UP_MS = 500;
 /** If this many bytes of a model are unwritten, its engines' durable streams are paused until half of them are written. */
 const FULL_BYTES = 8 * 1024 * 1024;
 
@@ -31,6 +36,11 @@ interface Channel {
   writingSince: number | undefined;
 }
 
+interface CopiedEntry extends LineEntry {
+  /** of the frame `logged` */
+  readonly payload: Buffer;
+}
+
 /** One attempt's end of its log. */
 export interface LogLine {
   /** Writes the first entry. @returns false: the attempt must not run @throws while Redis refuses it */
@@ -42,19 +52,28 @@ export interface LogLine {
 }
 
 /**
- * Writes the frames of durable answers. One script writes what one run of the event loop has for a model (or up to 2 ms,
+ * Writes the frames of durable answers to their logs, and then to the reply streams of their owners. One script writes what one run of the event loop has for a model (or up to 2 ms,
  * see `entry-pace.ts`). At most one such command a model is outstanding, so that entries stay in order.
  */
 export class AnswerLogs {
   readonly #writer: LogWriter;
   readonly #restoration: LogRestoration;
   readonly #events: AnswerLogEvents;
+  readonly #copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'>;
+  /** attempts that run */
+  readonly #lines = new Set<Line>();
   readonly #channels = new Map<string, Channel>();
   #onIdle: (() => void) | undefined;
 
   /** @param redis of the manner `once`, for logs alone */
-  constructor(redis: Redis, incarnation: string, log: Log, events: AnswerLogEvents) {
+  constructor(
+    redis: Redis,
+    incarnation: string,
+    log: Log,
+    { copies, ...events }: AnswerLogEvents & { readonly copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'> },
+  ) {
     this.#events = events;
+    this.#copies = copies;
     this.#writer = new LogWriter(redis, incarnation, log, () => setImmediate(() => void this.#restoration.ready()));
     this.#restoration = new LogRestoration(this.#writer, log, {
       held: (line) => void this.#channel(line.job.model).lines.delete(line),
@@ -68,6 +87,16 @@ export class AnswerLogs {
         this.#events.superseded(line.job, line.token);
       },
     });
+    // If Redis is away, the next look tells.
+    setInterval(() => void this.#lookUpOwners().catch(() => {}), LOOK_UP_MS).unref();
+  }
+
+  async #lookUpOwners(): Promise<void> {
+    for (const model of new Set([...this.#lines].map(({ job }) => job.model))) {
+      const lines = [...this.#lines].filter(({ job }) => job.model === model);
+      for (let at = 0; at < lines.length; at += ENTRIES_AT_ONCE)
+        await this.#writer.lookUpOwners(lines.slice(at, at + ENTRIES_AT_ONCE));
+    }
   }
 
   open(job: JobV1, token: Token): LogLine {
@@ -77,6 +106,8 @@ export class AnswerLogs {
       send: (frame) => this.#send(line, frame),
       over: () => {
         line.isOver = true;
+        line.reader?.release();
+        this.#lines.delete(line);
       },
     };
   }
@@ -102,6 +133,7 @@ export class AnswerLogs {
         const next = await this.#writer.claim(await this.#restoration.readyToClaim(), line);
         if (next === NOT_YET && (await this.#restoration.recordMayCome())) continue;
         if (next < 1) return false;
+        this.#lines.add(line);
         this.#restoration.add({ line, n: 0, frames: line.claim });
         return true;
       } catch (cause) {
@@ -151,23 +183,49 @@ export class AnswerLogs {
       await endOfTurn(channel.pace.waitMs(performance.now()));
       const lines = [...channel.lines].slice(0, ENTRIES_AT_ONCE);
       for (const line of lines) channel.lines.delete(line);
-      const entries = lines.map((line) => {
-        const frames = line.pending.length === 1 ? line.pending[0] : Buffer.concat(line.pending);
-        line.pending = [];
-        line.n += 1;
-        const entry: LineEntry = { line, n: line.n, frames: frames ?? Buffer.alloc(0) };
-        this.#restoration.add(entry);
-        return entry;
-      });
       channel.writingSince = performance.now();
+      const entries = lines.map((line) => this.#entry(line));
       channel.pace.wrote(channel.frames, channel.writingSince);
       channel.frames = 0;
       await this.#write(model, entries);
+      this.#copy(model, entries);
       channel.writingSince = undefined;
       this.#written(model, channel, sumOf(entries.map(({ frames }) => frames)));
     }
     channel.isBusy = false;
     if (this.#onIdle !== undefined && ![...this.#channels.values()].some(({ isBusy }) => isBusy)) this.#onIdle();
+  }
+
+  /** The frames that wait, as the next entry. */
+  #entry(line: Line): CopiedEntry {
+    line.n += 1;
+    const entry = { line, n: line.n, ...writtenEntry(line.life, line.n, line.pending) };
+    line.pending = [];
+    this.#restoration.add(entry);
+    return entry;
+  }
+
+  /** Gives owners what the logs have. An owner reads a log if it misses a copy. */
+  #copy(model: string, entries: readonly CopiedEntry[]): void {
+    const ofOlder = new Map<string, LineEntry[]>();
+    for (const entry of entries) {
+      const { line, payload } = entry;
+      if (line.state !== 'open') continue;
+      const replica = replicaOf(line.owner);
+      if (replica === undefined) {
+        const others = ofOlder.get(line.owner) ?? [];
+        ofOlder.set(line.owner, others);
+        others.push(entry);
+        continue;
+      }
+      if (!line.isOver && line.reader?.replica !== replica) {
+        line.reader?.release();
+        line.reader = { replica, release: this.#copies.retain(replica) };
+      }
+      if (this.#copies.isBehind(replica)) continue;
+      this.#copies.send(replica, { type: 'logged', requestId: line.job.requestId, ...line.token, payload });
+    }
+    for (const [owner, others] of ofOlder) void this.#writer.copyTo(owner, model, others).catch(() => {});
   }
 
   async #write(model: string, entries: readonly LineEntry[]): Promise<void> {

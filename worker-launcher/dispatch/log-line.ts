@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
-import type { LogLife } from '#contract/answer-log';
+import { lifeId, type LogLife } from '#contract/answer-log';
 import { frameBytes, writeFrame, type Frame } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
+import { redisKeys } from '#contract/redis-keys';
 import type { RecentEntry } from './recent-entries.ts';
 
 /** One more than the greatest random part of a life. */
@@ -14,6 +15,14 @@ export interface Line {
   readonly life: LogLife;
   /** its first entry */
   claim: Buffer;
+  readonly recordKey: string;
+  readonly logKey: string;
+  /** what the ids of its entries have before their numbers */
+  readonly idStart: string;
+  /** the gateway that owned the answer when that was last looked up */
+  owner: string;
+  /** the gateway that the present owner is, while the attempt runs; `release`: it gets nothing more */
+  reader: { readonly replica: string; readonly release: () => void } | undefined;
   /** number of its last entry */
   n: number;
   /** when that was made, monotonic ms */
@@ -34,13 +43,24 @@ export interface LineEntry extends RecentEntry {
 
 export function newLine(job: JobV1, token: Token): Line {
   const life = { ...token, random: randomInt(RANDOM_LIVES) };
-  const none = { claim: Buffer.alloc(0), n: 0, madeAt: 0, pending: [], hasEnd: false, isOver: false };
-  return { job, token, life, state: 'open', ...none };
+  const none = {
+    claim: Buffer.alloc(0),
+    n: 0,
+    madeAt: 0,
+    pending: [],
+    hasEnd: false,
+    isOver: false,
+    reader: undefined,
+  };
+  const { model, requestId } = job;
+  const keys = { recordKey: redisKeys.answer(model, requestId), logKey: redisKeys.answerLog(model, requestId) };
+  return { job, token, life, ...keys, idStart: `${lifeId(life)}-`, state: 'open', owner: '', ...none };
 }
 
 /** A frame as logs hold it: the log's key has the request id. */
 export function encoded(frame: Frame): Buffer {
-  const bare = { ...frame, requestId: '' };
+  const { type, epoch, attempt, payload } = frame;
+  const bare: Frame = { type, requestId: '', epoch, attempt, payload };
   const bytes = Buffer.allocUnsafe(frameBytes(bare));
   writeFrame(bare, bytes, 0);
   return bytes;

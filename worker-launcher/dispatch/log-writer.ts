@@ -1,5 +1,4 @@
 import type { Redis } from 'ioredis';
-import { entryId } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { LostConnection, NumberedConnection } from '#runtime/numbered-connection';
@@ -23,38 +22,51 @@ export class LogWriter {
   }
 
   /** See `penstockClaim`. @throws LostConnection; Error as Redis refuses it */
-  claim(connection: number, { job, token, life, claim }: Line): Promise<number> {
+  async claim(connection: number, line: Line): Promise<number> {
+    const { job, token, claim, idStart, recordKey, logKey } = line;
     const { model, requestId } = job;
-    return this.connection.run(connection, (redis) =>
+    const [next, owner] = await this.connection.run(connection, (redis) =>
       redis.penstockClaim(
-        redisKeys.answer(model, requestId),
-        redisKeys.answerLog(model, requestId),
+        recordKey,
+        logKey,
         requestId,
         token.epoch,
         token.attempt,
         this.#incarnation,
         claim,
         redisKeys.ownersPrefix(model),
-        entryId(life, 0),
+        `${idStart}0`,
       ),
     );
+    if (owner !== '') line.owner = owner;
+    return next;
   }
 
   /** @returns the attempts that must end @throws LostConnection */
   async write(connection: number, model: string, entries: readonly LineEntry[]): Promise<Line[]> {
-    const keys = entries.flatMap(({ line: { job } }) => [
-      redisKeys.answer(model, job.requestId),
-      redisKeys.answerLog(model, job.requestId),
-    ]);
-    const args = entries.flatMap(({ line: { job, life }, n, frames }) => [job.requestId, entryId(life, n), frames]);
-    const prefix = redisKeys.ownersPrefix(model);
+    const args: (string | Buffer)[] = entries.map(({ line }) => line.logKey);
+    for (const { line, n, frames } of entries) args.push(`${line.idStart}${n}`, frames);
     const refused = await this.insist(model, () =>
-      this.connection.run(connection, (redis) =>
-        redis.penstockLog(keys.length, ...keys, this.#incarnation, prefix, ...args),
-      ),
+      this.connection.run(connection, (redis) => redis.penstockLog(entries.length, ...args)),
     );
     if (refused === undefined) return entries.map(({ line }) => line);
     return refused.flatMap((number) => entries[number - 1]?.line ?? []);
+  }
+
+  /** Looks up who owns the answers of a model now. @throws LostConnection; Error as Redis refuses it */
+  async lookUpOwners(lines: readonly Line[]): Promise<void> {
+    const keys = lines.map(({ recordKey }) => recordKey);
+    const number = await this.connection.open();
+    const owners = await this.connection.run(number, (redis) => redis.penstockOwners(keys.length, ...keys));
+    for (const [index, line] of lines.entries()) line.owner = owners[index] || line.owner;
+  }
+
+  /** Copies entries to the stream of an owner that is an older gateway, which reads the log if it misses them. */
+  async copyTo(owner: string, model: string, entries: readonly LineEntry[]): Promise<void> {
+    const number = await this.connection.open();
+    const fields = entries.flatMap(({ line, n, frames }) => [`${line.job.requestId}:${line.idStart}${n}`, frames]);
+    const to = [redisKeys.ownersPrefix(model) + owner, 'NOMKSTREAM', '*', 's', this.#incarnation] as const;
+    await this.connection.run(number, (redis) => redis.xadd(...to, ...fields));
   }
 
   /** @returns undefined: Redis refused it for too long @throws LostConnection */

@@ -96,6 +96,7 @@ function createParts(
     behind: (replica, behind) => dispatcher.replicaBehind(replica, behind),
   });
   const logs = new AnswerLogs(logRedis, incarnation, log, {
+    copies: publisher,
     superseded: (job, token) => dispatcher.superseded(job, token),
     full: (model, isFull) => dispatcher.logsFull(model, isFull),
   });

@@ -93,6 +93,12 @@ export class Publisher {
     }
   }
 
+  /** It reads its replies too late, or they arrive faster than they can be written. */
+  isBehind(replica: string): boolean {
+    const { behind, full } = this.#channel(replica);
+    return behind || full;
+  }
+
   /** Age of the oldest outstanding write, in milliseconds; 0 if there is none. */
   get stuckMs(): number {
     const since = [...this.#channels.values()].map(({ writingSince }) => writingSince ?? Infinity);

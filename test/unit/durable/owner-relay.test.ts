@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { entryId, fenceId, FIRST_ENTRY } from '#contract/answer-log';
-import type { Frame, FrameType } from '#contract/frame';
+import { frameBytes, writeFrame, type Frame, type FrameType } from '#contract/frame';
+import { writtenEntry } from '#contract/logged-entry';
 import { eventually } from '../../support/eventually.ts';
 import { silentLog } from '../../support/silent-log.ts';
 import { OwnerRelay, type OwnerRelayDeps } from '../../../gateway/durable/owner-relay.ts';
@@ -75,6 +76,24 @@ test('an attempt that is given up ends after what it wrote before its fence, and
   await settled();
   relay.take(ID, entry(3, 'data', 'too late'), 'd');
   expect([got, last()]).toEqual([['late', 'worker_lost'], entryId(LIFE, 2)]);
+});
+
+test('a copy of an entry is taken like the entry; a copy that is lost is read from the log', async () => {
+  const log = [claimed, head];
+  const { got, last } = opened(log);
+  relay.catchUp(ID);
+  await settled();
+  const frame: Frame = { type: 'data', requestId: '', epoch: 1, attempt: 1, payload: Buffer.from('copy') };
+  const bytes = Buffer.alloc(frameBytes(frame));
+  writeFrame(frame, bytes, 0);
+  const { payload } = writtenEntry(LIFE, 2, [bytes]);
+  relay.takeCopy({ type: 'logged', requestId: ID, epoch: 1, attempt: 1, payload }, 'd');
+  relay.takeCopy({ type: 'logged', requestId: ID, epoch: 1, attempt: 1, payload: payload.subarray(0, 3) }, 'd');
+  expect([got, last()]).toEqual([['copy'], entryId(LIFE, 2)]);
+  log.push(entry(3, 'data', 'rest'));
+  now += 1_001;
+  await eventually('the log is read', () => got.length === 2);
+  expect([got, last()]).toEqual([['copy', 'rest'], entryId(LIFE, 3)]);
 });
 
 test('an attempt that completes its answer before its fence is not lost', async () => {

@@ -93,6 +93,13 @@ export const ROOMS = [
     samples: ['ioredis', 'express'],
   },
   {
+    path: 'gateway/identity',
+    promise: 'who bears a token: providers, their keys and roles; no stage of a request',
+    may: ['failure.ts', 'keys'],
+    not: `${REDIS}|${HTTP}`,
+    samples: ['ioredis', 'express'],
+  },
+  {
     path: 'gateway/cards',
     promise: 'pure: turns specification files into cards, and finds the problems of a card',
     may: [],
@@ -170,6 +177,7 @@ export const ROOMS = [
       'dialects',
       'durable',
       'failure.ts',
+      'identity',
       'intake',
       'keys',
       'limits',

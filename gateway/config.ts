@@ -47,7 +47,7 @@ const Fields = z.object({
   GATEWAY_REPLY_REDIS_PASSWORD: z.string().optional(),
   GATEWAY_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   GATEWAY_REPLY_REDIS_CA_FILE: z.string().optional(),
-  /** address of the public API; addresses other than loopback need GATEWAY_KEYS_FILE */
+  /** address of the public API; addresses other than loopback need GATEWAY_KEYS_FILE or GATEWAY_IDENTITY_FILE */
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   /** port of the public API */
   GATEWAY_PORT: setting.port.default(8080),
@@ -59,6 +59,8 @@ const Fields = z.object({
   GATEWAY_MODELS_DIR: z.string().default('deploy/models'),
   /** file of hashed keys and webhooks, written by `penstock keys`; changes take effect without a restart */
   GATEWAY_KEYS_FILE: z.string().optional(),
+  /** file of identity providers (Entra ID, OpenID Connect) whose tokens are accepted; changes take effect without a restart */
+  GATEWAY_IDENTITY_FILE: z.string().optional(),
   /** secret of the salts that separate callers in the engines' caches; absent: the replicas share one in Redis */
   GATEWAY_CACHE_SALT_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
   /** file with the secret, instead of the above */
@@ -188,9 +190,10 @@ const Fields = z.object({
 const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
   path: ['GATEWAY_BODY_TIMEOUT_MS'],
   error: 'must not be shorter than GATEWAY_HEAD_TIMEOUT_MS, because it includes the head',
-}).refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
+}).refine((s) => (s.GATEWAY_KEYS_FILE ?? s.GATEWAY_IDENTITY_FILE) !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
   path: ['GATEWAY_HOST'],
-  error: 'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE',
+  error:
+    'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE, or providers in GATEWAY_IDENTITY_FILE',
 });
 export type GatewayConfig = Readonly<z.infer<typeof Settings> & { GATEWAY_DRAIN_DELAY_MS: number }>;
 /** A gateway that others can reach may have a balancer, which needs time to see that it is leaving. */
@@ -201,6 +204,16 @@ export function loadConfig(env: NodeJS.ProcessEnv): GatewayConfig {
   const settings = loadSettings('GATEWAY_', Settings, env);
   const delayMs = LOOPBACK.test(settings.GATEWAY_HOST) ? 0 : DRAIN_DELAY_MS;
   return Object.freeze({ ...settings, GATEWAY_DRAIN_DELAY_MS: settings.GATEWAY_DRAIN_DELAY_MS ?? delayMs });
+}
+
+/** Who callers are. */
+export function callerFiles(config: GatewayConfig) {
+  return { keys: config.GATEWAY_KEYS_FILE, identity: config.GATEWAY_IDENTITY_FILE };
+}
+
+/** Whose requests are served if no keys are configured. */
+export function keylessAccess(config: GatewayConfig) {
+  return { hosts: config.GATEWAY_HOSTS, origins: config.GATEWAY_CORS_ORIGINS };
 }
 
 /** For each port. */

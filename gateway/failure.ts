@@ -67,6 +67,8 @@ export const FAILURES = {
   body_lost: { status: 502, retry: 'as_sent', log: 'warn', repeats: 2 },
   worker_lost: { status: 502, retry: 'by_caller', log: 'warn', repeats: 2 },
   no_engine: { status: 503, retry: 10, log: 'warn' },
+  /** The keys of a token's issuer were never read, or too long ago. */
+  issuer_unavailable: { status: 503, retry: 5, log: 'warn' },
   overloaded: { status: 503, retry: 2, log: 'warn' },
   queue_unavailable: { status: 503, retry: 2, log: 'warn' },
   shutting_down: { status: 503, retry: 1, log: 'info' },

@@ -25,8 +25,8 @@ import { createApp } from './app.ts';
 import { createAsk, type AskDeps } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver } from './answer/deliver.ts';
-import { answerLimits, chosenModels, connectionLimits, dialectSettings, imageLimits } from './config.ts';
-import { loadConfig, queueLimits, requestTimeouts, structureLimits } from './config.ts';
+import { answerLimits, callerFiles, chosenModels, connectionLimits, dialectSettings } from './config.ts';
+import { imageLimits, keylessAccess, loadConfig, queueLimits, requestTimeouts, structureLimits } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
 import { keptResponses } from './dialects/openai/responses.ts';
@@ -36,10 +36,10 @@ import { errorMiddleware } from './http/error-middleware.ts';
 import { Intake } from './http/connection/intake.ts';
 import { createInternalApp } from './http/internal.ts';
 import { withContext } from './http/request-context.ts';
+import { followCallers } from './identity/live-callers.ts';
 import { BodyMemory } from './intake/body-memory.ts';
 import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
-import { LiveKeys } from './keys/live-keys.ts';
 import { Limits } from './limits/limits.ts';
 import { admissionCounts, createMetrics, keptCounts, type Metrics } from './metrics.ts';
 import { UsageBook } from './usage/usage-book.ts';
@@ -70,7 +70,7 @@ async function main(): Promise<void> {
   const probes = await internalIntake.listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
   const server = await intake.listen(api, host, port);
   parts.departure.watch(server);
-  if (settings.keys === undefined)
+  if (settings.callers === undefined)
     log.warn({ host }, 'no keys are configured: only this machine can connect, and it needs no key');
   log.info({ replica, port, models }, 'listening');
   endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
@@ -85,10 +85,10 @@ function readSettings() {
   const catalog = parseCatalog(cards, config.GATEWAY_DEPLOYMENTS);
   const models = catalog.cards.map(({ name }) => name);
   checkPools(config.GATEWAY_POOLS, models);
-  const keys = config.GATEWAY_KEYS_FILE === undefined ? undefined : new LiveKeys(config.GATEWAY_KEYS_FILE, log);
+  const callers = followCallers(callerFiles(config), clock, log);
   const replica = newIncarnation('g');
   const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
-  return { config, log, catalog, policy, models, keys, replica };
+  return { config, log, catalog, policy, models, callers, keys: callers?.keys, replica };
 }
 
 function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
@@ -124,14 +124,14 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   return { watch, registry, relay, prometheus, metrics, dialects, departure, ...ofQueue };
 }
 
-function createIntake({ config, log, keys }: Settings, { dialects, metrics }: Parts): Intake {
+function createIntake({ config, log, callers }: Settings, { dialects, metrics }: Parts): Intake {
   return new Intake({
     dialect: dialects.openai,
     clock,
     log,
     metrics,
     limits: connectionLimits(config),
-    trusted: keys === undefined ? { hosts: config.GATEWAY_HOSTS, origins: config.GATEWAY_CORS_ORIGINS } : undefined,
+    trusted: callers === undefined ? keylessAccess(config) : undefined,
   });
 }
 
@@ -158,7 +158,7 @@ function askDeps({ config, replica }: Settings, parts: Parts): AskDeps {
     onRepeat: () => metrics.repeats.inc(),
     suspects: new Suspects(
       quarantine,
-      (key) => metrics.engineDeaths.inc({ key }),
+      (key) => metrics.engineDeaths.inc({ key: metrics.labelOf(key) }),
       () => metrics.quarantined.inc(),
     ),
   };
@@ -183,13 +183,13 @@ function createPublicApp(
   { queue, bodies }: Connections,
   parts: Wired & { readonly prepare: Prepare; readonly intake: Intake },
 ): RequestListener {
-  const { config, catalog, policy, log, keys } = settings;
+  const { config, catalog, policy, log, callers } = settings;
   return createApp({
     ...parts,
     catalog,
     clock,
     log,
-    authenticate: authenticate(keys),
+    authenticate: authenticate(callers),
     policy,
     ...chosenModels(config),
     idempotency: new Idempotency(queue, bodies, config.GATEWAY_IDEMPOTENCY_TTL_MS),
@@ -230,7 +230,7 @@ function createInternal(settings: Settings, parts: Wired, intake: Intake): Reque
         workers: () => registry.workers,
         waiting: (model, kind) => admission.depth(model, kind),
       }),
-    status: () => statusOf(replica, parts),
+    status: () => ({ ...statusOf(replica, parts), issuers: settings.callers?.tokens?.views ?? [] }),
     hosts: config.GATEWAY_HOSTS,
   });
 }
@@ -249,7 +249,7 @@ async function followRedis({ models }: Settings, { bodies, queue }: Connections,
   await parts.follow().catch(refusedBy(queue));
 }
 
-function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts: Wired, open: Open): void {
+function endInOrder({ config, log, callers }: Settings, { all }: Connections, parts: Wired, open: Open): void {
   const { watch, registry, relay, admission, limits, usage, departure, quarantine } = parts;
   endWith(
     [
@@ -281,7 +281,7 @@ function endInOrder({ config, log, keys }: Settings, { all }: Connections, parts
           quarantine.stop();
           limits.close();
           watch.stop();
-          keys?.close();
+          callers?.close();
           // Redis may be away too; what remains there expires by itself.
           await within(FAREWELL_MS, Promise.all([relay.stop(), parts.unfollow(), usage.close(), admission.close()]));
           for (const redis of all) redis.disconnect();

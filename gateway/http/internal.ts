@@ -7,6 +7,7 @@ import type { WorkerReport } from '#contract/registry';
 import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
 import type { Durable } from '../durable/create-durable.ts';
+import type { IssuerView } from '../identity/issuer-keys.ts';
 import type { Outlook } from '../queue/queue-outlook.ts';
 import type { UsageFilter, UsageRow } from '../usage/usage-report.ts';
 import { internalAnswers } from './internal-answers.ts';
@@ -21,6 +22,8 @@ interface ReplicaStatus {
   /** by its purpose */
   readonly redis: Readonly<Record<string, RedisView>>;
   readonly workers: readonly WorkerReport[];
+  /** of tokens; empty without identity providers */
+  readonly issuers: readonly IssuerView[];
 }
 
 /** The answer of `/status`. */

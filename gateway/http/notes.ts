@@ -74,7 +74,7 @@ export function answerNotes({ metrics, clock }: NotesDeps, context: RequestConte
       metrics.tokenUsage.observe({ gen_ai_request_model: context.model, gen_ai_token_type: type }, tokens);
     observe('input', usage.promptTokens);
     observe('output', usage.completionTokens);
-    const ofKey = { key: context.caller.id, gen_ai_request_model: context.model };
+    const ofKey = { key: metrics.labelOf(context.caller.id), gen_ai_request_model: context.model };
     metrics.byKey?.tokens.inc({ ...ofKey, gen_ai_token_type: 'input' }, usage.promptTokens);
     metrics.byKey?.tokens.inc({ ...ofKey, gen_ai_token_type: 'output' }, usage.completionTokens);
   };

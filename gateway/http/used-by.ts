@@ -25,7 +25,7 @@ export function noteUse(
 ): void {
   if (caller === NOBODY) return;
   const { requestId, enqueuedAt, claimedAt } = phases;
-  const labels = { key: caller.id, gen_ai_request_model: model };
+  const labels = { key: metrics.labelOf(caller.id), gen_ai_request_model: model };
   const failure = fields['failure'];
   // A dispatcher books what it took.
   if (claimedAt !== undefined) metrics.byKey?.requests.inc(labels);

@@ -1,13 +1,12 @@
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
-import { SERVICE_CLASSES } from '#contract/service-class';
-import { ANYONE, NOBODY, USUAL_TIERS } from './caller.ts';
+import { ANYONE, NOBODY } from './caller.ts';
+import { RIGHTS } from './rights.ts';
 
 const digest = z
   .string()
   .regex(/^[0-9a-f]{64}$/i, 'must be the SHA-256 of the key in 64 hexadecimal digits, never the key itself')
   .toLowerCase();
-const bound = z.number().int().positive();
 /** Longer ones are cut by servers and proxies. */
 const LONGEST_URL = 2_048;
 /** Where the gateway reports that a background response is over, and the secret that signs it. */
@@ -21,8 +20,6 @@ const Webhook = z.strictObject({
     .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, 'must be whsec_ and base64, as penstock keys writes it'),
 });
 export type Webhook = Readonly<z.infer<typeof Webhook>>;
-/** Headers of limits hold no longer number. */
-const limit = bound.max(1_000_000_000_000);
 
 /** One name with up to two keys, so that one can be replaced while the other works, as on Azure's endpoints. */
 export const KeyEntry = z
@@ -33,28 +30,7 @@ export const KeyEntry = z
       .refine((id) => id !== ANYONE.id && id !== NOBODY.id, 'is a name that the gateway itself uses'),
     primary: digest.optional(),
     secondary: digest.optional(),
-    /** names or aliases of cards; absent: every model */
-    models: z.array(z.string().min(1)).min(1).optional(),
-    /** paths, each including everything under it; absent: every route */
-    routes: z
-      .array(z.string().regex(/^\/\S*$/, 'must be a path such as /v1 or /score'))
-      .min(1)
-      .optional(),
-    weight: z.number().min(0.001).max(1_000).default(1),
-    caps: z.strictObject({ waiting_jobs: bound.optional(), waiting_bytes: bound.optional() }).default({}),
-    /** of all replicas and models together */
-    limits: z
-      .strictObject({
-        requests_per_minute: limit.optional(),
-        tokens_per_minute: limit.optional(),
-        tokens_per_day: limit.optional(),
-      })
-      .default({}),
-    /** classes that requests may name in `service_tier` */
-    tiers: z
-      .array(z.enum(SERVICE_CLASSES))
-      .min(1)
-      .default([...USUAL_TIERS]),
+    ...RIGHTS,
     webhook: Webhook.optional(),
   })
   .refine(({ primary, secondary }) => primary !== undefined || secondary !== undefined, 'has no key');

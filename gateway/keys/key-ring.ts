@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Caller } from './caller.ts';
 import type { KeyEntry, Webhook } from './key-file.ts';
+import { callerWith } from './rights.ts';
 
 /** A key file holds only the SHA-256 of each key. Keys are random, so they need no salt and no slow hash. */
 export function hashOfKey(key: string): Buffer {
@@ -14,8 +15,9 @@ export class KeyRing {
 
   constructor(entries: readonly KeyEntry[]) {
     this.#keys = entries.flatMap((entry) => {
-      const caller = callerOf(entry);
-      return [entry.primary, entry.secondary].flatMap((hex) =>
+      const { id, primary, secondary } = entry;
+      const caller = callerWith(entry, { id, fingerprint: `${primary ?? ''} ${secondary ?? ''}` });
+      return [primary, secondary].flatMap((hex) =>
         hex === undefined ? [] : [{ hash: Buffer.from(hex, 'hex'), caller }],
       );
     });
@@ -43,25 +45,4 @@ export class KeyRing {
     }
     return found;
   }
-}
-
-function callerOf({ primary, secondary, models, routes, webhook: _secret, ...entry }: KeyEntry): Caller {
-  return {
-    ...entry,
-    fingerprint: `${primary ?? ''} ${secondary ?? ''}`,
-    mayCall: (path) => routes === undefined || routes.some((route) => isUnder(path, route)),
-    mayUse: ({ name, aliases }) => models === undefined || [name, ...aliases].some((known) => models.includes(known)),
-  };
-}
-
-function isUnder(path: string, route: string): boolean {
-  const [asked, allowed] = [withoutLastSlashes(path), withoutLastSlashes(route)];
-  return asked === allowed || asked.startsWith(`${allowed}/`);
-}
-
-/** Without a regular expression, which would take quadratic time on a long row of slashes. */
-function withoutLastSlashes(path: string): string {
-  let end = path.length;
-  while (path[end - 1] === '/') end -= 1;
-  return path.slice(0, end);
 }

@@ -1,44 +1,28 @@
-import { readFileSync, watch, type FSWatcher } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { FollowedFile } from '#runtime/followed-file';
 import type { Log } from '#runtime/log';
 import type { Caller } from './caller.ts';
 import { parseKeyFile, type Webhook } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
-/** How often the file is checked, in ms, if the file system reports no changes; gateway/README.md gives twice this. */
-const LOOK_EVERY_MS = 2_000;
-
-/**
- * The key file in its present state. A change takes effect without a restart. The gateway follows the file system's
- * notices immediately. It also checks the file every 2 seconds, because mounted secrets and network drives send no
- * notices. If the file cannot be read or parsed, the last good keys stay in use, and the log says so.
- */
+/** The key file in its present state. A change takes effect without a restart. */
 export class LiveKeys {
-  readonly #path: string;
-  readonly #log: Log;
-  readonly #timer: NodeJS.Timeout;
-  readonly #watcher: FSWatcher | undefined;
-  #ring: KeyRing;
-  #text: string;
-  #stamp = '';
-  #trouble = '';
-  #looking = false;
-  #again = false;
+  readonly #file: FollowedFile;
+  #ring = new KeyRing([]);
 
   /** @throws Error that names the file and what is wrong with it */
   constructor(path: string, log: Log) {
-    this.#path = path;
-    this.#log = log;
-    try {
-      this.#text = readFileSync(path, 'utf8');
-      this.#ring = new KeyRing(parseKeyFile(this.#text));
-    } catch (cause) {
-      throw new Error(`key file ${path} (GATEWAY_KEYS_FILE): ${reasonOf(cause)}`, { cause });
-    }
-    this.#log.info({ file: path, keys: this.#ring.size }, 'keys read');
-    this.#timer = setInterval(() => void this.#look(), LOOK_EVERY_MS).unref();
-    this.#watcher = this.#watch();
+    const take = (text: string): void => {
+      this.#ring = new KeyRing(parseKeyFile(text));
+      log.info({ file: path, keys: this.#ring.size }, 'keys read');
+    };
+    this.#file = new FollowedFile({
+      path,
+      name: 'key file',
+      setting: 'GATEWAY_KEYS_FILE',
+      unusable: 'the key file cannot be used; the previous keys stay valid',
+      take,
+      log,
+    });
   }
 
   get size(): number {
@@ -55,60 +39,6 @@ export class LiveKeys {
   }
 
   close(): void {
-    clearInterval(this.#timer);
-    this.#watcher?.close();
+    this.#file.close();
   }
-
-  /** Watches the folder, not the file: a watcher of the file stays with the old one when the file is replaced. */
-  #watch(): FSWatcher | undefined {
-    const without = (cause: unknown): undefined => {
-      this.#log.warn(
-        { file: this.#path, cause },
-        'the system reports no changes of the key file; it is checked every 2 seconds',
-      );
-    };
-    try {
-      const watcher = watch(dirname(this.#path), { persistent: false }, () => void this.#look());
-      return watcher.on('error', without);
-    } catch (cause) {
-      return without(cause);
-    }
-  }
-
-  async #look(): Promise<void> {
-    this.#again = true;
-    if (this.#looking) return;
-    this.#looking = true;
-    try {
-      while (this.#again) {
-        this.#again = false;
-        await this.#read();
-      }
-      this.#trouble = '';
-    } catch (cause) {
-      const trouble = reasonOf(cause);
-      if (trouble !== this.#trouble)
-        this.#log.error({ file: this.#path, trouble }, 'the key file cannot be used; the previous keys stay valid');
-      this.#trouble = trouble;
-    } finally {
-      this.#looking = false;
-    }
-  }
-
-  async #read(): Promise<void> {
-    const { mtimeMs, ctimeMs, size, ino } = await stat(this.#path);
-    const stamp = [mtimeMs, ctimeMs, size, ino].join(' ');
-    if (stamp === this.#stamp) return;
-    const text = await readFile(this.#path, 'utf8');
-    if (text !== this.#text) {
-      this.#ring = new KeyRing(parseKeyFile(text));
-      this.#text = text;
-      this.#log.info({ file: this.#path, keys: this.#ring.size }, 'keys read');
-    }
-    this.#stamp = stamp;
-  }
-}
-
-function reasonOf(cause: unknown): string {
-  return typeof cause === 'object' && cause !== null && 'message' in cause ? String(cause.message) : String(cause);
 }

@@ -7,7 +7,7 @@ const ErrorBody = z.object({ error: z.object({ code: z.string() }) });
 
 /** Failures by stage; a route's operation lists its stages. */
 export const STAGES = {
-  guarded: ['unauthorized', 'forbidden', 'header_too_long', 'internal', 'shutting_down'],
+  guarded: ['unauthorized', 'forbidden', 'header_too_long', 'internal', 'shutting_down', 'issuer_unavailable'],
   /** a model named in the path */
   named: ['model_not_found'],
   deployment: ['deployment_not_found'],

@@ -14,7 +14,7 @@ const FORMS = {
   powershell: ['not-run'],
   json: [''],
   text: [''],
-  yaml: ['', 'values', 'keys', 'card'],
+  yaml: ['', 'values', 'keys', 'identity', 'card'],
   mermaid: [''],
   nginx: [''],
   caddyfile: [''],

@@ -78,6 +78,7 @@ test('--json has the same facts; programs can also be named by URL, with or with
       { ...redis, name: 'queue', latencyMs: expect.any(Number) },
       { ...redis, name: 'replies', latencyMs: expect.any(Number) },
     ],
+    issuers: [],
   });
 }, 60_000);
 

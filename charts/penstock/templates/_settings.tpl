@@ -70,6 +70,8 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- $_ := set $env "GATEWAY_NO_ENGINE_HOLD_MS" (mul $hold 1000 | toString) -}}
 {{- if not (hasKey .Values.gateway.settings "GATEWAY_REQUEST_TIMEOUT_MS") }}{{ $_ := set $env "GATEWAY_REQUEST_TIMEOUT_MS" (mul (add $hold 600) 1000 | toString) }}{{ end -}}
 {{- end -}}
+{{- if .Values.gateway.keys.existingSecret }}{{ $_ := set $env "GATEWAY_KEYS_FILE" "/etc/penstock/keys/keys.yaml" }}{{ end -}}
+{{- if .Values.gateway.identity.existingConfigMap }}{{ $_ := set $env "GATEWAY_IDENTITY_FILE" "/etc/penstock/identity/identity.yaml" }}{{ end -}}
 {{- $memory := include "penstock.bytes" (dig "limits" "memory" "1Gi" .Values.gateway.resources) | int64 -}}
 {{- toYaml (mergeOverwrite $env (dict
   "GATEWAY_HOST" .Values.listenAddress
@@ -77,7 +79,6 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
   "GATEWAY_INTERNAL_HOST" .Values.listenAddress
   "GATEWAY_INTERNAL_PORT" "9090"
   "GATEWAY_MODELS_DIR" "/etc/penstock/models"
-  "GATEWAY_KEYS_FILE" "/etc/penstock/keys/keys.yaml"
   "GATEWAY_LOG_LEVEL" .Values.gateway.logLevel
   "GATEWAY_POOLS" (toJson $pools)
   "GATEWAY_REDIS_WAIT_MS" "100000"

@@ -30,6 +30,8 @@
  * @property {Readonly<Record<string, number>>} refusals refused requests of all gateways since their start, by outcome of admission
  * @property {{ name: string, state: string, seenBy: string[], latencyMs: number | null, evictionPolicy: string | null, evictedKeys: number, restarts: number }[]} redis
  *   one per state that programs report; `latencyMs` is the longest
+ * @property {{ provider: string, issuer: string, state: string, trouble: string | null, keys: number, seenBy: string[] }[]} issuers
+ *   of tokens, one per state that gateways report
  *
  * @typedef {{ url: string, status: unknown }} Report `status`: the answer of its `/status`; undefined: no answer
  */
@@ -80,6 +82,7 @@ export function statusFacts(reports) {
         status === undefined ? [] : { name: `worker-launcher of ${status.launcher.node}`, redis: status.redis },
       ),
     ]),
+    issuers: issuersOf(gateways.flatMap(({ status }) => status ?? [])),
   };
   const problems = problemsOf(facts);
   return { well: problems.length === 0, problems, ...facts };
@@ -153,8 +156,20 @@ function redisOf(programs) {
   return [...seen.values()];
 }
 
+/** @param {readonly GatewayStatus[]} gateways an earlier version reports no issuers */
+function issuersOf(gateways) {
+  /** @type {Map<string, StatusFacts['issuers'][number]>} */
+  const seen = new Map();
+  for (const { replica, issuers = [] } of gateways)
+    for (const { provider, issuer, state, trouble, keys } of issuers) {
+      const before = seen.get(`${issuer} ${state}`)?.seenBy ?? [];
+      seen.set(`${issuer} ${state}`, { provider, issuer, state, trouble, keys, seenBy: [...before, replica] });
+    }
+  return [...seen.values()];
+}
+
 /** @param {Omit<StatusFacts, 'well' | 'problems'>} facts @returns {string[]} */
-function problemsOf({ gateways, launchers, pools, waiting, redis }) {
+function problemsOf({ gateways, launchers, pools, waiting, redis, issuers }) {
   const engines = pools.flatMap((pool) => pool.engines);
   return [
     ...programProblems('gateway', gateways),
@@ -178,6 +193,12 @@ function problemsOf({ gateways, launchers, pools, waiting, redis }) {
           `the Redis of ${name} may evict requests (policy ${evictionPolicy}, ${evictedKeys} keys evicted): set its maxmemory-policy to noeviction`,
       )
       .filter(isFirstOf((sentence) => sentence)),
+    ...issuers
+      .filter(({ state }) => state === 'failing')
+      .map(({ issuer, trouble, keys, seenBy }) => {
+        const effect = keys === 0 ? 'its tokens are refused' : 'its keys that were read before stay in use';
+        return `the keys of the issuer ${issuer} cannot be read (${trouble ?? 'unknown'}), seen by ${seenBy.join(', ')}: ${effect}`;
+      }),
   ];
 }
 

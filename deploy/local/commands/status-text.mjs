@@ -13,7 +13,7 @@ const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g;
  * @param {import('./status-facts.mjs').StatusFacts} facts
  * @returns {string}
  */
-export function statusText({ well, problems, gateways, launchers, pools, waiting, queues, refusals, redis }) {
+export function statusText({ well, problems, gateways, launchers, pools, waiting, queues, refusals, redis, issuers }) {
   const engines = pools.flatMap(({ name, engines: ofPool }) => ofPool.map((engine) => ({ pool: name, ...engine })));
   const tables = [
     table(
@@ -83,6 +83,10 @@ export function statusText({ well, problems, gateways, launchers, pools, waiting
         String(evictedKeys),
         String(restarts),
       ]),
+    ),
+    table(
+      ['issuer', 'state', 'keys', 'of'],
+      issuers.map(({ issuer, state, keys, provider }) => [issuer, state, String(keys), provider]),
     ),
   ];
   const verdict = well ? ['healthy'] : ['not healthy:', ...problems.flatMap((problem) => wrapped(problem, '- '))];

@@ -27,7 +27,7 @@ test('without keys only this machine may connect', () => {
   for (const host of ['', '127.0.0.1', '127.1.2.3', '::1', 'localhost']) expect(() => config(host)).not.toThrow();
   for (const host of ['0.0.0.0', '::', '10.0.0.4', 'localhost.example.org'])
     expect(() => config(host)).toThrow(
-      'GATEWAY_HOST: an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE',
+      'GATEWAY_HOST: an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE, or providers in GATEWAY_IDENTITY_FILE',
     );
 });
 

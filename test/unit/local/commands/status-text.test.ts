@@ -102,6 +102,27 @@ test("a launcher's report of its engine wins over a gateway's; each Redis is lis
   ]);
 });
 
+test('an issuer of tokens is listed once per state; one that fails is a problem, with what that means', () => {
+  const issuer = { provider: 'entra', issuer: 'https://login.example/v2.0', state: 'ok', trouble: null, keys: 3 };
+  const failing = { ...issuer, state: 'failing', trouble: 'status 500' };
+  const facts = statusFacts({
+    gateways: [
+      gateway({ issuers: [issuer] }),
+      gateway({ replica: 'g2', issuers: [failing] }),
+      gateway({ replica: 'g3', issuers: [failing] }),
+    ],
+    launchers: [],
+  });
+  expect(facts.issuers).toEqual([
+    { ...issuer, seenBy: ['g0123456789'] },
+    { ...failing, seenBy: ['g2', 'g3'] },
+  ]);
+  expect(facts.problems).toContain(
+    'the keys of the issuer https://login.example/v2.0 cannot be read (status 500), seen by g2, g3: its keys that were read before stay in use',
+  );
+  expect(statusText(facts)).toMatch(/^https:\/\/login\.example\/v2\.0 +failing +3 +entra$/m);
+});
+
 test('control characters for a terminal are not printed', () => {
   const failure = { ...launcher.status.engines[0], lastFailure: '\u001b[2Jgone' };
   const text = statusText(

@@ -93,8 +93,8 @@ function readSettings() {
 
 function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
   const watch = new RedisWatch({ queue, replies: bodies }, log);
-  const registry = new WorkerRegistry(queue, clock, log);
-  const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, clock, log });
+  const registry = new WorkerRegistry(queue, models, clock, log);
+  const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, models, clock, log });
   const prometheus = new Registry();
   collectDefaultMetrics({ register: prometheus });
   watch.registerMetrics(prometheus);

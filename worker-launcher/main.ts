@@ -114,7 +114,7 @@ function createParts({ config, card, log }: Settings, { facts, plan }: Machine, 
   const dispatchers = new Dispatchers({
     entryPath: fileURLToPath(new URL('./dispatch/main.js', import.meta.url)),
     engineIds: plan.engines.map(({ id }) => id),
-    env: process.env,
+    env: { ...process.env, WORKER_MODEL: card.name },
     onSuspect: (engine) => engines.hint(engine),
     onAnswered: (engine, status) => engines.answered(engine, status),
     log,

@@ -66,8 +66,8 @@ export function createDurable(given: Given): Durable {
   const stream = new OwnerStream(
     { reader: owner, commands: queue, models, replica, log },
     {
-      entry: (id, entry, dispatcher) => relay.take(id, entry, dispatcher),
-      cancelled: (id) => answers.cancelled(id),
+      entry: (answer, entry, dispatcher) => relay.take(answer, entry, dispatcher),
+      cancelled: (answer) => answers.cancelled(answer),
       missed: () => relay.catchUp(),
     },
   );

@@ -101,7 +101,7 @@ export class WorkerRegistry {
   /** Dispatchers of release 0.2 and before, which name no model. They may run beside newer gateways during an upgrade. */
   async #readEarlier(): Promise<WorkerReport[]> {
     const reports = await this.#reports(redisKeys.workers(), redisKeys.worker);
-    return reports.filter(({ incarnation }) => !incarnation.includes(':'));
+    return reports.filter(({ incarnation }) => !incarnation.includes('@'));
   }
 
   /** @param names key of the names @param keyOf key of a report */

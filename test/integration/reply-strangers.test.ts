@@ -62,33 +62,33 @@ test('a worker of another model claims, answers, ends and cancels nothing, under
   const control = connect();
   const told: string[] = [];
   control.on('message', (_channel, text) => told.push(text));
-  await control.subscribe(redisKeys.control('dV:mine'));
+  await control.subscribe(redisKeys.control('dV@mine'));
   const [seen, waiting, own] = [open('victim', 'mine'), open('waiting', 'mine'), open('own', 'other')];
-  await write('mine', 'dV:mine:1', 'victim', ['claimed', CLAIMED], ['head', HEAD], ['data', 'a']);
+  await write('mine', 'dV@mine:1', 'victim', ['claimed', CLAIMED], ['head', HEAD], ['data', 'a']);
   await eventually('it runs', () => seen.includes('a'));
   // Its own stream is the only one that its user of Redis may write to.
-  for (const [n, name] of ['dS:other', 'dV:mine', 'dOld'].entries()) {
+  for (const [n, name] of ['dS@other', 'dV@mine', 'dOld'].entries()) {
     await write('other', `${name}:${n + 1}`, 'waiting', ['claimed', CLAIMED], ['data', 'x'], ['end']);
     await write('other', `${name}:${n + 2}`, 'victim', ['claimed', CLAIMED], ['data', 'x'], ['error', '{}'], ['end']);
     // A request that this replica does not know makes it cancel that attempt at the dispatcher.
     await write('other', `${name}:${n + 3}`, 'elsewhere', ['data', 'x']);
   }
   // An entry that cannot be read, and a gap, concern the dispatcher of its stream alone.
-  await write('other', 'dV:mine:x', 'victim', ['data', 'x']);
-  await write('other', 'dV:mine:900', 'victim', ['data', 'x']);
-  await write('other', 'dS:other:50', 'own', ['claimed', CLAIMED], ['head', HEAD], ['data', 'o'], ['end']);
+  await write('other', 'dV@mine:x', 'victim', ['data', 'x']);
+  await write('other', 'dV@mine:900', 'victim', ['data', 'x']);
+  await write('other', 'dS@other:50', 'own', ['claimed', CLAIMED], ['head', HEAD], ['data', 'o'], ['end']);
   await eventually('all that was read', () => own.includes('complete'));
-  await write('mine', 'dV:mine:2', 'victim', ['data', 'b'], ['end']);
-  await write('mine', 'dV:mine:3', 'waiting', ['claimed', CLAIMED], ['head', HEAD], ['data', 'w'], ['end']);
+  await write('mine', 'dV@mine:2', 'victim', ['data', 'b'], ['end']);
+  await write('mine', 'dV@mine:3', 'waiting', ['claimed', CLAIMED], ['head', HEAD], ['data', 'w'], ['end']);
   await eventually('both are over', () => waiting.includes('complete') && seen.includes('complete'));
   expect([seen, waiting, told]).toEqual([['claimed', 'a', 'b', 'complete'], ['claimed', 'w', 'complete'], []]);
 });
 
 test('another dispatcher of the same model adds nothing to an answer that it was not cleared to start', async () => {
   const seen = open('cleared', 'mine');
-  await write('mine', 'd1:mine:1', 'cleared', ['claimed', CLAIMED], ['head', HEAD], ['data', 'a']);
-  await write('mine', 'd2:mine:1', 'cleared', ['data', 'x'], ['error', '{"reason":"expired","message":""}'], ['end']);
-  await write('mine', 'd1:mine:2', 'cleared', ['data', 'b'], ['end']);
+  await write('mine', 'd1@mine:1', 'cleared', ['claimed', CLAIMED], ['head', HEAD], ['data', 'a']);
+  await write('mine', 'd2@mine:1', 'cleared', ['data', 'x'], ['error', '{"reason":"expired","message":""}'], ['end']);
+  await write('mine', 'd1@mine:2', 'cleared', ['data', 'b'], ['end']);
   await eventually('it is over', () => seen.includes('complete'));
   expect(seen).toEqual(['claimed', 'a', 'b', 'complete']);
 });

@@ -26,7 +26,7 @@ import { createAsk, type AskDeps } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver } from './answer/deliver.ts';
 import { answerLimits, chosenModels, connectionLimits, dialectSettings, imageLimits } from './config.ts';
-import { loadConfig, queueLimits, requestTimeouts, structureLimits } from './config.ts';
+import { loadConfig, queueLimits, requestTimeouts, structureLimits, tlsFiles } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
 import { keptResponses } from './dialects/openai/responses.ts';
@@ -68,7 +68,7 @@ async function main(): Promise<void> {
   const internal = createInternal(settings, parts, internalIntake);
   await followRedis(settings, redis, parts);
   const probes = await internalIntake.listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
-  const server = await intake.listen(api, host, port);
+  const server = await intake.listen(api, host, port, tlsFiles(config));
   parts.departure.watch(server);
   if (settings.keys === undefined)
     log.warn({ host }, 'no keys are configured: only this machine can connect, and it needs no key');

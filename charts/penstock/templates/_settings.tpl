@@ -70,6 +70,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- $_ := set $env "GATEWAY_NO_ENGINE_HOLD_MS" (mul $hold 1000 | toString) -}}
 {{- if not (hasKey .Values.gateway.settings "GATEWAY_REQUEST_TIMEOUT_MS") }}{{ $_ := set $env "GATEWAY_REQUEST_TIMEOUT_MS" (mul (add $hold 600) 1000 | toString) }}{{ end -}}
 {{- end -}}
+{{- if .Values.gateway.tls.existingSecret }}{{ $_ := mergeOverwrite $env (dict "GATEWAY_TLS_CERT_FILE" "/etc/penstock/tls/tls.crt" "GATEWAY_TLS_KEY_FILE" "/etc/penstock/tls/tls.key") }}{{ end -}}
 {{- $memory := include "penstock.bytes" (dig "limits" "memory" "1Gi" .Values.gateway.resources) | int64 -}}
 {{- toYaml (mergeOverwrite $env (dict
   "GATEWAY_HOST" .Values.listenAddress

@@ -51,6 +51,10 @@ const Fields = z.object({
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   /** port of the public API */
   GATEWAY_PORT: setting.port.default(8080),
+  /** PEM file of the public API's certificate, with those that lead to its authority; the port then speaks TLS only */
+  GATEWAY_TLS_CERT_FILE: z.string().optional(),
+  /** PEM file of its private key, without a password; changes of both files take effect without a restart */
+  GATEWAY_TLS_KEY_FILE: z.string().optional(),
   /** address of probes, status and metrics */
   GATEWAY_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** port of probes, status and metrics */
@@ -190,11 +194,16 @@ const Fields = z.object({
 const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
   path: ['GATEWAY_BODY_TIMEOUT_MS'],
   error: 'must not be shorter than GATEWAY_HEAD_TIMEOUT_MS, because it includes the head',
-}).refine((s) => (s.GATEWAY_KEYS_FILE ?? s.GATEWAY_IDENTITY_FILE) !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
-  path: ['GATEWAY_HOST'],
-  error:
-    'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE, or providers in GATEWAY_IDENTITY_FILE',
-});
+})
+  .refine((s) => (s.GATEWAY_KEYS_FILE ?? s.GATEWAY_IDENTITY_FILE) !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
+    path: ['GATEWAY_HOST'],
+    error:
+      'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE, or providers in GATEWAY_IDENTITY_FILE',
+  })
+  .refine((s) => (s.GATEWAY_TLS_CERT_FILE === undefined) === (s.GATEWAY_TLS_KEY_FILE === undefined), {
+    path: ['GATEWAY_TLS_CERT_FILE'],
+    error: 'a certificate needs its key, and a key its certificate: set GATEWAY_TLS_KEY_FILE too, or neither',
+  });
 export type GatewayConfig = Readonly<z.infer<typeof Settings> & { GATEWAY_DRAIN_DELAY_MS: number }>;
 /** A gateway that others can reach may have a balancer, which needs time to see that it is leaving. */
 const DRAIN_DELAY_MS = 2_000;
@@ -224,6 +233,11 @@ export function connectionLimits(config: GatewayConfig) {
     headMs: config.GATEWAY_HEAD_TIMEOUT_MS,
     bodyMs: config.GATEWAY_BODY_TIMEOUT_MS,
   };
+}
+
+/** Of the public port; undefined: it speaks plain HTTP. */
+export function tlsFiles({ GATEWAY_TLS_CERT_FILE: certificate, GATEWAY_TLS_KEY_FILE: key }: GatewayConfig) {
+  return certificate === undefined || key === undefined ? undefined : { certificate, key };
 }
 
 /** For the JSON of each body. */

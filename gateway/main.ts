@@ -25,7 +25,7 @@ import { createApp } from './app.ts';
 import { createAsk, type AskDeps } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver } from './answer/deliver.ts';
-import { answerLimits, callerFiles, chosenModels, connectionLimits, dialectSettings } from './config.ts';
+import { answerLimits, callerFiles, chosenModels, connectionLimits, dialectSettings, tlsFiles } from './config.ts';
 import { imageLimits, keylessAccess, loadConfig, queueLimits, requestTimeouts, structureLimits } from './config.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const { config, models, replica, log } = settings;
   const { GATEWAY_HOST: host, GATEWAY_PORT: port } = config;
-  const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, log);
+  const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, models, log);
   const shared = createParts(settings, redis);
   const parts = { ...shared, ...wireAnswers(settings, redis, shared) };
   const [intake, internalIntake] = [createIntake(settings, parts), createIntake(settings, parts)];
@@ -68,7 +68,7 @@ async function main(): Promise<void> {
   const internal = createInternal(settings, parts, internalIntake);
   await followRedis(settings, redis, parts);
   const probes = await internalIntake.listen(internal, config.GATEWAY_INTERNAL_HOST, config.GATEWAY_INTERNAL_PORT);
-  const server = await intake.listen(api, host, port);
+  const server = await intake.listen(api, host, port, tlsFiles(config));
   parts.departure.watch(server);
   if (settings.callers === undefined)
     log.warn({ host }, 'no keys are configured: only this machine can connect, and it needs no key');
@@ -93,8 +93,8 @@ function readSettings() {
 
 function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
   const watch = new RedisWatch({ queue, replies: bodies }, log);
-  const registry = new WorkerRegistry(queue, clock, log);
-  const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, clock, log });
+  const registry = new WorkerRegistry(queue, models, clock, log);
+  const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, models, clock, log });
   const prometheus = new Registry();
   collectDefaultMetrics({ register: prometheus });
   watch.registerMetrics(prometheus);

@@ -54,7 +54,7 @@ async function launch(): Promise<void> {
   const { config, log, card } = settings;
   const ledger = new EngineLedger(config.WORKER_STATE_DIR, log);
   // Its own connections, so that it sees an outage without its dispatchers.
-  const redis = new RedisWatch({ ...(await connectBoth(config, log)) }, log);
+  const redis = new RedisWatch({ ...(await connectBoth(config, card.name, log)) }, log);
   // Before the machine is read: the orphans of an earlier launcher hold GPU memory.
   const swept = await ledger.sweep();
   if (swept.length > 0) log.warn({ groups: swept }, 'killed the engines that an earlier launcher left running');
@@ -114,7 +114,7 @@ function createParts({ config, card, log }: Settings, { facts, plan }: Machine, 
   const dispatchers = new Dispatchers({
     entryPath: fileURLToPath(new URL('./dispatch/main.js', import.meta.url)),
     engineIds: plan.engines.map(({ id }) => id),
-    env: process.env,
+    env: { ...process.env, WORKER_MODEL: card.name },
     onSuspect: (engine) => engines.hint(engine),
     onAnswered: (engine, status) => engines.answered(engine, status),
     log,

@@ -9,6 +9,7 @@ import { keysCommand } from './commands/keys.mjs';
 import { HELP, parseCommand } from './up/options.mjs';
 import { preflightCommand } from './commands/preflight.mjs';
 import { Refusal } from './setup/refusal.mjs';
+import { redisCommand } from './commands/redis.mjs';
 import { statusCommand } from './commands/status.mjs';
 import { up } from './up/up.mjs';
 import { usageCommand } from './commands/usage.mjs';
@@ -27,6 +28,7 @@ const TOOLS = new Map([
   ['usage', usageCommand],
   ['answers', answersCommand],
   ['webhooks', webhooksCommand],
+  ['redis', redisCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

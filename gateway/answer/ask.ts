@@ -94,6 +94,7 @@ class Attempts {
     // Opened before the job is added, because its first frame may arrive before the queue's own answer.
     relay.open({
       requestId,
+      model: this.#question.model,
       path: this.#question.path,
       idleMs,
       deadlineAt: this.#question.deadlineAt,

@@ -1,4 +1,5 @@
 import { Failure, toFailure } from '../failure.ts';
+import { replyAddress } from '#contract/model-names';
 import type { Clock } from '#runtime/clock';
 import type { Admission, Candidate } from '../queue/admission.ts';
 import type { Relay } from '../relay/relay.ts';
@@ -207,7 +208,8 @@ export class Waiting {
     const { replica, clock, usage } = this.#deps;
     const used = imageTokens === undefined ? {} : { usage: usage.forJob(keyId, imageTokens, this.#delivered) };
     const durable = this.#question.logBytes === undefined ? {} : { durable: { logBytes: this.#question.logBytes } };
-    const job = { requestId: this.#requestId, model, kind, deadlineMs, replica, path, ...durable, ...used };
+    const to = { replica: replyAddress(replica, model), path };
+    const job = { requestId: this.#requestId, model, kind, deadlineMs, ...to, ...durable, ...used };
     return { job, keyId, body, share, isRetry, leftMs: deadlineAt - clock() };
   }
 }

@@ -18,7 +18,7 @@ export const JobV1 = z.object({
   kind: z.enum(KINDS),
   /** time from arrival to the end of the answer, in milliseconds; used if the body's key has no expiry */
   deadlineMs: z.number().int().positive(),
-  /** incarnation of the gateway replica that holds the client */
+  /** the reply stream of the gateway replica that holds the client; gateways of 0.2 give the replica alone */
   replica: z.string().min(1),
   path: z.enum(ENGINE_PATHS),
   /** its frames go to a log that outlives the gateway (`answer-log.ts`), and its body is in the first Redis */

@@ -77,11 +77,14 @@ export const redisKeys = {
   webhooksWaiting: (keyId: string): string => `${tag('webhooks')}:waiting:${keyId}`,
   /** set: ids of the keys with such events */
   webhooksWaitingKeys: (): string => `${tag('webhooks')}:waiting-keys`,
-  /** reply stream of one gateway replica; its existence is the replica's lease */
-  replies: (replica: string): string => `${prefix}:replies:${replica}`,
-  /** registry: dispatcher incarnations by the time of their last report */
-  workers: (): string => `${prefix}:workers`,
+  /** a reply stream of a gateway replica, see `replyAddress`; its existence is the replica's lease */
+  replies: (address: string): string => `${prefix}:replies:${address}`,
+  /** registry of a model: names of its dispatchers by the time of their last report */
+  workersOf: (model: string): string => `${tag(model)}:workers`,
   /** registry: what one dispatcher reports, as JSON */
+  workerOf: (model: string, dispatcher: string): string => `${tag(model)}:worker:${dispatcher}`,
+  /** the registry of release 0.2 and before, one for all models */
+  workers: (): string => `${prefix}:workers`,
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
   /** the secret in the engines' cache salts, if no setting gives one */
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,

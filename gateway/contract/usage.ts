@@ -51,6 +51,7 @@ export const NOTHING_USED: AttemptUsage = { prompt: 0, picture: 0, answer: 0, pa
  * 5 `ended`, `repeated` or `refused`. 6 to 9 prompt, picture, answer and partial tokens, 10 ms of the slot.
  * A note is `repeated` before the attempt has ended, its counts after it has ended, and `moved` after both. A request that
  * failed while it waited is a refusal; if a dispatcher had just taken it, it is a request after all.
+ * `is_usage(key)` is for the key in a note, which a worker wrote: it must be that of another day of the same usage.
  */
 export const BOOK = `
 local noted = redis.call('HGET', KEYS[1], ARGV[1])
@@ -58,6 +59,10 @@ local isEnd, isAwaited = ARGV[5] == 'ended', noted == 'repeated'
 if noted == 'moved' or (isEnd and noted and not isAwaited) or (not isEnd and isAwaited) then return 0 end
 local function add(name, count, key)
   if tonumber(count) ~= 0 then redis.call('HINCRBY', key or KEYS[2], name, count) end
+end
+local function is_usage(key)
+  local at = #KEYS[2] - #ARGV[3] - 11
+  return #key == #KEYS[2] and string.sub(key, 1, at) == string.sub(KEYS[2], 1, at) and string.sub(key, at + 11) == string.sub(KEYS[2], at + 11)
 end
 local isNew = redis.call('EXISTS', KEYS[1]) == 0
 if ARGV[5] == 'refused' then
@@ -87,6 +92,7 @@ else
   add('repeated_attempts', 1)
   if noted then
     local prompt, picture, answer, partial, key = string.match(noted, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+    if not key or not is_usage(key) then return 0 end
     add('prompt_tokens', -prompt, key)
     add('picture_tokens', -picture, key)
     add('answer_tokens', -answer, key)

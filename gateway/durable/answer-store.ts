@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { FIRST_ENTRY, fenceId, seamId, type AnswerState } from '#contract/answer-log';
+import { speaksFor } from '#contract/model-names';
 import { redisKeys } from '#contract/redis-keys';
 import { defineAnswerCommands } from './answer-commands.ts';
 import { LEAST_BYTES, LogStore, sizeKeys } from './log-store.ts';
@@ -73,11 +74,12 @@ export class AnswerStore {
     return (await this.#redis.penstockAnswerRestore(...keys, ...args)) === 1;
   }
 
-  /** @returns undefined if there is none, or it is another key's */
+  /** @returns undefined if there is none, it is another key's, or a worker wrote one of another model */
   async read(model: string, id: string, keyId?: string): Promise<AnswerRecord | undefined> {
     const fields = await this.#redis.hgetall(redisKeys.answer(model, id));
     const record = AnswerRecord.safeParse(fields).data;
-    return keyId === undefined || record?.key === keyId ? record : undefined;
+    const isOurs = record?.asked.model === model && (keyId === undefined || record.key === keyId);
+    return isOurs ? record : undefined;
   }
 
   /** The answers of a model that are kept, some thousands at most. */
@@ -167,7 +169,7 @@ export class AnswerStore {
     const args = [id, JSON.stringify(end), answer, keptMs, redisKeys.ownersPrefix(model), event];
     const [before, dispatcher, token] = await this.#redis.penstockAnswerCancel(...endKeys(model, id), ...args);
     const epoch = Number.parseInt(token, 10);
-    if (dispatcher !== '' && epoch > 0) {
+    if (dispatcher !== '' && epoch > 0 && speaksFor(dispatcher, model)) {
       const message = JSON.stringify({ type: 'cancel', requestId: id, epoch });
       await this.#redis.publish(redisKeys.control(dispatcher), message);
     }
@@ -179,6 +181,7 @@ export class AnswerStore {
 
   /** Stops the attempt that has an owned answer. Does nothing if the answer is another's. */
   async stop({ model, id, n }: Owned, dispatcher: string, message: string): Promise<void> {
+    if (!speaksFor(dispatcher, model)) return;
     const args = [this.#ownership(n), redisKeys.control(dispatcher), message];
     await this.#redis.penstockAnswerStop(redisKeys.answer(model, id), ...args);
   }

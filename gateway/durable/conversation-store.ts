@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ANSWER_STATES } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
 import { setPieces } from '#runtime/redis-set-pieces';
+import { likelyFirst } from './answer-id.ts';
 import { COUNT, OWNED } from './answer-scripts.ts';
 import { KeptRequest } from './record.ts';
 
@@ -110,7 +111,7 @@ export class ConversationStore {
 
   /** @returns undefined if there is none, or it is another key's */
   async link(id: string, keyId: string): Promise<Link | undefined> {
-    for (const model of this.#models) {
+    for (const model of likelyFirst(this.#models, id)) {
       const [key, state, asked] = await this.#redis.hmget(redisKeys.answer(model, id), 'key', 'state', 'asked');
       const found = Outline.safeParse({ key, state, asked }).data;
       if (found?.key !== keyId || found.asked.post !== undefined) continue;

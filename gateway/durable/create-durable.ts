@@ -70,14 +70,14 @@ export function createDurable(given: Given): Durable {
   const stream = new OwnerStream(
     { reader: owner, commands: queue, models, owner: name, log },
     {
-      entry: (id, entry, dispatcher) => relay.take(id, entry, dispatcher),
-      cancelled: (id) => answers.cancelled(id),
+      entry: (answer, entry, dispatcher) => relay.take(answer, entry, dispatcher),
+      cancelled: (answer) => answers.cancelled(answer),
       // If Redis is away, the next renewal answers.
       asked: (id) => void answers.leases.answer(id).catch(() => {}),
       missed: () => relay.catchUp(),
     },
   );
-  given.relay.passLogged((dispatcher, frame) => relay.takeCopy(frame, dispatcher));
+  given.relay.passLogged((model, dispatcher, frame) => relay.takeCopy(model, frame, dispatcher));
   const replicas = new Replicas(queue, confirm);
   const parts = { answers, store, ends, conversations, items, tail: new LogTail(queue, log) };
   return {

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import type { AnswerState } from '#contract/answer-log';
 import { Failure, toFailure } from '../failure.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
+import { newAnswerId } from './answer-id.ts';
 import { adoptedRequest } from './adopted-request.ts';
 import type { Owned } from './answer-store.ts';
 import { Grace } from './grace.ts';
@@ -108,7 +108,7 @@ export class DurableAnswers {
    */
   async begin(request: OwnedRequest, onCreated?: (id: string) => Promise<void>): Promise<Begun> {
     if (this.#isStopped) throw new Failure('shutting_down', 'this gateway is stopping; try again');
-    const id = `${request.kept.post === undefined ? 'resp' : 'post'}_${randomBytes(16).toString('hex')}`;
+    const id = newAnswerId(request.kept.post === undefined ? 'resp' : 'post', request.kept.model);
     this.#begun.add(id);
     try {
       return await this.#create(id, request, onCreated);
@@ -155,9 +155,9 @@ export class DurableAnswers {
   }
 
   /** An answer was cancelled, at any gateway. */
-  cancelled(id: string): void {
+  cancelled({ model, id }: Pick<Owned, 'model' | 'id'>): void {
     const own = this.#owned.get(id);
-    if (own === undefined) return;
+    if (own === undefined || own.owned.model !== model) return;
     own.cancel(new Failure('client_closed', 'the answer was cancelled'));
     this.#deps.ends.note(id, own.kept);
     this.#deps.onEnd('cancelled');

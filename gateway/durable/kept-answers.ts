@@ -11,6 +11,7 @@ import { Failure, toFailure } from '../failure.ts';
 import type { Allowance } from '../intake/body-memory.ts';
 import type { Keeping, Stored } from '../request/chat.ts';
 import { AfterNumber } from './after-number.ts';
+import { likelyFirst } from './answer-id.ts';
 import { factsOf, type AnswerFacts, type Found } from './answer-facts.ts';
 import type { AnswerStore } from './answer-store.ts';
 import type { ConversationStore } from './conversation-store.ts';
@@ -132,7 +133,7 @@ export class KeptAnswers {
 
   /** @param keyId only an answer of this key; absent: of all keys @throws Failure `answer_not_found` */
   async find(id: string, keyId?: string): Promise<Found> {
-    for (const model of this.#deps.models) {
+    for (const model of likelyFirst(this.#deps.models, id)) {
       const record = await this.#deps.store.read(model, id, keyId).catch(unstored);
       // Streams of other routes are fetched by their idempotency keys.
       if (record !== undefined && (keyId === undefined || record.asked.post === undefined)) return { id, record };

@@ -80,6 +80,7 @@ export class LogReplay {
     const reply = this.#reply;
     const request: OpenRequest = {
       requestId: '',
+      model: '',
       path: this.#path,
       idleMs: Infinity,
       deadlineAt: Infinity,

@@ -7,6 +7,7 @@ import type { Log } from '#runtime/log';
 import { Failure } from '../failure.ts';
 import { Exchange, type OpenRequest, type Seen } from '../relay/exchange.ts';
 import type { AnswerStore, Owned, Written } from './answer-store.ts';
+import type { LogEntry } from './log-entries.ts';
 import type { LogStore } from './log-store.ts';
 
 const TICK_MS = 250;
@@ -128,10 +129,10 @@ export class OwnerRelay {
     this.#open.delete(requestId);
   }
 
-  /** An entry of a log arrived as a frame of the type `logged`. */
-  takeCopy(frame: Frame, dispatcher: string): void {
+  /** An entry of a log arrived as a frame of the type `logged`. @param model of the stream that had it */
+  takeCopy(model: string, frame: Frame, dispatcher: string): void {
     try {
-      this.take(frame.requestId, loggedEntry(frame), dispatcher);
+      this.take({ model, id: frame.requestId }, loggedEntry(frame), dispatcher);
     } catch (cause) {
       // The log has it.
       this.#deps.log.error({ cause, requestId: frame.requestId }, 'a copy of a log could not be read');
@@ -139,9 +140,10 @@ export class OwnerRelay {
   }
 
   /** An entry arrived. */
-  take(requestId: string, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void {
-    const open = this.#open.get(requestId);
-    if (open === undefined) return;
+  take({ model, id }: Pick<Owned, 'model' | 'id'>, entry: Pick<LogEntry, 'id' | 'frames'>, dispatcher: string): void {
+    const open = this.#open.get(id);
+    // Each stream is one model's: a worker of another model has no say in this answer.
+    if (open === undefined || open.owned.model !== model) return;
     // It writes before it reports again.
     this.#missing.delete(dispatcher);
     const follows = this.#follows(open, entry.id);

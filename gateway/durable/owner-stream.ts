@@ -21,10 +21,14 @@ export interface OwnerStreamDeps {
 }
 
 export interface OwnerEvents {
-  /** a dispatcher wrote an entry to the log of an answer */
-  entry(requestId: string, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void;
-  /** an answer was cancelled at any gateway */
-  cancelled(requestId: string): void;
+  /** a dispatcher wrote an entry to the log of an answer of this model */
+  entry(
+    answer: { readonly model: string; readonly id: string },
+    entry: { readonly id: string; readonly frames: readonly Frame[] },
+    dispatcher: string,
+  ): void;
+  /** an answer of this model was cancelled at any gateway */
+  cancelled(answer: { readonly model: string; readonly id: string }): void;
   /** a reader at another gateway asks whether this one is there */
   asked(requestId: string): void;
   /** entries may have been missed: the logs have them */
@@ -49,9 +53,10 @@ export class OwnerStream {
   /** @throws if Redis does not answer */
   async start(): Promise<void> {
     for (const model of this.#deps.models) await this.#create(this.#key(model));
+    const models = new Map(this.#deps.models.map((model) => [this.#key(model), model]));
     this.#timers.push(setInterval(() => void this.#refresh().catch(() => {}), LEASE_REFRESH_MS));
     this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
-    void this.#loop();
+    void this.#loop(models);
   }
 
   /**
@@ -102,7 +107,8 @@ export class OwnerStream {
     }
   }
 
-  async #loop(): Promise<void> {
+  /** @param models by the key of their stream */
+  async #loop(models: ReadonlyMap<string, string>): Promise<void> {
     while (!this.#isStopped) {
       try {
         const [keys, ids] = [[...this.#read.keys()], [...this.#read.values()]];
@@ -111,7 +117,7 @@ export class OwnerStream {
         for (const [key, entries] of streams ?? [])
           for (const [id, fields] of entries) {
             this.#read.set(key.toString(), id.toString('latin1'));
-            this.#take(fields);
+            this.#take(models.get(key.toString()) ?? '', fields);
           }
       } catch (cause) {
         if (this.#isStopped) return;
@@ -121,17 +127,18 @@ export class OwnerStream {
     }
   }
 
-  #take([, stamp, ...fields]: readonly Buffer[]): void {
+  #take(model: string, [, stamp, ...fields]: readonly Buffer[]): void {
     const dispatcher = stamp?.toString('latin1') ?? '';
     for (let at = 0; at + 1 < fields.length; at += 2) {
       const [requestId = '', id = ''] = fields[at]?.toString('latin1').split(':') ?? [];
       if (id === '' || id === QUESTION_MARK) {
-        if (id === '') this.#events.cancelled(requestId);
+        if (id === '') this.#events.cancelled({ model, id: requestId });
         else this.#events.asked(requestId);
         continue;
       }
       try {
-        this.#events.entry(requestId, { id, frames: decodeFrames(fields[at + 1] ?? Buffer.alloc(0)) }, dispatcher);
+        const entry = { id, frames: decodeFrames(fields[at + 1] ?? Buffer.alloc(0)) };
+        this.#events.entry({ model, id: requestId }, entry, dispatcher);
       } catch (cause) {
         this.#deps.log.error({ cause, requestId }, 'an entry of a durable answer could not be read');
       }

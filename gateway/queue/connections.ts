@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { redisKeys } from '#contract/redis-keys';
+import { redisRights, type RedisPart } from '#contract/redis-rights';
 import type { Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
@@ -29,6 +29,7 @@ export interface Connections {
 export async function connectAll(
   targets: { readonly queue: RedisTarget; readonly replies: RedisTarget },
   waitMs: number,
+  models: readonly string[],
   log: Log,
 ): Promise<Connections> {
   const queue = connectRedis(targets.queue, 'fail_fast', 'gateway', log);
@@ -39,10 +40,10 @@ export async function connectAll(
   const deliveries = connectRedis(targets.queue, 'patient', 'gateway-webhooks', log);
   const confirm = connectRedis(targets.queue, 'once', 'gateway-confirm', log);
   const all = new Set([queue, bodies, replies, owner, deliveries, confirm]);
-  const probed = {
-    unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
-    channel: redisKeys.control('check'),
-  };
-  await Promise.all([...all].map((redis) => requireRedis(redis, waitMs, probed)));
+  const needed = (part: RedisPart) => redisRights('gateway', isOne ? 'single' : part, models);
+  const [first, second] = [needed('first'), needed('second')];
+  await Promise.all(
+    [...all].map((redis) => requireRedis(redis, waitMs, redis === bodies || redis === replies ? second : first)),
+  );
   return { queue, bodies, replies, owner, deliveries, confirm, all };
 }

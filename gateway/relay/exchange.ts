@@ -6,6 +6,7 @@ import { Failure } from '../failure.ts';
 /** The facts about an open request that the relay needs, and its callbacks. */
 export interface OpenRequest {
   readonly requestId: string;
+  readonly model: string;
   readonly path: EnginePath;
   /** longest silence after the first bytes, in milliseconds */
   readonly idleMs: number;

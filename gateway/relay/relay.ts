@@ -13,6 +13,8 @@ const TICK_MS = 250;
 const SILENCE_LIMIT_MS = 3_500;
 /** How often the sender of unwanted frames gets a `cancel` at most, in milliseconds. */
 const CANCEL_EVERY_MS = 1_000;
+/** So many requests in that time, at most. */
+const MOST_TOLD = 10_000;
 const CONTROL_TRIES = 50;
 const CONTROL_PAUSE_MS = 40;
 const NOBODY = 'no dispatcher listens';
@@ -23,6 +25,7 @@ export interface RelayDeps {
   /** publishes control messages; the Redis of queue and control */
   readonly control: Redis;
   readonly replica: string;
+  readonly models: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -33,7 +36,7 @@ export class Relay {
   readonly #reader: ReplyReader;
   readonly #open = new Map<string, Exchange>();
   readonly #toldToStop = new Map<string, number>();
-  #onLogged: (dispatcher: string, frame: Frame) => void = () => {};
+  #onLogged: (model: string, dispatcher: string, frame: Frame) => void = () => {};
   #ticking: NodeJS.Timeout | undefined;
 
   constructor(deps: RelayDeps) {
@@ -41,13 +44,13 @@ export class Relay {
     this.#reader = new ReplyReader({
       ...deps,
       events: {
-        frames: (dispatcher, frames) => {
-          for (const frame of frames) this.#take(dispatcher, frame);
+        frames: (model, dispatcher, frames) => {
+          for (const frame of frames) this.#take(model, dispatcher, frame);
         },
-        gap: (dispatcher) =>
-          this.#failAll((x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
+        gap: (model, dispatcher) =>
+          this.#failAll(model, (x) => x.accepted?.dispatcher === dispatcher, 'parts of the answer were lost'),
         // Waiting requests may have been claimed in frames that were lost: they begin a new epoch as well.
-        leaseLost: () => this.#failAll(() => true, 'the gateway lost its reply stream'),
+        leaseLost: (model) => this.#failAll(model, () => true, 'the gateway lost its reply stream'),
       },
     });
   }
@@ -75,7 +78,7 @@ export class Relay {
   }
 
   /** @param take gets the frames of durable answers, which are of the type `logged` */
-  passLogged(take: (dispatcher: string, frame: Frame) => void): void {
+  passLogged(take: (model: string, dispatcher: string, frame: Frame) => void): void {
     this.#onLogged = take;
   }
 
@@ -126,22 +129,25 @@ export class Relay {
   /** @returns reports the attempt as it is now, if its dispatcher is gone */
   #gone(exchange: Exchange, dispatcher: string): () => void {
     const seen = exchange.seen(this.#deps.clock());
-    const silenceMs = this.#reader.silenceMs(dispatcher);
+    const silenceMs = this.#reader.silenceMs(exchange.request.model, dispatcher);
     return () => {
       if (seen !== undefined) exchange.request.onGone({ ...seen, ageMs: Math.max(0, seen.ageMs - silenceMs) });
     };
   }
 
-  #take(dispatcher: string, frame: Frame): void {
+  /** @param model of the stream that the frame is from: a frame about a request of another model is a stranger's */
+  #take(model: string, dispatcher: string, frame: Frame): void {
     if (frame.type === 'heartbeat') return;
-    if (frame.type === 'logged') return this.#onLogged(dispatcher, frame);
+    if (frame.type === 'logged') return this.#onLogged(model, dispatcher, frame);
     const { requestId, epoch, attempt } = frame;
     const exchange = this.#open.get(requestId);
-    if (exchange === undefined) {
+    if (exchange !== undefined && exchange.request.model !== model) return;
+    const before = exchange?.accepted;
+    const isOfAnother = frame.type !== 'claimed' && before !== undefined && before.dispatcher !== dispatcher;
+    if (exchange === undefined || isOfAnother) {
       if (frame.type !== 'end' && frame.type !== 'error') this.#stop(dispatcher, { requestId, epoch, attempt });
       return;
     }
-    const before = exchange.accepted;
     const reaction = this.#react(exchange, dispatcher, frame);
     if (reaction.kind === 'cancel') this.#stop(dispatcher, { requestId, ...reaction.token });
     else if (reaction.kind === 'go') {
@@ -170,6 +176,7 @@ export class Relay {
     const now = this.#deps.clock();
     const last = this.#toldToStop.get(what.requestId);
     if (last !== undefined && now - last < CANCEL_EVERY_MS) return;
+    if (last === undefined && this.#toldToStop.size >= MOST_TOLD) return;
     this.#toldToStop.set(what.requestId, now);
     this.#tell(dispatcher, { type: 'cancel', ...what });
   }
@@ -201,16 +208,20 @@ export class Relay {
         this.#fail(exchange, new Failure('deadline_exceeded', 'the answer was not complete within the time allowed'));
       else if (exchange.silenceMs(now) > request.idleMs)
         this.#fail(exchange, new Failure('engine_silent', `the model process was silent for ${request.idleMs} ms`));
-      else if (accepted !== undefined && this.#reader.silenceMs(accepted.dispatcher) > SILENCE_LIMIT_MS) {
+      else if (
+        accepted !== undefined &&
+        this.#reader.silenceMs(request.model, accepted.dispatcher) > SILENCE_LIMIT_MS
+      ) {
         this.#gone(exchange, accepted.dispatcher)();
         this.#fail(exchange, new Failure('worker_lost', 'the worker that held this request is gone'));
       }
     }
   }
 
-  #failAll(which: (exchange: Exchange) => boolean, message: string): void {
+  #failAll(model: string, which: (exchange: Exchange) => boolean, message: string): void {
     for (const exchange of this.#open.values())
-      if (which(exchange)) this.#fail(exchange, new Failure('worker_lost', message));
+      if (exchange.request.model === model && which(exchange))
+        this.#fail(exchange, new Failure('worker_lost', message));
   }
 
   /** The attempt may still be running: it is cancelled, and its frames no longer count. */

@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis';
-import { decodeFrames, decodeStamp, entryMs, type Frame } from '#contract/frame';
-import { redisKeys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/redis-keys';
+import { entryMs } from '#contract/frame';
+import { LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import { ReplyStream, type ReplyEvents } from './reply-stream.ts';
 
 const READ_COUNT = 512;
 const BLOCK_MS = 500;
@@ -13,66 +14,58 @@ const LATE_MS = BLOCK_MS + 1_000;
 /** After an outage of Redis or of this connection, dispatchers have this long to be heard again, in milliseconds. */
 const GRACE_MS = 5_000;
 
-interface ReplyEvents {
-  frames(dispatcher: string, frames: readonly Frame[]): void;
-  /** entries of this dispatcher are missing: its running answers are incomplete */
-  gap(dispatcher: string): void;
-  /** this replica's stream had lapsed: dispatchers assumed that the replica died and dropped its requests */
-  leaseLost(): void;
-}
-
 export interface ReplyReaderDeps {
   /** used for the blocking read alone */
   readonly reader: Redis;
   readonly commands: Redis;
   readonly replica: string;
+  readonly models: readonly string[];
   readonly clock: Clock;
   readonly events: ReplyEvents;
   readonly log: Log;
 }
 
-/** Reads this replica's reply stream in order, keeps its lease, and measures how long each dispatcher is silent. */
+/** Reads this replica's reply streams in order, keeps their leases, and measures how long each dispatcher is silent. */
 export class ReplyReader {
   readonly #deps: ReplyReaderDeps;
-  readonly #key: string;
-  #lastId = '0-0';
-  /** per dispatcher: last sequence taken, and the Redis time of its last entry in ms */
-  readonly #heard = new Map<string, { sequence: number; atMs: number }>();
+  /** by model */
+  readonly #streams: ReadonlyMap<string, ReplyStream>;
   /** Redis time at which everything written so far had been read */
   #caughtUpAtMs = 0;
   #lagMs = 0;
   #sampledAt = 0;
   #judgeFrom = 0;
   #answeredAt = 0;
-  #trimmedId = '0-0';
-  #isCreating = false;
   #stopped = false;
   readonly #timers: NodeJS.Timeout[] = [];
 
   constructor(deps: ReplyReaderDeps) {
     this.#deps = deps;
-    this.#key = redisKeys.replies(deps.replica);
+    const { replica, models, events, log } = deps;
+    this.#streams = new Map(models.map((model) => [model, new ReplyStream(replica, model, events, log)]));
   }
 
-  /** Creates the stream and starts to read. @throws if Redis does not answer */
+  /** Creates the streams and starts to read. @throws if Redis does not answer */
   async start(): Promise<void> {
-    await this.#createStream();
+    await this.#each((stream) => stream.create(this.#deps.commands));
     this.#deps.reader.on('ready', () => {
       this.#judgeFrom = this.#deps.clock() + GRACE_MS;
     });
-    // A Redis without a file loses the stream in a restart: the sooner it is recreated, the fewer requests are refused.
-    this.#deps.commands.on('ready', () => void this.#refreshLease().catch(() => {}));
-    this.#timers.push(setInterval(() => void this.#refreshLease().catch(() => {}), LEASE_REFRESH_MS));
-    this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
+    const renew = (): void =>
+      void this.#each((stream) => stream.renew(this.#deps.commands, () => !this.#stopped)).catch(() => {});
+    const trim = (): void => void this.#each((stream) => stream.trim(this.#deps.commands)).catch(() => {});
+    // A Redis without a file loses the streams in a restart: the sooner they are recreated, the fewer requests are refused.
+    this.#deps.commands.on('ready', renew);
+    this.#timers.push(setInterval(renew, LEASE_REFRESH_MS), setInterval(trim, TRIM_MS));
     void this.#loop();
   }
 
-  /** Removes the stream: dispatchers see at their next write that this replica no longer reads. */
+  /** Removes the streams: dispatchers see at their next write that this replica no longer reads. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#deps.reader.disconnect();
-    await this.#deps.commands.del(this.#key);
+    await this.#each(({ key }) => this.#deps.commands.del(key));
   }
 
   /** How far the entries just read are behind, in milliseconds; 0 when everything was read. */
@@ -86,64 +79,35 @@ export class ReplyReader {
     return now >= this.#judgeFrom && now - this.#answeredAt < LATE_MS && this.#lagMs === 0;
   }
 
-  /** Silence of a dispatcher in Redis time, in milliseconds; 0 while it cannot be judged. */
-  silenceMs(dispatcher: string): number {
-    const heard = this.#heard.get(dispatcher);
-    if (heard === undefined || this.#deps.clock() < this.#judgeFrom) return 0;
-    return Math.max(0, this.#caughtUpAtMs - heard.atMs);
+  /** Silence of a model's dispatcher in Redis time, in milliseconds; 0 while it cannot be judged. */
+  silenceMs(model: string, dispatcher: string): number {
+    const heardAtMs = this.#streams.get(model)?.heardAtMs(dispatcher);
+    if (heardAtMs === undefined || this.#deps.clock() < this.#judgeFrom) return 0;
+    return Math.max(0, this.#caughtUpAtMs - heardAtMs);
   }
 
-  async #createStream(): Promise<void> {
-    const { commands } = this.#deps;
-    // In one transaction, so that no stream stays without an expiry.
-    const results = await commands.multi().xadd(this.#key, '*', 's', '', 'b', '').pexpire(this.#key, LEASE_MS).exec();
-    const [failure, id] = results?.[0] ?? [];
-    if (typeof id !== 'string') throw failure ?? new Error('the reply stream was not created');
-    // A real id, never `$`, which would skip entries that are written between two reads.
-    this.#lastId = id;
-    this.#heard.clear();
-  }
-
-  async #refreshLease(): Promise<void> {
-    if ((await this.#deps.commands.pexpire(this.#key, LEASE_MS)) === 1 || this.#stopped || this.#isCreating) return;
-    this.#isCreating = true;
-    try {
-      this.#deps.log.error({}, 'the lease of this replica had lapsed');
-      await this.#createStream();
-      this.#deps.events.leaseLost();
-    } finally {
-      this.#isCreating = false;
-    }
-  }
-
-  /** Trims by what was read, never by count, and to the last entry, so no answer stays. The empty stream stays. */
-  async #trim(): Promise<void> {
-    const read = this.#lastId;
-    if (this.#trimmedId === read) return;
-    await this.#deps.commands.xtrim(this.#key, 'MINID', nextId(read));
-    this.#trimmedId = read;
+  async #each(run: (stream: ReplyStream) => Promise<unknown>): Promise<void> {
+    await Promise.all([...this.#streams.values()].map(run));
   }
 
   async #loop(): Promise<void> {
+    const byKey = new Map([...this.#streams.values()].map((stream) => [stream.key, stream]));
+    const keys = [...byKey.keys()];
+    const block = ['COUNT', READ_COUNT, 'BLOCK', BLOCK_MS] as const;
     while (!this.#stopped) {
       try {
-        const from = this.#lastId;
         const askedAt = this.#deps.clock();
-        const streams = await this.#deps.reader.xreadBuffer(
-          'COUNT',
-          READ_COUNT,
-          'BLOCK',
-          BLOCK_MS,
-          'STREAMS',
-          this.#key,
-          from,
-        );
+        const from = [...byKey.values()].map(({ lastId }) => lastId);
+        const read = await this.#deps.reader.xreadBuffer(...block, 'STREAMS', ...keys, ...from);
         const answeredAt = this.#deps.clock();
         this.#answeredAt = answeredAt;
         if (answeredAt - askedAt > LATE_MS) this.#judgeFrom = answeredAt + GRACE_MS;
-        const entries = streams?.[0]?.[1] ?? [];
-        for (const [id, fields] of entries) this.#take(id.toString('latin1'), fields);
-        await this.#sample(entries.length < READ_COUNT);
+        for (const [key, entries] of read ?? []) {
+          const stream = byKey.get(key.toString());
+          for (const [id, fields] of entries) stream?.take(id.toString('latin1'), fields);
+        }
+        const fullest = (read ?? []).find(([, entries]) => entries.length >= READ_COUNT);
+        await this.#sample(fullest?.[1].at(-1)?.[0].toString('latin1'));
       } catch (cause) {
         if (this.#stopped) return;
         this.#deps.log.warn({ cause }, 'reply stream not read');
@@ -152,55 +116,14 @@ export class ReplyReader {
     }
   }
 
-  async #sample(everythingRead: boolean): Promise<void> {
+  /** @param unreadAfter an entry after which more may be unread; undefined: everything was read */
+  async #sample(unreadAfter: string | undefined): Promise<void> {
     const now = this.#deps.clock();
     if (now - this.#sampledAt < SAMPLE_MS) return;
     this.#sampledAt = now;
     const [seconds, micros] = await this.#deps.reader.time();
     const redisMs = Number(seconds) * 1_000 + Number(micros) / 1_000;
-    if (everythingRead) this.#caughtUpAtMs = redisMs;
-    this.#lagMs = everythingRead ? 0 : Math.max(0, redisMs - entryMs(this.#lastId));
+    if (unreadAfter === undefined) this.#caughtUpAtMs = redisMs;
+    this.#lagMs = unreadAfter === undefined ? 0 : Math.max(0, redisMs - entryMs(unreadAfter));
   }
-
-  #take(id: string, fields: readonly Buffer[]): void {
-    this.#lastId = id;
-    const stamp = decodeStamp(fieldOf(fields, 's')?.toString('latin1') ?? '');
-    if (stamp === undefined) return;
-    const { dispatcher, sequence } = stamp;
-    if (Number.isNaN(sequence)) {
-      this.#deps.events.gap(dispatcher);
-      return;
-    }
-    const heard = this.#heard.get(dispatcher);
-    // ioredis sends a command again after a reconnect: the same entry may appear twice.
-    if (heard !== undefined && sequence <= heard.sequence) return;
-    const frames = this.#decode(dispatcher, fieldOf(fields, 'b'));
-    if (frames === undefined || (heard !== undefined && sequence > heard.sequence + 1))
-      this.#deps.events.gap(dispatcher);
-    this.#heard.set(dispatcher, { sequence, atMs: entryMs(id) });
-    if (frames !== undefined) this.#deps.events.frames(dispatcher, frames);
-  }
-
-  /** @returns undefined for bytes that cannot be read, which count as lost */
-  #decode(dispatcher: string, bytes: Buffer | undefined): readonly Frame[] | undefined {
-    try {
-      if (bytes === undefined) throw new Error('reply entry holds no frames');
-      return decodeFrames(bytes);
-    } catch (cause) {
-      this.#deps.log.error({ cause, dispatcher }, 'a reply entry could not be read');
-      return undefined;
-    }
-  }
-}
-
-/** An entry holds names and values in turn; a newer dispatcher may add some. */
-function fieldOf(fields: readonly Buffer[], name: string): Buffer | undefined {
-  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i]?.toString('latin1') === name) return fields[i + 1];
-  return undefined;
-}
-
-/** The smallest id after this one: `<ms>-<number within it>`. */
-function nextId(streamId: string): string {
-  const dash = streamId.indexOf('-');
-  return `${streamId.slice(0, dash)}-${BigInt(streamId.slice(dash + 1)) + 1n}`;
 }

@@ -11,82 +11,83 @@ const GREETING_MS = 500;
 const LEAST_VERSION = [6, 2] as const;
 
 /**
- * The commands that Penstock and BullMQ's scripts use, each with arguments that change nothing or are undone. `K`
- * stands for a key. `deploy/README.md` lists them as the least rights of a user.
+ * How each command is tried, so that it changes nothing or is undone. `K` stands for a key. A command without a row is not tried:
+ * a connection that needs it has used it before, or this file tries it in another way.
  */
-const PROBES: readonly (readonly string[])[] = [
-  ['set', 'K', '1', 'PX', '1000'],
-  ['get', 'K'],
-  ['mget', 'K'],
-  ['exists', 'K'],
-  ['pttl', 'K'],
-  ['pexpire', 'K', '1000'],
-  ['incr', 'K'],
-  ['incrby', 'K', '1'],
-  ['decrby', 'K', '1'],
-  ['del', 'K'],
-  ['hset', 'K', 'f', '1'],
-  ['hget', 'K', 'f'],
-  ['hmget', 'K', 'f'],
-  ['hgetall', 'K'],
-  ['hmset', 'K', 'f', '1'],
-  ['hexists', 'K', 'f'],
-  ['hincrby', 'K', 'f', '1'],
-  ['hdel', 'K', 'f'],
-  ['zadd', 'K', '1', 'm'],
-  ['zcard', 'K'],
-  ['zcount', 'K', '0', '1'],
-  ['zscore', 'K', 'm'],
-  ['zrange', 'K', '0', '0'],
-  ['zrangebyscore', 'K', '0', '0'],
-  ['zremrangebyscore', 'K', '0', '0'],
-  ['zpopmin', 'K'],
-  ['bzpopmin', 'K', '1'],
-  ['zrem', 'K', 'm'],
-  ['lpush', 'K', 'm'],
-  ['llen', 'K'],
-  ['lrange', 'K', '0', '0'],
-  ['lpos', 'K', 'm'],
-  ['lrem', 'K', '0', 'm'],
-  ['rpoplpush', 'K', 'K'],
-  ['sadd', 'K', 'm'],
-  ['srem', 'K', 'm'],
-  ['smembers', 'K'],
-  ['xadd', 'K', '*', 'f', '1'],
-  ['xrange', 'K', '-', '+', 'COUNT', '1'],
-  ['xread', 'COUNT', '1', 'STREAMS', 'K', '0'],
-  ['xtrim', 'K', 'MAXLEN', '0'],
-  ['time'],
-];
+export const PROBES: Readonly<Record<string, readonly string[]>> = {
+  set: ['K', '1', 'PX', '1000'],
+  get: ['K'],
+  exists: ['K'],
+  pttl: ['K'],
+  pexpire: ['K', '1000'],
+  incr: ['K'],
+  incrby: ['K', '1'],
+  decrby: ['K', '1'],
+  hset: ['K', 'f', '1'],
+  hget: ['K', 'f'],
+  hmget: ['K', 'f'],
+  hgetall: ['K'],
+  hmset: ['K', 'f', '1'],
+  hexists: ['K', 'f'],
+  hincrby: ['K', 'f', '1'],
+  hdel: ['K', 'f'],
+  zadd: ['K', '1', 'm'],
+  zcard: ['K'],
+  zcount: ['K', '0', '1'],
+  zscore: ['K', 'm'],
+  zrange: ['K', '0', '0'],
+  zrevrange: ['K', '0', '0'],
+  zrangebyscore: ['K', '0', '0'],
+  zrevrangebyscore: ['K', '0', '0'],
+  zremrangebyscore: ['K', '0', '0'],
+  zremrangebyrank: ['K', '0', '0'],
+  zpopmin: ['K'],
+  zrem: ['K', 'm'],
+  bzpopmin: ['K', '0.001'],
+  lpush: ['K', 'm'],
+  llen: ['K'],
+  lrange: ['K', '0', '0'],
+  lindex: ['K', '0'],
+  lpos: ['K', 'm'],
+  lrem: ['K', '0', 'm'],
+  ltrim: ['K', '0', '0'],
+  lpop: ['K'],
+  rpop: ['K'],
+  rpoplpush: ['K', 'K'],
+  sadd: ['K', 'm'],
+  srem: ['K', 'm'],
+  scard: ['K'],
+  smembers: ['K'],
+  xadd: ['K', 'NOMKSTREAM', '*', 'f', '1'],
+  xrange: ['K', '-', '+', 'COUNT', '1'],
+  xrevrange: ['K', '+', '-', 'COUNT', '1'],
+  xread: ['COUNT', '1', 'STREAMS', 'K', '0'],
+  xtrim: ['K', 'MAXLEN', '0'],
+  time: [],
+  del: ['K'],
+  unlink: ['K'],
+  wait: ['0', '1'],
+  eval: ['return 0', '0'],
+  // Redis knows no such script, and says so to a user with the right.
+  evalsha: ['0'.repeat(40), '0'],
+};
+/** How a pattern of keys is tried. Neither changes a key of a program: none of those without a pattern is a stream. */
+const PROBE_OF = { read: ['get'], write: ['xadd'], both: ['get', 'xadd'] } as const;
 
-/** KEYS: 1 a key that no program uses. ARGV: 1 the probes as JSON. Returns the denied commands. */
-const PROBE = `
-local denied = {}
-for _, probe in ipairs(cjson.decode(ARGV[1])) do
-  for i = 2, #probe do if probe[i] == 'K' then probe[i] = KEYS[1] end end
-  local ok = redis.pcall(unpack(probe))
-  if type(ok) == 'table' and ok.err then
-    if string.find(ok.err, 'permission') or string.find(ok.err, 'ACL') or string.find(ok.err, "can't run") then
-      table.insert(denied, probe[1])
-    end
-    if string.find(ok.err, 'WRONGTYPE') then redis.pcall('DEL', KEYS[1]) redis.pcall(unpack(probe)) end
-  end
-end
-redis.pcall('DEL', KEYS[1])
-return denied`;
+/** What a program needs in a Redis: see `contract/redis-rights.ts`. */
+export interface NeededRights {
+  readonly commands: readonly string[];
+  readonly keys: readonly { readonly pattern: string; readonly access: keyof typeof PROBE_OF }[];
+  readonly channels: readonly string[];
+}
 
 /**
  * Waits until a Redis answers, and checks that Penstock can use it.
- * @param keys unused keys with the names that the program uses, and such a channel; `subscribes`: the program also
- * listens on the channel
+ * @param needed rights that are tried, with keys and channels that no program uses
  * @returns the facts of that Redis
  * @throws Error in one sentence that says what is wrong and what to do
  */
-export async function requireRedis(
-  redis: Redis,
-  withinMs: number,
-  keys: { readonly unused: readonly string[]; readonly channel: string; readonly subscribes?: boolean },
-): Promise<RedisFacts> {
+export async function requireRedis(redis: Redis, withinMs: number, needed: NeededRights): Promise<RedisFacts> {
   await becomesReady(redis, withinMs);
   try {
     const facts = factsOf(await redis.info());
@@ -99,21 +100,39 @@ export async function requireRedis(
       throw new Error(
         `is Redis ${facts.version}, which is too old: give one of version ${LEAST_VERSION.join('.')} or later`,
       );
-    for (const key of keys.unused) {
-      await redis.multi().exists(key).exec().catch(refuseMissingRight);
-      const denied = await redis.eval(PROBE, 1, key, JSON.stringify(PROBES));
-      if (Array.isArray(denied) && denied.length > 0)
-        throw new Error(`does not let our user run ${denied.join(', ')} on ${key}: ${RIGHTS}`);
-    }
-    await redis.evalsha('0'.repeat(40), 0).catch((error: Error) => {
-      if (!error.message.startsWith('NOSCRIPT')) throw error;
-    });
-    await redis.publish(keys.channel, '');
-    if (keys.subscribes === true) await listens(redis, keys.channel);
+    await tryRights(redis, needed);
     return facts;
   } catch (cause) {
     throw refusal(redis, cause);
   }
+}
+
+/** @throws Error that names what is denied */
+async function tryRights(redis: Redis, { commands, keys, channels }: NeededRights): Promise<void> {
+  const tried = keys.map(({ pattern, access }): [string, readonly string[]] => [unused(pattern), PROBE_OF[access]]);
+  const whole = keys.find(({ pattern, access }) => access === 'both' && pattern.includes('*'));
+  if (whole !== undefined) tried.unshift([unused(whole.pattern), commands.filter((name) => name in PROBES)]);
+  for (const [key, names] of tried) {
+    const denied = new Set<string>();
+    await Promise.all(
+      names.map((name) => run(redis, name, key).catch((cause) => missesRight(cause) && denied.add(name))),
+    );
+    if (denied.size > 0) throw new Error(`does not let our user run ${[...denied].join(', ')} on ${key}: ${RIGHTS}`);
+  }
+  if (commands.includes('multi')) await redis.multi().time().exec().catch(refuseMissingRight);
+  for (const channel of channels.map(unused)) {
+    if (commands.includes('publish')) await redis.publish(channel, '');
+    if (commands.includes('subscribe')) await listens(redis, channel);
+  }
+}
+
+/** A key or channel of this pattern that no program uses. */
+function unused(pattern: string): string {
+  return pattern.replaceAll('*', 'check');
+}
+
+function run(redis: Redis, command: string, key: string): Promise<unknown> {
+  return redis.call(command, ...(PROBES[command] ?? []).map((word) => (word === 'K' ? key : word)));
 }
 
 function isOlder(version: string, [least, leastMinor]: readonly [number, number]): boolean {

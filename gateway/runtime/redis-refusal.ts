@@ -1,6 +1,6 @@
 import type { RedisOptions } from 'ioredis';
 
-export const RIGHTS = 'give it the rights that deploy/README.md lists';
+export const RIGHTS = 'give it the rights that penstock redis acl prints';
 export const NO_TLS =
   'does not answer in TLS: if this is a plain port, begin the URL with redis://; otherwise give the port for TLS';
 

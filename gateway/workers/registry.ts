@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Kind } from '#contract/job';
+import { speaksFor } from '#contract/model-names';
 import { redisKeys } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
@@ -8,10 +9,13 @@ import type { Log } from '#runtime/log';
 import { EngineStarts } from './engine-starts.ts';
 
 const POLL_MS = 500;
+/** Names that are read at most, the latest. */
+const MOST_DISPATCHERS = 4_096;
 
 /** What the dispatchers report, as this replica last read it. */
 export class WorkerRegistry {
   readonly #redis: Redis;
+  readonly #models: readonly string[];
   readonly #clock: Clock;
   readonly #log: Log;
   #workers: readonly WorkerReport[] = [];
@@ -22,8 +26,9 @@ export class WorkerRegistry {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(redis: Redis, clock: Clock, log: Log) {
+  constructor(redis: Redis, models: readonly string[], clock: Clock, log: Log) {
     this.#redis = redis;
+    this.#models = models;
     this.#clock = clock;
     this.#log = log;
     this.#startedAt = clock();
@@ -75,22 +80,40 @@ export class WorkerRegistry {
   }
 
   async #read(): Promise<void> {
-    const names = await this.#redis.zrange(redisKeys.workers(), '0', '-1');
-    const values = names.length === 0 ? [] : await this.#redis.mget(names.map((name) => redisKeys.worker(name)));
-    const workers: WorkerReport[] = [];
-    const gone: string[] = [];
-    names.forEach((name, index) => {
-      const value = values[index] ?? null;
-      const report = value === null ? undefined : readJson(WorkerReport, value);
-      if (value === null) gone.push(name);
-      if (report !== undefined) workers.push(report);
-    });
+    const found = await Promise.all([...this.#models.map((model) => this.#readOf(model)), this.#readEarlier()]);
     const before = new Set(this.#workers.flatMap((worker) => worker.engines.map(({ model }) => model)));
     const readyBefore = new Set([...before].filter((model) => this.readyEngines(model) > 0));
-    this.#workers = workers;
-    this.#starts.look(workers, this.#clock());
+    // Dispatchers write to the registry of release 0.2 too.
+    this.#workers = [...new Map(found.flat().map((worker) => [worker.incarnation, worker])).values()];
+    this.#starts.look(this.#workers, this.#clock());
     for (const model of readyBefore) if (this.readyEngines(model) === 0) this.#noEngineSince.set(model, this.#clock());
+  }
+
+  /** The dispatchers of a model. Each reports about its own engines, whatever it says. */
+  async #readOf(model: string): Promise<WorkerReport[]> {
+    const reports = await this.#reports(redisKeys.workersOf(model), (name) => redisKeys.workerOf(model, name));
+    return reports.flatMap((report) => {
+      const engines = report.engines.filter((engine) => engine.model === model);
+      return engines.length === report.engines.length && speaksFor(report.incarnation, model) ? [report] : [];
+    });
+  }
+
+  /** Dispatchers of release 0.2 and before, which name no model. They may run beside newer gateways during an upgrade. */
+  async #readEarlier(): Promise<WorkerReport[]> {
+    const reports = await this.#reports(redisKeys.workers(), redisKeys.worker);
+    return reports.filter(({ incarnation }) => !incarnation.includes('@'));
+  }
+
+  /** @param names key of the names @param keyOf key of a report */
+  async #reports(names: string, keyOf: (name: string) => string): Promise<WorkerReport[]> {
+    const known = await this.#redis.zrange(names, String(-MOST_DISPATCHERS), '-1');
+    const values = await Promise.all(known.map((name) => this.#redis.get(keyOf(name))));
+    const gone = known.filter((_name, index) => values[index] === null);
     // A dispatcher that still runs writes its name again within a second.
-    if (gone.length > 0) await this.#redis.zrem(redisKeys.workers(), ...gone);
+    if (gone.length > 0) await this.#redis.zrem(names, ...gone);
+    return known.flatMap((name, index) => {
+      const report = readJson(WorkerReport, values[index] ?? '');
+      return report?.incarnation === name ? [report] : [];
+    });
   }
 }

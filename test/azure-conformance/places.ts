@@ -36,8 +36,9 @@ export async function startPlaces(): Promise<Places> {
   const stack = await startStack({ launchers: 0, gatewayEnv: env });
   const [shipped] = stack.gateways;
   if (shipped === undefined) throw new Error('the stack has no gateway');
-  const entries = SERVED.map((model) => scriptedEngine(model, engine.engine));
-  const dispatcher = await startScriptedDispatcher(stack, entries);
+  const dispatchers = await Promise.all(
+    SERVED.map((model) => startScriptedDispatcher(stack, [scriptedEngine(model, engine.engine)])),
+  );
   const leave = new AbortController();
 
   const gateways = readYaml('gateways.yaml', Gateways);
@@ -68,7 +69,7 @@ export async function startPlaces(): Promise<Places> {
     },
     async [Symbol.asyncDispose]() {
       leave.abort();
-      await dispatcher[Symbol.asyncDispose]();
+      for (const dispatcher of dispatchers) await dispatcher[Symbol.asyncDispose]();
       await stack[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
       await pictures[Symbol.asyncDispose]();

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../support/start-process.ts';
 /** Commands that run by the clock, and not for a request. */
 const BY_THE_CLOCK = ['ping', 'info', 'time', 'mget', 'zrange', 'pexpire', 'xrange', 'xtrim', 'client'];
 /** The dispatcher's report to the registry. */
-const REPORT = ['multi', 'exec', 'penstock:workers', 'penstock:worker:'];
+const REPORT = ['multi', 'exec', 'workers', 'worker:', 'penstock:workers', 'penstock:worker:'];
 /** Scripts that run by the clock: jobs that ended long ago are removed. */
 const SWEEP = /^3 (text|image):(completed|failed)$/;
 /** Scripts of the worker that delivers webhook events, while there are none. */

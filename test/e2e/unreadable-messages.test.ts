@@ -4,6 +4,7 @@ import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { startScriptedStack, wholeAnswer, type ScriptedStack } from '../support/scripted-stack.ts';
 
+const MODEL = 'Phi-3-vision-128k-instruct';
 let scripted: ScriptedStack;
 beforeAll(async () => {
   scripted = await startScriptedStack();
@@ -21,16 +22,21 @@ test('H2: unreadable control messages and unreadable reports do no harm to other
   const name = worker?.incarnation ?? '';
   for (const [n, text] of UNREADABLE.entries()) {
     expect(await client.publish(redisKeys.control(name), text)).toBe(1);
-    await client.set(redisKeys.worker(`unreadable-${n}`), text);
-    await client.zadd(redisKeys.workers(), Date.now(), `unreadable-${n}`);
+    for (const [key, names] of [
+      [redisKeys.workerOf(MODEL, `unreadable-${n}`), redisKeys.workersOf(MODEL)],
+      [redisKeys.worker(`unreadable-${n}`), redisKeys.workers()],
+    ] as const) {
+      await client.set(key, text);
+      await client.zadd(names, Date.now(), `unreadable-${n}`);
+    }
   }
   const answer = await call(`${stack.url}/v1/chat/completions`, { messages: [{ role: 'user', content: 'x' }] }).ended;
   expect(answer).toMatchObject({ status: 200, body: wholeAnswer('hi') });
   // Written every second with a TTL of 5 s: it is read with the others, and its dispatcher runs.
-  const before = await client.zscore(redisKeys.workers(), name);
+  const before = await client.zscore(redisKeys.workersOf(MODEL), name);
   await eventually(
     'the dispatcher reports again',
-    async () => (await client.zscore(redisKeys.workers(), name)) !== before,
+    async () => (await client.zscore(redisKeys.workersOf(MODEL), name)) !== before,
   );
   expect((await stack.status()).workers.map(({ incarnation }) => incarnation)).toEqual([name]);
 });

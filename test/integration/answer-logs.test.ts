@@ -49,7 +49,7 @@ beforeEach(async () => {
           `${replica} ${sent.requestId} ${placeOf(id)} ${frames.map(({ payload }) => payload.toString()).join()}`,
         );
       },
-      isBehind: (replica) => replica === 'slow',
+      isBehind: (replica) => replica === '{slow}:m',
     },
   });
 });
@@ -128,11 +128,11 @@ test('an owner gets copies of what the log has, also a new owner, unless it read
   await eventually('the new owner gets copies', async () => {
     first.send(`c${(sent += 1)}`);
     await logs.close();
-    return copied.at(-1)?.startsWith('g3 ');
+    return copied.at(-1)?.startsWith('{g3}:m ');
   });
-  expect(copied[0]).toBe(`g2 ${ID} 1-1 1 a,b`);
+  expect(copied[0]).toBe(`{g2}:m ${ID} 1-1 1 a,b`);
   expect(copied).toHaveLength(1 + sent);
-  expect(retained).toEqual(['g3']);
+  expect(retained).toEqual(['{g3}:m']);
   first.over();
   expect(retained).toEqual([]);
   expect((await redis.xrange(OWNER, '-', '+')).length).toBe(1);

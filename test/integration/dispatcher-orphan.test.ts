@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts';
 import { freePort } from '#runtime/free-port';
 
 test('a dispatcher whose launcher is killed while Redis is down exits by itself', async () => {
-  const env = { ...process.env, WORKER_REDIS_URL: `redis://127.0.0.1:${await freePort()}` };
+  const env = { ...process.env, WORKER_MODEL: 'm', WORKER_REDIS_URL: `redis://127.0.0.1:${await freePort()}` };
   const child = fork('dist/worker-launcher/dispatch/main.js', [], { env, stdio: ['ignore', 'pipe', 'ignore', 'ipc'] });
   let output = '';
   child.stdout?.on('data', (chunk: Buffer) => {

@@ -42,7 +42,7 @@ test('two engines enter service, and probes, status, metrics and the registry re
   expect(metrics).toContain('penstock_engine_state{engine="engine-1",state="ready"} 1');
   expect(metrics).toContain('penstock_engine_in_flight{engine="engine-0",kind="image"} 0');
   const reported = await eventually('the registry', async () => {
-    const text = await redis.client.get(redisKeys.worker(status.dispatchers[0]?.incarnation ?? ''));
+    const text = await redis.client.get(redisKeys.workerOf(status.model, status.dispatchers[0]?.incarnation ?? ''));
     const report = WorkerReport.parse(JSON.parse(text ?? '{}'));
     return report.engines.every(({ state }) => state === 'ready') && report;
   });

@@ -98,6 +98,8 @@ test('C1: a server that accepts connections but is silent is reported at the sta
   const { requireRedis } = await import('../../gateway/runtime/redis-check.ts');
   const redis = connectRedis({ url: `redis://127.0.0.1:${portOf(mute)}` }, 'fail_fast', 'test', silentLog);
   opened.push(redis);
-  await expect(requireRedis(redis, 300, { unused: [], channel: 'c' })).rejects.toThrow(/did not answer within 300 ms/);
+  await expect(requireRedis(redis, 300, { commands: [], keys: [], channels: [] })).rejects.toThrow(
+    /did not answer within 300 ms/,
+  );
   mute.close();
 });

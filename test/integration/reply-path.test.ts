@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { Frame } from '#contract/frame';
+import { replyAddress } from '#contract/model-names';
 import { redisKeys } from '#contract/redis-keys';
 import { monotonic } from '#runtime/clock';
 import { Relay } from '../../gateway/relay/relay.ts';
@@ -11,6 +12,7 @@ import { eventually } from '../support/eventually.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 
+const keyOf = (replica: string): string => redisKeys.replies(replyAddress(replica, 'm'));
 const NO_EVENTS = { gone: () => {}, behind: () => {} };
 let server: TestRedis;
 const connections: Redis[] = [];
@@ -33,13 +35,14 @@ async function startReader(replica: string, commands = connect()) {
     reader: connect(),
     commands,
     replica,
+    models: ['m'],
     clock: monotonic,
     log: silentLog,
     events: {
-      frames: (_dispatcher, frames) => {
+      frames: (_model, _dispatcher, frames) => {
         for (const { type, payload } of frames) seen.push(type === 'data' ? payload.toString() : type);
       },
-      gap: (dispatcher) => seen.push(`gap ${dispatcher}`),
+      gap: (_model, dispatcher) => seen.push(`gap ${dispatcher}`),
       leaseLost: () => seen.push('lease lost'),
     },
   });
@@ -57,34 +60,34 @@ const data = (text: string): Frame => ({
 test('chunks arrive complete and in order, those of one event-loop run in one entry', async () => {
   const { reader, seen } = await startReader('g-order');
   const publisher = new Publisher(connect(), 'd-order', silentLog, NO_EVENTS);
-  const before = await server.client.xlen('penstock:replies:g-order');
-  for (let i = 0; i < 50; i += 1) publisher.send('g-order', data(String(i)));
+  const before = await server.client.xlen(keyOf('g-order'));
+  for (let i = 0; i < 50; i += 1) publisher.send(replyAddress('g-order', 'm'), data(String(i)));
   await eventually('all chunks', () => seen.length === 50);
   expect(seen).toEqual(Array.from({ length: 50 }, (_, i) => String(i)));
-  expect((await server.client.xlen('penstock:replies:g-order')) - before).toBeLessThanOrEqual(1);
+  expect((await server.client.xlen(keyOf('g-order'))) - before).toBeLessThanOrEqual(1);
   await publisher.close();
   await reader.stop();
 });
 
 test('N12: after reading, no entry of an answer is left, and the empty stream is still the lease', async () => {
-  const key = 'penstock:replies:g-trim';
+  const key = keyOf('g-trim');
   const { reader, seen } = await startReader('g-trim');
   const publisher = new Publisher(connect(), 'd-trim', silentLog, NO_EVENTS);
-  publisher.send('g-trim', data('a'));
+  publisher.send(replyAddress('g-trim', 'm'), data('a'));
   await eventually('the chunk', () => seen.length === 1);
   await eventually('trimmed', async () => (await server.client.xlen(key)) === 0);
   expect(await server.client.pttl(key)).toBeGreaterThan(5_000);
-  publisher.send('g-trim', data('canary'));
+  publisher.send(replyAddress('g-trim', 'm'), data('canary'));
   await eventually('the next chunk', () => seen.length === 2);
   await eventually('trimmed again', async () => (await server.client.xlen(key)) === 0);
   expect((await server.client.dumpBuffer(key)).includes('canary')).toBe(false);
   await publisher.close();
   await reader.stop();
-  expect(await server.client.exists('penstock:replies:g-trim')).toBe(0);
+  expect(await server.client.exists(keyOf('g-trim'))).toBe(0);
 });
 
 test('N12: an entry of the same millisecond as the last one read is not trimmed before it was read', async () => {
-  const key = 'penstock:replies:g-same';
+  const key = keyOf('g-same');
   const { reader, seen } = await startReader('g-same');
   const at = Date.now() + 1_000;
   for (let n = 0; n < 40; n += 1) {
@@ -98,7 +101,7 @@ test('N12: an entry of the same millisecond as the last one read is not trimmed 
 });
 
 test('N12: a failed trim is repeated, although no new entry arrives', async () => {
-  const key = 'penstock:replies:g-again';
+  const key = keyOf('g-again');
   const commands = new Redis(server.url, { enableOfflineQueue: false, maxRetriesPerRequest: 1 });
   connections.push(commands);
   await new Promise<void>((resolve) => commands.once('ready', resolve));
@@ -115,7 +118,7 @@ test('N12: a failed trim is repeated, although no new entry arrives', async () =
   });
   commands.disconnect();
   const publisher = new Publisher(connect(), 'd-again', silentLog, NO_EVENTS);
-  publisher.send('g-again', data('canary'));
+  publisher.send(replyAddress('g-again', 'm'), data('canary'));
   await eventually('read, and not trimmed', () => seen.length === 1 && refused > 0);
   await commands.connect();
   await eventually('trimmed', async () => (await server.client.xlen(key)) === 0);
@@ -125,7 +128,7 @@ test('N12: a failed trim is repeated, although no new entry arrives', async () =
 
 test('an entry that was sent twice is read once; a missing one is detected', async () => {
   const { reader, seen } = await startReader('g-seq');
-  const key = 'penstock:replies:g-seq';
+  const key = keyOf('g-seq');
   const entry = (text: string): Buffer => encodeFrame(data(text));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', entry('a'));
@@ -145,7 +148,7 @@ function unknownFrame(): Buffer {
 
 test('H2: an unknown frame type does not affect the frames beside it; an unreadable entry is a gap', async () => {
   const { reader, seen } = await startReader('g-types');
-  const key = 'penstock:replies:g-types';
+  const key = keyOf('g-types');
   const entry = (text: string): Buffer => encodeFrame(data(text));
   await server.client.xadd(key, '*', 's', 'd:1', 'b', Buffer.concat([entry('a'), unknownFrame(), entry('b')]));
   await server.client.xadd(key, '*', 's', 'd:2', 'b', unknownFrame());
@@ -167,6 +170,7 @@ test('H2: the faults of one request’s frames affect only that request, in the 
     commands: connect(),
     control: connect(),
     replica: 'g-alone',
+    models: ['m'],
     clock: monotonic,
     log: silentLog,
   });
@@ -177,6 +181,7 @@ test('H2: the faults of one request’s frames affect only that request, in the 
   for (const requestId of ids)
     relay.open({
       path: '/v1/chat/completions',
+      model: 'm',
       onGone: () => {},
       requestId,
       idleMs: 60_000,
@@ -198,7 +203,7 @@ test('H2: the faults of one request’s frames affect only that request, in the 
     );
   const each = (type: Frame['type'], payload: string, bad: string): [string, Frame['type'], string][] =>
     ids.map((id) => [id, type, id === type ? bad : payload]);
-  const key = redisKeys.replies('g-alone');
+  const key = keyOf('g-alone');
   await server.client.xadd(
     key,
     '*',
@@ -237,20 +242,20 @@ test('a killed replica: the dispatcher gives it up, and its stream is not recrea
     gone: (replica) => gone.push(replica),
     behind: () => {},
   });
-  publisher.send('g-dead', data('a'));
+  publisher.send(replyAddress('g-dead', 'm'), data('a'));
   await eventually('given up', () => gone.length === 1);
-  expect(gone).toEqual(['g-dead']);
-  expect(await server.client.exists('penstock:replies:g-dead')).toBe(0);
+  expect(gone).toEqual([replyAddress('g-dead', 'm')]);
+  expect(await server.client.exists(keyOf('g-dead'))).toBe(0);
   await publisher.close();
 });
 
 test('an expired lease is detected, and the stream is recreated', async () => {
   const { reader, seen } = await startReader('g-lapse');
-  await server.client.del('penstock:replies:g-lapse');
+  await server.client.del(keyOf('g-lapse'));
   await eventually('noticed', () => seen.includes('lease lost'));
-  expect(await server.client.exists('penstock:replies:g-lapse')).toBe(1);
+  expect(await server.client.exists(keyOf('g-lapse'))).toBe(1);
   const publisher = new Publisher(connect(), 'd-lapse', silentLog, NO_EVENTS);
-  publisher.send('g-lapse', data('a'));
+  publisher.send(replyAddress('g-lapse', 'm'), data('a'));
   await eventually('answers arrive again', () => seen.includes('a'));
   await publisher.close();
   await reader.stop();
@@ -261,7 +266,7 @@ test('a Redis that was emptied during a broken connection: the stream is recreat
   const { reader, seen } = await startReader('g-emptied', commands);
   let readyAt = Number.NaN;
   commands.once('ready', () => (readyAt = performance.now()));
-  await server.client.del('penstock:replies:g-emptied');
+  await server.client.del(keyOf('g-emptied'));
   await server.client.call('CLIENT', 'KILL', 'ID', String(await commands.client('ID')));
   await eventually('noticed', () => seen.includes('lease lost'));
   // Otherwise the next refresh would recreate it within 3 s.
@@ -272,11 +277,11 @@ test('a Redis that was emptied during a broken connection: the stream is recreat
 test('a dispatcher that works for a replica sends a heartbeat each second; its silence grows when it stops', async () => {
   const { reader, seen } = await startReader('g-beat');
   const publisher = new Publisher(connect(), 'd-beat', silentLog, NO_EVENTS);
-  const release = publisher.retain('g-beat');
+  const release = publisher.retain(replyAddress('g-beat', 'm'));
   await eventually('two heartbeats', () => seen.filter((type) => type === 'heartbeat').length >= 2);
-  expect(reader.silenceMs('d-beat')).toBeLessThan(2_500);
+  expect(reader.silenceMs('m', 'd-beat')).toBeLessThan(2_500);
   release();
-  await eventually('silence', () => reader.silenceMs('d-beat') > 2_500);
+  await eventually('silence', () => reader.silenceMs('m', 'd-beat') > 2_500);
   await publisher.close();
   await reader.stop();
 });

@@ -145,3 +145,12 @@ test('rows can be filtered by key, model and day; those of a model that left the
   expect(await rows({ key: 'a', since: today })).toEqual(['today a former', 'today a m']);
   expect(await rows({ model: 'former' })).toEqual(['today a former']);
 });
+
+test('a note that a worker wrote moves no counts of another key or model', async () => {
+  const victim = redisKeys.usage('other', dayOf(Date.now()), 'team');
+  await server.client.hset(victim, 'prompt_tokens', 1_000);
+  const of = request('r9');
+  await server.client.hset(redisKeys.usageNotes('m', 'r9'), '1-1', `900 0 0 0 ${victim}`);
+  await repeated(of, '1-1');
+  expect(await server.client.hgetall(victim)).toEqual({ prompt_tokens: '1000' });
+});

@@ -74,8 +74,9 @@ export function scriptedEngine(model: string, { port }: FakeEngine, slots = { te
   return { id: `engine-of-${model}`, model, pid: process.pid, port, state: 'ready', slots };
 }
 
-/** A dispatcher as a real process, over scripted engines; ready when the gateways know them. */
+/** A dispatcher as a real process, over scripted engines of one model; ready when the gateways know them. */
 export async function startScriptedDispatcher(stack: Stack, engines: readonly EngineEntry[]): Promise<AsyncDisposable> {
+  const model = engines[0]?.model ?? MODEL;
   const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
     execArgv: [],
     env: {
@@ -83,6 +84,7 @@ export async function startScriptedDispatcher(stack: Stack, engines: readonly En
       WORKER_REDIS_URL: stack.redis.url,
       WORKER_REPLY_REDIS_URL: stack.replyRedis.url,
       WORKER_LOG_LEVEL: 'error',
+      WORKER_MODEL: model,
     },
   });
   const exited = once(dispatcher, 'exit');
@@ -96,7 +98,7 @@ export async function startScriptedDispatcher(stack: Stack, engines: readonly En
   });
   const areKnown = async (): Promise<boolean> => {
     const { workers } = await stack.status();
-    return workers.some((worker) => worker.engines.some(({ state }) => state === 'ready'));
+    return workers.some((worker) => worker.engines.some((one) => one.model === model && one.state === 'ready'));
   };
   await eventually('the scripted engines are known', areKnown, 60_000);
   return {

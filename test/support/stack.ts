@@ -26,8 +26,9 @@ export interface StackOptions {
   readonly launcherEnvs?: readonly Readonly<Record<string, string>>[];
   /** a second Redis, without a file, for bodies and replies */
   readonly twoRedis?: boolean;
-  /** used as the first Redis; stops with the stack */
+  /** used as the first Redis, and as the second one; they stop with the stack */
   readonly redis?: TestRedis;
+  readonly replyRedis?: TestRedis;
   /** don't wait for a ready engine */
   readonly waitForEngines?: boolean;
   /** timeouts for engines to be ready, and for a program to exit; real engines need more than the defaults */
@@ -65,7 +66,8 @@ export interface Stack extends AsyncDisposable {
 /** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as by a user. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const redis = options.redis ?? (await startRedis());
-  const replyRedis = options.twoRedis === true ? await startRedis({ appendonly: false }) : redis;
+  const replyRedis =
+    options.replyRedis ?? (options.twoRedis === true ? await startRedis({ appendonly: false }) : redis);
   /** @returns the URLs of both as settings of gateways or workers */
   const redisSettings = (program: string): Record<string, string> => ({
     [`${program}_REDIS_URL`]: redis.url,

@@ -3,6 +3,7 @@ import { replicaOf } from '#contract/answer-log';
 import type { Frame } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
 import { writtenEntry } from '#contract/logged-entry';
+import { replyAddress } from '#contract/model-names';
 import type { Log } from '#runtime/log';
 import { LostConnection } from '#runtime/numbered-connection';
 import { NOT_YET } from './answer-log-scripts.ts';
@@ -218,12 +219,13 @@ export class AnswerLogs {
         others.push(entry);
         continue;
       }
-      if (!line.isOver && line.reader?.replica !== replica) {
+      const address = line.reader?.replica === replica ? line.reader.address : replyAddress(replica, model);
+      if (!line.isOver && line.reader?.address !== address) {
         line.reader?.release();
-        line.reader = { replica, release: this.#copies.retain(replica) };
+        line.reader = { replica, address, release: this.#copies.retain(address) };
       }
-      if (this.#copies.isBehind(replica)) continue;
-      this.#copies.send(replica, { type: 'logged', requestId: line.job.requestId, ...line.token, payload });
+      if (this.#copies.isBehind(address)) continue;
+      this.#copies.send(address, { type: 'logged', requestId: line.job.requestId, ...line.token, payload });
     }
     for (const [owner, others] of ofOlder) void this.#writer.copyTo(owner, model, others).catch(() => {});
   }

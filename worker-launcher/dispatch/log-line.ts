@@ -22,7 +22,7 @@ export interface Line {
   /** the gateway that owned the answer when that was last looked up */
   owner: string;
   /** the gateway that the present owner is, while the attempt runs; `release`: it gets nothing more */
-  reader: { readonly replica: string; readonly release: () => void } | undefined;
+  reader: { readonly replica: string; readonly address: string; readonly release: () => void } | undefined;
   /** number of its last entry */
   n: number;
   /** when that was made, monotonic ms */

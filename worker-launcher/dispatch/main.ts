@@ -1,4 +1,5 @@
 import { Control } from '#contract/control';
+import { dispatcherName } from '#contract/model-names';
 import { redisKeys, useKeyPrefix } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { collectLessOften } from '#runtime/collector';
@@ -43,13 +44,15 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog('dispatcher', config.WORKER_LOG_LEVEL);
   captureConsole(log);
-  const incarnation = newIncarnation('d');
+  const { WORKER_MODEL: model } = config;
+  if (model === undefined) throw new Error('a dispatcher gets the name of its card from its launcher');
+  const incarnation = dispatcherName(newIncarnation('d'), model);
   const connections = connect(config, log);
   const parts = createParts(connections, incarnation, log);
   const { slots, dispatcher } = parts;
   setInterval(() => tell({ type: 'alive', intakes: slots.intakes() }), ALIVE_EVERY_MS).unref();
   const { WORKER_NODE: node, WORKER_POOL: pool } = config;
-  const registration = new Registration({ redis: connections.redis, incarnation, node, pool, slots });
+  const registration = new Registration({ redis: connections.redis, incarnation, model, node, pool, slots });
   registration.start();
   takeCommands(connections, dispatcher);
   const adjust = follower(dispatcher, registration, log);

@@ -31,7 +31,7 @@ export async function preflightCommand(asked: {
   const read = file === undefined ? await readFacts(asked.env, { sku: config.WORKER_SKU }) : readFactsFile(file);
   const facts = config.WORKER_SKU === undefined ? read : { ...read, sku: config.WORKER_SKU };
   const result = preflight(config, card, facts, { env: asked.env, elsewhere: file !== undefined });
-  const redis = env['WORKER_REDIS_URL'] ? (await lookAtBoth(config)).flatMap(checkRedis) : [];
+  const redis = env['WORKER_REDIS_URL'] ? (await lookAtBoth(config, card.name)).flatMap(checkRedis) : [];
   const text = asked.json ? JSON.stringify({ facts, ...result, redis }, null, 2) : renderPreflight(result, redis);
   const machinePasses = result.passes || asked.overrideSku || config.WORKER_OVERRIDE_SKU;
   return { text, passes: machinePasses && redis.every(({ passes }) => passes) };

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import { redisKeys, useKeyPrefix } from '#contract/redis-keys';
+import { useKeyPrefix } from '#contract/redis-keys';
+import { redisRights } from '#contract/redis-rights';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
@@ -27,9 +28,9 @@ export interface RedisSeen {
  * Connects to both Redis servers of a launcher and checks that Penstock can use them.
  * @throws Error in one sentence if it cannot, or if settings cannot be read
  */
-export async function connectBoth(config: WorkerConfig, log: Log): Promise<RedisConnections> {
+export async function connectBoth(config: WorkerConfig, model: string, log: Log): Promise<RedisConnections> {
   const both = connect(config, log);
-  await Promise.all([...new Set([both.queue, both.replies])].map((redis) => requireOf(redis, both, config)));
+  await Promise.all([...new Set([both.queue, both.replies])].map((redis) => requireOf(redis, both, config, model)));
   return both;
 }
 
@@ -37,14 +38,14 @@ export async function connectBoth(config: WorkerConfig, log: Log): Promise<Redis
  * Checks both in the same way, returns the results and disconnects. It removes the keys that it writes to test its rights.
  * @throws Error in one sentence if settings cannot be read
  */
-export async function lookAtBoth(config: WorkerConfig): Promise<RedisSeen[]> {
+export async function lookAtBoth(config: WorkerConfig, model: string): Promise<RedisSeen[]> {
   const both = connect(config, createLog('preflight', 'silent'));
   const { queue, replies } = both;
   const look = async (name: RedisSeen['name'], redis: Redis): Promise<RedisSeen> => {
     const { host = 'localhost', port = 6379, db = 0 } = redis.options;
     const at = `${host}:${port}, database ${db}`;
     const problem = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-    return { name, at, found: await requireOf(redis, both, config).catch(problem) };
+    return { name, at, found: await requireOf(redis, both, config, model).catch(problem) };
   };
   try {
     if (queue === replies) return [await look('queue and replies', queue)];
@@ -63,10 +64,7 @@ function connect(config: WorkerConfig, log: Log): RedisConnections {
   return { queue: queueRedis, replies: replyRedis };
 }
 
-function requireOf(redis: Redis, { queue }: RedisConnections, config: WorkerConfig): Promise<RedisFacts> {
-  const probed = {
-    unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
-    channel: redisKeys.control('check'),
-  };
-  return requireRedis(redis, config.WORKER_REDIS_WAIT_MS, { ...probed, subscribes: redis === queue });
+function requireOf(redis: Redis, { queue, replies }: RedisConnections, config: WorkerConfig, model: string) {
+  const part = queue === replies ? 'single' : redis === queue ? 'first' : 'second';
+  return requireRedis(redis, config.WORKER_REDIS_WAIT_MS, redisRights('worker', part, [model]));
 }

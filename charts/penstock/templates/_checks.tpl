@@ -47,7 +47,8 @@ containers:
     imagePullPolicy: {{ $gateway.image.pullPolicy }}
     command: [node, /checks/checks.mjs, {{ .check }}]
     env:
-      {{- $urls := dict "INTERNAL_URL" (printf "http://%s:9090" (include "penstock.object" (dict "ctx" .ctx "suffix" "gateway-internal"))) "PUBLIC_URL" (printf "http://%s:%d" (include "penstock.object" (dict "ctx" .ctx "suffix" "gateway")) (int $gateway.service.port)) }}
+      {{- $urls := dict "INTERNAL_URL" (printf "http://%s:9090" (include "penstock.object" (dict "ctx" .ctx "suffix" "gateway-internal"))) "PUBLIC_URL" (printf "%s://%s:%d" (ternary "https" "http" (ne $gateway.tls.existingSecret "")) (include "penstock.object" (dict "ctx" .ctx "suffix" "gateway")) (int $gateway.service.port)) }}
+      {{- if $gateway.tls.existingSecret }}{{ $_ := set $urls "NODE_EXTRA_CA_CERTS" "/authority/ca.crt" }}{{ end }}
       {{- include "penstock.env" (mergeOverwrite $urls .env) | nindent 6 }}
       {{- if and .ctx.Values.tests.existingSecret (ne .check "pools") }}
       - name: KEY
@@ -61,7 +62,17 @@ containers:
       {{- toYaml $gateway.securityContext | nindent 6 }}
     volumeMounts:
       - {name: checks, mountPath: /checks, readOnly: true}
+      {{- if $gateway.tls.existingSecret }}
+      - {name: authority, mountPath: /authority, readOnly: true}
+      {{- end }}
 volumes:
   - name: checks
     configMap: {name: {{ include "penstock.object" (dict "ctx" .ctx "suffix" "checks") }}}
+  {{- if $gateway.tls.existingSecret }}
+  - name: authority
+    secret:
+      secretName: {{ $gateway.tls.existingSecret }}
+      items: [{key: {{ $gateway.tls.caKey | quote }}, path: ca.crt}]
+      optional: true
+  {{- end }}
 {{- end -}}

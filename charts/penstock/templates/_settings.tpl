@@ -72,6 +72,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- end -}}
 {{- if .Values.gateway.keys.existingSecret }}{{ $_ := set $env "GATEWAY_KEYS_FILE" "/etc/penstock/keys/keys.yaml" }}{{ end -}}
 {{- if .Values.gateway.identity.existingConfigMap }}{{ $_ := set $env "GATEWAY_IDENTITY_FILE" "/etc/penstock/identity/identity.yaml" }}{{ end -}}
+{{- if .Values.gateway.tls.existingSecret }}{{ $_ := mergeOverwrite $env (dict "GATEWAY_TLS_CERT_FILE" "/etc/penstock/tls/tls.crt" "GATEWAY_TLS_KEY_FILE" "/etc/penstock/tls/tls.key") }}{{ end -}}
 {{- $memory := include "penstock.bytes" (dig "limits" "memory" "1Gi" .Values.gateway.resources) | int64 -}}
 {{- toYaml (mergeOverwrite $env (dict
   "GATEWAY_HOST" .Values.listenAddress

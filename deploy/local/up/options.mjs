@@ -25,6 +25,7 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
   penstock answers --help    list, cancel and delete kept responses
   penstock webhooks --help   list webhook events, and deliver them again
   penstock keys --help       create, list and revoke API keys
+  penstock redis --help      print users of Redis with the least rights
   penstock card --help       check model cards, or import one from Azure's catalog
   penstock preflight --help  compare this machine with the model card, and plan its engines
 

@@ -88,6 +88,8 @@ export class BrokenRequests {
     // The client closed its end, so it has left.
     const hasLeft = code === 'ECONNRESET' || code === 'HPE_INVALID_EOF_STATE';
     if (hasLeft && this.#isAnswering(socket)) socket.destroy();
+    // No handshake, so no answer that its client could read.
+    else if (code?.startsWith('ERR_SSL_') === true || code?.startsWith('ERR_TLS_') === true) socket.destroy();
     else if (code === 'ECONNRESET') socket.destroy();
     else if (isLate && this.#deps.uploads.refuse(socket, tooLate('body'))) return;
     else if (isLate && this.#isAnswering(socket)) this.#ending.add(socket);

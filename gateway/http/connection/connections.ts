@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { Failure } from '../../failure.ts';
 import type { Clock } from '#runtime/clock';
 import { hasBody } from './uploads.ts';
@@ -46,6 +47,8 @@ export class Connections {
   readonly #begunAt = new WeakMap<Socket, number>();
   /** answers that have not ended */
   readonly #answers = new WeakMap<Socket, number>();
+  /** connections below TLS: no answer can be written there */
+  readonly #handshakes = new WeakSet<Socket>();
 
   /** @param refuse ends an incomplete connection and sends its client the reason */
   constructor(limits: ConnectionLimits, clock: Clock, refuse: (socket: Socket, why: Failure) => void) {
@@ -57,6 +60,13 @@ export class Connections {
 
   watch(server: Server): void {
     server.on('connection', (socket) => this.#opened(socket));
+    // Of a port with TLS: until then, the connection is one below TLS.
+    const below = new Map<string, Socket>();
+    if (server instanceof TlsServer) server.on('connection', (socket: Socket) => this.#shakesHands(socket, below));
+    server.on('secureConnection', (socket: Socket) => {
+      this.#forget(below.get(endOf(socket)));
+      this.#opened(socket);
+    });
     server.prependListener('request', (req, res) => this.#asked(req, res));
     server.once('close', () => clearInterval(this.#timer));
   }
@@ -77,6 +87,21 @@ export class Connections {
     const address = this.#incomplete.get(socket)?.address ?? '';
     this.#makeRoomFor(address);
     while (this.#all.size > this.#limits.all && this.#giveUpOne());
+  }
+
+  #shakesHands(socket: Socket, below: Map<string, Socket>): void {
+    const end = endOf(socket);
+    below.set(end, socket);
+    this.#handshakes.add(socket);
+    socket.once('close', () => {
+      if (below.get(end) === socket) below.delete(end);
+    });
+  }
+
+  #forget(socket: Socket | undefined): void {
+    if (socket === undefined) return;
+    this.#all.delete(socket);
+    this.#complete(socket);
   }
 
   #asked(req: IncomingMessage, res: ServerResponse): void {
@@ -137,7 +162,7 @@ export class Connections {
     const isIdle = this.#idle.delete(socket);
     this.#all.delete(socket);
     this.#complete(socket);
-    if (isIdle) socket.destroy();
+    if (isIdle || this.#handshakes.has(socket)) socket.destroy();
     else this.#refuse(socket, why);
   }
 
@@ -161,6 +186,11 @@ export class Connections {
     }
     for (const address of this.#byAddress.keys()) this.#makeRoomFor(address);
   }
+}
+
+/** The client's end of a connection. */
+function endOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** The holder of an IPv6 address has at least the 2^64 addresses of its /64 (RFC 6177). */

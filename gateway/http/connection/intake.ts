@@ -1,4 +1,5 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { RequestHandler } from 'express';
 import { Failure } from '../../failure.ts';
@@ -8,6 +9,7 @@ import type { Log } from '#runtime/log';
 import type { Dialect } from '../../dialects/dialect.ts';
 import type { Metrics } from '../../metrics.ts';
 import { BrokenRequests } from './broken-request.ts';
+import { Certificate, type CertificateFiles } from './certificate.ts';
 import { Connections, type ConnectionLimits } from './connections.ts';
 import { errorMiddleware } from '../error-middleware.ts';
 import { holdContinue } from './expected-continue.ts';
@@ -70,20 +72,24 @@ export class Intake {
     return [this.uploads.watch, judge];
   }
 
-  /** @throws Error in one sentence if the port is taken */
-  listen(app: RequestListener, host: string, port: number): Promise<Server> {
+  /**
+   * @param tls of a port that speaks TLS
+   * @throws Error in one sentence if the port is taken, or its certificate cannot be used
+   */
+  listen(app: RequestListener, host: string, port: number, tls?: CertificateFiles): Promise<Server> {
     const { headMs, bodyMs } = this.#deps.limits;
-    const server = createServer(
-      {
-        headersTimeout: headMs,
-        requestTimeout: bodyMs,
-        connectionsCheckingInterval: Math.min(LOOK_EVERY_MS, Math.ceil(headMs / 4)),
-        keepAliveTimeout: IDLE_MS,
-        // The first handler refuses it in JSON, with ids and a log line.
-        requireHostHeader: false,
-      },
-      oneByOne(app),
-    );
+    const options = {
+      headersTimeout: headMs,
+      requestTimeout: bodyMs,
+      connectionsCheckingInterval: Math.min(LOOK_EVERY_MS, Math.ceil(headMs / 4)),
+      keepAliveTimeout: IDLE_MS,
+      // The first handler refuses it in JSON, with ids and a log line.
+      requireHostHeader: false,
+    };
+    const server =
+      tls === undefined
+        ? createServer(options, oneByOne(app))
+        : this.#createTls(tls, { ...options, handshakeTimeout: headMs }, oneByOne(app));
     this.#connections.watch(server);
     this.#broken.watch(server);
     holdContinue(server);
@@ -93,6 +99,13 @@ export class Intake {
       );
       server.listen({ port, host, backlog: BACKLOG }, () => resolve(server));
     });
+  }
+
+  #createTls(files: CertificateFiles, options: ServerOptions, app: RequestListener): Server {
+    const certificate = new Certificate(files, this.#deps.log);
+    const server = createTlsServer({ ...options, ...certificate.options }, app);
+    certificate.follow(server);
+    return server;
   }
 
   #foreign({ headers, socket }: Parameters<RequestHandler>[0]): Failure | undefined {

@@ -50,6 +50,7 @@ function opened(
   relay.expect({ owned, epoch: 1, progress, insist: (write) => write() });
   relay.open({
     requestId: ID,
+    model: 'm',
     path: '/v1/chat/completions',
     idleMs: Infinity,
     deadlineAt: Infinity,
@@ -74,7 +75,7 @@ test('an attempt that is given up ends after what it wrote before its fence, and
   relay.fail(ID, new Failure('worker_lost', 'lost'));
   relay.fail(ID, new Failure('engine_silent', 'lost'));
   await settled();
-  relay.take(ID, entry(3, 'data', 'too late'), 'd');
+  relay.take({ model: 'm', id: ID }, entry(3, 'data', 'too late'), 'd');
   expect([got, last()]).toEqual([['late', 'worker_lost'], entryId(LIFE, 2)]);
 });
 
@@ -87,8 +88,8 @@ test('a copy of an entry is taken like the entry; a copy that is lost is read fr
   const bytes = Buffer.alloc(frameBytes(frame));
   writeFrame(frame, bytes, 0);
   const { payload } = writtenEntry(LIFE, 2, [bytes]);
-  relay.takeCopy({ type: 'logged', requestId: ID, epoch: 1, attempt: 1, payload }, 'd');
-  relay.takeCopy({ type: 'logged', requestId: ID, epoch: 1, attempt: 1, payload: payload.subarray(0, 3) }, 'd');
+  relay.takeCopy('m', { type: 'logged', requestId: ID, epoch: 1, attempt: 1, payload }, 'd');
+  relay.takeCopy('m', { type: 'logged', requestId: ID, epoch: 1, attempt: 1, payload: payload.subarray(0, 3) }, 'd');
   expect([got, last()]).toEqual([['copy'], entryId(LIFE, 2)]);
   log.push(entry(3, 'data', 'rest'));
   now += 1_001;
@@ -120,13 +121,13 @@ test('a dispatcher is gone if the registry lacks it and it writes nothing', asyn
     await eventually('two looks', () => asked >= before + 2);
   };
   isAlive = false;
-  relay.take(ID, claimed, 'd');
+  relay.take({ model: 'm', id: ID }, claimed, 'd');
   await looked();
   now = 3_000;
   // It paused, and reports later than it writes.
-  relay.take(ID, head, 'd');
+  relay.take({ model: 'm', id: ID }, head, 'd');
   await looked();
-  relay.take(ID, entry(2, 'data', 'more'), 'd');
+  relay.take({ model: 'm', id: ID }, entry(2, 'data', 'more'), 'd');
   expect(got).toEqual(['more']);
   await looked();
   now = 6_000;

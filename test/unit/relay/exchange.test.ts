@@ -8,6 +8,7 @@ function open() {
     path: '/v1/chat/completions',
     onGone: () => {},
     requestId: 'g-1',
+    model: 'm',
     idleMs: 1_000,
     deadlineAt: 10_000,
     onClaimed: () => seen.push('claimed'),

@@ -4,6 +4,8 @@ import { KINDS, type Kind } from '#contract/job';
 import { droppedLogLines } from '#runtime/log';
 import { ADMISSION_OUTCOMES } from './queue/outcome.ts';
 import { DELIVERY_OUTCOMES, type DeliveryOutcome } from './webhooks/deliveries.ts';
+import { UNCHECKED_REASONS, type Direction, type UncheckedReason } from './safety/provider.ts';
+import type { CheckOutcome } from './safety/content-safety.ts';
 import type { Outlook } from './queue/queue-outlook.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
@@ -185,10 +187,32 @@ export function createMetrics(registry: Registry, sources: Sources) {
       help: 'kept answers of gateways that were gone, with which this gateway went on',
       registers,
     }),
+    safety: safetyMetrics(registers),
     refusals: new Counter({
       name: 'penstock_refusals_total',
       help: 'requests refused before the queue, by the code of the failure',
       labelNames: ['rule'] as const,
+      registers,
+    }),
+  };
+}
+
+function safetyMetrics(registers: Registry[]) {
+  const unchecked = new Counter({
+    name: 'penstock_safety_unchecked_total',
+    help: 'prompts and answers that the content filter did not judge, by the reason',
+    labelNames: ['direction', 'reason'] as const,
+    registers,
+  });
+  for (const direction of ['prompt', 'answer'] as const)
+    for (const reason of UNCHECKED_REASONS) unchecked.inc({ direction, reason }, 0);
+  return {
+    unchecked,
+    checks: new Histogram({
+      name: 'penstock_safety_check_seconds',
+      help: 'time of the checks of prompts and answers, by what came of them',
+      labelNames: ['direction', 'outcome'] as const,
+      buckets: SECONDS,
       registers,
     }),
   };
@@ -227,6 +251,28 @@ export function keptCounts(metrics: Metrics) {
     onAdopted: () => metrics.adoptions.inc(),
     onDelivery: (outcome: DeliveryOutcome) => metrics.webhooks.inc({ outcome }),
     onWaiting: (events: number) => metrics.webhooksWaiting.set(events),
+  };
+}
+
+/** Counts what happens to the attempts of requests. */
+export function attemptCounts(metrics: Metrics) {
+  return {
+    onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
+    onRepeat: () => metrics.repeats.inc(),
+  };
+}
+
+/** Counts requests whose engines died: each by its key, and those that are refused for it. */
+export function suspectCounts(metrics: Metrics) {
+  return [(key: string) => metrics.engineDeaths.inc({ key }), () => metrics.quarantined.inc()] as const;
+}
+
+/** Counts what the content filter does. */
+export function safetyCounts({ safety }: Pick<Metrics, 'safety'>) {
+  return {
+    onCheck: (direction: Direction, outcome: CheckOutcome, seconds: number) =>
+      safety.checks.observe({ direction, outcome }, seconds),
+    onUnchecked: (direction: Direction, reason: UncheckedReason) => safety.unchecked.inc({ direction, reason }),
   };
 }
 

@@ -86,6 +86,13 @@ export const ROOMS = [
     samples: ['ioredis', 'express'],
   },
   {
+    path: 'gateway/safety',
+    promise: 'asks a service about prompts and answers, through the address guard; no Redis, no express',
+    may: ['failure.ts', 'images', 'intake', 'request'],
+    not: `${REDIS}|^(express|cors)`,
+    samples: ['ioredis', 'express'],
+  },
+  {
     path: 'gateway/keys',
     promise: 'the owner and the scopes of a key; no stage of a request',
     may: ['failure.ts'],
@@ -185,6 +192,7 @@ export const ROOMS = [
       'openapi',
       'queue',
       'request',
+      'safety',
       'usage',
       'webhooks',
     ],

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { LOG_LEVELS } from '#runtime/log';
 import { loadSettings, setting } from '#runtime/settings';
+import { SAFETY_SETTINGS } from './safety/settings.ts';
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
@@ -177,7 +178,7 @@ const Fields = z.object({
   GATEWAY_IMAGE_LIMIT_FETCHES: setting.count.default(256),
   /** the same limit for one key */
   GATEWAY_IMAGE_LIMIT_KEY_FETCHES: setting.count.default(64),
-  /** non-public hosts, addresses or ranges (CIDR) that webhooks may use, on any port, also by http */
+  /** non-public hosts, addresses or ranges (CIDR) that webhooks and the content filter may use, on any port, also by http */
   GATEWAY_WEBHOOK_ALLOW: setting.list.default([]),
   /** addresses of the name servers for hosts of images and webhooks, with or without a port, instead of the machine's */
   GATEWAY_IMAGE_NAME_SERVERS: setting.list
@@ -190,6 +191,7 @@ const Fields = z.object({
   GATEWAY_IMAGE_LIMIT_BYTES: setting.bytes.default(15_000_000),
   /** limit of the pixels of one image */
   GATEWAY_IMAGE_LIMIT_PIXELS: setting.count.default(25_000_000),
+  ...SAFETY_SETTINGS,
 });
 const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
   path: ['GATEWAY_BODY_TIMEOUT_MS'],

@@ -1,3 +1,5 @@
+import type { FilterResults } from './request/content-filter.ts';
+
 /** What happens to a request that failed this way. */
 interface FailureRow {
   readonly status: number;
@@ -31,6 +33,8 @@ export const FAILURES = {
   context_length_exceeded: { status: 400, retry: 'never', log: 'debug' },
   invalid_image: { status: 400, retry: 'never', log: 'debug' },
   image_refused: { status: 400, retry: 'never', log: 'info' },
+  /** The content filter blocked the prompt. */
+  content_filter: { status: 400, retry: 'never', log: 'info' },
   image_fetch_failed: { status: 400, retry: 'never', log: 'info' },
   unauthorized: { status: 401, retry: 'never', log: 'info' },
   forbidden: { status: 403, retry: 'never', log: 'info' },
@@ -70,6 +74,8 @@ export const FAILURES = {
   /** The keys of a token's issuer were never read, or too long ago. */
   issuer_unavailable: { status: 503, retry: 5, log: 'warn' },
   overloaded: { status: 503, retry: 2, log: 'warn' },
+  /** The content filter gave no verdict, and lets nothing pass without one. */
+  safety_unavailable: { status: 503, retry: 2, log: 'warn' },
   queue_unavailable: { status: 503, retry: 2, log: 'warn' },
   shutting_down: { status: 503, retry: 1, log: 'info' },
   deadline_exceeded: { status: 504, retry: 'by_caller', log: 'info' },
@@ -112,6 +118,8 @@ export interface FailureOptions extends ErrorOptions {
   readonly elsewhere?: boolean;
   /** name of the model card whose rule refused */
   readonly card?: string;
+  /** what the content filter found, by category */
+  readonly filterResults?: FilterResults;
 }
 
 const brand = Symbol.for('penstock.failure');

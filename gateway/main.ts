@@ -41,16 +41,18 @@ import { BodyMemory } from './intake/body-memory.ts';
 import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
 import { Limits } from './limits/limits.ts';
-import { admissionCounts, createMetrics, keptCounts, type Metrics } from './metrics.ts';
+import { admissionCounts, attemptCounts, createMetrics, keptCounts, safetyCounts } from './metrics.ts';
+import { suspectCounts, type Metrics } from './metrics.ts';
 import { UsageBook } from './usage/usage-book.ts';
 import { createPrepare, type Prepare } from './request/prepare.ts';
 import { Relay } from './relay/relay.ts';
+import { createSafety } from './safety/create-safety.ts';
 import { Suspects } from './answer/suspects.ts';
 
 const FAREWELL_MS = 1_000;
 
 type Settings = ReturnType<typeof readSettings>;
-type Parts = ReturnType<typeof createParts>;
+type Parts = Awaited<ReturnType<typeof createParts>>;
 type Wired = Parts & ReturnType<typeof wireAnswers>;
 type Open = { readonly server: Server; readonly probes: Server; readonly uploads: Intake['uploads'] };
 
@@ -61,7 +63,7 @@ async function main(): Promise<void> {
   const { config, models, replica, log } = settings;
   const { GATEWAY_HOST: host, GATEWAY_PORT: port } = config;
   const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, models, log);
-  const shared = createParts(settings, redis);
+  const shared = await createParts(settings, redis);
   const parts = { ...shared, ...wireAnswers(settings, redis, shared) };
   const [intake, internalIntake] = [createIntake(settings, parts), createIntake(settings, parts)];
   const api = createPublicApp(settings, redis, { ...parts, prepare: await wirePrepare(settings, redis), intake });
@@ -91,7 +93,7 @@ function readSettings() {
   return { config, log, catalog, policy, models, callers, keys: callers?.keys, replica };
 }
 
-function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
+async function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
   const watch = new RedisWatch({ queue, replies: bodies }, log);
   const registry = new WorkerRegistry(queue, models, clock, log);
   const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, models, clock, log });
@@ -121,7 +123,8 @@ function createParts({ config, log, models, replica }: Settings, { queue, bodies
   const dialects = createDialects(dialectSettings(config));
   const [departure, quarantine] = [new Departure(clock), new Quarantine(queue, log)];
   const ofQueue = { admission, limits, outlook, positions: new QueuePositions(queue, admission), quarantine, usage };
-  return { watch, registry, relay, prometheus, metrics, dialects, departure, ...ofQueue };
+  const safety = await createSafety(config, { clock, log, ...safetyCounts(metrics) });
+  return { watch, registry, relay, prometheus, metrics, dialects, departure, safety, ...ofQueue };
 }
 
 function createIntake({ config, log, callers }: Settings, { dialects, metrics }: Parts): Intake {
@@ -154,13 +157,8 @@ function askDeps({ config, replica }: Settings, parts: Parts): AskDeps {
     replica,
     idleMs: config.GATEWAY_IDLE_TIMEOUT_MS,
     holdMs: config.GATEWAY_NO_ENGINE_HOLD_MS,
-    onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
-    onRepeat: () => metrics.repeats.inc(),
-    suspects: new Suspects(
-      quarantine,
-      (key) => metrics.engineDeaths.inc({ key: metrics.labelOf(key) }),
-      () => metrics.quarantined.inc(),
-    ),
+    ...attemptCounts(metrics),
+    suspects: new Suspects(quarantine, ...suspectCounts(metrics)),
   };
 }
 
@@ -235,9 +233,10 @@ function createInternal(settings: Settings, parts: Wired, intake: Intake): Reque
   });
 }
 
-function statusOf(replica: string, { departure, relay, watch, registry }: Parts) {
+function statusOf(replica: string, { departure, relay, watch, registry, safety }: Parts) {
   const { stage } = departure;
-  return { replica, stage, openRequests: relay.openCount, redis: watch.views, workers: registry.workers };
+  const filtered = { safety: safety?.status ?? null };
+  return { replica, stage, openRequests: relay.openCount, redis: watch.views, workers: registry.workers, ...filtered };
 }
 
 async function followRedis({ models }: Settings, { bodies, queue }: Connections, parts: Wired): Promise<void> {

@@ -4,7 +4,10 @@ import { KINDS, type Kind } from '#contract/job';
 import { droppedLogLines } from '#runtime/log';
 import { ADMISSION_OUTCOMES } from './queue/outcome.ts';
 import { DELIVERY_OUTCOMES, type DeliveryOutcome } from './webhooks/deliveries.ts';
+import { UNCHECKED_REASONS, type Direction, type UncheckedReason } from './safety/provider.ts';
+import type { CheckOutcome } from './safety/content-safety.ts';
 import type { Outlook } from './queue/queue-outlook.ts';
+import { callerLabels } from './usage/caller-labels.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
@@ -187,6 +190,7 @@ export function createMetrics(registry: Registry, sources: Sources) {
       help: 'kept answers of gateways that were gone, with which this gateway went on',
       registers,
     }),
+    safety: safetyMetrics(registers),
     refusals: new Counter({
       name: 'penstock_refusals_total',
       help: 'requests refused before the queue, by the code of the failure',
@@ -196,21 +200,24 @@ export function createMetrics(registry: Registry, sources: Sources) {
   };
 }
 
-/** Limit of the callers with a token that have a label of their own in this process: a tenant may have many members. */
-const MOST_LABELS = 1_000;
-
-/**
- * The label of a caller: its id. Beyond the limit, callers with a token share one label for each identity provider.
- * Ids of tokens have a colon, and ids of keys have none.
- */
-function callerLabels(): (id: string) => string {
-  const known = new Set<string>();
-  return (id) => {
-    const colon = id.indexOf(':');
-    if (colon < 0 || known.has(id)) return id;
-    if (known.size >= MOST_LABELS) return `${id.slice(0, colon)}:other`;
-    known.add(id);
-    return id;
+function safetyMetrics(registers: Registry[]) {
+  const unchecked = new Counter({
+    name: 'penstock_safety_unchecked_total',
+    help: 'prompts and answers that the content filter did not judge, by the reason',
+    labelNames: ['direction', 'reason'] as const,
+    registers,
+  });
+  for (const direction of ['prompt', 'answer'] as const)
+    for (const reason of UNCHECKED_REASONS) unchecked.inc({ direction, reason }, 0);
+  return {
+    unchecked,
+    checks: new Histogram({
+      name: 'penstock_safety_check_seconds',
+      help: 'time of the checks of prompts and answers, by what came of them',
+      labelNames: ['direction', 'outcome'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
   };
 }
 
@@ -247,6 +254,31 @@ export function keptCounts(metrics: Metrics) {
     onAdopted: () => metrics.adoptions.inc(),
     onDelivery: (outcome: DeliveryOutcome) => metrics.webhooks.inc({ outcome }),
     onWaiting: (events: number) => metrics.webhooksWaiting.set(events),
+  };
+}
+
+/** Counts what happens to the attempts of requests. */
+export function attemptCounts(metrics: Metrics) {
+  return {
+    onEvicted: () => metrics.admission.inc({ outcome: 'evicted_no_engine' }),
+    onRepeat: () => metrics.repeats.inc(),
+  };
+}
+
+/** Counts requests whose engines died: each by its key, and those that are refused for it. */
+export function suspectCounts(metrics: Metrics) {
+  return [
+    (key: string) => metrics.engineDeaths.inc({ key: metrics.labelOf(key) }),
+    () => metrics.quarantined.inc(),
+  ] as const;
+}
+
+/** Counts what the content filter does. */
+export function safetyCounts({ safety }: Pick<Metrics, 'safety'>) {
+  return {
+    onCheck: (direction: Direction, outcome: CheckOutcome, seconds: number) =>
+      safety.checks.observe({ direction, outcome }, seconds),
+    onUnchecked: (direction: Direction, reason: UncheckedReason) => safety.unchecked.inc({ direction, reason }),
   };
 }
 

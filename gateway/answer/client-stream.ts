@@ -8,6 +8,8 @@ export interface ClientStream {
   readonly isGone: boolean;
   /** bytes that were written to it and that it has not read */
   readonly unsentBytes: number;
+  /** when it got something last (clock of this process, ms), if it gets events later than they are written */
+  readonly lastWroteAt?: number;
   /** Writes an answer that is not streamed. */
   send(answer: Rendered): void;
   /** Writes a piece of a stream. */

@@ -1,5 +1,7 @@
 import { toFailure } from '../failure.ts';
+import type { EnginePath } from '#contract/job';
 import type { Clock } from '#runtime/clock';
+import type { AnswerFilter } from './answer-filter.ts';
 import type { Ask } from './ask.ts';
 import type { ClientStream } from './client-stream.ts';
 import { Continuation, type ContinuationLimits } from './continuation.ts';
@@ -7,6 +9,8 @@ import { countTokensFor } from './count-tokens.ts';
 import { DialectStream, type StreamExtras, type StreamLimits } from './dialect-stream.ts';
 import { madeIdentity } from './empty-events.ts';
 import { engineAnswer } from './engine/answer.ts';
+import { filteredAnswer } from './filtered-answer.ts';
+import { HeldAnswer } from './held-answer.ts';
 import type { Notes } from './notes.ts';
 import type { Asked } from './question.ts';
 import type { Positions } from '../queue/queue-position.ts';
@@ -36,6 +40,8 @@ export interface Recipient {
   readonly notes: Notes;
   /** fires when the client is gone; its reason is a Failure */
   readonly signal: AbortSignal;
+  /** the content filter, if there is one */
+  readonly filter?: AnswerFilter | undefined;
 }
 
 /**
@@ -51,7 +57,7 @@ export function createDeliver(deps: DeliverDeps): Deliver {
 
 async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
   const { question, choices, messagesParam, form, serviceTier } = asked;
-  const { client, render, notes, signal } = recipient;
+  const { client, render, notes, signal, filter } = recipient;
   const answer = engineAnswer(question.path, choices);
   const reply = new WholeReply(answer, messagesParam);
   const askedAt = clock();
@@ -59,14 +65,18 @@ async function deliverWhole({ ask, clock }: DeliverDeps, asked: Asked, recipient
   const modelMs = clock() - askedAt;
   notes.phases.firstByteAt = clock();
   notes.whole(reply.usage);
-  const body = withServiceTier(reply.body, serviceTier);
+  const body = withServiceTier(await judged(reply, question.path, recipient), serviceTier);
+  if (filter?.judge !== undefined) notes.phases.firstByteAt = clock();
   client.send(render.renderAnswer(body, { modelMs, ...(form === undefined ? {} : { form }) }));
 }
 
 async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipient): Promise<void> {
   const { ask } = deps;
   const { question } = asked;
-  const { client, render, notes, signal } = recipient;
+  const { client, render, notes, signal, filter } = recipient;
+  const isHeld = filter?.judge !== undefined || render.tellsFilterResults === true;
+  const held =
+    filter === undefined || !isHeld ? undefined : new HeldAnswer(asked, { ...recipient, filter }, deps.clock);
   const count = countTokensFor(question, ask, signal);
   const continuation = new Continuation(asked, deps.continuation, count, (outcome) => notes.continuation(outcome));
   const facts = { ...asked, path: question.path };
@@ -76,19 +86,33 @@ async function deliverStream(deps: DeliverDeps, asked: Asked, recipient: Recipie
       ? {}
       : { queued: new QueuedResponse(render.queuedEvents, question.model, notes.phases) }),
     identity: () => madeIdentity(question, notes.phases.requestId),
+    ...(held === undefined ? {} : { hold: (one) => held.before(one) }),
   });
   try {
-    await ask(question, stream.reply, notes.phases, signal);
+    await ask(question, stream.reply, notes.phases, held?.signal ?? signal);
+    await held?.settle();
     stream.client.end();
   } catch (error) {
+    if (held?.isBlocked === true) return stream.client.end();
     if (!client.isBegun) throw error;
     const failure = toFailure(error);
     notes.broken(failure);
     stream.breakOff(failure);
   } finally {
+    held?.drop();
     stream.reply.close();
     notes.streamed(stream.reply.bytes, stream.reply.usage);
   }
+}
+
+/** An answer as the content filter leaves it. */
+function judged(
+  { body, outline }: WholeReply,
+  path: EnginePath,
+  { filter, render, signal }: Recipient,
+): Buffer | Promise<Buffer> {
+  if (filter === undefined || path === '/tokenize') return body;
+  return filteredAnswer({ path, body, outline, isTold: render.tellsFilterResults === true }, filter, signal);
 }
 
 /** What a stream says and notes while its client waits here for it. */

@@ -34,6 +34,8 @@ export interface StreamExtras {
   /** changes the client's events last */
   readonly number?: (events: Buffer | string) => string;
   readonly onFirstByte?: () => void;
+  /** holds events back, in the engine's form, before they are translated */
+  readonly hold?: (client: ClientStream) => ClientStream;
 }
 
 /** A stream in the form of its caller's API. */
@@ -47,7 +49,7 @@ export class DialectStream {
     render: Renderers,
     { path, choices, messagesParam, passUsage }: StreamFacts,
     continuation: StreamReplyOptions['continuation'],
-    { news, queued, identity, isFixed, number, onFirstByte = () => {}, ...limits }: StreamExtras & StreamLimits,
+    { news, queued, identity, isFixed, number, hold, onFirstByte = () => {}, ...limits }: StreamExtras & StreamLimits,
   ) {
     const numbered = number === undefined ? client : new TranslatedClient(client, number);
     const translate = render.renderEvents?.();
@@ -59,7 +61,7 @@ export class DialectStream {
           ? {}
           : { news }
         : { emptyEvents: new EmptyEvents(render.emptyEvent, identity, isFixed) };
-    this.reply = new StreamReply(this.client, {
+    this.reply = new StreamReply(hold?.(this.client) ?? this.client, {
       answer: engineAnswer(path, choices),
       messagesParam,
       passUsage,

@@ -7,6 +7,9 @@ export interface Phases {
   enqueuedAt?: number;
   /** the wait as it was estimated when it was enqueued, in milliseconds */
   estimateMs?: number | undefined;
+  /** time that the content filter took for the prompt and for the answer, in milliseconds */
+  promptCheckMs?: number;
+  answerCheckMs?: number;
   claimedAt?: number;
   firstByteAt?: number;
   /** tokens of a stream that had arrived when its client left */

@@ -17,6 +17,8 @@ export interface Renderers {
   /** a translator for one stream, if the API's events differ from the engine's */
   readonly renderEvents?: () => (events: Buffer | string) => string;
   readonly cutsBrokenStreams?: boolean;
+  /** its answers tell what the content filter found, as Azure OpenAI's do */
+  readonly tellsFilterResults?: true;
   /** its clients take `id:` lines, so that a stream can go on after any event */
   readonly numbersEvents?: true;
   /** replaces comments */

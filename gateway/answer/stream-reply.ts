@@ -137,7 +137,8 @@ export class StreamReply implements LoggedReply {
   /** From now on the events of a further epoch arrive. @returns the seam */
   follow(seam: StreamSeam): StreamSeam {
     if (seam.kind === 'close') {
-      this.#write(seam.ending);
+      // Bytes, as all events of an answer are: their order matters.
+      this.#write(Buffer.from(seam.ending));
       return seam;
     }
     this.#errorBody = [];
@@ -191,7 +192,7 @@ export class StreamReply implements LoggedReply {
   }
 
   get #silentMs(): number {
-    return this.#options.clock() - this.#lastWriteAt;
+    return this.#options.clock() - (this.#client.lastWroteAt ?? this.#lastWriteAt);
   }
 
   /** silence before the next comment, in ms */

@@ -22,6 +22,10 @@ export const ModelCard = z.strictObject({
     .optional(),
   publisher: z.string().optional(),
   license: z.string().optional(),
+  /** what its publisher says about responsible use, in short, and where the whole text is */
+  responsible_use: z
+    .strictObject({ notice: z.string().min(1).max(1_000), link: z.url({ protocol: /^https$/ }) })
+    .optional(),
   task: z.enum(['chat-completion', 'text-generation']),
   modalities: z.strictObject({
     input: z.array(z.enum(['text', 'image'])).min(1),

@@ -57,6 +57,8 @@ export interface Dialect {
   readonly errorSchema: string;
   /** Its callers detect a broken stream only by the connection, which is cut after the error event. */
   readonly cutsBrokenStreams?: boolean;
+  /** Its answers tell what the content filter found, in Azure OpenAI's form. */
+  readonly tellsFilterResults?: true;
   /** Its answers outlive their connection if they have an idempotency key; `POST <path>/cancel` ends them. */
   readonly durable?: true;
   /** Its clients take `id:` lines, so that a stream can go on after any event. */

@@ -9,6 +9,7 @@ import type { RedisView } from '#runtime/redis-watch';
 import type { Durable } from '../durable/create-durable.ts';
 import type { IssuerView } from '../identity/issuer-keys.ts';
 import type { Outlook } from '../queue/queue-outlook.ts';
+import type { SafetyStatus } from '../safety/content-safety.ts';
 import type { UsageFilter, UsageRow } from '../usage/usage-report.ts';
 import { internalAnswers } from './internal-answers.ts';
 import { noForeign } from './internal-route.ts';
@@ -21,6 +22,8 @@ interface ReplicaStatus {
   readonly openRequests: number;
   /** by its purpose */
   readonly redis: Readonly<Record<string, RedisView>>;
+  /** the content filter; null: there is none */
+  readonly safety: SafetyStatus | null;
   readonly workers: readonly WorkerReport[];
   /** of tokens; empty without identity providers */
   readonly issuers: readonly IssuerView[];

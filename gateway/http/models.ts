@@ -25,11 +25,12 @@ export function getModel(catalog: Catalog): RequestHandler<{ id: string[] }> {
   };
 }
 
-/** `GET /info` of Azure's inference API. */
+/** `GET /info` of Azure's inference API, with the card's notice on responsible use. */
 export function modelInfo(deps: DeploymentDeps): RequestHandler {
   return (_req, res) => {
-    const { name, task, publisher } = cardOfRoute(deps, res);
-    res.json({ model_name: name, model_type: task, model_provider_name: publisher ?? 'penstock' });
+    const { name, task, publisher, responsible_use } = cardOfRoute(deps, res);
+    const told = responsible_use === undefined ? {} : { responsible_use };
+    res.json({ model_name: name, model_type: task, model_provider_name: publisher ?? 'penstock', ...told });
   };
 }
 

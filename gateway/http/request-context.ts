@@ -111,6 +111,8 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           model: context.model,
           ...fields,
           ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
+          promptCheckMs: rounded(phases.promptCheckMs),
+          answerCheckMs: rounded(phases.answerCheckMs),
           enqueuedMs: since(phases.enqueuedAt),
           estimateMs: phases.estimateMs,
           claimedMs: since(phases.claimedAt),
@@ -127,6 +129,10 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     departure.turnAway();
     next();
   };
+}
+
+function rounded(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms);
 }
 
 /**

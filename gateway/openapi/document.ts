@@ -96,10 +96,10 @@ export function jsonSchemas(
 }
 
 function describe({ cards, body: { limitBytes, textBytes, depth, values, texts } }: ApiFacts): string {
-  const rows = cards.map(({ name, task, limits }) => {
+  const rows = cards.map(({ name, task, limits, responsible_use: use }) => {
     const { context_tokens: context, max_output_tokens: most, images_per_conversation: images, tools, batch } = limits;
     const numbers = [`${images} image(s)`, `${context} tokens`, `answers of up to ${most} tokens`];
-    return `- ${name} (${task}): ${numbers.join(', ')}; ${tools ? 'tools' : 'no tools'}, ${batch ? 'batches' : 'no batches'}`;
+    return `- ${name} (${task}): ${numbers.join(', ')}; ${tools ? 'tools' : 'no tools'}, ${batch ? 'batches' : 'no batches'}${use === undefined ? '' : `. ${use.notice} See ${use.link}`}`;
   });
   const most = Object.values(LIMITS).map((one) => `- ${one.of}: ${one.most}`);
   const structure = `${depth} levels of nesting, ${values} elements of lists and objects, ${texts} texts including names of fields`;

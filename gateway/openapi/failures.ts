@@ -44,6 +44,8 @@ export const STAGES = {
     'image_refused',
     'image_fetch_failed',
     'image_too_large',
+    'content_filter',
+    'safety_unavailable',
     'engine_refused',
     'rate_limit_exceeded',
     'queue_full',

@@ -22,7 +22,15 @@ const Model = z.object({
 export const READ_SCHEMAS = {
   Model,
   ModelList: z.object({ object: z.literal('list'), data: z.array(Model) }),
-  ModelInfo: z.object({ model_name: z.string(), model_type: z.string(), model_provider_name: z.string() }),
+  ModelInfo: z.object({
+    model_name: z.string(),
+    model_type: z.string(),
+    model_provider_name: z.string(),
+    responsible_use: z
+      .object({ notice: z.string(), link: z.string() })
+      .describe('what the publisher of the model says about responsible use')
+      .optional(),
+  }),
   InputItems: z.object({
     object: z.literal('list'),
     data: z.array(z.looseObject({ id: z.string(), type: z.literal('message'), role: z.string() })),

@@ -22,6 +22,7 @@ const WITHOUT_ALERT = new Map([
   ['penstock_adoptions_total', 'a gateway that stops hands its answers over'],
   ['penstock_webhooks_total', 'a receiver that fails is no fault of ours; the log and `penstock webhooks` name it'],
   ['penstock_webhooks_waiting', 'the same'],
+  ['penstock_safety_check_seconds', 'it differs by service; checks without a verdict have an alert'],
   ['penstock_refusals_total', "callers break its rules; our own faults are in the answers' status"],
 ]);
 

@@ -42,7 +42,11 @@ export function regionContents(root, { gatewayConfig, gatewayMetrics, workerConf
   /** @param {string} file */
   const read = (file) => readFileSync(join(root, file), 'utf8');
   return {
-    'settings gateway': settingsTable('GATEWAY_', read('gateway/config.ts'), gatewayConfig.loadConfig),
+    'settings gateway': settingsTable(
+      'GATEWAY_',
+      read('gateway/config.ts') + read('gateway/safety/settings.ts'),
+      gatewayConfig.loadConfig,
+    ),
     'settings worker': settingsTable('WORKER_', read('worker-launcher/config.ts'), workerConfig.loadConfig),
     metrics: metricsTable(metricsOf(gateway), metricsOf(launcher)),
     'cpu time': recordedTable(readRecorded()),

@@ -107,6 +107,7 @@ test('/info has the fields that Azure’s SDK requires of a model', async () => 
       model_name: VISION,
       model_type: 'chat-completion',
       model_provider_name: 'Microsoft',
+      responsible_use: { notice: expect.stringContaining('stereotypes'), link: expect.stringMatching(/^https:/) },
     });
     expect(await (await send(path, undefined, to('river'))).json()).toMatchObject({ model_type: 'text-generation' });
     expect((await send(path)).status).toBe(400);

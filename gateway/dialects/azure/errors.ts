@@ -8,9 +8,18 @@ import { errorObject } from '../openai/errors.ts';
  * @param status the failure's status in this dialect, whatever status wraps it
  */
 export function azureErrorBody(failure: Failure, status: number): { error: object; detail?: readonly object[] } {
-  const error = { ...errorObject(failure), status, details: [] };
+  const error = { ...errorObject(failure), status, details: [], ...filteredPrompt(failure) };
   const detail = detailOf(failure);
   return detail.length === 0 ? { error } : { error, detail };
+}
+
+/**
+ * What the content filter found in a prompt, as Azure OpenAI says it (source: its page on content filtering; its
+ * specification has the name `inner_error`, its service writes `innererror`).
+ */
+export function filteredPrompt({ code, options: { filterResults } }: Failure): object {
+  if (code !== 'content_filter') return {};
+  return { innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: filterResults ?? {} } };
 }
 
 function detailOf({ message, options: { param, input, extras } }: Failure): object[] {

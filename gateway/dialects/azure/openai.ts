@@ -3,6 +3,7 @@ import type { Dialect } from '../dialect.ts';
 import { withVersion } from './describe.ts';
 import { openaiCompletions } from '../openai/completions.ts';
 import { errorObject, retryHeaders } from '../openai/errors.ts';
+import { filteredPrompt } from './errors.ts';
 import { openaiResponses } from '../openai/responses.ts';
 import { openai } from '../openai/chat.ts';
 
@@ -32,11 +33,13 @@ const answers: Pick<Dialect, 'name' | 'requestIdHeader' | 'renderFailure' | 'ren
 export const azureOpenai: Dialect = {
   ...openai,
   ...answers,
+  tellsFilterResults: true,
   describe: (described) => withVersion(openai.describe(described)),
 };
 export const azureOpenaiCompletions: Dialect = {
   ...openaiCompletions,
   ...answers,
+  tellsFilterResults: true,
   describe: (described) => withVersion(openaiCompletions.describe(described)),
 };
 /** A stream of responses has its own form of failures. */
@@ -48,5 +51,6 @@ export const azureOpenaiResponses: Dialect = {
 };
 
 function error(failure: Failure, said = ''): object {
-  return { ...errorObject(failure), code: CODES[failure.code] ?? failure.code, message: failure.message + said };
+  const code = CODES[failure.code] ?? failure.code;
+  return { ...errorObject(failure), code, message: failure.message + said, ...filteredPrompt(failure) };
 }

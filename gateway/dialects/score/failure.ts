@@ -34,6 +34,8 @@ export function renderScoreFailure(failure: Failure, errors: ScoreErrors): Rende
   if (own === 401 && isEndpoints)
     return { status: own, headers: { ...headers, 'content-type': 'text/plain' }, body: 'key_auth_access_denied' };
   const json = { ...headers, ...JSON_TYPE };
+  // As Azure's container answers a prompt above its threshold.
+  if (failure.code === 'content_filter') return { status: 200, headers: json, body: '{}' };
   const body = JSON.stringify(azureErrorBody(failure, own));
   if ((ENDPOINT_STATUSES.has(own) && isEndpoints) || failure.code === 'deployment_not_found')
     return { status: own, headers: json, body };

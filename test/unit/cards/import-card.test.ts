@@ -32,9 +32,10 @@ test('both generations of one model become the same card, equal to the shipped c
   const card = cardOf('phi-3-vision-old.yaml');
   const { retired, ...newer } = cardOf('phi-3-vision-new.yaml');
   expect(card).toEqual(newer);
-  // Only the shipped card has further names, a release date, what its GPUs must have, and the commit of the weights.
-  const { aliases, engine, released, hardware, ...shipped } = phi3Card();
+  // Only the shipped card has further names, a release date, a notice on responsible use, what its GPUs must have, and the commit of the weights.
+  const { aliases, engine, released, hardware, responsible_use: use, ...shipped } = phi3Card();
   expect(released).toBeDefined();
+  expect(use?.notice).toMatch(/stereotypes/);
   expect(shipped.retired).toBe(retired);
   const { retired: _day, ...rest } = shipped;
   const { min_compute_capability: least, tested_gpus: tested, ...hardwareRest } = hardware;

@@ -42,6 +42,7 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     begunAt: () => undefined,
     authenticate: () => {},
     prepare: () => Promise.reject(new Error('no')),
+    safety: undefined,
     deliver: () => Promise.resolve(),
     limits: { charge: () => Promise.reject(new Error('no')) },
     posts: {

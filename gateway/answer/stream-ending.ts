@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import type { EnginePath } from '#contract/job';
+import type { Verdict } from '../request/content-filter.ts';
+import type { AnswerFilter } from './answer-filter.ts';
+import { DONE_EVENT } from './engine/events.ts';
+import type { Members } from './engine/event-watch.ts';
+import { eventBytes } from './engine/sse.ts';
+import { blockedResponse, choiceResults, promptResults } from './filtered-answer.ts';
+import type { HeldEvent } from './held-events.ts';
+
+const Chunk = z.looseObject({
+  choices: z.array(z.looseObject({ index: z.int(), finish_reason: z.unknown() })),
+});
+const Numbered = z.looseObject({ sequence_number: z.int().optional(), response: z.looseObject({}).optional() });
+
+/** What a stream says about its content filter, and how it ends if the filter blocks it. In the engine's form. */
+export class StreamEnding {
+  readonly verdicts: Verdict[] = [];
+  readonly #path: EnginePath;
+  readonly #choices: number;
+  readonly #isTold: boolean;
+  readonly #prompt: Verdict | undefined;
+  /** members that all events of the stream have */
+  #common: Members = {};
+  readonly #finished = new Set<number>();
+  #number = -1;
+  #response: Members = {};
+
+  constructor(of: {
+    readonly path: EnginePath;
+    readonly choices: number;
+    readonly isTold: boolean;
+    readonly filter: Pick<AnswerFilter, 'prompt'>;
+  }) {
+    this.#path = of.path;
+    this.#choices = of.choices;
+    this.#isTold = of.isTold;
+    this.#prompt = of.filter.prompt;
+  }
+
+  /** Azure's first event, which says what the filter found in the prompt; undefined on other routes. */
+  get opening(): Members | undefined {
+    if (!this.#isTold || this.#prompt === undefined) return undefined;
+    return { id: '', object: '', created: 0, model: '', ...this.#common, choices: [], ...promptResults(this.#prompt) };
+  }
+
+  /** The client gets an event now. @returns the event with what the filter found; undefined: it stays as it is */
+  released(members: Members | undefined): Members | undefined {
+    if (members === undefined) return undefined;
+    this.#saw(members);
+    const chunk = Chunk.safeParse(members).data;
+    for (const { index, finish_reason: reason } of chunk?.choices ?? [])
+      if (typeof reason === 'string') this.#finished.add(index);
+    const isTold = this.#isTold && this.verdicts.length > 0;
+    if (!isTold || chunk === undefined || chunk.choices.length === 0) return undefined;
+    return { ...chunk, choices: chunk.choices.map((choice) => ({ ...choice, ...choiceResults(this.verdicts) })) };
+  }
+
+  /** @param rest the events that the client will not have @returns the end of the stream */
+  blocked(rest: readonly HeldEvent[]): Buffer[] {
+    for (const { members } of rest.toReversed()) if (members !== undefined) this.#saw(members, false);
+    if (this.#path === '/v1/responses') return [this.#incomplete(rest)];
+    const piece = this.#path === '/v1/completions' ? { text: '' } : { delta: {} };
+    const told = this.#isTold ? choiceResults(this.verdicts) : {};
+    const choices = Array.from({ length: this.#choices }, (_, index) => index)
+      .filter((index) => !this.#finished.has(index))
+      .map((index) => ({ index, ...piece, logprobs: null, finish_reason: 'content_filter', ...told }));
+    const usage = rest.filter(({ members }) => Chunk.safeParse(members).data?.choices.length === 0);
+    return [
+      bytesOf({ ...this.#common, choices }),
+      ...usage.map(({ data, name }) => eventBytes(data, name)),
+      DONE_EVENT,
+    ];
+  }
+
+  #incomplete(rest: readonly HeldEvent[]): Buffer {
+    const last = Numbered.safeParse(rest.findLast(({ name }) => name === 'response.completed')?.members).data?.response;
+    const response = blockedResponse(last ?? this.#response);
+    const event = { type: 'response.incomplete', sequence_number: this.#number + 1, response };
+    return eventBytes(Buffer.from(JSON.stringify(event)), event.type);
+  }
+
+  #saw(members: Members, isSent = true): void {
+    if (Object.keys(this.#common).length === 0) {
+      const { choices: _, usage: _usage, ...common } = members;
+      this.#common = common;
+    }
+    const { sequence_number: number, response } = Numbered.safeParse(members).data ?? {};
+    if (number !== undefined && isSent) this.#number = number;
+    if (response !== undefined && Object.keys(this.#response).length === 0) this.#response = response;
+  }
+}
+
+function bytesOf(members: Members): Buffer {
+  return eventBytes(Buffer.from(JSON.stringify(members)));
+}

@@ -1,0 +1,176 @@
+import type { Clock } from '#runtime/clock';
+import type { Log } from '#runtime/log';
+import { Failure } from '../failure.ts';
+import { FetchPlaces } from '../images/fetch/fetch-places.ts';
+import { joined, PASSED, type Verdict } from '../request/content-filter.ts';
+import { Unchecked, type Content, type Direction, type Provider, type UncheckedReason } from './provider.ts';
+
+/** How a check ended. `unchecked`: the service failed, and the content passed. `left`: the client left first. */
+export type CheckOutcome = 'passed' | 'blocked' | 'unchecked' | 'failed' | 'left';
+
+/** Questions at a time for one key, so that others get a turn. */
+const PER_KEY_SHARE = 0.25;
+/** Time between two log lines about a failing service, in ms. */
+const LOG_EVERY_MS = 10_000;
+
+export interface ContentSafetyOptions {
+  readonly provider: Provider;
+  readonly name: 'azure' | 'webhook';
+  readonly directions: ReadonlySet<Direction>;
+  /** what becomes of content that got no verdict */
+  readonly onFailure: 'closed' | 'open';
+  /** for one question, its wait for a free slot included, in ms */
+  readonly timeoutMs: number;
+  /** questions at a time in this replica */
+  readonly concurrency: number;
+  readonly windowCharacters: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onCheck: (direction: Direction, outcome: CheckOutcome, seconds: number) => void;
+  readonly onUnchecked: (direction: Direction, reason: UncheckedReason) => void;
+}
+
+/** For `/status`. */
+export interface SafetyStatus {
+  readonly provider: string;
+  readonly onFailure: string;
+  /** questions without a verdict since the start of this replica */
+  readonly failures: number;
+  /** the last one: when and why */
+  readonly lastFailure: { readonly at: string; readonly reason: UncheckedReason } | null;
+}
+
+/** The filter of prompts and answers: asks the service, within limits, and decides what its failures mean. */
+export class ContentSafety {
+  readonly windowCharacters: number;
+  readonly #options: ContentSafetyOptions;
+  readonly #places: FetchPlaces;
+  #failures = 0;
+  #last: SafetyStatus['lastFailure'] = null;
+  #loggedAt = -Infinity;
+  #unlogged = 0;
+
+  constructor(options: ContentSafetyOptions) {
+    this.#options = options;
+    this.windowCharacters = options.windowCharacters;
+    const { concurrency } = options;
+    this.#places = new FetchPlaces({
+      perReplica: concurrency,
+      perKey: Math.max(1, Math.ceil(concurrency * PER_KEY_SHARE)),
+    });
+  }
+
+  checks(direction: Direction): boolean {
+    return this.#options.directions.has(direction);
+  }
+
+  get status(): SafetyStatus {
+    const { name, onFailure } = this.#options;
+    return { provider: name, onFailure, failures: this.#failures, lastFailure: this.#last };
+  }
+
+  /**
+   * @throws Failure `safety_unavailable` without a verdict, if the operator lets nothing pass then, or what is wrong with
+   * the content; `signal.reason`, unchanged
+   */
+  async check(content: Content, keyId: string, signal: AbortSignal): Promise<Verdict> {
+    const { clock, onCheck } = this.#options;
+    if (content.texts.length + content.pictures.length === 0) return PASSED;
+    const startedAt = clock();
+    let outcome: CheckOutcome = 'left';
+    try {
+      const verdict = await this.#judged(content, keyId, signal);
+      outcome = verdict.isBlocked ? 'blocked' : verdict.isUnchecked === true ? 'unchecked' : 'passed';
+      return verdict;
+    } catch (cause) {
+      if (!signal.aborted) outcome = 'failed';
+      throw cause;
+    } finally {
+      onCheck(content.direction, outcome, (clock() - startedAt) / 1_000);
+    }
+  }
+
+  async #judged(content: Content, keyId: string, signal: AbortSignal): Promise<Verdict> {
+    // The first failure, or the first blocked part, stops the other questions.
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    try {
+      const questions = this.#options.provider.questions(content);
+      const asked = questions.map(async (question) => {
+        const verdict = await this.#ask(question, keyId, either);
+        if (verdict.isBlocked && questions.length > 1) throw new Blocked(verdict);
+        return verdict;
+      });
+      try {
+        return joined(await Promise.all(asked));
+      } catch (cause) {
+        stop.abort();
+        await Promise.allSettled(asked);
+        throw cause;
+      }
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (cause instanceof Blocked) return cause.verdict;
+      if (cause instanceof Unchecked) return this.#undecided(content.direction, cause);
+      throw cause;
+    }
+  }
+
+  async #ask(question: Content, keyId: string, signal: AbortSignal): Promise<Verdict> {
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs);
+    const either = AbortSignal.any([signal, timeout]);
+    let isAsked = false;
+    try {
+      const leave = await this.#places.enter(keyId, either);
+      isAsked = true;
+      try {
+        return await this.#options.provider.check(question, either);
+      } finally {
+        leave();
+      }
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (!timeout.aborted) throw cause;
+      throw isAsked
+        ? new Unchecked('timeout', `no verdict within ${this.#options.timeoutMs} ms`)
+        : new Unchecked('busy', `no free slot within ${this.#options.timeoutMs} ms`);
+    }
+  }
+
+  #undecided(direction: Direction, cause: Unchecked): Verdict {
+    const { onFailure, onUnchecked } = this.#options;
+    this.#failures += 1;
+    this.#last = { at: new Date().toISOString(), reason: cause.reason };
+    onUnchecked(direction, cause.reason);
+    this.#tell(direction, cause);
+    if (onFailure === 'open') return { ...PASSED, isUnchecked: true };
+    throw (
+      cause.refusal ??
+      new Failure('safety_unavailable', `the ${direction} could not be checked by the content filter; try again`)
+    );
+  }
+
+  /** One line for many failures, because a service that is down fails for every request. */
+  #tell(direction: Direction, { reason, message }: Unchecked): void {
+    const { clock, log, onFailure, name } = this.#options;
+    this.#unlogged += 1;
+    if (clock() - this.#loggedAt < LOG_EVERY_MS) return;
+    const passed = onFailure === 'open';
+    log.warn(
+      { provider: name, direction, reason, problem: message, failures: this.#unlogged, passed },
+      'content not checked',
+    );
+    this.#loggedAt = clock();
+    this.#unlogged = 0;
+  }
+}
+
+/** One part is blocked: what the others are does not matter. */
+class Blocked extends Error {
+  readonly verdict: Verdict;
+
+  constructor(verdict: Verdict) {
+    super('blocked');
+    this.verdict = verdict;
+  }
+}

@@ -73,6 +73,10 @@ const Fields = z.object({
   GATEWAY_CORS_ORIGINS: setting.list.default([]),
   /** debug, info, warn, error or silent */
   GATEWAY_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** file that gets one line for each administrative act, and is only appended to; `-`: standard output */
+  GATEWAY_AUDIT_FILE: z.string().optional(),
+  /** a line in it for each request too, without its content */
+  GATEWAY_AUDIT_REQUESTS: setting.flag.default(false),
   /** this gateway as one deployment: value of `azureml-model-deployment` if no other deployment was chosen */
   GATEWAY_DEPLOYMENT_NAME: z.string().default('penstock'),
   /** `name=card,…`: further names by which Azure's clients choose a model, in the path or a header */
@@ -188,10 +192,15 @@ const Fields = z.object({
 const Settings = Fields.refine((s) => s.GATEWAY_HEAD_TIMEOUT_MS <= s.GATEWAY_BODY_TIMEOUT_MS, {
   path: ['GATEWAY_BODY_TIMEOUT_MS'],
   error: 'must not be shorter than GATEWAY_HEAD_TIMEOUT_MS, because it includes the head',
-}).refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
-  path: ['GATEWAY_HOST'],
-  error: 'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE',
-});
+})
+  .refine((s) => s.GATEWAY_KEYS_FILE !== undefined || LOOPBACK.test(s.GATEWAY_HOST), {
+    path: ['GATEWAY_HOST'],
+    error: 'an address that others can reach needs keys: name a key file in GATEWAY_KEYS_FILE',
+  })
+  .refine((s) => !s.GATEWAY_AUDIT_REQUESTS || s.GATEWAY_AUDIT_FILE !== undefined, {
+    path: ['GATEWAY_AUDIT_REQUESTS'],
+    error: 'needs GATEWAY_AUDIT_FILE, which says where the lines go',
+  });
 export type GatewayConfig = Readonly<z.infer<typeof Settings> & { GATEWAY_DRAIN_DELAY_MS: number }>;
 /** A gateway that others can reach may have a balancer, which needs time to see that it is leaving. */
 const DRAIN_DELAY_MS = 2_000;

@@ -38,6 +38,8 @@ const Settings = z.object({
   WORKER_MODEL: z.string().optional(),
   /** debug, info, warn, error or silent */
   WORKER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** file that gets one line for each administrative act, and is only appended to; `-`: standard output */
+  WORKER_AUDIT_FILE: z.string().optional(),
   /** `auto`: vLLM if this machine has a GPU and the `vllm` command, else the simulator */
   WORKER_ENGINE: z.enum(['auto', 'vllm', 'simulator']).default('auto'),
   /** Azure VM size of this machine; default: read from Azure's instance metadata */

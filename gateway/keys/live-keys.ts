@@ -1,9 +1,11 @@
 import { readFileSync, watch, type FSWatcher } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Audit, Who } from '#runtime/audit';
 import type { Log } from '#runtime/log';
 import type { Caller } from './caller.ts';
-import { parseKeyFile, type Webhook } from './key-file.ts';
+import { changesBetween } from './key-changes.ts';
+import { parseKeyFile, type KeyEntry, type Webhook } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
 /** How often the file is checked, in ms, if the file system reports no changes; gateway/README.md gives twice this. */
@@ -17,8 +19,10 @@ const LOOK_EVERY_MS = 2_000;
 export class LiveKeys {
   readonly #path: string;
   readonly #log: Log;
+  readonly #audit: Audit;
   readonly #timer: NodeJS.Timeout;
   readonly #watcher: FSWatcher | undefined;
+  #entries: readonly KeyEntry[];
   #ring: KeyRing;
   #text: string;
   #stamp = '';
@@ -27,12 +31,14 @@ export class LiveKeys {
   #again = false;
 
   /** @throws Error that names the file and what is wrong with it */
-  constructor(path: string, log: Log) {
+  constructor(path: string, log: Log, audit: Audit) {
     this.#path = path;
     this.#log = log;
+    this.#audit = audit;
     try {
       this.#text = readFileSync(path, 'utf8');
-      this.#ring = new KeyRing(parseKeyFile(this.#text));
+      this.#entries = parseKeyFile(this.#text);
+      this.#ring = new KeyRing(this.#entries);
     } catch (cause) {
       throw new Error(`key file ${path} (GATEWAY_KEYS_FILE): ${reasonOf(cause)}`, { cause });
     }
@@ -87,8 +93,11 @@ export class LiveKeys {
       this.#trouble = '';
     } catch (cause) {
       const trouble = reasonOf(cause);
-      if (trouble !== this.#trouble)
+      if (trouble !== this.#trouble) {
         this.#log.error({ file: this.#path, trouble }, 'the key file cannot be used; the previous keys stay valid');
+        const who: Who = { kind: 'program', name: 'gateway' };
+        this.#audit.record({ act: 'key_file.read', what: this.#path, who, result: 'refused', why: trouble });
+      }
       this.#trouble = trouble;
     } finally {
       this.#looking = false;
@@ -96,13 +105,17 @@ export class LiveKeys {
   }
 
   async #read(): Promise<void> {
-    const { mtimeMs, ctimeMs, size, ino } = await stat(this.#path);
+    const { mtimeMs, ctimeMs, size, ino, uid } = await stat(this.#path);
     const stamp = [mtimeMs, ctimeMs, size, ino].join(' ');
     if (stamp === this.#stamp) return;
     const text = await readFile(this.#path, 'utf8');
     if (text !== this.#text) {
-      this.#ring = new KeyRing(parseKeyFile(text));
+      const [before, after] = [this.#entries, parseKeyFile(text)];
+      this.#ring = new KeyRing(after);
+      this.#entries = after;
       this.#text = text;
+      const who: Who = { kind: 'file', name: `uid ${uid}` };
+      for (const change of changesBetween(before, after)) this.#audit.record({ ...change, who, result: 'done' });
       this.#log.info({ file: this.#path, keys: this.#ring.size }, 'keys read');
     }
     this.#stamp = stamp;

@@ -75,7 +75,11 @@ async function launch(): Promise<void> {
     return;
   }
   reloadOnHangup(settings, machine, engines);
-  engines.start();
+  engines.start((reason) => {
+    process.stderr.write(`worker-launcher: ${reason}\n`);
+    process.exitCode = 1;
+    end('the weights are not those of the card');
+  });
   dispatchers.start();
   log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');
 }

@@ -13,6 +13,7 @@ import { statusCommand } from './commands/status.mjs';
 import { up } from './up/up.mjs';
 import { usageCommand } from './commands/usage.mjs';
 import { webhooksCommand } from './commands/webhooks.mjs';
+import { weightsCommand } from './commands/weights.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 // a closed reader, such as `| head` or a terminal, must not end the command half-way
@@ -27,6 +28,7 @@ const TOOLS = new Map([
   ['usage', usageCommand],
   ['answers', answersCommand],
   ['webhooks', webhooksCommand],
+  ['weights', weightsCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

@@ -26,7 +26,13 @@ async function startRegistry() {
     else res.writeHead(404).end();
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return { host: `127.0.0.1:${portOf(server)}`, [Symbol.dispose]: () => void server.close() };
+  return {
+    host: `127.0.0.1:${portOf(server)}`,
+    [Symbol.dispose]: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
 }
 
 test('a registry that wants a token is asked for the digest of a tag; an unknown tag is told', async () => {

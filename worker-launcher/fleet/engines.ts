@@ -65,7 +65,7 @@ export class Engines {
     this.#serving = { card: deps.card, plan: deps.plan };
     const { dispatchers, config, log } = deps;
     const env = (): Readonly<Record<string, string>> => this.#command(ANY_ADDRESS, [], this.#serving).env;
-    this.#weights = new Weights({ ...this.#serving, given: config.WORKER_WEIGHTS, env, log });
+    this.#weights = new Weights({ ...this.#serving, config, env, log });
     this.#outliers = new OutlierWatch({
       engines: () => [...this.#supervisors.values()],
       intake: (engine) => dispatchers.intake(engine),
@@ -168,10 +168,14 @@ export class Engines {
     this.#outliers.answered(engine, status);
   }
 
-  /** Returns immediately; the engines start after the download of the weights. */
-  start(): void {
-    void this.#weights.fetch().then(() => {
+  /**
+   * Returns immediately; the engines start after the download and the check of the weights.
+   * @param onUnfit gets the reason if no engine may start with these weights
+   */
+  start(onUnfit: (reason: string) => void): void {
+    void this.#weights.fetch().then((problem) => {
       if (this.#stopping) return;
+      if (problem !== undefined) return onUnfit(problem);
       for (const supervisor of this.#supervisors.values()) supervisor.start();
       this.#watchGpus();
       this.#outliers.start();

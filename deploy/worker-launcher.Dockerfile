@@ -12,7 +12,8 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY gateway gateway
 COPY worker-launcher worker-launcher
-RUN node_modules/.bin/tsc -p . && npm prune --omit=dev --ignore-scripts
+COPY deploy/local/setup deploy/local/setup
+RUN node_modules/.bin/tsc -p . && node deploy/local/setup/copy-docs.mjs && npm prune --omit=dev --ignore-scripts
 
 FROM ${NODE_IMAGE} AS simulator
 ENV NODE_ENV=production WORKER_ENGINE=simulator

@@ -1,16 +1,11 @@
 import type { RequestListener, Server } from 'node:http';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { useKeyPrefix } from '#contract/redis-keys';
-import { parseCatalog } from '#contract/model-card';
 import { monotonic as clock } from '#runtime/clock';
 import { collectLessOften } from '#runtime/collector';
-import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
-import { captureConsole, createLog } from '#runtime/log';
 import { refusedBy } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
 import { RedisWatch } from '#runtime/redis-watch';
-import { readYamlFolder } from '#runtime/yaml-folder';
 import { Admission } from './queue/admission.ts';
 import { connectAll, type Connections } from './queue/connections.ts';
 import { Idempotency } from './queue/idempotency.ts';
@@ -18,15 +13,15 @@ import { QueueOutlook } from './queue/queue-outlook.ts';
 import { QueuePositions } from './queue/queue-position.ts';
 import { Quarantine } from './queue/quarantine.ts';
 import { Reservations } from './queue/reservations.ts';
-import { checkPools, workersWanted } from './workers/scale.ts';
+import { workersWanted } from './workers/scale.ts';
 import { sharedSecret } from './queue/shared-secret.ts';
 import { WorkerRegistry } from './workers/registry.ts';
 import { createApp } from './app.ts';
 import { createAsk, type AskDeps } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver } from './answer/deliver.ts';
-import { answerLimits, callerFiles, chosenModels, connectionLimits, dialectSettings, tlsFiles } from './config.ts';
-import { imageLimits, keylessAccess, loadConfig, queueLimits, requestTimeouts, structureLimits } from './config.ts';
+import { answerLimits, chosenModels, connectionLimits, dialectSettings, imageLimits } from './config-parts.ts';
+import { keylessAccess, queueLimits, requestTimeouts, structureLimits, tlsFiles } from './config-parts.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
 import { keptResponses } from './dialects/openai/responses.ts';
@@ -36,7 +31,6 @@ import { errorMiddleware } from './http/error-middleware.ts';
 import { Intake } from './http/connection/intake.ts';
 import { createInternalApp } from './http/internal.ts';
 import { withContext } from './http/request-context.ts';
-import { followCallers } from './identity/live-callers.ts';
 import { BodyMemory } from './intake/body-memory.ts';
 import { createImageResolver } from './request/resolve-images.ts';
 import { createCacheSalt, givenSecret } from './keys/cache-salt.ts';
@@ -45,6 +39,7 @@ import { admissionCounts, attemptCounts, createMetrics, keptCounts, safetyCounts
 import { suspectCounts, type Metrics } from './metrics.ts';
 import { UsageBook } from './usage/usage-book.ts';
 import { createPrepare, type Prepare } from './request/prepare.ts';
+import { readSettings } from './read-settings.ts';
 import { Relay } from './relay/relay.ts';
 import { createSafety } from './safety/create-safety.ts';
 import { Suspects } from './answer/suspects.ts';
@@ -78,22 +73,7 @@ async function main(): Promise<void> {
   endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
 }
 
-function readSettings() {
-  const config = loadConfig(process.env);
-  useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
-  const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
-  captureConsole(log);
-  const cards = readYamlFolder(config.GATEWAY_MODELS_DIR, 'GATEWAY_MODELS_DIR');
-  const catalog = parseCatalog(cards, config.GATEWAY_DEPLOYMENTS);
-  const models = catalog.cards.map(({ name }) => name);
-  checkPools(config.GATEWAY_POOLS, models);
-  const callers = followCallers(callerFiles(config), clock, log);
-  const replica = newIncarnation('g');
-  const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
-  return { config, log, catalog, policy, models, callers, keys: callers?.keys, replica };
-}
-
-async function createParts({ config, log, models, replica }: Settings, { queue, bodies, replies }: Connections) {
+async function createParts({ config, log, audit, models, replica }: Settings, { queue, bodies, replies }: Connections) {
   const watch = new RedisWatch({ queue, replies: bodies }, log);
   const registry = new WorkerRegistry(queue, models, clock, log);
   const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, models, clock, log });
@@ -117,11 +97,12 @@ async function createParts({ config, log, models, replica }: Settings, { queue, 
     depth: (model, kind) => admission.depth(model, kind),
     outlook: (model, kind) => outlook.read(model, kind, false),
     lagMs: () => relay.lagMs,
+    auditLinesLost: () => audit.lost,
     byKey: config.GATEWAY_USAGE_METRICS,
   });
   const usage = new UsageBook(queue, models, config.GATEWAY_USAGE_DAYS, log);
   const dialects = createDialects(dialectSettings(config));
-  const [departure, quarantine] = [new Departure(clock), new Quarantine(queue, log)];
+  const [departure, quarantine] = [new Departure(clock), new Quarantine(queue, log, audit)];
   const ofQueue = { admission, limits, outlook, positions: new QueuePositions(queue, admission), quarantine, usage };
   const safety = await createSafety(config, { clock, log, ...safetyCounts(metrics) });
   return { watch, registry, relay, prometheus, metrics, dialects, departure, safety, ...ofQueue };
@@ -181,12 +162,13 @@ function createPublicApp(
   { queue, bodies }: Connections,
   parts: Wired & { readonly prepare: Prepare; readonly intake: Intake },
 ): RequestListener {
-  const { config, catalog, policy, log, callers } = settings;
+  const { config, catalog, policy, log, audit, callers } = settings;
   return createApp({
     ...parts,
     catalog,
     clock,
     log,
+    audit,
     authenticate: authenticate(callers),
     policy,
     ...chosenModels(config),
@@ -204,9 +186,10 @@ function createPublicApp(
 }
 
 function createInternal(settings: Settings, parts: Wired, intake: Intake): RequestListener {
-  const { config, catalog, log, models, replica } = settings;
+  const { config, catalog, log, audit, models, replica } = settings;
   const { registry, prometheus, admission, metrics, usage, departure, dialects } = parts;
-  const context = withContext(dialects.openai, { clock, log, metrics, usage, departure, begunAt: intake.begunAt });
+  const ofRequest = { clock, log, audit, metrics, usage, departure, begunAt: intake.begunAt };
+  const context = withContext(dialects.openai, ofRequest);
   return createInternalApp({
     first: intake.handlers(context),
     context,
@@ -221,6 +204,7 @@ function createInternal(settings: Settings, parts: Wired, intake: Intake): Reque
     admission: () => admissionCounts(metrics),
     usage: (filter) => usage.rows(filter),
     durable: parts,
+    audit,
     workersWanted: (pool) =>
       workersWanted(pool, {
         pools: config.GATEWAY_POOLS,

@@ -19,6 +19,7 @@ export interface Sources {
   readonly depth: (model: string, kind: Kind) => Promise<number>;
   readonly outlook: (model: string, kind: Kind) => Promise<Outlook>;
   readonly lagMs: () => number;
+  readonly auditLinesLost: () => number;
   /** whether there are metrics by key */
   readonly byKey?: boolean;
 }
@@ -85,6 +86,14 @@ export function createMetrics(registry: Registry, sources: Sources) {
     registers,
     collect() {
       this.set(droppedLogLines());
+    },
+  });
+  new Gauge({
+    name: 'penstock_audit_lines_lost',
+    help: 'audit lines that could not be written',
+    registers,
+    collect() {
+      this.set(sources.auditLinesLost());
     },
   });
   const model = ['gen_ai_request_model'] as const;

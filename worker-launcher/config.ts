@@ -38,6 +38,8 @@ const Settings = z.object({
   WORKER_MODEL: z.string().optional(),
   /** debug, info, warn, error or silent */
   WORKER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** file that gets one line for each administrative act, and is only appended to; `-`: standard output */
+  WORKER_AUDIT_FILE: z.string().optional(),
   /** `auto`: vLLM if this machine has a GPU and the `vllm` command, else the simulator */
   WORKER_ENGINE: z.enum(['auto', 'vllm', 'simulator']).default('auto'),
   /** Azure VM size of this machine; default: read from Azure's instance metadata */
@@ -60,6 +62,11 @@ const Settings = z.object({
   WORKER_ENGINES: setting.count.optional(),
   /** folder or hub name of the weights, instead of the card's */
   WORKER_WEIGHTS: z.string().optional(),
+  /**
+   * how the weights are compared with the list of the card, if it has one: `sizes`, `hashes` or `off`. `sizes` includes the
+   * hashes once after a download
+   */
+  WORKER_WEIGHTS_CHECK: z.enum(['sizes', 'hashes', 'off']).default('sizes'),
   /** further engine arguments, split at blanks */
   WORKER_ENGINE_ARGS: z.string().default(''),
   /** text requests that one engine works on at a time, instead of the card's number */

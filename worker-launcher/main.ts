@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
 import { parseCatalog, type ModelCard } from '#contract/model-card';
+import { createAudit, thisUser, type Who } from '#runtime/audit';
 import { endWith } from '#runtime/lifecycle';
 import { captureConsole, createLog, droppedLogLines } from '#runtime/log';
 import { RedisWatch } from '#runtime/redis-watch';
@@ -74,7 +75,11 @@ async function launch(): Promise<void> {
     return;
   }
   reloadOnHangup(settings, machine, engines);
-  engines.start();
+  engines.start((reason) => {
+    process.stderr.write(`worker-launcher: ${reason}\n`);
+    process.exitCode = 1;
+    end('the weights are not those of the card');
+  });
   dispatchers.start();
   log.info({ model: card.name, engine: plan.kind, engines: plan.engines.length, port: internal.port }, 'launched');
 }
@@ -83,12 +88,27 @@ function readSettings() {
   const config = loadConfig(process.env);
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
   captureConsole(log);
-  const readCard = (): ModelCard =>
-    chooseCard(parseCatalog(readYamlFolder(config.WORKER_MODELS_DIR, 'WORKER_MODELS_DIR')), config.WORKER_MODEL);
-  const card = readCard();
+  const audit = createAudit('worker-launcher', {
+    place: config.WORKER_AUDIT_FILE,
+    setting: 'WORKER_AUDIT_FILE',
+    log,
+  });
+  /** @returns the card, and what is recorded of it */
+  const readCard = () => {
+    const files = readYamlFolder(config.WORKER_MODELS_DIR, 'WORKER_MODELS_DIR');
+    const catalog = parseCatalog(files);
+    const chosen = chooseCard(catalog, config.WORKER_MODEL);
+    const { sha256 } = files[catalog.cards.indexOf(chosen)] ?? {};
+    return { card: chosen, facts: { what: chosen.name, version: chosen.version, sha256 } };
+  };
+  const { card, facts } = readCard();
+  const done = { who: thisUser(), result: 'done' } as const;
+  const fields = Object.keys(process.env).filter((name) => name.startsWith('WORKER_'));
+  audit.record({ act: 'settings.read', what: 'worker-launcher', fields: fields.toSorted(), ...done });
+  audit.record({ act: 'card.read', ...facts, ...done });
   // Fails here, once, instead of in each engine.
   engineAddress(config.WORKER_STATE_DIR, 'engine-0', config.WORKER_ENGINE_PORT);
-  return { config, log, readCard, card };
+  return { config, log, audit, readCard, card };
 }
 
 /** The facts of this machine and the engines that the card plans for it. */
@@ -110,7 +130,11 @@ async function factsFor(config: WorkerConfig, vllmOnPath: boolean): Promise<Mach
   return sku === undefined ? facts : { ...facts, sku };
 }
 
-function createParts({ config, card, log }: Settings, { facts, plan }: Machine, { ledger, redis, course }: Given) {
+function createParts(
+  { config, card, log, audit }: Settings,
+  { facts, plan }: Machine,
+  { ledger, redis, course }: Given,
+) {
   const dispatchers = new Dispatchers({
     entryPath: fileURLToPath(new URL('./dispatch/main.js', import.meta.url)),
     engineIds: plan.engines.map(({ id }) => id),
@@ -121,10 +145,14 @@ function createParts({ config, card, log }: Settings, { facts, plan }: Machine, 
   });
   const registry = new Registry();
   redis.registerMetrics(registry);
-  const metrics = createMetrics(registry, () => status().engines);
+  const metrics = createMetrics(
+    registry,
+    () => status().engines,
+    () => audit.lost,
+  );
   const onRestart = (reason: CrashReason): void => metrics.countRestart(reason);
   const onOutlier = (reason: OutlierReason): void => metrics.countOutlier(reason);
-  const started = { config, card, plan, facts, ledger, dispatchers, env: process.env, log };
+  const started = { config, card, plan, facts, ledger, dispatchers, env: process.env, log, audit };
   const engines = new Engines({ ...started, onRestart, onOutlier });
   const { WORKER_NODE: node, WORKER_POOL: pool } = config;
   const status = (): LauncherStatus => ({
@@ -180,16 +208,21 @@ function endInOrder(
   );
 }
 
-function reloadOnHangup({ readCard, card, log }: Settings, { planFor }: Machine, engines: Engines): void {
+function reloadOnHangup({ readCard, card, log, audit }: Settings, { planFor }: Machine, engines: Engines): void {
+  // A signal tells its receiver no name in Node.
+  const who: Who = { kind: 'program', name: 'SIGHUP' };
   process.on('SIGHUP', () => {
     try {
-      const changed = readCard();
+      const { card: changed, facts } = readCard();
       if (changed.name !== card.name)
         throw new Error(`the card now names another model, ${changed.name}: restart the worker-launcher`);
       log.info({ model: card.name }, 'reading the model card again');
       void engines.reload(changed, planFor(changed));
+      audit.record({ act: 'card.reloaded', ...facts, who, result: 'done' });
     } catch (cause) {
       log.error({ cause }, 'the changed model card cannot be used: the launcher keeps the old one');
+      const why = cause instanceof Error ? cause.message : String(cause);
+      audit.record({ act: 'card.reloaded', what: card.name, who, result: 'refused', why });
     }
   });
 }

@@ -19,6 +19,7 @@ export function createMetrics(
     readonly lastCause: string | null;
     readonly outlier: Outlier | null;
   })[],
+  auditLinesLost: () => number,
 ): LauncherMetrics {
   new Gauge({
     name: 'penstock_engine_state',
@@ -71,6 +72,14 @@ export function createMetrics(
     registers: [registry],
     collect() {
       this.set(droppedLogLines());
+    },
+  });
+  new Gauge({
+    name: 'penstock_audit_lines_lost',
+    help: 'Audit lines that the launcher could not write',
+    registers: [registry],
+    collect() {
+      this.set(auditLinesLost());
     },
   });
   const restarts = new Counter({

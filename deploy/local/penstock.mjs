@@ -14,6 +14,7 @@ import { statusCommand } from './commands/status.mjs';
 import { up } from './up/up.mjs';
 import { usageCommand } from './commands/usage.mjs';
 import { webhooksCommand } from './commands/webhooks.mjs';
+import { weightsCommand } from './commands/weights.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 // a closed reader, such as `| head` or a terminal, must not end the command half-way
@@ -29,6 +30,7 @@ const TOOLS = new Map([
   ['answers', answersCommand],
   ['webhooks', webhooksCommand],
   ['redis', redisCommand],
+  ['weights', weightsCommand],
 ]);
 
 process.exitCode = await main().catch((error) => {

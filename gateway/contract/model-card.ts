@@ -4,6 +4,17 @@ import { USUAL_SPECIAL_TOKENS } from './special-tokens.ts';
 const tokens = z.number().int().positive();
 const id = z.number().int().nonnegative();
 
+/** One file of the weights, as it must be. */
+const WeightFile = z.strictObject({
+  /** below the folder of the weights */
+  path: z
+    .string()
+    .regex(/^(?!\/)(?!.*(?:^|\/)\.)[^\\\u0000]{1,512}$/, 'must be a path below the folder, without hidden names'),
+  bytes: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'),
+});
+export type WeightFile = z.infer<typeof WeightFile>;
+
 /** One served model: its limits, its hardware, and how its engine is started. One YAML file each. */
 export const ModelCard = z.strictObject({
   /** the name that answers carry and that clients may send in `model` */
@@ -95,6 +106,8 @@ export const ModelCard = z.strictObject({
     weights: z.string().min(1),
     /** commit that pins weights, code and tokenizer of a hub name */
     revision: z.string().optional(),
+    /** files of that commit, written by `penstock weights lock`; absent: only their presence is checked */
+    files: z.array(WeightFile).min(1).max(1_000).optional(),
     trust_remote_code: z.boolean(),
     mm_processor_kwargs: z.record(z.string(), z.json()).optional(),
     /** requests that one engine works on at a time; it queues further ones */

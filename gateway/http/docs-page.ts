@@ -1,10 +1,9 @@
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { RequestHandler } from 'express';
 import { Failure } from '../failure.ts';
 
-/** Swagger UI from its package: no part of the page is loaded from another host. */
-const FOLDER = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+/** Files of Swagger UI, which the build copies: no part of the page is loaded from another host. */
+const FOLDER = fileURLToPath(new URL('./docs', import.meta.url));
 const FILES: readonly string[] = ['swagger-ui.css', 'swagger-ui-bundle.js'];
 const START = 'start.js';
 const CACHED = { maxAge: '1d' };

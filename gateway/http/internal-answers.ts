@@ -2,8 +2,9 @@ import { factsOf } from '../durable/answer-facts.ts';
 import { Router } from 'express';
 import { z } from 'zod';
 import { ANSWER_STATES } from '#contract/answer-log';
+import type { Audit } from '#runtime/audit';
 import type { Kept } from '../durable/kept-answers.ts';
-import { answered, idOf, onlyHere, readQuery } from './internal-route.ts';
+import { administrative, answered, idOf, readQuery } from './internal-route.ts';
 
 /** The query of `/answers`. */
 const Query = z.strictObject({
@@ -16,7 +17,7 @@ const Query = z.strictObject({
  * Kept answers for operators, without a word of them: `GET /answers`, `GET`, `DELETE /answers/{id}`, `POST
  * /answers/{id}/cancel`. The last two only from this machine, because the port asks for no key.
  */
-export function internalAnswers(kept: Kept): Router {
+export function internalAnswers(kept: Kept, audit: Audit): Router {
   const router = Router();
   router.get(
     '/answers',
@@ -28,8 +29,7 @@ export function internalAnswers(kept: Kept): Router {
   );
   router.post(
     '/answers/:id/cancel',
-    onlyHere,
-    answered(async ({ params }) => {
+    administrative(audit, 'answer.cancelled', async ({ params }) => {
       const found = await kept.find(idOf(params));
       await kept.stop(found);
       return factsOf(await kept.find(found.id));
@@ -37,8 +37,7 @@ export function internalAnswers(kept: Kept): Router {
   );
   router.delete(
     '/answers/:id',
-    onlyHere,
-    answered(async ({ params }) => {
+    administrative(audit, 'answer.deleted', async ({ params }) => {
       const { id, record } = await kept.find(idOf(params));
       await kept.remove({ id, record });
       return { id, deleted: true };

@@ -1,9 +1,10 @@
 import { Router } from 'express';
 import { z } from 'zod';
+import type { Audit } from '#runtime/audit';
 import { Failure, isFailure } from '../failure.ts';
 import { EVENT_STATES } from '../webhooks/event-queue.ts';
 import type { WebhookEvents } from '../webhooks/webhooks.ts';
-import { answered, idOf, onlyHere, readQuery } from './internal-route.ts';
+import { administrative, answered, idOf, readQuery } from './internal-route.ts';
 
 /** The query of `/webhooks`. */
 const Query = z.strictObject({ key: z.string().optional(), state: z.enum(EVENT_STATES).optional() });
@@ -11,7 +12,7 @@ const Query = z.strictObject({ key: z.string().optional(), state: z.enum(EVENT_S
 /**
  * Webhook events for operators: `GET /webhooks`, and `POST /webhooks/{id}/redeliver`, which works only from this machine.
  */
-export function internalWebhooks(webhooks: WebhookEvents): Router {
+export function internalWebhooks(webhooks: WebhookEvents, audit: Audit): Router {
   const router = Router();
   router.get(
     '/webhooks',
@@ -19,8 +20,7 @@ export function internalWebhooks(webhooks: WebhookEvents): Router {
   );
   router.post(
     '/webhooks/:id/redeliver',
-    onlyHere,
-    answered(({ params }) => webhooks.redeliver(idOf(params)).catch(unread)),
+    administrative(audit, 'webhook.redelivered', ({ params }) => webhooks.redeliver(idOf(params)).catch(unread)),
   );
   return router;
 }

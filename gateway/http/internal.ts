@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { KINDS, type Kind } from '#contract/job';
 import type { WorkerReport } from '#contract/registry';
+import type { Audit } from '#runtime/audit';
 import { droppedLogLines } from '#runtime/log';
 import type { RedisView } from '#runtime/redis-watch';
 import type { Durable } from '../durable/create-durable.ts';
@@ -64,6 +65,7 @@ export interface InternalDeps {
   /** names by which callers reach what is about keys, besides loopback names and the address of the connection */
   readonly hosts: readonly string[];
   readonly durable: Pick<Durable, 'kept' | 'webhooks'>;
+  readonly audit: Audit;
   /** @throws while Redis is away */
   readonly usage: (filter: UsageFilter) => Promise<readonly UsageRow[]>;
 }
@@ -141,8 +143,8 @@ export function createInternalApp(deps: InternalDeps): Express {
       res.status(503).json({ error: 'Redis does not answer at the moment' });
     }
   });
-  app.use(internalAnswers(deps.durable.kept));
-  app.use(internalWebhooks(deps.durable.webhooks));
+  app.use(internalAnswers(deps.durable.kept, deps.audit));
+  app.use(internalWebhooks(deps.durable.webhooks, deps.audit));
   app.use(deps.context, ({ method, path }) => {
     throw new Failure('route_not_found', `there is no ${method} ${path.slice(0, 200)} here`);
   });

@@ -1,4 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express';
+import type { Audit, Who } from '#runtime/audit';
 import type { Kept } from '../durable/kept-answers.ts';
 import type { Page } from '../durable/input-items.ts';
 import { Failure } from '../failure.ts';
@@ -16,7 +17,7 @@ interface Handlers {
   readonly inputItems: RequestHandler;
 }
 
-export function keptAnswerHandlers(kept: Kept, memory: BodyMemory): Handlers {
+export function keptAnswerHandlers(kept: Kept, memory: BodyMemory, audit: Audit): Handlers {
   const find = (req: Request, res: Response) => kept.find(idOf(req), requestContext(res).caller.id);
   return {
     get: async (req, res) => {
@@ -37,6 +38,8 @@ export function keptAnswerHandlers(kept: Kept, memory: BodyMemory): Handlers {
     remove: async (req, res) => {
       const found = await find(req, res);
       await kept.remove(found);
+      const who: Who = { kind: 'key', name: requestContext(res).caller.id };
+      audit.record({ act: 'answer.deleted', what: found.id, who, result: 'done' });
       json(res, JSON.stringify({ id: found.id, object: 'response', deleted: true }));
     },
   };

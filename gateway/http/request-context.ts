@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import { Failure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
+import type { Audit } from '#runtime/audit';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Phases } from '../answer/notes.ts';
@@ -63,6 +64,7 @@ export function requestContext(res: Response): RequestContext {
 export interface ContextDeps {
   readonly clock: Clock;
   readonly log: Log;
+  readonly audit: Audit;
   readonly metrics: Metrics;
   readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
   readonly usage: UsedBy;
@@ -75,7 +77,7 @@ export interface ContextDeps {
  * @throws Failure `header_too_long`, `shutting_down`
  */
 export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler {
-  const { clock, log, metrics, departure, begunAt } = deps;
+  const { clock, log, audit, metrics, departure, begunAt } = deps;
   return (req, res, next) => {
     const arrivedAt = begunAt(req.socket) ?? clock();
     const gone = new AbortController();
@@ -98,17 +100,22 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       const since = (at: number | undefined): number | undefined =>
         at === undefined ? undefined : Math.round(at - arrivedAt);
       noteUse(deps, context);
+      const facts = {
+        dialect: dialect.name,
+        method: req.method,
+        path: loggedPath(req),
+        status,
+        outcome: isOurs ? (fields['failure'] ?? 'answered') : 'client_closed',
+        requestId: phases.requestId,
+        callerRequestId: res.getHeader('x-request-id'),
+        keyId: context.caller.id,
+        model: context.model,
+      };
+      const { promptTokens, completionTokens } = fields;
+      audit.request({ ...facts, promptTokens, completionTokens, totalMs: since(endedAt) });
       log.info(
         {
-          dialect: dialect.name,
-          method: req.method,
-          path: loggedPath(req),
-          status,
-          outcome: isOurs ? (fields['failure'] ?? 'answered') : 'client_closed',
-          requestId: phases.requestId,
-          callerRequestId: res.getHeader('x-request-id'),
-          keyId: context.caller.id,
-          model: context.model,
+          ...facts,
           ...fields,
           ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
           promptCheckMs: rounded(phases.promptCheckMs),

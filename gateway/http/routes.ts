@@ -185,7 +185,7 @@ export function createRoutes(deps: RouteDeps): Router {
   for (const base of ['/v1', '/openai/v1', '/openai']) {
     const path = `${base}/responses/:response_id`;
     const first = guarded(dialects[base === '/v1' ? 'responses' : 'azureOpenaiResponses'] ?? dialects.openai);
-    const { get, cancel, remove, inputItems } = keptAnswerHandlers(deps.kept, deps.body.memory);
+    const { get, cancel, remove, inputItems } = keptAnswerHandlers(deps.kept, deps.body.memory, deps.audit);
     router.route(path).all(first).get(get).delete(remove).all(repeatedPath, only('GET, DELETE'));
     router.route(`${path}/cancel`).all(first).post(cancel).all(only('POST'));
     router.route(`${path}/input_items`).all(first).get(inputItems).all(only('GET'));

@@ -1,3 +1,4 @@
+import type { Audit } from '#runtime/audit';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { LiveKeys } from '../keys/live-keys.ts';
@@ -18,10 +19,11 @@ export function followCallers(
   files: { readonly keys: string | undefined; readonly identity: string | undefined },
   clock: Clock,
   log: Log,
+  audit: Audit,
 ): LiveCallers | undefined {
   if (files.keys === undefined && files.identity === undefined) return undefined;
-  const keys = files.keys === undefined ? undefined : new LiveKeys(files.keys, log);
-  const tokens = files.identity === undefined ? undefined : new LiveTokens(files.identity, clock, log);
+  const keys = files.keys === undefined ? undefined : new LiveKeys(files.keys, log, audit);
+  const tokens = files.identity === undefined ? undefined : new LiveTokens(files.identity, clock, log, audit);
   return {
     keys,
     tokens,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Audit, Who } from '#runtime/audit';
 import type { Clock } from '#runtime/clock';
 import { FollowedFile } from '#runtime/followed-file';
 import type { Log } from '#runtime/log';
@@ -30,11 +31,11 @@ export class LiveTokens {
   #remembered = new Map<string, Remembered>();
 
   /** @throws Error that names the file and what is wrong with it */
-  constructor(path: string, clock: Clock, log: Log) {
+  constructor(path: string, clock: Clock, log: Log, audit: Audit) {
     const forget = (): void => {
       this.#remembered = new Map();
     };
-    const take = (text: string): void => {
+    const take = (text: string, by?: Who): void => {
       const before = [...this.#known.values()];
       const known = parseProviderFile(text).map((issuer) => {
         // Its keys stay when only the rights change, also while it is down.
@@ -46,6 +47,7 @@ export class LiveTokens {
       });
       this.#known = new Map(known);
       forget();
+      if (by !== undefined) audit.record({ act: 'identity_file.read', what: path, who: by, result: 'done' });
       log.info({ file: path, issuers: known.length }, 'identity providers read');
       this.#look();
     };
@@ -54,7 +56,9 @@ export class LiveTokens {
       name: 'file of identity providers',
       setting: 'GATEWAY_IDENTITY_FILE',
       unusable: 'the file of identity providers cannot be used; the previous ones stay in use',
+      act: 'identity_file.read',
       take,
+      audit,
       log,
     });
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();

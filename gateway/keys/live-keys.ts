@@ -1,18 +1,25 @@
+import type { Audit, Who } from '#runtime/audit';
 import { FollowedFile } from '#runtime/followed-file';
 import type { Log } from '#runtime/log';
 import type { Caller } from './caller.ts';
-import { parseKeyFile, type Webhook } from './key-file.ts';
+import { changesBetween } from './key-changes.ts';
+import { parseKeyFile, type KeyEntry, type Webhook } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
 /** The key file in its present state. A change takes effect without a restart. */
 export class LiveKeys {
   readonly #file: FollowedFile;
+  #entries: readonly KeyEntry[] = [];
   #ring = new KeyRing([]);
 
   /** @throws Error that names the file and what is wrong with it */
-  constructor(path: string, log: Log) {
-    const take = (text: string): void => {
-      this.#ring = new KeyRing(parseKeyFile(text));
+  constructor(path: string, log: Log, audit: Audit) {
+    const take = (text: string, by?: Who): void => {
+      const [before, after] = [this.#entries, parseKeyFile(text)];
+      this.#ring = new KeyRing(after);
+      this.#entries = after;
+      if (by !== undefined)
+        for (const change of changesBetween(before, after)) audit.record({ ...change, who: by, result: 'done' });
       log.info({ file: path, keys: this.#ring.size }, 'keys read');
     };
     this.#file = new FollowedFile({
@@ -20,7 +27,9 @@ export class LiveKeys {
       name: 'key file',
       setting: 'GATEWAY_KEYS_FILE',
       unusable: 'the key file cannot be used; the previous keys stay valid',
+      act: 'key_file.read',
       take,
+      audit,
       log,
     });
   }

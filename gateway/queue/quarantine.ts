@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Redis, Result } from 'ioredis';
 import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
+import type { Audit, Who } from '#runtime/audit';
 import type { Log } from '#runtime/log';
 
 /** How long a request is suspected after one engine's death, and refused after the second, in milliseconds. */
@@ -61,16 +62,18 @@ interface Waiting {
 export class Quarantine {
   readonly #redis: Redis;
   readonly #log: Log;
+  readonly #audit: Audit;
   #listed: ReadonlySet<string> = new Set();
   /** lengths of the listed requests: a request of any other length needs no hash */
   #lengths: ReadonlySet<number> = new Set();
   #reading: NodeJS.Timeout | undefined;
 
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: Redis, log: Log, audit: Audit) {
     redis.defineCommand('penstockSuspect', { numberOfKeys: 2, lua: SUSPECT });
     redis.defineCommand('penstockListed', { numberOfKeys: 1, lua: LISTED });
     this.#redis = redis;
     this.#log = log;
+    this.#audit = audit;
   }
 
   start(): void {
@@ -100,6 +103,8 @@ export class Quarantine {
     const listed = await this.#redis.penstockSuspect(deaths, list, hash, QUARANTINE_MS, enough, MOST, engine);
     if (listed === 0) return false;
     this.#log.warn({ hash }, 'a request is refused from now on because engines died while they ran it');
+    const who: Who = { kind: 'program', name: 'gateway' };
+    this.#audit.record({ act: 'request.quarantined', what: hash, who, result: 'done', why: 'engines died of it' });
     this.#know([...this.#listed, hash]);
     return true;
   }

@@ -1,6 +1,7 @@
 import { readFileSync, watch, type FSWatcher } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Act, Audit, Who } from './audit.ts';
 import type { Log } from './log.ts';
 
 /** How often the file is checked, in ms, if the file system reports no changes; gateway/README.md gives twice this. */
@@ -14,11 +15,15 @@ export interface FollowedFileDeps {
   readonly setting: string;
   /** event of the log line if it cannot be read or parsed */
   readonly unusable: string;
+  /** the administrative act that is refused if it cannot be used */
+  readonly act: Act['act'];
   /**
    * Takes a new text.
+   * @param by the owner of a file that was changed; absent at the start
    * @throws Error in one sentence; the text before stays in use
    */
-  readonly take: (text: string) => void;
+  readonly take: (text: string, by?: Who) => void;
+  readonly audit: Audit;
   readonly log: Log;
 }
 
@@ -74,7 +79,7 @@ export class FollowedFile {
     this.#again = true;
     if (this.#looking) return;
     this.#looking = true;
-    const { path, unusable, log } = this.#deps;
+    const { path, unusable, act, audit, log } = this.#deps;
     try {
       while (this.#again) {
         this.#again = false;
@@ -83,7 +88,10 @@ export class FollowedFile {
       this.#trouble = '';
     } catch (cause) {
       const trouble = reasonOf(cause);
-      if (trouble !== this.#trouble) log.error({ file: path, trouble }, unusable);
+      if (trouble !== this.#trouble) {
+        log.error({ file: path, trouble }, unusable);
+        audit.record({ act, what: path, who: { kind: 'program', name: 'gateway' }, result: 'refused', why: trouble });
+      }
       this.#trouble = trouble;
     } finally {
       this.#looking = false;
@@ -92,12 +100,12 @@ export class FollowedFile {
 
   async #read(): Promise<void> {
     const { path, take } = this.#deps;
-    const { mtimeMs, ctimeMs, size, ino } = await stat(path);
+    const { mtimeMs, ctimeMs, size, ino, uid } = await stat(path);
     const stamp = [mtimeMs, ctimeMs, size, ino].join(' ');
     if (stamp === this.#stamp) return;
     const text = await readFile(path, 'utf8');
     if (text !== this.#text) {
-      take(text);
+      take(text, { kind: 'file', name: `uid ${uid}` });
       this.#text = text;
     }
     this.#stamp = stamp;

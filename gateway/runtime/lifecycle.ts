@@ -12,7 +12,7 @@ export interface ShutdownStep {
 const startedByParent = process.connected === true;
 
 /**
- * Ends the process once: on SIGTERM, on SIGINT, or when the parent that started it with an IPC channel is gone. Runs
+ * Ends the process once, with exit code 0 unless another is set: on SIGTERM, on SIGINT, or when the parent that started it with an IPC channel is gone. Runs
  * the steps one after another. A second signal, or `limitMs`, ends it immediately with exit code 1.
  */
 export function endWith(steps: readonly ShutdownStep[], limitMs: number, log: Log): (why: string) => void {
@@ -37,7 +37,7 @@ export function endWith(steps: readonly ShutdownStep[], limitMs: number, log: Lo
         }
       }
       log.info({}, 'ended');
-      process.exit(0);
+      process.exit(process.exitCode ?? 0);
     })();
   };
   process.on('SIGTERM', () => end('SIGTERM'));

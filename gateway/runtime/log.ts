@@ -95,7 +95,8 @@ function framesOf(stack: string, message: string): string {
     .join('\n');
 }
 
-function short(text: string, most: number): string {
+/** In one printable line of at most this many characters. */
+export function short(text: string, most: number): string {
   // Cut first, because the text may have any length.
   const cut = text.length <= most ? text : `${text.slice(0, most)}…`;
   return cut.replaceAll(UNPRINTABLE, ' ');

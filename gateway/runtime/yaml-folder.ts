@@ -1,14 +1,22 @@
+import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { cannotBeRead, readSettingFile } from './setting-file.ts';
+
+interface YamlFile {
+  readonly file: string;
+  readonly value: unknown;
+  /** of the file's text, as `sha256sum` prints it */
+  readonly sha256: string;
+}
 
 /**
  * Parses every `.yaml` file of a folder, in the order of the file names.
  * @param setting the setting that names the folder, for the errors
  * @throws Error that names the unreadable folder, or the file and line that is not YAML
  */
-export function readYamlFolder(folder: string, setting = 'folder'): { file: string; value: unknown }[] {
+export function readYamlFolder(folder: string, setting = 'folder'): YamlFile[] {
   return namesIn(folder, setting)
     .filter((name) => name.endsWith('.yaml'))
     .sort()
@@ -16,7 +24,8 @@ export function readYamlFolder(folder: string, setting = 'folder'): { file: stri
       const path = join(folder, file);
       const text = readSettingFile(setting, path);
       try {
-        return { file: path, value: parse(text) as unknown };
+        const sha256 = createHash('sha256').update(text).digest('hex');
+        return { file: path, value: parse(text) as unknown, sha256 };
       } catch (cause) {
         throw new Error(`${path} is not YAML: ${String(cause)}`, { cause });
       }

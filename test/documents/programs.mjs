@@ -33,9 +33,14 @@ export function regionContents(root, { gatewayConfig, gatewayMetrics, workerConf
     depth: async () => 0,
     outlook: () => Promise.reject(new Error('none')),
     lagMs: () => 0,
+    auditLinesLost: () => 0,
     byKey: true,
   });
-  launcherMetrics.createMetrics(launcher, () => []);
+  launcherMetrics.createMetrics(
+    launcher,
+    () => [],
+    () => 0,
+  );
   const watch = new redisWatch.RedisWatch({}, SILENT);
   for (const registry of [gateway, launcher]) watch.registerMetrics(registry);
   watch.stop();

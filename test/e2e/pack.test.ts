@@ -45,6 +45,9 @@ test.each(Object.entries(NODES))(
     const command = ['npx', 'penstock', 'up', '--engine', 'simulator', '--port', port, '--data-dir', data];
     await using started = runStart(command, data, env, home);
     await started.says(new RegExp(`^ready http://127.0.0.1:${port}$`, 'm'), 60_000);
+    for (const name of ['@scarf', 'swagger-ui-dist']) expect(existsSync(join(home, 'node_modules', name))).toBe(false);
+    const style = await fetch(`http://127.0.0.1:${port}/docs/swagger-ui.css`);
+    expect([style.status, (await style.text()).length > 10_000]).toEqual([200, true]);
     const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

@@ -76,7 +76,7 @@ function answer(res: ServerResponse, isStream: boolean): void {
 }
 
 beforeAll(async () => {
-  stack = await startStack({ launchers: 0, gateways: 2 });
+  stack = await startStack({ launchers: 0, gateways: 2, gatewayEnv: { GATEWAY_AUDIT_FILE: '-' } });
   playing = await Promise.all(Array.from({ length: ENGINES }, (_, index) => startEngine(index)));
   dispatcher = await startScriptedDispatcher(
     stack,
@@ -144,6 +144,10 @@ test('N9: crashes are counted per key, and the log reports the quarantine withou
   const output = stack.gateways[0]?.output() ?? '';
   expect(output).toContain('refused from now on');
   expect(output).not.toContain(POISON);
+  const line = output
+    .split('\n')
+    .find((text) => text.startsWith('{"audit":1,') && text.includes('request.quarantined'));
+  expect(JSON.parse(line ?? '{}')).toMatchObject({ act: 'request.quarantined', what: expect.stringMatching(/^\d+-/) });
   const metrics = await (await fetch(`${stack.gateways[0]?.internalUrl ?? ''}/metrics`)).text();
   expect(metrics).toMatch(/penstock_engine_deaths_total\{key="anonymous"\} [1-9]/);
   expect(metrics).toMatch(/^penstock_quarantined_total [1-9]/m);

@@ -3,6 +3,7 @@ import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { auditLines } from '../support/audit-lines.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLauncher, type TestLauncher } from '../support/launcher.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -104,6 +105,7 @@ test('two GPUs, two engines: if one GPU is lost, only its engine stops, and retu
     ...TWO_GPUS,
     WORKER_GPU_CHECK_MS: '150',
     WORKER_LOG_LEVEL: 'silent',
+    WORKER_AUDIT_FILE: join(tools.folder, 'audit.jsonl'),
   });
   await ready(launcher, 2);
   const [first, second] = (await launcher.status()).engines;
@@ -129,6 +131,12 @@ test('two GPUs, two engines: if one GPU is lost, only its engine stops, and retu
 
   tools.write('nvidia-smi', GPUS.join('\n'));
   await ready(launcher, 2);
+  const acts = auditLines(join(tools.folder, 'audit.jsonl')).filter(({ act }) => act.startsWith('engine.'));
+  const ofEngine = { what: 'engine-1', who: { kind: 'program', name: 'worker-launcher' }, result: 'done' };
+  expect(acts).toMatchObject([
+    { act: 'engine.condemned', ...ofEngine, why: lost.lastFailure },
+    { act: 'engine.restored', ...ofEngine },
+  ]);
 });
 
 test('N9: vLLM 0.24 starts without an argument that it does not know, and the launcher warns that it is old', async () => {

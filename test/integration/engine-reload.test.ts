@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { auditLines } from '../support/audit-lines.ts';
 import { eventually } from '../support/eventually.ts';
 import { startLauncher } from '../support/launcher.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -19,7 +21,9 @@ test('a changed card replaces the engines one after another; an irrelevant or in
   cpSync(resolve(import.meta.dirname, '../../deploy/models'), models, { recursive: true });
   const file = join(models, 'phi-3-vision-128k-instruct.yaml');
   const card = readFileSync(file, 'utf8');
-  await using launcher = await startLauncher(redis.url, { WORKER_MODELS_DIR: models, WORKER_ENGINES: '2' });
+  const audit = join(models, 'audit.jsonl');
+  const env = { WORKER_MODELS_DIR: models, WORKER_ENGINES: '2', WORKER_AUDIT_FILE: audit };
+  await using launcher = await startLauncher(redis.url, env);
   const engines = async () => (await launcher.status()).engines;
   const bothReady = async (text: number) => {
     const now = await engines();
@@ -47,5 +51,14 @@ test('a changed card replaces the engines one after another; an irrelevant or in
     [0, null],
   ]);
   expect(launcher.stderr()).toBe('');
+  const reloads = auditLines(audit).filter(({ act }) => act.startsWith('card.'));
+  const what = 'Phi-3-vision-128k-instruct';
+  const done = { act: 'card.reloaded', what, who: { kind: 'program', name: 'SIGHUP' }, result: 'done' };
+  expect(reloads[0]).toMatchObject({ act: 'card.read', what, result: 'done' });
+  // Signals that arrive together are one.
+  expect(reloads.at(-1)).toMatchObject({
+    ...done,
+    sha256: createHash('sha256').update(readFileSync(file)).digest('hex'),
+  });
   rmSync(models, { recursive: true });
 });

@@ -10,7 +10,7 @@ import { errorMiddleware } from '../../gateway/http/error-middleware.ts';
 import { requestContext, withContext } from '../../gateway/http/request-context.ts';
 import { createMetrics } from '../../gateway/metrics.ts';
 import { DIALECTS } from '../support/api-document.ts';
-import { silentLog } from '../support/silent-log.ts';
+import { noAudit, silentLog } from '../support/silent-log.ts';
 
 test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also if rendering it fails', async () => {
   const metrics = createMetrics(new Registry(), {
@@ -18,11 +18,12 @@ test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also 
     depth: () => Promise.resolve(0),
     outlook: () => Promise.reject(new Error('none')),
     lagMs: () => 0,
+    auditLinesLost: () => 0,
   });
   const app = express();
   const usage = { refused: () => {}, leftQueue: () => {} };
   const departure = new Departure(() => 0);
-  const deps = { clock: () => 0, log: silentLog, metrics, usage, departure, begunAt: () => undefined };
+  const deps = { clock: () => 0, log: silentLog, audit: noAudit, metrics, usage, departure, begunAt: () => undefined };
   for (const [name, dialect] of Object.entries(DIALECTS))
     app.get(`/${name}`, withContext(dialect, deps), () => {
       throw new TypeError('secret is not a function');

@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals';
 import { withKey } from '../../gateway/keys/key-edit.ts';
 import { LiveKeys } from '../../gateway/keys/live-keys.ts';
 import { eventually } from '../support/eventually.ts';
-import { silentLog } from '../support/silent-log.ts';
+import { noAudit, silentLog } from '../support/silent-log.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
 /** gateway/README.md's promise. */
@@ -23,7 +23,7 @@ test.each([
   using folder = temporaryFolder();
   const path = join(folder.path, 'keys.yaml');
   writeFileSync(path, ONE);
-  const keys = new LiveKeys(path, silentLog);
+  const keys = new LiveKeys(path, silentLog, noAudit);
   expect([keys.find(['first'])?.id, keys.find(['second'])]).toEqual(['oslo', undefined]);
   for (const step of steps(path)) step();
   await eventually('the new key is found', () => keys.find(['second']), PROMISED_MS);
@@ -36,7 +36,7 @@ test('a mounted secret, whose link changes to another folder without an event, a
   const path = join(folder.path, 'keys.yaml');
   writeFileSync(join(elsewhere.path, 'keys.yaml'), TWO);
   symlinkSync(join(elsewhere.path, 'keys.yaml'), path);
-  const keys = new LiveKeys(path, silentLog);
+  const keys = new LiveKeys(path, silentLog, noAudit);
   writeFileSync(join(elsewhere.path, 'keys.yaml'), ONE);
   await eventually('the revoked key is unknown', () => keys.find(['second']) === undefined, PROMISED_MS);
   expect(keys.find(['first'])?.id).toBe('oslo');
@@ -46,7 +46,9 @@ test('a mounted secret, whose link changes to another folder without an event, a
 test('a missing or invalid file at the start is named, with the reason', () => {
   using folder = temporaryFolder();
   const path = join(folder.path, 'keys.yaml');
-  expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path} (GATEWAY_KEYS_FILE): ENOENT`);
+  expect(() => new LiveKeys(path, silentLog, noAudit)).toThrow(`key file ${path} (GATEWAY_KEYS_FILE): ENOENT`);
   writeFileSync(path, 'keys: [{id: oslo}]');
-  expect(() => new LiveKeys(path, silentLog)).toThrow(`key file ${path} (GATEWAY_KEYS_FILE): keys.0 has no key`);
+  expect(() => new LiveKeys(path, silentLog, noAudit)).toThrow(
+    `key file ${path} (GATEWAY_KEYS_FILE): keys.0 has no key`,
+  );
 });

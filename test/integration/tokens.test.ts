@@ -1,3 +1,4 @@
+import { noAudit } from '../support/silent-log.ts';
 import { createHmac, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +31,7 @@ function follow(text: string): Followed {
   const note = (fields: object, event: string): void => void lines.push(`${event} ${JSON.stringify(fields)}`);
   let now = 0;
   writeFileSync(path, text);
-  const tokens = new LiveTokens(path, () => now, { debug: note, info: note, warn: note, error: note });
+  const tokens = new LiveTokens(path, () => now, { debug: note, info: note, warn: note, error: note }, noAudit);
   return {
     tokens,
     lines,

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { ModelCard } from '#contract/model-card';
 import { NO_PORT } from '#contract/registry';
+import type { Audit, Who } from '#runtime/audit';
 import type { Log } from '#runtime/log';
 import type { WorkerConfig } from '../config.ts';
 import type { Dispatchers } from './dispatchers.ts';
@@ -35,6 +36,7 @@ export interface EnginesDeps {
   readonly onOutlier: (reason: OutlierReason) => void;
   readonly env: NodeJS.ProcessEnv;
   readonly log: Log;
+  readonly audit: Audit;
 }
 
 /** After this many failed starts of a new engine, a reload is given up. */
@@ -63,7 +65,7 @@ export class Engines {
     this.#serving = { card: deps.card, plan: deps.plan };
     const { dispatchers, config, log } = deps;
     const env = (): Readonly<Record<string, string>> => this.#command(ANY_ADDRESS, [], this.#serving).env;
-    this.#weights = new Weights({ ...this.#serving, given: config.WORKER_WEIGHTS, env, log });
+    this.#weights = new Weights({ ...this.#serving, config, env, log });
     this.#outliers = new OutlierWatch({
       engines: () => [...this.#supervisors.values()],
       intake: (engine) => dispatchers.intake(engine),
@@ -166,10 +168,14 @@ export class Engines {
     this.#outliers.answered(engine, status);
   }
 
-  /** Returns immediately; the engines start after the download of the weights. */
-  start(): void {
-    void this.#weights.fetch().then(() => {
+  /**
+   * Returns immediately; the engines start after the download and the check of the weights.
+   * @param onUnfit gets the reason if no engine may start with these weights
+   */
+  start(onUnfit: (reason: string) => void): void {
+    void this.#weights.fetch().then((problem) => {
       if (this.#stopping) return;
+      if (problem !== undefined) return onUnfit(problem);
       for (const supervisor of this.#supervisors.values()) supervisor.start();
       this.#watchGpus();
       this.#outliers.start();
@@ -248,7 +254,8 @@ export class Engines {
 
   #watchGpus(): void {
     clearInterval(this.#gpuTimer);
-    const { config, facts, env, log } = this.#deps;
+    const { config, facts, env, log, audit } = this.#deps;
+    const who: Who = { kind: 'program', name: 'worker-launcher' };
     const { plan } = this.#serving;
     const engines = new Map(plan.engines.filter(({ gpus }) => gpus.length > 0).map(({ id, gpus }) => [id, gpus]));
     if (engines.size === 0 || this.#stopping) return;
@@ -256,8 +263,12 @@ export class Engines {
       engines,
       accepted: new Map(facts.gpus.map(({ uuid, ecc_errors }) => [uuid, ecc_errors ?? 0])),
       ask: () => askDriver(env),
-      onLost: (engine, reason) => void this.#supervisors.get(engine)?.condemn(reason),
+      onLost: (engine, reason) => {
+        audit.record({ act: 'engine.condemned', what: engine, who, result: 'done', why: reason });
+        void this.#supervisors.get(engine)?.condemn(reason);
+      },
       onBack: (engine) => {
+        audit.record({ act: 'engine.restored', what: engine, who, result: 'done' });
         log.info({ engine }, 'the GPU is available again: the launcher restarts the engine');
         if (!this.#stopping) this.#supervisors.get(engine)?.start();
       },

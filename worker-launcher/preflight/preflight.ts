@@ -74,11 +74,13 @@ export function missing({ checks, weights, placement }: Preflight): string[] {
   ];
 }
 
-function weightsOf(config: WorkerConfig, card: ModelCard, env: NodeJS.ProcessEnv): WeightsReport {
+/** The weights of a card as this machine has them. */
+export function weightsOf(config: WorkerConfig, card: ModelCard, env: NodeJS.ProcessEnv): WeightsReport {
   const own = config.WORKER_WEIGHTS === undefined;
   return checkWeights(config.WORKER_WEIGHTS ?? card.engine.weights, {
     revision: own ? card.engine.revision : undefined,
     engineArgs: [...card.engine.args, ...config.WORKER_ENGINE_ARGS.split(/\s+/)],
+    files: config.WORKER_WEIGHTS_CHECK === 'off' ? undefined : card.engine.files,
     env,
     needGib: modelShape(card.engine.weights, undefined, 0)?.weights_gib,
     freeGib: freeGib(hubCache(env)),

@@ -2,6 +2,8 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { WeightFile } from '#contract/model-card';
+import { sizeProblem } from './weight-files.ts';
 
 /** Where the weights of an engine are. */
 export interface WeightsReport {
@@ -32,6 +34,8 @@ export function checkWeights(
   name: string,
   options: {
     readonly revision: string | undefined;
+    /** as the card lists them; absent: only their presence is checked */
+    readonly files?: readonly WeightFile[] | undefined;
     readonly engineArgs: readonly string[];
     readonly env: NodeJS.ProcessEnv;
     readonly needGib: number | undefined;
@@ -42,11 +46,11 @@ export function checkWeights(
   const isFolder = /^[./~]/.test(name) || existsSync(name);
   if (isFolder) {
     const folder = resolve(name);
-    return { name, kind: 'folder', folder, ...lookInto(folder, dummy), dummy };
+    return { name, kind: 'folder', folder, ...lookInto(folder, dummy, options.files), dummy };
   }
   const cache = join(hubCache(options.env), `models--${name.replaceAll('/', '--')}`);
   const folder = snapshotIn(cache, options.revision);
-  const found = folder === undefined ? undefined : lookInto(folder, dummy);
+  const found = folder === undefined ? undefined : lookInto(folder, dummy, options.files);
   if (folder !== undefined && found?.problem === null) return { name, kind: 'hub', folder, ...found, dummy };
   const offline = ['1', 'ON', 'YES', 'TRUE'].includes((options.env['HF_HUB_OFFLINE'] ?? '').toUpperCase());
   const need = options.needGib ?? 0;
@@ -76,7 +80,11 @@ function snapshotIn(cache: string, revision: string | undefined): string | undef
   }
 }
 
-function lookInto(folder: string, dummy: boolean): { size_gib: number; problem: string | null } {
+function lookInto(
+  folder: string,
+  dummy: boolean,
+  listed: readonly WeightFile[] | undefined,
+): { size_gib: number; problem: string | null } {
   let names: string[];
   try {
     names = readdirSync(folder);
@@ -93,7 +101,8 @@ function lookInto(folder: string, dummy: boolean): { size_gib: number; problem: 
     : files;
   const missing = wanted.filter((name) => (sizes.get(name) ?? 0) === 0);
   if (wanted.length === 0) return { size_gib, problem: `${folder} has no weight files` };
-  return { size_gib, problem: missing.length === 0 ? null : `${folder} lacks ${missing.join(', ')}` };
+  if (missing.length > 0) return { size_gib, problem: `${folder} lacks ${missing.join(', ')}` };
+  return { size_gib, problem: (listed && sizeProblem(folder, listed)) ?? null };
 }
 
 function partsOf(index: string): string[] {

@@ -1,4 +1,5 @@
 // @ts-check
+import { userInfo } from 'node:os';
 import { ask } from '../up/readiness.mjs';
 import { Refusal } from '../setup/refusal.mjs';
 
@@ -14,11 +15,23 @@ const ANSWER_WITHIN_MS = 30_000;
  * @param {readonly string[]} gateways @param {string} path @param {string} method
  */
 export async function firstAnswer(gateways, path, method) {
+  // for the audit of what changes something
+  const headers = { 'x-penstock-operator': nameOfUser() };
   for (const url of gateways) {
-    const answer = await ask(url + path, ANSWER_WITHIN_MS, method);
+    const answer = await ask(url + path, ANSWER_WITHIN_MS, { method, headers });
     if (answer !== undefined) return answer;
   }
   throw new Refusal(`no gateway answers at ${gateways.join(', ')}: check that these are internal ports`);
+}
+
+/** The operating system's user, in characters that a header takes. */
+function nameOfUser() {
+  try {
+    return encodeURIComponent(userInfo().username);
+  } catch {
+    // a container's user often has no name
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
 }
 
 /** Why a gateway refused. @param {unknown} body */

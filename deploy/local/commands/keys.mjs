@@ -1,19 +1,10 @@
 // @ts-check
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { compiled } from './compiled.mjs';
 import { FLAG, HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
-import { Refusal, reasonOf } from '../setup/refusal.mjs';
+import { Refusal } from '../setup/refusal.mjs';
+import { auditOf, change, sentence } from './key-file-change.mjs';
 
 const KEYS_HELP = `penstock keys: API keys of the callers
 
@@ -27,6 +18,7 @@ const KEYS_HELP = `penstock keys: API keys of the callers
                                            secret that signs the events; again: a new secret. --off removes it
 
   --file FILE       file of hashed keys                              (GATEWAY_KEYS_FILE)
+  --audit-file FILE append a line for each change; -: standard error (GATEWAY_AUDIT_FILE)
   --id ID           name of the caller; log lines contain it
   --models A,B      models that it may use                           (all)
   --routes /P,/Q    path prefixes that it may call: /v1, /openai, /models, /score;
@@ -56,6 +48,7 @@ const NUMBERS = /** @type {const} */ ([
 
 const OPTIONS = {
   file: TEXT,
+  'audit-file': TEXT,
   id: TEXT,
   models: TEXT,
   routes: TEXT,
@@ -118,7 +111,8 @@ async function create(asked, file, setup) {
   const key = asked['key-from-stdin'] === true ? keyFromStdin() : newKey();
   const scopes = scopesOf(asked);
   const slot = slotOf(asked);
-  change(file, (text) => withKey(text, id, slot, key, scopes));
+  const audit = await auditOf(asked['audit-file'], setup);
+  change(file, { act: 'key.created', what: id }, audit, (text) => withKey(text, id, slot, key, scopes));
   const added = `added ${slot === undefined ? id : `the ${slot} key of ${id}`} to ${file}`;
   if (asked['key-from-stdin'] === true) {
     setup.say(`${added}; the key is the one from standard input, and the file has only its hash`);
@@ -135,7 +129,8 @@ async function set(asked, file, setup) {
   existing(file);
   const scopes = scopesOf(asked);
   if (Object.keys(scopes).length === 0) throw new Refusal('nothing to set; see penstock keys --help');
-  change(file, (text) => withScopes(text, id, scopes));
+  const audit = await auditOf(asked['audit-file'], setup);
+  change(file, { act: 'key.changed', what: id }, audit, (text) => withScopes(text, id, scopes));
   setup.say(`changed ${id} in ${file}; gateways that read it apply the change within 5 seconds`);
   return 0;
 }
@@ -165,7 +160,8 @@ async function revoke(asked, file, setup) {
   const id = idOf(asked);
   const { withoutKey } = /** @type {KeyEdit} */ (await compiled('gateway/keys/key-edit.js', setup));
   existing(file);
-  change(file, (text) => withoutKey(text, id, slotOf(asked)));
+  const audit = await auditOf(asked['audit-file'], setup);
+  change(file, { act: 'key.revoked', what: id }, audit, (text) => withoutKey(text, id, slotOf(asked)));
   setup.say(
     `removed the ${slotOf(asked) ?? 'caller'}${slotOf(asked) === undefined ? '' : ' key of'} ${id} from ${file}; its running requests finish`,
   );
@@ -179,58 +175,18 @@ async function webhook(asked, file, setup) {
     throw new Refusal('penstock keys webhook takes an ID and a URL, or an ID and --off');
   const { newWebhookSecret, withWebhook } = /** @type {KeyEdit} */ (await compiled('gateway/keys/key-edit.js', setup));
   existing(file);
+  const audit = await auditOf(asked['audit-file'], setup);
+  const act = /** @type {const} */ ({ act: 'key.changed', what: id });
   if (url === undefined) {
-    change(file, (text) => withWebhook(text, id, undefined));
+    change(file, act, audit, (text) => withWebhook(text, id, undefined));
     setup.say(`removed the webhook of ${id} from ${file}; its events that wait are dropped`);
     return 0;
   }
   if (url.startsWith('http:')) setup.say('http is used only for hosts that GATEWAY_WEBHOOK_ALLOW names');
   const secret = newWebhookSecret();
-  change(file, (text) => withWebhook(text, id, { url, secret }));
+  change(file, act, audit, (text) => withWebhook(text, id, { url, secret }));
   setup.say(`set the webhook of ${id} in ${file}. This is the secret that signs its events; give it to the receiver:`);
   return setup.print(secret);
-}
-
-/**
- * Replaces the entire file, readable by its owner only. The new file is created before the old one is read, so that it is
- * a lock against concurrent changes.
- * @param {string} file @param {(text: string) => string} edit
- */
-function change(file, edit) {
-  const next = join(dirname(file), `.${basename(file)}.new`);
-  let descriptor;
-  try {
-    descriptor = openSync(next, 'wx', 0o600);
-  } catch (error) {
-    const taken = /** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST';
-    throw new Refusal(
-      taken
-        ? `${next} exists: another penstock keys is running or was interrupted; if none is running, remove that file`
-        : `${file}: ${reasonOf(error)}`,
-    );
-  }
-  try {
-    writeSync(
-      descriptor,
-      sentence(file, () => edit(existsSync(file) ? readFileSync(file, 'utf8') : '')),
-    );
-    fsyncSync(descriptor);
-    renameSync(next, file);
-  } catch (error) {
-    rmSync(next, { force: true });
-    throw error;
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-/** @template T @param {string} file @param {() => T} work @returns {T} */
-function sentence(file, work) {
-  try {
-    return work();
-  } catch (error) {
-    throw new Refusal(`${file}: ${reasonOf(error)}`);
-  }
 }
 
 /** @param {string} file */

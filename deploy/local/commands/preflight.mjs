@@ -8,6 +8,7 @@ const PREFLIGHT_HELP = `penstock preflight: compare this machine with the model 
 
   --facts FILE       read the facts of a machine from a JSON or YAML file             (WORKER_FACTS_FILE)
   --override-sku     pass even if the machine does not meet the card's requirements   (WORKER_OVERRIDE_SKU)
+  --hashes           compare the contents of the weights with the card, too          (WORKER_WEIGHTS_CHECK=hashes)
   --models DIR       folder of model cards                                            (WORKER_MODELS_DIR)
   --json             print facts, checks and plan as JSON
   --help             print this help
@@ -17,7 +18,7 @@ worker-launcher. If WORKER_REDIS_URL (or GATEWAY_REDIS_URL) is set, preflight ch
 Exit code 0: the machine and Redis pass; 1: one of them does not.
 `;
 
-const OPTIONS = { facts: TEXT, models: TEXT, json: FLAG, 'override-sku': FLAG, help: HELP_FLAG };
+const OPTIONS = { hashes: FLAG, facts: TEXT, models: TEXT, json: FLAG, 'override-sku': FLAG, help: HELP_FLAG };
 
 /**
  * @param {readonly string[]} args arguments after `preflight`
@@ -39,7 +40,8 @@ export async function preflightCommand(args, setup) {
       json: asked.json === true,
       overrideSku: asked['override-sku'] === true,
       modelsDir: models ? resolve(cwd, models) : join(root, 'deploy/models'),
-      env,
+      env: asked.hashes === true ? { ...env, WORKER_WEIGHTS_CHECK: 'hashes' } : env,
+      onProgress: setup.say,
     });
     setup.print(text);
     return passes ? 0 : 1;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { copyDocs, DOCS_PACKAGE } from './copy-docs.mjs';
 import { lastLines, onPath, runToEnd } from './run-to-end.mjs';
 import { Refusal } from './refusal.mjs';
 
@@ -13,6 +14,8 @@ const TELL_EVERY_MS = 3_000;
 
 const FIRST_START = 'first start';
 const COMPILER = 'node_modules/typescript';
+/** Development packages that the build needs. */
+const OF_BUILD = [COMPILER, DOCS_PACKAGE];
 
 /**
  * @typedef {object} PrepareDeps
@@ -24,7 +27,7 @@ const COMPILER = 'node_modules/typescript';
 
 /**
  * Installs dependencies and compiles, each only when needed. A published package has the pages of the programs but no sources, and needs neither.
- * A first start installs only the runtime packages and the compiler, which then removes types without checking them. The
+ * A first start installs only the runtime packages and those of the build. The compiler then removes types without checking them. The
  * packages of tests and checks, with their types, are two thirds of all.
  * @param {string} root folder of package.json
  * @param {PrepareDeps} deps
@@ -69,11 +72,13 @@ async function build(root, { say, env, signal }) {
   const compiler = [`${COMPILER}/bin/tsc`, '-p', '.', ...unchecked];
   const tsc = await telling('building', say, () => runToEnd(process.execPath, compiler, { cwd: root, env, signal }));
   if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
+  copyDocs(root);
   writeFileSync(stamp, wanted);
 }
 
 /** Notes that another compiler has built `dist` from the present sources. @param {string} root */
 export function noteBuilt(root) {
+  copyDocs(root);
   writeFileSync(stampOf(root), sourceHash(root));
 }
 
@@ -97,20 +102,22 @@ export function dependenciesStale(root, everything) {
     const found = installed[path];
     // npm leaves out packages for other systems, which have one of these marks
     const isSpare = wanted.optional === true || wanted.devOptional === true;
-    if (found === undefined) return path !== '' && !isSpare && (everything || wanted.dev !== true || path === COMPILER);
+    if (found === undefined)
+      return path !== '' && !isSpare && (everything || wanted.dev !== true || OF_BUILD.includes(path));
     return found.version !== wanted.version || found.integrity !== wanted.integrity;
   });
   return differs ? 'package-lock.json has other versions' : undefined;
 }
 
 /**
- * npm arguments that install the runtime packages and the compiler at the versions of package-lock.json. `npm ci` cannot do
+ * npm arguments that install the runtime packages and those of the build at the versions of package-lock.json. `npm ci` cannot do
  * that: it installs all development packages or none.
  * @param {string} root
  */
 function toRun(root) {
-  const { version } = packagesOf(join(root, 'package-lock.json'))[COMPILER] ?? {};
-  return ['install', '--omit=dev', '--no-save', '--save-prod', `typescript@${version ?? ''}`];
+  const locked = packagesOf(join(root, 'package-lock.json'));
+  const wanted = OF_BUILD.map((path) => `${basename(path)}@${locked[path]?.version ?? ''}`);
+  return ['install', '--omit=dev', '--no-save', '--save-prod', ...wanted];
 }
 
 /**

@@ -27,6 +27,7 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
   penstock keys --help       create, list and revoke API keys
   penstock redis --help      print users of Redis with the least rights
   penstock card --help       check model cards, or import one from Azure's catalog
+  penstock weights --help    write sizes and hashes of a model's weights into its card
   penstock preflight --help  compare this machine with the model card, and plan its engines
 
   --port PORT        first of three consecutive ports: public API, internal port of the gateway,

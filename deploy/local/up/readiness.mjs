@@ -72,12 +72,12 @@ function enginesIn(answer) {
 /**
  * @param {string} url
  * @param {number} [withinMs]
- * @param {string} [method]
+ * @param {RequestInit} [request] method and headers
  * @returns {Promise<{ ok: boolean, status: number, body: unknown } | undefined>} undefined: no answer; a body that is not JSON is a string
  */
-export async function ask(url, withinMs = ANSWER_WITHIN_MS, method = 'GET') {
+export async function ask(url, withinMs = ANSWER_WITHIN_MS, request = {}) {
   try {
-    const response = await fetch(url, { method, signal: AbortSignal.timeout(withinMs) });
+    const response = await fetch(url, { ...request, signal: AbortSignal.timeout(withinMs) });
     const json = response.headers.get('content-type')?.includes('json') === true;
     return { ok: response.ok, status: response.status, body: json ? await response.json() : await response.text() };
   } catch {

@@ -15,9 +15,14 @@ test('counters of alerts start at zero, so that the first event is an increase',
     depth: () => Promise.resolve(0),
     outlook: () => Promise.reject(new Error('none')),
     lagMs: () => 0,
+    auditLinesLost: () => 0,
   });
   const launcher = new Registry();
-  launcherMetrics(launcher, () => []);
+  launcherMetrics(
+    launcher,
+    () => [],
+    () => 0,
+  );
   const page = (await registry.metrics()) + (await launcher.metrics());
   for (const sample of [
     'penstock_admission_total{outcome="evicted_no_engine"}',

@@ -8,6 +8,7 @@ test('callers with a token have 1,000 labels at most; keys and callers with a la
     depth: () => Promise.resolve(0),
     outlook: () => Promise.reject(new Error('none')),
     lagMs: () => 0,
+    auditLinesLost: () => 0,
   });
   const labels = Array.from({ length: 5_000 }, (_, at) => labelOf(`entra:${at}`));
   expect(new Set(labels).size).toBe(1_001);

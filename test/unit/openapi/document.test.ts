@@ -18,7 +18,7 @@ import { scoreDocument } from '../../../gateway/openapi/score-document.ts';
 import { Departure } from '../../../gateway/http/departure.ts';
 import { DIALECTS, documentOf, factSources } from '../../support/api-document.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
-import { silentLog } from '../../support/silent-log.ts';
+import { noAudit, silentLog } from '../../support/silent-log.ts';
 
 /** Pages for people, which are not part of the API. */
 const PAGES = ['/docs', '/docs/{file}'];
@@ -31,12 +31,14 @@ test('exactly the gateway’s routes are in the document, with their methods', (
     body: { limitBytes: 1, memory: new BodyMemory(1, 1) },
     clock: () => 0,
     log: silentLog,
+    audit: noAudit,
     usage: { refused: () => {}, leftQueue: () => {} },
     metrics: createMetrics(new Registry(), {
       models: [],
       depth: () => Promise.resolve(0),
       outlook: () => Promise.reject(new Error('none')),
       lagMs: () => 0,
+      auditLinesLost: () => 0,
     }),
     departure: new Departure(() => 0),
     begunAt: () => undefined,

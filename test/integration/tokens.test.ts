@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -318,6 +318,18 @@ test.each<[string, string, (path: string, issuer: string) => [number, string]]>(
   expect(await said(await issuer.token(), followed)).toBe(DOWN);
   expect(followed.tokens.views).toMatchObject([{ state: 'failing', trouble, keys: 0 }]);
   expect(followed.lines.join()).not.toContain('a secret of the issuer');
+});
+
+test.each([
+  ['too short', () => generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey.export({ format: 'jwk' })],
+  ['broken', () => ({ kty: 'RSA', n: '!', e: 'AQAB' })],
+])('a key of the issuer that is %s verifies nothing, and is no fault of the gateway', async (_what, make) => {
+  await using issuer = await startTokenServer();
+  issuer.reply = (_path, res) => res.writeHead(200).end(JSON.stringify({ keys: [{ ...make(), kid: 'key-1' }] }));
+  using followed = follow(providerFile(issuer.issuer, USERS, { jwks_url: `${issuer.issuer}/keys` }));
+  expect(await said(await issuer.token(), followed)).toBe(
+    'unauthorized: the key of the issuer that signed the token cannot be used',
+  );
 });
 
 const WARM_UP = 300;

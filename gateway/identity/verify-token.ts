@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
-import { Failure } from '../failure.ts';
+import { Failure, isFailure } from '../failure.ts';
 import type { IssuerKeys } from './issuer-keys.ts';
 import type { Issuer } from './provider-file.ts';
 
@@ -45,7 +45,10 @@ export async function verifyToken(token: string, known: ReadonlyMap<string, Know
   };
   const options = { algorithms, audience: audiences, issuer: issuer.url, clockTolerance, requiredClaims: ['exp'] };
   const { payload: claims } = await jwtVerify(token, key, options).catch((cause: unknown) => {
-    throw cause instanceof errors.JOSEError ? refused(sentenceOf(cause), cause.code) : cause;
+    if (isFailure(cause)) throw cause;
+    if (cause instanceof errors.JOSEError) throw refused(sentenceOf(cause), cause.code);
+    // Such as a TypeError for a key that is too short.
+    throw refused('the key of the issuer that signed the token cannot be used', cause);
   });
   return { claims, issuer, endsAt: (claims.exp ?? 0) + clockTolerance };
 }
@@ -59,9 +62,9 @@ function unverified(token: string): { iss: string; alg: string } {
   }
 }
 
-/** @param code of the library, for the log */
-function refused(message: string, code?: string): Failure {
-  return new Failure('unauthorized', message, code === undefined ? {} : { cause: code });
+/** @param cause for the log: a code of the library, or its error */
+function refused(message: string, cause?: unknown): Failure {
+  return new Failure('unauthorized', message, cause === undefined ? {} : { cause });
 }
 
 function sentenceOf(error: errors.JOSEError): string {

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import OpenAI from 'openai';
+import OpenAI, { AzureOpenAI } from 'openai';
 import { z } from 'zod';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
@@ -183,11 +183,19 @@ test('a role allows routes, models and limits as a key does', async () => {
   expect(statuses).toEqual([200, 429, 200]);
 });
 
-test("OpenAI's SDK works with a token in the place of its key, or with a function that gives one", async () => {
+test("OpenAI's SDK works, as Azure's client too, with a token in the place of its key, or with a function that gives one", async () => {
   const chat = async (apiKey: string | (() => Promise<string>)) =>
     new OpenAI({ apiKey, baseURL: `${stack.url}/v1`, maxRetries: 0 }).chat.completions.create(hi);
   expect((await chat(await server.token())).choices).toHaveLength(1);
   expect((await chat(() => server.token())).choices).toHaveLength(1);
+  const azure = new AzureOpenAI({
+    azureADTokenProvider: () => server.token(),
+    endpoint: stack.url,
+    apiVersion: '2024-10-21',
+    deployment: 'azureai',
+    maxRetries: 0,
+  });
+  expect((await azure.chat.completions.create(hi)).choices).toHaveLength(1);
   const expired = server.token({ claims: { exp: 1 } });
   await expect(chat(() => expired)).rejects.toMatchObject({ status: 401, code: 'unauthorized' });
 });

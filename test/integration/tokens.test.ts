@@ -1,5 +1,4 @@
-import { noAudit } from '../support/silent-log.ts';
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -8,6 +7,7 @@ import { isFailure } from '../../gateway/failure.ts';
 import { LiveTokens } from '../../gateway/identity/live-tokens.ts';
 import { parseKeyFile } from '../../gateway/keys/key-file.ts';
 import { hashOfKey, KeyRing } from '../../gateway/keys/key-ring.ts';
+import { noAudit } from '../support/silent-log.ts';
 import { asManyHere } from '../support/cpu-time.ts';
 import { eventually } from '../support/eventually.ts';
 import { temporaryFolder } from '../support/start-process.ts';
@@ -319,6 +319,18 @@ test.each<[string, string, (path: string, issuer: string) => [number, string]]>(
   expect(await said(await issuer.token(), followed)).toBe(DOWN);
   expect(followed.tokens.views).toMatchObject([{ state: 'failing', trouble, keys: 0 }]);
   expect(followed.lines.join()).not.toContain('a secret of the issuer');
+});
+
+test.each([
+  ['too short', () => generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey.export({ format: 'jwk' })],
+  ['broken', () => ({ kty: 'RSA', n: '!', e: 'AQAB' })],
+])('a key of the issuer that is %s verifies nothing, and is no fault of the gateway', async (_what, make) => {
+  await using issuer = await startTokenServer();
+  issuer.reply = (_path, res) => res.writeHead(200).end(JSON.stringify({ keys: [{ ...make(), kid: 'key-1' }] }));
+  using followed = follow(providerFile(issuer.issuer, USERS, { jwks_url: `${issuer.issuer}/keys` }));
+  expect(await said(await issuer.token(), followed)).toBe(
+    'unauthorized: the key of the issuer that signed the token cannot be used',
+  );
 });
 
 const WARM_UP = 300;

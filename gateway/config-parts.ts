@@ -22,11 +22,6 @@ export function connectionLimits(config: GatewayConfig) {
   };
 }
 
-/** Of the public port; undefined: it speaks plain HTTP. */
-export function tlsFiles({ GATEWAY_TLS_CERT_FILE: certificate, GATEWAY_TLS_KEY_FILE: key }: GatewayConfig) {
-  return certificate === undefined || key === undefined ? undefined : { certificate, key };
-}
-
 /** For the JSON of each body. */
 export function structureLimits(config: GatewayConfig) {
   return {

@@ -37,6 +37,9 @@ const Fields = z.object({
   GATEWAY_REDIS_PASSWORD_FILE: z.string().optional(),
   /** file of certificate authorities (PEM) for rediss://, instead of the system's */
   GATEWAY_REDIS_CA_FILE: z.string().optional(),
+  /** PEM files of the gateway's own certificate and of its key, for a Redis that asks for one */
+  GATEWAY_REDIS_CERT_FILE: z.string().optional(),
+  GATEWAY_REDIS_KEY_FILE: z.string().optional(),
   /** first part of every key, for two installations on one Redis; the same in all programs of one installation */
   GATEWAY_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
   /** how long the gateway waits at start for Redis to answer */
@@ -48,6 +51,8 @@ const Fields = z.object({
   GATEWAY_REPLY_REDIS_PASSWORD: z.string().optional(),
   GATEWAY_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   GATEWAY_REPLY_REDIS_CA_FILE: z.string().optional(),
+  GATEWAY_REPLY_REDIS_CERT_FILE: z.string().optional(),
+  GATEWAY_REPLY_REDIS_KEY_FILE: z.string().optional(),
   /** address of the public API; addresses other than loopback need GATEWAY_KEYS_FILE or GATEWAY_IDENTITY_FILE */
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   /** port of the public API */

@@ -15,6 +15,9 @@ const Settings = z.object({
   WORKER_REDIS_PASSWORD_FILE: z.string().optional(),
   /** certificate authorities (PEM) to trust for rediss://, instead of the system's */
   WORKER_REDIS_CA_FILE: z.string().optional(),
+  /** own certificate and its key (PEM), for a Redis that asks for one */
+  WORKER_REDIS_CERT_FILE: z.string().optional(),
+  WORKER_REDIS_KEY_FILE: z.string().optional(),
   /** first part of every key, the same as the gateways' */
   WORKER_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
   /** timeout of a start: longest wait for an answer from Redis */
@@ -26,6 +29,8 @@ const Settings = z.object({
   WORKER_REPLY_REDIS_PASSWORD: z.string().optional(),
   WORKER_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   WORKER_REPLY_REDIS_CA_FILE: z.string().optional(),
+  WORKER_REPLY_REDIS_CERT_FILE: z.string().optional(),
+  WORKER_REPLY_REDIS_KEY_FILE: z.string().optional(),
   /** probes, status and metrics */
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** their port */

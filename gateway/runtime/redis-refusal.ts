@@ -68,7 +68,8 @@ const REASONS: readonly WhyNot[] = [
   {
     says: /alert (certificate required|bad certificate|handshake failure|unknown ca)/i,
     isFinal: true,
-    sentence: 'requires a client certificate, which Penstock cannot send: turn that requirement off in Redis',
+    sentence:
+      'requires a client certificate, or refuses ours: name one and its key in _REDIS_CERT_FILE and _REDIS_KEY_FILE',
   },
   {
     says: /WRONG_VERSION|wrong version number|packet length|EPROTO|before secure TLS|unknown protocol/i,

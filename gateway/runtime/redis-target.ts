@@ -1,3 +1,4 @@
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { readSecretFile, readSettingFile } from './setting-file.ts';
 
 /** The address of a Redis and how to log in. */
@@ -8,14 +9,25 @@ export interface RedisTarget {
   readonly password?: string;
   /** certificate authorities (PEM) in place of the system's, for `rediss://` */
   readonly ca?: string;
+  /** certificate of this program and its private key (PEM), for a Redis that asks for one */
+  readonly cert?: string;
+  readonly key?: string;
 }
 
+/** How to speak TLS to a Redis; undefined: as the URL says, with the system's authorities. */
+export function tlsOptions({ ca, cert, key }: RedisTarget): Pick<RedisTarget, 'ca' | 'cert' | 'key'> | undefined {
+  if (ca === undefined && cert === undefined) return undefined;
+  return { ...(ca === undefined ? {} : { ca }), ...(cert === undefined || key === undefined ? {} : { cert, key }) };
+}
+
+const TLS_FILES = ['CA_FILE', 'CERT_FILE', 'KEY_FILE'] as const;
+type TlsFile = (typeof TLS_FILES)[number];
 type Settings = Readonly<Record<string, unknown>>;
 
 /**
  * The Redis of a program's queue, and the Redis of bodies and replies: the same one unless a second is configured. The
- * settings are `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL`, `USERNAME`, `PASSWORD`, `PASSWORD_FILE` and
- * `CA_FILE`. Separate settings are taken literally, so that no password needs encoding. A password in the URL is
+ * settings are `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL`, `USERNAME`, `PASSWORD`, `PASSWORD_FILE`,
+ * `CA_FILE`, `CERT_FILE` and `KEY_FILE`. Separate settings are taken literally, so that no password needs encoding. A password in the URL is
  * percent-encoded.
  * @throws Error in one sentence that names the setting, and never a value
  */
@@ -37,8 +49,8 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   const refuse = (why: string): never => {
     throw new Error(`bad configuration\n  ${name}_${why}`);
   };
-  const [address, passwordFile, caFile] = [given('URL'), given('PASSWORD_FILE'), given('CA_FILE')];
-  const [alone] = ['USERNAME', 'PASSWORD', 'PASSWORD_FILE', 'CA_FILE'].filter((part) => given(part) !== undefined);
+  const [address, passwordFile] = [given('URL'), given('PASSWORD_FILE')];
+  const [alone] = ['USERNAME', 'PASSWORD', 'PASSWORD_FILE', ...TLS_FILES].filter((part) => given(part) !== undefined);
   if (address === undefined) return alone === undefined ? undefined : refuse(`${alone}: needs ${name}_URL`);
 
   const url = new URL(address);
@@ -52,20 +64,45 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
     refuse('URL: write %25 for a % in the user or password, or give them unencoded in _USERNAME and _PASSWORD');
   if (given('PASSWORD') !== undefined && passwordFile !== undefined)
     refuse('PASSWORD: _PASSWORD_FILE gives one too; leave one out');
-  if (caFile !== undefined && url.protocol !== 'rediss:') refuse('CA_FILE: needs a URL that begins with rediss://');
-  const ca = caFile === undefined ? {} : { ca: readSettingFile(`${name}_CA_FILE`, caFile) };
-  if (ca.ca?.includes('-----BEGIN CERTIFICATE-----') === false)
-    refuse(`CA_FILE: ${caFile ?? ''} holds no certificate (-----BEGIN CERTIFICATE-----)`);
+  const files = TLS_FILES.filter((part) => given(part) !== undefined);
+  if (files[0] !== undefined && url.protocol !== 'rediss:')
+    refuse(`${files[0]}: needs a URL that begins with rediss://`);
+  if (files.includes('CERT_FILE') !== files.includes('KEY_FILE'))
+    refuse('CERT_FILE: a certificate needs its key, and a key its certificate: set _KEY_FILE too, or neither');
+  const pem = (part: TlsFile, what: 'certificate' | 'private key'): string | undefined => {
+    const path = given(part);
+    const text = path === undefined ? undefined : readSettingFile(`${name}_${part}`, path);
+    const kind = what.toUpperCase();
+    if (text !== undefined && !new RegExp(`-----BEGIN [A-Z ]*${kind}-----`).test(text))
+      refuse(`${part}: ${path ?? ''} holds no ${what} (-----BEGIN ${kind}-----)`);
+    return text;
+  };
+  const ca = pem('CA_FILE', 'certificate');
+  const [cert, key] = [pem('CERT_FILE', 'certificate'), pem('KEY_FILE', 'private key')];
+  const tls = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+  };
+  if (!isUsable(tls)) refuse('CERT_FILE: OpenSSL refuses it with the key in _KEY_FILE, which must belong to it');
   const password =
     passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
     if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password too');
-    return { url: address, ...ca };
+    return { url: address, ...tls };
   }
   if (url.password !== '') refuse('PASSWORD: the URL holds a password too; leave one out');
   const username = given('USERNAME') ?? decodeURIComponent(url.username);
   url.username = '';
-  return { url: url.href, password, ...(username === '' ? {} : { username }), ...ca };
+  return { url: url.href, password, ...(username === '' ? {} : { username }), ...tls };
+}
+
+function isUsable(tls: SecureContextOptions): boolean {
+  try {
+    createSecureContext(tls);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isEncoded(part: string): boolean {

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { Redis, type Command, type RedisOptions } from 'ioredis';
 import type { Log } from './log.ts';
-import type { RedisTarget } from './redis-target.ts';
+import { tlsOptions, type RedisTarget } from './redis-target.ts';
 
 /**
  * `patient` waits out an outage; `fail_fast` refuses immediately, for commands that a client waits for. `once` refuses
@@ -69,10 +69,12 @@ class Connection extends Redis {
  * log has one line for an outage and one for its end. The password reaches no log.
  */
 export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): Redis {
-  const { url, ca, ...login } = target;
+  const { url, username, password } = target;
+  const tls = tlsOptions(target);
   const redis = new Connection(url, {
-    ...login,
-    ...(ca === undefined ? {} : { tls: { ca } }),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls }),
     connectionName: `penstock-${name}`,
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENT_MS,

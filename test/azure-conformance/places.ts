@@ -10,11 +10,13 @@ import { temporaryFolder } from '../support/start-process.ts';
 import { startRecordingEngine, type RecordingEngine } from './recording-engine.ts';
 import { Gateways, readYaml } from './rows.ts';
 
-const SERVED = ['Phi-3-vision-128k-instruct', 'Phi-4', 'Example-text-generation'];
+/** of the gateway that every stack has */
+const SHIPPED = 'Phi-3-vision-128k-instruct';
+const SERVED = [SHIPPED, 'Phi-4', 'Example-text-generation'];
 
 type Gateway = Stack['gateways'][number];
 
-/** The targets of rows: gateways with keys over one Redis, one dispatcher, one recording engine. */
+/** The targets of rows: gateways with keys over one Redis, a dispatcher for each model, one recording engine. */
 export interface Places extends AsyncDisposable {
   readonly engine: RecordingEngine;
   /** values of `$KEY`, `$PNG`, `$PICTURES` and `$LONG` in a row */
@@ -37,7 +39,7 @@ export async function startPlaces(): Promise<Places> {
   const [shipped] = stack.gateways;
   if (shipped === undefined) throw new Error('the stack has no gateway');
   const dispatchers = await Promise.all(
-    SERVED.map((model) => startScriptedDispatcher(stack, [scriptedEngine(model, engine.engine)])),
+    SERVED.map((model) => startScriptedDispatcher(stack, [scriptedEngine(model, engine.engine)], model === SHIPPED)),
   );
   const leave = new AbortController();
 

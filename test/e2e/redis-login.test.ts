@@ -3,8 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Authority } from '../support/authority.ts';
 import { Answer, post } from '../support/chat-client.ts';
 import { freePort } from '#runtime/free-port';
+import { png } from '../support/pictures.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
@@ -97,3 +99,26 @@ test('a wrong password ends the start with a sentence without the password', asy
   expect(output).toMatch(/Redis at 127\.0\.0\.1:\d+ refuses our user or password/);
   expect(output).not.toContain(PASSWORD);
 }, 30_000);
+
+test('a Redis that asks for certificates of its clients gets those of both programs, pictures included', async () => {
+  const authority = new Authority(folder.path);
+  const [server, client] = [authority.issue(), authority.issue()];
+  const port = await freePort();
+  const tls = ['--tls-port', String(port), '--tls-cert-file', server.certificate, '--tls-key-file', server.key];
+  const redis = await startRedis({ args: [...tls, '--tls-ca-cert-file', authority.file, '--tls-auth-clients', 'yes'] });
+  const settings = {
+    REDIS_URL: `rediss://localhost:${port}`,
+    REDIS_CA_FILE: authority.file,
+    REDIS_CERT_FILE: client.certificate,
+    REDIS_KEY_FILE: client.key,
+  };
+  await using stack = await startStack({ redis, ...both(settings) });
+  const url = `data:image/png;base64,${png(64, 48).toString('base64')}`;
+  for (const content of ['hi', [{ type: 'image_url', image_url: { url } }]]) {
+    const body = { ...question, messages: [{ role: 'user', content }] };
+    const answer = await post(`${stack.url}/v1/chat/completions`, body);
+    expect(Answer.parse(await answer.json()).choices[0].message.content).not.toBe('');
+  }
+  const names = await redis.client.client('LIST');
+  expect(String(names)).toContain('name=penstock-dispatcher');
+}, 60_000);

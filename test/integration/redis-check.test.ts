@@ -89,7 +89,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
   [
     'H11: a port that asks for a certificate of its clients',
     () => ({ url: `rediss://localhost:${strictTlsPort}`, ca }),
-    /requires a client certificate, which Penstock cannot send/,
+    /requires a client certificate, or refuses ours: name one and its key in _REDIS_CERT_FILE and _REDIS_KEY_FILE/,
   ],
   [
     'H11: TLS to a service that speaks something else',

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { FromDispatcher, type EngineEntry, type ToDispatcher } from '../../worker-launcher/dispatch/link.ts';
+import { redisKeys } from '#contract/redis-keys';
 import { eventually } from './eventually.ts';
 import { startFakeEngine, type FakeEngine } from './fake-engine.ts';
 import { startStack, type Stack } from './stack.ts';
@@ -74,8 +75,15 @@ export function scriptedEngine(model: string, { port }: FakeEngine, slots = { te
   return { id: `engine-of-${model}`, model, pid: process.pid, port, state: 'ready', slots };
 }
 
-/** A dispatcher as a real process, over scripted engines of one model; ready when the gateways know them. */
-export async function startScriptedDispatcher(stack: Stack, engines: readonly EngineEntry[]): Promise<AsyncDisposable> {
+/**
+ * A dispatcher as a real process, over scripted engines of one model; ready when the gateways know them.
+ * @param isServed false: the stack's first gateway does not serve the model, so it is ready when its report is in Redis
+ */
+export async function startScriptedDispatcher(
+  stack: Stack,
+  engines: readonly EngineEntry[],
+  isServed = true,
+): Promise<AsyncDisposable> {
   const model = engines[0]?.model ?? MODEL;
   const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
     execArgv: [],
@@ -97,6 +105,10 @@ export async function startScriptedDispatcher(stack: Stack, engines: readonly En
     if (type === 'ready' || type === 'suspect') tell();
   });
   const areKnown = async (): Promise<boolean> => {
+    if (!isServed) {
+      const [name = ''] = await stack.redis.client.zrange(redisKeys.workersOf(model), '0', '0');
+      return (await stack.redis.client.get(redisKeys.workerOf(model, name)))?.includes('"state":"ready"') === true;
+    }
     const { workers } = await stack.status();
     return workers.some((worker) => worker.engines.some((one) => one.model === model && one.state === 'ready'));
   };

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { RedisTarget } from '#runtime/redis-target';
+import { tlsOptions, type RedisTarget } from '#runtime/redis-target';
 
 const READ_BYTES = 256 * 1024;
 /** Larger than any request that a gateway accepts. */
@@ -50,7 +50,8 @@ class Connection {
   #ungranted = 0;
   isOver = false;
 
-  constructor({ url, username, password, ca }: RedisTarget, timeoutMs: number) {
+  constructor(target: RedisTarget, timeoutMs: number) {
+    const { url, username, password } = target;
     const { protocol, hostname, port, pathname, username: user, password: secret } = new URL(url);
     const host = hostname.replace(/^\[|\]$/g, '');
     const onread = {
@@ -59,9 +60,7 @@ class Connection {
     };
     const options = { host, port: Number(port === '' ? 6379 : port), onread };
     this.#socket =
-      protocol === 'rediss:'
-        ? connectTls({ ...options, servername: host, ...(ca === undefined ? {} : { ca }) })
-        : connect(options);
+      protocol === 'rediss:' ? connectTls({ ...options, servername: host, ...tlsOptions(target) }) : connect(options);
     this.#socket.setTimeout(timeoutMs).on('timeout', () => {
       if (this.#waiting.length > 0) this.end(new Error('Redis does not answer'));
     });

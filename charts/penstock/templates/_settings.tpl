@@ -22,7 +22,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- else -}}
 {{- $host := ternary (printf "[%s]" $external.host) $external.host (contains ":" $external.host) -}}
 {{- $url := default (printf "%s://%s:%d/%d" (ternary "rediss" "redis" $external.tls) $host (int $external.port) (int $external.database)) $external.url -}}
-{{- dict "which" .which "component" $component "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "ca" $external.caSecret "caKey" $external.caSecretKey | toJson -}}
+{{- dict "which" .which "component" $component "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "ca" $external.caSecret "caKey" $external.caSecretKey "cert" $external.certSecret | toJson -}}
 {{- end -}}
 {{- end -}}
 
@@ -43,6 +43,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- $_ := set $env (printf "%s_USERNAME" $name) (.username | default "") -}}
 {{- if .secret }}{{ $_ := set $env (printf "%s_PASSWORD_FILE" $name) (printf "/etc/penstock/%s/password" .component) }}{{ end -}}
 {{- if .ca }}{{ $_ := set $env (printf "%s_CA_FILE" $name) (printf "/etc/penstock/%s/ca.crt" .component) }}{{ end -}}
+{{- if .cert }}{{ $_ := mergeOverwrite $env (dict (printf "%s_CERT_FILE" $name) (printf "/etc/penstock/%s/tls.crt" .component) (printf "%s_KEY_FILE" $name) (printf "/etc/penstock/%s/tls.key" .component)) }}{{ end -}}
 {{- end -}}
 {{- toYaml $env -}}
 {{- end -}}
@@ -133,7 +134,7 @@ CUDA_CACHE_PATH: /models/cuda
 {{/* The volumes `redis-auth` and `reply-redis-auth` with passwords and certificate authorities; left out if there are none. */}}
 {{- define "penstock.redisVolumes" -}}
 {{- range (include "penstock.redisTargets" . | fromJson).targets }}
-{{- if or .secret .ca }}
+{{- if or .secret .ca .cert }}
 - name: {{ .component }}-auth
   projected:
     sources:
@@ -143,13 +144,16 @@ CUDA_CACHE_PATH: /models/cuda
       {{- if .ca }}
       - secret: {name: {{ .ca }}, items: [{key: {{ .caKey | quote }}, path: ca.crt}]}
       {{- end }}
+      {{- if .cert }}
+      - secret: {name: {{ .cert }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
+      {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "penstock.redisMounts" -}}
 {{- range (include "penstock.redisTargets" . | fromJson).targets }}
-{{- if or .secret .ca }}
+{{- if or .secret .ca .cert }}
 - {name: {{ .component }}-auth, mountPath: /etc/penstock/{{ .component }}, readOnly: true}
 {{- end }}
 {{- end }}

@@ -16,6 +16,15 @@ export interface CertificateFiles {
   readonly key: string;
 }
 
+/** @returns undefined: the public port speaks plain HTTP */
+export function tlsFiles(settings: {
+  readonly GATEWAY_TLS_CERT_FILE?: string | undefined;
+  readonly GATEWAY_TLS_KEY_FILE?: string | undefined;
+}): CertificateFiles | undefined {
+  const { GATEWAY_TLS_CERT_FILE: certificate, GATEWAY_TLS_KEY_FILE: key } = settings;
+  return certificate === undefined || key === undefined ? undefined : { certificate, key };
+}
+
 /**
  * The certificate of a port. If its files change, new connections get the new one, and running ones stay. While the files do
  * not fit together, for example between two writes, the former certificate stays in use, and the log says why.

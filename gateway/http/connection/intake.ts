@@ -17,6 +17,8 @@ import { oneByOne } from './pipeline.ts';
 import { Uploads } from './uploads.ts';
 import { whyMalformed } from './well-formed.ts';
 
+export { tlsFiles } from './certificate.ts';
+
 export interface IntakeDeps {
   /** for requests without a route */
   readonly dialect: Dialect;

@@ -58,6 +58,14 @@ test.each([
   [{ GATEWAY_REDIS_URL: 'redis:///0' }, /^GATEWAY_REDIS_URL: names no host or port/],
   [{ GATEWAY_REDIS_URL: 'redis://cache:0' }, /^GATEWAY_REDIS_URL: names no host or port/],
   [{ GATEWAY_REPLY_REDIS_URL: 'redis://cache/-1' }, /^GATEWAY_REPLY_REDIS_URL: .* the number of a database/],
+  [
+    { GATEWAY_REDIS_CERT_FILE: file, GATEWAY_REDIS_KEY_FILE: file },
+    /^GATEWAY_REDIS_CERT_FILE: needs a URL that begins with rediss/,
+  ],
+  [
+    { GATEWAY_REDIS_URL: 'rediss://cache', GATEWAY_REDIS_CERT_FILE: file },
+    /^GATEWAY_REDIS_CERT_FILE: a certificate needs its key/,
+  ],
   [{ GATEWAY_REDIS_CA_FILE: file }, /^GATEWAY_REDIS_CA_FILE: needs a URL that begins with rediss/],
   [
     { GATEWAY_REDIS_URL: 'rediss://cache', GATEWAY_REDIS_CA_FILE: file },

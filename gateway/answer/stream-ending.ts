@@ -22,6 +22,7 @@ export class StreamEnding {
   readonly #prompt: Verdict | undefined;
   /** members that all events of the stream have */
   #common: Members = {};
+  readonly #begun = new Set<number>();
   readonly #finished = new Set<number>();
   #number = -1;
   #response: Members = {};
@@ -49,8 +50,10 @@ export class StreamEnding {
     if (members === undefined) return undefined;
     this.#saw(members);
     const chunk = Chunk.safeParse(members).data;
-    for (const { index, finish_reason: reason } of chunk?.choices ?? [])
+    for (const { index, finish_reason: reason } of chunk?.choices ?? []) {
+      this.#begun.add(index);
       if (typeof reason === 'string') this.#finished.add(index);
+    }
     const isTold = this.#isTold && this.verdicts.length > 0;
     if (!isTold || chunk === undefined || chunk.choices.length === 0) return undefined;
     return { ...chunk, choices: chunk.choices.map((choice) => ({ ...choice, ...choiceResults(this.verdicts) })) };
@@ -60,17 +63,22 @@ export class StreamEnding {
   blocked(rest: readonly HeldEvent[]): Buffer[] {
     for (const { members } of rest.toReversed()) if (members !== undefined) this.#saw(members, false);
     if (this.#path === '/v1/responses') return [this.#incomplete(rest)];
-    const piece = this.#path === '/v1/completions' ? { text: '' } : { delta: {} };
     const told = this.#isTold ? choiceResults(this.verdicts) : {};
     const choices = Array.from({ length: this.#choices }, (_, index) => index)
       .filter((index) => !this.#finished.has(index))
-      .map((index) => ({ index, ...piece, logprobs: null, finish_reason: 'content_filter', ...told }));
+      .map((index) => ({ index, ...this.#piece(index), logprobs: null, finish_reason: 'content_filter', ...told }));
     const usage = rest.filter(({ members }) => Chunk.safeParse(members).data?.choices.length === 0);
     return [
       bytesOf({ ...this.#common, choices }),
       ...usage.map(({ data, name }) => eventBytes(data, name)),
       DONE_EVENT,
     ];
+  }
+
+  /** Without a word. OpenAI's SDKs want the role in the first event of a choice. */
+  #piece(index: number): object {
+    if (this.#path === '/v1/completions') return { text: '' };
+    return { delta: this.#begun.has(index) ? {} : { role: 'assistant', content: '' } };
   }
 
   #incomplete(rest: readonly HeldEvent[]): Buffer {

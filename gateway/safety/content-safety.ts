@@ -8,8 +8,6 @@ import { Unchecked, type Content, type Direction, type Provider, type UncheckedR
 /** How a check ended. `unchecked`: the service failed, and the content passed. `left`: the client left first. */
 export type CheckOutcome = 'passed' | 'blocked' | 'unchecked' | 'failed' | 'left';
 
-/** Questions at a time for one key, so that others get a turn. */
-const PER_KEY_SHARE = 0.25;
 /** Time between two log lines about a failing service, in ms. */
 const LOG_EVERY_MS = 10_000;
 
@@ -21,8 +19,9 @@ export interface ContentSafetyOptions {
   readonly onFailure: 'closed' | 'open';
   /** for one question, its wait for a free slot included, in ms */
   readonly timeoutMs: number;
-  /** questions at a time in this replica */
+  /** questions at a time in this replica, and of one key, so that others get a turn */
   readonly concurrency: number;
+  readonly perKey: number;
   readonly windowCharacters: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -53,11 +52,8 @@ export class ContentSafety {
   constructor(options: ContentSafetyOptions) {
     this.#options = options;
     this.windowCharacters = options.windowCharacters;
-    const { concurrency } = options;
-    this.#places = new FetchPlaces({
-      perReplica: concurrency,
-      perKey: Math.max(1, Math.ceil(concurrency * PER_KEY_SHARE)),
-    });
+    const { concurrency: perReplica, perKey } = options;
+    this.#places = new FetchPlaces({ perReplica, perKey });
   }
 
   checks(direction: Direction): boolean {

@@ -12,6 +12,7 @@ import { createWebhookProvider } from './webhook-provider.ts';
 
 const Settings = z.object(SAFETY_SETTINGS);
 type Config = Readonly<z.infer<typeof Settings>> & {
+  readonly GATEWAY_KEYS_FILE?: string | undefined;
   readonly GATEWAY_WEBHOOK_ALLOW: readonly string[];
   readonly GATEWAY_IMAGE_NAME_SERVERS: readonly string[];
 };
@@ -54,6 +55,8 @@ export async function createSafety(
     onFailure: config.GATEWAY_SAFETY_ON_FAILURE,
     timeoutMs: config.GATEWAY_SAFETY_TIMEOUT_MS,
     concurrency: config.GATEWAY_SAFETY_LIMIT_CHECKS,
+    // Without keys all callers are one.
+    perKey: Math.ceil(config.GATEWAY_SAFETY_LIMIT_CHECKS / (config.GATEWAY_KEYS_FILE === undefined ? 1 : 4)),
     windowCharacters: config.GATEWAY_SAFETY_WINDOW,
     ...watch,
   });

@@ -1,17 +1,23 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import OpenAI, { AzureOpenAI } from 'openai';
 import { z } from 'zod';
 import { call, type Outcome } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   SAFETY_KEY,
   SAFETY_SECRET,
+  SAFETY_TOKEN,
   startFakeContentSafety,
   type FakeContentSafety,
 } from '../support/fake-content-safety.ts';
 import { startFakeEngine, type FakeEngine } from '../support/fake-engine.ts';
 import { scriptedEngine, startScriptedDispatcher } from '../support/scripted-stack.ts';
 import { startStack, type Stack } from '../support/stack.ts';
+import { temporaryFolder } from '../support/start-process.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
 /** What the filter blocks. It must not be anywhere but in the body of a request. */
@@ -140,7 +146,8 @@ const ROUTES: readonly Route[] = [
   },
 ];
 
-let [safety, engine, stack]: [FakeContentSafety?, FakeEngine?, Stack?] = [];
+let [safety, engine, stack, locked]: [FakeContentSafety?, FakeEngine?, Stack?, FakeContentSafety?] = [];
+const folder = temporaryFolder();
 let dispatcher: AsyncDisposable | undefined;
 const url: Record<string, string> = {};
 const fake = (): FakeContentSafety => {
@@ -170,10 +177,30 @@ beforeAll(async () => {
     GATEWAY_SAFETY_KEY: SAFETY_SECRET,
   };
   const hasty = { GATEWAY_SAFETY_TIMEOUT_MS: '300' };
-  const others = [webhook, { ...hasty, GATEWAY_SAFETY_ON_FAILURE: 'open' }, hasty];
-  const [second, third, fourth] = await Promise.all(others.map((env) => started.startGateway(env)));
+  const [key, cert, tokenFile] = ['tls.key', 'tls.crt', 'token'].map((name) => join(folder.path, name));
+  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=fake'];
+  const files = ['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key ?? '', '-out', cert ?? ''];
+  execFileSync('openssl', [...request, ...files], { stdio: 'ignore' });
+  writeFileSync(tokenFile ?? '', `${SAFETY_TOKEN}\n`);
+  const tls = { key: readFileSync(key ?? ''), cert: readFileSync(cert ?? '') };
+  locked = await startFakeContentSafety(CANARY, PICTURE, tls);
+  const token = {
+    GATEWAY_SAFETY_URL: locked.endpoint,
+    GATEWAY_SAFETY_KEY: '',
+    GATEWAY_SAFETY_TOKEN_FILE: tokenFile ?? '',
+    GATEWAY_KEEP_ALIVE_MS: '300',
+    NODE_EXTRA_CA_CERTS: cert ?? '',
+  };
+  const others = [webhook, { ...hasty, GATEWAY_SAFETY_ON_FAILURE: 'open' }, token, hasty];
+  const [second, third, fourth, fifth] = await Promise.all(others.map((env) => started.startGateway(env)));
   dispatcher = await startScriptedDispatcher(stack, [scriptedEngine(MODEL, engine)]);
-  Object.assign(url, { azure: stack.url, webhook: second?.url, open: third?.url, hasty: fourth?.url });
+  Object.assign(url, {
+    azure: stack.url,
+    webhook: second?.url,
+    open: third?.url,
+    token: fourth?.url,
+    hasty: fifth?.url,
+  });
   await eventually('all gateways know the engine', async () => {
     const ready = await Promise.all(
       (stack?.gateways ?? []).map(({ internalUrl }) => fetch(`${internalUrl}/readyz?workers=1`)),
@@ -193,6 +220,8 @@ afterAll(async () => {
   await stack?.[Symbol.asyncDispose]();
   await engine?.[Symbol.asyncDispose]();
   await safety?.[Symbol.asyncDispose]();
+  await locked?.[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
 }, 60_000);
 
 /** Asks each route, streamed and not, in parallel. */
@@ -390,6 +419,50 @@ test('a client that leaves while its answer is held back ends the work of the en
   await eventually('the engine is stopped', () => engine?.requests.at(-1)?.abortedAt !== undefined, 5_000);
 });
 
+test('a token from a file, over TLS; while an answer is judged, comments keep the stream open', async () => {
+  const target = `${url['token']}/v1/chat/completions`;
+  const refused = await call(target, { model: MODEL, ...messages(CANARY) }).ended;
+  expect([refused.status, json(refused)]).toMatchObject([400, refusal()]);
+  expect(locked?.asked.length).toBeGreaterThan(0);
+  goOn = new Promise((resolve) => (go = resolve));
+  if (locked !== undefined) locked.moodOf = ({ text }) => (text.includes('say paused') ? 'well' : 'silent');
+  const running = call(target, { model: MODEL, stream: true, ...messages('say paused') });
+  await eventually('a comment', () => running.text().startsWith(': keep-alive'), 8_000);
+  expect(textOf(running.text())).toBe('');
+  running.leave('close');
+  await running.ended;
+});
+
+test("OpenAI's SDKs read a blocked prompt and a blocked answer, streamed and not", async () => {
+  const openai = new OpenAI({ baseURL: `${url['azure']}/v1`, apiKey: 'none', maxRetries: 0 });
+  const ask = (content: string) => ({ model: MODEL, messages: [{ role: 'user' as const, content }] });
+  await expect(openai.chat.completions.create(ask(CANARY))).rejects.toMatchObject({
+    status: 400,
+    code: 'content_filter',
+  });
+  const streamed = openai.chat.completions.stream(ask('say in-middle'));
+  expect(await streamed.finalChatCompletion()).toMatchObject({ choices: [{ finish_reason: 'content_filter' }] });
+  const response = await openai.responses.stream({ model: MODEL, input: 'say at-end' }).finalResponse();
+  expect(response).toMatchObject({
+    status: 'incomplete',
+    incomplete_details: { reason: 'content_filter' },
+    output: [],
+  });
+  const azure = new AzureOpenAI({
+    endpoint: url['azure'] ?? '',
+    apiKey: 'none',
+    apiVersion: '2024-10-21',
+    maxRetries: 0,
+  });
+  const whole = await azure.chat.completions.create({ ...ask('say at-end'), model: 'phi-3-vision' });
+  expect(whole).toMatchObject({ choices: [{ finish_reason: 'content_filter', ...RESULTS }] });
+  const chunks: object[] = [];
+  const stream = await azure.chat.completions.create({ ...ask('say clean'), model: 'phi-3-vision', stream: true });
+  for await (const chunk of stream) chunks.push(chunk);
+  expect(chunks[0]).toMatchObject({ choices: [], prompt_filter_results: [{ prompt_index: 0 }] });
+  expect(chunks[1]).toMatchObject({ choices: [{ content_filter_results: { violence: { filtered: false } } }] });
+});
+
 test('where answers are filtered, none is kept unfiltered; a key of a request still gives the same answer', async () => {
   const target = `${url['azure']}/v1/responses`;
   for (const param of ['store', 'background']) {
@@ -503,6 +576,9 @@ function asResponse(res: ServerResponse, text: string, pieces: readonly string[]
     at += 1;
   };
   said('created', { response: { ...whole, status: 'in_progress', output: [], usage: null } });
+  said('output_item.added', { output_index: 0, item: { ...output[0], status: 'in_progress', content: [] } });
+  const part = { type: 'output_text', text: '', annotations: [] };
+  said('content_part.added', { item_id: 'i', output_index: 0, content_index: 0, part });
   for (const delta of pieces) said('output_text.delta', { item_id: 'i', output_index: 0, content_index: 0, delta });
   said('output_text.done', { item_id: 'i', output_index: 0, content_index: 0, text });
   said('completed', { response: whole });

@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { Webhook } from 'standardwebhooks';
 import { z } from 'zod';
 import { freePort } from '#runtime/free-port';
 
 export const SAFETY_KEY = 'safety-key-canary';
+export const SAFETY_TOKEN = 'safety-token-canary';
 export const SAFETY_SECRET = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
 
 /** How the service answers from now on. */
@@ -42,13 +44,17 @@ export interface FakeContentSafety extends AsyncDisposable {
 
 /**
  * Azure AI Content Safety in the shapes of its version 2023-10-01, and an operator's webhook. Both find violence of
- * severity 4 in a text that holds `word`, and in the picture `image`.
+ * severity 4 in a text that holds `word`, and in the picture `image`. @param tls key and certificate; absent: no TLS
  */
-export async function startFakeContentSafety(word: string, image = ''): Promise<FakeContentSafety> {
+export async function startFakeContentSafety(
+  word: string,
+  image = '',
+  tls?: { readonly key: Buffer; readonly cert: Buffer },
+): Promise<FakeContentSafety> {
   let server: Server | undefined;
   const port = await freePort();
   const fake: FakeContentSafety = {
-    endpoint: `http://127.0.0.1:${port}/`,
+    endpoint: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}/`,
     webhook: `http://127.0.0.1:${port}/check?of=content`,
     asked: [],
     mood: 'well',
@@ -61,11 +67,12 @@ export async function startFakeContentSafety(word: string, image = ''): Promise<
     },
     open: async () => {
       if (server?.listening === true) return;
-      server = createServer((req, res) => {
+      const listener = (req: IncomingMessage, res: ServerResponse): void => {
         let body = '';
         req.setEncoding('utf8').on('data', (text: string) => (body += text));
         req.on('end', () => answer(req, res, body));
-      });
+      };
+      server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
       server.listen(port, '127.0.0.1');
       await once(server, 'listening');
     },
@@ -99,7 +106,9 @@ function read({ method, url = '', headers }: IncomingMessage, body: string): Saf
     const { texts, images } = Check.parse(JSON.parse(body));
     return { path, text: texts.join('\n'), images: images.map(({ data }) => data) };
   }
-  if (headers['ocp-apim-subscription-key'] !== SAFETY_KEY) return 401;
+  const isKnown =
+    headers['ocp-apim-subscription-key'] === SAFETY_KEY || headers.authorization === `Bearer ${SAFETY_TOKEN}`;
+  if (!isKnown) return 401;
   if (searchParams.get('api-version') !== '2023-10-01') return 404;
   const [text, image] = [Text.safeParse(JSON.parse(body)).data, Image.safeParse(JSON.parse(body)).data];
   if (path === '/contentsafety/text:analyze') return text === undefined ? 400 : { path, text: text.text, images: [] };

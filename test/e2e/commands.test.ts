@@ -148,6 +148,32 @@ test('card import lists what it took, guessed and left out; card check passes it
   expect(piped.stderr).toContain('guessed');
 }, 60_000);
 
+test('card show prints what a card says of its model', async () => {
+  const shown = await penstock([
+    'card',
+    'show',
+    'deploy/models/phi-3-vision-128k-instruct.yaml',
+    'deploy/models/more/phi-4.yaml',
+  ]);
+  expect([shown.code, shown.stderr]).toEqual([0, '']);
+  for (const row of [
+    /^version +2$/m,
+    /^licence +MIT$/m,
+    /^languages +en$/m,
+    /^retired by Azure +2025-08-30$/m,
+    /^tested GPUs +A100, A6000, H100$/m,
+    /^compute capability +8\.0$/m,
+    /^weights +microsoft\/Phi-3-vision-128k-instruct at [0-9a-f]{40}$/m,
+    /\n\nmodel +Phi-4\nversion +8$/m,
+  ])
+    expect(shown.stdout).toMatch(row);
+  const refused = await penstock(['card', 'show', 'package.json']);
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(/package.json: .* (unknown field|is missing)/),
+  ]);
+});
+
 test('card check prints each problem of one card and of several as a sentence, and exits with 1', async () => {
   using folder = temporaryFolder();
   const wrong = join(folder.path, 'wrong.yaml');

@@ -1,6 +1,7 @@
 // @ts-check
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { inColumns } from './columns.mjs';
 import { compiled } from './compiled.mjs';
 import { HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
@@ -8,6 +9,8 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 const CARD_HELP = `penstock card: model cards
 
   penstock card check FILE...                  check each card, and all together; exit code 1 if there is a problem
+  penstock card show FILE...                   print what each card says of its model: version, licence, languages, dates,
+                                               weights and hardware
   penstock card import spec.yaml [--out FILE]  create a card from a spec file of Azure's model catalog, old or new form,
                                                and list what it took, guessed and left out
 
@@ -31,11 +34,12 @@ export async function cardCommand(args, setup) {
   const { values, words } = readOptions('penstock card', args, { out: TEXT, help: HELP_FLAG });
   const [command, ...files] = words;
   if (values.help === true || command === undefined) return setup.print(CARD_HELP.trimEnd());
-  if (command !== 'check' && command !== 'import') {
+  if (command !== 'check' && command !== 'show' && command !== 'import') {
     throw new Refusal(`unknown command 'card ${command}'; see penstock card --help`);
   }
   if (files.length === 0) throw new Refusal(`no file to ${command}: name one; see penstock card --help`);
   if (command === 'check') return check(files, setup);
+  if (command === 'show') return show(files, setup);
   if (files.length > 1) throw new Refusal(`unexpected argument '${files[1]}'; see penstock card --help`);
   return importOne(String(files[0]), values.out, setup);
 }
@@ -62,6 +66,38 @@ async function check(files, setup) {
     wrong += 1;
   }
   return wrong === 0 ? 0 : 1;
+}
+
+/** @param {readonly string[]} files @param {CommandSetup} setup */
+async function show(files, setup) {
+  const { problemsOfText, valueOf } = /** @type {CheckCard} */ (await compiled('gateway/cards/check-card.js', setup));
+  for (const [at, file] of files.entries()) {
+    const text = textOf(file, setup.cwd);
+    const [problem] = problemsOfText(text);
+    if (problem !== undefined) throw new Refusal(`${file}: ${problem}`);
+    const card = /** @type {import('../../../gateway/contract/model-card.ts').ModelCard} */ (valueOf(text));
+    setup.print(`${at === 0 ? '' : '\n'}${inColumns(factsOf(card), 2)}`);
+  }
+  return 0;
+}
+
+/** @param {import('../../../gateway/contract/model-card.ts').ModelCard} card @returns {string[][]} */
+function factsOf({ name, version, publisher, license, languages, released, retired, engine, hardware }) {
+  const { weights, revision, files } = engine;
+  return [
+    ['model', name],
+    ['version', version],
+    ['publisher', publisher ?? 'not said'],
+    ['licence', license ?? 'not said'],
+    ['languages', languages?.join(', ') ?? 'not said'],
+    ['released', released ?? 'not said'],
+    ['retired by Azure', retired ?? 'not said'],
+    ['weights', `${weights}${revision === undefined ? '' : ` at ${revision}`}`],
+    ['checked files', files === undefined ? 'none: see penstock weights --help' : String(files.length)],
+    ['tested GPUs', hardware.tested_gpus?.join(', ') ?? 'not said'],
+    ['compute capability', hardware.min_compute_capability?.toFixed(1) ?? 'not said'],
+    ['Azure sizes', hardware.allowed_skus.join(', ')],
+  ];
 }
 
 /** @param {string} file @param {string | undefined} out @param {CommandSetup} setup */

@@ -9,7 +9,7 @@ const WeightFile = z.strictObject({
   /** below the folder of the weights */
   path: z
     .string()
-    .regex(/^(?!\/)(?!.*(?:^|\/)\.)[^\\\u0000]{1,512}$/, 'must be a path below the folder, without hidden names'),
+    .regex(/^(?!\/)(?!.*(?:^|\/)\.)[\w ./+=@,()-]{1,512}$/, 'must be a path below the folder, without hidden names'),
   bytes: z.int().nonnegative(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'),
 });

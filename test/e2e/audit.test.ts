@@ -84,7 +84,7 @@ test('each change of a key is recorded by the command, with its user, and by the
   ]);
   const who = { kind: 'file', name: `uid ${statSync(keyFile).uid}` };
   expect(linesOf('gateway').filter(isOfKeys)).toMatchObject(expected.map((line) => ({ ...line, who, result: 'done' })));
-});
+}, 180_000);
 const isOfKeys = ({ act }: AuditLine): boolean => act.startsWith('key.');
 
 test('an edit by hand is recorded, and one that cannot be used too', async () => {
@@ -139,7 +139,7 @@ test('what operators and callers do to answers is recorded, with who did it', as
     { act: 'webhook.redelivered', what: 'evt_none', who, result: 'refused' },
     { act: 'answer.deleted', what: third, who: { kind: 'key', name: 'oslo' }, result: 'done' },
   ]);
-});
+}, 120_000);
 
 test('each request has a line without its content', async () => {
   const headers = { 'content-type': 'application/json', 'api-key': secrets[0] ?? '', 'x-request-id': 'mine' };

@@ -1,7 +1,7 @@
 // @ts-check
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseDocument } from 'yaml';
+import { isMap, isScalar, parseDocument } from 'yaml';
 import { HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 import { compiled } from './compiled.mjs';
@@ -37,9 +37,7 @@ export async function weightsCommand(args, setup) {
   try {
     const text = readFileSync(path, 'utf8');
     const files = await filesOf(text, asked, setup);
-    const document = parseDocument(text);
-    document.setIn(['engine', 'files'], document.createNode(files, { flow: false }));
-    writeFileSync(path, document.toString({ lineWidth: 0, flowCollectionPadding: false }));
+    writeFileSync(path, withFiles(text, files));
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     return setup.print(`wrote ${files.length} files, ${bytes} bytes, into ${path}`);
   } catch (error) {
@@ -76,4 +74,19 @@ async function filesOf(text, asked, setup) {
   const hub = (asked['hub-url'] ?? (setup.env['HF_ENDPOINT'] || undefined))?.replace(/\/+$/, '');
   const token = setup.env['HF_TOKEN'] || undefined;
   return lockHub({ hub, name: engine.weights, revision: engine.revision, token }, say);
+}
+
+/**
+ * Writes the list into the part `engine` of a card. The rest stays as it is, with its comments and line breaks.
+ * @param {string} text @param {readonly object[]} files
+ */
+function withFiles(text, files) {
+  const { contents } = parseDocument(text);
+  const parts = isMap(contents) ? contents.items : [];
+  const engine = parts.find(({ key }) => isScalar(key) && key.value === 'engine');
+  if (!isScalar(engine?.key) || !isMap(engine.value)) throw new Error('has no part engine');
+  const [from, to] = [engine.key.range?.[0] ?? 0, engine.value.range?.[2] ?? text.length];
+  const part = parseDocument(text.slice(from, to));
+  part.setIn(['engine', 'files'], part.createNode(files, { flow: false }));
+  return text.slice(0, from) + part.toString({ lineWidth: 0, flowCollectionPadding: false }) + text.slice(to);
 }

@@ -114,9 +114,15 @@ async function tryRights(redis: Redis, { commands, keys, channels }: NeededRight
   if (whole !== undefined) tried.unshift([unused(whole.pattern), commands.filter((name) => name in PROBES)]);
   for (const [key, names] of tried) {
     const denied = new Set<string>();
-    await Promise.all(
-      names.map((name) => run(redis, name, key).catch((cause) => missesRight(cause) && denied.add(name))),
-    );
+    let isKeyDenied = false;
+    const note = (name: string, cause: unknown): void => {
+      if (!missesRight(cause)) return;
+      denied.add(name);
+      // Redis names the command, or says that a key is not ours. One that cannot even be read is out of reach.
+      isKeyDenied ||= name === 'get' && / key/.test(String(cause));
+    };
+    await Promise.all(names.map((name) => run(redis, name, key).catch((cause: unknown) => note(name, cause))));
+    if (isKeyDenied) throw new Error(`does not let our user run or reach our keys, such as ${key}: ${RIGHTS}`);
     if (denied.size > 0) throw new Error(`does not let our user run ${[...denied].join(', ')} on ${key}: ${RIGHTS}`);
   }
   if (commands.includes('multi')) await redis.multi().time().exec().catch(refuseMissingRight);

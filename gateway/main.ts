@@ -60,7 +60,7 @@ async function main(): Promise<void> {
   const settings = readSettings();
   const { config, models, replica, log } = settings;
   const { GATEWAY_HOST: host, GATEWAY_PORT: port } = config;
-  const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, log);
+  const redis = await connectAll(redisTargets('GATEWAY', config), config.GATEWAY_REDIS_WAIT_MS, models, log);
   const shared = createParts(settings, redis);
   const parts = { ...shared, ...wireAnswers(settings, redis, shared) };
   const [intake, internalIntake] = [createIntake(settings, parts), createIntake(settings, parts)];

@@ -10,7 +10,7 @@ import { KeptAnswers, type KeptDeps } from './kept-answers.ts';
 import { LastingEnds } from './lasting-ends.ts';
 import { LogTail } from './log-tail.ts';
 import { OwnerRelay, type OwnerRelayDeps } from './owner-relay.ts';
-import { OwnerStream } from './owner-stream.ts';
+import { OwnerStream, type OwnerReader } from './owner-stream.ts';
 import { Replicas } from './replicas.ts';
 import { Webhooks, type WebhooksDeps } from '../webhooks/webhooks.ts';
 
@@ -19,7 +19,7 @@ type Given = Omit<DurableDeps, 'store' | 'items' | 'ends' | 'relay' | 'specialTo
   WebhooksDeps &
   Omit<PostDeps, 'answers' | 'store' | 'ends' | 'tail'> & {
     /** for reading that blocks */
-    readonly owner: Redis;
+    readonly owners: readonly OwnerReader[];
     /** for waiting for replicas, which blocks */
     readonly confirm: Redis;
     readonly catalog: Catalog;
@@ -41,7 +41,7 @@ export interface Durable {
 
 /** Wires the parts of durable answers. */
 export function createDurable(given: Given): Durable {
-  const { queue, owner, confirm, catalog, models, replica, registry, clock, log } = given;
+  const { queue, owners, confirm, catalog, models, replica, registry, clock, log } = given;
   const store = new AnswerStore(queue, replica);
   const conversations = new ConversationStore(queue, models);
   const items = new Items(conversations, models, given.itemsTtlMs);
@@ -64,7 +64,7 @@ export function createDurable(given: Given): Durable {
     specialTokens: (model) => specialTokenPattern(catalog.find(model)?.tokens.special.texts ?? []),
   });
   const stream = new OwnerStream(
-    { reader: owner, commands: queue, models, replica, log },
+    { readers: owners, commands: queue, replica, log },
     {
       entry: (id, entry, dispatcher) => relay.take(id, entry, dispatcher),
       cancelled: (id) => answers.cancelled(id),

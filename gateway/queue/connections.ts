@@ -11,8 +11,8 @@ export interface Connections {
   readonly bodies: Redis;
   /** for its reply stream alone, because it blocks there */
   readonly replies: Redis;
-  /** for its streams of durable answers alone, because it blocks there */
-  readonly owner: Redis;
+  /** for its streams of durable answers alone, because each blocks there */
+  readonly owners: readonly { readonly redis: Redis; readonly models: readonly string[] }[];
   /** for the worker that delivers webhook events alone, because it waits out an outage */
   readonly deliveries: Redis;
   /** for waiting for replicas alone, because that blocks it */
@@ -24,25 +24,43 @@ export interface Connections {
 /**
  * Connects, and checks that Penstock can use each Redis.
  * @param waitMs how long a Redis may take to answer, in milliseconds
+ * @param models of the catalog
  * @throws Error in one sentence if one cannot be used
  */
 export async function connectAll(
   targets: { readonly queue: RedisTarget; readonly replies: RedisTarget },
   waitMs: number,
+  models: readonly string[],
   log: Log,
 ): Promise<Connections> {
   const queue = connectRedis(targets.queue, 'fail_fast', 'gateway', log);
   const isOne = targets.replies === targets.queue;
   const bodies = isOne ? queue : connectRedis(targets.replies, 'fail_fast', 'gateway-bodies', log);
   const replies = connectRedis(targets.replies, 'patient', 'gateway-replies', log);
-  const owner = connectRedis(targets.queue, 'patient', 'gateway-durable', log);
   const deliveries = connectRedis(targets.queue, 'patient', 'gateway-webhooks', log);
   const confirm = connectRedis(targets.queue, 'once', 'gateway-confirm', log);
-  const all = new Set([queue, bodies, replies, owner, deliveries, confirm]);
+  const all = new Set([queue, bodies, replies, deliveries, confirm]);
   const probed = {
     unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
     channel: redisKeys.control('check'),
   };
   await Promise.all([...all].map((redis) => requireRedis(redis, waitMs, probed)));
-  return { queue, bodies, replies, owner, deliveries, confirm, all };
+  const groups = (await keepsApart(queue)) ? models.map((model) => [model]) : [models];
+  const owners = groups.map((group) => {
+    const redis = connectRedis(targets.queue, 'patient', 'gateway-durable', log);
+    all.add(redis);
+    return { redis, models: group };
+  });
+  return { queue, bodies, replies, owners, deliveries, confirm, all };
+}
+
+/** Whether Redis refuses a command that names the keys of several models, as every cluster does. */
+async function keepsApart(redis: Redis): Promise<boolean> {
+  const [one, other] = ['one', 'other'].map((model) => `${redisKeys.ownersPrefix(model)}check`);
+  try {
+    await redis.xread('COUNT', 1, 'STREAMS', one ?? '', other ?? '', '0', '0');
+    return false;
+  } catch {
+    return true;
+  }
 }

@@ -92,8 +92,10 @@ export async function requireRedis(
     const facts = factsOf(await redis.info());
     if (facts.mode === 'sentinel')
       throw new Error('is a Sentinel: give the address of the primary, or of a proxy that leads to it');
-    if (facts.mode === 'cluster')
-      throw new Error('is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode');
+    if (facts.mode === 'cluster' && (await mastersOf(redis)) > 1)
+      throw new Error(
+        'is one of several nodes of a Redis Cluster: give a Redis, or a cluster, that one address serves',
+      );
     if (facts.isReadOnly) throw new Error('is a read-only replica: give the address of its primary');
     if (isOlder(facts.version, LEAST_VERSION))
       throw new Error(
@@ -114,6 +116,15 @@ export async function requireRedis(
   } catch (cause) {
     throw refusal(redis, cause);
   }
+}
+
+/**
+ * How many nodes have slots, as `CLUSTER INFO` tells; NaN: it does not tell. One has all of them behind the one address of a
+ * managed service.
+ */
+async function mastersOf(redis: Redis): Promise<number> {
+  const page = await redis.cluster('INFO').catch(() => '');
+  return Number(/^cluster_size:(\d+)/m.exec(String(page))?.[1] ?? NaN);
 }
 
 function isOlder(version: string, [least, leastMinor]: readonly [number, number]): boolean {

@@ -98,8 +98,12 @@ const REASONS: readonly WhyNot[] = [
   },
   { says: /READONLY/, sentence: 'is a read-only replica: give the address of its primary' },
   {
-    says: /MOVED|CLUSTERDOWN|cluster/i,
-    sentence: 'is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode',
+    says: /CLUSTERDOWN/,
+    sentence: 'is a Redis Cluster that is down, or has slots without a node: look at its CLUSTER INFO',
+  },
+  {
+    says: /MOVED/,
+    sentence: 'is one of several nodes of a Redis Cluster: give a Redis, or a cluster, that one address serves',
   },
   {
     says: CLOSED,

@@ -79,17 +79,23 @@ export class UsageBook {
   /** Writes the refusals that wait. */
   async write(): Promise<void> {
     if (this.#refusals.size === 0) return;
-    const refusals = this.#refusals;
+    const refusals = [...this.#refusals.values()];
     this.#refusals = new Map();
-    const [day, lifeMs] = [dayOf(Date.now()), usageLifeMs(this.#days)];
-    const writes = this.#redis.pipeline();
-    for (const { model, keyId, count } of refusals.values()) {
-      const [usage, keys] = [redisKeys.usage(model, day, keyId), redisKeys.usageKeys(model, day)];
-      writes.hincrby(usage, 'refusals', count).pexpire(usage, lifeMs).sadd(keys, keyId).pexpire(keys, lifeMs);
-    }
-    const results = await writes.exec().catch(() => null);
-    if (results !== null && results[0]?.[0] === null) return;
-    for (const { model, keyId, count } of refusals.values()) this.refused(model, keyId, count);
+    // One pipeline each, because a cluster has those of several models apart.
+    await Promise.all(
+      refusals.map(async ({ model, keyId, count }) => {
+        const day = dayOf(Date.now());
+        const lifeMs = usageLifeMs(this.#days);
+        const [usage, keys] = [redisKeys.usage(model, day, keyId), redisKeys.usageKeys(model, day)];
+        const writes = this.#redis.pipeline().hincrby(usage, 'refusals', count).pexpire(usage, lifeMs);
+        const results = await writes
+          .sadd(keys, keyId)
+          .pexpire(keys, lifeMs)
+          .exec()
+          .catch(() => null);
+        if (results?.[0]?.[0] !== null) this.refused(model, keyId, count);
+      }),
+    );
   }
 
   /** @throws while Redis is away */

@@ -76,7 +76,8 @@ export class WorkerRegistry {
 
   async #read(): Promise<void> {
     const names = await this.#redis.zrange(redisKeys.workers(), '0', '-1');
-    const values = names.length === 0 ? [] : await this.#redis.mget(names.map((name) => redisKeys.worker(name)));
+    // One command each, because a cluster has them apart.
+    const values = await Promise.all(names.map((name) => this.#redis.get(redisKeys.worker(name))));
     const workers: WorkerReport[] = [];
     const gone: string[] = [];
     names.forEach((name, index) => {

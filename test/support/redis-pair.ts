@@ -18,8 +18,8 @@ export interface RedisPair extends TestRedis {
 
 /** Ready when the replica follows. `url` and `client` lead to the primary, later to the promoted replica. */
 export async function startRedisPair(): Promise<RedisPair> {
-  const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
-  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', new URL(primary.url).port] });
+  const primary = await startRedis({ kind: 'single', args: ['--repl-diskless-sync-delay', '0'] });
+  const replica = await startRedis({ kind: 'single', args: ['--replicaof', '127.0.0.1', new URL(primary.url).port] });
   let current = primary;
   const proxy = await startProxy(() => Number(new URL(current.url).port));
   await eventually('the replica follows', async () =>

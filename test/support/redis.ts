@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from '#runtime/free-port';
+import { eventually } from './eventually.ts';
 
 export interface TestRedis extends AsyncDisposable {
   readonly url: string;
@@ -13,15 +14,26 @@ export interface TestRedis extends AsyncDisposable {
   readonly client: Redis;
 }
 
+export type RedisKind = 'single' | 'one-address';
+
+/** What the suites run against, unless a test names it. `test/README.md` lists the kinds. */
+const KIND: RedisKind = process.env['PENSTOCK_TEST_REDIS'] === 'one-address' ? 'one-address' : 'single';
+
+interface TestRedisOptions {
+  readonly args?: readonly string[];
+  readonly appendonly?: boolean;
+  readonly kind?: RedisKind;
+}
+
 /** A separate redis-server for one suite, with the product's required settings; ready when it answers. */
-export async function startRedis(
-  options: { readonly args?: readonly string[]; readonly appendonly?: boolean } = {},
-): Promise<TestRedis> {
+export async function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
   const dir = await mkdtemp(join(tmpdir(), 'penstock-redis-'));
   const port = await freePort();
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--maxmemory-policy'];
   const file = ['--appendonly', options.appendonly === false ? 'no' : 'yes'];
-  const child = spawn('redis-server', [...args, 'noeviction', ...file, ...(options.args ?? [])], {
+  const isCluster = (options.kind ?? KIND) === 'one-address';
+  const cluster = isCluster ? ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())] : [];
+  const child = spawn('redis-server', [...args, 'noeviction', ...file, ...cluster, ...(options.args ?? [])], {
     stdio: 'ignore',
   });
   const exited = once(child, 'exit');
@@ -29,6 +41,12 @@ export async function startRedis(
   const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 20 });
   client.on('error', () => {});
   await client.ping();
+  if (isCluster) {
+    await client.cluster('ADDSLOTSRANGE', 0, 16_383);
+    await eventually('the cluster of one node serves', async () =>
+      String(await client.cluster('INFO')).includes('cluster_state:ok'),
+    );
+  }
   return {
     url,
     pid: child.pid ?? 0,

@@ -71,7 +71,9 @@ export class LeftBodies {
     let deleted = 0;
     while (bodies.size > 0) {
       const keys = [...bodies.keys()].slice(0, DELETED_AT_A_TIME);
-      deleted += await this.#redis.unlink(...keys);
+      // One command each, because a cluster has those of several models apart.
+      const unlinked = await Promise.all(keys.map((key) => this.#redis.unlink(key)));
+      deleted += unlinked.reduce((sum, one) => sum + one, 0);
       for (const key of keys) bodies.delete(key);
     }
     if (deleted > 0) this.#log.info({ replica, bodies: deleted }, 'deleted the requests that a dead gateway left');

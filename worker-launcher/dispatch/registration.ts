@@ -39,11 +39,11 @@ export class Registration {
       durable: true,
       engines: slots.reports(),
     };
-    await redis
-      .multi()
-      .set(redisKeys.worker(incarnation), writtenReport(value), 'PX', WORKER_REPORT_TTL_MS)
-      .zadd(redisKeys.workers(), Date.now(), incarnation)
-      .exec();
+    // In this order: a gateway removes a name that has no report. No transaction, because a cluster has them apart.
+    await Promise.all([
+      redis.set(redisKeys.worker(incarnation), writtenReport(value), 'PX', WORKER_REPORT_TTL_MS),
+      redis.zadd(redisKeys.workers(), Date.now(), incarnation),
+    ]);
   }
 
   /** Reports that it takes no more jobs. @throws while Redis is unavailable */
@@ -56,6 +56,6 @@ export class Registration {
   async leave(): Promise<void> {
     clearInterval(this.#timer);
     const { redis, incarnation } = this.#deps;
-    await redis.multi().del(redisKeys.worker(incarnation)).zrem(redisKeys.workers(), incarnation).exec();
+    await Promise.all([redis.del(redisKeys.worker(incarnation)), redis.zrem(redisKeys.workers(), incarnation)]);
   }
 }

@@ -15,6 +15,14 @@ const Settings = z.object({
   WORKER_REDIS_PASSWORD_FILE: z.string().optional(),
   /** certificate authorities (PEM) to trust for rediss://, instead of the system's */
   WORKER_REDIS_CA_FILE: z.string().optional(),
+  /** further nodes of a Redis Cluster that has several addresses */
+  WORKER_REDIS_CLUSTER_NODES: setting.places.optional(),
+  /** Sentinels; the host of the URL is the name of the primary */
+  WORKER_REDIS_SENTINELS: setting.places.optional(),
+  /** login at the Sentinels, if they need one */
+  WORKER_REDIS_SENTINEL_USERNAME: z.string().optional(),
+  WORKER_REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  WORKER_REDIS_SENTINEL_PASSWORD_FILE: z.string().optional(),
   /** first part of every key, the same as the gateways' */
   WORKER_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
   /** timeout of a start: longest wait for an answer from Redis */
@@ -26,6 +34,11 @@ const Settings = z.object({
   WORKER_REPLY_REDIS_PASSWORD: z.string().optional(),
   WORKER_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   WORKER_REPLY_REDIS_CA_FILE: z.string().optional(),
+  WORKER_REPLY_REDIS_CLUSTER_NODES: setting.places.optional(),
+  WORKER_REPLY_REDIS_SENTINELS: setting.places.optional(),
+  WORKER_REPLY_REDIS_SENTINEL_USERNAME: z.string().optional(),
+  WORKER_REPLY_REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  WORKER_REPLY_REDIS_SENTINEL_PASSWORD_FILE: z.string().optional(),
   /** probes, status and metrics */
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** their port */

@@ -1,6 +1,7 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { FIRST_ENTRY, fenceId, seamId, type AnswerState } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import {
   ADOPT,
   CANCEL,
@@ -60,11 +61,11 @@ export type Written = boolean | 'behind';
 
 /** Records and logs of durable answers in the first Redis. Every method throws while Redis is away. */
 export class AnswerStore {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #replica: string;
   readonly logs: LogStore;
 
-  constructor(redis: Redis, replica: string) {
+  constructor(redis: RedisClient, replica: string) {
     const scripts = {
       Create: [CREATE, 5],
       Fence: [FENCE, 2],

@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis';
 import type { Catalog } from '#contract/model-card';
 import { specialTokenPattern } from '#contract/special-tokens';
+import { followConnection, type RedisClient } from '#runtime/redis-client';
 import { AnswerStore } from './answer-store.ts';
 import { ConversationStore } from './conversation-store.ts';
 import { DurableAnswers, type DurableDeps } from './durable-answers.ts';
@@ -21,7 +21,7 @@ type Given = Omit<DurableDeps, 'store' | 'items' | 'ends' | 'relay' | 'specialTo
     /** for reading that blocks */
     readonly owners: readonly OwnerReader[];
     /** for waiting for replicas, which blocks */
-    readonly confirm: Redis;
+    readonly confirm: RedisClient;
     readonly catalog: Catalog;
     readonly replica: string;
     readonly askDeps: DurableDeps['ask'];
@@ -71,7 +71,7 @@ export function createDurable(given: Given): Durable {
       missed: () => relay.catchUp(),
     },
   );
-  const replicas = new Replicas(queue, confirm);
+  const replicas = new Replicas(queue, confirm, models);
   const parts = { answers, store, ends, conversations, items, tail: new LogTail(queue, log) };
   return {
     kept: new KeptAnswers({ ...given, ...parts, replicas, hasWebhook: (keyId) => webhooks.isSet(keyId) }),
@@ -82,7 +82,7 @@ export function createDurable(given: Given): Durable {
       await stream.start();
       answers.start();
       webhooks.start();
-      queue.on('ready', () => {
+      followConnection(queue, () => {
         answers.restore();
         // If Redis is lost again, the next connection reads.
         stream.again().catch(() => {});

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
 import { LEASE_MS, LEASE_REFRESH_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { isAfter } from './log-entries.ts';
 
 const READ_COUNT = 512;
@@ -11,14 +11,14 @@ const RETRY_MS = 200;
 
 /** One connection reads the streams of several models, except on a cluster, which has them apart. */
 export interface OwnerReader {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly models: readonly string[];
 }
 
 export interface OwnerStreamDeps {
   /** each is used for its blocking read alone */
   readonly readers: readonly OwnerReader[];
-  readonly commands: Redis;
+  readonly commands: RedisClient;
   readonly replica: string;
   readonly log: Log;
 }

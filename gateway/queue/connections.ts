@@ -1,24 +1,24 @@
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
+import type { RedisClient } from '#runtime/redis-client';
 import type { RedisTarget } from '#runtime/redis-target';
 
 /** A gateway's Redis connections. Without a second Redis, `bodies` is the same as `queue`. */
 export interface Connections {
-  readonly queue: Redis;
-  readonly bodies: Redis;
+  readonly queue: RedisClient;
+  readonly bodies: RedisClient;
   /** for its reply stream alone, because it blocks there */
-  readonly replies: Redis;
+  readonly replies: RedisClient;
   /** for its streams of durable answers alone, because each blocks there */
-  readonly owners: readonly { readonly redis: Redis; readonly models: readonly string[] }[];
+  readonly owners: readonly { readonly redis: RedisClient; readonly models: readonly string[] }[];
   /** for the worker that delivers webhook events alone, because it waits out an outage */
-  readonly deliveries: Redis;
+  readonly deliveries: RedisClient;
   /** for waiting for replicas alone, because that blocks it */
-  readonly confirm: Redis;
+  readonly confirm: RedisClient;
   /** each connection once */
-  readonly all: ReadonlySet<Redis>;
+  readonly all: ReadonlySet<RedisClient>;
 }
 
 /**
@@ -55,7 +55,7 @@ export async function connectAll(
 }
 
 /** Whether Redis refuses a command that names the keys of several models, as every cluster does. */
-async function keepsApart(redis: Redis): Promise<boolean> {
+async function keepsApart(redis: RedisClient): Promise<boolean> {
   const [one, other] = ['one', 'other'].map((model) => `${redisKeys.ownersPrefix(model)}check`);
   try {
     await redis.xread('COUNT', 1, 'STREAMS', one ?? '', other ?? '', '0', '0');

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** How long a request is suspected after one engine's death, and refused after the second, in milliseconds. */
 const QUARANTINE_MS = 600_000;
@@ -53,14 +54,14 @@ interface Waiting {
  * Redis is away, each replica refuses the requests that it already knows, and learns no new ones.
  */
 export class Quarantine {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
   #listed: ReadonlySet<string> = new Set();
   /** lengths of the listed requests: a request of any other length needs no hash */
   #lengths: ReadonlySet<number> = new Set();
   #reading: NodeJS.Timeout | undefined;
 
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: RedisClient, log: Log) {
     redis.defineCommand('penstockSuspect', { numberOfKeys: 1, lua: SUSPECT });
     redis.defineCommand('penstockEnlist', { numberOfKeys: 1, lua: ENLIST });
     redis.defineCommand('penstockListed', { numberOfKeys: 1, lua: LISTED });

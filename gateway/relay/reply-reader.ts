@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis';
 import { decodeFrames, decodeStamp, entryMs, type Frame } from '#contract/frame';
 import { redisKeys, LEASE_MS, LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import { followConnection, timeAt, type RedisClient } from '#runtime/redis-client';
 
 const READ_COUNT = 512;
 const BLOCK_MS = 500;
@@ -23,8 +23,8 @@ interface ReplyEvents {
 
 export interface ReplyReaderDeps {
   /** used for the blocking read alone */
-  readonly reader: Redis;
-  readonly commands: Redis;
+  readonly reader: RedisClient;
+  readonly commands: RedisClient;
   readonly replica: string;
   readonly clock: Clock;
   readonly events: ReplyEvents;
@@ -57,11 +57,11 @@ export class ReplyReader {
   /** Creates the stream and starts to read. @throws if Redis does not answer */
   async start(): Promise<void> {
     await this.#createStream();
-    this.#deps.reader.on('ready', () => {
+    followConnection(this.#deps.reader, () => {
       this.#judgeFrom = this.#deps.clock() + GRACE_MS;
     });
     // A Redis without a file loses the stream in a restart: the sooner it is recreated, the fewer requests are refused.
-    this.#deps.commands.on('ready', () => void this.#refreshLease().catch(() => {}));
+    followConnection(this.#deps.commands, () => void this.#refreshLease().catch(() => {}));
     this.#timers.push(setInterval(() => void this.#refreshLease().catch(() => {}), LEASE_REFRESH_MS));
     this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
     void this.#loop();
@@ -156,8 +156,7 @@ export class ReplyReader {
     const now = this.#deps.clock();
     if (now - this.#sampledAt < SAMPLE_MS) return;
     this.#sampledAt = now;
-    const [seconds, micros] = await this.#deps.reader.time();
-    const redisMs = Number(seconds) * 1_000 + Number(micros) / 1_000;
+    const redisMs = await timeAt(this.#deps.reader, this.#key);
     if (everythingRead) this.#caughtUpAtMs = redisMs;
     this.#lagMs = everythingRead ? 0 : Math.max(0, redisMs - entryMs(this.#lastId));
   }

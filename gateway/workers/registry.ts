@@ -1,17 +1,17 @@
-import type { Redis } from 'ioredis';
 import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { EngineStarts } from './engine-starts.ts';
 
 const POLL_MS = 500;
 
 /** What the dispatchers report, as this replica last read it. */
 export class WorkerRegistry {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #clock: Clock;
   readonly #log: Log;
   #workers: readonly WorkerReport[] = [];
@@ -22,7 +22,7 @@ export class WorkerRegistry {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(redis: Redis, clock: Clock, log: Log) {
+  constructor(redis: RedisClient, clock: Clock, log: Log) {
     this.#redis = redis;
     this.#clock = clock;
     this.#log = log;

@@ -5,17 +5,19 @@ import OpenAI from 'openai';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
 import { png } from '../support/pictures.ts';
-import { startRedis, type RedisKind } from '../support/redis.ts';
+import { startRedis } from '../support/redis.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
 import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 import { startReceiver, type Receiver } from '../support/webhook-receiver.ts';
 
-const KINDS: readonly RedisKind[] = ['one-address'];
+const KINDS = ['one-address', 'cluster'] as const;
+type Kind = (typeof KINDS)[number];
 const [VISION, TEXT] = ['Phi-3.5-vision-instruct', 'Phi-4'];
 const picture = `data:image/png;base64,${png(64, 48).toString('base64')}`;
 
 const folder = temporaryFolder();
-const stacks = new Map<RedisKind, Stack>();
+const stacks = new Map<Kind, Stack>();
 let receiver: Receiver;
 let apiKey = '';
 beforeAll(async () => {
@@ -31,7 +33,7 @@ beforeAll(async () => {
     stacks.set(
       kind,
       await startStack({
-        redis: await startRedis({ kind }),
+        redis: kind === 'cluster' ? await startRedisCluster() : await startRedis({ kind }),
         gateways: 2,
         launchers: 2,
         gatewayEnv: { GATEWAY_MODELS_DIR: models, GATEWAY_KEYS_FILE: file, GATEWAY_WEBHOOK_ALLOW: '127.0.0.1' },

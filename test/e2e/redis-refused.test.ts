@@ -103,7 +103,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
       client.disconnect();
       return `redis://127.0.0.1:${port}`;
     },
-    /is a Sentinel: give the address of the primary/,
+    /is a Sentinel: name it in _REDIS_SENTINELS/,
   ],
   [
     'H11: a read-only replica',

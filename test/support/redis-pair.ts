@@ -33,6 +33,8 @@ export async function startRedisPair(): Promise<RedisPair> {
     primary,
     replica,
     promote,
+    settings: {},
+    args: [],
     url: `redis://127.0.0.1:${proxy.port}`,
     get pid() {
       return current.pid;

@@ -12,6 +12,10 @@ export interface TestRedis extends AsyncDisposable {
   readonly pid: number;
   /** a connection for the test's own commands */
   readonly client: Redis;
+  /** what a program needs besides the URL, by the end of its setting's name */
+  readonly settings: Readonly<Record<string, string>>;
+  /** of its command line */
+  readonly args: readonly string[];
 }
 
 export type RedisKind = 'single' | 'one-address';
@@ -51,6 +55,8 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
     url,
     pid: child.pid ?? 0,
     client,
+    settings: {},
+    args: options.args ?? [],
     async [Symbol.asyncDispose]() {
       client.disconnect();
       child.kill('SIGKILL');

@@ -68,8 +68,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const replyRedis = options.twoRedis === true ? await startRedis({ appendonly: false }) : redis;
   /** @returns the URLs of both as settings of gateways or workers */
   const redisSettings = (program: string): Record<string, string> => ({
-    [`${program}_REDIS_URL`]: redis.url,
-    ...(replyRedis === redis ? {} : { [`${program}_REPLY_REDIS_URL`]: replyRedis.url }),
+    ...settingsOf(`${program}_REDIS`, redis),
+    ...(replyRedis === redis ? {} : settingsOf(`${program}_REPLY_REDIS`, replyRedis)),
   });
   const folder = await mkdtemp(join(tmpdir(), 'penstock-stack-'));
   const gateways: Program[] = [];
@@ -148,6 +148,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     throw new Error(`the stack did not start:\n${outputs.join('\n')}`, { cause });
   }
   return stack;
+}
+
+function settingsOf(name: string, { url, settings }: TestRedis): Record<string, string> {
+  const parts = Object.entries({ URL: url, ...settings });
+  return Object.fromEntries(parts.map(([part, value]) => [`${name}_${part}`, value]));
 }
 
 const Ready = z.object({ readyEngines: z.number() });

@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis';
 import type { Frame } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
 import type { Log } from '#runtime/log';
 import { LostConnection } from '#runtime/numbered-connection';
+import type { RedisClient } from '#runtime/redis-client';
 import { NOT_YET } from './answer-log-scripts.ts';
 import { endOfTurn, EntryPace } from './entry-pace.ts';
 import { encoded, newLine, type Line, type LineEntry } from './log-line.ts';
@@ -53,7 +53,7 @@ export class AnswerLogs {
   #onIdle: (() => void) | undefined;
 
   /** @param redis of the manner `once`, for logs alone */
-  constructor(redis: Redis, incarnation: string, log: Log, events: AnswerLogEvents) {
+  constructor(redis: RedisClient, incarnation: string, log: Log, events: AnswerLogEvents) {
     this.#events = events;
     this.#writer = new LogWriter(redis, incarnation, log, () => setImmediate(() => void this.#restoration.ready()));
     this.#restoration = new LogRestoration(this.#writer, log, {

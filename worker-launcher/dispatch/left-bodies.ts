@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import type { JobV1 } from '#contract/job';
 import { LEASE_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 
 const LOOK_MS = 5_000;
 /** A gateway that lives deletes the body in this time after the end of an attempt, or repeats the attempt. In ms. */
@@ -21,12 +21,12 @@ interface Left {
 
 /** Bodies of attempts that are over. Their gateway deletes them; those of a gateway that died are deleted here. */
 export class LeftBodies {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
   readonly #left = new Map<string, Left>();
 
   /** @param redis the second Redis */
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: RedisClient, log: Log) {
     this.#redis = redis;
     this.#log = log;
     this.#lookLater();

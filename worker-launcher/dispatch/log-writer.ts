@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis';
 import { entryId } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { LostConnection, NumberedConnection } from '#runtime/numbered-connection';
+import type { RedisClient } from '#runtime/redis-client';
 import { defineLogScripts } from './answer-log-scripts.ts';
 import type { Line, LineEntry } from './log-line.ts';
 
@@ -15,7 +15,7 @@ export class LogWriter {
   readonly #incarnation: string;
   readonly #log: Log;
 
-  constructor(redis: Redis, incarnation: string, log: Log, onOpen: () => void) {
+  constructor(redis: RedisClient, incarnation: string, log: Log, onOpen: () => void) {
     defineLogScripts(redis);
     this.connection = new NumberedConnection(redis, onOpen);
     this.#incarnation = incarnation;

@@ -1,10 +1,10 @@
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, writtenReport, type WorkerReport } from '#contract/registry';
+import type { RedisClient } from '#runtime/redis-client';
 import type { EngineSlots } from './engine-slots.ts';
 
 interface RegistrationDeps {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly incarnation: string;
   readonly node: string;
   readonly pool: string;

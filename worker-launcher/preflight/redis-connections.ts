@@ -1,16 +1,16 @@
-import type { Redis } from 'ioredis';
 import { redisKeys, useKeyPrefix } from '#contract/redis-keys';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
+import { placeOf, type RedisClient } from '#runtime/redis-client';
 import type { RedisFacts } from '#runtime/redis-facts';
 import { redisTargets } from '#runtime/redis-target';
 import type { WorkerConfig } from '../config.ts';
 
 /** A launcher's own connections to its two Redis servers; twice the same if it has one. */
 interface RedisConnections {
-  readonly queue: Redis;
-  readonly replies: Redis;
+  readonly queue: RedisClient;
+  readonly replies: RedisClient;
 }
 
 /** Result of the check that a start would make of one Redis. */
@@ -40,9 +40,9 @@ export async function connectBoth(config: WorkerConfig, log: Log): Promise<Redis
 export async function lookAtBoth(config: WorkerConfig): Promise<RedisSeen[]> {
   const both = connect(config, createLog('preflight', 'silent'));
   const { queue, replies } = both;
-  const look = async (name: RedisSeen['name'], redis: Redis): Promise<RedisSeen> => {
-    const { host = 'localhost', port = 6379, db = 0 } = redis.options;
-    const at = `${host}:${port}, database ${db}`;
+  const look = async (name: RedisSeen['name'], redis: RedisClient): Promise<RedisSeen> => {
+    const { name: place, db } = placeOf(redis);
+    const at = `${place.replace(/^Redis at /, '')}, database ${db}`;
     const problem = (error: unknown): string => (error instanceof Error ? error.message : String(error));
     return { name, at, found: await requireOf(redis, both, config).catch(problem) };
   };
@@ -63,7 +63,7 @@ function connect(config: WorkerConfig, log: Log): RedisConnections {
   return { queue: queueRedis, replies: replyRedis };
 }
 
-function requireOf(redis: Redis, { queue }: RedisConnections, config: WorkerConfig): Promise<RedisFacts> {
+function requireOf(redis: RedisClient, { queue }: RedisConnections, config: WorkerConfig): Promise<RedisFacts> {
   const probed = {
     unused: [redisKeys.replies('check'), redisKeys.body('check', 'check')],
     channel: redisKeys.control('check'),

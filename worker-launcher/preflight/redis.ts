@@ -1,7 +1,7 @@
 import type { RedisSeen } from './redis-connections.ts';
 import type { Check } from './checks.ts';
 
-const WANTED = 'a primary, version 6.2 or later, with one address';
+const WANTED = 'a primary, version 6.2 or later';
 const RIGHT_POLICY = 'noeviction';
 
 /** Rows of one Redis: whether a start would accept it, and its eviction policy, which never refuses a start. Pure. */
@@ -13,7 +13,7 @@ export function checkRedis({ name, at, found }: RedisSeen): Check[] {
     {
       what,
       wanted: WANTED,
-      found: `${mode === 'cluster' ? 'cluster, ' : ''}${at}, version ${version === '' ? 'unknown' : version}`,
+      found: `${mode === 'cluster' && !at.startsWith('Redis Cluster') ? 'cluster, ' : ''}${at}, version ${version === '' ? 'unknown' : version}`,
       passes: true,
     },
     {

@@ -34,7 +34,7 @@ const kinds: readonly (readonly [string, () => Promise<Kind>])[] = [
       const failOver = (): Promise<unknown> => {
         process.kill(pair.primary.pid, 'SIGKILL');
         return eventually('the replica is promoted', async () =>
-          (await pair.replica.client.info('replication')).includes('role:master'),
+          (await pair.replica.server.info('replication')).includes('role:master'),
         );
       };
       return { redis: pair, failOver };

@@ -60,7 +60,7 @@ beforeAll(async () => {
   redis = connectRedis({ url: `redis://127.0.0.1:${port}` }, 'fail_fast', 'test', silentLog);
   await once(redis, 'ready');
   store = new AnswerStore(redis, 'g1');
-  idempotency = new Idempotency(redis, server.client, 10_000);
+  idempotency = new Idempotency(redis, server.server, 10_000);
 });
 afterAll(async () => {
   redis.disconnect();

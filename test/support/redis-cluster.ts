@@ -13,15 +13,13 @@ const NODE_TIMEOUT_MS = 1_500;
 const Holder = z.tuple([z.string(), z.number(), z.string()]).rest(z.unknown());
 
 export interface RedisClusterOfThree extends TestRedis {
-  /** sends each command to the node of its key */
-  readonly cluster: Cluster;
   /** three primaries, then their replicas, if there are some */
   readonly nodes: readonly TestRedis[];
   /** The node that has this key. */
   ownerOf(key: string): Promise<TestRedis>;
 }
 
-/** A Redis Cluster of three primaries. `url` and `client` are those of the first node. @param withReplicas one each */
+/** A Redis Cluster of three primaries. `url` and `server` are those of the first node. @param withReplicas one each */
 export async function startRedisCluster(withReplicas = false): Promise<RedisClusterOfThree> {
   const nodes = await Promise.all(
     Array.from({ length: withReplicas ? 2 * PRIMARIES : PRIMARIES }, async () =>
@@ -43,46 +41,46 @@ export async function startRedisCluster(withReplicas = false): Promise<RedisClus
   const [first, ...others] = nodes;
   if (first === undefined) throw new Error('no node');
   const share = Math.ceil(SLOTS / PRIMARIES);
-  for (const [index, { client }] of nodes.slice(0, PRIMARIES).entries())
-    await client.cluster('ADDSLOTSRANGE', index * share, Math.min(SLOTS, (index + 1) * share) - 1);
+  for (const [index, { server }] of nodes.slice(0, PRIMARIES).entries())
+    await server.cluster('ADDSLOTSRANGE', index * share, Math.min(SLOTS, (index + 1) * share) - 1);
   for (const { url, args } of others)
-    await first.client.cluster(
+    await first.server.cluster(
       'MEET',
       '127.0.0.1',
       Number(new URL(url).port),
       Number(args[args.indexOf('--cluster-port') + 1]),
     );
   const allSay = (text: string): Promise<boolean> =>
-    Promise.all(nodes.map(async ({ client }) => String(await client.cluster('INFO')).includes(text))).then((said) =>
+    Promise.all(nodes.map(async ({ server }) => String(await server.cluster('INFO')).includes(text))).then((said) =>
       said.every(Boolean),
     );
   await eventually('the nodes know each other', () => allSay(`cluster_known_nodes:${nodes.length}`));
-  for (const [index, { client }] of nodes.slice(PRIMARIES).entries()) {
-    const primary = await nodes[index]?.client.cluster('MYID');
-    await eventually('a replica follows', async () => client.cluster('REPLICATE', String(primary)));
-    await eventually('it has all', async () => (await client.info('replication')).includes('master_link_status:up'));
+  for (const [index, { server }] of nodes.slice(PRIMARIES).entries()) {
+    const primary = await nodes[index]?.server.cluster('MYID');
+    await eventually('a replica follows', async () => server.cluster('REPLICATE', String(primary)));
+    await eventually('it has all', async () => (await server.info('replication')).includes('master_link_status:up'));
   }
   await eventually('the cluster serves', () => allSay('cluster_state:ok'));
   const places = nodes.map(({ url }) => new URL(url)).map(({ hostname: host, port }) => ({ host, port: Number(port) }));
-  const cluster = new Cluster(places);
-  cluster.on('error', () => {});
+  const client = new Cluster(places);
+  client.on('error', () => {});
   return {
     ...first,
-    cluster,
+    client,
     nodes,
     settings: { CLUSTER_NODES: places.map(({ host, port }) => `${host}:${port}`).join(',') },
     ownerOf: async (key) => {
-      const slot = Number(await first.client.cluster('KEYSLOT', key));
+      const slot = Number(await first.server.cluster('KEYSLOT', key));
       const ranges = z
         .array(z.tuple([z.number(), z.number(), Holder]).rest(Holder))
-        .parse(await cluster.cluster('SLOTS'));
+        .parse(await client.cluster('SLOTS'));
       const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1];
       const owner = nodes.find(({ url }) => Number(new URL(url).port) === port);
       if (owner === undefined) throw new Error(`no node has ${key}`);
       return owner;
     },
     async [Symbol.asyncDispose]() {
-      cluster.disconnect();
+      client.disconnect();
       for (const node of nodes) await node[Symbol.asyncDispose]();
     },
   };

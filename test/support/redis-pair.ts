@@ -23,10 +23,10 @@ export async function startRedisPair(): Promise<RedisPair> {
   let current = primary;
   const proxy = await startProxy(() => Number(new URL(current.url).port));
   await eventually('the replica follows', async () =>
-    (await replica.client.info('replication')).includes('master_link_status:up'),
+    (await replica.server.info('replication')).includes('master_link_status:up'),
   );
   const promote = async (): Promise<void> => {
-    await replica.client.replicaof('NO', 'ONE');
+    await replica.server.replicaof('NO', 'ONE');
     current = replica;
   };
   return {
@@ -42,10 +42,13 @@ export async function startRedisPair(): Promise<RedisPair> {
     get client() {
       return current.client;
     },
-    part: async () => void (await replica.client.replicaof('NO', 'ONE')),
+    get server() {
+      return current.server;
+    },
+    part: async () => void (await replica.server.replicaof('NO', 'ONE')),
     changeRoles: async () => {
       await promote();
-      await primary.client.replicaof('127.0.0.1', new URL(replica.url).port);
+      await primary.server.replicaof('127.0.0.1', new URL(replica.url).port);
     },
     failOver: async () => {
       process.kill(primary.pid, 'SIGKILL');

@@ -21,7 +21,7 @@ export async function startWatchedPair(): Promise<WatchedPair> {
   const primaryPort = new URL(primary.url).port;
   const replica = await startRedis({ kind: 'single', args: ['--replicaof', '127.0.0.1', primaryPort] });
   await eventually('the replica follows', async () =>
-    (await replica.client.info('replication')).includes('master_link_status:up'),
+    (await replica.server.info('replication')).includes('master_link_status:up'),
   );
   const folder = await mkdtemp(join(tmpdir(), 'penstock-sentinel-'));
   const port = await freePort();

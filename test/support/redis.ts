@@ -3,30 +3,30 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
+import { Redis, type Cluster } from 'ioredis';
 import { freePort } from '#runtime/free-port';
 import { eventually } from './eventually.ts';
 
 export interface TestRedis extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
-  /** a connection for the test's own commands */
-  readonly client: Redis;
+  /** for the test's own commands on keys; of a cluster it finds their nodes */
+  readonly client: Redis | Cluster;
+  /** for commands that concern a server; of a cluster it is one node */
+  readonly server: Redis;
   /** what a program needs besides the URL, by the end of its setting's name */
   readonly settings: Readonly<Record<string, string>>;
   /** of its command line */
   readonly args: readonly string[];
 }
 
-export type RedisKind = 'single' | 'one-address';
-
-/** What the suites run against, unless a test names it. `test/README.md` lists the kinds. */
-const KIND: RedisKind = process.env['PENSTOCK_TEST_REDIS'] === 'one-address' ? 'one-address' : 'single';
+/** What the suites run against, unless a test names it. `npm run redis-kinds` sets it. */
+export const TESTED_KIND = process.env['PENSTOCK_TEST_REDIS'] ?? 'single';
 
 interface TestRedisOptions {
   readonly args?: readonly string[];
   readonly appendonly?: boolean;
-  readonly kind?: RedisKind;
+  readonly kind?: 'single' | 'one-address';
 }
 
 /** A separate redis-server for one suite, with the product's required settings; ready when it answers. */
@@ -35,7 +35,7 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   const port = await freePort();
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--maxmemory-policy'];
   const file = ['--appendonly', options.appendonly === false ? 'no' : 'yes'];
-  const isCluster = (options.kind ?? KIND) === 'one-address';
+  const isCluster = (options.kind ?? TESTED_KIND) === 'one-address';
   const cluster = isCluster ? ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())] : [];
   const child = spawn('redis-server', [...args, 'noeviction', ...file, ...cluster, ...(options.args ?? [])], {
     stdio: 'ignore',
@@ -55,6 +55,7 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
     url,
     pid: child.pid ?? 0,
     client,
+    server: client,
     settings: {},
     args: options.args ?? [],
     async [Symbol.asyncDispose]() {

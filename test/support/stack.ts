@@ -158,7 +158,8 @@ function startTestedRedis(): Promise<TestRedis> {
   return TESTED_KIND === 'sentinel' ? startWatchedPair() : startRedis();
 }
 
-function settingsOf(name: string, { url, settings }: TestRedis): Record<string, string> {
+/** A Redis as settings of a program. @param name such as `WORKER_REDIS` */
+export function settingsOf(name: string, { url, settings }: TestRedis): Record<string, string> {
   const parts = Object.entries({ URL: url, ...settings });
   return Object.fromEntries(parts.map(([part, value]) => [`${name}_${part}`, value]));
 }

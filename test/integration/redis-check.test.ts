@@ -30,7 +30,7 @@ beforeAll(async () => {
   const withTls = async (...more: string[]): Promise<[TestRedis, number]> => {
     const port = await freePort();
     const tls = ['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key];
-    const server = await startRedis({ args: [...tls, ...more] });
+    const server = await startRedis({ kind: 'single', args: [...tls, ...more] });
     servers.push(server);
     return [server, port];
   };
@@ -159,7 +159,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
 });
 
 test('a healthy Redis, over TLS and over IPv6, is accepted', async () => {
-  const six = await startRedis({ args: ['--bind', '::1', '127.0.0.1'] });
+  const six = await startRedis({ kind: 'single', args: ['--bind', '::1', '127.0.0.1'] });
   servers.push(six);
   for (const target of [
     { url: `rediss://localhost:${tlsPort}`, ca },

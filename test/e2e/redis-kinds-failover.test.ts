@@ -84,8 +84,10 @@ test.each(kinds)(
       launchers: 2,
       workerEnv: { ...NO_IDLE_TESTS, PENSTOCK_SIM_ITL_MS: '20' },
     });
-    const reference = await streamed(stack, 0, {}, () => {});
-    const { output_text: said } = await clientOf(stack, 0).responses.create(inBackground(false));
+    const [reference, { output_text: said }] = await Promise.all([
+      streamed(stack, 0, {}, () => {}),
+      clientOf(stack, 1).responses.create(inBackground(false)),
+    ]);
     const each = Array.from({ length: EACH }, (_, index) => index);
     let begun = 0;
     const once = (): (() => void) => {
@@ -116,7 +118,8 @@ test.each(kinds)(
       });
       expect(answer.output_text).toBe(said);
     }
-    for (const index of each) expect(await streamed(stack, index + 1, keyOf(index), () => {})).toEqual(reference);
+    const again = each.map((index) => streamed(stack, index + 1, keyOf(index), () => {}));
+    expect(await Promise.all(again)).toEqual(each.map(() => reference));
     for (const { output } of [...stack.gateways, ...stack.launchers])
       expect(output()).not.toMatch(/CROSSSLOT|Too many Cluster redirections|same slot/);
   },

@@ -5,7 +5,7 @@ import OpenAI from 'openai';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
 import { png } from '../support/pictures.ts';
-import { startRedis } from '../support/redis.ts';
+import { startAll, startRedis } from '../support/redis.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
@@ -29,10 +29,9 @@ beforeAll(async () => {
   const limits = ['--requests-per-minute', '999', '--tokens-per-minute', '999999', '--tokens-per-day', '9999999'];
   apiKey = (await penstock(['keys', 'create', '--file', file, '--id', 'mine', ...limits])).stdout.trim();
   await penstock(['keys', 'webhook', 'mine', `http://127.0.0.1:${receiver.port}/hook`, '--file', file]);
-  for (const kind of KINDS)
-    stacks.set(
-      kind,
-      await startStack({
+  const started = await startAll(
+    KINDS.map(async (kind) =>
+      startStack({
         redis: kind === 'cluster' ? await startRedisCluster() : await startRedis({ kind }),
         gateways: 2,
         launchers: 2,
@@ -40,7 +39,9 @@ beforeAll(async () => {
         workerEnv: { ...NO_IDLE_TESTS, WORKER_MODELS_DIR: models },
         launcherEnvs: [{ WORKER_MODEL: VISION }, { WORKER_MODEL: TEXT }],
       }),
-    );
+    ),
+  );
+  started.forEach((stack, index) => stacks.set(KINDS[index] ?? 'cluster', stack));
 }, 120_000);
 afterAll(async () => {
   for (const stack of stacks.values()) await stack[Symbol.asyncDispose]();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from '#runtime/free-port';
 import { eventually } from './eventually.ts';
-import { startRedis, type TestRedis } from './redis.ts';
+import { orEnd, startRedis, type TestRedis } from './redis.ts';
 
 const NAME = 'mymaster';
 
@@ -19,9 +19,8 @@ export interface WatchedPair extends TestRedis {
 export async function startWatchedPair(): Promise<WatchedPair> {
   const primary = await startRedis({ kind: 'single', args: ['--repl-diskless-sync-delay', '0'] });
   const primaryPort = new URL(primary.url).port;
-  const replica = await startRedis({ kind: 'single', args: ['--replicaof', '127.0.0.1', primaryPort] });
-  await eventually('the replica follows', async () =>
-    (await replica.server.info('replication')).includes('master_link_status:up'),
+  const replica = await orEnd([primary], () =>
+    startRedis({ kind: 'single', args: ['--replicaof', '127.0.0.1', primaryPort] }),
   );
   const folder = await mkdtemp(join(tmpdir(), 'penstock-sentinel-'));
   const port = await freePort();
@@ -37,10 +36,7 @@ export async function startWatchedPair(): Promise<WatchedPair> {
   const exited = once(sentinel, 'exit');
   const client = new Redis({ port, password: 'watched', maxRetriesPerRequest: null, retryStrategy: () => 20 });
   client.on('error', () => {});
-  await eventually('the Sentinel knows the replica', async () =>
-    String(await client.call('SENTINEL', 'REPLICAS', NAME)).includes(new URL(replica.url).port),
-  );
-  return {
+  const pair: WatchedPair = {
     ...primary,
     primary,
     replica,
@@ -54,4 +50,13 @@ export async function startWatchedPair(): Promise<WatchedPair> {
       await rm(folder, { recursive: true, force: true });
     },
   };
+  return orEnd([pair], async () => {
+    await eventually('the replica follows', async () =>
+      (await replica.server.info('replication')).includes('master_link_status:up'),
+    );
+    await eventually('the Sentinel knows the replica', async () =>
+      String(await client.call('SENTINEL', 'REPLICAS', NAME)).includes(new URL(replica.url).port),
+    );
+    return pair;
+  });
 }

@@ -44,14 +44,7 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   const url = `redis://127.0.0.1:${port}`;
   const client = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 20 });
   client.on('error', () => {});
-  await client.ping();
-  if (isCluster) {
-    await client.cluster('ADDSLOTSRANGE', 0, 16_383);
-    await eventually('the cluster of one node serves', async () =>
-      String(await client.cluster('INFO')).includes('cluster_state:ok'),
-    );
-  }
-  return {
+  const redis: TestRedis = {
     url,
     pid: child.pid ?? 0,
     client,
@@ -65,4 +58,33 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
       await rm(dir, { recursive: true, force: true });
     },
   };
+  return orEnd([redis], async () => {
+    // For example, another program took the port in between.
+    const dead = exited.then(() => Promise.reject(new Error('redis-server ended')));
+    dead.catch(() => {});
+    await Promise.race([client.ping(), dead]);
+    if (!isCluster) return redis;
+    await client.cluster('ADDSLOTSRANGE', 0, 16_383);
+    await eventually('the cluster of one node serves', async () =>
+      String(await client.cluster('INFO')).includes('cluster_state:ok'),
+    );
+    return redis;
+  });
+}
+
+/** Ends the servers if this fails with them: a test that has none of them cannot end them. */
+export async function orEnd<T>(servers: readonly AsyncDisposable[], run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    for (const server of servers) await server[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
+
+/** Starts several. If one does not start, none stays. */
+export async function startAll<T extends AsyncDisposable>(starts: readonly Promise<T>[]): Promise<T[]> {
+  const started = await Promise.allSettled(starts);
+  const servers = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  return orEnd(servers, () => Promise.all(starts));
 }

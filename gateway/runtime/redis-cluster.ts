@@ -1,5 +1,4 @@
 import { Cluster, type ClusterOptions, type Redis } from 'ioredis';
-import { missesRight } from './redis-refusal.ts';
 import { sendInTurns } from './redis-sending.ts';
 
 /** How often a cluster that lacks a node is looked at, in ms. */
@@ -40,9 +39,7 @@ export class RedisCluster extends Cluster {
       if (this.#isWhole && this.#names() !== this.#primaries) this.#lose();
     });
     this.#timers = [
-      setInterval(() => {
-        this.#look().catch((cause: unknown) => missesRight(cause) && this.emit('node error', cause));
-      }, LOOK_MS).unref(),
+      setInterval(() => void this.#look().catch(() => {}), LOOK_MS).unref(),
       setInterval(() => this.#ping(), PING_MS).unref(),
     ];
     this.on('end', () => {

@@ -2,10 +2,11 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
+import { aclRules, redisRights } from '#contract/redis-rights';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
 import { png } from '../support/pictures.ts';
-import { startAll, startRedis } from '../support/redis.ts';
+import { orEnd, startAll, startRedis, type TestRedis } from '../support/redis.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { NO_IDLE_TESTS, startStack, type Stack } from '../support/stack.ts';
 import { temporaryFolder } from '../support/start-process.ts';
@@ -15,6 +16,25 @@ const KINDS = ['one-address', 'cluster'] as const;
 type Kind = (typeof KINDS)[number];
 const [VISION, TEXT] = ['Phi-3.5-vision-instruct', 'Phi-4'];
 const picture = `data:image/png;base64,${png(64, 48).toString('base64')}`;
+
+/** Each user has what `penstock redis acl` gives, and no more. */
+async function startWithUsers(kind: Kind): Promise<TestRedis> {
+  const cluster = kind === 'cluster' ? await startRedisCluster() : undefined;
+  const redis = cluster ?? (await startRedis({ kind: 'one-address' }));
+  const rightsOf = (role: 'gateway' | 'worker', served: string[]) =>
+    aclRules(redisRights(role, 'single', served, kind === 'cluster'), false);
+  const users = [VISION, TEXT].map((model) => [model, rightsOf('worker', [model])] as const);
+  await orEnd([redis], async () => {
+    for (const { server } of cluster?.nodes ?? [redis])
+      for (const [name, rules] of [...users, ['gateway', rightsOf('gateway', [])] as const])
+        await server.acl('SETUSER', name, 'reset', 'on', '>pw', ...rules);
+  });
+  return redis;
+}
+const loginOf = (program: string, user: string): Record<string, string> => ({
+  [`${program}_REDIS_USERNAME`]: user,
+  [`${program}_REDIS_PASSWORD`]: 'pw',
+});
 
 const folder = temporaryFolder();
 const stacks = new Map<Kind, Stack>();
@@ -29,15 +49,16 @@ beforeAll(async () => {
   const limits = ['--requests-per-minute', '999', '--tokens-per-minute', '999999', '--tokens-per-day', '9999999'];
   apiKey = (await penstock(['keys', 'create', '--file', file, '--id', 'mine', ...limits])).stdout.trim();
   await penstock(['keys', 'webhook', 'mine', `http://127.0.0.1:${receiver.port}/hook`, '--file', file]);
+  const settings = { GATEWAY_MODELS_DIR: models, GATEWAY_KEYS_FILE: file, GATEWAY_WEBHOOK_ALLOW: '127.0.0.1' };
   const started = await startAll(
     KINDS.map(async (kind) =>
       startStack({
-        redis: kind === 'cluster' ? await startRedisCluster() : await startRedis({ kind }),
+        redis: await startWithUsers(kind),
         gateways: 2,
         launchers: 2,
-        gatewayEnv: { GATEWAY_MODELS_DIR: models, GATEWAY_KEYS_FILE: file, GATEWAY_WEBHOOK_ALLOW: '127.0.0.1' },
+        gatewayEnv: { ...settings, ...loginOf('GATEWAY', 'gateway') },
         workerEnv: { ...NO_IDLE_TESTS, WORKER_MODELS_DIR: models },
-        launcherEnvs: [{ WORKER_MODEL: VISION }, { WORKER_MODEL: TEXT }],
+        launcherEnvs: [VISION, TEXT].map((model) => ({ WORKER_MODEL: model, ...loginOf('WORKER', model) })),
       }),
     ),
   );
@@ -94,8 +115,8 @@ test.each(KINDS)(
       expect(next.previous_response_id).toBe(id);
       await one.responses.delete(id);
     }
-    for (const { output } of stack?.gateways ?? []) expect(output()).not.toMatch(/CROSSSLOT|MOVED|same slot/);
-    for (const { output } of stack?.launchers ?? []) expect(output()).not.toMatch(/CROSSSLOT|MOVED|same slot/);
+    for (const { output } of stack?.gateways ?? []) expect(output()).not.toMatch(/CROSSSLOT|MOVED|same slot|NOPERM/);
+    for (const { output } of stack?.launchers ?? []) expect(output()).not.toMatch(/CROSSSLOT|MOVED|same slot|NOPERM/);
   },
   60_000,
 );

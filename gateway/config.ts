@@ -40,6 +40,14 @@ const Fields = z.object({
   /** PEM files of the gateway's own certificate and of its key, for a Redis that asks for one */
   GATEWAY_REDIS_CERT_FILE: z.string().optional(),
   GATEWAY_REDIS_KEY_FILE: z.string().optional(),
+  /** further nodes of a Redis Cluster that has several addresses */
+  GATEWAY_REDIS_CLUSTER_NODES: setting.places.optional(),
+  /** Sentinels; the host of the URL is the name of the primary */
+  GATEWAY_REDIS_SENTINELS: setting.places.optional(),
+  /** login at the Sentinels, if they need one */
+  GATEWAY_REDIS_SENTINEL_USERNAME: z.string().optional(),
+  GATEWAY_REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  GATEWAY_REDIS_SENTINEL_PASSWORD_FILE: z.string().optional(),
   /** first part of every key, for two installations on one Redis; the same in all programs of one installation */
   GATEWAY_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
   /** how long the gateway waits at start for Redis to answer */
@@ -53,6 +61,11 @@ const Fields = z.object({
   GATEWAY_REPLY_REDIS_CA_FILE: z.string().optional(),
   GATEWAY_REPLY_REDIS_CERT_FILE: z.string().optional(),
   GATEWAY_REPLY_REDIS_KEY_FILE: z.string().optional(),
+  GATEWAY_REPLY_REDIS_CLUSTER_NODES: setting.places.optional(),
+  GATEWAY_REPLY_REDIS_SENTINELS: setting.places.optional(),
+  GATEWAY_REPLY_REDIS_SENTINEL_USERNAME: z.string().optional(),
+  GATEWAY_REPLY_REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  GATEWAY_REPLY_REDIS_SENTINEL_PASSWORD_FILE: z.string().optional(),
   /** address of the public API; addresses other than loopback need GATEWAY_KEYS_FILE or GATEWAY_IDENTITY_FILE */
   GATEWAY_HOST: z.string().default('127.0.0.1'),
   /** port of the public API */

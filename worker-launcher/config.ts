@@ -18,6 +18,14 @@ const Settings = z.object({
   /** own certificate and its key (PEM), for a Redis that asks for one */
   WORKER_REDIS_CERT_FILE: z.string().optional(),
   WORKER_REDIS_KEY_FILE: z.string().optional(),
+  /** further nodes of a Redis Cluster that has several addresses */
+  WORKER_REDIS_CLUSTER_NODES: setting.places.optional(),
+  /** Sentinels; the host of the URL is the name of the primary */
+  WORKER_REDIS_SENTINELS: setting.places.optional(),
+  /** login at the Sentinels, if they need one */
+  WORKER_REDIS_SENTINEL_USERNAME: z.string().optional(),
+  WORKER_REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  WORKER_REDIS_SENTINEL_PASSWORD_FILE: z.string().optional(),
   /** first part of every key, the same as the gateways' */
   WORKER_REDIS_PREFIX: setting.keyPrefix.default('penstock'),
   /** timeout of a start: longest wait for an answer from Redis */
@@ -31,6 +39,11 @@ const Settings = z.object({
   WORKER_REPLY_REDIS_CA_FILE: z.string().optional(),
   WORKER_REPLY_REDIS_CERT_FILE: z.string().optional(),
   WORKER_REPLY_REDIS_KEY_FILE: z.string().optional(),
+  WORKER_REPLY_REDIS_CLUSTER_NODES: setting.places.optional(),
+  WORKER_REPLY_REDIS_SENTINELS: setting.places.optional(),
+  WORKER_REPLY_REDIS_SENTINEL_USERNAME: z.string().optional(),
+  WORKER_REPLY_REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  WORKER_REPLY_REDIS_SENTINEL_PASSWORD_FILE: z.string().optional(),
   /** probes, status and metrics */
   WORKER_INTERNAL_HOST: z.string().default('127.0.0.1'),
   /** their port */

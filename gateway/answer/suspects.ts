@@ -1,9 +1,15 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Failure } from '../failure.ts';
 import type { EnginePath } from '#contract/job';
 import { hashOf, quarantined, type Quarantine } from '../queue/quarantine.ts';
 
 /** After this many engine deaths a request is refused, whichever other requests ran there. */
 const MOST_DEATHS = 3;
+/**
+ * A suspected request runs again this much later than those that were lost with it, in ms. So the next engine takes it last
+ * again, if it was the reason, and none of the others is suspected.
+ */
+const LATER_MS = 200;
 
 /**
  * Finds the request that an engine died of. Hundreds of requests may have run on it. Suspected are the one that it took
@@ -77,7 +83,10 @@ export class Suspect {
     if (this.#hash === undefined || !(isLast || isNewest)) return undefined;
     // While Redis is away no other engine can run it either.
     const isRefused = await this.#among.quarantine.suspect(this.#hash, this.#engine, isLast).catch(() => false);
-    if (!isRefused) return undefined;
+    if (!isRefused) {
+      await pause(LATER_MS);
+      return undefined;
+    }
     this.#among.onQuarantined();
     return quarantined(cause);
   }

@@ -88,8 +88,8 @@ export const redisKeys = {
   worker: (incarnation: string): string => `${prefix}:worker:${incarnation}`,
   /** the secret in the engines' cache salts, if no setting gives one */
   cacheSaltSecret: (): string => `${prefix}:cache-salt-secret`,
-  /** written after what the replicas of Redis must confirm */
-  replicated: (mark: string): string => `${prefix}:replicated:${mark}`,
+  /** written after what the replicas of Redis must confirm of a model */
+  replicated: (model: string, mark: string): string => `${tag(model)}:replicated:${mark}`,
   /** set: engines that died while they ran a request, by its hash */
   deaths: (hash: string): string => `${prefix}:dead-engines:${hash}`,
   /** sorted set: hashes of requests that are refused because engines died while they ran them */

@@ -17,6 +17,8 @@ export type RedisPart = 'first' | 'second' | 'single';
 const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== '');
 
 const EACH = words('auth hello ping info select time client|setname');
+/** A program's own client needs these besides, on a cluster of several addresses. */
+const CLUSTER = words('cluster|slots cluster|info asking readonly readwrite');
 const WORKER = {
   first: words(`eval evalsha subscribe unsubscribe multi exec bzpopmin
     set get exists pttl pexpire incr del
@@ -40,12 +42,18 @@ const GATEWAY = {
  * A worker gets what concerns its models alone. It can neither read another model's requests nor write where their answers
  * are taken from, nor reach what gateways have of callers: their limits, idempotency keys and items.
  * @param models of a worker; of a gateway: all that it serves, or none for all models that there ever are
+ * @param isCluster of several addresses
  */
-export function redisRights(role: 'gateway' | 'worker', part: RedisPart, models: readonly string[]): RedisRights {
+export function redisRights(
+  role: 'gateway' | 'worker',
+  part: RedisPart,
+  models: readonly string[],
+  isCluster = false,
+): RedisRights {
   const parts = part === 'single' ? (['first', 'second'] as const) : [part];
   const rights = parts.map((one) => (role === 'worker' ? workerRights(one, models) : gatewayRights(one, models)));
   return {
-    commands: [...new Set([...EACH, ...rights.flatMap(({ commands }) => commands)])],
+    commands: [...new Set([...EACH, ...(isCluster ? CLUSTER : []), ...rights.flatMap(({ commands }) => commands)])],
     keys: merged(rights.flatMap(({ keys }) => keys)),
     channels: rights.flatMap(({ channels }) => channels),
   };
@@ -90,7 +98,6 @@ function gatewayRights(part: 'first' | 'second', models: readonly string[]): Red
     redisKeys.workers(),
     redisKeys.worker('*'),
     redisKeys.cacheSaltSecret(),
-    redisKeys.replicated('*'),
     redisKeys.deaths('*'),
     redisKeys.quarantine(),
   ];

@@ -1,5 +1,6 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import type { AnswerState } from '#contract/answer-log';
+import type { RedisClient } from '#runtime/redis-client';
 import {
   ADOPT,
   CANCEL,
@@ -35,7 +36,7 @@ declare module 'ioredis' {
 }
 
 /** Makes the scripts of records and logs commands of this connection. */
-export function defineAnswerCommands(redis: Redis): void {
+export function defineAnswerCommands(redis: RedisClient): void {
   const scripts = {
     Create: [CREATE, 5],
     Fence: [FENCE, 2],

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { FIRST_ENTRY, fenceId, seamId, type AnswerState } from '#contract/answer-log';
 import { speaksFor } from '#contract/model-names';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import { defineAnswerCommands } from './answer-commands.ts';
 import { LEAST_BYTES, LogStore, sizeKeys } from './log-store.ts';
 import { dueEvent } from '../webhooks/due-event.ts';
@@ -31,11 +31,11 @@ export type Written = boolean | 'behind';
 
 /** Records and logs of durable answers in the first Redis. Every method throws while Redis is away. */
 export class AnswerStore {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #replica: string;
   readonly logs: LogStore;
 
-  constructor(redis: Redis, replica: string) {
+  constructor(redis: RedisClient, replica: string) {
     defineAnswerCommands(redis);
     this.#redis = redis;
     this.#replica = replica;

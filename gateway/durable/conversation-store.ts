@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { z } from 'zod';
 import { ANSWER_STATES } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import { setPieces } from '#runtime/redis-set-pieces';
 import { likelyFirst } from './answer-id.ts';
 import { COUNT, OWNED } from './answer-scripts.ts';
@@ -87,10 +88,10 @@ interface ItemName {
 
 /** What kept responses were asked, and single items of answers, in the first Redis. Every method throws while it is away. */
 export class ConversationStore {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #models: readonly string[];
 
-  constructor(redis: Redis, models: readonly string[]) {
+  constructor(redis: RedisClient, models: readonly string[]) {
     redis.defineCommand('penstockKeepItem', { numberOfKeys: 3, lua: KEEP_ITEM });
     redis.defineCommand('penstockKeepSaid', { numberOfKeys: 2, lua: KEEP_SAID });
     redis.defineCommand('penstockDropItem', { numberOfKeys: 3, lua: DROP_ITEM });

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { ownerName } from '#contract/answer-log';
 import type { Catalog } from '#contract/model-card';
 import { specialTokenPattern } from '#contract/special-tokens';
+import { followConnection, type RedisClient } from '#runtime/redis-client';
 import { AnswerStore } from './answer-store.ts';
 import { ConversationStore } from './conversation-store.ts';
 import { DurableAnswers, type DurableDeps } from './durable-answers.ts';
@@ -11,7 +11,7 @@ import { KeptAnswers, type KeptDeps } from './kept-answers.ts';
 import { LastingEnds } from './lasting-ends.ts';
 import { LogTail } from './log-tail.ts';
 import { OwnerRelay, type OwnerRelayDeps } from './owner-relay.ts';
-import { OwnerStream } from './owner-stream.ts';
+import { OwnerStream, type OwnerReader } from './owner-stream.ts';
 import { Replicas } from './replicas.ts';
 import type { Relay } from '../relay/relay.ts';
 import { Webhooks, type WebhooksDeps } from '../webhooks/webhooks.ts';
@@ -21,9 +21,9 @@ type Given = Omit<DurableDeps, 'store' | 'items' | 'ends' | 'relay' | 'specialTo
   WebhooksDeps &
   Omit<PostDeps, 'answers' | 'store' | 'ends' | 'tail'> & {
     /** for reading that blocks */
-    readonly owner: Redis;
+    readonly owners: readonly OwnerReader[];
     /** for waiting for replicas, which blocks */
-    readonly confirm: Redis;
+    readonly confirm: RedisClient;
     readonly catalog: Catalog;
     readonly replica: string;
     readonly relay: Pick<Relay, 'passLogged'>;
@@ -44,7 +44,7 @@ export interface Durable {
 
 /** Wires the parts of durable answers. */
 export function createDurable(given: Given): Durable {
-  const { queue, owner, confirm, catalog, models, replica, registry, clock, log } = given;
+  const { queue, owners, confirm, catalog, models, replica, registry, clock, log } = given;
   const name = ownerName(replica);
   const store = new AnswerStore(queue, name);
   const conversations = new ConversationStore(queue, models);
@@ -68,7 +68,7 @@ export function createDurable(given: Given): Durable {
     specialTokens: (model) => specialTokenPattern(catalog.find(model)?.tokens.special.texts ?? []),
   });
   const stream = new OwnerStream(
-    { reader: owner, commands: queue, models, owner: name, log },
+    { readers: owners, commands: queue, owner: name, log },
     {
       entry: (answer, entry, dispatcher) => relay.take(answer, entry, dispatcher),
       cancelled: (answer) => answers.cancelled(answer),
@@ -78,7 +78,7 @@ export function createDurable(given: Given): Durable {
     },
   );
   given.relay.passLogged((model, dispatcher, frame) => relay.takeCopy(model, frame, dispatcher));
-  const replicas = new Replicas(queue, confirm);
+  const replicas = new Replicas(queue, confirm, models);
   const parts = { answers, store, ends, conversations, items, tail: new LogTail(queue, log) };
   return {
     kept: new KeptAnswers({ ...given, ...parts, replicas, hasWebhook: (keyId) => webhooks.isSet(keyId) }),
@@ -89,7 +89,7 @@ export function createDurable(given: Given): Durable {
       await stream.start();
       answers.start();
       webhooks.start();
-      queue.on('ready', () => {
+      followConnection(queue, () => {
         answers.restore();
         // If Redis is lost again, the next connection reads.
         stream.again().catch(() => {});

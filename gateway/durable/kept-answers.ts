@@ -109,7 +109,7 @@ export class KeptAnswers {
     const keptMs = stored.store ? this.#deps.storeTtlMs : FETCHED_WITHIN_MS;
     const hook = stored.background && hasWebhook(keyId) ? ({ webhook: true } as const) : {};
     const kept = { ...keptRequest(asked, { ...stored }, keptMs), ...hook };
-    const confirmed = stored.background ? this.#confirmed() : () => Promise.resolve();
+    const confirmed = stored.background ? this.#confirmed(kept.model) : () => Promise.resolve();
     const isTold = (): Promise<boolean> =>
       confirmed().then(
         () => true,
@@ -220,11 +220,11 @@ export class KeptAnswers {
   }
 
   /** Call it before the first write. @returns asks once; it throws if a fail-over of Redis could lose the answer */
-  #confirmed(): () => Promise<void> {
+  #confirmed(model: string): () => Promise<void> {
     const { replicas } = this.#deps;
     const since = replicas.present;
     let round: Promise<void> | undefined;
-    return () => (round ??= replicas.insist(since));
+    return () => (round ??= replicas.insist(model, since));
   }
 
   /** Leaves nothing of an answer whose caller does not get its id, and no webhook event. @throws Failure `queue_unavailable` */

@@ -1,5 +1,6 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import { ARCHIVE } from './answer-scripts.ts';
 import { pack, unpack, type RawEntry } from './archive.ts';
 import { decodedEntry, type LogEntry } from './log-entries.ts';
@@ -25,9 +26,9 @@ interface Named {
 
 /** The logs of durable answers in the first Redis, packed and not. Every method throws while Redis is away. */
 export class LogStore {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
 
-  constructor(redis: Redis) {
+  constructor(redis: RedisClient) {
     redis.defineCommand('penstockAnswerArchive', { numberOfKeys: 6, lua: ARCHIVE });
     this.#redis = redis;
   }

@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { decodedEntry, isAfter, type LogEntry } from './log-entries.ts';
 
 /** How often the followed logs are read, in ms. */
@@ -19,7 +19,7 @@ interface Follower {
 
 /** Follows the logs of durable answers for their readers: one command a model reads what is new in all of them. */
 export class LogTail {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
   /** by model and key of the log */
   readonly #followed = new Map<string, Map<string, Set<Follower>>>();
@@ -28,7 +28,7 @@ export class LogTail {
   #isReading = false;
   #lookedAt = 0;
 
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: RedisClient, log: Log) {
     this.#redis = redis;
     this.#log = log;
   }

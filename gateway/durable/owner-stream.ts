@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis';
 import { decodeFrames, type Frame } from '#contract/frame';
 import { LEASE_MS, LEASE_REFRESH_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { QUESTION_MARK } from './answer-scripts.ts';
+import type { RedisClient } from '#runtime/redis-client';
 import { isAfter } from './log-entries.ts';
 
 const READ_COUNT = 512;
@@ -10,11 +10,16 @@ const BLOCK_MS = 500;
 const TRIM_MS = 250;
 const RETRY_MS = 200;
 
-export interface OwnerStreamDeps {
-  /** used for the blocking read alone */
-  readonly reader: Redis;
-  readonly commands: Redis;
+/** One connection reads the streams of several models, except on a cluster, which has them apart. */
+export interface OwnerReader {
+  readonly redis: RedisClient;
   readonly models: readonly string[];
+}
+
+export interface OwnerStreamDeps {
+  /** each is used for its blocking read alone */
+  readonly readers: readonly OwnerReader[];
+  readonly commands: RedisClient;
   /** this gateway's name as an owner */
   readonly owner: string;
   readonly log: Log;
@@ -52,11 +57,10 @@ export class OwnerStream {
 
   /** @throws if Redis does not answer */
   async start(): Promise<void> {
-    for (const model of this.#deps.models) await this.#create(this.#key(model));
-    const models = new Map(this.#deps.models.map((model) => [this.#key(model), model]));
+    for (const { models } of this.#deps.readers) for (const model of models) await this.#create(this.#key(model));
     this.#timers.push(setInterval(() => void this.#refresh().catch(() => {}), LEASE_REFRESH_MS));
     this.#timers.push(setInterval(() => void this.#trim().catch(() => {}), TRIM_MS));
-    void this.#loop(models);
+    for (const reader of this.#deps.readers) void this.#loop(reader);
   }
 
   /**
@@ -75,7 +79,7 @@ export class OwnerStream {
   async stop(): Promise<void> {
     this.#isStopped = true;
     for (const timer of this.#timers) clearInterval(timer);
-    this.#deps.reader.disconnect();
+    for (const { redis } of this.#deps.readers) redis.disconnect();
     await Promise.all([...this.#read.keys()].map((key) => this.#deps.commands.del(key)));
   }
 
@@ -107,17 +111,18 @@ export class OwnerStream {
     }
   }
 
-  /** @param models by the key of their stream */
-  async #loop(models: ReadonlyMap<string, string>): Promise<void> {
+  async #loop({ redis, models }: OwnerReader): Promise<void> {
+    const byKey = new Map(models.map((model) => [this.#key(model), model]));
+    const keys = [...byKey.keys()];
     while (!this.#isStopped) {
       try {
-        const [keys, ids] = [[...this.#read.keys()], [...this.#read.values()]];
+        const ids = keys.map((key) => this.#read.get(key) ?? '$');
         const block = ['COUNT', READ_COUNT, 'BLOCK', BLOCK_MS] as const;
-        const streams = await this.#deps.reader.xreadBuffer(...block, 'STREAMS', ...keys, ...ids);
+        const streams = await redis.xreadBuffer(...block, 'STREAMS', ...keys, ...ids);
         for (const [key, entries] of streams ?? [])
           for (const [id, fields] of entries) {
             this.#read.set(key.toString(), id.toString('latin1'));
-            this.#take(models.get(key.toString()) ?? '', fields);
+            this.#take(byKey.get(key.toString()) ?? '', fields);
           }
       } catch (cause) {
         if (this.#isStopped) return;

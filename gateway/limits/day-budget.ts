@@ -1,5 +1,6 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Caller } from '../keys/caller.ts';
 import type { Counted } from './minute-window.ts';
 
@@ -63,14 +64,14 @@ interface Running {
 
 /** Tokens a day (UTC), counted in the first Redis. */
 export class DayBudget {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #replica: string;
   readonly #leaseMs: number;
   readonly #keys = new Map<string, Running>();
   readonly #renewing: NodeJS.Timeout;
 
   /** @param leaseMs see `LEASE_MS` */
-  constructor(redis: Redis, replica: string, leaseMs = LEASE_MS) {
+  constructor(redis: RedisClient, replica: string, leaseMs = LEASE_MS) {
     redis.defineCommand('penstockDayBudget', { numberOfKeys: 1, lua: BUDGET });
     this.#redis = redis;
     this.#replica = replica;

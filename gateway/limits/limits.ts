@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis';
 import { Failure } from '../failure.ts';
 import { monotonic, type Clock } from '#runtime/clock';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Caller } from '../keys/caller.ts';
 import { DayBudget } from './day-budget.ts';
 import { MinuteWindow, type Counted } from './minute-window.ts';
@@ -34,7 +34,7 @@ type Answer = { readonly standings: readonly Standing[] } & (
 
 export interface LimitsDeps {
   /** the first Redis; fails fast, because a client waits for it */
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly replica: string;
   readonly onOutcome: (outcome: `limited_${LimitName}`) => void;
 }

@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis';
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Caller } from '../keys/caller.ts';
 
 const WINDOW_SECONDS = 60;
@@ -41,7 +41,7 @@ export class MinuteWindow {
   /** a changed key file has new objects */
   readonly #limiters = new WeakMap<Caller['limits'], RateLimiterRedis>();
 
-  constructor(redis: Redis, limit: 'requests_per_minute' | 'tokens_per_minute') {
+  constructor(redis: RedisClient, limit: 'requests_per_minute' | 'tokens_per_minute') {
     this.#limit = limit;
     this.#options = {
       storeClient: redis,

@@ -1,6 +1,7 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { JOB_OPTIONS, jobId, writtenJob, type JobV1 } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 
 /**
  * Adds a job with a priority to a BullMQ queue, as BullMQ 6.7 does (`test/integration/job-queue.test.ts` compares what both
@@ -22,7 +23,7 @@ declare module 'ioredis' {
 }
 
 /** Makes `penstockAdd` a command of this connection. */
-export function defineAddJob(redis: Redis): void {
+export function defineAddJob(redis: RedisClient): void {
   redis.defineCommand('penstockAdd', { numberOfKeys: 5, lua: ADD });
 }
 
@@ -30,7 +31,7 @@ export function defineAddJob(redis: Redis): void {
  * @param redis on which `defineAddJob` was called
  * @param priority at least 1: the lowest goes first
  */
-export async function addJob(redis: Redis, job: Omit<JobV1, 'v'>, priority: number): Promise<void> {
+export async function addJob(redis: RedisClient, job: Omit<JobV1, 'v'>, priority: number): Promise<void> {
   const { model, kind, requestId, epoch } = job;
   const id = jobId(requestId, epoch);
   const queue = `${redisKeys.queuePrefix(model)}:${kind}:`;

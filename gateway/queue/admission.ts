@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { Failure, isFailure } from '../failure.ts';
 import { BODY_GRACE_MS, jobId, KINDS, type JobV1, type Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { setPieces } from '#runtime/redis-set-pieces';
 import { addJob, defineAddJob } from './add-job.ts';
 import type { HeldBody } from './held-body.ts';
@@ -31,9 +31,9 @@ const CALM_MS = 5_000;
 
 export interface AdmissionDeps {
   /** queue and reservations; fails fast, because a client waits for it */
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** bodies */
-  readonly bodies: Redis;
+  readonly bodies: RedisClient;
   readonly reservations: Reservations;
   readonly lagMs: () => number;
   /** requests that the ready engines of a model work on at a time */
@@ -201,7 +201,7 @@ export class Admission {
   }
 
   /** The body of a durable answer must survive a restart of Redis, so it is with the queue. */
-  #bodiesOf({ durable }: Candidate['job']): Redis {
+  #bodiesOf({ durable }: Candidate['job']): RedisClient {
     return durable === undefined ? this.#deps.bodies : this.#deps.redis;
   }
 

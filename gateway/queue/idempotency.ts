@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Command, type Redis, type Result } from 'ioredis';
+import { Command, type Result } from 'ioredis';
 import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
 import { LostConnection, NumberedConnection } from '#runtime/numbered-connection';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** Lease of a running request on its idempotency key, in ms; renewed in time, it lapses if its replica dies. */
 const LEASE_MS = 15_000;
@@ -83,13 +84,13 @@ export type Begun =
  * spent and does not run twice.
  */
 export class Idempotency {
-  readonly #records: Redis;
-  readonly #answers: Redis;
+  readonly #records: RedisClient;
+  readonly #answers: RedisClient;
   readonly #ttlMs: number;
   readonly #connection: NumberedConnection;
 
   /** @param records connected already @param ttlMs how long an answer can be requested again */
-  constructor(records: Redis, answers: Redis, ttlMs: number) {
+  constructor(records: RedisClient, answers: RedisClient, ttlMs: number) {
     records.defineCommand('penstockOnceBegin', { numberOfKeys: 1, lua: BEGIN });
     records.defineCommand('penstockOnceChange', { numberOfKeys: 1, lua: CHANGE });
     this.#records = records;
@@ -179,8 +180,8 @@ export class Turn {
   #isDurable = false;
 
   constructor(
-    records: Redis,
-    answers: Redis,
+    records: RedisClient,
+    answers: RedisClient,
     { record, owner, digest }: { readonly record: string; readonly owner: string; readonly digest: string },
     ttlMs: number,
   ) {

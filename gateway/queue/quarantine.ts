@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { Failure } from '../failure.ts';
 import { redisKeys } from '#contract/redis-keys';
 import type { Audit, Who } from '#runtime/audit';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** How long a request is suspected after one engine's death, and refused after the second, in milliseconds. */
 const QUARANTINE_MS = 600_000;
@@ -13,20 +14,21 @@ const READ_EVERY_MS = 250;
 /** Longest list; the oldest entries are removed. */
 const MOST = 1_000;
 
-/**
- * KEYS: 1 engines that died of the request, 2 the list (sorted set: hashes by the Redis time, in ms, at which they lapse).
- * ARGV: hash, expiry in ms, deaths that put it into the list, longest list, the engine. Returns 1 when the request is in the
- * list.
- */
+/** KEYS: 1 engines that died of the request. ARGV: the engine, expiry in ms. Returns how many there are. */
 const SUSPECT = `
-redis.call('SADD', KEYS[1], ARGV[5])
+redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if redis.call('SCARD', KEYS[1]) < tonumber(ARGV[3]) then return 0 end
+return redis.call('SCARD', KEYS[1])`;
+
+/**
+ * Apart from `SUSPECT`, because a cluster has the two keys apart. KEYS: 1 the list (sorted set: hashes by the Redis time, in
+ * ms, at which they lapse). ARGV: hash, expiry in ms, longest list.
+ */
+const ENLIST = `
 local time = redis.call('TIME')
-redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[4] - 1)
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return 1`;
+redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -ARGV[3] - 1)
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])`;
 
 /** KEYS: 1 the list. Removes lapsed entries, returns the rest. */
 const LISTED = `
@@ -36,15 +38,8 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)`;
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    penstockSuspect(
-      deathsKey: string,
-      listKey: string,
-      hash: string,
-      lifeMs: number,
-      enough: number,
-      most: number,
-      engine: string,
-    ): Result<number, Context>;
+    penstockSuspect(deathsKey: string, engine: string, lifeMs: number): Result<number, Context>;
+    penstockEnlist(listKey: string, hash: string, lifeMs: number, most: number): Result<number, Context>;
     penstockListed(listKey: string): Result<string[], Context>;
   }
 }
@@ -60,7 +55,7 @@ interface Waiting {
  * Redis is away, each replica refuses the requests that it already knows, and learns no new ones.
  */
 export class Quarantine {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
   readonly #audit: Audit;
   #listed: ReadonlySet<string> = new Set();
@@ -68,8 +63,9 @@ export class Quarantine {
   #lengths: ReadonlySet<number> = new Set();
   #reading: NodeJS.Timeout | undefined;
 
-  constructor(redis: Redis, log: Log, audit: Audit) {
-    redis.defineCommand('penstockSuspect', { numberOfKeys: 2, lua: SUSPECT });
+  constructor(redis: RedisClient, log: Log, audit: Audit) {
+    redis.defineCommand('penstockSuspect', { numberOfKeys: 1, lua: SUSPECT });
+    redis.defineCommand('penstockEnlist', { numberOfKeys: 1, lua: ENLIST });
     redis.defineCommand('penstockListed', { numberOfKeys: 1, lua: LISTED });
     this.#redis = redis;
     this.#log = log;
@@ -99,9 +95,9 @@ export class Quarantine {
    * @returns whether the request is refused from now on
    */
   async suspect(hash: string, engine: string, isLast: boolean): Promise<boolean> {
-    const [deaths, list, enough] = [redisKeys.deaths(hash), redisKeys.quarantine(), isLast ? 1 : DEATHS];
-    const listed = await this.#redis.penstockSuspect(deaths, list, hash, QUARANTINE_MS, enough, MOST, engine);
-    if (listed === 0) return false;
+    const deaths = await this.#redis.penstockSuspect(redisKeys.deaths(hash), engine, QUARANTINE_MS);
+    if (deaths < (isLast ? 1 : DEATHS)) return false;
+    await this.#redis.penstockEnlist(redisKeys.quarantine(), hash, QUARANTINE_MS, MOST);
     this.#log.warn({ hash }, 'a request is refused from now on because engines died while they ran it');
     const who: Who = { kind: 'program', name: 'gateway' };
     this.#audit.record({ act: 'request.quarantined', what: hash, who, result: 'done', why: 'engines died of it' });

@@ -1,7 +1,8 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { SERVICE_CLASSES } from '#contract/service-class';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Admission } from './admission.ts';
 import { MEASURED } from './pace-script.ts';
 import { PRIORITIES } from './priority-script.ts';
@@ -49,10 +50,10 @@ export interface Outlook {
 
 /** What operators see of the queues. */
 export class QueueOutlook {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #admission: Pick<Admission, 'guess'>;
 
-  constructor(redis: Redis, admission: Pick<Admission, 'guess'>) {
+  constructor(redis: RedisClient, admission: Pick<Admission, 'guess'>) {
     redis.defineCommand('penstockOutlook', { numberOfKeys: 4, lua: OUTLOOK });
     this.#redis = redis;
     this.#admission = admission;

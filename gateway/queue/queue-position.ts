@@ -1,6 +1,7 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { jobId, type Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Admission } from './admission.ts';
 import type { HeldBody } from './held-body.ts';
 import { MEASURED } from './pace-script.ts';
@@ -63,13 +64,13 @@ type Admitted = Pick<Admission, 'placeOf' | 'guess'>;
 
 /** Reads where the waiting requests of this replica are, once a second for all that need it. */
 export class QueuePositions {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #admission: Admitted;
   readonly #followers = new Set<Follower>();
   #timer: NodeJS.Timeout | undefined;
   #isReading = false;
 
-  constructor(redis: Redis, admission: Admitted) {
+  constructor(redis: RedisClient, admission: Admitted) {
     redis.defineCommand('penstockPositions', { numberOfKeys: 3, lua: POSITIONS });
     this.#redis = redis;
     this.#admission = admission;

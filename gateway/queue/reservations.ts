@@ -1,7 +1,8 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import type { Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import type { ServiceClass } from '#contract/service-class';
+import type { RedisClient } from '#runtime/redis-client';
 import { RELEASE, RENEW } from './release-scripts.ts';
 import { RESERVE } from './reserve-script.ts';
 
@@ -102,7 +103,7 @@ export interface Place {
 
 /** The waiting requests of each model, counted in Redis, so that all replicas share one limit and one order. */
 export class Reservations {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #limits: ReservationLimits;
   readonly #placeMs: number;
   /** of this replica, by the member of the sorted sets */
@@ -112,7 +113,7 @@ export class Reservations {
   #bookedUntil = 0;
 
   /** @param placeMs expiry of a reservation that is not renewed, in milliseconds */
-  constructor(redis: Redis, limits: ReservationLimits, placeMs = PLACE_MS) {
+  constructor(redis: RedisClient, limits: ReservationLimits, placeMs = PLACE_MS) {
     redis.defineCommand('penstockReserve', { numberOfKeys: 11, lua: RESERVE });
     redis.defineCommand('penstockRelease', { numberOfKeys: 5, lua: RELEASE });
     redis.defineCommand('penstockRenew', { numberOfKeys: 2, lua: RENEW });

@@ -1,10 +1,11 @@
-import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
 import { Failure } from '../failure.ts';
 import type { Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
+import { RedisCluster } from '#runtime/redis-cluster';
 import { Exchange, type OpenRequest, type Reaction, type Seen } from './exchange.ts';
 import { ReplyReader } from './reply-reader.ts';
 
@@ -20,10 +21,10 @@ const CONTROL_PAUSE_MS = 40;
 const NOBODY = 'no dispatcher listens';
 
 export interface RelayDeps {
-  readonly reader: Redis;
-  readonly commands: Redis;
+  readonly reader: RedisClient;
+  readonly commands: RedisClient;
   /** publishes control messages; the Redis of queue and control */
-  readonly control: Redis;
+  readonly control: RedisClient;
   readonly replica: string;
   readonly models: readonly string[];
   readonly clock: Clock;
@@ -191,7 +192,8 @@ export class Relay {
       if (triesLeft > 1) setTimeout(() => this.#tell(dispatcher, message, onGone, triesLeft - 1), CONTROL_PAUSE_MS);
       else {
         log.debug({ why, type: message.type }, 'control message not delivered');
-        if (why === NOBODY) onGone();
+        // The nodes of a cluster count their own listeners alone.
+        if (why === NOBODY && !(control instanceof RedisCluster)) onGone();
       }
     };
     control.publish(redisKeys.control(dispatcher), JSON.stringify(message)).then((receivers) => {

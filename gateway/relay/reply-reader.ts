@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis';
 import { entryMs } from '#contract/frame';
 import { LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import { followConnection, timeAt, type RedisClient } from '#runtime/redis-client';
 import { ReplyStream, type ReplyEvents } from './reply-stream.ts';
 
 const READ_COUNT = 512;
@@ -16,8 +16,8 @@ const GRACE_MS = 5_000;
 
 export interface ReplyReaderDeps {
   /** used for the blocking read alone */
-  readonly reader: Redis;
-  readonly commands: Redis;
+  readonly reader: RedisClient;
+  readonly commands: RedisClient;
   readonly replica: string;
   readonly models: readonly string[];
   readonly clock: Clock;
@@ -48,14 +48,14 @@ export class ReplyReader {
   /** Creates the streams and starts to read. @throws if Redis does not answer */
   async start(): Promise<void> {
     await this.#each((stream) => stream.create(this.#deps.commands));
-    this.#deps.reader.on('ready', () => {
+    followConnection(this.#deps.reader, () => {
       this.#judgeFrom = this.#deps.clock() + GRACE_MS;
     });
     const renew = (): void =>
       void this.#each((stream) => stream.renew(this.#deps.commands, () => !this.#stopped)).catch(() => {});
     const trim = (): void => void this.#each((stream) => stream.trim(this.#deps.commands)).catch(() => {});
     // A Redis without a file loses the streams in a restart: the sooner they are recreated, the fewer requests are refused.
-    this.#deps.commands.on('ready', renew);
+    followConnection(this.#deps.commands, renew);
     this.#timers.push(setInterval(renew, LEASE_REFRESH_MS), setInterval(trim, TRIM_MS));
     void this.#loop();
   }
@@ -121,8 +121,9 @@ export class ReplyReader {
     const now = this.#deps.clock();
     if (now - this.#sampledAt < SAMPLE_MS) return;
     this.#sampledAt = now;
-    const [seconds, micros] = await this.#deps.reader.time();
-    const redisMs = Number(seconds) * 1_000 + Number(micros) / 1_000;
+    // All streams are in one slot, so one server has them.
+    const [stream] = this.#streams.values();
+    const redisMs = await timeAt(this.#deps.reader, stream?.key ?? '');
     if (unreadAfter === undefined) this.#caughtUpAtMs = redisMs;
     this.#lagMs = unreadAfter === undefined ? 0 : Math.max(0, redisMs - entryMs(unreadAfter));
   }

@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis';
 import { decodeFrames, decodeStamp, entryMs, type Frame } from '#contract/frame';
 import { replyAddress, speaksFor } from '#contract/model-names';
 import { LEASE_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** Dispatchers of one model that are remembered; the oldest is forgotten. */
 const MOST_HEARD = 4_096;
@@ -49,7 +49,7 @@ export class ReplyStream {
   }
 
   /** @throws if Redis does not answer */
-  async create(commands: Redis): Promise<void> {
+  async create(commands: RedisClient): Promise<void> {
     // In one transaction, so that no stream stays without an expiry.
     const results = await commands.multi().xadd(this.key, '*', 's', '', 'b', '').pexpire(this.key, LEASE_MS).exec();
     const [failure, id] = results?.[0] ?? [];
@@ -60,7 +60,7 @@ export class ReplyStream {
   }
 
   /** Renews the lease. Creates the stream again if it had lapsed, while `isWanted`. */
-  async renew(commands: Redis, isWanted: () => boolean): Promise<void> {
+  async renew(commands: RedisClient, isWanted: () => boolean): Promise<void> {
     if ((await commands.pexpire(this.key, LEASE_MS)) === 1 || !isWanted() || this.#isCreating) return;
     this.#isCreating = true;
     try {
@@ -73,7 +73,7 @@ export class ReplyStream {
   }
 
   /** Trims by what was read, never by count, and to the last entry, so no answer stays. The empty stream stays. */
-  async trim(commands: Redis): Promise<void> {
+  async trim(commands: RedisClient): Promise<void> {
     const read = this.#lastId;
     if (this.#trimmedId === read) return;
     await commands.xtrim(this.key, 'MINID', nextId(read));

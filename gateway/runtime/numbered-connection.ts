@@ -1,4 +1,7 @@
-import type { Redis } from 'ioredis';
+import { followConnection, isOpen, type RedisClient } from './redis-client.ts';
+
+/** A cluster says so of a command whose node is gone. */
+const CLOSED = /^(Connection is closed|Cluster isn't ready)/;
 
 /** The connection was lost before the reply: Redis may have run the command, or not. */
 export class LostConnection extends Error {
@@ -12,7 +15,7 @@ export class LostConnection extends Error {
  * that was meant for the former one. Connections are numbered from 1.
  */
 export class NumberedConnection {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   #number = 0;
   #openedAt = 0;
   #isOpen = false;
@@ -20,7 +23,7 @@ export class NumberedConnection {
   readonly #lost = new Set<() => void>();
 
   /** @param onOpen called after each (re)connection */
-  constructor(redis: Redis, onOpen: () => void = () => {}) {
+  constructor(redis: RedisClient, onOpen: () => void = () => {}) {
     this.#redis = redis;
     const opened = (): void => {
       this.#number += 1;
@@ -30,12 +33,11 @@ export class NumberedConnection {
       this.#opening = undefined;
       onOpen();
     };
-    redis.on('ready', opened);
-    redis.on('close', () => {
+    followConnection(redis, opened, () => {
       this.#isOpen = false;
       for (const lose of this.#lost) lose();
     });
-    if (redis.status === 'ready') opened();
+    if (isOpen(redis)) opened();
   }
 
   /** of the present connection; 0: there is none */
@@ -58,13 +60,13 @@ export class NumberedConnection {
   }
 
   /** Sends a command on the connection with this number. @throws LostConnection; Error as Redis refuses it */
-  run<T>(number: number, command: (redis: Redis) => Promise<T>): Promise<T> {
+  run<T>(number: number, command: (redis: RedisClient) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const lose = (): void => reject(new LostConnection());
       if (!this.#isOpen || number !== this.#number) return lose();
       this.#lost.add(lose);
       command(this.#redis)
-        .then(resolve, reject)
+        .then(resolve, (cause: Error) => (CLOSED.test(cause.message) ? lose() : reject(cause)))
         .finally(() => this.#lost.delete(lose));
     });
   }

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import type { Redis } from 'ioredis';
 import { within } from './lifecycle.ts';
-import { factsOf, type RedisFacts } from './redis-facts.ts';
+import { isOpen, placeOf, primariesOf, type RedisClient } from './redis-client.ts';
+import { RedisCluster } from './redis-cluster.ts';
+import { combined, factsOf, type RedisFacts } from './redis-facts.ts';
 import { explain, isClosed, missesRight, NO_TLS, RIGHTS, whyNot } from './redis-refusal.ts';
 
 /** How long to wait for what a Redis sends unasked when a connection opens, in milliseconds. */
@@ -70,6 +71,9 @@ export const PROBES: Readonly<Record<string, readonly string[]>> = {
   eval: ['return 0', '0'],
   // Redis knows no such script, and says so to a user with the right.
   evalsha: ['0'.repeat(40), '0'],
+  asking: [],
+  readonly: [],
+  readwrite: [],
 };
 /** How a pattern of keys is tried. Neither changes a key of a program: none of those without a pattern is a stream. */
 const PROBE_OF = { read: ['get'], write: ['xadd'], both: ['get', 'xadd'] } as const;
@@ -87,14 +91,16 @@ export interface NeededRights {
  * @returns the facts of that Redis
  * @throws Error in one sentence that says what is wrong and what to do
  */
-export async function requireRedis(redis: Redis, withinMs: number, needed: NeededRights): Promise<RedisFacts> {
+export async function requireRedis(redis: RedisClient, withinMs: number, needed: NeededRights): Promise<RedisFacts> {
   await becomesReady(redis, withinMs);
   try {
-    const facts = factsOf(await redis.info());
+    const facts = combined((await Promise.all(primariesOf(redis).map((one) => one.info()))).map(factsOf));
     if (facts.mode === 'sentinel')
-      throw new Error('is a Sentinel: give the address of the primary, or of a proxy that leads to it');
-    if (facts.mode === 'cluster')
-      throw new Error('is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode');
+      throw new Error("is a Sentinel: name it in _REDIS_SENTINELS, and give the URL its primary's name as host");
+    if (redis instanceof RedisCluster && facts.mode !== 'cluster')
+      throw new Error('is no Redis Cluster: leave _REDIS_CLUSTER_NODES out');
+    if (!(redis instanceof RedisCluster) && facts.mode === 'cluster' && (await mastersOf(redis)) > 1)
+      throw new Error('is one of several nodes of a Redis Cluster: name others in _REDIS_CLUSTER_NODES');
     if (facts.isReadOnly) throw new Error('is a read-only replica: give the address of its primary');
     if (isOlder(facts.version, LEAST_VERSION))
       throw new Error(
@@ -108,7 +114,7 @@ export async function requireRedis(redis: Redis, withinMs: number, needed: Neede
 }
 
 /** @throws Error that names what is denied */
-async function tryRights(redis: Redis, { commands, keys, channels }: NeededRights): Promise<void> {
+async function tryRights(redis: RedisClient, { commands, keys, channels }: NeededRights): Promise<void> {
   const tried = keys.map(({ pattern, access }): [string, readonly string[]] => [unused(pattern), PROBE_OF[access]]);
   const whole = keys.find(({ pattern, access }) => access === 'both' && pattern.includes('*'));
   if (whole !== undefined) tried.unshift([unused(whole.pattern), commands.filter((name) => name in PROBES)]);
@@ -137,8 +143,17 @@ function unused(pattern: string): string {
   return pattern.replaceAll('*', 'check');
 }
 
-function run(redis: Redis, command: string, key: string): Promise<unknown> {
+function run(redis: RedisClient, command: string, key: string): Promise<unknown> {
   return redis.call(command, ...(PROBES[command] ?? []).map((word) => (word === 'K' ? key : word)));
+}
+
+/**
+ * How many nodes have slots, as `CLUSTER INFO` tells; NaN: it does not tell. One has all of them behind the one address of a
+ * managed service.
+ */
+async function mastersOf(redis: RedisClient): Promise<number> {
+  const page = await redis.cluster('INFO').catch(() => '');
+  return Number(/^cluster_size:(\d+)/m.exec(String(page))?.[1] ?? NaN);
 }
 
 function isOlder(version: string, [least, leastMinor]: readonly [number, number]): boolean {
@@ -147,19 +162,16 @@ function isOlder(version: string, [least, leastMinor]: readonly [number, number]
 }
 
 /** For the `catch` of a command during a start that a Redis refuses, for example because it is full. */
-export function refusedBy(redis: Redis): (cause: unknown) => never {
+export function refusedBy(redis: RedisClient): (cause: unknown) => never {
   return (cause) => {
     throw refusal(redis, cause);
   };
 }
 
 /** One sentence about a Redis that failed a command. */
-function refusal(redis: Redis, cause: unknown): Error {
-  return new Error(`${placeOf(redis)} ${explain(cause, redis)}`, { cause });
-}
-
-function placeOf({ options: { host = 'localhost', port = 6379 } }: Redis): string {
-  return `Redis at ${host.includes(':') ? `[${host}]` : host}:${port}`;
+function refusal(redis: RedisClient, cause: unknown): Error {
+  const place = placeOf(redis);
+  return new Error(`${place.name} ${explain(cause, place)}`, { cause });
 }
 
 /** Ignores refusals of a full Redis, which refuses every transaction but may have memory again later. */
@@ -167,8 +179,11 @@ function refuseMissingRight(error: unknown): void {
   if (missesRight(error)) throw error;
 }
 
-async function listens(redis: Redis, channel: string): Promise<void> {
-  const listener = redis.duplicate({ enableOfflineQueue: true });
+async function listens(redis: RedisClient, channel: string): Promise<void> {
+  const listener =
+    redis instanceof RedisCluster
+      ? redis.duplicate([], { enableOfflineQueue: true })
+      : redis.duplicate({ enableOfflineQueue: true });
   listener.on('error', () => {});
   try {
     await listener.subscribe(channel);
@@ -177,27 +192,29 @@ async function listens(redis: Redis, channel: string): Promise<void> {
   }
 }
 
-async function becomesReady(redis: Redis, withinMs: number): Promise<void> {
+async function becomesReady(redis: RedisClient, withinMs: number): Promise<void> {
   let last: unknown;
   let refuse: (error: Error) => void = () => {};
   const onError = (error: Error): void => {
     // The end of a connection explains less than an error before it.
     if (last === undefined || !isClosed(error)) last = error;
-    if (whyNot(error, redis)?.isFinal === true) refuse(refusal(redis, error));
+    if (whyNot(error, placeOf(redis))?.isFinal === true) refuse(refusal(redis, error));
   };
   const onClose = (): void => {
     last ??= new Error('Connection is closed');
   };
   const tooLate = async (): Promise<Error> => {
-    if (last === undefined) return new Error(`${placeOf(redis)} ${silence(withinMs, redis)}`);
+    if (last === undefined) return new Error(`${placeOf(redis).name} ${silence(withinMs, redis)}`);
     return refusal(redis, (isClosed(last) ? await greetingOf(redis) : undefined) ?? last);
   };
+  const [opened, failed] = redis instanceof RedisCluster ? ['whole', 'node error'] : ['ready', 'error'];
   redis.on('error', onError);
+  redis.on(failed, onError);
   redis.on('close', onClose);
   let timer: NodeJS.Timeout | undefined;
   try {
     await Promise.race([
-      redis.status === 'ready' ? redis.ping() : new Promise<void>((resolve) => redis.once('ready', resolve)),
+      isOpen(redis) ? redis.ping() : new Promise<void>((resolve) => redis.once(opened, resolve)),
       new Promise<never>((_resolve, reject) => {
         refuse = reject;
         timer = setTimeout(() => void tooLate().then(reject), withinMs);
@@ -206,12 +223,14 @@ async function becomesReady(redis: Redis, withinMs: number): Promise<void> {
   } finally {
     clearTimeout(timer);
     redis.off('error', onError);
+    redis.off(failed, onError);
     redis.off('close', onClose);
   }
 }
 
 /** Reads the error that a refusing Redis sends before it closes, too early for a client library. */
-async function greetingOf({ options: { host = 'localhost', port = 6379 } }: Redis): Promise<Error | undefined> {
+async function greetingOf(redis: RedisClient): Promise<Error | undefined> {
+  const { host, port } = placeOf(redis);
   const socket = connect({ host, port });
   let said = '';
   socket.setEncoding('utf8').on('data', (text: string) => {
@@ -223,7 +242,7 @@ async function greetingOf({ options: { host = 'localhost', port = 6379 } }: Redi
   return said.startsWith('-') ? new Error(said.slice(1)) : undefined;
 }
 
-function silence(withinMs: number, { options, status }: Redis): string {
-  if (options.tls !== undefined && status === 'connecting') return NO_TLS;
+function silence(withinMs: number, redis: RedisClient): string {
+  if (placeOf(redis).hasTls && redis.status === 'connecting') return NO_TLS;
   return `did not answer within ${withinMs} ms: is it running, and is this its port?`;
 }

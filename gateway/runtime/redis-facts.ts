@@ -36,3 +36,24 @@ export function factsOf(page: string): RedisFacts {
     cannotSave: field('aof_last_write_status') === 'err' || field('rdb_last_bgsave_status') === 'err',
   };
 }
+
+/** What all nodes of a cluster report together: one that is full or cannot save hinders the requests of its models. */
+export function combined(nodes: readonly RedisFacts[]): RedisFacts {
+  const [first] = nodes;
+  if (first === undefined) throw new Error('a cluster without nodes');
+  const sum = (count: (one: RedisFacts) => number): number => nodes.reduce((total, one) => total + count(one), 0);
+  return {
+    ...first,
+    runId: nodes
+      .map(({ runId }) => runId)
+      .toSorted()
+      .join(),
+    isReadOnly: nodes.some(({ isReadOnly }) => isReadOnly),
+    evictionPolicy:
+      nodes.find(({ evictionPolicy }) => evictionPolicy !== 'noeviction')?.evictionPolicy ?? first.evictionPolicy,
+    evictedKeys: sum(({ evictedKeys }) => evictedKeys),
+    isFull: nodes.some(({ isFull }) => isFull),
+    refusedAsFull: sum(({ refusedAsFull }) => refusedAsFull),
+    cannotSave: nodes.some(({ cannotSave }) => cannotSave),
+  };
+}

@@ -1,5 +1,3 @@
-import type { RedisOptions } from 'ioredis';
-
 export const RIGHTS = 'give it the rights that penstock redis acl prints';
 export const NO_TLS =
   'does not answer in TLS: if this is a plain port, begin the URL with redis://; otherwise give the port for TLS';
@@ -7,8 +5,14 @@ export const NO_TLS =
 const CLOSED = /Stream isn't writeable|ECONNRESET|EPIPE|Connection is closed/;
 const NO_RIGHT = /NOPERM|no permission/i;
 
-interface Connection {
-  readonly options: RedisOptions;
+/** What a message about a Redis names. */
+export interface RedisPlace {
+  /** begins a sentence */
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+  readonly hasTls: boolean;
 }
 
 interface WhyNot {
@@ -16,21 +20,26 @@ interface WhyNot {
   readonly says: RegExp;
   /** waiting does not help */
   readonly isFinal?: boolean;
-  readonly isSo?: (connection: Connection) => boolean;
+  readonly isSo?: (place: RedisPlace) => boolean;
   /** follows the address of the Redis in the message */
-  readonly sentence: string | ((message: string, connection: Connection) => string);
+  readonly sentence: string | ((message: string, place: RedisPlace) => string);
 }
-
-const hasTls = ({ options }: Connection): boolean => options.tls !== undefined;
 
 /** Why a Redis does not serve this program. The first row that fits counts. */
 const REASONS: readonly WhyNot[] = [
-  { says: /^(is a|is Redis|does not let)/, sentence: (message) => message },
+  { says: /^(is a|is no|is one|is Redis|does not let)/, sentence: (message) => message },
+  {
+    says: /All sentinels are unreachable/,
+    sentence: (message) =>
+      /NOAUTH|WRONGPASS/.test(message)
+        ? 'refuses our login at the Sentinel: check _REDIS_SENTINEL_USERNAME and _REDIS_SENTINEL_PASSWORD'
+        : 'cannot be found: no Sentinel answers, or none has a primary of the name in the URL',
+  },
   {
     says: /DB index|SELECT is not allowed|invalid DB/i,
     isFinal: true,
-    sentence: (_message, { options }) =>
-      `has no database ${options.db}: end the URL in a database that it has, such as /0; _REDIS_PREFIX separates two installations in one database`,
+    sentence: (_message, { db }) =>
+      `has no database ${db}: end the URL in a database that it has, such as /0; _REDIS_PREFIX separates two installations in one database`,
   },
   {
     says: /WRONGPASS|NOAUTH|invalid password|AUTH failed/i,
@@ -79,8 +88,8 @@ const REASONS: readonly WhyNot[] = [
   {
     says: /ALTNAME/i,
     isFinal: true,
-    sentence: (_message, { options }) =>
-      `has a certificate without the name ${options.host ?? 'localhost'}: use a name of the certificate in the URL`,
+    sentence: (_message, { host }) =>
+      `has a certificate without the name ${host}: use a name of the certificate in the URL`,
   },
   {
     says: /CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/,
@@ -99,16 +108,20 @@ const REASONS: readonly WhyNot[] = [
   },
   { says: /READONLY/, sentence: 'is a read-only replica: give the address of its primary' },
   {
-    says: /MOVED|CLUSTERDOWN|cluster/i,
-    sentence: 'is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode',
+    says: /CLUSTERDOWN/,
+    sentence: 'is a Redis Cluster that is down, or has slots without a node: look at its CLUSTER INFO',
+  },
+  {
+    says: /MOVED/,
+    sentence: 'is one of several nodes of a Redis Cluster: name others in _REDIS_CLUSTER_NODES',
   },
   {
     says: CLOSED,
-    isSo: (connection) => !hasTls(connection),
+    isSo: ({ hasTls }) => !hasTls,
     sentence: 'closes each connection immediately: if this is a TLS port, begin the URL with rediss://',
   },
   { says: CLOSED, sentence: 'closes each connection immediately: is this its port?' },
-  { says: /ETIMEDOUT|timed out|timeout/i, isSo: hasTls, sentence: NO_TLS },
+  { says: /ETIMEDOUT|timed out|timeout/i, isSo: ({ hasTls }) => hasTls, sentence: NO_TLS },
   {
     says: /ETIMEDOUT|timed out|timeout|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EACCES/i,
     sentence: 'does not answer: is it running, and does a firewall let us through?',
@@ -137,16 +150,16 @@ export function missesRight(error: unknown): boolean {
 }
 
 /** @returns undefined for an unknown error */
-export function whyNot(error: unknown, connection: Connection): WhyNot | undefined {
+export function whyNot(error: unknown, place: RedisPlace): WhyNot | undefined {
   const { message, code } = wordsOf(error);
   return REASONS.find(
-    ({ says, isSo }) => (says.test(message) || says.test(code)) && (isSo === undefined || isSo(connection)),
+    ({ says, isSo }) => (says.test(message) || says.test(code)) && (isSo === undefined || isSo(place)),
   );
 }
 
 /** A library's error as one sentence for the operator. */
-export function explain(error: unknown, connection: Connection): string {
+export function explain(error: unknown, place: RedisPlace): string {
   const { message } = wordsOf(error);
-  const sentence = whyNot(error, connection)?.sentence ?? `does not serve us: ${message.slice(0, 200)}`;
-  return typeof sentence === 'string' ? sentence : sentence(message, connection);
+  const sentence = whyNot(error, place)?.sentence ?? `does not serve us: ${message.slice(0, 200)}`;
+  return typeof sentence === 'string' ? sentence : sentence(message, place);
 }

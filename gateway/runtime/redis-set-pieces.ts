@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
-import { Command, type Redis } from 'ioredis';
+import { Command } from 'ioredis';
+import type { RedisClient } from './redis-client.ts';
 
 /**
  * `SET key value PX lifeMs`, with `XX` if the key must exist, whose value is written piece by piece. ioredis would copy
@@ -39,7 +40,7 @@ class SetPieces extends Command {
  * @returns whether it was set
  */
 export async function setPieces(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   pieces: readonly Buffer[],
   lifeMs: number,

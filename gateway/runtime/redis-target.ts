@@ -1,9 +1,14 @@
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { readSecretFile, readSettingFile } from './setting-file.ts';
 
+interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** The address of a Redis and how to log in. */
 export interface RedisTarget {
-  /** `redis://` or `rediss://`, without credentials if they are given separately */
+  /** `redis://` or `rediss://`, without credentials if they are given separately; its host is the primary's name for Sentinels */
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
@@ -12,6 +17,10 @@ export interface RedisTarget {
   /** certificate of this program and its private key (PEM), for a Redis that asks for one */
   readonly cert?: string;
   readonly key?: string;
+  /** of a cluster of several addresses: nodes that are asked for the others, with that of the URL */
+  readonly clusterNodes?: readonly Place[];
+  /** those that know the primary's address, and how to log in there */
+  readonly sentinel?: { readonly nodes: readonly Place[]; readonly username?: string; readonly password?: string };
 }
 
 /** How to speak TLS to a Redis; undefined: as the URL says, with the system's authorities. */
@@ -22,12 +31,16 @@ export function tlsOptions({ ca, cert, key }: RedisTarget): Pick<RedisTarget, 'c
 
 const TLS_FILES = ['CA_FILE', 'CERT_FILE', 'KEY_FILE'] as const;
 type TlsFile = (typeof TLS_FILES)[number];
+const SENTINEL_PARTS = ['SENTINEL_USERNAME', 'SENTINEL_PASSWORD', 'SENTINEL_PASSWORD_FILE'] as const;
+/** The settings of one Redis besides its `URL`, each after `<program>_REDIS_` or `<program>_REPLY_REDIS_`. */
+const PARTS = ['USERNAME', 'PASSWORD', 'PASSWORD_FILE', 'CLUSTER_NODES', 'SENTINELS', ...TLS_FILES, ...SENTINEL_PARTS];
+
 type Settings = Readonly<Record<string, unknown>>;
 
 /**
  * The Redis of a program's queue, and the Redis of bodies and replies: the same one unless a second is configured. The
- * settings are `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL`, `USERNAME`, `PASSWORD`, `PASSWORD_FILE`,
- * `CA_FILE`, `CERT_FILE` and `KEY_FILE`. Separate settings are taken literally, so that no password needs encoding. A password in the URL is
+ * settings are `<program>_REDIS_` and `<program>_REPLY_REDIS_` with `URL` and `PARTS`. Separate settings are taken
+ * literally, so that no password needs encoding. A password in the URL is
  * percent-encoded.
  * @throws Error in one sentence that names the setting, and never a value
  */
@@ -50,7 +63,7 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
     throw new Error(`bad configuration\n  ${name}_${why}`);
   };
   const [address, passwordFile] = [given('URL'), given('PASSWORD_FILE')];
-  const [alone] = ['USERNAME', 'PASSWORD', 'PASSWORD_FILE', ...TLS_FILES].filter((part) => given(part) !== undefined);
+  const alone = PARTS.find((part) => given(part) !== undefined);
   if (address === undefined) return alone === undefined ? undefined : refuse(`${alone}: needs ${name}_URL`);
 
   const url = new URL(address);
@@ -84,16 +97,61 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
   };
   if (!isUsable(tls)) refuse('CERT_FILE: OpenSSL refuses it with the key in _KEY_FILE, which must belong to it');
+  const more = { ...tls, ...nodesOf(url, given, refuse, (part, file) => readSecretFile(`${name}_${part}`, file)) };
   const password =
     passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
     if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password too');
-    return { url: address, ...tls };
+    return { url: address, ...more };
   }
   if (url.password !== '') refuse('PASSWORD: the URL holds a password too; leave one out');
   const username = given('USERNAME') ?? decodeURIComponent(url.username);
   url.username = '';
-  return { url: url.href, password, ...(username === '' ? {} : { username }), ...tls };
+  return { url: url.href, password, ...(username === '' ? {} : { username }), ...more };
+}
+
+export function hasOneAddress({ clusterNodes, sentinel }: RedisTarget): boolean {
+  return clusterNodes === undefined && sentinel === undefined;
+}
+
+/** What a cluster of several addresses, or a primary that Sentinels know, needs besides. */
+function nodesOf(
+  url: URL,
+  given: (part: string) => string | undefined,
+  refuse: (why: string) => never,
+  readSecret: (part: string, file: string) => string,
+): Pick<RedisTarget, 'clusterNodes' | 'sentinel'> {
+  const [cluster, sentinels] = [placesIn(given('CLUSTER_NODES')), placesIn(given('SENTINELS'))];
+  const [alone] = SENTINEL_PARTS.filter((part) => given(part) !== undefined);
+  if (sentinels === undefined && alone !== undefined) refuse(`${alone}: needs the addresses in _SENTINELS`);
+  if (cluster !== undefined) {
+    if (sentinels !== undefined) refuse('SENTINELS: a Redis Cluster has none; leave this or _CLUSTER_NODES out');
+    if (!/^\/?0?$/.test(url.pathname)) refuse('CLUSTER_NODES: a Redis Cluster has database 0 alone; end the URL in /0');
+    const first = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port === '' ? 6379 : url.port) };
+    return { clusterNodes: [first, ...cluster] };
+  }
+  if (sentinels === undefined) return {};
+  if (url.port !== '') refuse('URL: its host is the name of the primary at the Sentinels, so it has no port');
+  const [username, password, file] = SENTINEL_PARTS.map(given);
+  if (password !== undefined && file !== undefined)
+    refuse('SENTINEL_PASSWORD: _SENTINEL_PASSWORD_FILE gives one too; leave one out');
+  const secret = file === undefined ? password : readSecret('SENTINEL_PASSWORD_FILE', file);
+  if (username !== undefined && secret === undefined) refuse('SENTINEL_USERNAME: needs a password too');
+  return {
+    sentinel: {
+      nodes: sentinels,
+      ...(username === undefined ? {} : { username }),
+      ...(secret === undefined ? {} : { password: secret }),
+    },
+  };
+}
+
+/** @param list checked by `setting.places` */
+function placesIn(list: string | undefined): Place[] | undefined {
+  return list?.split(',').map((text) => {
+    const { hostname, port } = new URL(`redis://${text.trim()}`);
+    return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) };
+  });
 }
 
 function isUsable(tls: SecureContextOptions): boolean {

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { Gauge, type Registry } from 'prom-client';
 import type { Log } from './log.ts';
-import { factsOf, type RedisFacts } from './redis-facts.ts';
+import { isOpen, primariesOf, type RedisClient } from './redis-client.ts';
+import { combined, factsOf, type RedisFacts } from './redis-facts.ts';
 
 /**
  * States of a Redis. `away`: no connection. `silent`: it takes commands and does not answer. `read_only`: it is a
@@ -13,6 +13,8 @@ type RedisState = (typeof REDIS_STATES)[number];
 
 /** The fields of one Redis in `/status`. */
 export interface RedisView {
+  /** null: not known */
+  readonly kind: RedisFacts['mode'] | null;
   readonly state: RedisState;
   readonly since: string;
   /** time until the last `INFO` was answered, in milliseconds; null: none was answered yet */
@@ -37,8 +39,8 @@ export class RedisWatch {
   readonly #timer: NodeJS.Timeout;
 
   /** @param connections by the name under which each is reported; one connection may have several names */
-  constructor(connections: Readonly<Record<string, Redis>>, log: Log) {
-    const known = new Map<Redis, WatchedRedis>();
+  constructor(connections: Readonly<Record<string, RedisClient>>, log: Log) {
+    const known = new Map<RedisClient, WatchedRedis>();
     const watched = Object.entries(connections).map(([name, redis]) => {
       const one = known.get(redis) ?? new WatchedRedis(name, redis, log);
       known.set(redis, one);
@@ -98,7 +100,7 @@ export class RedisWatch {
 
 class WatchedRedis {
   readonly #name: string;
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
   #state: RedisState = 'ok';
   #since = new Date();
@@ -108,7 +110,7 @@ class WatchedRedis {
   #restarts = 0;
   #refusedAt = -Infinity;
 
-  constructor(name: string, redis: Redis, log: Log) {
+  constructor(name: string, redis: RedisClient, log: Log) {
     this.#name = name;
     this.#redis = redis;
     this.#log = log;
@@ -116,6 +118,7 @@ class WatchedRedis {
 
   get view(): RedisView {
     return {
+      kind: this.#facts?.mode ?? null,
       state: this.#state,
       since: this.#since.toISOString(),
       latencyMs: this.#latencyMs,
@@ -126,7 +129,7 @@ class WatchedRedis {
   }
 
   look(): void {
-    if (this.#redis.status !== 'ready') this.#be('away');
+    if (!isOpen(this.#redis)) this.#be('away');
     else if (this.#askedAt === undefined) this.#ask();
     else if (performance.now() - this.#askedAt > SILENT_MS) this.#be('silent');
   }
@@ -137,10 +140,10 @@ class WatchedRedis {
     const over = (): void => {
       this.#askedAt = undefined;
     };
-    this.#redis.info().then((page) => {
+    Promise.all(primariesOf(this.#redis).map((one) => one.info())).then((pages) => {
       over();
       this.#latencyMs = Math.round((performance.now() - askedAt) * 10) / 10;
-      this.#learn(factsOf(page));
+      if (pages.length > 0) this.#learn(combined(pages.map(factsOf)));
     }, over);
   }
 

@@ -1,6 +1,8 @@
-import { Socket } from 'node:net';
-import { Redis, type Command, type RedisOptions } from 'ioredis';
+import { Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import type { Log } from './log.ts';
+import type { RedisClient } from './redis-client.ts';
+import { RedisCluster } from './redis-cluster.ts';
+import { sendInTurns } from './redis-sending.ts';
 import { tlsOptions, type RedisTarget } from './redis-target.ts';
 
 /**
@@ -39,50 +41,89 @@ const OPTIONS = {
   once: { maxRetriesPerRequest: null, enableOfflineQueue: false, autoResendUnfulfilledCommands: false },
 } satisfies Record<RedisManner, RedisOptions>;
 
-class Connection extends Redis {
-  #isCorked = false;
-
-  /** Never sends a command again after a reconnect if its timeout passed: its caller already got an error. */
-  override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
-    if (command.isSettled) return command.promise;
-    this.#cork();
-    return super.sendCommand(command, stream);
-  }
-
-  /** Commands of one turn of the event loop share one write to the socket. A write each costs more than the commands. */
-  #cork(): void {
-    const { stream } = this;
-    // Absent before the first connection.
-    if (this.#isCorked || !(stream instanceof Socket)) return;
-    this.#isCorked = true;
-    stream.cork();
-    setImmediate(() => {
-      this.#isCorked = false;
-      stream.uncork();
-    });
-  }
-}
+/** The same of a cluster. ioredis sends a command again as often as `maxRedirections`, 100 ms apart, while its node is gone. */
+const CLUSTER_OPTIONS = {
+  patient: { maxRedirections: Infinity },
+  fail_fast: { maxRedirections: 40, enableOfflineQueue: false },
+  once: { maxRedirections: 16, enableOfflineQueue: false, retryDelayOnFailover: 0 },
+} satisfies Record<RedisManner, ClusterOptions>;
 
 /**
- * Opens one connection. It reconnects for ever, at most a second apart, also when Redis falls silent without a reset. If the
- * server is no longer the primary, all connections to it reconnect, because reads and subscriptions do not show that. The
- * log has one line for an outage and one for its end. The password reaches no log.
+ * Opens one connection, or those to the nodes of a cluster. They reconnect for ever, at most a second apart, also when Redis
+ * falls silent without a reset. If the server is no longer the primary, all connections to it reconnect, because reads and
+ * subscriptions do not show that. The log has one line for an outage and one for its end. The password reaches no log.
  */
-export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): Redis {
+export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): RedisClient {
+  const redis =
+    target.clusterNodes === undefined ? connectOne(target, manner, name, log) : connectCluster(target, manner, name);
+  const told = { down: false };
+  const isDown = (error: Error): void => {
+    if (!told.down) log.warn({ connection: name, reason: error.message }, 'redis connection lost');
+    told.down = true;
+  };
+  redis.on('error', isDown);
+  if (redis instanceof RedisCluster) {
+    redis.on('node error', isDown);
+    redis.on('lost', () => isDown(new Error('a node of the cluster is gone, or gave its place to another')));
+  }
+  redis.on(redis instanceof RedisCluster ? 'whole' : 'ready', () => {
+    if (told.down) log.info({ connection: name }, 'redis connection restored');
+    told.down = false;
+  });
+  return redis;
+}
+
+/** What a connection to any node needs. */
+function optionsOf(target: RedisTarget, manner: RedisManner, name: string) {
   const { url, username, password } = target;
-  const tls = tlsOptions(target);
-  const redis = new Connection(url, {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
+  const { protocol, username: user, password: secret, pathname } = new URL(url);
+  const login = { username: username ?? decodeURIComponent(user), password: password ?? decodeURIComponent(secret) };
+  return {
+    ...(login.username === '' ? {} : { username: login.username }),
+    ...(login.password === '' ? {} : { password: login.password }),
+    ...(protocol === 'rediss:' ? { tls: tlsOptions(target) ?? {} } : {}),
+    db: Number(pathname.slice(1)),
+    replyMapping: 'legacy' as const,
     connectionName: `penstock-${name}`,
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENT_MS,
+    ...OPTIONS[manner],
+  } satisfies RedisOptions;
+}
+
+function connectCluster(target: RedisTarget, manner: RedisManner, name: string): RedisCluster {
+  return new RedisCluster(target.clusterNodes ?? [], {
+    clusterRetryStrategy: (times) => Math.min(50 * times, 1_000),
+    // A certificate has the names of its nodes, not their addresses.
+    dnsLookup: (host, callback) => callback(null, host),
+    ...CLUSTER_OPTIONS[manner],
+    redisOptions: optionsOf(target, manner, name),
+  });
+}
+
+function connectOne(target: RedisTarget, manner: RedisManner, name: string, log: Log): Redis {
+  const { sentinel } = target;
+  const { hostname, port } = new URL(target.url);
+  const options = optionsOf(target, manner, name);
+  const place =
+    sentinel === undefined
+      ? { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port === '' ? 6379 : port) }
+      : {
+          sentinels: [...sentinel.nodes],
+          name: hostname,
+          sentinelRetryStrategy: (times: number) => Math.min(50 * times, 1_000),
+          ...(sentinel.username === undefined ? {} : { sentinelUsername: sentinel.username }),
+          ...(sentinel.password === undefined ? {} : { sentinelPassword: sentinel.password }),
+          ...(options.tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: options.tls }),
+        };
+  const redis = new Redis({
+    ...options,
+    ...place,
     retryStrategy: (times: number) => Math.min(50 * times, 1_000),
     // If true, this connection reconnects too, if it is a duplicate. The command fails, and is not sent again.
     reconnectOnError: ({ message }) => DEMOTED.test(message) && leave(message),
-    ...OPTIONS[manner],
   });
+  sendInTurns(redis);
   const all = peers.get(target) ?? { open: new Set(), leftAt: -Infinity };
   peers.set(target, all);
   all.open.add(redis);
@@ -93,16 +134,9 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
     for (const one of all.open) if (one.status === 'ready') one.disconnect(true);
     return true;
   };
-  let down = false;
   redis.on('error', (error: Error) => {
     // ioredis would go on in database 0, which another program may own.
     if (isRefusedSelect(error)) redis.disconnect(true);
-    if (!down) log.warn({ connection: name, reason: error.message }, 'redis connection lost');
-    down = true;
-  });
-  redis.on('ready', () => {
-    if (down) log.info({ connection: name }, 'redis connection restored');
-    down = false;
   });
   let asking = false;
   const asked = (): void => {

@@ -19,6 +19,13 @@ export const setting = {
   port: whole('a port from 1 to 65535', { most: 65_535 }),
   share: z.coerce.number({ error: SHARE }).gt(0, { error: SHARE }).lte(1, { error: SHARE }),
   redisUrl: z.url({ protocol: /^rediss?$/, error: 'takes a URL such as redis://127.0.0.1:6379/0' }),
+  /** up to 32 addresses, as `redis-target.ts` reads them */
+  places: z
+    .string()
+    .regex(
+      /^( *(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4} *(,|$)){1,32}$/,
+      'takes addresses such as node-1:6379,node-2:6379',
+    ),
   flag: z.stringbool({ error: 'takes true or false' }),
   /** first part of every key in Redis; it must not end a hash tag, split a key or act as a pattern */
   keyPrefix: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'takes up to 64 letters, digits, dots, dashes and underscores'),

@@ -1,8 +1,9 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import type { Token } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { BOOK, BOOK_KEYS, booking, dayOf, NO_ATTEMPT, NOTHING_USED, usageLifeMs, type Booked } from '#contract/usage';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { usageRows, type UsageFilter, type UsageRow } from './usage-report.ts';
 
 /** How often refusals are written, in ms: the first Redis gets one write for all of them. */
@@ -27,7 +28,7 @@ export interface Unbooked {
  * wait for it, and single bookings are lost.
  */
 export class UsageBook {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #models: readonly string[];
   readonly #days: number;
   readonly #log: Log;
@@ -36,7 +37,7 @@ export class UsageBook {
   #refusals = new Map<string, { readonly model: string; readonly keyId: string; count: number }>();
 
   /** @param models of the catalog @param days how long usage is kept */
-  constructor(redis: Redis, models: readonly string[], days: number, log: Log) {
+  constructor(redis: RedisClient, models: readonly string[], days: number, log: Log) {
     redis.defineCommand('penstockBook', { numberOfKeys: BOOK_KEYS, lua: BOOK });
     this.#redis = redis;
     this.#models = models;
@@ -79,17 +80,23 @@ export class UsageBook {
   /** Writes the refusals that wait. */
   async write(): Promise<void> {
     if (this.#refusals.size === 0) return;
-    const refusals = this.#refusals;
+    const refusals = [...this.#refusals.values()];
     this.#refusals = new Map();
-    const [day, lifeMs] = [dayOf(Date.now()), usageLifeMs(this.#days)];
-    const writes = this.#redis.pipeline();
-    for (const { model, keyId, count } of refusals.values()) {
-      const [usage, keys] = [redisKeys.usage(model, day, keyId), redisKeys.usageKeys(model, day)];
-      writes.hincrby(usage, 'refusals', count).pexpire(usage, lifeMs).sadd(keys, keyId).pexpire(keys, lifeMs);
-    }
-    const results = await writes.exec().catch(() => null);
-    if (results !== null && results[0]?.[0] === null) return;
-    for (const { model, keyId, count } of refusals.values()) this.refused(model, keyId, count);
+    // One pipeline each, because a cluster has those of several models apart.
+    await Promise.all(
+      refusals.map(async ({ model, keyId, count }) => {
+        const day = dayOf(Date.now());
+        const lifeMs = usageLifeMs(this.#days);
+        const [usage, keys] = [redisKeys.usage(model, day, keyId), redisKeys.usageKeys(model, day)];
+        const writes = this.#redis.pipeline().hincrby(usage, 'refusals', count).pexpire(usage, lifeMs);
+        const results = await writes
+          .sadd(keys, keyId)
+          .pexpire(keys, lifeMs)
+          .exec()
+          .catch(() => null);
+        if (results?.[0]?.[0] !== null) this.refused(model, keyId, count);
+      }),
+    );
   }
 
   /** @throws while Redis is away */

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { redisKeys } from '#contract/redis-keys';
 import { dayOf, USAGE_COUNTS, type UsageCount } from '#contract/usage';
+import type { RedisClient } from '#runtime/redis-client';
 
 const DAY_MS = 86_400_000;
 const Counts = z.record(z.enum(USAGE_COUNTS), z.coerce.number());
@@ -29,7 +29,7 @@ export type UsageRow = { readonly day: string; readonly key: string; readonly mo
  * @throws while Redis is away
  */
 export async function usageRows(
-  redis: Redis,
+  redis: RedisClient,
   served: readonly string[],
   days: number,
   { key, model, since = '' }: UsageFilter,
@@ -46,7 +46,7 @@ export async function usageRows(
 }
 
 async function rowsOf(
-  redis: Redis,
+  redis: RedisClient,
   day: string,
   models: readonly string[],
   only: string | undefined,

@@ -1,8 +1,8 @@
 import { DelayedError, UnrecoverableError, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Network } from '../images/fetch/picture-host.ts';
 import { eventId, WebhookEvent } from './due-event.ts';
 import {
@@ -42,7 +42,7 @@ export type DeliveryOutcome = (typeof DELIVERY_OUTCOMES)[number];
 
 export interface DeliveriesDeps {
   /** for the worker alone; it waits out an outage */
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly network: Network;
   readonly receivers: Receivers;
   readonly waiting: WaitingEvents;

@@ -1,7 +1,7 @@
 import { Queue, type Job } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { Failure } from '../failure.ts';
 import { eventId, readDueEvent, WebhookEvent } from './due-event.ts';
 
@@ -63,11 +63,11 @@ export function pauseAfter(tries: number): number {
 
 /** The events of all models on their way to their receivers: one queue for all gateways, in the first Redis. */
 export class EventQueue {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #queue: Queue<WebhookEvent, Delivery>;
   readonly #log: Log;
 
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: RedisClient, log: Log) {
     this.#redis = redis;
     this.#log = log;
     this.#queue = new Queue(QUEUE, {

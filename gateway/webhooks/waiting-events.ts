@@ -1,5 +1,6 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** How many events of one key may wait for a delivery or for another try. Redis needs about 12 MB for them. */
 const MOST_OF_KEY = 10_000;
@@ -39,9 +40,9 @@ return ids`;
  * nothing is lost with what is noted here.
  */
 export class WaitingEvents {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
 
-  constructor(redis: Redis) {
+  constructor(redis: RedisClient) {
     redis.defineCommand('penstockWebhookWait', { numberOfKeys: 2, lua: WAIT });
     redis.defineCommand('penstockWebhookTake', { numberOfKeys: 2, lua: TAKE });
     this.#redis = redis;

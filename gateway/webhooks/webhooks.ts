@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { createAddressGuard } from '../images/fetch/address-guard.ts';
 import { createNameLookup } from '../images/fetch/name-lookup.ts';
 import { Pace } from '../images/fetch/paced-connection.ts';
@@ -15,9 +15,9 @@ const LOOK_MS = 1_000;
 const SWEEP_MS = 15_000;
 
 export interface WebhooksDeps extends Pick<DeliveriesDeps, 'onDelivery' | 'clock' | 'log'> {
-  readonly queue: Redis;
+  readonly queue: RedisClient;
   /** for the worker of deliveries alone */
-  readonly deliveries: Redis;
+  readonly deliveries: RedisClient;
   readonly models: readonly string[];
   /** the present keys; without keys there are no webhooks */
   readonly keys: { readonly webhookOf: (keyId: string) => Receiver | undefined } | undefined;

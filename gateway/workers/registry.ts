@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import type { Kind } from '#contract/job';
 import { speaksFor } from '#contract/model-names';
 import { redisKeys } from '#contract/redis-keys';
@@ -6,6 +5,7 @@ import { readJson } from '#contract/read-json';
 import { WorkerReport } from '#contract/registry';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { EngineStarts } from './engine-starts.ts';
 
 const POLL_MS = 500;
@@ -14,7 +14,7 @@ const MOST_DISPATCHERS = 4_096;
 
 /** What the dispatchers report, as this replica last read it. */
 export class WorkerRegistry {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #models: readonly string[];
   readonly #clock: Clock;
   readonly #log: Log;
@@ -26,7 +26,7 @@ export class WorkerRegistry {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(redis: Redis, models: readonly string[], clock: Clock, log: Log) {
+  constructor(redis: RedisClient, models: readonly string[], clock: Clock, log: Log) {
     this.#redis = redis;
     this.#models = models;
     this.#clock = clock;

@@ -229,7 +229,7 @@ test('a response that is refused, cancelled or deleted leaves nothing of what it
   const { client: redis } = stack.redis;
   const all = async (): Promise<string[]> =>
     (await redis.keys('*:answer-input:*')).concat(await redis.keys('*:answer-said:*'));
-  await redis.del(...(await all()), 'none');
+  for (const key of await all()) await redis.del(key);
   const long = client().responses.create({ ...base, input: 'word '.repeat(140_000), store: true });
   expect(await refusalOf(long)).toEqual([400, 'context_length_exceeded', 'input']);
   const endless = { ...base, max_output_tokens: 4_000, ignore_eos: true, input: 'One?', background: true, store: true };

@@ -98,7 +98,7 @@ test.concurrent(
   'H1: jobs that a worker holds but never claims are given up in seconds, and another dispatcher answers them',
   async () => {
     await using stack = await startStack({ launchers: 0, gatewayEnv: PATIENT });
-    const connection = stack.redis.client.duplicate();
+    const connection = stack.redis.server.duplicate();
     const calls = asked(stack.url, 3);
     // It renews its locks for ever, without a message. It has no room for the jobs that replace those that it holds.
     const silent = new Worker('text', () => new Promise(() => {}), {

@@ -392,7 +392,7 @@ test('log lines name the key by its id; no key is in any output, in a job or in 
 async function finishedJobs(): Promise<JobV1[]> {
   const Parsed = z.object({ data: z.string() });
   const found: JobV1[] = [];
-  for await (const names of stack.redis.client.scanStream({ match: '*:text:*-1', count: 1_000 }))
+  for await (const names of stack.redis.server.scanStream({ match: '*:text:*-1', count: 1_000 }))
     for (const name of z.array(z.string()).parse(names)) {
       if ((await stack.redis.client.type(name)) !== 'hash') continue;
       found.push(JobV1.parse(JSON.parse(Parsed.parse(await stack.redis.client.hgetall(name)).data)));

@@ -89,7 +89,7 @@ async function unreachableUrls(): Promise<string[]> {
     `https://127.0.0.1:${strangeTls.port}/a.png`,
     `http://127.0.0.1:${strangeTls.port}/a.png`,
     `https://well.test:${strangeTls.port}/a.png`,
-    `http://localhost:${stack.redis.client.options.port ?? port}/`,
+    `http://localhost:${stack.redis.server.options.port ?? port}/`,
     ...['10.0.0.1', '127.0.0.2', '169.254.169.254', '168.63.129.16', '[::1]', '[fd00::1]', '0.0.0.0', '2130706434'].map(
       (address) => `http://${address}/a.png`,
     ),

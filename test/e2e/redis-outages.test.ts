@@ -182,7 +182,7 @@ test.each(FAULTS)(
     const waiting = await queueUp(WAITING);
     const leaving = waiting.splice(0, LEAVING);
     try {
-      await begin(redis.client);
+      await begin(redis.server);
       const until = performance.now() + OUTAGE_MS;
       const bodies = (await redis.client.keys('*:body:*')).length;
       let refused = 0;
@@ -197,7 +197,7 @@ test.each(FAULTS)(
       }
       expect((await redis.client.keys('*:body:*')).length).toBeLessThanOrEqual(bodies);
     } finally {
-      await end(redis.client);
+      await end(redis.server);
     }
     await eventually('reservations and bytes of the waiting requests agree', placesAgree);
     const endedAt = performance.now();
@@ -220,7 +220,7 @@ test.each<[lost: string, remove: (queue: Queue<JobV1>, jobs: readonly Job<JobV1>
   async (_, remove) => {
     const streams = await occupy(STREAMS, 4_000);
     const calls = await queueUp(20);
-    const connection = stack.redis.client.duplicate();
+    const connection = stack.redis.server.duplicate();
     const queue = new Queue<JobV1>('text', { connection, prefix: redisKeys.queuePrefix(MODEL) });
     // A reservation precedes its job, and the queue may still contain jobs of requests that ended in an outage.
     const waitingJobs = async (): Promise<Job<JobV1>[]> => {

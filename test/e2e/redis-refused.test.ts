@@ -85,10 +85,10 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
   ],
   ['C2: a path that is not a database', () => `${plain.url}/abc`, /REDIS_URL: .* the number of a database/],
   [
-    'C3: a Redis Cluster',
+    'C3: a Redis Cluster without slots',
     // Its second port is 10,000 above the first one otherwise, and may be another process's.
     async () => (await started('--cluster-enabled', 'yes', '--cluster-port', String(await freePort()))).url,
-    /is a Redis Cluster, which Penstock does not support: give a Redis without cluster mode/,
+    /is a Redis Cluster that is down, or has slots without a node/,
   ],
   [
     'H11: a Sentinel',
@@ -103,7 +103,7 @@ test.each<[string, () => string | Promise<string>, RegExp]>([
       client.disconnect();
       return `redis://127.0.0.1:${port}`;
     },
-    /is a Sentinel: give the address of the primary/,
+    /is a Sentinel: name it in _REDIS_SENTINELS/,
   ],
   [
     'H11: a read-only replica',

@@ -42,7 +42,7 @@ beforeAll(async () => {
   stack = await startStack({ twoRedis: true, gatewayEnv: { GATEWAY_KEYS_FILE: file } });
   // The first use of a script sends its text.
   for (const id of keys.keys()) await ask(false, id);
-  [queue, replies] = [await watch(stack.redis.client), await watch(stack.replyRedis.client)];
+  [queue, replies] = [await watch(stack.redis.server), await watch(stack.replyRedis.server)];
 }, 120_000);
 afterAll(async () => {
   queue.end();

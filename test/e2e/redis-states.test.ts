@@ -7,11 +7,13 @@ import { freePort } from '#runtime/free-port';
 import { call } from '../support/call.ts';
 import { eventually } from '../support/eventually.ts';
 import { noisePng } from '../support/pictures.ts';
+import { startRedis } from '../support/redis.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack();
+  // A node of a cluster takes no REPLICAOF.
+  stack = await startStack({ redis: await startRedis({ kind: 'single' }) });
 }, 60_000);
 afterAll(async () => {
   await stack[Symbol.asyncDispose]();
@@ -101,9 +103,9 @@ const programs = () => [...stack.gateways, ...stack.launchers];
 test.each(STATES)(
   'C: %s, a Redis that %s: one log line, /status and a gauge report it, each dialect sends Retry-After, and it recovers by itself',
   async (state, _fault, begin, end) => {
-    const { client } = stack.redis;
+    const { server } = stack.redis;
     await becomes('ok');
-    await begin(client);
+    await begin(server);
     await becomes(state);
     for (const [path, body, status, shape] of DIALECTS) {
       const outcome = await call(stack.url + path, body).ended;
@@ -111,7 +113,7 @@ test.each(STATES)(
       expect(Number(outcome.headers['retry-after'])).toBeGreaterThan(0);
       shape.parse(JSON.parse(outcome.body));
     }
-    await end(client);
+    await end(server);
     await becomes('ok');
     const answers = async (): Promise<boolean> => {
       const [path = '', body] = DIALECTS[0] ?? [];

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '#runtime/redis-client';
 import { LAST_ENTRY, logPlace, seamId } from '#contract/answer-log';
 import { decodeFrames, type FrameType } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
@@ -12,7 +12,7 @@ import { silentLog } from '../support/silent-log.ts';
 
 const MODEL = 'm';
 let pair: RedisPair;
-let connections: Redis[];
+let connections: RedisClient[];
 beforeEach(async () => {
   pair = await startRedisPair();
   connections = [];

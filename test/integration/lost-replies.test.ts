@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '#runtime/redis-client';
 import { entryId } from '#contract/answer-log';
 import { redisKeys } from '#contract/redis-keys';
 import { connectRedis } from '#runtime/redis';
@@ -30,7 +30,7 @@ const kept: KeptRequest = {
   keptMs: 10_000,
 };
 let server: TestRedis;
-let redis: Redis;
+let redis: RedisClient;
 let store: AnswerStore;
 let idempotency: Idempotency;
 /** the next reply, which is not to a PING, breaks its connection instead */
@@ -60,7 +60,7 @@ beforeAll(async () => {
   redis = connectRedis({ url: `redis://127.0.0.1:${port}` }, 'fail_fast', 'test', silentLog);
   await once(redis, 'ready');
   store = new AnswerStore(redis, 'g1');
-  idempotency = new Idempotency(redis, server.client, 10_000);
+  idempotency = new Idempotency(redis, server.server, 10_000);
 });
 afterAll(async () => {
   redis.disconnect();

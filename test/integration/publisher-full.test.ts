@@ -18,7 +18,7 @@ afterAll(async () => {
 });
 
 test('engines that send faster than Redis accepts are paused until it has caught up; no replica is given up', async () => {
-  const { client } = server;
+  const { server: client } = server;
   await client.xadd(redisKeys.replies(REPLICA), '*', 's', '', 'b', '');
   const events: string[] = [];
   const publisher = new Publisher(client, 'd1', silentLog, {

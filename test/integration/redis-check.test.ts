@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { connectRedis } from '../../gateway/runtime/redis.ts';
 import { requireRedis } from '../../gateway/runtime/redis-check.ts';
-import { redisRights } from '#contract/redis-rights';
+import { aclRules, redisRights } from '#contract/redis-rights';
 import { freePort } from '#runtime/free-port';
 import { portOf } from '../support/port-of.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
@@ -30,7 +31,7 @@ beforeAll(async () => {
   const withTls = async (...more: string[]): Promise<[TestRedis, number]> => {
     const port = await freePort();
     const tls = ['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key];
-    const server = await startRedis({ args: [...tls, ...more] });
+    const server = await startRedis({ kind: 'single', args: [...tls, ...more] });
     servers.push(server);
     return [server, port];
   };
@@ -159,7 +160,7 @@ test.each<[string, () => Target | Promise<Target>, RegExp]>([
 });
 
 test('a healthy Redis, over TLS and over IPv6, is accepted', async () => {
-  const six = await startRedis({ args: ['--bind', '::1', '127.0.0.1'] });
+  const six = await startRedis({ kind: 'single', args: ['--bind', '::1', '127.0.0.1'] });
   servers.push(six);
   for (const target of [
     { url: `rediss://localhost:${tlsPort}`, ca },
@@ -172,3 +173,23 @@ test('a healthy Redis, over TLS and over IPv6, is accepted', async () => {
     redis.disconnect();
   }
 });
+
+test('a user that lacks a command of clusters gets it named, not a timeout', async () => {
+  await using cluster = await startRedisCluster();
+  const places = cluster.nodes.map(({ url }) => new URL(url));
+  const clusterNodes = places.map(({ hostname: host, port }) => ({ host, port: Number(port) }));
+  const rights = redisRights('worker', 'single', ['Phi-4'], true);
+  for (const missing of ['cluster|slots', 'readonly']) {
+    for (const { server } of cluster.nodes)
+      await server.acl('SETUSER', 'worker', 'reset', 'on', '>pw', ...aclRules(rights, false), `-${missing}`);
+    const target = { url: cluster.url, username: 'worker', password: 'pw', clusterNodes };
+    const redis = connectRedis(target, 'fail_fast', 'test', silentLog);
+    try {
+      await expect(requireRedis(redis, 3_000, rights)).rejects.toThrow(
+        `does not let our user run ${missing === 'readonly' ? '' : 'or reach '}${missing}`,
+      );
+    } finally {
+      redis.disconnect();
+    }
+  }
+}, 30_000);

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '#runtime/redis-client';
 import { connectRedis, type RedisManner } from '../../gateway/runtime/redis.ts';
 import { RedisWatch } from '../../gateway/runtime/redis-watch.ts';
 import { startProxy } from '../drill/tcp-proxy.mjs';
@@ -12,7 +12,7 @@ import { silentLog } from '../support/silent-log.ts';
 
 let server: TestRedis;
 let proxy: Awaited<ReturnType<typeof startProxy>>;
-const opened: Redis[] = [];
+const opened: RedisClient[] = [];
 beforeAll(async () => {
   server = await startRedis();
   proxy = await startProxy(() => Number(new URL(server.url).port));
@@ -23,7 +23,7 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-async function connect(manner: RedisManner, port = proxy.port): Promise<Redis> {
+async function connect(manner: RedisManner, port = proxy.port): Promise<RedisClient> {
   const redis = connectRedis({ url: `redis://127.0.0.1:${port}` }, manner, 'test', silentLog);
   opened.push(redis);
   await eventually('it is connected', () => redis.status === 'ready');

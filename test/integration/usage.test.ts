@@ -11,7 +11,7 @@ let server: TestRedis;
 let book: UsageBook;
 beforeAll(async () => {
   server = await startRedis();
-  book = new UsageBook(server.client, ['m'], DAYS, silentLog);
+  book = new UsageBook(server.server, ['m'], DAYS, silentLog);
 });
 afterEach(async () => {
   await server.client.flushall();

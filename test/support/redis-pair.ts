@@ -18,21 +18,23 @@ export interface RedisPair extends TestRedis {
 
 /** Ready when the replica follows. `url` and `client` lead to the primary, later to the promoted replica. */
 export async function startRedisPair(): Promise<RedisPair> {
-  const primary = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
-  const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', new URL(primary.url).port] });
+  const primary = await startRedis({ kind: 'single', args: ['--repl-diskless-sync-delay', '0'] });
+  const replica = await startRedis({ kind: 'single', args: ['--replicaof', '127.0.0.1', new URL(primary.url).port] });
   let current = primary;
   const proxy = await startProxy(() => Number(new URL(current.url).port));
   await eventually('the replica follows', async () =>
-    (await replica.client.info('replication')).includes('master_link_status:up'),
+    (await replica.server.info('replication')).includes('master_link_status:up'),
   );
   const promote = async (): Promise<void> => {
-    await replica.client.replicaof('NO', 'ONE');
+    await replica.server.replicaof('NO', 'ONE');
     current = replica;
   };
   return {
     primary,
     replica,
     promote,
+    settings: {},
+    args: [],
     url: `redis://127.0.0.1:${proxy.port}`,
     get pid() {
       return current.pid;
@@ -40,10 +42,13 @@ export async function startRedisPair(): Promise<RedisPair> {
     get client() {
       return current.client;
     },
-    part: async () => void (await replica.client.replicaof('NO', 'ONE')),
+    get server() {
+      return current.server;
+    },
+    part: async () => void (await replica.server.replicaof('NO', 'ONE')),
     changeRoles: async () => {
       await promote();
-      await primary.client.replicaof('127.0.0.1', new URL(replica.url).port);
+      await primary.server.replicaof('127.0.0.1', new URL(replica.url).port);
     },
     failOver: async () => {
       process.kill(primary.pid, 'SIGKILL');

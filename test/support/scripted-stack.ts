@@ -6,7 +6,7 @@ import { FromDispatcher, type EngineEntry, type ToDispatcher } from '../../worke
 import { redisKeys } from '#contract/redis-keys';
 import { eventually } from './eventually.ts';
 import { startFakeEngine, type FakeEngine } from './fake-engine.ts';
-import { startStack, type Stack } from './stack.ts';
+import { settingsOf, startStack, type Stack } from './stack.ts';
 
 const MODEL = 'Phi-3-vision-128k-instruct';
 
@@ -89,8 +89,8 @@ export async function startScriptedDispatcher(
     execArgv: [],
     env: {
       PATH: process.env['PATH'] ?? '',
-      WORKER_REDIS_URL: stack.redis.url,
-      WORKER_REPLY_REDIS_URL: stack.replyRedis.url,
+      ...settingsOf('WORKER_REDIS', stack.redis),
+      ...settingsOf('WORKER_REPLY_REDIS', stack.replyRedis),
       WORKER_LOG_LEVEL: 'error',
       WORKER_MODEL: model,
     },

@@ -8,7 +8,9 @@ import { WorkerReport } from '#contract/registry';
 import { askEngine } from './engine-request.mjs';
 import { eventually } from './eventually.ts';
 import { freePort } from '#runtime/free-port';
-import { startRedis, type TestRedis } from './redis.ts';
+import { startRedis, TESTED_KIND, type TestRedis } from './redis.ts';
+import { startRedisCluster } from './redis-cluster.ts';
+import { startWatchedPair } from './redis-sentinel.ts';
 
 const Status = z.object({ replica: z.string(), openRequests: z.number(), workers: z.array(WorkerReport) });
 
@@ -65,13 +67,13 @@ export interface Stack extends AsyncDisposable {
 
 /** Redis, gateways and launchers, with simulator engines unless `workerEnv` says otherwise, built and started as by a user. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const redis = options.redis ?? (await startRedis());
+  const redis = options.redis ?? (await startTestedRedis());
   const replyRedis =
     options.replyRedis ?? (options.twoRedis === true ? await startRedis({ appendonly: false }) : redis);
   /** @returns the URLs of both as settings of gateways or workers */
   const redisSettings = (program: string): Record<string, string> => ({
-    [`${program}_REDIS_URL`]: redis.url,
-    ...(replyRedis === redis ? {} : { [`${program}_REPLY_REDIS_URL`]: replyRedis.url }),
+    ...settingsOf(`${program}_REDIS`, redis),
+    ...(replyRedis === redis ? {} : settingsOf(`${program}_REPLY_REDIS`, replyRedis)),
   });
   const folder = await mkdtemp(join(tmpdir(), 'penstock-stack-'));
   const gateways: Program[] = [];
@@ -150,6 +152,18 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     throw new Error(`the stack did not start:\n${outputs.join('\n')}`, { cause });
   }
   return stack;
+}
+
+/** Several servers of a kind are used by stacks alone: no test of a part knows them. */
+function startTestedRedis(): Promise<TestRedis> {
+  if (TESTED_KIND === 'cluster') return startRedisCluster();
+  return TESTED_KIND === 'sentinel' ? startWatchedPair() : startRedis();
+}
+
+/** A Redis as settings of a program. @param name such as `WORKER_REDIS` */
+export function settingsOf(name: string, { url, settings }: TestRedis): Record<string, string> {
+  const parts = Object.entries({ URL: url, ...settings });
+  return Object.fromEntries(parts.map(([part, value]) => [`${name}_${part}`, value]));
 }
 
 const Ready = z.object({ readyEngines: z.number() });

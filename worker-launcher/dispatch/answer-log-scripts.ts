@@ -1,5 +1,6 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import { LOG_PLACES } from '#contract/answer-log';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** `penstockClaim`: the record is gone, or its epoch is an earlier one. After a fail-over of Redis its owner writes it again. */
 export const NOT_YET = -1;
@@ -64,9 +65,8 @@ declare module 'ioredis' {
 }
 
 /** Makes `penstockClaim`, `penstockLog` and `penstockOwners` commands of this connection. */
-export function defineLogScripts(redis: Redis): void {
+export function defineLogScripts(redis: RedisClient): void {
   redis.defineCommand('penstockClaim', { numberOfKeys: 2, lua: CLAIM });
   redis.defineCommand('penstockLog', { lua: WRITE });
-  redis.defineCommand('penstockOwners', { lua: OWNERS });
   redis.defineCommand('penstockOwners', { lua: OWNERS });
 }

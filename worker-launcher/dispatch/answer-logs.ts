@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import { replicaOf } from '#contract/answer-log';
 import type { Frame } from '#contract/frame';
 import type { JobV1, Token } from '#contract/job';
@@ -6,6 +5,7 @@ import { writtenEntry } from '#contract/logged-entry';
 import { replyAddress } from '#contract/model-names';
 import type { Log } from '#runtime/log';
 import { LostConnection } from '#runtime/numbered-connection';
+import type { RedisClient } from '#runtime/redis-client';
 import { NOT_YET } from './answer-log-scripts.ts';
 import { endOfTurn, EntryPace } from './entry-pace.ts';
 import { encoded, newLine, type Line, type LineEntry } from './log-line.ts';
@@ -68,7 +68,7 @@ export class AnswerLogs {
 
   /** @param redis of the manner `once`, for logs alone */
   constructor(
-    redis: Redis,
+    redis: RedisClient,
     incarnation: string,
     log: Log,
     { copies, ...events }: AnswerLogEvents & { readonly copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'> },

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import type { Control } from '#contract/control';
 import { JobV1, KINDS, LaterJob, sameToken, type Kind, type Token } from '#contract/job';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { Attempt, type AttemptDeps } from './attempt.ts';
 import type { EngineSlots } from './engine-slots.ts';
 import { JobQueue, type JobEnd, type TakenJob } from './job-queue.ts';
@@ -19,9 +19,9 @@ const NEWER_JOB_PICKUPS = 3_600;
 const DONE: JobEnd = { kind: 'done' };
 
 export interface DispatcherDeps extends AttemptDeps {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** opens a connection that blocks */
-  readonly connectBlocking: () => Redis;
+  readonly connectBlocking: () => RedisClient;
   readonly incarnation: string;
   readonly slots: EngineSlots;
   readonly leftBodies: Pick<LeftBodies, 'add'>;

@@ -1,10 +1,10 @@
 import { Job, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { JOB_OPTIONS, WORKER_OPTIONS, type Kind } from '#contract/job';
 import { redisKeys } from '#contract/redis-keys';
 import { within } from '#runtime/lifecycle';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import type { Loads } from './engine-slots.ts';
 import { defineJobScripts } from './job-scripts.ts';
 
@@ -31,9 +31,9 @@ export interface TakenJob {
 export type JobEnd = { readonly kind: 'done' } | { readonly kind: 'back'; readonly delayMs: number };
 
 export interface JobQueueDeps {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** for the blocking wait alone */
-  readonly blocking: Redis;
+  readonly blocking: RedisClient;
   readonly model: string;
   readonly kind: Kind;
   /** slots of the ready engines, taken or free */

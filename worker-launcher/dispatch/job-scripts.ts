@@ -1,4 +1,5 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
+import type { RedisClient } from '#runtime/redis-client';
 
 /**
  * Two scripts on BullMQ's own data (version 6.7; `test/integration/job-queue.test.ts` compares what they leave with what
@@ -129,7 +130,7 @@ declare module 'ioredis' {
 }
 
 /** Makes `penstockTake` and `penstockFinish` commands of this connection. */
-export function defineJobScripts(redis: Redis): void {
+export function defineJobScripts(redis: RedisClient): void {
   redis.defineCommand('penstockTake', { numberOfKeys: 8, lua: TAKE });
   redis.defineCommand('penstockFinish', { numberOfKeys: 4, lua: FINISH });
 }

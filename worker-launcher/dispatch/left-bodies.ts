@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import type { JobV1 } from '#contract/job';
 import { LEASE_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 
 const LOOK_MS = 5_000;
 /** A gateway that lives deletes the body in this time after the end of an attempt, or repeats the attempt. In ms. */
@@ -21,12 +21,12 @@ interface Left {
 
 /** Bodies of attempts that are over. Their gateway deletes them; those of a gateway that died are deleted here. */
 export class LeftBodies {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
   readonly #left = new Map<string, Left>();
 
   /** @param redis the second Redis */
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: RedisClient, log: Log) {
     this.#redis = redis;
     this.#log = log;
     this.#lookLater();
@@ -71,7 +71,9 @@ export class LeftBodies {
     let deleted = 0;
     while (bodies.size > 0) {
       const keys = [...bodies.keys()].slice(0, DELETED_AT_A_TIME);
-      deleted += await this.#redis.unlink(...keys);
+      // One command each, because a cluster has those of several models apart.
+      const unlinked = await Promise.all(keys.map((key) => this.#redis.unlink(key)));
+      deleted += unlinked.reduce((sum, one) => sum + one, 0);
       for (const key of keys) bodies.delete(key);
     }
     if (deleted > 0) this.#log.info({ replica, bodies: deleted }, 'deleted the requests that a dead gateway left');

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { LostConnection, NumberedConnection } from '#runtime/numbered-connection';
+import type { RedisClient } from '#runtime/redis-client';
 import { defineLogScripts } from './answer-log-scripts.ts';
 import type { Line, LineEntry } from './log-line.ts';
 
@@ -14,7 +14,7 @@ export class LogWriter {
   readonly #incarnation: string;
   readonly #log: Log;
 
-  constructor(redis: Redis, incarnation: string, log: Log, onOpen: () => void) {
+  constructor(redis: RedisClient, incarnation: string, log: Log, onOpen: () => void) {
     defineLogScripts(redis);
     this.connection = new NumberedConnection(redis, onOpen);
     this.#incarnation = incarnation;

@@ -7,7 +7,7 @@ import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { captureConsole, createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
-import { redisTargets } from '#runtime/redis-target';
+import { hasOneAddress, redisTargets } from '#runtime/redis-target';
 import { loadConfig, type WorkerConfig } from '../config.ts';
 import { AnswerLogs } from './answer-logs.ts';
 import { BulkReader } from './bulk-reader.ts';
@@ -78,7 +78,8 @@ function connect(config: WorkerConfig, log: Log) {
     logRedis: connectRedis(queue, 'once', 'dispatcher-logs', log),
     controlRedis: connectRedis(queue, 'patient', 'dispatcher-control', log),
     replyRedis: connectRedis(replies, 'patient', 'dispatcher-replies', log),
-    pictures: new BulkReader(replies, PICTURE_SILENCE_MS),
+    // It knows one address, which no cluster and no Sentinel has.
+    pictures: hasOneAddress(replies) ? new BulkReader(replies, PICTURE_SILENCE_MS) : undefined,
   };
 }
 
@@ -120,7 +121,9 @@ function createParts(
       }
       // If the reader fails, the other connection waits until Redis is available again.
       const reading =
-        job.kind === 'image' ? pictures.get(key).catch(() => replyRedis.getBuffer(key)) : replyRedis.getBuffer(key);
+        job.kind === 'image' && pictures !== undefined
+          ? pictures.get(key).catch(() => replyRedis.getBuffer(key))
+          : replyRedis.getBuffer(key);
       const [bytes, ttlMs] = await Promise.all([reading, replyRedis.pttl(key)]);
       return { bytes, ttlMs };
     },
@@ -138,7 +141,7 @@ function createParts(
 
 /** Passes the gateways' control messages on. */
 function takeCommands({ controlRedis }: Connections, dispatcher: Dispatcher): void {
-  controlRedis.on('message', (_channel, text) => {
+  controlRedis.on('message', (_channel: string, text: string) => {
     const message = readJson(Control, text);
     if (message !== undefined) dispatcher.control(message);
   });

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis';
 import { encodeStamp, entryMs, type Frame } from '#contract/frame';
 import { redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 import { endOfTurn, EntryPace } from './entry-pace.ts';
 import { PendingEntries } from './pending-entries.ts';
 
@@ -50,7 +50,7 @@ interface Channel {
  * At most one XADD per replica is outstanding, so that no later one overtakes a refused one.
  */
 export class Publisher {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #incarnation: string;
   readonly #events: PublisherEvents;
   readonly #log: Log;
@@ -58,7 +58,7 @@ export class Publisher {
   readonly #heartbeat: NodeJS.Timeout;
   #idle: (() => void) | undefined;
 
-  constructor(redis: Redis, incarnation: string, log: Log, events: PublisherEvents) {
+  constructor(redis: RedisClient, incarnation: string, log: Log, events: PublisherEvents) {
     this.#redis = redis;
     this.#incarnation = incarnation;
     this.#events = events;

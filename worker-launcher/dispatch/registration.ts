@@ -1,11 +1,11 @@
-import type { Redis } from 'ioredis';
 import { redisKeys } from '#contract/redis-keys';
 import { WORKER_REPORT_EVERY_MS, WORKER_REPORT_TTL_MS, writtenReport, type WorkerReport } from '#contract/registry';
+import type { RedisClient } from '#runtime/redis-client';
 import { missesRight } from '#runtime/redis-refusal';
 import type { EngineSlots } from './engine-slots.ts';
 
 interface RegistrationDeps {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** its name, see `dispatcherName` */
   readonly incarnation: string;
   readonly model: string;

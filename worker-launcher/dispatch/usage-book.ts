@@ -1,7 +1,8 @@
-import type { Redis, Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import type { JobV1, Token } from '#contract/job';
 import { BOOK, BOOK_KEYS, booking, type AttemptUsage } from '#contract/usage';
 import type { Log } from '#runtime/log';
+import type { RedisClient } from '#runtime/redis-client';
 
 /** A booking that Redis refuses (out of memory, read-only) is tried this often, with this pause in ms. */
 const TRIES = 60;
@@ -15,10 +16,10 @@ declare module 'ioredis' {
 
 /** Books what each attempt used, once; no caller waits for it. */
 export class UsageBook {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #log: Log;
 
-  constructor(redis: Redis, log: Log) {
+  constructor(redis: RedisClient, log: Log) {
     redis.defineCommand('penstockBook', { numberOfKeys: BOOK_KEYS, lua: BOOK });
     this.#redis = redis;
     this.#log = log;

@@ -1,17 +1,18 @@
-import type { Redis } from 'ioredis';
 import { useKeyPrefix } from '#contract/redis-keys';
 import { redisRights } from '#contract/redis-rights';
 import { createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
+import { placeOf, type RedisClient } from '#runtime/redis-client';
+import { RedisCluster } from '#runtime/redis-cluster';
 import type { RedisFacts } from '#runtime/redis-facts';
 import { redisTargets } from '#runtime/redis-target';
 import type { WorkerConfig } from '../config.ts';
 
 /** A launcher's own connections to its two Redis servers; twice the same if it has one. */
 interface RedisConnections {
-  readonly queue: Redis;
-  readonly replies: Redis;
+  readonly queue: RedisClient;
+  readonly replies: RedisClient;
 }
 
 /** Result of the check that a start would make of one Redis. */
@@ -41,9 +42,9 @@ export async function connectBoth(config: WorkerConfig, model: string, log: Log)
 export async function lookAtBoth(config: WorkerConfig, model: string): Promise<RedisSeen[]> {
   const both = connect(config, createLog('preflight', 'silent'));
   const { queue, replies } = both;
-  const look = async (name: RedisSeen['name'], redis: Redis): Promise<RedisSeen> => {
-    const { host = 'localhost', port = 6379, db = 0 } = redis.options;
-    const at = `${host}:${port}, database ${db}`;
+  const look = async (name: RedisSeen['name'], redis: RedisClient): Promise<RedisSeen> => {
+    const { name: place, db } = placeOf(redis);
+    const at = `${place.replace(/^Redis at /, '')}, database ${db}`;
     const problem = (error: unknown): string => (error instanceof Error ? error.message : String(error));
     return { name, at, found: await requireOf(redis, both, config, model).catch(problem) };
   };
@@ -64,7 +65,8 @@ function connect(config: WorkerConfig, log: Log): RedisConnections {
   return { queue: queueRedis, replies: replyRedis };
 }
 
-function requireOf(redis: Redis, { queue, replies }: RedisConnections, config: WorkerConfig, model: string) {
+function requireOf(redis: RedisClient, { queue, replies }: RedisConnections, config: WorkerConfig, model: string) {
   const part = queue === replies ? 'single' : redis === queue ? 'first' : 'second';
-  return requireRedis(redis, config.WORKER_REDIS_WAIT_MS, redisRights('worker', part, [model]));
+  const rights = redisRights('worker', part, [model], redis instanceof RedisCluster);
+  return requireRedis(redis, config.WORKER_REDIS_WAIT_MS, rights);
 }

@@ -25,8 +25,12 @@
 {{- range (include "penstock.redisTargets" . | fromJson).targets }}
 {{- if .bundled }}{{ $ours = append $ours .component }}
 {{- else }}
+{{- $ports := list (regexFind "[0-9]+$" (regexFind ":[0-9]+$" (urlParse .url).host) | default (ternary .port "6379" (not (empty .sentinels)))) }}
+{{- range concat (.clusterNodes | default list) (.sentinels | default list) }}{{ $ports = append $ports (regexFind "[0-9]+$" .) }}{{ end }}
 - ports:
-    - {port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" (urlParse .url).host) | default "6379" }}, protocol: TCP}
+    {{- range uniq $ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
   {{- with $policy.redisTo }}
   to:
     {{- toYaml . | nindent 4 }}

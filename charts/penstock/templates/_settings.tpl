@@ -22,7 +22,8 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- else -}}
 {{- $host := ternary (printf "[%s]" $external.host) $external.host (contains ":" $external.host) -}}
 {{- $url := default (printf "%s://%s:%d/%d" (ternary "rediss" "redis" $external.tls) $host (int $external.port) (int $external.database)) $external.url -}}
-{{- dict "which" .which "component" $component "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "ca" $external.caSecret "caKey" $external.caSecretKey "cert" $external.certSecret | toJson -}}
+{{- if $external.sentinels }}{{ $url = printf "%s://%s/%d" (ternary "rediss" "redis" $external.tls) $external.host (int $external.database) }}{{ end -}}
+{{- dict "which" .which "component" $component "clusterNodes" $external.clusterNodes "sentinels" $external.sentinels "sentinelUsername" $external.sentinelUsername "sentinelKey" $external.sentinelSecretKey "port" (toString (int $external.port)) "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "ca" $external.caSecret "caKey" $external.caSecretKey "cert" $external.certSecret | toJson -}}
 {{- end -}}
 {{- end -}}
 
@@ -42,6 +43,10 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- $_ := set $env (printf "%s_URL" $name) .url -}}
 {{- $_ := set $env (printf "%s_USERNAME" $name) (.username | default "") -}}
 {{- if .secret }}{{ $_ := set $env (printf "%s_PASSWORD_FILE" $name) (printf "/etc/penstock/%s/password" .component) }}{{ end -}}
+{{- with .clusterNodes }}{{ $_ := set $env (printf "%s_CLUSTER_NODES" $name) (join "," .) }}{{ end -}}
+{{- with .sentinels }}{{ $_ := set $env (printf "%s_SENTINELS" $name) (join "," .) }}{{ end -}}
+{{- with .sentinelUsername }}{{ $_ := set $env (printf "%s_SENTINEL_USERNAME" $name) . }}{{ end -}}
+{{- if .sentinelKey }}{{ $_ := set $env (printf "%s_SENTINEL_PASSWORD_FILE" $name) (printf "/etc/penstock/%s/sentinel-password" .component) }}{{ end -}}
 {{- if .ca }}{{ $_ := set $env (printf "%s_CA_FILE" $name) (printf "/etc/penstock/%s/ca.crt" .component) }}{{ end -}}
 {{- if .cert }}{{ $_ := mergeOverwrite $env (dict (printf "%s_CERT_FILE" $name) (printf "/etc/penstock/%s/tls.crt" .component) (printf "%s_KEY_FILE" $name) (printf "/etc/penstock/%s/tls.key" .component)) }}{{ end -}}
 {{- end -}}
@@ -140,6 +145,9 @@ CUDA_CACHE_PATH: /models/cuda
     sources:
       {{- if .secret }}
       - secret: {name: {{ .secret }}, items: [{key: {{ .key | quote }}, path: password}]}
+      {{- end }}
+      {{- if .sentinelKey }}
+      - secret: {name: {{ .secret }}, items: [{key: {{ .sentinelKey | quote }}, path: sentinel-password}]}
       {{- end }}
       {{- if .ca }}
       - secret: {name: {{ .ca }}, items: [{key: {{ .caKey | quote }}, path: ca.crt}]}

@@ -17,6 +17,7 @@ const REDIS_HELP = `penstock redis: users of Redis with the least rights
   --generate        make a password: the command has its SHA-256, and standard error the password.
                     Without it the command has the placeholder PASSWORD
   --file            print a line of an ACL file in place of a command
+  --cluster         for a Redis Cluster of several addresses, whose client needs more commands
   --redis-6         for Redis 6.2, which cannot tell reading from writing
   --help            print this help
 
@@ -32,6 +33,7 @@ const OPTIONS = {
   user: TEXT,
   generate: FLAG,
   file: FLAG,
+  cluster: FLAG,
   'redis-6': FLAG,
   help: HELP_FLAG,
 };
@@ -74,7 +76,7 @@ export async function redisCommand(args, setup) {
     await compiled('gateway/contract/redis-rights.js', setup)
   );
   useKeyPrefix(prefix);
-  const rules = aclRules(redisRights(role, part, models), values['redis-6'] === true);
+  const rules = aclRules(redisRights(role, part, models, values.cluster === true), values['redis-6'] === true);
   const password = values.generate === true ? randomBytes(PASSWORD_BYTES).toString('base64url') : undefined;
   const secret = password === undefined ? '>PASSWORD' : `#${createHash('sha256').update(password).digest('hex')}`;
   if (password !== undefined) setup.say(`the password of ${user}, which cannot be printed again: ${password}`);

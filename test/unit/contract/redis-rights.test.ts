@@ -5,15 +5,20 @@ import { PROBES } from '../../../gateway/runtime/redis-check.ts';
 const MODEL = 'Phi-4';
 const rightsOf = (models: string[] = [MODEL]) =>
   (['gateway', 'worker'] as const).flatMap((role) =>
-    (['first', 'second', 'single'] as const).map((part) => redisRights(role, part, models)),
+    (['first', 'second', 'single'] as const).flatMap((part) =>
+      [false, true].map((isCluster) => redisRights(role, part, models, isCluster)),
+    ),
   );
 /** A connection has used these before it is checked, or the check uses them itself. */
 const WITHOUT_PROBE = ['auth', 'hello', 'ping', 'info', 'select', 'client|setname', 'multi', 'exec'];
+const OF_CLUSTERS = ['cluster|slots', 'cluster|info'];
 const OF_CHANNELS = ['publish', 'subscribe', 'unsubscribe'];
 
 test('a start tries each command that a user of penstock redis acl gets, and no other one', () => {
   const given = new Set(rightsOf().flatMap(({ commands }) => commands));
-  expect([...given].toSorted()).toEqual([...Object.keys(PROBES), ...WITHOUT_PROBE, ...OF_CHANNELS].toSorted());
+  expect([...given].toSorted()).toEqual(
+    [...Object.keys(PROBES), ...WITHOUT_PROBE, ...OF_CLUSTERS, ...OF_CHANNELS].toSorted(),
+  );
 });
 
 test('a worker has no name that is not of its models, and no command that tells of others', () => {

@@ -38,7 +38,42 @@ test('bodies and replies use the same Redis and login, unless there is a second 
   expect(two.replies).toEqual({ url: 'redis://second' });
 });
 
+test('a cluster has the node of the URL and those beside it; Sentinels have their own login', () => {
+  expect(
+    queue({ GATEWAY_REDIS_URL: 'redis://one:7000/0', GATEWAY_REDIS_CLUSTER_NODES: 'two:7001, [::1]:7002' }),
+  ).toEqual({
+    url: 'redis://one:7000/0',
+    clusterNodes: [
+      { host: 'one', port: 7000 },
+      { host: 'two', port: 7001 },
+      { host: '::1', port: 7002 },
+    ],
+  });
+  const watched = { GATEWAY_REDIS_URL: 'redis://mymaster/3', GATEWAY_REDIS_SENTINELS: 's-1:26379,s-2:26379' };
+  const nodes = [
+    { host: 's-1', port: 26_379 },
+    { host: 's-2', port: 26_379 },
+  ];
+  expect(queue(watched)).toEqual({ url: 'redis://mymaster/3', sentinel: { nodes } });
+  const login = { GATEWAY_REDIS_SENTINEL_USERNAME: 'app', GATEWAY_REDIS_SENTINEL_PASSWORD_FILE: file };
+  expect(queue({ ...watched, ...login }).sentinel).toEqual({ nodes, username: 'app', password: PASSWORD });
+});
+
 test.each([
+  [
+    { GATEWAY_REDIS_CLUSTER_NODES: 'b:1', GATEWAY_REDIS_SENTINELS: 'c:1' },
+    /^GATEWAY_REDIS_SENTINELS: a Redis Cluster has none/,
+  ],
+  [
+    { GATEWAY_REDIS_URL: 'redis://a/1', GATEWAY_REDIS_CLUSTER_NODES: 'b:1' },
+    /^GATEWAY_REDIS_CLUSTER_NODES: .* database 0 alone/,
+  ],
+  [{ GATEWAY_REDIS_SENTINELS: 'c:1' }, /^GATEWAY_REDIS_URL: its host is the name of the primary/],
+  [
+    { GATEWAY_REDIS_SENTINEL_PASSWORD: 'secret' },
+    /^GATEWAY_REDIS_SENTINEL_PASSWORD: needs the addresses in _SENTINELS/,
+  ],
+  [{ GATEWAY_REPLY_REDIS_CLUSTER_NODES: 'b:1' }, /^GATEWAY_REPLY_REDIS_CLUSTER_NODES: needs GATEWAY_REPLY_REDIS_URL/],
   [
     { GATEWAY_REDIS_PASSWORD: 'x', GATEWAY_REDIS_PASSWORD_FILE: file },
     /^GATEWAY_REDIS_PASSWORD: _PASSWORD_FILE gives one too/,

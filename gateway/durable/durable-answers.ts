@@ -9,14 +9,9 @@ import type { LastingEnds } from './lasting-ends.ts';
 import { Leases } from './leases.ts';
 import { OwnedAnswer, type Adopted, type OwnedDeps, type OwnedRequest, type Outcome } from './owned-answer.ts';
 import { RecentEnds } from './recent-ends.ts';
-import type { NotKept, StoreLimits } from './store-limits.ts';
+import { WHY, type StoreLimits } from './store-limits.ts';
 import { endOf } from './stored-form.ts';
 
-const WHY: Readonly<Record<NotKept, string>> = {
-  open: 'too many kept answers are not over yet; try again',
-  bytes: 'kept answers fill their part of Redis; try again, or do not keep this one',
-  keyBytes: 'the kept answers of this key fill its part of Redis; delete some, or do not keep this one',
-};
 const RENEW_MS = 5_000;
 const ADOPT_MS = 500;
 /** How often streams without a reader are looked for, in ms. */
@@ -63,6 +58,7 @@ export class DurableAnswers {
   #isAdopting = false;
   readonly #timers: NodeJS.Timeout[] = [];
   #isStopped = false;
+  #isClosed = false;
 
   constructor(deps: DurableDeps) {
     this.#deps = deps;
@@ -86,9 +82,9 @@ export class DurableAnswers {
     return this.#deps.logBytes;
   }
 
-  /** It begins and adopts no more. */
-  get isStopped(): boolean {
-    return this.#isStopped;
+  /** It has given everything up. */
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Every dispatcher of the model writes logs, and this gateway takes new answers. */
@@ -183,7 +179,7 @@ export class DurableAnswers {
 
   /** Gives everything up. */
   async close(): Promise<void> {
-    this.#isStopped = true;
+    [this.#isStopped, this.#isClosed] = [true, true];
     for (const timer of this.#timers) clearInterval(timer);
     await this.#giveUp([...this.#owned.values()]);
   }
@@ -215,7 +211,7 @@ export class DurableAnswers {
       const news = (await this.#adopted(model)).filter((owned) => {
         const own = this.#owned.get(owned.id);
         const known = own?.owned ?? this.#adopting.get(owned.id);
-        if (known === undefined) return true;
+        if (known === undefined || own?.writes.isLost === true) return true;
         // This gateway, or Redis, paused for longer than the lease.
         known.n = owned.n;
         if (own !== undefined) this.#deps.relay.catchUp(owned.id);
@@ -247,6 +243,8 @@ export class DurableAnswers {
   async #goOn(owned: Owned): Promise<void> {
     const { store, form, log, clock, specialTokens, logBytes } = this.#deps;
     const { model, id } = owned;
+    // It was this gateway's before, and another's in between.
+    await this.#owned.get(id)?.over;
     const record = await store.read(model, id);
     if (record === undefined) return;
     log.info({ requestId: id, keyId: record.key, epoch: record.epoch }, 'answer adopted');
@@ -281,13 +279,15 @@ export class DurableAnswers {
         ),
       );
     const beganAt = clock();
-    const outcome = await answer
+    const running = answer
       .run(onPlaced, adopted)
       .catch((cause: unknown) => ({ failure: toFailure(cause) }) satisfies Outcome as Outcome)
       .finally(() => {
         this.#owned.delete(id);
         this.#graces.delete(id);
       });
+    answer.over = running;
+    const outcome = await running;
     const { state, failure, usage } = outcome;
     if (state === undefined || !answer.isPlaced) return outcome;
     if (kept.post !== undefined) this.#recent.add(answer.writes);

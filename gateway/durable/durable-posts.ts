@@ -112,7 +112,11 @@ export class DurablePosts {
         throw cause;
       });
     const { failure, isLost } = await begun.ended;
-    if (isLost === true) return this.#readOn({ model, id: begun.id }, waiting, recipient);
+    if (isLost === true) {
+      // What another gateway's engines make of it counts as it was estimated.
+      notes.phases.claimedAt ??= this.#deps.clock();
+      return this.#readOn({ model, id: begun.id }, waiting, recipient);
+    }
     if (failure === undefined) return;
     if (!client.isBegun) throw failure;
     waiting.breakOff(failure);
@@ -123,10 +127,13 @@ export class DurablePosts {
     if (waiting.isOver) return;
     const { answers, store } = this.#deps;
     const after = waiting.leave();
-    const record = answers.isStopped ? undefined : await store.read(model, id).catch(() => undefined);
+    const record = answers.isClosed ? undefined : await store.read(model, id).catch(() => undefined);
     // It asks again, and gets the rest.
     if (after === undefined || record === undefined) return reader.client.giveUp();
-    await this.#read({ id, record }, after, reader);
+    await this.#read({ id, record }, after, reader).catch((cause: unknown) => {
+      if (!reader.client.isBegun) throw cause;
+      reader.client.giveUp();
+    });
   }
 
   /** Ends an answer. @returns its state, which stays as it is if it was over @throws Failure `answer_not_found` */

@@ -3,7 +3,7 @@ import type { AnswerStore, Owned } from './answer-store.ts';
 import type { OwnedAnswer } from './owned-answer.ts';
 
 /** How long an owner has to answer a question, in ms. */
-const ANSWER_MS = 2_000;
+const ANSWER_MS = 5_000;
 
 export interface LeasesDeps {
   readonly store: Pick<AnswerStore, 'renew' | 'ownNumber' | 'question'>;

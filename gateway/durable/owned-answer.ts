@@ -65,6 +65,8 @@ export interface OwnedRequest {
 export class OwnedAnswer {
   readonly owned: Owned;
   readonly writes: OwnerWrites;
+  /** settles when this gateway has nothing more to do with it; never rejects */
+  over: Promise<unknown> = Promise.resolve();
   readonly #deps: OwnedDeps;
   readonly #asked: Asked;
   readonly #kept: KeptRequest;

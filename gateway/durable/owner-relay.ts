@@ -173,7 +173,7 @@ export class OwnerRelay {
       })
       .finally(() => {
         open.isReading = false;
-        if (open.readAgain && this.#open.get(id) === open) setTimeout(() => this.#read(open), TICK_MS).unref();
+        if (open.readAgain) setTimeout(() => this.#open.get(id) === open && this.#read(open), TICK_MS).unref();
       });
   }
 
@@ -209,8 +209,9 @@ export class OwnerRelay {
   }
 
   #add(open: OpenAnswer, entry: { readonly id: string; readonly frames: readonly Frame[] }, dispatcher: string): void {
-    // What is not taken does not count: no seam may follow it.
-    if (open.exchange.isOver || this.#follows(open, entry.id) === 'old') return;
+    // What is not taken does not count: no seam may follow it. A dropped answer is another gateway's, and so is its client.
+    if (this.#open.get(open.owned.id) !== open || open.exchange.isOver || this.#follows(open, entry.id) === 'old')
+      return;
     if (logPlace(entry.id)?.epoch === open.exchange.epoch + 1) {
       // The fence of a former owner: its attempt was lost, and can write nothing more.
       if (open.ending === undefined) this.#end(open, LOST);

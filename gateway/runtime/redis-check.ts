@@ -122,6 +122,7 @@ async function tryRights(redis: RedisClient, { commands, keys, channels }: Neede
     const denied = new Set<string>();
     let isKeyDenied = false;
     const note = (name: string, cause: unknown): void => {
+      if (isDown(cause)) throw cause;
       if (!missesRight(cause)) return;
       denied.add(name);
       // Redis names the command, or says that a key is not ours. One that cannot even be read is out of reach.
@@ -136,6 +137,11 @@ async function tryRights(redis: RedisClient, { commands, keys, channels }: Neede
     if (commands.includes('publish')) await redis.publish(channel, '');
     if (commands.includes('subscribe')) await listens(redis, channel);
   }
+}
+
+/** The node of a cluster serves no key now. */
+function isDown(cause: unknown): boolean {
+  return cause instanceof Error && cause.message.startsWith('CLUSTERDOWN');
 }
 
 /** A key or channel of this pattern that no program uses. */

@@ -63,6 +63,7 @@ export class AnswerLogs {
   readonly #copies: Pick<Publisher, 'retain' | 'send' | 'isBehind'>;
   /** attempts that run */
   readonly #lines = new Set<Line>();
+  #isLookingUp = false;
   readonly #channels = new Map<string, Channel>();
   #onIdle: (() => void) | undefined;
 
@@ -89,10 +90,18 @@ export class AnswerLogs {
       },
     });
     // If Redis is away, the next look tells.
-    setInterval(() => void this.#lookUpOwners().catch(() => {}), LOOK_UP_MS).unref();
+    setInterval(() => void this.#lookUpOwners(), LOOK_UP_MS).unref();
   }
 
+  /** One look at a time: while Redis is away, they would all wait for it. */
   async #lookUpOwners(): Promise<void> {
+    if (this.#isLookingUp) return;
+    this.#isLookingUp = true;
+    await this.#lookUpAll().catch(() => {});
+    this.#isLookingUp = false;
+  }
+
+  async #lookUpAll(): Promise<void> {
     for (const model of new Set([...this.#lines].map(({ job }) => job.model))) {
       const lines = [...this.#lines].filter(({ job }) => job.model === model);
       for (let at = 0; at < lines.length; at += ENTRIES_AT_ONCE)

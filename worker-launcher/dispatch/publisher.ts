@@ -40,6 +40,8 @@ interface Channel {
   behind: boolean;
   /** engines send faster than entries can be written */
   full: boolean;
+  /** a client waits for a frame that is not written yet; owners of durable answers read the log if one is missing */
+  isAwaited: boolean;
   /** it was given up and has accepted no entry since; logged once */
   givenUp: boolean;
 }
@@ -79,6 +81,7 @@ export class Publisher {
   send(replica: string, frame: Frame): void {
     const channel = this.#channel(replica);
     channel.pending.add(frame);
+    if (frame.type !== 'logged') channel.isAwaited = true;
     if (channel.pending.bytes > PENDING_LIMIT_BYTES) {
       this.#giveUp(replica, 'too many unread bytes');
       return;
@@ -101,7 +104,8 @@ export class Publisher {
 
   /** Age of the oldest outstanding write, in milliseconds; 0 if there is none. */
   get stuckMs(): number {
-    const since = [...this.#channels.values()].map(({ writingSince }) => writingSince ?? Infinity);
+    const awaited = [...this.#channels.values()].filter(({ isAwaited }) => isAwaited);
+    const since = awaited.map(({ writingSince }) => writingSince ?? Infinity);
     return Math.max(0, performance.now() - Math.min(Infinity, ...since));
   }
 
@@ -124,6 +128,7 @@ export class Publisher {
         written: [],
         behind: false,
         full: false,
+        isAwaited: false,
         givenUp: false,
       };
       channel = { sequence: 0, pending: new PendingEntries(), pace: new EntryPace(), ...idle };
@@ -160,6 +165,7 @@ export class Publisher {
       if (waitMs > 0) await endOfTurn(waitMs);
     }
     channel.busy = false;
+    channel.isAwaited = false;
     if (this.#idle !== undefined && ![...this.#channels.values()].some(({ busy }) => busy)) this.#idle();
   }
 

@@ -134,3 +134,19 @@ test('a dispatcher is gone if the registry lacks it and it writes nothing', asyn
   await eventually('it is gone', () => got.length > 1);
   expect(got).toEqual(['more', 'worker_lost']);
 });
+
+test('a dropped answer gets nothing more, though its log is being read, or is to be read again', async () => {
+  const log = [claimed, head];
+  const { got } = opened(log);
+  relay.catchUp(ID);
+  relay.take({ model: 'm', id: ID }, entry(2, 'data', 'a'), 'd');
+  await settled();
+  relay.catchUp(ID);
+  relay.drop(ID);
+  log.push(entry(2, 'data', 'a'), entry(3, 'data', 'b'));
+  await settled();
+  now += 1_001;
+  relay.catchUp(ID);
+  await settled();
+  expect(got).toEqual([]);
+});

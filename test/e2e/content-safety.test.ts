@@ -343,7 +343,7 @@ test('a service that does not answer in time: the same', async () => {
     (_route, outcome) => expect([outcome.status, outcome.headers['retry-after']]).toEqual([503, '2']),
   );
   // They start side by side, in any order.
-  const { internalUrl } = stack?.gateways.find((gateway) => gateway.url === url.hasty) ?? { internalUrl: '' };
+  const { internalUrl } = stack?.gateways.find((gateway) => gateway.url === url['hasty']) ?? { internalUrl: '' };
   expect(await (await fetch(`${internalUrl}/status`)).json()).toMatchObject({
     safety: { provider: 'azure', onFailure: 'closed', lastFailure: { reason: 'timeout' } },
   });

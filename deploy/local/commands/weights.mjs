@@ -1,7 +1,6 @@
 // @ts-check
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { isMap, isScalar, parseDocument } from 'yaml';
 import { HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 import { compiled } from './compiled.mjs';
@@ -37,7 +36,7 @@ export async function weightsCommand(args, setup) {
   try {
     const text = readFileSync(path, 'utf8');
     const files = await filesOf(text, asked, setup);
-    writeFileSync(path, withFiles(text, files));
+    writeFileSync(path, await withFiles(text, files));
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     return setup.print(`wrote ${files.length} files, ${bytes} bytes, into ${path}`);
   } catch (error) {
@@ -80,7 +79,9 @@ async function filesOf(text, asked, setup) {
  * Writes the list into the part `engine` of a card. The rest stays as it is, with its comments and line breaks.
  * @param {string} text @param {readonly object[]} files
  */
-function withFiles(text, files) {
+async function withFiles(text, files) {
+  // Not at the top: `npm start` loads this file before it has installed any package.
+  const { isMap, isScalar, parseDocument } = await import('yaml');
   const { contents } = parseDocument(text);
   const parts = isMap(contents) ? contents.items : [];
   const engine = parts.find(({ key }) => isScalar(key) && key.value === 'engine');

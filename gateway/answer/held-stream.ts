@@ -7,7 +7,7 @@ import type { ClientStream } from './client-stream.ts';
 import type { Members } from './engine/event-watch.ts';
 import { eventBytes, EventReader, parseJson } from './engine/sse.ts';
 import { HeldEvents, type HeldEvent } from './held-events.ts';
-import type { Rendered } from './renderers.ts';
+import { PassingClient } from './passing-client.ts';
 import { StreamEnding } from './stream-ending.ts';
 
 /** Limit of what is held back of one stream, in bytes: more comes only from an engine that runs wild. */
@@ -37,8 +37,7 @@ export interface HeldStreamOptions {
  * does not have. So it never gets a part of a blocked term that is not longer than the window. Comments and the gateway's
  * own events pass immediately.
  */
-export class HeldStream implements ClientStream {
-  readonly #client: ClientStream;
+export class HeldStream extends PassingClient {
   readonly #options: HeldStreamOptions;
   readonly #held: HeldEvents;
   readonly #ending: StreamEnding;
@@ -53,29 +52,16 @@ export class HeldStream implements ClientStream {
   isBlocked = false;
 
   constructor(client: ClientStream, options: HeldStreamOptions) {
-    this.#client = client;
+    super(client);
     this.#options = options;
     this.#held = new HeldEvents(options.path, options.filter.windowCharacters);
     this.#ending = new StreamEnding(options);
     this.#lastWroteAt = options.clock();
   }
 
-  get isBegun(): boolean {
-    return this.#client.isBegun;
-  }
-  get isGone(): boolean {
-    return this.#client.isGone;
-  }
-  get unsentBytes(): number {
-    return this.#client.unsentBytes;
-  }
   /** for comments, which keep a stream open whose events are held back */
   get lastWroteAt(): number {
     return this.#lastWroteAt;
-  }
-
-  send(answer: Rendered): void {
-    this.#client.send(answer);
   }
 
   /** @param piece bytes: events of the engine; a string: what the gateway says itself */
@@ -107,15 +93,9 @@ export class HeldStream implements ClientStream {
     this.#isOver = true;
   }
 
-  end(last?: string): void {
-    this.#client.end(last);
-  }
-  cut(last: string): void {
-    this.#client.cut(last);
-  }
-  giveUp(): void {
+  override giveUp(): void {
     this.drop();
-    this.#client.giveUp();
+    super.giveUp();
   }
 
   /** Begins a check if enough text has come, or all of it. */
@@ -180,9 +160,9 @@ export class HeldStream implements ClientStream {
       this.#isFirst = false;
       this.#options.onFirst();
       const opening = this.#ending.opening;
-      if (opening !== undefined) this.#client.write(eventBytes(bytesOf(opening)));
+      if (opening !== undefined) this.client.write(eventBytes(bytesOf(opening)));
     }
-    this.#client.write(piece);
+    this.client.write(piece);
   }
 }
 

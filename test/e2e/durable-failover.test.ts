@@ -273,7 +273,7 @@ test('a stream that only the lost primary had outlives its gateway too', async (
   await eventually('its attempt has it again', token);
   stack.gateways[0]?.child.kill('SIGKILL');
   const again = await ask('a', { at: 1, tokens: 1_500 }).ended;
-  expect(isWhole(eventsOf(again.body))).toBe(true);
+  expect([again.status, again.body.slice(-300)]).toEqual([200, expect.stringMatching(/data: \[DONE\]\n\n$/)]);
 }, 90_000);
 
 test('what a stored response was asked is kept, though only the lost primary had it', async () => {

@@ -448,6 +448,10 @@ test.each(Object.keys(HOSTILE))('N3: %s in any field of any route: less than 50 
         expect([route.name, field, failure?.code]).not.toEqual([route.name, field, 'internal']);
         expect(failure?.message.length ?? 0).toBeLessThan(600);
       }
-      expect([route.name, field, best < 50 || best < asManyHere(50) ? 'quick' : best]).toEqual([route.name, field, 'quick']);
+      expect([route.name, field, best < 50 || best < asManyHere(50) ? 'quick' : best]).toEqual([
+        route.name,
+        field,
+        'quick',
+      ]);
     }
 });

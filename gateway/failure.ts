@@ -67,6 +67,8 @@ export const FAILURES = {
   engine_failed: { status: 502, retry: 'by_caller', log: 'warn' },
   /** Two engines died while they ran it: it is refused for 10 minutes. */
   request_quarantined: { status: 502, retry: 'never', log: 'warn' },
+  /** It is longer than the answers that outlive their connection may be. */
+  answer_too_long: { status: 502, retry: 'never', log: 'warn' },
   /** Redis had lost it: it was evicted, or Redis restarted empty. */
   body_lost: { status: 502, retry: 'as_sent', log: 'warn', repeats: 2 },
   worker_lost: { status: 502, retry: 'by_caller', log: 'warn', repeats: 2 },

@@ -50,6 +50,7 @@ export const STAGES = {
     'rate_limit_exceeded',
     'queue_full',
     'engine_failed',
+    'answer_too_long',
     'body_lost',
     'worker_lost',
     'request_quarantined',

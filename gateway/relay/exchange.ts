@@ -175,6 +175,11 @@ function failureOf(error: AttemptError): Failure {
         cause: error.message,
       });
     case 'oversized':
+      return new Failure(
+        'answer_too_long',
+        'the answer is longer than the gateway keeps; ask for a shorter one, or without idempotency key, store and background',
+        { cause: error.message },
+      );
     case 'worker_lost':
       return new Failure('worker_lost', 'the model process did not finish its answer', {
         cause: error.message,

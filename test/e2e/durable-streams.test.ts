@@ -180,6 +180,17 @@ test('a stream whose gateway and then engine are killed waits for no lease', asy
   expect(isWhole(eventsOf((await rest.ended).body))).toBe(true);
 }, 90_000);
 
+test('an answer that is longer than the gateway keeps ends in an error that says so, and runs once', async () => {
+  const small = await stack.startGateway({ GATEWAY_STORE_ANSWER_BYTES: '20000' });
+  urls = [small.url];
+  const streamed = ask(newKey(), { body: endless });
+  const whole = await ask(newKey(), { body: { ...endless, stream: false } }).ended;
+  expect([whole.status, codeOf(whole)]).toEqual([502, 'answer_too_long']);
+  expect(eventsOf((await streamed.ended).body).at(-1)).toContain('"code":"answer_too_long"');
+  expect(small.output()).not.toContain('"repeats"');
+  await slotsAreFree();
+}, 60_000);
+
 test('a client whose gateway paused, and lost its stream to another, gets the rest of it', async () => {
   const slow = await stack.startGateway({});
   const others = urls;

@@ -102,6 +102,7 @@ test('bytes without a claim are refused', () => {
 test.each([
   ['expired', 'deadline_exceeded'],
   ['body_lost', 'body_lost'],
+  ['oversized', 'answer_too_long'],
   ['worker_lost', 'worker_lost'],
 ])('an attempt that ends with %s gives the client %s', (reason, code) => {
   const { seen, take } = open();

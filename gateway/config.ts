@@ -31,9 +31,11 @@ const Fields = z.object({
   GATEWAY_REDIS_URL: setting.redisUrl,
   /** user name for Redis, if the URL has none */
   GATEWAY_REDIS_USERNAME: z.string().optional(),
+  /** `entra`: the password is a token of Entra ID, which is renewed; the user is the object id of the identity */
+  GATEWAY_REDIS_AUTH: z.enum(['password', 'entra']).optional(),
   /** password for Redis, unencoded */
   GATEWAY_REDIS_PASSWORD: z.string().optional(),
-  /** file with the password, instead of the above */
+  /** file with the password, instead of the above; a change needs no restart */
   GATEWAY_REDIS_PASSWORD_FILE: z.string().optional(),
   /** file of certificate authorities (PEM) for rediss://, instead of the system's */
   GATEWAY_REDIS_CA_FILE: z.string().optional(),
@@ -56,6 +58,7 @@ const Fields = z.object({
   GATEWAY_REPLY_REDIS_URL: setting.redisUrl.optional(),
   /** login for the second Redis, as above */
   GATEWAY_REPLY_REDIS_USERNAME: z.string().optional(),
+  GATEWAY_REPLY_REDIS_AUTH: z.enum(['password', 'entra']).optional(),
   GATEWAY_REPLY_REDIS_PASSWORD: z.string().optional(),
   GATEWAY_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   GATEWAY_REPLY_REDIS_CA_FILE: z.string().optional(),

@@ -9,9 +9,11 @@ const Settings = z.object({
   WORKER_REDIS_URL: setting.redisUrl,
   /** user name for the login, if the URL has none */
   WORKER_REDIS_USERNAME: z.string().optional(),
+  /** `entra`: the password is a token of Entra ID, which is renewed; the user is the object id of the identity */
+  WORKER_REDIS_AUTH: z.enum(['password', 'entra']).optional(),
   /** its password, without URL encoding */
   WORKER_REDIS_PASSWORD: z.string().optional(),
-  /** file with the password, instead of WORKER_REDIS_PASSWORD */
+  /** file with the password, instead of WORKER_REDIS_PASSWORD; a change needs no restart */
   WORKER_REDIS_PASSWORD_FILE: z.string().optional(),
   /** certificate authorities (PEM) to trust for rediss://, instead of the system's */
   WORKER_REDIS_CA_FILE: z.string().optional(),
@@ -34,6 +36,7 @@ const Settings = z.object({
   WORKER_REPLY_REDIS_URL: setting.redisUrl.optional(),
   /** its login, as above */
   WORKER_REPLY_REDIS_USERNAME: z.string().optional(),
+  WORKER_REPLY_REDIS_AUTH: z.enum(['password', 'entra']).optional(),
   WORKER_REPLY_REDIS_PASSWORD: z.string().optional(),
   WORKER_REPLY_REDIS_PASSWORD_FILE: z.string().optional(),
   WORKER_REPLY_REDIS_CA_FILE: z.string().optional(),

@@ -4,7 +4,7 @@ import type { Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { requireRedis } from '#runtime/redis-check';
 import type { RedisClient } from '#runtime/redis-client';
-import type { RedisTarget } from '#runtime/redis-target';
+import { beginLogins, type RedisTarget } from '#runtime/redis-target';
 
 /** A gateway's Redis connections. Without a second Redis, `bodies` is the same as `queue`. */
 export interface Connections {
@@ -34,6 +34,7 @@ export async function connectAll(
   models: readonly string[],
   log: Log,
 ): Promise<Connections> {
+  await beginLogins(targets, log);
   const queue = connectRedis(targets.queue, 'fail_fast', 'gateway', log);
   const isOne = targets.replies === targets.queue;
   const bodies = isOne ? queue : connectRedis(targets.replies, 'fail_fast', 'gateway-bodies', log);

@@ -1,4 +1,6 @@
+import type { Log } from './log.ts';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { entraTokens, passwordFile as followed, RedisLogin } from './redis-login.ts';
 import { readSecretFile, readSettingFile } from './setting-file.ts';
 
 interface Place {
@@ -12,6 +14,8 @@ export interface RedisTarget {
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
+  /** in the place of `password`: one that changes */
+  readonly login?: RedisLogin;
   /** certificate authorities (PEM) in place of the system's, for `rediss://` */
   readonly ca?: string;
   /** certificate of this program and its private key (PEM), for a Redis that asks for one */
@@ -21,6 +25,20 @@ export interface RedisTarget {
   readonly clusterNodes?: readonly Place[];
   /** those that know the primary's address, and how to log in there */
   readonly sentinel?: { readonly nodes: readonly Place[]; readonly username?: string; readonly password?: string };
+}
+
+/** User name and password of this moment; empty ones are not sent. */
+export function credentialsOf({ url, username, password, login }: RedisTarget) {
+  const { username: user, password: secret } = new URL(url);
+  return {
+    username: username ?? decodeURIComponent(user),
+    password: login?.password ?? password ?? decodeURIComponent(secret),
+  };
+}
+
+/** Gets passwords that change, before anything connects. @throws Error in one sentence if there is none */
+export async function beginLogins(targets: ReturnType<typeof redisTargets>, log: Log): Promise<void> {
+  await Promise.all([targets.queue.login?.begin(log), targets.replies.login?.begin(log)]);
 }
 
 /** How to speak TLS to a Redis; undefined: as the URL says, with the system's authorities. */
@@ -33,7 +51,19 @@ const TLS_FILES = ['CA_FILE', 'CERT_FILE', 'KEY_FILE'] as const;
 type TlsFile = (typeof TLS_FILES)[number];
 const SENTINEL_PARTS = ['SENTINEL_USERNAME', 'SENTINEL_PASSWORD', 'SENTINEL_PASSWORD_FILE'] as const;
 /** The settings of one Redis besides its `URL`, each after `<program>_REDIS_` or `<program>_REPLY_REDIS_`. */
-const PARTS = ['USERNAME', 'PASSWORD', 'PASSWORD_FILE', 'CLUSTER_NODES', 'SENTINELS', ...TLS_FILES, ...SENTINEL_PARTS];
+const PARTS = [
+  'AUTH',
+  'USERNAME',
+  'PASSWORD',
+  'PASSWORD_FILE',
+  'CLUSTER_NODES',
+  'SENTINELS',
+  ...TLS_FILES,
+  ...SENTINEL_PARTS,
+];
+
+/** Where a token may be sent without TLS. */
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -98,6 +128,7 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   };
   if (!isUsable(tls)) refuse('CERT_FILE: OpenSSL refuses it with the key in _KEY_FILE, which must belong to it');
   const more = { ...tls, ...nodesOf(url, given, refuse, (part, file) => readSecretFile(`${name}_${part}`, file)) };
+  if (given('AUTH') === 'entra') return { url: address, ...more, ...entraLogin(url, given, refuse) };
   const password =
     passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
@@ -107,7 +138,27 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   if (url.password !== '') refuse('PASSWORD: the URL holds a password too; leave one out');
   const username = given('USERNAME') ?? decodeURIComponent(url.username);
   url.username = '';
-  return { url: url.href, password, ...(username === '' ? {} : { username }), ...more };
+  const user = username === '' ? {} : { username };
+  if (passwordFile === undefined) return { url: url.href, password, ...user, ...more };
+  // `AUTH` without a name is that of the user `default`.
+  const login = new RedisLogin(username === '' ? 'default' : username, followed(passwordFile), password);
+  return { url: url.href, ...user, login, ...more };
+}
+
+/** A token of Entra ID is the password of the identity whose object id is the user name. */
+function entraLogin(
+  url: URL,
+  given: (part: string) => string | undefined,
+  refuse: (why: string) => never,
+): Pick<RedisTarget, 'username' | 'login'> {
+  const [password] = ['PASSWORD', 'PASSWORD_FILE'].filter((part) => given(part) !== undefined);
+  if (password !== undefined || url.password !== '')
+    refuse(`${password ?? 'URL'}: holds a password, but _AUTH=entra makes them; leave one out`);
+  const username =
+    given('USERNAME') ?? refuse('USERNAME: missing; for _AUTH=entra it is the object id of the identity');
+  if (url.protocol !== 'rediss:' && !LOOPBACK.test(url.hostname))
+    refuse('URL: must begin with rediss:// for _AUTH=entra, because tokens are sent');
+  return { username, login: new RedisLogin(username, entraTokens(process.env)) };
 }
 
 export function hasOneAddress({ clusterNodes, sentinel }: RedisTarget): boolean {

@@ -3,7 +3,7 @@ import type { Log } from './log.ts';
 import type { RedisClient } from './redis-client.ts';
 import { RedisCluster } from './redis-cluster.ts';
 import { sendInTurns } from './redis-sending.ts';
-import { tlsOptions, type RedisTarget } from './redis-target.ts';
+import { credentialsOf, tlsOptions, type RedisTarget } from './redis-target.ts';
 
 /**
  * `patient` waits out an outage; `fail_fast` refuses immediately, for commands that a client waits for. `once` refuses
@@ -56,6 +56,7 @@ const CLUSTER_OPTIONS = {
 export function connectRedis(target: RedisTarget, manner: RedisManner, name: string, log: Log): RedisClient {
   const redis =
     target.clusterNodes === undefined ? connectOne(target, manner, name, log) : connectCluster(target, manner, name);
+  target.login?.follow(redis);
   const told = { down: false };
   const isDown = (error: Error): void => {
     if (!told.down) log.warn({ connection: name, reason: error.message }, 'redis connection lost');
@@ -75,9 +76,8 @@ export function connectRedis(target: RedisTarget, manner: RedisManner, name: str
 
 /** What a connection to any node needs. */
 function optionsOf(target: RedisTarget, manner: RedisManner, name: string) {
-  const { url, username, password } = target;
-  const { protocol, username: user, password: secret, pathname } = new URL(url);
-  const login = { username: username ?? decodeURIComponent(user), password: password ?? decodeURIComponent(secret) };
+  const { protocol, pathname } = new URL(target.url);
+  const login = credentialsOf(target);
   return {
     ...(login.username === '' ? {} : { username: login.username }),
     ...(login.password === '' ? {} : { password: login.password }),

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { tlsOptions, type RedisTarget } from '#runtime/redis-target';
+import { credentialsOf, tlsOptions, type RedisTarget } from '#runtime/redis-target';
 
 const READ_BYTES = 256 * 1024;
 /** Larger than any request that a gateway accepts. */
@@ -30,7 +30,8 @@ export class BulkReader {
 
   /** @returns null if the key does not exist @throws Error when the connection or the command fails */
   get(key: string): Promise<Buffer | null> {
-    if (this.#connection?.isOver !== false) this.#connection = new Connection(this.#target, this.#timeoutMs);
+    if (this.#connection?.mayRead(this.#target) !== true)
+      this.#connection = new Connection(this.#target, this.#timeoutMs);
     return this.#connection.send('GET', key);
   }
 
@@ -48,11 +49,12 @@ class Connection {
   #filled = 0;
   /** unanswered commands that log in and choose the database */
   #ungranted = 0;
+  /** the password that it was opened with, if that changes */
+  readonly #login: string | undefined;
   isOver = false;
 
   constructor(target: RedisTarget, timeoutMs: number) {
-    const { url, username, password } = target;
-    const { protocol, hostname, port, pathname, username: user, password: secret } = new URL(url);
+    const { protocol, hostname, port, pathname } = new URL(target.url);
     const host = hostname.replace(/^\[|\]$/g, '');
     const onread = {
       buffer: Buffer.allocUnsafeSlow(READ_BYTES),
@@ -66,11 +68,19 @@ class Connection {
     });
     this.#socket.on('error', (cause) => this.end(cause));
     this.#socket.once('close', () => this.end(new Error('the connection to Redis was closed')));
-    const login = password ?? decodeURIComponent(secret);
-    const name = username ?? decodeURIComponent(user);
-    if (login !== '') this.#prepare('AUTH', ...(name === '' ? [login] : [name, login]));
+    const { username, password } = credentialsOf(target);
+    this.#login = target.login?.password;
+    if (password !== '') this.#prepare('AUTH', ...(username === '' ? [password] : [username, password]));
     const database = pathname.slice(1);
     if (database !== '') this.#prepare('SELECT', database);
+  }
+
+  /** An idle connection is replaced once the password has changed: the server may close it soon. */
+  mayRead({ login }: RedisTarget): boolean {
+    if (this.isOver) return false;
+    if (this.#waiting.length > 0 || login?.password === this.#login) return true;
+    this.end(new Error('closed'));
+    return false;
   }
 
   send(...command: string[]): Promise<Buffer | null> {

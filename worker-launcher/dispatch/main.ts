@@ -7,7 +7,7 @@ import { newIncarnation } from '#runtime/incarnation';
 import { endWith, within } from '#runtime/lifecycle';
 import { captureConsole, createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
-import { hasOneAddress, redisTargets } from '#runtime/redis-target';
+import { beginLogins, hasOneAddress, redisTargets } from '#runtime/redis-target';
 import { loadConfig, type WorkerConfig } from '../config.ts';
 import { AnswerLogs } from './answer-logs.ts';
 import { BulkReader } from './bulk-reader.ts';
@@ -28,7 +28,7 @@ const LOOK_MS = 250;
 /** A dispatcher without its launcher exits after this time, in milliseconds. */
 const ORPHAN_LIMIT_MS = 8_000;
 
-type Connections = ReturnType<typeof connect>;
+type Connections = Awaited<ReturnType<typeof connect>>;
 type Parts = ReturnType<typeof createParts>;
 
 interface EndingDeps {
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   const { WORKER_MODEL: model } = config;
   if (model === undefined) throw new Error('a dispatcher gets the name of its card from its launcher');
   const incarnation = dispatcherName(newIncarnation('d'), model);
-  const connections = connect(config, log);
+  const connections = await connect(config, log);
   const parts = createParts(connections, incarnation, log);
   const { slots, dispatcher } = parts;
   setInterval(() => tell({ type: 'alive', intakes: slots.intakes() }), ALIVE_EVERY_MS).unref();
@@ -69,9 +69,11 @@ function tell(message: FromDispatcher): void {
   if (process.connected) process.send?.(message);
 }
 
-function connect(config: WorkerConfig, log: Log) {
+async function connect(config: WorkerConfig, log: Log) {
   useKeyPrefix(config.WORKER_REDIS_PREFIX);
-  const { queue, replies } = redisTargets('WORKER', config);
+  const targets = redisTargets('WORKER', config);
+  await beginLogins(targets, log);
+  const { queue, replies } = targets;
   return {
     redis: connectRedis(queue, 'patient', 'dispatcher', log),
     connectBlocking: () => connectRedis(queue, 'patient', 'dispatcher-jobs', log),

@@ -6,7 +6,7 @@ import { requireRedis } from '#runtime/redis-check';
 import { placeOf, type RedisClient } from '#runtime/redis-client';
 import { RedisCluster } from '#runtime/redis-cluster';
 import type { RedisFacts } from '#runtime/redis-facts';
-import { redisTargets } from '#runtime/redis-target';
+import { beginLogins, redisTargets } from '#runtime/redis-target';
 import type { WorkerConfig } from '../config.ts';
 
 /** A launcher's own connections to its two Redis servers; twice the same if it has one. */
@@ -30,7 +30,7 @@ export interface RedisSeen {
  * @throws Error in one sentence if it cannot, or if settings cannot be read
  */
 export async function connectBoth(config: WorkerConfig, model: string, log: Log): Promise<RedisConnections> {
-  const both = connect(config, log);
+  const both = await connect(config, log);
   await Promise.all([...new Set([both.queue, both.replies])].map((redis) => requireOf(redis, both, config, model)));
   return both;
 }
@@ -40,7 +40,7 @@ export async function connectBoth(config: WorkerConfig, model: string, log: Log)
  * @throws Error in one sentence if settings cannot be read
  */
 export async function lookAtBoth(config: WorkerConfig, model: string): Promise<RedisSeen[]> {
-  const both = connect(config, createLog('preflight', 'silent'));
+  const both = await connect(config, createLog('preflight', 'silent'));
   const { queue, replies } = both;
   const look = async (name: RedisSeen['name'], redis: RedisClient): Promise<RedisSeen> => {
     const { name: place, db } = placeOf(redis);
@@ -57,9 +57,11 @@ export async function lookAtBoth(config: WorkerConfig, model: string): Promise<R
   }
 }
 
-function connect(config: WorkerConfig, log: Log): RedisConnections {
+async function connect(config: WorkerConfig, log: Log): Promise<RedisConnections> {
   useKeyPrefix(config.WORKER_REDIS_PREFIX);
-  const { queue, replies } = redisTargets('WORKER', config);
+  const targets = redisTargets('WORKER', config);
+  await beginLogins(targets, log);
+  const { queue, replies } = targets;
   const queueRedis = connectRedis(queue, 'fail_fast', 'launcher', log);
   const replyRedis = replies === queue ? queueRedis : connectRedis(replies, 'fail_fast', 'launcher-replies', log);
   return { queue: queueRedis, replies: replyRedis };

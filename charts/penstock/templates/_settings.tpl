@@ -23,7 +23,7 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- $host := ternary (printf "[%s]" $external.host) $external.host (contains ":" $external.host) -}}
 {{- $url := default (printf "%s://%s:%d/%d" (ternary "rediss" "redis" $external.tls) $host (int $external.port) (int $external.database)) $external.url -}}
 {{- if $external.sentinels }}{{ $url = printf "%s://%s/%d" (ternary "rediss" "redis" $external.tls) $external.host (int $external.database) }}{{ end -}}
-{{- dict "which" .which "component" $component "clusterNodes" $external.clusterNodes "sentinels" $external.sentinels "sentinelUsername" $external.sentinelUsername "sentinelKey" $external.sentinelSecretKey "port" (toString (int $external.port)) "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "ca" $external.caSecret "caKey" $external.caSecretKey "cert" $external.certSecret | toJson -}}
+{{- dict "which" .which "component" $component "clusterNodes" $external.clusterNodes "sentinels" $external.sentinels "sentinelUsername" $external.sentinelUsername "sentinelKey" $external.sentinelSecretKey "port" (toString (int $external.port)) "url" $url "secret" $external.existingSecret "key" $external.secretKey "username" $external.username "entra" $external.entra "workerUsername" $external.workerUsername "workerKey" $external.workerSecretKey "ca" $external.caSecret "caKey" $external.caSecretKey "cert" $external.certSecret | toJson -}}
 {{- end -}}
 {{- end -}}
 
@@ -42,7 +42,9 @@ password, username, ca and caKey of the authorities. `{}` where there is no seco
 {{- $name := printf "%s_%s" $prefix (ternary "REDIS" "REPLY_REDIS" (eq .which "redis")) -}}
 {{- $_ := set $env (printf "%s_URL" $name) .url -}}
 {{- $_ := set $env (printf "%s_USERNAME" $name) (.username | default "") -}}
-{{- if .secret }}{{ $_ := set $env (printf "%s_PASSWORD_FILE" $name) (printf "/etc/penstock/%s/password" .component) }}{{ end -}}
+{{- if eq $prefix "WORKER" }}{{ with .workerUsername }}{{ $_ := set $env (printf "%s_USERNAME" $name) . }}{{ end }}{{ end -}}
+{{- if .entra }}{{ $_ := set $env (printf "%s_AUTH" $name) "entra" }}{{ end -}}
+{{- if and .secret (not .entra) }}{{ $_ := set $env (printf "%s_PASSWORD_FILE" $name) (printf "/etc/penstock/%s/password" .component) }}{{ end -}}
 {{- with .clusterNodes }}{{ $_ := set $env (printf "%s_CLUSTER_NODES" $name) (join "," .) }}{{ end -}}
 {{- with .sentinels }}{{ $_ := set $env (printf "%s_SENTINELS" $name) (join "," .) }}{{ end -}}
 {{- with .sentinelUsername }}{{ $_ := set $env (printf "%s_SENTINEL_USERNAME" $name) . }}{{ end -}}
@@ -136,15 +138,16 @@ TRITON_CACHE_DIR: /models/triton
 CUDA_CACHE_PATH: /models/cuda
 {{- end -}}
 
-{{/* The volumes `redis-auth` and `reply-redis-auth` with passwords and certificate authorities; left out if there are none. */}}
+{{/* The volumes `redis-auth` and `reply-redis-auth` with passwords and certificate authorities; left out if there are none. Context: ctx, prefix. */}}
 {{- define "penstock.redisVolumes" -}}
-{{- range (include "penstock.redisTargets" . | fromJson).targets }}
-{{- if or .secret .ca .cert }}
+{{- $prefix := .prefix }}
+{{- range (include "penstock.redisTargets" .ctx | fromJson).targets }}
+{{- if or (and .secret (not .entra)) .sentinelKey .ca .cert }}
 - name: {{ .component }}-auth
   projected:
     sources:
-      {{- if .secret }}
-      - secret: {name: {{ .secret }}, items: [{key: {{ .key | quote }}, path: password}]}
+      {{- if and .secret (not .entra) }}
+      - secret: {name: {{ .secret }}, items: [{key: {{ and (eq $prefix "WORKER") .workerKey | default .key | quote }}, path: password}]}
       {{- end }}
       {{- if .sentinelKey }}
       - secret: {name: {{ .secret }}, items: [{key: {{ .sentinelKey | quote }}, path: sentinel-password}]}
@@ -161,7 +164,7 @@ CUDA_CACHE_PATH: /models/cuda
 
 {{- define "penstock.redisMounts" -}}
 {{- range (include "penstock.redisTargets" . | fromJson).targets }}
-{{- if or .secret .ca .cert }}
+{{- if or (and .secret (not .entra)) .sentinelKey .ca .cert }}
 - {name: {{ .component }}-auth, mountPath: /etc/penstock/{{ .component }}, readOnly: true}
 {{- end }}
 {{- end }}

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { redisTargets } from '../../../gateway/runtime/redis-target.ts';
+import { credentialsOf, redisTargets } from '../../../gateway/runtime/redis-target.ts';
 
 const PASSWORD = 'p@ss:/?#%25[w] +é';
 const URL_HOST = 'redis://cache:6379';
@@ -17,7 +17,10 @@ test('a password outside the URL is used unchanged, from the environment or from
   const expected = { url: URL_HOST, password: PASSWORD, username: 'app' };
   const beside = { GATEWAY_REDIS_URL: URL_HOST, GATEWAY_REDIS_USERNAME: 'app' };
   expect(queue({ ...beside, GATEWAY_REDIS_PASSWORD: PASSWORD })).toEqual(expected);
-  expect(queue({ ...beside, GATEWAY_REDIS_PASSWORD_FILE: file })).toEqual(expected);
+  expect(credentialsOf(queue({ ...beside, GATEWAY_REDIS_PASSWORD_FILE: file }))).toEqual({
+    username: 'app',
+    password: PASSWORD,
+  });
   const named = { GATEWAY_REDIS_URL: 'redis://app@cache:6379', GATEWAY_REDIS_PASSWORD: PASSWORD };
   expect(queue(named)).toEqual(expected);
 });
@@ -107,6 +110,15 @@ test.each([
     /^GATEWAY_REDIS_CA_FILE: \S+ holds no certificate/,
   ],
   [{ GATEWAY_REDIS_USERNAME: 'app' }, /^GATEWAY_REDIS_USERNAME: needs a password/],
+  [{ GATEWAY_REDIS_AUTH: 'entra' }, /^GATEWAY_REDIS_USERNAME: missing; for _AUTH=entra it is the object id/],
+  [
+    { GATEWAY_REDIS_AUTH: 'entra', GATEWAY_REDIS_USERNAME: 'app', GATEWAY_REDIS_PASSWORD: 'secret' },
+    /^GATEWAY_REDIS_PASSWORD: holds a password, but _AUTH=entra makes them/,
+  ],
+  [
+    { GATEWAY_REDIS_URL: 'redis://cache', GATEWAY_REDIS_AUTH: 'entra', GATEWAY_REDIS_USERNAME: 'app' },
+    /^GATEWAY_REDIS_URL: must begin with rediss:/,
+  ],
   [{ GATEWAY_REPLY_REDIS_PASSWORD: 'x' }, /^GATEWAY_REPLY_REDIS_PASSWORD: needs GATEWAY_REPLY_REDIS_URL/],
 ])('impossible settings are refused in one sentence that names the setting and no value: %#', (settings, expected) => {
   let message = '';

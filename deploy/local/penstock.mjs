@@ -5,7 +5,9 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { answersCommand } from './commands/answers.mjs';
 import { cardCommand } from './commands/card.mjs';
+import { downCommand } from './commands/down.mjs';
 import { keysCommand } from './commands/keys.mjs';
+import { logsCommand } from './commands/logs.mjs';
 import { HELP, parseCommand } from './up/options.mjs';
 import { preflightCommand } from './commands/preflight.mjs';
 import { Refusal } from './setup/refusal.mjs';
@@ -25,6 +27,8 @@ const TOOLS = new Map([
   ['keys', keysCommand],
   ['card', cardCommand],
   ['preflight', preflightCommand],
+  ['down', downCommand],
+  ['logs', logsCommand],
   ['status', statusCommand],
   ['usage', usageCommand],
   ['answers', answersCommand],

@@ -14,7 +14,7 @@ const RARE = new Set(['cause', 'repeats', 'filtered', 'promptCheckMs', 'answerCh
 
 /** Names in the table of a request's log line, and in the sentence above it. */
 const documented = (): Set<string> => {
-  const section = readFileSync('deploy/README.md', 'utf8').split('\n## Log lines\n')[1]?.split('\n## ')[0] ?? '';
+  const section = readFileSync('deploy/operations.md', 'utf8').split('\n## Log lines\n')[1]?.split('\n## ')[0] ?? '';
   const [sentence = '', table = ''] = section.split('\n| field | meaning |\n');
   const cells = (table.split('\n\n')[0] ?? '').split('\n').slice(1);
   const named = [...cells.map((row) => row.split('|')[1] ?? ''), /Every line has .*/.exec(sentence)?.[0] ?? ''];

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { DRILLS } from '../drill/catalog.mjs';
 import { HELP } from '../../deploy/local/up/options.mjs';
 
+const OPERATIONS = 'deploy/operations.md';
 const read = (path: string): string => readFileSync(path, 'utf8');
 /** The code spans in the column of a section's tables, in their order. */
 const column = (page: string, heading: string, index: number): string[] => {
@@ -13,13 +14,22 @@ const column = (page: string, heading: string, index: number): string[] => {
   return rows.flatMap((row) => [...(row.split('|')[index]?.matchAll(/`([^`]+)`/g) ?? [])].map(([, code = '']) => code));
 };
 
-test('each alert has its row of steps, and no other', () => {
+test('each alert has its steps, and no other; its runbook_url leads to them', () => {
+  const annotations = z.object({ runbook_url: z.string() });
   const Rules = z.object({
-    groups: z.array(z.object({ rules: z.array(z.object({ alert: z.string() })) })),
+    groups: z.array(z.object({ rules: z.array(z.object({ alert: z.string(), annotations })) })),
   });
   const { groups } = Rules.parse(parse(read('deploy/observability/alerts.yaml')));
-  const alerts = groups.flatMap(({ rules }) => rules.map(({ alert }) => alert));
-  expect(column('deploy/README.md', 'Alerts and what to do', 1)).toEqual(alerts);
+  const rules = groups.flatMap((group) => group.rules);
+  const [, part = ''] = read(OPERATIONS).split('\n## Alerts and what to do\n');
+  const [, ...sections] = (part.split('\n## ')[0] ?? '').split('\n### ');
+  expect(sections.map((section) => section.split('\n')[0])).toEqual(rules.map(({ alert }) => alert));
+  const steps = sections.map((section) => [...section.matchAll(/^- \*\*(.+?):\*\* \S/gm)].map(([, step]) => step));
+  expect(steps).toEqual(sections.map(() => ['Means', 'Look at', 'Do']));
+  // GitHub and GitLab write the anchor of a heading in small letters.
+  expect(rules.map((rule) => rule.annotations.runbook_url)).toEqual(
+    rules.map(({ alert }) => `${OPERATIONS}#${alert.toLowerCase()}`),
+  );
 });
 
 test('each drill has its row, and no other', () => {
@@ -47,7 +57,7 @@ test('each event of a log line that a page names is logged somewhere', () => {
       .filter((file) => file.endsWith('.ts'))
       .map((file) => read(`${folder}/${file}`)),
   );
-  const [, table = ''] = read('deploy/README.md').split('\n| event begins with |');
+  const [, table = ''] = read(OPERATIONS).split('\n| event begins with |');
   const events = (table.split('\n\n')[0] ?? '').split('\n').slice(2);
   const named = events.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)]);
   expect(named.length).toBeGreaterThan(5);

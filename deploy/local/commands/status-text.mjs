@@ -1,12 +1,11 @@
 // @ts-check
+import { printable } from './printable.mjs';
 
 /** Columns of a plain terminal. */
 const WIDTH = 80;
 const GAP = '  ';
 /** No column is made narrower than this. */
 const NARROWEST = 6;
-// oxlint-disable-next-line no-control-regex -- a program's text must not control the terminal
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g;
 
 /**
  * Renders the facts for people: the verdict, the problems, then one table per kind of part. Lines have at most 80 columns.
@@ -118,7 +117,7 @@ function log(dropped) {
  * @param {string[]} head @param {string[][]} rows
  */
 function table(head, rows) {
-  const all = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll(UNPRINTABLE, ' ')));
+  const all = [head, ...rows].map((row) => row.map(printable));
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   const room = WIDTH - GAP.length * (head.length - 1);
   for (;;) {
@@ -140,6 +139,6 @@ function table(head, rows) {
 /** @param {string} text @param {string} mark before its first line */
 function wrapped(text, mark) {
   const most = WIDTH - mark.length;
-  const lines = text.replaceAll(UNPRINTABLE, ' ').match(new RegExp(`.{1,${most}}(?= |$)|\\S{${most}}`, 'g')) ?? [];
+  const lines = printable(text).match(new RegExp(`.{1,${most}}(?= |$)|\\S{${most}}`, 'g')) ?? [];
   return lines.map((line, index) => `${index === 0 ? mark : ' '.repeat(mark.length)}${line.trim()}`);
 }

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { ask } from '../up/readiness.mjs';
 import { FLAG, HELP_FLAG, readOptions, TEXT, TEXTS } from '../setup/read-options.mjs';
 import { Refusal } from '../setup/refusal.mjs';
+import { readerGone } from './reader-gone.mjs';
 import { urlsOfPrograms } from './program-urls.mjs';
 import { statusFacts } from './status-facts.mjs';
 import { statusText } from './status-text.mjs';
@@ -52,11 +53,13 @@ export async function statusCommand(args, { cwd, print, say }) {
       return facts.well ? 0 : NOT_WELL;
     }
     if (asked.json === true) throw new Refusal('penstock status takes --watch or --json, not both');
-    for (;;) {
+    const gone = readerGone();
+    while (!gone.aborted) {
       const text = await gather(asked, cwd).then(statusText, whyNot);
       print(`${CLEAR}${new Date().toISOString()}\n\n${text}`);
-      await setTimeout(REDRAW_MS);
+      await setTimeout(REDRAW_MS, undefined, { signal: gone }).catch(() => {});
     }
+    return 0;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     say(`penstock: ${error.message}`);

@@ -1,5 +1,5 @@
 // @ts-check
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { factsOf, signalQuietly, stillRuns } from './identity.mjs';
@@ -92,6 +92,20 @@ export function startedIn(path) {
   return processes.some((one) => one.name === 'start' && stillRuns(one)) ? programs : undefined;
 }
 
+/**
+ * The processes of a data folder that run: the one of the start itself, unless it was killed, and those that it started.
+ * @param {string} path
+ * @returns {Noted[]}
+ * @throws Refusal if another user wrote the list, which could then name any process
+ */
+export function runningIn(path) {
+  const file = join(path, 'pids.json');
+  const owner = statSync(file, { throwIfNoEntry: false })?.uid;
+  if (owner !== undefined && process.getuid !== undefined && owner !== process.getuid())
+    throw new Refusal(`the start in ${path} belongs to another user (uid ${owner}): run this command as that user`);
+  return readNoted(file).processes.filter(stillRuns);
+}
+
 /** @param {string} file @returns {{ processes: Noted[], programs: Told[] }} */
 function readNoted(file) {
   try {
@@ -104,7 +118,7 @@ function readNoted(file) {
 }
 
 /** Programs before the Redis that they need. @param {readonly Noted[]} left */
-async function endAll(left) {
+export async function endAll(left) {
   for (const isRedis of [false, true]) {
     const group = left.filter(({ name }) => name.endsWith('redis') === isRedis);
     for (const { pid } of group) signalQuietly(pid, 'SIGTERM');

@@ -20,6 +20,8 @@ export const HELP = `penstock: OpenAI and Azure APIs in front of vision-language
 
   penstock up [options]      start Redis, gateway and worker-launcher; Ctrl-C stops all of them
   npm start -- [options]     the same in a checkout
+  penstock down --help       end what a start in this folder runs
+  penstock logs --help       print log lines for people
   penstock status --help     show the state of engines, waiting requests and Redis
   penstock usage --help      print what each key used of each model on each day
   penstock answers --help    list, cancel and delete kept responses

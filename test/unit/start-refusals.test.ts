@@ -1,0 +1,68 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+
+/** What runs before a program is ready, and can refuse the start. */
+const FILES = [
+  ...['audit', 'followed-file', 'redis-check', 'redis-refusal'].map((name) => `gateway/runtime/${name}.ts`),
+  ...['redis-target', 'setting-file', 'settings', 'yaml-folder'].map((name) => `gateway/runtime/${name}.ts`),
+  'gateway/contract/model-card.ts',
+  'gateway/http/connection/certificate.ts',
+  'gateway/http/connection/intake.ts',
+  'gateway/identity/provider-file.ts',
+  'gateway/images/fetch/address-guard.ts',
+  'gateway/keys/cache-salt.ts',
+  'gateway/keys/key-file.ts',
+  'gateway/safety/create-safety.ts',
+  'gateway/workers/scale.ts',
+  'worker-launcher/engine/address.ts',
+  'worker-launcher/engine/ledger.ts',
+  'worker-launcher/fleet/weights.ts',
+  'worker-launcher/preflight/choose-card.ts',
+  'worker-launcher/preflight/engine-plan.ts',
+  'worker-launcher/preflight/facts.ts',
+  'worker-launcher/probes.ts',
+  ...['redis', 'setup', 'up'].flatMap((folder) =>
+    readdirSync(`deploy/local/${folder}`).map((file) => `deploy/local/${folder}/${file}`),
+  ),
+];
+const TEXT = /(['"`])((?:\\.|(?!\1)[^\\])*)\1/;
+/** An error with a text, also as the first line of several, and the rows of Redis' refusals. */
+const REFUSED = new RegExp(`(?:new (?:Error|Refusal|Unfit)\\(|sentence:|=>)\\s*\\[?\\s*${TEXT.source}`, 'g');
+
+/** The sentences of a file; `…` stands for what differs. */
+const refusalsIn = (file: string): string[] =>
+  [...readFileSync(file, 'utf8').matchAll(REFUSED)]
+    .filter(([all]) => all.startsWith('new') || file.endsWith('redis-refusal.ts'))
+    .map(([, , text = '']) => text.replaceAll(/\$\{[^}]*\}/g, '…').replaceAll(/\\(.)/g, '$1'))
+    // Only what has words of its own. The words of a library are explained by the row of their reason.
+    .filter((text) => /[a-z]{2,} [a-z]{2,}/.test(text) && text !== 'Connection is closed');
+
+const [, section = ''] = readFileSync('deploy/operations.md', 'utf8').split('\n## A start that is refused\n');
+const rows = (section.split('\n## ')[0] ?? '').split('\n').filter((line) => line.startsWith('| `'));
+const told = rows.map((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, words = '']) => words));
+
+test('each sentence that refuses a start has a row that says what to do', () => {
+  const refusals = FILES.flatMap((file) => refusalsIn(file).map((sentence) => ({ file, sentence })));
+  expect(refusals.length).toBeGreaterThan(60);
+  const isTold = (sentence: string): boolean =>
+    told.flat().some((words) => words.split('…').every((part) => sentence.includes(part.trim())));
+  expect(refusals.filter(({ sentence }) => !isTold(sentence))).toEqual([]);
+});
+
+test('each row has words that a program can print', () => {
+  const sources = [...FILES, 'gateway/identity/live-tokens.ts', 'gateway/keys/live-keys.ts']
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
+  const unknown = told.flat().filter((words) => !words.split('…').every((part) => sources.includes(part.trim())));
+  expect(unknown).toEqual([]);
+});
+
+test('each file that refuses settings is looked at here', () => {
+  const programs = ['gateway', 'worker-launcher'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => `${folder}/${file}`),
+  );
+  const refusing = programs.filter((file) => readFileSync(file, 'utf8').includes('bad configuration\\n'));
+  expect(refusing.filter((file) => !FILES.includes(file))).toEqual([]);
+});

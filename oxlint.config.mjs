@@ -200,6 +200,13 @@ export const ROOMS = [
     samples: ['bullmq', 'ioredis'],
   },
   {
+    path: 'gateway/console',
+    promise: 'a front-end build, for browsers; imports nothing of the rest but #contract/console',
+    may: [],
+    not: '^(node:|#runtime/|#contract/([^c]|c[^o]|co[^n]|con[^s])|express|cors|undici|bullmq|ioredis|pino|prom-client)',
+    samples: ['node:fs', '#contract/job', '#contract/control', '#runtime/log', 'express'],
+  },
+  {
     path: 'worker-launcher/engine',
     promise: 'one engine process; no queue, and independent of its callers',
     may: [],
@@ -301,7 +308,7 @@ function importRules(room) {
       ...(room.not === undefined ? [] : [{ regex: room.not, message }]),
     ];
     return {
-      files: [`${room.path}/${'*/'.repeat(below)}*.ts`],
+      files: [`${room.path}/${'*/'.repeat(below)}*.{ts,tsx}`],
       rules: { 'no-restricted-imports': ['error', { patterns }] },
     };
   });
@@ -340,6 +347,9 @@ export default {
       rules: { 'no-restricted-imports': ['error', { patterns: [NO_TESTS, NO_MAIN, OTHER_PROGRAM] }] },
     },
     ...ROOMS.flatMap(importRules),
+    { files: ['gateway/console/**'], env: { browser: true, node: false } },
+    // Runs in the build.
+    { files: ['gateway/console/vite.config.ts'], env: { node: true }, rules: { 'no-restricted-imports': 'off' } },
     {
       files: ['deploy/local/**', 'deploy/bench/**', 'charts/**', 'test/**/*.mjs', 'oxlint.config.mjs'],
       rules: {

@@ -11,7 +11,10 @@ COPY tsconfig.json ./
 COPY gateway gateway
 COPY worker-launcher worker-launcher
 COPY deploy/local/setup deploy/local/setup
-RUN node_modules/.bin/tsc -p . && node deploy/local/setup/copy-docs.mjs && npm prune --omit=dev --ignore-scripts
+RUN node_modules/.bin/tsc -p . \
+    && node deploy/local/setup/copy-docs.mjs \
+    && node_modules/.bin/vite build gateway/console --logLevel warn \
+    && npm prune --omit=dev --ignore-scripts
 
 FROM ${NODE_IMAGE}
 # hadolint ignore=DL3008

@@ -4,10 +4,10 @@ import { describe, expect, test } from '@jest/globals';
 
 const MOST_LINES = 300;
 /** Names without a subject, to which anything could be added. */
-const SAYS_NOTHING = /(^|-)(utils?|helpers?|common|managers?|misc)\.ts$/;
+const SAYS_NOTHING = /(^|-)(utils?|helpers?|common|managers?|misc)\.tsx?$/;
 
 describe.each(['gateway', 'worker-launcher'])('%s', (program) => {
-  const files = readdir(program, { recursive: true }).then((names) => names.filter((name) => name.endsWith('.ts')));
+  const files = readdir(program, { recursive: true }).then((names) => names.filter((name) => /\.tsx?$/.test(name)));
 
   test(`no file is longer than ${MOST_LINES} lines`, async () => {
     const lengths = (await files).map(async (name): Promise<[string, number]> => {

@@ -8,7 +8,9 @@ import { once } from 'node:events';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { buildConsole, consoleBuild } from './build-console.mjs';
 import { noteBuilt } from './prepare.mjs';
+import { reasonOf } from './refusal.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const compiler = spawn(
@@ -16,6 +18,13 @@ const compiler = spawn(
   [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.', '--watch', '--preserveWatchOutput'],
   { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
 );
+// While the compiler works, so that the first start has a console.
+await buildConsole(root, { env: process.env }).catch(tell);
+/** Builds the console again at each change of it. The gateway needs no restart, because it serves what is in `dist`. */
+const consoleBuilder = spawn(process.execPath, [...consoleBuild(root), '--watch'], {
+  cwd: root,
+  stdio: ['ignore', 'inherit', 'inherit'],
+});
 /** @type {import('node:child_process').ChildProcess | undefined} */
 let running;
 let turn = Promise.resolve();
@@ -23,6 +32,7 @@ let turn = Promise.resolve();
 for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM']))
   process.once(name, () => {
     compiler.kill();
+    consoleBuilder.kill();
     turn = turn.then(stop);
   });
 
@@ -44,4 +54,9 @@ async function stop() {
   running.kill('SIGTERM');
   await once(running, 'exit');
   running = undefined;
+}
+
+/** @param {unknown} error */
+function tell(error) {
+  process.stderr.write(`${reasonOf(error)}\n`);
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { buildConsole, CONSOLE_PACKAGES } from './build-console.mjs';
 import { copyDocs, DOCS_PACKAGE } from './copy-docs.mjs';
 import { lastLines, onPath, runToEnd } from './run-to-end.mjs';
 import { Refusal } from './refusal.mjs';
@@ -15,7 +16,7 @@ const TELL_EVERY_MS = 3_000;
 const FIRST_START = 'first start';
 const COMPILER = 'node_modules/typescript';
 /** Development packages that the build needs. */
-const OF_BUILD = [COMPILER, DOCS_PACKAGE];
+const OF_BUILD = [COMPILER, DOCS_PACKAGE, ...CONSOLE_PACKAGES];
 
 /**
  * @typedef {object} PrepareDeps
@@ -70,13 +71,16 @@ async function build(root, { say, env, signal }) {
   say('building …');
   const unchecked = existsSync(join(root, 'node_modules/@types/node')) ? [] : ['--noCheck', '--types', 'null'];
   const compiler = [`${COMPILER}/bin/tsc`, '-p', '.', ...unchecked];
-  const tsc = await telling('building', say, () => runToEnd(process.execPath, compiler, { cwd: root, env, signal }));
-  if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
-  copyDocs(root);
+  await telling('building', say, async () => {
+    const tsc = await runToEnd(process.execPath, compiler, { cwd: root, env, signal });
+    if (tsc.code !== 0) throw new Refusal(`the build failed:\n${lastLines(tsc.output, 15)}`);
+    copyDocs(root);
+    await buildConsole(root, { env, signal });
+  });
   writeFileSync(stamp, wanted);
 }
 
-/** Notes that another compiler has built `dist` from the present sources. @param {string} root */
+/** Notes that others have built programs and console in `dist` from the present sources. @param {string} root */
 export function noteBuilt(root) {
   copyDocs(root);
   writeFileSync(stampOf(root), sourceHash(root));

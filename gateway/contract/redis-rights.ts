@@ -1,4 +1,5 @@
 import { redisKeys } from './redis-keys.ts';
+import { UNKNOWN_MODEL } from './usage.ts';
 
 /**
  * The least rights that each program needs in each Redis. `penstock redis acl` prints them as a user, and a start tries each of
@@ -85,7 +86,9 @@ function workerRights(part: 'first' | 'second', models: readonly string[]): Redi
 }
 
 function gatewayRights(part: 'first' | 'second', models: readonly string[]): RedisRights {
-  const tags = models.length === 0 ? [redisKeys.queuePrefix('*')] : models.map(redisKeys.queuePrefix);
+  // What was refused before its model was known is in the usage too.
+  const tags =
+    models.length === 0 ? [redisKeys.queuePrefix('*')] : [...models, UNKNOWN_MODEL].map(redisKeys.queuePrefix);
   if (part === 'second') {
     const bodies = tags.map((tag) => `${tag}:body:*`);
     const keys = [redisKeys.replies('*'), redisKeys.onceAnswer('*'), ...bodies];

@@ -27,6 +27,9 @@ export const USAGE_COUNTS = [
 ] as const;
 export type UsageCount = (typeof USAGE_COUNTS)[number];
 
+/** The model of a request that was refused before its model was known. */
+export const UNKNOWN_MODEL = 'unknown';
+
 const DAY_MS = 86_400_000;
 /** The attempt of a request that no dispatcher took. */
 export const NO_ATTEMPT = '0-0';

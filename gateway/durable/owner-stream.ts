@@ -3,6 +3,7 @@ import { LEASE_MS, LEASE_REFRESH_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import { QUESTION_MARK } from './answer-scripts.ts';
 import type { RedisClient } from '#runtime/redis-client';
+import { isWrongType } from '#runtime/redis-errors';
 import { isAfter } from './log-entries.ts';
 
 const READ_COUNT = 512;
@@ -47,6 +48,8 @@ export class OwnerStream {
   /** last entry that was read, by key */
   readonly #read = new Map<string, string>();
   readonly #trimmed = new Map<string, string>();
+  /** keys with something else in the place of the stream, until they are created again */
+  readonly #replaced = new Set<string>();
   readonly #timers: NodeJS.Timeout[] = [];
   #isStopped = false;
 
@@ -69,6 +72,7 @@ export class OwnerStream {
    */
   async again(): Promise<void> {
     for (const [key, read] of this.#read) {
+      if (this.#replaced.has(key)) continue;
       const [top] = await this.#deps.commands.xrevrange(key, '+', '-', 'COUNT', 1);
       if (top === undefined || isAfter(read, top[0])) await this.#create(key);
     }
@@ -97,15 +101,18 @@ export class OwnerStream {
 
   async #refresh(): Promise<void> {
     for (const key of this.#read.keys()) {
-      if ((await this.#deps.commands.pexpire(key, LEASE_MS)) === 1 || this.#isStopped) continue;
+      const isReplaced = this.#replaced.has(key);
+      if ((!isReplaced && (await this.#deps.commands.pexpire(key, LEASE_MS)) === 1) || this.#isStopped) continue;
+      if (isReplaced) await this.#deps.commands.del(key);
       await this.#create(key);
+      this.#replaced.delete(key);
       this.#events.missed();
     }
   }
 
   async #trim(): Promise<void> {
     for (const [key, id] of this.#read) {
-      if (this.#trimmed.get(key) === id) continue;
+      if (this.#trimmed.get(key) === id || this.#replaced.has(key)) continue;
       await this.#deps.commands.xtrim(key, 'MINID', id);
       this.#trimmed.set(key, id);
     }
@@ -113,9 +120,11 @@ export class OwnerStream {
 
   async #loop({ redis, models }: OwnerReader): Promise<void> {
     const byKey = new Map(models.map((model) => [this.#key(model), model]));
-    const keys = [...byKey.keys()];
     while (!this.#isStopped) {
       try {
+        const keys = [...byKey.keys()].filter((key) => !this.#replaced.has(key));
+        if (keys.length === 0) await pause();
+        if (keys.length === 0) continue;
         const ids = keys.map((key) => this.#read.get(key) ?? '$');
         const block = ['COUNT', READ_COUNT, 'BLOCK', BLOCK_MS] as const;
         const streams = await redis.xreadBuffer(...block, 'STREAMS', ...keys, ...ids);
@@ -127,9 +136,20 @@ export class OwnerStream {
       } catch (cause) {
         if (this.#isStopped) return;
         this.#deps.log.warn({ cause }, 'durable answers not read');
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        // The streams of other models are read on.
+        if (isWrongType(cause)) await this.#look([...byKey.keys()]).catch(() => {});
+        else await pause();
       }
     }
+  }
+
+  /** Finds what is no stream any more. */
+  async #look(keys: readonly string[]): Promise<void> {
+    for (const key of keys)
+      await this.#deps.commands.xtrim(key, 'MINID', 0).catch((cause: unknown) => {
+        if (!isWrongType(cause)) throw cause;
+        this.#replaced.add(key);
+      });
   }
 
   #take(model: string, [, stamp, ...fields]: readonly Buffer[]): void {
@@ -149,4 +169,8 @@ export class OwnerStream {
       }
     }
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, RETRY_MS));
 }

@@ -20,14 +20,16 @@ export type Bearer =
  * @throws Failure `unauthorized` if they name no caller, or another tenant
  */
 export function bearerOf(claims: JWTPayload, { url, provider, tenant: only }: Issuer): Bearer {
-  const { name, tenants, claims: paths, allow } = provider;
+  const { name, tenants, issuers, claims: paths, allow } = provider;
   const subject = textAt(claims, paths.id);
   if (subject === undefined)
     throw new Failure('unauthorized', `the token has no claim ${paths.id.join('.')}, which names its caller`);
   const tenant = tenants === undefined ? undefined : textAt(claims, paths.tenant);
   if (tenants !== undefined && (tenant === undefined || !tenants.includes(tenant) || (only ?? tenant) !== tenant))
     throw new Failure('unauthorized', 'the token is of a tenant that is not allowed here');
-  const id = [name, ...(tenant === undefined ? [] : [tenant]), subject].map(plain).join(':');
+  // Two issuers may have the same subject, and mean two persons.
+  const realm = tenant ?? (issuers.length > 1 ? url : undefined);
+  const id = [name, ...(realm === undefined ? [] : [realm]), subject].map(plain).join(':');
   const has = {
     role: listAt(claims, paths.role),
     group: listAt(claims, paths.group),

@@ -72,20 +72,28 @@ export class IssuerKeys {
     if (this.#usable === undefined && (this.#try !== undefined || this.#retryInMs <= 0)) await this.#read();
     const keys = this.#usable;
     if (keys !== undefined) return keys;
-    throw new Failure(
+    throw this.#unavailable();
+  }
+
+  #unavailable(): Failure {
+    return new Failure(
       'issuer_unavailable',
       `the keys of the token's issuer (${this.#issuer.provider.name}) cannot be read at the moment; send the same request again`,
       { retryAfterMs: Math.max(1_000, this.#retryInMs) },
     );
   }
 
-  /** The keys after another look, because a token names one that is not among them. They may be the same. */
+  /**
+   * The keys after another look, because a token names one that is not among them. They may be the same.
+   * @throws Failure `issuer_unavailable` if the issuer does not answer: it may have new keys
+   */
   async again(): Promise<IssuerKeySet> {
     if (this.#try !== undefined) await this.#try;
     else if (this.#clock() >= this.#unknownAt + UNKNOWN_MS) {
       this.#unknownAt = this.#clock();
       await this.#read();
     }
+    if (this.#state === 'failing') throw this.#unavailable();
     return await this.current();
   }
 

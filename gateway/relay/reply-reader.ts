@@ -3,12 +3,15 @@ import { LEASE_REFRESH_MS } from '#contract/redis-keys';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import { followConnection, timeAt, type RedisClient } from '#runtime/redis-client';
+import { isWrongType } from '#runtime/redis-errors';
 import { ReplyStream, type ReplyEvents } from './reply-stream.ts';
 
 const READ_COUNT = 512;
 const BLOCK_MS = 500;
 const SAMPLE_MS = 500;
 const TRIM_MS = 250;
+/** Pause after a failed read, in ms. */
+const PAUSE_MS = 200;
 /** An answer of Redis later than this, in ms, means that Redis hung, and proves no dispatcher silent. */
 const LATE_MS = BLOCK_MS + 1_000;
 /** After an outage of Redis or of this connection, dispatchers have this long to be heard again, in milliseconds. */
@@ -91,13 +94,16 @@ export class ReplyReader {
   }
 
   async #loop(): Promise<void> {
+    const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     const byKey = new Map([...this.#streams.values()].map((stream) => [stream.key, stream]));
-    const keys = [...byKey.keys()];
     const block = ['COUNT', READ_COUNT, 'BLOCK', BLOCK_MS] as const;
     while (!this.#stopped) {
       try {
         const askedAt = this.#deps.clock();
-        const from = [...byKey.values()].map(({ lastId }) => lastId);
+        const streams = [...byKey.values()].filter(({ isReplaced }) => !isReplaced);
+        if (streams.length === 0) await pause();
+        if (streams.length === 0) continue;
+        const [keys, from] = [streams.map(({ key }) => key), streams.map(({ lastId }) => lastId)];
         const read = await this.#deps.reader.xreadBuffer(...block, 'STREAMS', ...keys, ...from);
         const answeredAt = this.#deps.clock();
         this.#answeredAt = answeredAt;
@@ -111,7 +117,9 @@ export class ReplyReader {
       } catch (cause) {
         if (this.#stopped) return;
         this.#deps.log.warn({ cause }, 'reply stream not read');
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        // The streams of other models are read on.
+        if (isWrongType(cause)) await this.#each((stream) => stream.look(this.#deps.commands)).catch(() => {});
+        else await pause();
       }
     }
   }
@@ -122,7 +130,7 @@ export class ReplyReader {
     if (now - this.#sampledAt < SAMPLE_MS) return;
     this.#sampledAt = now;
     // All streams are in one slot, so one server has them.
-    const [stream] = this.#streams.values();
+    const stream = [...this.#streams.values()].find(({ isReplaced }) => !isReplaced);
     const redisMs = await timeAt(this.#deps.reader, stream?.key ?? '');
     if (unreadAfter === undefined) this.#caughtUpAtMs = redisMs;
     this.#lagMs = unreadAfter === undefined ? 0 : Math.max(0, redisMs - entryMs(unreadAfter));

@@ -3,6 +3,7 @@ import { replyAddress, speaksFor } from '#contract/model-names';
 import { LEASE_MS, redisKeys } from '#contract/redis-keys';
 import type { Log } from '#runtime/log';
 import type { RedisClient } from '#runtime/redis-client';
+import { isWrongType } from '#runtime/redis-errors';
 
 /** Dispatchers of one model that are remembered; the oldest is forgotten. */
 const MOST_HEARD = 4_096;
@@ -30,6 +31,7 @@ export class ReplyStream {
   readonly #heard = new Map<string, { sequence: number; atMs: number }>();
   #hasStranger = false;
   #isCreating = false;
+  #isReplaced = false;
 
   constructor(replica: string, model: string, events: ReplyEvents, log: Log) {
     this.key = redisKeys.replies(replyAddress(replica, model));
@@ -41,6 +43,11 @@ export class ReplyStream {
   /** the last entry that was read */
   get lastId(): string {
     return this.#lastId;
+  }
+
+  /** Something else is in its place, so it cannot be read until it is renewed. */
+  get isReplaced(): boolean {
+    return this.#isReplaced;
   }
 
   /** Redis time of a dispatcher's last entry, in ms; undefined: it was never heard */
@@ -59,13 +66,25 @@ export class ReplyStream {
     this.#heard.clear();
   }
 
-  /** Renews the lease. Creates the stream again if it had lapsed, while `isWanted`. */
+  /** Looks whether it is still a stream. @throws if Redis does not answer */
+  async look(commands: RedisClient): Promise<void> {
+    await commands.xtrim(this.key, 'MINID', 0).catch((cause: unknown) => {
+      if (!isWrongType(cause)) throw cause;
+      if (!this.#isReplaced) this.#log.error({ model: this.#model }, 'a worker replaced the reply stream of its model');
+      this.#isReplaced = true;
+    });
+  }
+
+  /** Renews the lease. Creates the stream again if it had lapsed or was replaced, while `isWanted`. */
   async renew(commands: RedisClient, isWanted: () => boolean): Promise<void> {
-    if ((await commands.pexpire(this.key, LEASE_MS)) === 1 || !isWanted() || this.#isCreating) return;
+    const isThere = !this.#isReplaced && (await commands.pexpire(this.key, LEASE_MS)) === 1;
+    if (isThere || !isWanted() || this.#isCreating) return;
     this.#isCreating = true;
     try {
-      this.#log.error({ model: this.#model }, 'the lease of this replica had lapsed');
+      if (this.#isReplaced) await commands.del(this.key);
+      else this.#log.error({ model: this.#model }, 'the lease of this replica had lapsed');
       await this.create(commands);
+      this.#isReplaced = false;
       this.#events.leaseLost(this.#model);
     } finally {
       this.#isCreating = false;

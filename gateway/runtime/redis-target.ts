@@ -132,7 +132,12 @@ function redisTarget(name: string, settings: Settings): RedisTarget | undefined 
   const password =
     passwordFile === undefined ? given('PASSWORD') : readSecretFile(`${name}_PASSWORD_FILE`, passwordFile);
   if (password === undefined) {
-    if (given('USERNAME') !== undefined) refuse('USERNAME: needs a password too');
+    if (given('USERNAME') !== undefined)
+      refuse(
+        url.password === ''
+          ? 'USERNAME: needs a password too'
+          : 'USERNAME: the URL holds the password, so put the user name there too, or give both outside it',
+      );
     return { url: address, ...more };
   }
   if (url.password !== '') refuse('PASSWORD: the URL holds a password too; leave one out');

@@ -8,6 +8,8 @@ const whole = (what: string, { least = 1, most = Number.MAX_SAFE_INTEGER } = {})
 
 const SHARE = 'takes a number above 0 and up to 1';
 
+const ADDRESSES = 'takes addresses such as node-1:6379,node-2:6379';
+
 /** Reusable pieces of settings schemas. Every value arrives as text. Each message says what the setting takes. */
 export const setting = {
   milliseconds: whole('a whole number of milliseconds, 1 or more'),
@@ -22,10 +24,8 @@ export const setting = {
   /** up to 32 addresses, as `redis-target.ts` reads them */
   places: z
     .string()
-    .regex(
-      /^( *(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4} *(,|$)){1,32}$/,
-      'takes addresses such as node-1:6379,node-2:6379',
-    ),
+    .regex(/^( *(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):[1-9]\d{0,4} *(,(?=.)|$)){1,32}$/, ADDRESSES)
+    .refine((text) => text.split(',').every((place) => URL.canParse(`redis://${place.trim()}`)), ADDRESSES),
   flag: z.stringbool({ error: 'takes true or false' }),
   /** first part of every key in Redis; it must not end a hash tag, split a key or act as a pattern */
   keyPrefix: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'takes up to 64 letters, digits, dots, dashes and underscores'),

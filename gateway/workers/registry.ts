@@ -6,6 +6,7 @@ import { WorkerReport } from '#contract/registry';
 import type { Clock } from '#runtime/clock';
 import type { Log } from '#runtime/log';
 import type { RedisClient } from '#runtime/redis-client';
+import { isWrongType } from '#runtime/redis-errors';
 import { EngineStarts } from './engine-starts.ts';
 
 const POLL_MS = 500;
@@ -106,8 +107,13 @@ export class WorkerRegistry {
 
   /** @param names key of the names @param keyOf key of a report */
   async #reports(names: string, keyOf: (name: string) => string): Promise<WorkerReport[]> {
-    const known = await this.#redis.zrange(names, String(-MOST_DISPATCHERS), '-1');
-    const values = await Promise.all(known.map((name) => this.#redis.get(keyOf(name))));
+    const known = await this.#redis.zrange(names, String(-MOST_DISPATCHERS), '-1').catch(async (cause: unknown) => {
+      if (!isWrongType(cause)) throw cause;
+      this.#log.error({ key: names }, 'a worker replaced the registry of its model');
+      await this.#redis.del(names);
+      return [];
+    });
+    const values = await Promise.all(known.map((name) => this.#redis.get(keyOf(name)).catch(noneIfWrongType)));
     const gone = known.filter((_name, index) => values[index] === null);
     // A dispatcher that still runs writes its name again within a second.
     if (gone.length > 0) await this.#redis.zrem(names, ...gone);
@@ -116,4 +122,9 @@ export class WorkerRegistry {
       return report?.incarnation === name ? [report] : [];
     });
   }
+}
+
+function noneIfWrongType(cause: unknown): null {
+  if (!isWrongType(cause)) throw cause;
+  return null;
 }

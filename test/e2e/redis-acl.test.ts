@@ -199,3 +199,23 @@ test('a worker of another model reads and changes nothing of this one, and its w
   expect(await kept()).toMatchObject({ id: begun.id, status: expect.stringMatching(/^(completed|incomplete)$/) });
   expect((await stack.status()).workers.map(({ incarnation }) => incarnation)).not.toContain(`d0@${OTHER}`);
 }, 60_000);
+
+test('a worker that puts something else in the place of what it may write stops its own model at most', async () => {
+  const { replica } = await stack.status();
+  const owners = await stack.redis.client.keys(`${redisKeys.ownersPrefix(OTHER)}*`);
+  const [day = ''] = new Date().toISOString().split('T');
+  const replaced = [redisKeys.workersOf(OTHER), ...owners, redisKeys.usageKeys(OTHER, day)];
+  for (const key of replaced) await stranger.first.set(key, 'no longer what it was');
+  // With one Redis, its user may do this too.
+  await stack.replyRedis.client.set(redisKeys.replies(replyAddress(replica, OTHER)), 'no stream');
+  const answered = async (model: string): Promise<boolean> =>
+    (await post(`${stack.url}/v1/chat/completions`, { ...chat('hi'), model })).status === 200;
+  const begunAt = performance.now();
+  expect(await answered(MINE)).toBe(true);
+  const kept = await post(`${stack.url}/v1/responses`, { model: MINE, input: 'hi', store: true, max_output_tokens: 4 });
+  expect(Response.parse(await kept.json()).status).toBe('incomplete');
+  // A lease takes 15 s: nothing waited for it.
+  expect(performance.now() - begunAt).toBeLessThan(10_000);
+  expect((await fetch(`${stack.gateways[0]?.internalUrl}/usage`)).status).toBe(200);
+  await eventually('the other model is served again', () => answered(OTHER), 40_000);
+}, 90_000);

@@ -3,11 +3,15 @@ import { createReadStream, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { WeightFile } from '#contract/model-card';
 
-/** What vLLM loads or executes if it is there, so that an unlisted file of such a kind counts. Source: vLLM's loaders. */
-const LOADED = /\.(?:safetensors|bin|pt|pth|gguf|py)$/;
+/** Files for people. vLLM might load any other one: weights, code, a chat template, defaults of sampling, an adapter. */
+const FOR_PEOPLE =
+  /(?:^|\/)(?:LICENSE|NOTICE|README|CODE_OF_CONDUCT|SECURITY|SUPPORT)[^/]*$|\.(?:md|png|jpe?g|gif|svg|pdf|ipynb)$/i;
 const READ_AT_ONCE_BYTES = 4 * 1024 * 1024;
 
-/** Files of a folder and its folders, without those that begin with a dot, such as the marks of the hub's client. */
+/**
+ * Files of a folder and its folders, without those that begin with a dot, such as the marks of the hub's client. A link to
+ * another folder counts as a file, which no card lists.
+ */
 function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
@@ -24,7 +28,7 @@ export function sizeProblem(folder: string, files: readonly WeightFile[]): strin
     if (found !== bytes) return `${path} in ${folder} has ${found} bytes, and the card says ${bytes}`;
   }
   const listed = new Set(files.map(({ path }) => path));
-  const foreign = filesIn(folder).find((path) => LOADED.test(path) && !listed.has(path));
+  const foreign = filesIn(folder).find((path) => !FOR_PEOPLE.test(path) && !listed.has(path));
   return foreign === undefined ? undefined : `${folder} has ${foreign}, which the card does not list`;
 }
 

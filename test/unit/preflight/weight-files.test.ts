@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ModelCard, type WeightFile } from '#contract/model-card';
@@ -42,20 +42,19 @@ test.each([
   expect(sizeProblem(at, listed)).toMatch(sentence);
 });
 
-test('code or weights that the card does not list are found; other files are not', () => {
-  for (const gone of ['code/a.py', 'model.safetensors'])
+test('a file that the card does not list is found; texts for people are not', () => {
+  for (const gone of ['code/a.py', 'model.safetensors', 'config.json'])
     expect(
       sizeProblem(
         at,
         files.filter(({ path }) => path !== gone),
       ),
     ).toBe(`${at} has ${gone}, which the card does not list`);
-  expect(
-    sizeProblem(
-      at,
-      files.filter(({ path }) => path !== 'config.json'),
-    ),
-  ).toBeUndefined();
+  for (const name of ['LICENSE', 'README.md', 'logo.png']) writeFileSync(join(at, name), '');
+  expect(sizeProblem(at, files)).toBeUndefined();
+  writeFileSync(join(at, 'chat_template.jinja'), '');
+  expect(sizeProblem(at, files)).toBe(`${at} has chat_template.jinja, which the card does not list`);
+  for (const name of ['LICENSE', 'README.md', 'logo.png', 'chat_template.jinja']) rmSync(join(at, name));
 });
 
 test('a card takes such a list, and no path that leaves the folder', () => {

@@ -110,6 +110,10 @@ test.each([
     /^GATEWAY_REDIS_CA_FILE: \S+ holds no certificate/,
   ],
   [{ GATEWAY_REDIS_USERNAME: 'app' }, /^GATEWAY_REDIS_USERNAME: needs a password/],
+  [
+    { GATEWAY_REDIS_URL: 'redis://:secret@cache', GATEWAY_REDIS_USERNAME: 'app' },
+    /^GATEWAY_REDIS_USERNAME: the URL holds the password/,
+  ],
   [{ GATEWAY_REDIS_AUTH: 'entra' }, /^GATEWAY_REDIS_USERNAME: missing; for _AUTH=entra it is the object id/],
   [
     { GATEWAY_REDIS_AUTH: 'entra', GATEWAY_REDIS_USERNAME: 'app', GATEWAY_REDIS_PASSWORD: 'secret' },

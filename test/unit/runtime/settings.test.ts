@@ -23,6 +23,12 @@ test('an unknown name is refused, with the name', () => {
   expect(() => loadConfig({ ...REDIS, GATEWAY_PROT: '1' })).toThrow('GATEWAY_PROT: unknown setting');
 });
 
+test.each(['a:1,', 'a:99999', 'a', ',a:1', 'a:0'])('addresses %j are refused by name', (nodes) => {
+  expect(() => loadConfig({ ...REDIS, GATEWAY_REDIS_CLUSTER_NODES: nodes })).toThrow(
+    'GATEWAY_REDIS_CLUSTER_NODES: takes addresses such as node-1:6379,node-2:6379',
+  );
+});
+
 test('every bad value is named in one message', () => {
   expect(() => loadConfig({ GATEWAY_PORT: 'x', GATEWAY_MAX_TOKENS: 'maybe' })).toThrow(
     /GATEWAY_REDIS_URL[\s\S]*GATEWAY_PORT[\s\S]*GATEWAY_MAX_TOKENS/,

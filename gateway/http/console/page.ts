@@ -52,8 +52,8 @@ export function sendPage(res: Response, html: string): void {
 }
 
 const HEADINGS: Readonly<Record<string, string>> = {
-  route_not_found: 'There is no page here.',
-  unauthorized: 'There is no page here that opens without a key.',
+  route_not_found: 'There is no page at this address.',
+  unauthorized: 'This address needs a key, or there is nothing at it.',
 };
 
 /** What a browser gets that asks for a path without a page. @returns undefined for other failures and other clients */

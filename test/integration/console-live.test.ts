@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { LIVE_REQUESTS, LiveView } from '#contract/console';
-import { LiveFeed, type LiveReader } from '../../../gateway/http/console/live-feed.ts';
-import { RecentRequests } from '../../../gateway/http/console/recent-requests.ts';
-import { eventually } from '../../support/eventually.ts';
+import { LiveFeed, type LiveReader } from '../../gateway/http/console/live-feed.ts';
+import { RecentRequests } from '../../gateway/http/console/recent-requests.ts';
+import { eventually } from '../support/eventually.ts';
 
 const LINE = {
   dialect: 'openai',

@@ -51,11 +51,12 @@ async function rowsOf(
   only: string | undefined,
 ): Promise<UsageRow[]> {
   const rowsOfModel = async (model: string): Promise<UsageRow[]> => {
-    const keys = await redis.smembers(redisKeys.usageKeys(model, day));
-    const asked = keys.filter((key) => only === undefined || key === only);
-    return Promise.all(
-      asked.map(async (key) => rowOf(day, key, model, await redis.hgetall(redisKeys.usage(model, day, key)))),
-    );
+    const keys = only === undefined ? await redis.smembers(redisKeys.usageKeys(model, day)) : [only];
+    const rowsOfKeys = keys.map(async (key) => {
+      const fields = await redis.hgetall(redisKeys.usage(model, day, key));
+      return Object.keys(fields).length === 0 ? [] : [rowOf(day, key, model, fields)];
+    });
+    return (await Promise.all(rowsOfKeys)).flat();
   };
   // A worker that puts something else there hides the usage of its own model alone. A model of earlier may be another user's.
   const rows = models.map((model) =>

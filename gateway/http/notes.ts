@@ -49,8 +49,12 @@ export function notePrepared(res: Response, { card, kind, images, serviceTier }:
 export function noteWait({ metrics }: NotesDeps, { phases }: RequestContext, kind: Kind): void {
   const { enqueuedAt, claimedAt, estimateMs } = phases;
   if (enqueuedAt === undefined || claimedAt === undefined) return;
-  metrics.queueWait.real.observe({ kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
-  if (estimateMs !== undefined) metrics.queueWait.told.observe({ kind }, estimateMs / 1_000);
+  const realMs = Math.max(0, claimedAt - enqueuedAt);
+  const { real, told, error } = metrics.queueWait;
+  real.observe({ kind }, realMs / 1_000);
+  if (estimateMs === undefined) return;
+  told.observe({ kind }, estimateMs / 1_000);
+  error.observe({ kind }, Math.abs(realMs - estimateMs) / 1_000);
 }
 
 /**

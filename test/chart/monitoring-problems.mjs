@@ -15,7 +15,7 @@ const WITHOUT_ALERT = new Map([
   ['gen_ai_server_time_per_output_token_seconds', 'it differs by model and load; a too slow engine is an outlier'],
   ['penstock_requests_in_flight', 'a high value is not a fault'],
   ['penstock_queue_expected_wait_seconds', 'an estimate; the wait that requests had has an alert'],
-  ['penstock_queue_told_wait_seconds', 'the same'],
+  ['penstock_queue_told_wait_seconds', 'its error has an alert'],
   ['penstock_queue_drain_requests_per_second', 'it differs by model and load'],
   ['penstock_queue_bookings', 'a high value is not a fault'],
   ['penstock_engine_in_flight', 'a high value is not a fault'],

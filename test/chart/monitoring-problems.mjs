@@ -90,7 +90,10 @@ function firedInTests() {
 export function boardQueries() {
   return readdirSync(join(FOLDER, 'dashboards')).flatMap((file) =>
     JSON.parse(read(join('dashboards', file))).panels.flatMap((/** @type {any} */ panel) =>
-      panel.targets.map((/** @type {any} */ { expr }) => ({ by: `${file}: ${panel.title}`, expr })),
+      panel.targets.map((/** @type {any} */ { expr, legendFormat: legend }) => ({
+        by: `${file}: ${panel.title}${panel.targets.length > 1 ? ` (${legend})` : ''}`,
+        expr,
+      })),
     ),
   );
 }

@@ -1,5 +1,6 @@
 // @ts-check
 import { createHash, randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { png } from '../conformance/requests.mjs';
@@ -99,6 +100,8 @@ const KINDS = [
 export async function sendLoad(url, signal) {
   /** @type {Map<string, number>} */
   const statuses = new Map();
+  // Each caller waits for it.
+  setMaxListeners(0, signal);
   const loop = async (/** @type {typeof KINDS[number]} */ { everyMs, ask }) => {
     while (!signal.aborted) {
       const status = await send(url, ask());

@@ -18,7 +18,7 @@ import { startServices } from './services.mjs';
 
 const HELP = `usage: npm run dashboards -- [--seconds N]
 
-  --seconds N   length of the load (120)
+  --seconds N   length of the load, at least 60 (120)
   --help        this text
 
 Needs Prometheus and promtool on PATH, or Debian's package repository. Exit code 1 if a query of a dashboard had no data
@@ -42,8 +42,8 @@ async function main() {
     return 0;
   }
   const seconds = Number(values.seconds);
-  if (!Number.isInteger(seconds) || seconds < 30 || seconds > 3_600) {
-    console.error('--seconds is a number from 30 to 3600');
+  if (!Number.isInteger(seconds) || seconds < 60 || seconds > 3_600) {
+    console.error('--seconds is a number from 60 to 3600');
     return 2;
   }
   const programs = prometheusPrograms();

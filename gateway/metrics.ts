@@ -7,6 +7,7 @@ import { DELIVERY_OUTCOMES, type DeliveryOutcome } from './webhooks/deliveries.t
 import { UNCHECKED_REASONS, type Direction, type UncheckedReason } from './safety/provider.ts';
 import type { CheckOutcome } from './safety/content-safety.ts';
 import type { Outlook } from './queue/queue-outlook.ts';
+import { waitMetrics } from './queue/wait-metrics.ts';
 import { callerLabels } from './usage/caller-labels.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
@@ -158,13 +159,7 @@ export function createMetrics(registry: Registry, sources: Sources) {
       labelNames: ['dialect'] as const,
       registers,
     }),
-    queueWait: new Histogram({
-      name: 'penstock_queue_wait_seconds',
-      help: 'from the queue to a dispatcher',
-      labelNames: ['kind'] as const,
-      buckets: SECONDS,
-      registers,
-    }),
+    queueWait: waitMetrics(registers, SECONDS),
     jobsAdded: new Counter({ name: 'penstock_jobs_added_total', help: 'jobs added to a queue', registers }),
     repeats: new Counter({
       name: 'penstock_repeats_total',

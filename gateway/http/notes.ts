@@ -45,11 +45,16 @@ export function notePrepared(res: Response, { card, kind, images, serviceTier }:
   });
 }
 
-/** Adds how long it waited, however it ended. */
+/** Adds how long it waited, and how long it was expected to, however it ended. */
 export function noteWait({ metrics }: NotesDeps, { phases }: RequestContext, kind: Kind): void {
-  const { enqueuedAt, claimedAt } = phases;
-  if (enqueuedAt !== undefined && claimedAt !== undefined)
-    metrics.queueWait.observe({ kind }, Math.max(0, claimedAt - enqueuedAt) / 1_000);
+  const { enqueuedAt, claimedAt, estimateMs } = phases;
+  if (enqueuedAt === undefined || claimedAt === undefined) return;
+  const realMs = Math.max(0, claimedAt - enqueuedAt);
+  const { real, told, error } = metrics.queueWait;
+  real.observe({ kind }, realMs / 1_000);
+  if (estimateMs === undefined) return;
+  told.observe({ kind }, estimateMs / 1_000);
+  error.observe({ kind }, Math.abs(realMs - estimateMs) / 1_000);
 }
 
 /**

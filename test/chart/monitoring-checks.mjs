@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { prometheusPrograms } from '../observability/prometheus.mjs';
 import { monitoringProblems } from './monitoring-problems.mjs';
 import { objects, render, ROOT, shapes } from './render.mjs';
 import { run } from './tools.mjs';
@@ -14,7 +15,7 @@ const FOLDER = join(ROOT, 'deploy/observability');
 
 /** @param {Bench} bench */
 export async function alertRules({ tools, report }) {
-  const promtool = await tools.goProgram('promtool');
+  const promtool = await promtoolOf(tools);
   const helm = await tools.goProgram('helm3');
   await report.check('T18 promtool check rules', async () => {
     await run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', join(FOLDER, 'alerts.yaml')]);
@@ -31,7 +32,7 @@ export async function alertRules({ tools, report }) {
 
 /** @param {Bench} bench */
 export async function dashboards({ tools, report }) {
-  const promtool = await tools.goProgram('promtool');
+  const promtool = await promtoolOf(tools);
   const folder = join(FOLDER, 'dashboards');
   for (const file of readdirSync(folder))
     await report.check(`T18 queries of the dashboard ${file}`, async () => {
@@ -44,6 +45,11 @@ export async function dashboards({ tools, report }) {
       await checkRules(promtool, { groups: [{ name: 'dashboard', rules }] });
       return queries.length;
     });
+}
+
+/** Debian's package comes within seconds, and a build within minutes. @param {Bench['tools']} tools */
+async function promtoolOf(tools) {
+  return prometheusPrograms()?.promtool ?? (await tools.goProgram('promtool'));
 }
 
 /** @param {Bench} bench */

@@ -15,6 +15,7 @@ const WITHOUT_ALERT = new Map([
   ['gen_ai_server_time_per_output_token_seconds', 'it differs by model and load; a too slow engine is an outlier'],
   ['penstock_requests_in_flight', 'a high value is not a fault'],
   ['penstock_queue_expected_wait_seconds', 'an estimate; the wait that requests had has an alert'],
+  ['penstock_queue_told_wait_seconds', 'its error has an alert'],
   ['penstock_queue_drain_requests_per_second', 'it differs by model and load'],
   ['penstock_queue_bookings', 'a high value is not a fault'],
   ['penstock_engine_in_flight', 'a high value is not a fault'],
@@ -85,11 +86,14 @@ function firedInTests() {
   );
 }
 
-/** @returns {{ by: string, expr: string }[]} */
-function boardQueries() {
+/** Every query of the dashboards, with its panel. @returns {{ by: string, expr: string }[]} */
+export function boardQueries() {
   return readdirSync(join(FOLDER, 'dashboards')).flatMap((file) =>
     JSON.parse(read(join('dashboards', file))).panels.flatMap((/** @type {any} */ panel) =>
-      panel.targets.map((/** @type {any} */ { expr }) => ({ by: `${file}: ${panel.title}`, expr })),
+      panel.targets.map((/** @type {any} */ { expr, legendFormat: legend }) => ({
+        by: `${file}: ${panel.title}${panel.targets.length > 1 ? ` (${legend})` : ''}`,
+        expr,
+      })),
     ),
   );
 }

@@ -33,9 +33,9 @@ const ask = async (id: string, more: object = {}): Promise<string> => {
   const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ ...question, ...more }) });
   return response.text();
 };
-/** `penstock logs ARGS`, and its lines as they come. */
+/** `penstock ARGS`, and its lines as they come. */
 const following = (...args: string[]) => {
-  const child = spawn(process.execPath, [PENSTOCK, 'logs', ...args], { env: cleanEnv() });
+  const child = spawn(process.execPath, [PENSTOCK, ...args], { env: cleanEnv() });
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
   return { child, lines, ended: once(child, 'exit') };
@@ -56,7 +56,7 @@ test('logs: a request of a start is one line, by its id; --follow goes on until 
   expect(seen).toMatch(/ {2}\d+ ms \(before the queue \d+, queue \d+, first byte \d+, rest \d+\) {2}tokens \d+\+4 /);
   expect(seen.trim().split('\n')).toHaveLength(1);
 
-  const { child, lines, ended } = following('--follow', '--last', '1', '--data-dir', folder.path);
+  const { child, lines, ended } = following('logs', '--follow', '--last', '1', '--data-dir', folder.path);
   await eventually('it has printed the last line', () => lines.length > 0);
   await ask('second-request');
   await eventually('it prints what is written later', () => lines.some((line) => line.includes('second-request')));
@@ -79,6 +79,13 @@ test('logs from standard input: other lines pass unchanged, a level is the least
   });
   const nowhere = await penstock(['logs', '--data-dir', '/nowhere/at/all']);
   expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining('has written a log in /nowhere/at/all') });
+}, 60_000);
+
+test('status --watch prints the state again and again, and ends when its reader closes', async () => {
+  const { child, lines, ended } = following('status', '--watch', '--data-dir', folder.path);
+  await eventually('it has printed twice', () => lines.filter((line) => line === 'healthy').length >= 2);
+  child.stdout.destroy();
+  expect(await ended).toEqual([0, null]);
 }, 60_000);
 
 test('down: a running answer finishes, every process of the start ends, and nothing else does', async () => {

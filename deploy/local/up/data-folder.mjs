@@ -96,14 +96,23 @@ export function startedIn(path) {
  * The processes of a data folder that run: the one of the start itself, unless it was killed, and those that it started.
  * @param {string} path
  * @returns {Noted[]}
- * @throws Refusal if another user wrote the list, which could then name any process
+ * @throws Refusal if another user wrote the list, which could then name any process, or if it cannot be looked at
  */
 export function runningIn(path) {
   const file = join(path, 'pids.json');
-  const owner = statSync(file, { throwIfNoEntry: false })?.uid;
+  const owner = ownerOf(file);
   if (owner !== undefined && process.getuid !== undefined && owner !== process.getuid())
     throw new Refusal(`the start in ${path} belongs to another user (uid ${owner}): run this command as that user`);
   return readNoted(file).processes.filter(stillRuns);
+}
+
+/** @param {string} file @returns {number | undefined} id of its user; undefined: there is no such file */
+function ownerOf(file) {
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.uid;
+  } catch (error) {
+    throw new Refusal(`${file} cannot be read (${reasonOf(error)})`);
+  }
 }
 
 /** @param {string} file @returns {{ processes: Noted[], programs: Told[] }} */

@@ -8,7 +8,7 @@ import type { Turn } from './conversation.ts';
 export function TurnView({ turn: { question, answer } }: { turn: Turn }): VNode {
   return (
     <>
-      <article class="question" aria-label="Question">
+      <article class="question" aria-label="Your question">
         {question.pictures.map(({ name, dataUri }) => (
           <img key={name} src={dataUri} alt={`picture ${name}`} />
         ))}

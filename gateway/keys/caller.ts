@@ -32,6 +32,8 @@ export interface Caller {
   readonly caps: KeyCaps;
   readonly limits: KeyLimits;
   readonly tiers: readonly ServiceClass[];
+  /** it may see what concerns all callers */
+  readonly mayOperate: boolean;
   /** @param path of the request, without a query */
   mayCall(path: string): boolean;
   mayUse(card: ModelCard): boolean;
@@ -45,6 +47,7 @@ export const ANYONE: Caller = {
   caps: {},
   limits: {},
   tiers: SERVICE_CLASSES,
+  mayOperate: true,
   mayCall: () => true,
   mayUse: () => true,
 };
@@ -57,6 +60,7 @@ export const NOBODY: Caller = {
   caps: {},
   limits: {},
   tiers: [],
+  mayOperate: false,
   mayCall: () => false,
   mayUse: () => false,
 };

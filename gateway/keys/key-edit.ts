@@ -10,6 +10,7 @@ const FIELDS = {
   models: ['models'],
   routes: ['routes'],
   tiers: ['tiers'],
+  scopes: ['scopes'],
   weight: ['weight'],
   waiting_jobs: ['caps', 'waiting_jobs'],
   waiting_bytes: ['caps', 'waiting_bytes'],

@@ -6,6 +6,9 @@ const bound = z.number().int().positive();
 /** Headers of limits hold no longer number. */
 const limit = bound.max(1_000_000_000_000);
 
+/** What a caller may do besides sending requests. `operate`: see what concerns all callers, in the console. */
+const SCOPES = ['operate'] as const;
+
 /** The fields that say what a caller may do: of a key in the key file, and of a role of an identity provider. */
 export const RIGHTS = {
   /** names or aliases of cards; absent: every model */
@@ -30,13 +33,14 @@ export const RIGHTS = {
     .array(z.enum(SERVICE_CLASSES))
     .min(1)
     .default([...USUAL_TIERS]),
+  scopes: z.array(z.enum(SCOPES)).default([]),
 };
 const Rights = z.object(RIGHTS);
 type Rights = Readonly<z.infer<typeof Rights>>;
 
 /** A caller with these rights. */
 export function callerWith(
-  { models, routes, weight, caps, limits, tiers }: Rights,
+  { models, routes, weight, caps, limits, tiers, scopes }: Rights,
   identity: Pick<Caller, 'id' | 'fingerprint'>,
 ): Caller {
   return {
@@ -45,6 +49,7 @@ export function callerWith(
     caps,
     limits,
     tiers,
+    mayOperate: scopes.includes('operate'),
     mayCall: (path) => routes === undefined || routes.some((route) => isUnder(path, route)),
     mayUse: ({ name, aliases }) => models === undefined || [name, ...aliases].some((known) => models.includes(known)),
   };

@@ -44,17 +44,18 @@ test('keys set changes and removes what a caller may do, and refuses what no gat
   await keys('create', '--id', 'oslo', '--models', 'azureai', '--waiting-jobs', '3');
   writeFileSync(file, `# the team in Oslo\n${readFileSync(file, 'utf8')}`);
   const removed = ['--models', 'none', '--waiting-jobs', 'none'];
-  const given = ['--weight', '8', '--tiers', 'priority,default', '--requests-per-minute', '60'];
+  const given = ['--weight', '8', '--tiers', 'priority,default', '--scope', 'operate', '--requests-per-minute', '60'];
   const changed = await keys('set', '--id', 'oslo', ...removed, ...given, '--tokens-per-minute', '9000');
   expect(changed).toMatchObject({ code: 0, stdout: '' });
   expect(changed.stderr).toContain(`changed oslo in ${file}; gateways that read it apply the change within 5 seconds`);
   expect((await keys('list')).stdout).toBe(
-    'oslo  primary  all models  all routes  weight 8  tiers priority,default  requests_per_minute 60  tokens_per_minute 9000\n',
+    'oslo  primary  all models  all routes  weight 8  tiers priority,default  scopes operate  requests_per_minute 60  tokens_per_minute 9000\n',
   );
   expect(readFileSync(file, 'utf8')).toMatch(/^# the team in Oslo\n/);
   expect(readFileSync(file, 'utf8')).not.toContain('caps');
   for (const [args, sentence] of [
     [['--id', 'oslo', '--tiers', 'fast'], 'keys.0.tiers.0'],
+    [['--id', 'oslo', '--scope', 'admin'], 'keys.0.scopes.0'],
     [['--id', 'oslo', '--tokens-per-day', 'many'], 'keys.0.limits.tokens_per_day'],
     [['--id', 'bergen', '--weight', '2'], 'there is no key bergen'],
     [['--id', 'oslo'], 'nothing to set'],

@@ -25,6 +25,7 @@ const KEYS_HELP = `penstock keys: API keys of the callers
                     for Azure AI inference /chat/completions,/completions,/info  (all)
   --weight N        its share of the engines, 0.001 to 1000, relative to other callers  (1)
   --tiers A,B       classes that it may ask for: priority, default, flex  (default,flex)
+  --scope operate   it may see in the console what concerns all callers: engines, queues, usage  (none)
   --requests-per-minute N, --tokens-per-minute N, --tokens-per-day N
                     what it may use, in all gateways together        (no limit)
   --waiting-jobs N, --waiting-bytes N
@@ -36,7 +37,7 @@ const KEYS_HELP = `penstock keys: API keys of the callers
 A gateway whose GATEWAY_KEYS_FILE names the file applies changes without a restart.
 `;
 
-const LISTS = /** @type {const} */ (['models', 'routes', 'tiers']);
+const LISTS = /** @type {const} */ (['models', 'routes', 'tiers', 'scope']);
 const NUMBERS = /** @type {const} */ ([
   'weight',
   'requests-per-minute',
@@ -53,6 +54,7 @@ const OPTIONS = {
   models: TEXT,
   routes: TEXT,
   tiers: TEXT,
+  scope: TEXT,
   weight: TEXT,
   'requests-per-minute': TEXT,
   'tokens-per-minute': TEXT,
@@ -139,16 +141,19 @@ async function set(asked, file, setup) {
 async function list(file, setup) {
   const { parseKeyFile } = /** @type {KeyFile} */ (await compiled('gateway/keys/key-file.js', setup));
   const keys = sentence(file, () => parseKeyFile(existing(file)));
-  const rows = keys.map(({ id, primary, secondary, models, routes, weight, tiers, limits, caps, webhook: hook }) => [
-    id,
-    [primary === undefined ? [] : 'primary', secondary === undefined ? [] : 'secondary'].flat().join('+'),
-    models?.join(',') ?? 'all models',
-    routes?.join(',') ?? 'all routes',
-    `weight ${weight}`,
-    `tiers ${tiers.join(',')}`,
-    ...Object.entries({ ...limits, ...caps }).map(([name, value]) => `${name} ${value}`),
-    ...(hook === undefined ? [] : [`webhook ${hook.url}`]),
-  ]);
+  const rows = keys.map(
+    ({ id, primary, secondary, models, routes, weight, tiers, scopes, limits, caps, webhook: hook }) => [
+      id,
+      [primary === undefined ? [] : 'primary', secondary === undefined ? [] : 'secondary'].flat().join('+'),
+      models?.join(',') ?? 'all models',
+      routes?.join(',') ?? 'all routes',
+      `weight ${weight}`,
+      `tiers ${tiers.join(',')}`,
+      ...(scopes.length === 0 ? [] : [`scopes ${scopes.join(',')}`]),
+      ...Object.entries({ ...limits, ...caps }).map(([name, value]) => `${name} ${value}`),
+      ...(hook === undefined ? [] : [`webhook ${hook.url}`]),
+    ],
+  );
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(0, ...rows.map((row) => String(row[column]).length)));
   for (const row of rows) setup.print(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
   if (rows.length === 0) setup.say(`${file} has no keys`);
@@ -242,7 +247,7 @@ function scopesOf(asked) {
   const given = [...LISTS, ...NUMBERS].flatMap((name) => {
     const text = asked[name];
     if (text === undefined) return [];
-    return [[name.replaceAll('-', '_'), text === 'none' ? text : valueOf(name, text)]];
+    return [[name === 'scope' ? 'scopes' : name.replaceAll('-', '_'), text === 'none' ? text : valueOf(name, text)]];
   });
   return Object.fromEntries(given);
 }

@@ -25,7 +25,7 @@ test('what the file leaves out is safe', () => {
     algorithms: ['RS256'],
     clock_skew_seconds: 60,
     claims: { id: ['oid'], tenant: ['tid'], role: ['roles'], group: ['groups'], scope: ['scp'] },
-    allow: [{ role: 'user', weight: 1, tiers: ['default', 'flex'], caps: {}, limits: {} }],
+    allow: [{ role: 'user', weight: 1, tiers: ['default', 'flex'], scopes: [], caps: {}, limits: {} }],
   });
 });
 

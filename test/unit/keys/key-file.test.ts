@@ -7,6 +7,7 @@ import {
   withScopes,
   withWebhook,
 } from '../../../gateway/keys/key-edit.ts';
+import { ANYONE, NOBODY } from '../../../gateway/keys/caller.ts';
 import { parseKeyFile } from '../../../gateway/keys/key-file.ts';
 import { KeyRing, hashOfKey } from '../../../gateway/keys/key-ring.ts';
 import { phi3Card } from '../../support/phi3-card.ts';
@@ -58,6 +59,17 @@ test('without limits and tiers, a key has no limit, and may ask for all classes 
   expect(caller).toMatchObject({ limits: {}, tiers: ['default', 'flex'] });
 });
 
+test('only a key with the scope operate may see what concerns all callers', () => {
+  const may = (text: string): boolean | undefined => new KeyRing(parseKeyFile(text)).find(['first'])?.mayOperate;
+  const operator = withScopes(ONE, 'oslo', { scopes: ['operate'] });
+  expect([may(ONE), may(operator), may(withScopes(operator, 'oslo', { scopes: 'none' }))]).toEqual([
+    false,
+    true,
+    false,
+  ]);
+  expect([ANYONE.mayOperate, NOBODY.mayOperate]).toEqual([true, false]);
+});
+
 test('without scopes, or with the route /, a caller may use everything', () => {
   for (const text of [ONE, ONE.replace('weight: 2', 'routes: [/]')]) {
     const caller = new KeyRing(parseKeyFile(text)).find(['first']);
@@ -77,6 +89,7 @@ test.each([
   [`keys: [{id: a, primary: ${sha('a')}, limits: {tokens_per_minute: 0}}]`, 'keys.0.limits.tokens_per_minute'],
   [`keys: [{id: a, primary: ${sha('a')}, limits: {tokens: 5}}]`, 'keys.0.limits Unrecognized key: "tokens"'],
   [`keys: [{id: a, primary: ${sha('a')}, tiers: [fast]}]`, 'keys.0.tiers.0'],
+  [`keys: [{id: a, primary: ${sha('a')}, scopes: [admin]}]`, 'keys.0.scopes.0'],
   [`keys: [{id: a, primary: ${sha('a')}, model: [x]}]`, 'keys.0 Unrecognized key: "model"'],
   [`keys: [{id: a, primary: ${sha('a')}}, {id: a, primary: ${sha('b')}}]`, 'the id a is given twice'],
   [`keys: [{id: a, primary: ${sha('a')}}, {id: b, secondary: ${sha('a')}}]`, 'a key of a is given again for b'],

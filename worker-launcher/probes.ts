@@ -13,7 +13,7 @@ export interface LauncherStatus {
   readonly redis: Readonly<Record<string, RedisView>>;
   readonly logLinesDropped: number;
   readonly dispatchers: readonly { readonly pid: number | null; readonly incarnation: string | null }[];
-  readonly engines: readonly (Omit<EngineReport, 'port' | 'socket'> & {
+  readonly engines: readonly (Pick<EngineReport, 'id' | 'model' | 'pid' | 'state' | 'slots' | 'inFlight'> & {
     /** on loopback; null: it listens on its socket */
     readonly port: number | null;
     /** unix socket; null: it listens on its port */

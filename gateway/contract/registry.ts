@@ -2,6 +2,8 @@ import { z } from 'zod';
 
 export const ENGINE_STATES = ['starting', 'warming', 'ready', 'suspect', 'draining', 'backoff', 'stopped'] as const;
 export const NO_PORT = 1;
+/** Limits of the texts in a report, in characters: a longer one would make readers drop the whole report. */
+export const ENGINE_TEXTS = { stage: 200, lastFailure: 500 } as const;
 const room = z.object({ text: z.number().int().nonnegative(), image: z.number().int().nonnegative() });
 
 export const EngineReport = z.object({
@@ -16,6 +18,13 @@ export const EngineReport = z.object({
   state: z.enum(ENGINE_STATES),
   slots: room,
   inFlight: room,
+  /** UUIDs or indexes of its GPUs; this and what follows is absent from earlier writers */
+  gpus: z.array(z.string().max(100)).max(64).exactOptional(),
+  restarts: z.int().nonnegative().exactOptional(),
+  /** progress of its start, for people; absent once it is ready */
+  stage: z.string().max(ENGINE_TEXTS.stage).exactOptional(),
+  /** cause of its last failure and what to do, in a sentence; absent if it never failed */
+  lastFailure: z.string().max(ENGINE_TEXTS.lastFailure).exactOptional(),
 });
 export type EngineReport = z.infer<typeof EngineReport>;
 

@@ -22,7 +22,7 @@ import {
 import type { StallLimits } from './watch.ts';
 
 /** The public state of an engine. */
-export interface EngineView extends Omit<EngineReport, 'inFlight' | 'port' | 'socket'> {
+export interface EngineView extends Pick<EngineReport, 'id' | 'model' | 'pid' | 'state' | 'slots'> {
   readonly address: EngineAddress;
   readonly restarts: number;
   /** cause of its last failure, in a sentence; absent if it never failed */

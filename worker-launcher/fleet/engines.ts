@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import type { ModelCard } from '#contract/model-card';
-import { NO_PORT } from '#contract/registry';
 import type { Audit, Who } from '#runtime/audit';
 import type { Log } from '#runtime/log';
 import type { WorkerConfig } from '../config.ts';
@@ -12,6 +11,7 @@ import type { EngineLedger } from '../engine/ledger.ts';
 import type { CrashReason, OutlierReason } from '../engine/state.ts';
 import { EngineSupervisor, type EngineView } from '../engine/supervisor.ts';
 import type { EnginePlan } from '../preflight/engine-plan.ts';
+import { EngineNews } from './engine-news.ts';
 import { limitsFrom, onCpu, stallLimitsFrom } from './engine-limits.ts';
 import { OutlierWatch } from './outlier-watch.ts';
 import { Weights } from './weights.ts';
@@ -57,6 +57,7 @@ export class Engines {
   readonly #without = new Set<string>();
   readonly #outliers: OutlierWatch;
   readonly #weights: Weights;
+  readonly #news: EngineNews;
   #gpuTimer: NodeJS.Timeout | undefined;
   #stopping = false;
 
@@ -66,6 +67,11 @@ export class Engines {
     const { dispatchers, config, log } = deps;
     const env = (): Readonly<Record<string, string>> => this.#command(ANY_ADDRESS, [], this.#serving).env;
     this.#weights = new Weights({ ...this.#serving, config, env, log });
+    this.#news = new EngineNews({
+      views: () => this.views,
+      gpusOf: (engine) => this.gpusOf(engine),
+      update: (entry) => dispatchers.update(entry),
+    });
     this.#outliers = new OutlierWatch({
       engines: () => [...this.#supervisors.values()],
       intake: (engine) => dispatchers.intake(engine),
@@ -173,6 +179,7 @@ export class Engines {
    * @param onUnfit gets the reason if no engine may start with these weights
    */
   start(onUnfit: (reason: string) => void): void {
+    this.#news.start();
     void this.#weights.fetch().then((problem) => {
       if (this.#stopping) return;
       if (problem !== undefined) return onUnfit(problem);
@@ -186,6 +193,7 @@ export class Engines {
     this.#stopping = true;
     this.#outliers.stop();
     clearInterval(this.#gpuTimer);
+    this.#news.stop();
     this.#weights.stop();
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop(limits)));
   }
@@ -225,8 +233,7 @@ export class Engines {
         const { text, image } = dispatchers.inFlight(id);
         return text + image;
       },
-      onChange: ({ model, pid, state, slots }) =>
-        dispatchers.update({ id, model, pid, port: NO_PORT, ...address, state, slots }),
+      onChange: (view) => this.#news.tell(view),
       onRestart,
       onOutlier,
       isSlow: (tookMs) => this.#outliers.isSlow(id, tookMs),

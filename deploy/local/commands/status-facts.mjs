@@ -14,8 +14,8 @@
  * @property {string} state `ready`, or another state of the engine
  * @property {Load} running requests that it works on
  * @property {Load} room requests that it may work on at a time
- * @property {string | null} stage progress of its start; null: it is ready, or only a gateway reported it
- * @property {string | null} lastFailure in a sentence; null: it never failed, or only a gateway reported it
+ * @property {string | null} stage progress of its start; null: it is ready, or an earlier release reported it
+ * @property {string | null} lastFailure in a sentence; null: it never failed, or an earlier release reported it
  *
  * @typedef {object} StatusFacts what `penstock status --json` prints
  * @property {boolean} well `problems` is empty
@@ -104,8 +104,8 @@ function poolsOf(gateways, launchers) {
       state: engine.state,
       running: engine.inFlight,
       room: engine.slots,
-      stage: 'stage' in engine ? engine.stage : null,
-      lastFailure: 'lastFailure' in engine ? engine.lastFailure : null,
+      stage: engine.stage ?? null,
+      lastFailure: engine.lastFailure ?? null,
     }),
   });
   const own = launchers.flatMap(({ launcher: { pool, node, pid }, engines }) =>

@@ -1,8 +1,9 @@
-import { LARGEST_BATCH, contentPath } from './chat.ts';
+import { contentPath } from './chat.ts';
 import type { ChatRequest, Prompt } from './chat.ts';
 import { Failure } from '../failure.ts';
 import type { Kind } from '#contract/job';
 import type { ModelCard } from '#contract/model-card';
+import { cardWords, counted, mostImages, mostPrompts, sidesInWords } from './card-words.ts';
 import { LEAST_IMAGE_TOKENS, imageTokens, largestRatio } from './image-tokens.ts';
 import type { ImageShape } from './image-tokens.ts';
 
@@ -41,7 +42,8 @@ export interface CardRules {
 /** Compiles a card once, at start. */
 export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
   const { limits } = card;
-  const mostImages = card.modalities.input.includes('image') ? limits.images_per_conversation : 0;
+  const words = cardWords(card, policy.maxChoices);
+  const allowedImages = mostImages(card);
   const refuse = (
     code: 'too_many_images' | 'batch_not_supported' | 'max_tokens_exceeded' | 'context_length_exceeded',
     message: string,
@@ -51,21 +53,17 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
   const checkImages = (request: ChatRequest): number => {
     const params = imageParams(request);
     const asked = params.length;
-    const surplus = params.slice(mostImages);
+    const surplus = params.slice(allowedImages);
     const [param] = surplus;
     if (param === undefined) return asked;
-    const takes =
-      mostImages === 0
-        ? 'no image in a conversation'
-        : `${counted(mostImages, 'image')} per conversation (all turns counted)`;
-    const message = `takes ${takes}; this one has ${asked}; ${listed(surplus)} too many`;
-    throw refuse('too_many_images', message, { param, asked, allowed: mostImages });
+    const message = `${words.images}; this one has ${asked}; ${listed(surplus)} too many`;
+    throw refuse('too_many_images', message, { param, asked, allowed: allowedImages });
   };
   const checkBatch = ({ prompts, messagesParam }: ChatRequest): void => {
     const asked = prompts?.length ?? 1;
-    const allowed = limits.batch ? LARGEST_BATCH : 1;
+    const allowed = mostPrompts(card);
     if (asked <= allowed) return;
-    const holds = `takes ${counted(allowed, 'prompt')} per request; ${messagesParam} holds ${asked}`;
+    const holds = `${words.prompts}; ${messagesParam} holds ${asked}`;
     const message = `${holds}: send ${allowed === 1 ? 'each prompt' : 'the rest'} in a request of its own`;
     throw refuse('batch_not_supported', message, { param: messagesParam, asked, allowed });
   };
@@ -74,12 +72,12 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const allowed = policy.maxChoices;
     const asked = choices * (prompts?.length ?? 1);
     if (asked <= allowed) return;
-    const message = `gives ${counted(allowed, 'answer')} per request; this one asks for ${asked}: send it again for each further one`;
+    const message = `${words.choices}; this one asks for ${asked}: send it again for each further one`;
     throw refuse('batch_not_supported', message, { param: beside(maxTokensParam, 'n'), asked, allowed });
   };
   const checkTools = ({ sampling }: ChatRequest): void => {
     if (limits.tools || sampling['tools'] === undefined) return;
-    throw new Failure('unsupported_parameter', `${card.name} cannot call tools; send the request without them`, {
+    throw new Failure('unsupported_parameter', `${card.name} ${words.tools}; send the request without them`, {
       param: 'tools',
       card: card.name,
     });
@@ -101,7 +99,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const allowed = limits.max_output_tokens;
     if (maxTokens === undefined) return limits.default_output_tokens;
     if (maxTokens <= allowed || policy.maxTokens === 'clamp') return Math.min(maxTokens, allowed);
-    const message = `gives at most ${counted(allowed, 'token')} per answer; ${maxTokensParam} asks for ${maxTokens}`;
+    const message = `${words.answer}; ${maxTokensParam} asks for ${maxTokens}`;
     throw refuse('max_tokens_exceeded', message, { param: maxTokensParam, asked: maxTokens, allowed });
   };
   const checkLeast = ({ sampling, maxTokensParam }: ChatRequest, maxTokens: number): void => {
@@ -117,7 +115,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
     const asked = Math.max(Math.ceil(textLength(request) / longest) + tokensOfImages, ...ofPrompts);
     const allowed = limits.context_tokens;
     if (asked <= allowed) return;
-    const message = `has a context of ${counted(allowed, 'token')}; ${request.messagesParam} has at least ${asked}`;
+    const message = `${words.context}; ${request.messagesParam} has at least ${asked}`;
     throw refuse('context_length_exceeded', message, { param: request.messagesParam, asked, allowed });
   };
 
@@ -150,7 +148,7 @@ export function compileRules(card: ModelCard, policy: CardPolicy): CardRules {
 
 function tooLong(card: string, { param, width, height }: ImageShape, allowed: number): Failure {
   const size = `${width} by ${height} pixels`;
-  const message = `${card} takes pictures whose sides are at most ${allowed} to 1; ${param} has ${size}`;
+  const message = `${card} ${sidesInWords(allowed)}; ${param} has ${size}`;
   const asked = Math.max(width, height) / Math.min(width, height);
   return new Failure('invalid_image', message, { param, asked, allowed, card });
 }
@@ -213,8 +211,4 @@ function listed(places: readonly string[]): string {
   const all = more > 0 ? [...named, `${more} more`] : named;
   const last = all.at(-1) ?? '';
   return all.length === 1 ? `${last} is one` : `${all.slice(0, -1).join(', ')} and ${last} are`;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

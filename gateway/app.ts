@@ -2,6 +2,7 @@ import express, { type Express } from 'express';
 import { allowOrigins } from './http/cors.ts';
 import type { Intake } from './http/connection/intake.ts';
 import { withContext } from './http/request-context.ts';
+import { wrongPathPage } from './http/console/page.ts';
 import { errorMiddleware } from './http/error-middleware.ts';
 import { createRoutes, type RouteDeps } from './http/routes.ts';
 
@@ -27,7 +28,7 @@ export function createApp(deps: AppDeps): Express {
     next();
   });
   app.use(createRoutes(deps));
-  app.use(errorMiddleware(deps.dialects.openai, deps.metrics, deps.log));
+  app.use(errorMiddleware(deps.dialects.openai, deps.metrics, deps.log, wrongPathPage));
   return app;
 }
 

@@ -17,11 +17,13 @@ import { workersWanted } from './workers/scale.ts';
 import { sharedSecret } from './queue/shared-secret.ts';
 import { WorkerRegistry } from './workers/registry.ts';
 import { createApp } from './app.ts';
+import { consoleParts } from './console-parts.ts';
 import { createAsk, type AskDeps } from './answer/ask.ts';
 import { ByteBudget } from './answer/byte-budget.ts';
 import { createDeliver } from './answer/deliver.ts';
 import { answerLimits, chosenModels, connectionLimits, dialectSettings, imageLimits } from './config-parts.ts';
 import { keylessAccess, queueLimits, requestTimeouts, structureLimits } from './config-parts.ts';
+import { RecentRequests } from './http/console/recent-requests.ts';
 import { Departure } from './http/departure.ts';
 import { createDialects } from './dialects/index.ts';
 import { keptResponses } from './dialects/openai/responses.ts';
@@ -105,7 +107,8 @@ async function createParts({ config, log, audit, models, replica }: Settings, { 
   const [departure, quarantine] = [new Departure(clock), new Quarantine(queue, log, audit)];
   const ofQueue = { admission, limits, outlook, positions: new QueuePositions(queue, admission), quarantine, usage };
   const safety = await createSafety(config, { clock, log, ...safetyCounts(metrics) });
-  return { watch, registry, relay, prometheus, metrics, dialects, departure, safety, ...ofQueue };
+  const recent = new RecentRequests();
+  return { watch, registry, relay, recent, prometheus, metrics, dialects, departure, safety, ...ofQueue };
 }
 
 function createIntake({ config, log, callers }: Settings, { dialects, metrics }: Parts): Intake {
@@ -181,6 +184,7 @@ function createPublicApp(
     ...requestTimeouts(config),
     readyEngines: () => parts.registry.readyEngines(),
     corsOrigins: config.GATEWAY_CORS_ORIGINS,
+    console: consoleParts(settings, parts),
     begunAt: parts.intake.begunAt,
   });
 }

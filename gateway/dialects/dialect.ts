@@ -27,7 +27,8 @@ export interface AnswerFacts {
 
 /** One API of callers. Pure: objects and bytes in, objects and bytes out. */
 export interface Dialect {
-  readonly name: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai' | 'anthropic';
+  /** `console` is OpenAI's, for the data of the console */
+  readonly name: 'openai' | 'azure_score' | 'azure_inference' | 'azure_openai' | 'anthropic' | 'console';
   /** added to every answer and refusal */
   readonly headers?: Readonly<Record<string, string>>;
   /** further headers in which its clients send a key, besides `authorization` and `api-key` */

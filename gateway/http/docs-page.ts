@@ -14,12 +14,35 @@ const POLICY =
 const PAGE = `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Penstock</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/${FILES[0] ?? ''}"></head>
-<body><div id="page"></div><script src="/docs/${FILES[1] ?? ''}"></script><script src="/docs/${START}"></script></body>
+<body><form id="ask" hidden><p><label>This gateway needs a key: <input id="key" type="password" autocomplete="off" required></label> <button>Show the reference</button></p><p id="refusal" role="alert"></p></form><div id="page"></div><script src="/docs/${FILES[1] ?? ''}"></script><script src="/docs/${START}"></script></body>
 </html>
 `;
-const SCRIPT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#page', docExpansion: 'none', validatorUrl: null });\n`;
+/** The document needs a key where keys are configured. The page keeps what is typed in its memory alone. */
+const SCRIPT = `let key = '';
+const [form, field, refusal] = ['ask', 'key', 'refusal'].map((id) => document.getElementById(id));
+async function show() {
+  const answer = await fetch('/openapi.json', key === '' ? {} : { headers: { authorization: 'Bearer ' + key } });
+  form.hidden = answer.ok;
+  if (answer.ok) {
+    SwaggerUIBundle({ spec: await answer.json(), dom_id: '#page', docExpansion: 'none', validatorUrl: null, requestInterceptor: withKey });
+  } else if (key !== '' || answer.status !== 401) {
+    refusal.textContent = await answer.json().then(({ error }) => error.message, () => 'The answer has status ' + answer.status);
+  }
+}
+function withKey(request) {
+  const isOurs = new URL(request.url, location.href).origin === location.origin;
+  if (key !== '' && isOurs && request.headers.Authorization === undefined) request.headers.Authorization = 'Bearer ' + key;
+  return request;
+}
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  key = field.value.trim();
+  show();
+});
+show();
+`;
 
-/** `GET /docs`: the reference of the API for a browser, rendered from `/openapi.json`. */
+/** `GET /docs`: the reference of the API for a browser, rendered from `/openapi.json`. It needs no key itself. */
 export const docsPage: RequestHandler = (_req, res) => {
   res.set({ 'content-security-policy': POLICY, 'x-frame-options': 'DENY' }).type('html').send(PAGE);
 };

@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler, Response } from 'express';
+import type { ErrorRequestHandler, Request, Response } from 'express';
 import { Failure, isFailure, rowOf, toFailure } from '../failure.ts';
 import type { Log } from '#runtime/log';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
@@ -6,8 +6,16 @@ import type { Metrics } from '../metrics.ts';
 import { LOGGED_CHARACTERS, loggedPath } from './logged-path.ts';
 import { requestContext } from './request-context.ts';
 
-/** The only place that turns a failure before the first byte into an answer, in the caller's dialect. */
-export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): ErrorRequestHandler {
+/**
+ * The only place that turns a failure before the first byte into an answer, in the caller's dialect.
+ * @param pageOf the page that a browser gets in its place, if there is one
+ */
+export function errorMiddleware(
+  fallback: Dialect,
+  metrics: Metrics,
+  log: Log,
+  pageOf: (req: Request, failure: Failure) => Rendered | undefined = () => undefined,
+): ErrorRequestHandler {
   return (error: unknown, req, res, _next) => {
     const failure = isFailure(error) ? error : (pathFailure(error) ?? toFailure(error));
     const context = contextOf(res);
@@ -30,7 +38,7 @@ export function errorMiddleware(fallback: Dialect, metrics: Metrics, log: Log): 
     // Another replica may reach Redis: on a new connection the caller's balancer can choose it.
     if (failure.code === 'queue_unavailable') res.setHeader('connection', 'close');
     try {
-      send(res, dialect.renderFailure(failure, told), failure, broken);
+      send(res, pageOf(req, failure) ?? dialect.renderFailure(failure, told), failure, broken);
     } catch (cause) {
       broken(cause);
     }

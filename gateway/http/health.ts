@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
+import { sendPage, wantsPage, type ConsolePage } from './console/page.ts';
 import type { Departure } from './departure.ts';
 import { UNREAD_BY_NOBODY_MS } from './request-context.ts';
 import { cutUnread } from './connection/unread-answer.ts';
@@ -23,9 +24,20 @@ export function engineHealth({ departure, readyEngines }: HealthDeps): RequestHa
   };
 }
 
-const { version: own } = z.object({ version: z.string() }).parse(createRequire(import.meta.url)('#package.json'));
+/** `GET /`: the console for a browser. Azure's probe gets the answer of Azure's containers, as every other client. */
+export function root({ departure }: Pick<HealthDeps, 'departure'>, page: ConsolePage | undefined): RequestHandler {
+  return (req, res) => {
+    departure.turnAway();
+    cutUnread(res, () => UNREAD_BY_NOBODY_MS);
+    if (page !== undefined && wantsPage(req)) sendPage(res, page.html);
+    else res.vary('accept').json('healthy');
+  };
+}
+
+const Package = z.object({ version: z.string() });
+export const { version: PENSTOCK_VERSION } = Package.parse(createRequire(import.meta.url)('#package.json'));
 
 /** `GET /version` of the gateway, in vLLM's form. */
 export const version: RequestHandler = (_req, res) => {
-  res.json({ version: own });
+  res.json({ version: PENSTOCK_VERSION });
 };

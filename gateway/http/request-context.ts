@@ -12,6 +12,7 @@ import { UNCOUNTED, type Allowance } from '../intake/body-memory.ts';
 import { NOBODY, type Caller } from '../keys/caller.ts';
 import type { DurableRef, Turn } from '../queue/idempotency.ts';
 import type { Metrics } from '../metrics.ts';
+import type { RecentRequests } from './console/recent-requests.ts';
 import { noteUse, type UsedBy } from './used-by.ts';
 import { loggedPath } from './logged-path.ts';
 import { cutUnread } from './connection/unread-answer.ts';
@@ -68,6 +69,8 @@ export interface ContextDeps {
   readonly metrics: Metrics;
   readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
   readonly usage: UsedBy;
+  /** absent: requests of this port are not remembered */
+  readonly recent?: Pick<RecentRequests, 'add'>;
   /** when the request on a connection began, if that was noticed before its head was complete */
   readonly begunAt: (socket: Socket) => number | undefined;
 }
@@ -77,7 +80,7 @@ export interface ContextDeps {
  * @throws Failure `header_too_long`, `shutting_down`
  */
 export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler {
-  const { clock, log, audit, metrics, departure, begunAt } = deps;
+  const { clock, log, audit, metrics, departure, recent, begunAt } = deps;
   return (req, res, next) => {
     const arrivedAt = begunAt(req.socket) ?? clock();
     const gone = new AbortController();
@@ -96,7 +99,8 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       const status = res.headersSent ? res.statusCode : 499;
       metrics.inFlight.dec({ dialect: dialect.name });
       const labels = { gen_ai_request_model: context.model, dialect: dialect.name, status: String(status) };
-      metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
+      // A live view stays open as long as its page does.
+      if (dialect.name !== 'console') metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
       const since = (at: number | undefined): number | undefined =>
         at === undefined ? undefined : Math.round(at - arrivedAt);
       noteUse(deps, context);
@@ -113,21 +117,20 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       };
       const { promptTokens, completionTokens } = fields;
       audit.request({ ...facts, promptTokens, completionTokens, totalMs: since(endedAt) });
-      log.info(
-        {
-          ...facts,
-          ...fields,
-          ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
-          promptCheckMs: rounded(phases.promptCheckMs),
-          answerCheckMs: rounded(phases.answerCheckMs),
-          enqueuedMs: since(phases.enqueuedAt),
-          estimateMs: phases.estimateMs,
-          claimedMs: since(phases.claimedAt),
-          firstByteMs: since(phases.firstByteAt),
-          totalMs: since(endedAt),
-        },
-        'request',
-      );
+      const line = {
+        ...facts,
+        ...fields,
+        ...(phases.repeats > 0 ? { repeats: phases.repeats } : {}),
+        promptCheckMs: rounded(phases.promptCheckMs),
+        answerCheckMs: rounded(phases.answerCheckMs),
+        enqueuedMs: since(phases.enqueuedAt),
+        estimateMs: phases.estimateMs,
+        claimedMs: since(phases.claimedAt),
+        firstByteMs: since(phases.firstByteAt),
+        totalMs: since(endedAt),
+      };
+      log.info(line, 'request');
+      recent?.add(line);
     });
     for (const [name, value] of Object.entries(dialect.headers ?? {})) res.setHeader(name, value);
     echoIds(req.headers, res);

@@ -8,6 +8,7 @@ import type { StructureLimits } from '../intake/json-structure.ts';
 import type { FactSources } from '../openapi/facts.ts';
 import { absentRoutes, notHere } from './absent-routes.ts';
 import { requireKeys } from './auth.ts';
+import { addConsole, type ConsoleParts } from './console/routes.ts';
 import { cancelByKey } from './cancel-by-key.ts';
 import { chatHandler, type GenerateDeps } from './generate.ts';
 import { docsAsset, docsPage } from './docs-page.ts';
@@ -19,16 +20,15 @@ import {
   type DeploymentDeps,
 } from './deployment.ts';
 import { documents } from './documents.ts';
-import { engineHealth, version } from './health.ts';
+import { engineHealth, root, version } from './health.ts';
 import { keptAnswerHandlers } from './kept-answers.ts';
 import { readBody, type BodyLimits } from './read-body.ts';
 import { getModel, listModels, modelInfo } from './models.ts';
 import { runOnce } from './run-once.ts';
-import { UNREAD_BY_NOBODY_MS, withContext, type ContextDeps } from './request-context.ts';
-import { cutUnread } from './connection/unread-answer.ts';
+import { withContext, type ContextDeps } from './request-context.ts';
 
 /** The paths that need no key. */
-const OPEN_PATHS = ['/', '/health', '/ping'];
+const OPEN_PATHS = ['/', '/health', '/ping', '/docs', '/docs/:file', '/console/assets/:file'];
 /** Routes of Azure's APIs for tasks that no model here has. */
 const EMBEDDINGS = ['/embeddings', '/images/embeddings', '/models/embeddings', '/models/images/embeddings'];
 
@@ -145,6 +145,7 @@ export interface RouteDeps extends ContextDeps, DeploymentDeps, FactSources, Gen
   readonly requestTimeoutMs: number;
   readonly scoreTimeoutMs: number;
   readonly readyEngines: () => number;
+  readonly console: ConsoleParts;
 }
 
 /** Maps paths to handlers, and does nothing else. */
@@ -195,11 +196,12 @@ export function createRoutes(deps: RouteDeps): Router {
   router.route('/v1/models/*id').all(openai).get(one).all(only('GET'));
   router.route('/swagger.json').all(score).get(describe.score).all(only('GET'));
   router.route('/openapi.json').all(openai).get(describe.all).all(only('GET'));
-  router.route('/docs').all(openai).get(docsPage).all(only('GET'));
-  router.route('/docs/:file').all(openai).get(docsAsset).all(only('GET'));
-  router.route('/').get(healthy(deps)).options(anything);
-  const health = engineHealth(deps);
   const open = withContext(dialects.openai, deps);
+  router.route('/docs').all(open).get(docsPage).all(only('GET'));
+  router.route('/docs/:file').all(open).get(docsAsset).all(only('GET'));
+  addConsole(router, dialects.openai, only, { ...deps, ...deps.console });
+  router.route('/').get(root(deps, deps.console.page)).options(anything);
+  const health = engineHealth(deps);
   router.route('/health').get(health).all(open, only('GET'));
   router.route('/ping').get(health).post(health).all(open, only('GET, POST'));
   router.route('/version').all(openai).get(version).all(only('GET'));
@@ -227,15 +229,6 @@ export function createRoutes(deps: RouteDeps): Router {
 
   router.use(...openai, notThere);
   return requireKeys(router, OPEN_PATHS, deps.authenticate);
-}
-
-/** The answer of Azure's containers to a probe of `/`. */
-function healthy({ departure }: RouteDeps): RequestHandler {
-  return (_req, res) => {
-    departure.turnAway();
-    cutUnread(res, () => UNREAD_BY_NOBODY_MS);
-    res.json('healthy');
-  };
 }
 
 /** The answer of Azure's inference server to OPTIONS. */

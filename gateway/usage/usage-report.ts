@@ -52,11 +52,12 @@ async function rowsOf(
   only: string | undefined,
 ): Promise<UsageRow[]> {
   const rows = models.map(async (model) => {
-    const keys = await redis.smembers(redisKeys.usageKeys(model, day));
-    const asked = keys.filter((key) => only === undefined || key === only);
-    return Promise.all(
-      asked.map(async (key) => rowOf(day, key, model, await redis.hgetall(redisKeys.usage(model, day, key)))),
-    );
+    const keys = only === undefined ? await redis.smembers(redisKeys.usageKeys(model, day)) : [only];
+    const rowsOfKeys = keys.map(async (key) => {
+      const fields = await redis.hgetall(redisKeys.usage(model, day, key));
+      return Object.keys(fields).length === 0 ? [] : [rowOf(day, key, model, fields)];
+    });
+    return (await Promise.all(rowsOfKeys)).flat();
   });
   return (await Promise.all(rows)).flat().toSorted((a, b) => compare(a.key, b.key) || compare(a.model, b.model));
 }

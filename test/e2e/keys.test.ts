@@ -70,8 +70,13 @@ const ROUTES: readonly (readonly [
   ['POST', '/score/cancel', undefined, 424, 424],
   ['GET', '/swagger.json', undefined, 200, 200],
   ['GET', '/openapi.json', undefined, 200, 200],
-  ['GET', '/docs', undefined, 200, 200],
-  ['GET', '/docs/swagger-ui.css', undefined, 200, 200],
+  ['GET', '/console/session', undefined, 200, 200],
+  ['GET', '/console/models', undefined, 200, 200],
+  ['GET', '/console/usage', undefined, 200, 200],
+  ['GET', '/console/usage?days=0', undefined, 400, 400],
+  // No key here has the scope for it.
+  ['GET', '/console/live', undefined, 403, 403],
+  ['POST', '/console/live', {}, 405, 405],
   ['POST', '/v1/responses', { model: MODEL, input: 'hi', max_output_tokens: 1, store: false }, 200, 403],
   ['GET', '/v1/responses/resp_1', undefined, 404, 404],
   ['DELETE', '/v1/responses/resp_1', undefined, 404, 404],
@@ -265,6 +270,12 @@ test('E7: /health and /ping need no key, and report only health', async () => {
       const response = await send(stack.url + path, headers, method);
       expect([path, response.status, await response.text()]).toEqual([path, 200, '']);
     }
+});
+
+test('/docs and its files need no key', async () => {
+  for (const path of ['/docs', '/docs/swagger-ui.css', '/docs/start.js'])
+    expect([path, (await send(stack.url + path, {})).status]).toEqual([path, 200]);
+  expect((await send(`${stack.url}/docs`, {}, 'POST', {})).status).toBe(405);
 });
 
 test('a probe of / needs no key', async () => {

@@ -18,7 +18,17 @@ const FOREIGN: readonly (readonly string[])[] = [
   ['host: localhost', 'sec-fetch-site: cross-site'],
 ];
 /** Requests without a key that the key check must refuse too. */
-const TARGETS = ['GET /v1/models', 'GET /', 'GET /docs', 'GET /openapi.json', `POST ${CHAT}`, 'POST /score'];
+/** Open to all who reach a gateway with keys. */
+const OPEN = ['GET /', 'GET /docs'];
+const TARGETS = [
+  ...OPEN,
+  'GET /v1/models',
+  'GET /openapi.json',
+  'GET /console/usage',
+  'GET /console/live',
+  `POST ${CHAT}`,
+  'POST /score',
+];
 const INTERNAL = ['GET /status', 'GET /metrics', 'GET /readyz'];
 
 async function statusOf(url: string, bytes: string): Promise<number> {
@@ -58,7 +68,7 @@ async function pages(stand: Stand): Promise<string> {
 async function withoutKey(stand: Stand): Promise<string> {
   const keys = ['', 'authorization: Bearer wrong', 'authorization: Bearer', 'api-key: x', 'authorization: Basic eDp5'];
   for (const key of keys)
-    for (const target of TARGETS.filter((one) => one !== 'GET /')) {
+    for (const target of TARGETS.filter((one) => !OPEN.includes(one))) {
       const bytes = head(
         `${target} HTTP/1.1`,
         'host: localhost',
@@ -68,7 +78,7 @@ async function withoutKey(stand: Stand): Promise<string> {
       const status = await statusOf(stand.gateway.url, bytes);
       must(status === 401, `${target} with "${key}" was answered ${status}`);
     }
-  return `${keys.length * (TARGETS.length - 1)} requests refused with 401 before their body`;
+  return `${keys.length * (TARGETS.length - OPEN.length)} requests refused with 401 before their body`;
 }
 
 export const FOREIGN_PAGES: readonly Check[] = [

@@ -1,0 +1,44 @@
+import { LIVE_REQUESTS, LiveRequest } from '#contract/console';
+
+interface Ended {
+  readonly endedAt: number;
+  readonly line: Readonly<Record<string, unknown>>;
+}
+
+/** The last requests of this gateway, by their log lines. Only the fields of `LiveRequest` leave it. */
+export class RecentRequests {
+  /** a ring: request number n is at n modulo its length */
+  readonly #ended: Ended[] = [];
+  #count = 0;
+
+  /** how many have ended; the number of the next one */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** @param line of the log, without content; requests of the console itself are left out */
+  add(line: Readonly<Record<string, unknown>>): void {
+    if (line['dialect'] === 'console') return;
+    this.#ended[this.#count % LIVE_REQUESTS] = { endedAt: Date.now(), line };
+    this.#count += 1;
+  }
+
+  /** Those from this number on that it still has, newest first. */
+  since(number: number): LiveRequest[] {
+    const oldest = Math.max(number, this.#count - LIVE_REQUESTS);
+    const found: LiveRequest[] = [];
+    for (let at = this.#count - 1; at >= oldest; at -= 1) {
+      const ended = this.#ended[at % LIVE_REQUESTS];
+      const request = ended === undefined ? undefined : requestOf(ended);
+      if (request !== undefined) found.push(request);
+    }
+    return found;
+  }
+}
+
+/** A request that was refused before the queue has only the id that its client got. */
+function requestOf({ endedAt, line }: Ended): LiveRequest | undefined {
+  const { requestId, callerRequestId, repeats = 0 } = line;
+  const named = { requestId: requestId === '' ? callerRequestId : requestId, repeats };
+  return LiveRequest.safeParse({ ...line, ...named, endedAt: new Date(endedAt).toISOString() }).data;
+}

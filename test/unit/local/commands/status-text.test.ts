@@ -102,6 +102,19 @@ test("a launcher's report of its engine wins over a gateway's; each Redis is lis
   ]);
 });
 
+test('where only a gateway reports an engine, its stage and last failure are named too', () => {
+  const down = {
+    ...engine,
+    state: 'starting',
+    stage: 'loading weights, 40 %',
+    lastFailure: 'the GPU ran out of memory',
+  };
+  const facts = statusFacts({ gateways: [gateway({ workers: [{ ...worker, engines: [down] }] })], launchers: [] });
+  expect(facts.problems).toContain(
+    `engine-0 of ${NODE} is not ready: starting (loading weights, 40 %; last failure: the GPU ran out of memory)`,
+  );
+});
+
 test('an issuer of tokens is listed once per state; one that fails is a problem, with what that means', () => {
   const issuer = { provider: 'entra', issuer: 'https://login.example/v2.0', state: 'ok', trouble: null, keys: 3 };
   const failing = { ...issuer, state: 'failing', trouble: 'status 500' };

@@ -21,7 +21,7 @@ export default defineConfig({
   ],
   build: {
     outDir: '../../dist/gateway/console',
-    // While `npm run dev` builds again, a gateway serves the files of the build before.
+    // While `npm run dev` builds again, a gateway serves the files of the build before it.
     emptyOutDir: !process.argv.includes('--watch'),
     target: 'es2022',
     modulePreload: { polyfill: false },

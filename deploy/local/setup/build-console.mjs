@@ -6,9 +6,13 @@ import { lastLines, runToEnd } from './run-to-end.mjs';
 /** Packages that the build of the console needs. */
 export const CONSOLE_PACKAGES = ['node_modules/vite', 'node_modules/preact'];
 
-/** The command that builds the console; its output has warnings and errors alone. @param {string} root */
-export function consoleBuild(root) {
-  return [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'gateway/console', '--logLevel', 'warn'];
+/**
+ * The command that builds the console.
+ * @param {string} root folder of package.json
+ * @param {'info' | 'warn'} level what it prints
+ */
+export function consoleBuild(root, level) {
+  return [join(root, 'node_modules/vite/bin/vite.js'), 'build', 'gateway/console', '--logLevel', level];
 }
 
 /**
@@ -18,6 +22,6 @@ export function consoleBuild(root) {
  * @throws Refusal with the last lines of the build
  */
 export async function buildConsole(root, { env, signal }) {
-  const built = await runToEnd(process.execPath, consoleBuild(root), { cwd: root, env, signal });
+  const built = await runToEnd(process.execPath, consoleBuild(root, 'warn'), { cwd: root, env, signal });
   if (built.code !== 0) throw new Refusal(`the build of the console failed:\n${lastLines(built.output, 15)}`);
 }

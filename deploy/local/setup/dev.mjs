@@ -8,9 +8,8 @@ import { once } from 'node:events';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { buildConsole, consoleBuild } from './build-console.mjs';
+import { consoleBuild } from './build-console.mjs';
 import { noteBuilt } from './prepare.mjs';
-import { reasonOf } from './refusal.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const compiler = spawn(
@@ -18,16 +17,15 @@ const compiler = spawn(
   [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.', '--watch', '--preserveWatchOutput'],
   { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
 );
-// While the compiler works, so that the first start has a console.
-await buildConsole(root, { env: process.env }).catch(tell);
-/** Builds the console again at each change of it. The gateway needs no restart, because it serves what is in `dist`. */
-const consoleBuilder = spawn(process.execPath, [...consoleBuild(root), '--watch'], {
+const consoleBuilder = spawn(process.execPath, [...consoleBuild(root, 'info'), '--watch'], {
   cwd: root,
-  stdio: ['ignore', 'inherit', 'inherit'],
+  stdio: ['ignore', 'pipe', 'inherit'],
 });
 /** @type {import('node:child_process').ChildProcess | undefined} */
 let running;
 let turn = Promise.resolve();
+/** @type {Set<'programs' | 'console'>} */
+const built = new Set();
 
 for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM']))
   process.once(name, () => {
@@ -36,9 +34,18 @@ for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM']))
     turn = turn.then(stop);
   });
 
+createInterface({ input: consoleBuilder.stdout }).on('line', (line) => {
+  if (line.includes('built in')) isBuilt('console');
+});
 for await (const line of createInterface({ input: compiler.stdout })) {
   process.stdout.write(`${line}\n`);
-  if (line.includes('Found 0 errors')) turn = turn.then(startAgain);
+  if (line.includes('Found 0 errors')) isBuilt('programs');
+}
+
+/** The gateway reads the console when it starts, so a change of either part is a restart. @param {'programs' | 'console'} part */
+function isBuilt(part) {
+  built.add(part);
+  if (built.size === 2) turn = turn.then(startAgain);
 }
 
 async function startAgain() {
@@ -54,9 +61,4 @@ async function stop() {
   running.kill('SIGTERM');
   await once(running, 'exit');
   running = undefined;
-}
-
-/** @param {unknown} error */
-function tell(error) {
-  process.stderr.write(`${reasonOf(error)}\n`);
 }

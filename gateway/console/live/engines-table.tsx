@@ -14,11 +14,11 @@ export function EnginesTable({ engines }: { engines: readonly LiveEngine[] }): V
         <Table
           caption="Engines"
           columns={[
-            'pool',
             'engine',
+            'state',
+            'pool',
             'node',
             'model',
-            'state',
             'GPU',
             { number: 'text, in use / slots' },
             { number: 'pictures, in use / slots' },
@@ -39,14 +39,14 @@ function EngineRow({ pool, engine }: { pool: string; engine: LiveEngine }): VNod
   const { id, node, model, state, stage, gpus, inFlight, slots, restarts, lastFailure } = engine;
   return (
     <tr>
-      <td>{pool}</td>
       <th scope="row">{id}</th>
-      <td>{node}</td>
-      <td>{model}</td>
       <td>
         <span class={`tag ${STATE_TONES[state] ?? 'bad'}`}>{state}</span>
         {stage === null ? null : <span class="hint"> {stage}</span>}
       </td>
+      <td>{pool}</td>
+      <td>{node}</td>
+      <td>{model}</td>
       <td class="gpus">{gpus.length === 0 ? '–' : gpus.join(', ')}</td>
       <td class="number">
         {whole(inFlight.text)} / {whole(slots.text)}

@@ -13,21 +13,20 @@ const MOST_EVENT = 4_000_000;
 /** A try to connect again waits twice as long as the one before, in milliseconds. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
-/** Data that are older than this, in milliseconds, are shown as old. */
-export const STALE_MS = 5_000;
-/** A connection that is silent for longer, in milliseconds, is given up. */
-const SILENT_MS = 30_000;
+/** A connection that is silent for longer, in milliseconds, is given up: without news the gateway sends a comment every 15 s. */
+const SILENT_MS = 25_000;
 
 export interface LiveState {
   readonly view: LiveView | undefined;
   /** newest first */
   readonly requests: readonly LiveRequest[];
-  /** `performance.now()` of the last event */
+  /** `performance.now()` when the connection last brought something; what it brought by then is true */
   readonly seenAt: number | undefined;
+  readonly isOpen: boolean;
   readonly refusal: Refusal | undefined;
 }
 
-const NOTHING: LiveState = { view: undefined, requests: [], seenAt: undefined, refusal: undefined };
+const NOTHING: LiveState = { view: undefined, requests: [], seenAt: undefined, isOpen: false, refusal: undefined };
 
 /** @param failures tries without an event before this one */
 export function pauseMs(failures: number): number {
@@ -100,18 +99,20 @@ export class LiveFeed {
         clearTimeout(watch);
         watch = setTimeout(() => silent.abort(), SILENT_MS);
         if ('data' in event) this.#take(parseJson(event.data));
+        else this.#set({ seenAt: performance.now() });
       }
     } catch {
       // The connection broke, or fell silent: the next try says more.
     } finally {
       clearTimeout(watch);
+      this.#set({ isOpen: false });
     }
   }
 
   #take(value: unknown): void {
     if (!isLiveView(value)) return this.#set({ refusal: localRefusal(OTHER_VERSION) });
     const requests = withRequests(this.state.value, value);
-    this.#set({ view: value, requests, seenAt: performance.now(), refusal: undefined });
+    this.#set({ view: value, requests, seenAt: performance.now(), isOpen: true, refusal: undefined });
   }
 
   #set(changed: Partial<LiveState>): void {

@@ -7,7 +7,7 @@ import { Table } from '../table.tsx';
 import { useWatched } from '../use-watched.ts';
 import { EnginesTable } from './engines-table.tsx';
 import { REFUSAL_WORDS } from './engine-words.ts';
-import { STALE_MS, type LiveFeed, type LiveState } from './live-feed.ts';
+import type { LiveFeed, LiveState } from './live-feed.ts';
 import { RequestsTable } from './requests-table.tsx';
 
 export function LivePage({ live, operate }: { live: LiveFeed; operate: boolean }): VNode {
@@ -57,8 +57,8 @@ function NeedsScope(): VNode {
   );
 }
 
-/** How old the data are; drawn again each second. */
-function Age({ state: { seenAt } }: { state: LiveState }): VNode | null {
+/** Whether the data are those of now, and how old they are; drawn again each second. */
+function Age({ state: { seenAt, isOpen } }: { state: LiveState }): VNode | null {
   const [, draw] = useState(0);
   useEffect(() => {
     const timer = setInterval(() => draw((count) => count + 1), 1_000);
@@ -66,7 +66,7 @@ function Age({ state: { seenAt } }: { state: LiveState }): VNode | null {
   }, []);
   if (seenAt === undefined) return null;
   const ageMs = performance.now() - seenAt;
-  return ageMs < STALE_MS ? (
+  return isOpen ? (
     <p class="tag good">live</p>
   ) : (
     <p class="tag bad" role="status">

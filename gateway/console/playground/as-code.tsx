@@ -34,7 +34,7 @@ export function AsCode({
             ))}
             <CopyButton text={shown.code} what="the code" />
           </div>
-          <pre tabIndex={0} aria-label={`The request: ${shown.title}`}>
+          <pre tabIndex={0} role="region" aria-label={`The request: ${shown.title}`}>
             <code>{shown.code}</code>
           </pre>
           <p class="hint">

@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { bytes } from '../format.ts';
 import { useWatched } from '../use-watched.ts';
 import { PICTURE_TYPES } from './pictures.ts';
@@ -17,7 +17,7 @@ export function Composer({ playground }: { playground: Playground }): VNode {
     question.current?.focus();
   };
   return (
-    <form class={`composer card${isOver ? ' over' : ''}`} onSubmit={submit} aria-label="Question">
+    <form class={`composer card${isOver ? ' over' : ''}`} onSubmit={submit} aria-label="New question">
       <label for="question">Question</label>
       <textarea
         id="question"
@@ -106,7 +106,7 @@ function PictureButton({ playground, isOff }: { playground: Playground; isOff: b
 /** Files may be dropped anywhere on the page: a browser would open one that misses a field. */
 function useDroppedFiles(playground: Playground): boolean {
   const [isOver, setOver] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const over = (event: DragEvent): void => {
       if (event.dataTransfer?.types.includes('Files') !== true) return;
       event.preventDefault();

@@ -20,26 +20,6 @@ export function PlaygroundPage({ playground, keys }: { playground: Playground; k
   if (model === undefined) return <NoModel state={state} />;
   return (
     <div class="playground">
-      <aside aria-label="Request" class="card">
-        <label for="model">Model</label>
-        <select id="model" value={model.name} onChange={(event) => playground.chooseModel(event.currentTarget.value)}>
-          {models?.map(({ name }) => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
-        <ModelFacts model={model} />
-        <label for="system">System text</label>
-        <textarea
-          id="system"
-          rows={3}
-          value={state.system}
-          placeholder="How the model should answer; optional"
-          onInput={(event) => playground.write({ system: event.currentTarget.value })}
-        />
-        <Parameters playground={playground} model={model} state={state} />
-      </aside>
       <section aria-label="Conversation" class="conversation">
         <h1 class="unseen">Playground</h1>
         {turns.length === 0 && refusal === undefined ? (
@@ -61,6 +41,26 @@ export function PlaygroundPage({ playground, keys }: { playground: Playground; k
         <Composer playground={playground} />
         <AsCode body={playground.body} task={model.task} keys={keys} />
       </section>
+      <aside aria-label="Request" class="card">
+        <label for="model">Model</label>
+        <select id="model" value={model.name} onChange={(event) => playground.chooseModel(event.currentTarget.value)}>
+          {models?.map(({ name }) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+        <ModelFacts model={model} />
+        <label for="system">System text</label>
+        <textarea
+          id="system"
+          rows={3}
+          value={state.system}
+          placeholder="How the model should answer; optional"
+          onInput={(event) => playground.write({ system: event.currentTarget.value })}
+        />
+        <Parameters playground={playground} model={model} state={state} />
+      </aside>
     </div>
   );
 }

@@ -8,7 +8,7 @@ import type { Turn } from './conversation.ts';
 export function TurnView({ turn: { question, answer } }: { turn: Turn }): VNode {
   return (
     <>
-      <article class="question" aria-label="Question">
+      <article class="question" aria-label="Your question">
         {question.pictures.map(({ name, dataUri }) => (
           <img key={name} src={dataUri} alt={`picture ${name}`} />
         ))}
@@ -26,7 +26,8 @@ export function TurnView({ turn: { question, answer } }: { turn: Turn }): VNode 
 }
 
 function Words({ answer: { state, text, position, etaMs } }: { answer: Answer }): VNode {
-  if (text !== '') return <p class="words">{text}</p>;
+  // The first token of an answer often begins with a blank.
+  if (text !== '') return <p class="words">{text.trimStart()}</p>;
   if (state === 'sent') return <p class="pending">Sent …</p>;
   if (state === 'waiting')
     return (

@@ -6,7 +6,9 @@ import { phi3Card } from '../support/phi3-card.ts';
 
 /** What runs before a program is ready, and can refuse the start. */
 const FILES = [
-  ...['audit', 'entra-token', 'followed-file', 'redis-check', 'redis-refusal'].map((name) => `gateway/runtime/${name}.ts`),
+  ...['audit', 'entra-token', 'followed-file', 'redis-check', 'redis-refusal'].map(
+    (name) => `gateway/runtime/${name}.ts`,
+  ),
   ...['redis-target', 'setting-file', 'settings', 'yaml-folder'].map((name) => `gateway/runtime/${name}.ts`),
   'gateway/contract/model-card.ts',
   'gateway/http/connection/certificate.ts',

@@ -245,7 +245,16 @@ export const ROOMS = [
 
 /** Files of a program outside all rooms; a room may import only these. The simulator is a program too. */
 export const LOOSE_FILES = {
-  gateway: ['main.ts', 'app.ts', 'config.ts', 'config-parts.ts', 'read-settings.ts', 'metrics.ts', 'failure.ts'],
+  gateway: [
+    'main.ts',
+    'app.ts',
+    'config.ts',
+    'config-parts.ts',
+    'read-settings.ts',
+    'metrics.ts',
+    'generation-metrics.ts',
+    'failure.ts',
+  ],
   'worker-launcher': ['main.ts', 'config.ts', 'metrics.ts', 'probes.ts'],
   [SIMULATOR]: ['main.ts', 'simulator.ts', 'log.ts'],
 };

@@ -73,7 +73,8 @@ async function main(): Promise<void> {
   endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
 }
 
-async function createParts({ config, log, audit, models, replica }: Settings, { queue, bodies, replies }: Connections) {
+async function createParts(settings: Settings, { queue, bodies, replies }: Connections) {
+  const { config, log, audit, models, replica } = settings;
   const watch = new RedisWatch({ queue, replies: bodies }, log);
   const registry = new WorkerRegistry(queue, models, clock, log);
   const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, models, clock, log });
@@ -99,6 +100,7 @@ async function createParts({ config, log, audit, models, replica }: Settings, { 
     lagMs: () => relay.lagMs,
     auditLinesLost: () => audit.lost,
     byKey: config.GATEWAY_USAGE_METRICS,
+    isNewest: settings.isNewest,
   });
   const usage = new UsageBook(queue, models, config.GATEWAY_USAGE_DAYS, log);
   const dialects = createDialects(dialectSettings(config));

@@ -38,6 +38,8 @@ export interface RequestContext {
   memory: Allowance;
   /** name of the card, when it is known */
   model: string;
+  /** `gen_ai.operation.name`, when the model is known */
+  operation: string;
   /** the deployment in the path or header: its card, or any card that the caller has; it overrides the body */
   chosen?: { readonly model?: string };
   /** the gateway ended the answer by cutting its connection */
@@ -83,7 +85,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
     const phases: Phases = { requestId: '', repeats: 0 };
-    const known = { caller: NOBODY, memory: UNCOUNTED, model: 'unknown' };
+    const known = { caller: NOBODY, memory: UNCOUNTED, model: 'unknown', operation: 'unknown' };
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });
@@ -95,8 +97,11 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       const endedAt = clock();
       const status = res.headersSent ? res.statusCode : 499;
       metrics.inFlight.dec({ dialect: dialect.name });
-      const labels = { gen_ai_request_model: context.model, dialect: dialect.name, status: String(status) };
-      metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
+      const outcome = isOurs ? (fields['failure'] ?? 'answered') : 'client_closed';
+      const failure = typeof outcome === 'string' && outcome !== 'answered' ? outcome : undefined;
+      const { model, operation } = context;
+      const labels = { operation, model, dialect: dialect.name, status: String(status) };
+      metrics.generation.ended(labels, (endedAt - arrivedAt) / 1_000, failure);
       const since = (at: number | undefined): number | undefined =>
         at === undefined ? undefined : Math.round(at - arrivedAt);
       noteUse(deps, context);
@@ -105,11 +110,11 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
         method: req.method,
         path: loggedPath(req),
         status,
-        outcome: isOurs ? (fields['failure'] ?? 'answered') : 'client_closed',
+        outcome,
         requestId: phases.requestId,
         callerRequestId: res.getHeader('x-request-id'),
         keyId: context.caller.id,
-        model: context.model,
+        model,
       };
       const { promptTokens, completionTokens } = fields;
       audit.request({ ...facts, promptTokens, completionTokens, totalMs: since(endedAt) });

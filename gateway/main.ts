@@ -6,6 +6,7 @@ import { endWith, within } from '#runtime/lifecycle';
 import { refusedBy } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
 import { RedisWatch } from '#runtime/redis-watch';
+import { startTracing } from '#runtime/tracing';
 import { Admission } from './queue/admission.ts';
 import { connectAll, type Connections } from './queue/connections.ts';
 import { Idempotency } from './queue/idempotency.ts';
@@ -107,7 +108,8 @@ async function createParts(settings: Settings, { queue, bodies, replies }: Conne
   const [departure, quarantine] = [new Departure(clock), new Quarantine(queue, log, audit)];
   const ofQueue = { admission, limits, outlook, positions: new QueuePositions(queue, admission), quarantine, usage };
   const safety = await createSafety(config, { clock, log, ...safetyCounts(metrics) });
-  return { watch, registry, relay, prometheus, metrics, dialects, departure, safety, ...ofQueue };
+  const tracing = await startTracing(settings.isTraced, { name: 'penstock-gateway', instance: replica }, log);
+  return { watch, registry, relay, prometheus, metrics, dialects, departure, safety, tracing, ...ofQueue };
 }
 
 function createIntake({ config, log, callers }: Settings, { dialects, metrics }: Parts): Intake {
@@ -235,7 +237,7 @@ async function followRedis({ models }: Settings, { bodies, queue }: Connections,
 }
 
 function endInOrder({ config, log, callers }: Settings, { all }: Connections, parts: Wired, open: Open): void {
-  const { watch, registry, relay, admission, limits, usage, departure, quarantine } = parts;
+  const { watch, registry, relay, admission, limits, usage, departure, quarantine, tracing } = parts;
   endWith(
     [
       {
@@ -271,6 +273,11 @@ function endInOrder({ config, log, callers }: Settings, { all }: Connections, pa
           await within(FAREWELL_MS, Promise.all([relay.stop(), parts.unfollow(), usage.close(), admission.close()]));
           for (const redis of all) redis.disconnect();
         },
+      },
+      {
+        name: 'send the last spans',
+        because: 'all answers are over',
+        run: () => within(FAREWELL_MS, tracing?.close() ?? Promise.resolve()),
       },
       { name: 'probes', because: 'they answer until the end', run: () => open.probes.close() },
     ],

@@ -5,6 +5,7 @@ import { monotonic as clock } from '#runtime/clock';
 import { newIncarnation } from '#runtime/incarnation';
 import { captureConsole, createLog } from '#runtime/log';
 import { wantsNewestNames } from '#runtime/newest-names';
+import { wantsTraces } from '#runtime/trace-settings';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { callerFiles } from './config-parts.ts';
 import { loadConfig } from './config.ts';
@@ -14,7 +15,7 @@ import { checkPools } from './workers/scale.ts';
 /** What the operator gave: settings, cards and keys, read once at start. @throws Error that names what cannot be used */
 export function readSettings() {
   const config = loadConfig(process.env);
-  const observed = { isNewest: wantsNewestNames(process.env) };
+  const observed = { isTraced: wantsTraces(process.env), isNewest: wantsNewestNames(process.env) };
   useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
   captureConsole(log);

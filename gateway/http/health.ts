@@ -1,6 +1,5 @@
-import { createRequire } from 'node:module';
 import type { RequestHandler } from 'express';
-import { z } from 'zod';
+import { ownVersion } from '#runtime/own-version';
 import type { Departure } from './departure.ts';
 import { UNREAD_BY_NOBODY_MS } from './request-context.ts';
 import { cutUnread } from './connection/unread-answer.ts';
@@ -23,9 +22,7 @@ export function engineHealth({ departure, readyEngines }: HealthDeps): RequestHa
   };
 }
 
-const { version: own } = z.object({ version: z.string() }).parse(createRequire(import.meta.url)('#package.json'));
-
 /** `GET /version` of the gateway, in vLLM's form. */
 export const version: RequestHandler = (_req, res) => {
-  res.json({ version: own });
+  res.json({ version: ownVersion });
 };

@@ -5,6 +5,7 @@ import type { Kind } from '#contract/job';
 import { OPERATIONS } from '#contract/operation';
 import type { Notes, Phases } from '../answer/notes.ts';
 import type { Metrics } from '../metrics.ts';
+import { askedNumbers } from '../request/asked-numbers.ts';
 import type { Prepared } from '../request/prepare.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 
@@ -17,8 +18,10 @@ export interface NotesDeps {
 const LONGEST_HEADER = 2_048;
 
 /** Adds a parsed request to the log line and to a header. */
-export function noteRequest(res: Response, { stream, messages, ignored }: ChatRequest): void {
-  const { fields } = requestContext(res);
+export function noteRequest(res: Response, request: ChatRequest): void {
+  const { stream, messages, ignored } = request;
+  const { fields, phases } = requestContext(res);
+  if (phases.trace?.isRecorded === true) phases.trace.asks(askedNumbers(request));
   Object.assign(fields, { stream, turns: messages.length });
   if (ignored.length === 0) return;
   fields['ignored'] = ignored.slice(0, 20);

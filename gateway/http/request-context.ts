@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
 import type { Audit } from '#runtime/audit';
 import type { Log } from '#runtime/log';
+import type { Tracing } from '#runtime/tracing';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Phases } from '../answer/notes.ts';
 import type { Departure } from './departure.ts';
@@ -14,6 +15,7 @@ import type { DurableRef, Turn } from '../queue/idempotency.ts';
 import type { Metrics } from '../metrics.ts';
 import { noteUse, type UsedBy } from './used-by.ts';
 import { loggedPath } from './logged-path.ts';
+import { beginServerSpan, endServerSpan } from './server-span.ts';
 import { cutUnread } from './connection/unread-answer.ts';
 
 const ID_LIMIT = 100;
@@ -70,6 +72,8 @@ export interface ContextDeps {
   readonly metrics: Metrics;
   readonly departure: Pick<Departure, 'stage' | 'turnAway'>;
   readonly usage: UsedBy;
+  /** records a span of each request; absent: none */
+  readonly tracing?: Tracing | undefined;
   /** when the request on a connection began, if that was noticed before its head was complete */
   readonly begunAt: (socket: Socket) => number | undefined;
 }
@@ -85,6 +89,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
     const phases: Phases = { requestId: '', repeats: 0 };
+    const span = beginServerSpan(deps.tracing, req, phases, arrivedAt);
     const known = { caller: NOBODY, memory: UNCOUNTED, model: 'unknown', operation: 'unknown' };
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
@@ -117,6 +122,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
         model,
       };
       const { promptTokens, completionTokens } = fields;
+      if (span !== undefined) endServerSpan(span, context, { status, failure, endedAt });
       audit.request({ ...facts, promptTokens, completionTokens, totalMs: since(endedAt) });
       log.info(
         {
@@ -130,6 +136,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
           claimedMs: since(phases.claimedAt),
           firstByteMs: since(phases.firstByteAt),
           totalMs: since(endedAt),
+          traceId: phases.trace?.traceId,
         },
         'request',
       );

@@ -6,6 +6,7 @@ import { endWith, within } from '#runtime/lifecycle';
 import { refusedBy } from '#runtime/redis-check';
 import { redisTargets } from '#runtime/redis-target';
 import { RedisWatch } from '#runtime/redis-watch';
+import { startTracing } from '#runtime/tracing';
 import { Admission } from './queue/admission.ts';
 import { connectAll, type Connections } from './queue/connections.ts';
 import { Idempotency } from './queue/idempotency.ts';
@@ -75,7 +76,8 @@ async function main(): Promise<void> {
   endInOrder(settings, redis, parts, { server, probes, uploads: intake.uploads });
 }
 
-async function createParts({ config, log, audit, models, replica }: Settings, { queue, bodies, replies }: Connections) {
+async function createParts(settings: Settings, { queue, bodies, replies }: Connections) {
+  const { config, log, audit, models, replica } = settings;
   const watch = new RedisWatch({ queue, replies: bodies }, log);
   const registry = new WorkerRegistry(queue, models, clock, log);
   const relay = new Relay({ reader: replies, commands: bodies, control: queue, replica, models, clock, log });
@@ -101,6 +103,7 @@ async function createParts({ config, log, audit, models, replica }: Settings, { 
     lagMs: () => relay.lagMs,
     auditLinesLost: () => audit.lost,
     byKey: config.GATEWAY_USAGE_METRICS,
+    isNewest: settings.isNewest,
   });
   const usage = new UsageBook(queue, models, config.GATEWAY_USAGE_DAYS, log);
   const dialects = createDialects(dialectSettings(config));
@@ -108,7 +111,8 @@ async function createParts({ config, log, audit, models, replica }: Settings, { 
   const ofQueue = { admission, limits, outlook, positions: new QueuePositions(queue, admission), quarantine, usage };
   const safety = await createSafety(config, { clock, log, ...safetyCounts(metrics) });
   const recent = new RecentRequests();
-  return { watch, registry, relay, recent, prometheus, metrics, dialects, departure, safety, ...ofQueue };
+  const tracing = await startTracing(settings.isTraced, { name: 'penstock-gateway', instance: replica }, log);
+  return { watch, registry, relay, recent, prometheus, metrics, dialects, departure, safety, tracing, ...ofQueue };
 }
 
 function createIntake({ config, log, callers }: Settings, { dialects, metrics }: Parts): Intake {
@@ -237,7 +241,7 @@ async function followRedis({ models }: Settings, { bodies, queue }: Connections,
 }
 
 function endInOrder({ config, log, callers }: Settings, { all }: Connections, parts: Wired, open: Open): void {
-  const { watch, registry, relay, admission, limits, usage, departure, quarantine } = parts;
+  const { watch, registry, relay, admission, limits, usage, departure, quarantine, tracing } = parts;
   endWith(
     [
       {
@@ -273,6 +277,11 @@ function endInOrder({ config, log, callers }: Settings, { all }: Connections, pa
           await within(FAREWELL_MS, Promise.all([relay.stop(), parts.unfollow(), usage.close(), admission.close()]));
           for (const redis of all) redis.disconnect();
         },
+      },
+      {
+        name: 'send the last spans',
+        because: 'all answers are over',
+        run: () => within(FAREWELL_MS, tracing?.close() ?? Promise.resolve()),
       },
       { name: 'probes', because: 'they answer until the end', run: () => open.probes.close() },
     ],

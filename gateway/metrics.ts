@@ -7,12 +7,11 @@ import { DELIVERY_OUTCOMES, type DeliveryOutcome } from './webhooks/deliveries.t
 import { UNCHECKED_REASONS, type Direction, type UncheckedReason } from './safety/provider.ts';
 import type { CheckOutcome } from './safety/content-safety.ts';
 import type { Outlook } from './queue/queue-outlook.ts';
+import { generationMetrics } from './generation-metrics.ts';
 import { waitMetrics } from './queue/wait-metrics.ts';
 import { callerLabels } from './usage/caller-labels.ts';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
-const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28];
-const TOKENS = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144];
 
 /** Values that are read at the moment of a scrape. */
 export interface Sources {
@@ -23,9 +22,11 @@ export interface Sources {
   readonly auditLinesLost: () => number;
   /** whether there are metrics by key */
   readonly byKey?: boolean;
+  /** whether there are the newest names of the GenAI conventions too */
+  readonly isNewest?: boolean;
 }
 
-/** Every metric of the gateway. Uses OpenTelemetry's GenAI names where one exists, in Prometheus spelling. */
+/** Every metric of the gateway. */
 export function createMetrics(registry: Registry, sources: Sources) {
   const registers = [registry];
   new Gauge({
@@ -97,7 +98,6 @@ export function createMetrics(registry: Registry, sources: Sources) {
       this.set(sources.auditLinesLost());
     },
   });
-  const model = ['gen_ai_request_model'] as const;
   const admission = new Counter({
     name: 'penstock_admission_total',
     help: 'outcomes of admission',
@@ -125,34 +125,7 @@ export function createMetrics(registry: Registry, sources: Sources) {
     labelOf: callerLabels(),
     /** only if the operator allows ids of keys as labels */
     byKey: sources.byKey === true ? metricsByKey(registers) : undefined,
-    requestDuration: new Histogram({
-      name: 'gen_ai_server_request_duration_seconds',
-      help: 'from arrival to the end of the answer',
-      labelNames: [...model, 'dialect', 'status'] as const,
-      buckets: SECONDS,
-      registers,
-    }),
-    timeToFirstToken: new Histogram({
-      name: 'gen_ai_server_time_to_first_token_seconds',
-      help: 'from arrival to the first bytes of the answer, streamed answers only',
-      labelNames: model,
-      buckets: SECONDS,
-      registers,
-    }),
-    timePerOutputToken: new Histogram({
-      name: 'gen_ai_server_time_per_output_token_seconds',
-      help: 'mean time between tokens after the first, streamed answers only',
-      labelNames: model,
-      buckets: TOKEN_SECONDS,
-      registers,
-    }),
-    tokenUsage: new Histogram({
-      name: 'gen_ai_client_token_usage',
-      help: 'tokens as the engine counts them',
-      labelNames: [...model, 'gen_ai_token_type'] as const,
-      buckets: TOKENS,
-      registers,
-    }),
+    generation: generationMetrics(registers, sources.isNewest === true),
     inFlight: new Gauge({
       name: 'penstock_requests_in_flight',
       help: 'requests that have arrived and have not ended',

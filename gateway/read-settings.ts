@@ -4,6 +4,8 @@ import { createAudit, thisUser, type Audit } from '#runtime/audit';
 import { monotonic as clock } from '#runtime/clock';
 import { newIncarnation } from '#runtime/incarnation';
 import { captureConsole, createLog } from '#runtime/log';
+import { wantsNewestNames } from '#runtime/newest-names';
+import { wantsTraces } from '#runtime/trace-settings';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { callerFiles } from './config-parts.ts';
 import { loadConfig } from './config.ts';
@@ -13,6 +15,7 @@ import { checkPools } from './workers/scale.ts';
 /** What the operator gave: settings, cards and keys, read once at start. @throws Error that names what cannot be used */
 export function readSettings() {
   const config = loadConfig(process.env);
+  const observed = { isTraced: wantsTraces(process.env), isNewest: wantsNewestNames(process.env) };
   useKeyPrefix(config.GATEWAY_REDIS_PREFIX);
   const log = createLog('gateway', config.GATEWAY_LOG_LEVEL);
   captureConsole(log);
@@ -26,7 +29,7 @@ export function readSettings() {
   recordStart(audit, catalog, files);
   const replica = newIncarnation('g');
   const policy = { maxTokens: config.GATEWAY_MAX_TOKENS, maxChoices: config.GATEWAY_MAX_CHOICES };
-  return { config, log, audit, catalog, policy, models, callers, keys: callers?.keys, replica };
+  return { config, log, audit, catalog, policy, models, callers, keys: callers?.keys, replica, ...observed };
 }
 
 /** A gateway reads settings and cards only when it starts, so each change of them is a start. */

@@ -5,6 +5,7 @@ import { createAudit, thisUser, type Who } from '#runtime/audit';
 import { endWith } from '#runtime/lifecycle';
 import { captureConsole, createLog, droppedLogLines } from '#runtime/log';
 import { RedisWatch } from '#runtime/redis-watch';
+import { wantsTraces } from '#runtime/trace-settings';
 import { readYamlFolder } from '#runtime/yaml-folder';
 import { loadConfig, type WorkerConfig } from './config.ts';
 import { Dispatchers } from './fleet/dispatchers.ts';
@@ -86,6 +87,8 @@ async function launch(): Promise<void> {
 
 function readSettings() {
   const config = loadConfig(process.env);
+  // Its dispatchers use them, and the launcher refuses a mistake at its own start.
+  wantsTraces(process.env);
   const log = createLog('worker-launcher', config.WORKER_LOG_LEVEL);
   captureConsole(log);
   const audit = createAudit('worker-launcher', {

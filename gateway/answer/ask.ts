@@ -1,5 +1,6 @@
 import type { Token } from '#contract/job';
 import type { Booked } from '#contract/usage';
+import type { Tracing } from '#runtime/tracing';
 import { Failure, rowOf, toFailure } from '../failure.ts';
 import type { Seen } from '../relay/exchange.ts';
 import type { Relay } from '../relay/relay.ts';
@@ -19,6 +20,8 @@ export interface AskDeps extends WaitingDeps {
   readonly idleMs: number;
   readonly onRepeat: () => void;
   readonly suspects: Suspects;
+  /** records how requests wait; absent: nothing is recorded */
+  readonly tracing?: Tracing | undefined;
 }
 /** A request that was admitted before, by another gateway. */
 export interface Admitted {
@@ -67,7 +70,7 @@ class Attempts {
   constructor(deps: AskDeps, question: Question, reply: Reply, phases: Phases, signal: AbortSignal) {
     this.#deps = deps;
     this.#suspect = new Suspect(deps.suspects, question);
-    this.#waiting = new Waiting(deps, question, phases.requestId, {
+    this.#waiting = new Waiting(deps, question, phases, {
       placed: (waitMs) => {
         phases.estimateMs = waitMs;
         reply.placed?.();
@@ -102,8 +105,9 @@ class Attempts {
         this.#phases.claimedAt ??= clock();
         this.#waiting.claimed();
       },
-      onTaken: (engine, token) => {
+      onTaken: (engine, token, span) => {
         this.#token = token;
+        this.#phases.trace?.taken(span);
         this.#suspect.taken(engine);
       },
       onHead: (head) => this.#reply.head(head),
@@ -117,11 +121,16 @@ class Attempts {
       onGone: (seen) => this.#bookLost(seen),
     });
     this.#phases.enqueuedAt = clock();
-    if (admitted === undefined) this.#waiting.begin();
-    else this.#waiting.goOn(admitted);
+    if (admitted === undefined) {
+      this.#phases.trace?.waits(1, this.#phases.enqueuedAt);
+      this.#waiting.begin();
+    } else this.#waiting.goOn(admitted);
     try {
       await settled;
       this.#suspect.answered();
+    } catch (error) {
+      this.#phases.trace?.left(toFailure(error).code);
+      throw error;
     } finally {
       clearTimeout(this.#closing);
       this.#signal.removeEventListener('abort', hangUp);
@@ -175,7 +184,9 @@ class Attempts {
     this.#question.body.hold(body);
     this.#phases.repeats += 1;
     onRepeat();
-    this.#waiting.repeat(relay.reopen(requestId), delivered ?? 0, this.#signal);
+    const epoch = relay.reopen(requestId);
+    this.#phases.trace?.waits(epoch, this.#deps.clock());
+    this.#waiting.repeat(epoch, delivered ?? 0, this.#signal);
   }
 
   #bookLost({ token, ageMs, tokens }: Seen): void {

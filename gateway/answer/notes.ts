@@ -1,5 +1,6 @@
 import type { Usage } from '../request/chat.ts';
 import type { Failure } from '../failure.ts';
+import type { RequestTrace } from './request-trace.ts';
 
 /** Instants (clock of this process, ms) of one request's stages, and the number of its repeats. */
 export interface Phases {
@@ -15,6 +16,8 @@ export interface Phases {
   /** tokens of a stream that had arrived when its client left */
   leftAfter?: number;
   repeats: number;
+  /** absent: it has no trace */
+  trace?: RequestTrace;
 }
 
 /** Records the course of an answer, for the log and the metrics. */

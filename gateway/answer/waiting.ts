@@ -5,6 +5,7 @@ import type { Admission, Candidate } from '../queue/admission.ts';
 import type { Relay } from '../relay/relay.ts';
 import type { UsageBook } from '../usage/usage-book.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Phases } from './notes.ts';
 import type { Question } from './question.ts';
 import { Ticks } from './ticks.ts';
 
@@ -50,6 +51,7 @@ export class Waiting {
   readonly #deps: WaitingDeps;
   readonly #question: Question;
   readonly #requestId: string;
+  readonly #trace: Phases['trace'];
   readonly #events: WaitingEvents;
   #epoch = 1;
   /** tokens of the answer that the prompt of this epoch holds */
@@ -66,10 +68,16 @@ export class Waiting {
   /** how its job was last found finished or taken without a claim; empty: it was not */
   #seenUnclaimed = '';
 
-  constructor(deps: WaitingDeps, question: Question, requestId: string, events: WaitingEvents) {
+  constructor(
+    deps: WaitingDeps,
+    question: Question,
+    { requestId, trace }: Pick<Phases, 'requestId' | 'trace'>,
+    events: WaitingEvents,
+  ) {
     this.#deps = deps;
     this.#question = question;
     this.#requestId = requestId;
+    this.#trace = trace;
     this.#events = events;
   }
 
@@ -209,7 +217,8 @@ export class Waiting {
     const used = imageTokens === undefined ? {} : { usage: usage.forJob(keyId, imageTokens, this.#delivered) };
     const durable = this.#question.logBytes === undefined ? {} : { durable: { logBytes: this.#question.logBytes } };
     const to = { replica: replyAddress(replica, model), path };
-    const job = { requestId: this.#requestId, model, kind, deadlineMs, ...to, ...durable, ...used };
+    const trace = this.#trace === undefined ? {} : { trace: this.#trace.job };
+    const job = { requestId: this.#requestId, model, kind, deadlineMs, ...to, ...durable, ...used, ...trace };
     return { job, keyId, body, share, isRetry, leftMs: deadlineAt - clock() };
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SpanPlace } from './trace.ts';
 
 /**
  * What a dispatcher writes back to the replica that holds the client. One stream entry carries all frames of one run of
@@ -92,9 +93,10 @@ export function decodeFrames(bytes: Buffer): Frame[] {
 
 /**
  * Payload of `claimed`. `engine`: a name of this life of the engine, so that its death counts once; of an older dispatcher, of
- * all its lives. `waits`: the pickup is a repeat and starts only after `go`.
+ * all its lives. `waits`: the pickup is a repeat and starts only after `go`. `span`: the `traceparent` of the attempt, if it
+ * is traced.
  */
-export const Claimed = z.object({ engine: z.string(), waits: z.boolean() });
+export const Claimed = z.object({ engine: z.string(), waits: z.boolean(), span: SpanPlace.exactOptional() });
 export type Claimed = Readonly<z.infer<typeof Claimed>>;
 /** Payload of `head`: the engine's status and content type. */
 export const Head = z.object({ status: z.int(), contentType: z.string() });

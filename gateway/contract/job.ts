@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { JobTrace } from './trace.ts';
 
 /** Which of a model's two queues: engines have separate slots for requests with and without a picture. */
 export const KINDS = ['text', 'image'] as const;
@@ -28,6 +29,8 @@ export const JobV1 = z.object({
       logBytes: z.int().positive(),
     })
     .exactOptional(),
+  /** the trace that its attempts belong to; absent: none. Dispatchers of release 0.2 ignore it */
+  trace: JobTrace.exactOptional(),
   /** for the booking of its attempts; absent in jobs of older gateways and of the gateway's own questions */
   usage: z
     .object({

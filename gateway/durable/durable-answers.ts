@@ -1,6 +1,7 @@
 import type { AnswerState } from '#contract/answer-log';
 import { Failure, toFailure } from '../failure.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
+import { keptTrace } from '../answer/request-trace.ts';
 import { newAnswerId } from './answer-id.ts';
 import { adoptedRequest } from './adopted-request.ts';
 import type { Owned } from './answer-store.ts';
@@ -257,7 +258,7 @@ export class DurableAnswers {
       if (await store.finish(owned, { state: 'failed' }, answer, kept, { isTold: true })) this.#deps.onEnd('failed');
       return;
     }
-    const phases = { requestId: id, repeats: 0 };
+    const phases = { requestId: id, repeats: 0, ...keptTrace(this.#deps.ask.tracing, kept.trace) };
     const around = { deadlineAt: clock() + leftMs, specialTokens: specialTokens(model), logBytes };
     void this.#run(owned, { asked: adoptedRequest(kept, around), kept, phases }, () => {}, { record, entries });
   }

@@ -99,7 +99,7 @@ export class DurablePosts {
     const { model } = question;
     const graceMs = onDisconnect === undefined ? durableGraceMs : onDisconnect === 'cancel' ? 0 : null;
     const post = { stream, passUsage, graceMs, headers, ...(form === undefined ? {} : { form }) };
-    const kept = { ...keptRequest(asked, {}, idempotencyTtlMs), post };
+    const kept = { ...keptRequest(asked, notes.phases, {}, idempotencyTtlMs), post };
     const waiting = stream
       ? streamingAudience(this.#deps, asked, kept, recipient)
       : gatheringAudience(kept, recipient, this.#deps.clock);

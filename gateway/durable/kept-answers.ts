@@ -108,7 +108,7 @@ export class KeptAnswers {
       throw new Failure('no_engine', `a worker of ${model} is too old to keep answers; try again after its upgrade`);
     const keptMs = stored.store ? this.#deps.storeTtlMs : FETCHED_WITHIN_MS;
     const hook = stored.background && hasWebhook(keyId) ? ({ webhook: true } as const) : {};
-    const kept = { ...keptRequest(asked, { ...stored }, keptMs), ...hook };
+    const kept = { ...keptRequest(asked, notes.phases, { ...stored }, keptMs), ...hook };
     const confirmed = stored.background ? this.#confirmed(kept.model) : () => Promise.resolve();
     const isTold = (): Promise<boolean> =>
       confirmed().then(

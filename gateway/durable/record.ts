@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { ANSWER_STATES } from '#contract/answer-log';
 import { BODY_GRACE_MS, ENGINE_PATHS, KINDS } from '#contract/job';
 import { SERVICE_CLASSES } from '#contract/service-class';
+import { TraceContext } from '#contract/trace';
+import type { Phases } from '../answer/notes.ts';
 import type { Asked } from '../answer/question.ts';
 import { Failure, isFailureCode } from '../failure.ts';
 import type { StreamIdentity } from '../request/chat.ts';
@@ -36,6 +38,8 @@ export const KeptRequest = z.object({
   inputBytes: z.number().exactOptional(),
   /** later requests may name its items */
   hasItems: z.boolean().exactOptional(),
+  /** the trace of the request that began it */
+  trace: TraceContext.exactOptional(),
   /** its end is a webhook event */
   webhook: z.literal(true).exactOptional(),
   /** a POST with an idempotency key began it; absent: a kept response */
@@ -54,7 +58,12 @@ export const KeptRequest = z.object({
 export type KeptRequest = Readonly<z.infer<typeof KeptRequest>>;
 
 /** @param shown see `KeptRequest` @param keptMs how long the answer is kept after its end, in ms */
-export function keptRequest(asked: Asked, shown: KeptRequest['shown'], keptMs: number): KeptRequest {
+export function keptRequest(
+  asked: Asked,
+  { trace }: Pick<Phases, 'trace'>,
+  shown: KeptRequest['shown'],
+  keptMs: number,
+): KeptRequest {
   const { question, choices, messagesParam, longestAnswer, serviceTier, never, input, hasItems } = asked;
   const { model, kind, path, keyId, share, imageTokens, deadlineMs } = question;
   const { cost, weight, caps, class: granted, isOneOfMany } = share;
@@ -73,6 +82,7 @@ export function keptRequest(asked: Asked, shown: KeptRequest['shown'], keptMs: n
     ...(never === undefined ? {} : { never }),
     ...(input === undefined ? {} : { inputBytes: input.length }),
     ...(hasItems === true ? { hasItems } : {}),
+    ...(trace === undefined ? {} : { trace: trace.context }),
     created: Math.floor(Date.now() / 1_000),
     shown,
     keptMs,

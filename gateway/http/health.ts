@@ -1,6 +1,5 @@
-import { createRequire } from 'node:module';
 import type { RequestHandler } from 'express';
-import { z } from 'zod';
+import { ownVersion } from '#runtime/own-version';
 import { sendPage, wantsPage, type ConsolePage } from './console/page.ts';
 import type { Departure } from './departure.ts';
 import { UNREAD_BY_NOBODY_MS } from './request-context.ts';
@@ -34,10 +33,7 @@ export function root({ departure }: Pick<HealthDeps, 'departure'>, page: Console
   };
 }
 
-const Package = z.object({ version: z.string() });
-export const { version: PENSTOCK_VERSION } = Package.parse(createRequire(import.meta.url)('#package.json'));
-
 /** `GET /version` of the gateway, in vLLM's form. */
 export const version: RequestHandler = (_req, res) => {
-  res.json({ version: PENSTOCK_VERSION });
+  res.json({ version: ownVersion });
 };

@@ -2,8 +2,10 @@ import type { Response } from 'express';
 import type { ChatRequest, Usage } from '../request/chat.ts';
 import type { Clock } from '#runtime/clock';
 import type { Kind } from '#contract/job';
+import { OPERATIONS } from '#contract/operation';
 import type { Notes, Phases } from '../answer/notes.ts';
 import type { Metrics } from '../metrics.ts';
+import { askedNumbers } from '../request/asked-numbers.ts';
 import type { Prepared } from '../request/prepare.ts';
 import { requestContext, type RequestContext } from './request-context.ts';
 
@@ -16,8 +18,10 @@ export interface NotesDeps {
 const LONGEST_HEADER = 2_048;
 
 /** Adds a parsed request to the log line and to a header. */
-export function noteRequest(res: Response, { stream, messages, ignored }: ChatRequest): void {
-  const { fields } = requestContext(res);
+export function noteRequest(res: Response, request: ChatRequest): void {
+  const { stream, messages, ignored } = request;
+  const { fields, phases } = requestContext(res);
+  if (phases.trace?.isRecorded === true) phases.trace.asks(askedNumbers(request));
   Object.assign(fields, { stream, turns: messages.length });
   if (ignored.length === 0) return;
   fields['ignored'] = ignored.slice(0, 20);
@@ -32,9 +36,10 @@ export function noteRequest(res: Response, { stream, messages, ignored }: ChatRe
 }
 
 /** Adds a request that passed its card's rules to the log line and the metrics, and its class of service to a header. */
-export function notePrepared(res: Response, { card, kind, images, serviceTier }: Prepared): void {
+export function notePrepared(res: Response, { card, kind, path, images, serviceTier }: Prepared): void {
   const context = requestContext(res);
   context.model = card.name;
+  context.operation = OPERATIONS[path];
   if (serviceTier !== undefined) {
     context.fields['serviceTier'] = serviceTier;
     res.setHeader('x-penstock-service-tier', serviceTier);
@@ -75,10 +80,8 @@ export function answerNotes({ metrics, clock }: NotesDeps, context: RequestConte
   const whole = (usage: Usage | undefined): void => {
     if (usage === undefined) return;
     Object.assign(fields, usage);
-    const observe = (type: 'input' | 'output', tokens: number): void =>
-      metrics.tokenUsage.observe({ gen_ai_request_model: context.model, gen_ai_token_type: type }, tokens);
-    observe('input', usage.promptTokens);
-    observe('output', usage.completionTokens);
+    metrics.generation.used(context, 'input', usage.promptTokens);
+    metrics.generation.used(context, 'output', usage.completionTokens);
     const ofKey = { key: metrics.labelOf(context.caller.id), gen_ai_request_model: context.model };
     metrics.byKey?.tokens.inc({ ...ofKey, gen_ai_token_type: 'input' }, usage.promptTokens);
     metrics.byKey?.tokens.inc({ ...ofKey, gen_ai_token_type: 'output' }, usage.completionTokens);
@@ -86,10 +89,9 @@ export function answerNotes({ metrics, clock }: NotesDeps, context: RequestConte
   const times = (usage: Usage | undefined): void => {
     const { firstByteAt } = phases;
     if (firstByteAt === undefined) return;
-    const labels = { gen_ai_request_model: context.model };
-    metrics.timeToFirstToken.observe(labels, (firstByteAt - arrivedAt) / 1_000);
+    metrics.generation.begun(context, (firstByteAt - arrivedAt) / 1_000);
     const tokensAfter = (usage?.completionTokens ?? 0) - 1;
-    if (tokensAfter > 0) metrics.timePerOutputToken.observe(labels, (clock() - firstByteAt) / 1_000 / tokensAfter);
+    if (tokensAfter > 0) metrics.generation.paced(context, (clock() - firstByteAt) / 1_000 / tokensAfter);
   };
   return {
     phases,

@@ -5,6 +5,7 @@ import { Failure } from '../failure.ts';
 import type { Clock } from '#runtime/clock';
 import type { Audit } from '#runtime/audit';
 import type { Log } from '#runtime/log';
+import type { Tracing } from '#runtime/tracing';
 import type { Dialect, Rendered } from '../dialects/dialect.ts';
 import type { Phases } from '../answer/notes.ts';
 import type { Departure } from './departure.ts';
@@ -15,6 +16,7 @@ import type { Metrics } from '../metrics.ts';
 import type { RecentRequests } from './console/recent-requests.ts';
 import { noteUse, type UsedBy } from './used-by.ts';
 import { loggedPath } from './logged-path.ts';
+import { beginServerSpan, endServerSpan } from './server-span.ts';
 import { cutUnread } from './connection/unread-answer.ts';
 
 const ID_LIMIT = 100;
@@ -39,6 +41,8 @@ export interface RequestContext {
   memory: Allowance;
   /** name of the card, when it is known */
   model: string;
+  /** `gen_ai.operation.name`, when the model is known */
+  operation: string;
   /** the deployment in the path or header: its card, or any card that the caller has; it overrides the body */
   chosen?: { readonly model?: string };
   /** the gateway ended the answer by cutting its connection */
@@ -71,6 +75,8 @@ export interface ContextDeps {
   readonly usage: UsedBy;
   /** absent: requests of this port are not remembered */
   readonly recent?: Pick<RecentRequests, 'add'>;
+  /** records a span of each request; absent: none */
+  readonly tracing?: Tracing | undefined;
   /** when the request on a connection began, if that was noticed before its head was complete */
   readonly begunAt: (socket: Socket) => number | undefined;
 }
@@ -86,7 +92,10 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
     const gone = new AbortController();
     const fields: Record<string, unknown> = {};
     const phases: Phases = { requestId: '', repeats: 0 };
-    const known = { caller: NOBODY, memory: UNCOUNTED, model: 'unknown' };
+    // A live view stays open as long as its page does.
+    const isConsole = dialect.name === 'console';
+    const span = isConsole ? undefined : beginServerSpan(deps.tracing, req, phases, arrivedAt);
+    const known = { caller: NOBODY, memory: UNCOUNTED, model: 'unknown', operation: 'unknown' };
     const context: RequestContext = { signal: gone.signal, arrivedAt, dialect, phases, fields, ...known };
     contexts.set(res, context);
     metrics.inFlight.inc({ dialect: dialect.name });
@@ -98,9 +107,11 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
       const endedAt = clock();
       const status = res.headersSent ? res.statusCode : 499;
       metrics.inFlight.dec({ dialect: dialect.name });
-      const labels = { gen_ai_request_model: context.model, dialect: dialect.name, status: String(status) };
-      // A live view stays open as long as its page does.
-      if (dialect.name !== 'console') metrics.requestDuration.observe(labels, (endedAt - arrivedAt) / 1_000);
+      const outcome = isOurs ? (fields['failure'] ?? 'answered') : 'client_closed';
+      const failure = typeof outcome === 'string' && outcome !== 'answered' ? outcome : undefined;
+      const { model, operation } = context;
+      const labels = { operation, model, dialect: dialect.name, status: String(status) };
+      if (!isConsole) metrics.generation.ended(labels, (endedAt - arrivedAt) / 1_000, failure);
       const since = (at: number | undefined): number | undefined =>
         at === undefined ? undefined : Math.round(at - arrivedAt);
       noteUse(deps, context);
@@ -109,13 +120,14 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
         method: req.method,
         path: loggedPath(req),
         status,
-        outcome: isOurs ? (fields['failure'] ?? 'answered') : 'client_closed',
+        outcome,
         requestId: phases.requestId,
         callerRequestId: res.getHeader('x-request-id'),
         keyId: context.caller.id,
-        model: context.model,
+        model,
       };
       const { promptTokens, completionTokens } = fields;
+      if (span !== undefined) endServerSpan(span, context, { status, failure, endedAt });
       audit.request({ ...facts, promptTokens, completionTokens, totalMs: since(endedAt) });
       const line = {
         ...facts,
@@ -128,6 +140,7 @@ export function withContext(dialect: Dialect, deps: ContextDeps): RequestHandler
         claimedMs: since(phases.claimedAt),
         firstByteMs: since(phases.firstByteAt),
         totalMs: since(endedAt),
+        traceId: phases.trace?.traceId,
       };
       log.info(line, 'request');
       recent?.add(line);

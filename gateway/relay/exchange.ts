@@ -14,8 +14,11 @@ export interface OpenRequest {
   readonly deadlineAt: number;
   /** an attempt was cleared to start: the request no longer waits */
   readonly onClaimed: () => void;
-  /** an engine has it, under a name of its present life; a repeated pickup names another */
-  readonly onTaken: (engine: string, token: Token) => void;
+  /**
+   * An engine has it, under a name of its present life; a repeated pickup names another.
+   * @param span the `traceparent` of the attempt, if it is traced
+   */
+  readonly onTaken: (engine: string, token: Token, span: string | undefined) => void;
   /** the first bytes of the accepted attempt follow */
   readonly onHead: (head: Head) => void;
   readonly onData: (chunk: Buffer) => void;
@@ -155,12 +158,12 @@ export class Exchange {
     // An earlier pickup that was handed back: its frame arrived late.
     if (before?.token.epoch === token.epoch && token.attempt < before.token.attempt)
       return { kind: 'cancel', token, dispatcher };
-    const { engine, waits } = parsePayload(Claimed, frame.payload);
+    const { engine, waits, span } = parsePayload(Claimed, frame.payload);
     this.#accepted = { token, dispatcher };
     this.#head = undefined;
     this.#claimedAt = now;
     this.#streamed = new StreamedTokens();
-    this.request.onTaken(`${dispatcher}/${engine}`, token);
+    this.request.onTaken(`${dispatcher}/${engine}`, token, span);
     if (before === undefined) this.request.onClaimed();
     return waits ? { kind: 'go', token } : NONE;
   }

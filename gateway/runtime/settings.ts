@@ -84,7 +84,7 @@ const whatItTakes: z.core.$ZodErrorMap = (issue) => {
 
 /** Only such values are repeated in a message; all others could be secrets. */
 const SHOWN = /^[\w.+-]{1,40}$/;
-const SECRET = /URL|PASSWORD|SECRET|KEY/;
+const SECRET = /URL|PASSWORD|SECRET|KEY|HEADERS|ENDPOINT/;
 
 function problemOf([name = '', ...inside]: readonly string[], message: string, ours: Record<string, unknown>): string {
   const value = ours[name];

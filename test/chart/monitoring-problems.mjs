@@ -27,10 +27,10 @@ const WITHOUT_ALERT = new Map([
   ['penstock_refusals_total', "callers break its rules; our own faults are in the answers' status"],
 ]);
 
-/** Metrics that exist only if an operator wants them (`GATEWAY_USAGE_METRICS`). */
-const OPTIONAL = /^penstock_key_/;
+/** Metrics that exist only if an operator wants them (`GATEWAY_USAGE_METRICS`, `OTEL_SEMCONV_STABILITY_OPT_IN`). */
+const OPTIONAL = /^(?:penstock_key|gen_ai_client_operation)_/;
 
-const LABELS = ['gen_ai_request_model', 'gen_ai_token_type'];
+const LABELS = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model', 'gen_ai_token_type'];
 const METRIC = /\b(?:penstock_|gen_ai_|vllm:)\w+/g;
 const OURS = /^(?:penstock|gen_ai)_/;
 const MATCHER = /\w+\s*(?:=~|!~|!=|=)\s*"([^"]*)"/g;

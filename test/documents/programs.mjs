@@ -14,6 +14,7 @@ import { metricsTable, settingsTable } from './tables.mjs';
  * @property {typeof import('../../worker-launcher/config.ts')} workerConfig
  * @property {typeof import('../../worker-launcher/metrics.ts')} launcherMetrics
  * @property {typeof import('../../gateway/runtime/redis-watch.ts')} redisWatch
+ * @property {typeof import('../../gateway/runtime/trace-settings.ts')} traceSettings
  */
 
 const Metric = z.object({ name: z.string(), help: z.string(), type: z.string(), labelNames: z.array(z.string()) });
@@ -26,7 +27,10 @@ const SILENT = { debug: nothing, info: nothing, warn: nothing, error: nothing };
  * @param {Programs} programs
  * @returns {Record<string, string>}
  */
-export function regionContents(root, { gatewayConfig, gatewayMetrics, workerConfig, launcherMetrics, redisWatch }) {
+export function regionContents(
+  root,
+  { gatewayConfig, gatewayMetrics, workerConfig, launcherMetrics, redisWatch, traceSettings },
+) {
   const [gateway, launcher] = [new Registry(), new Registry()];
   gatewayMetrics.createMetrics(gateway, {
     models: [],
@@ -53,6 +57,11 @@ export function regionContents(root, { gatewayConfig, gatewayMetrics, workerConf
       gatewayConfig.loadConfig,
     ),
     'settings worker': settingsTable('WORKER_', read('worker-launcher/config.ts'), workerConfig.loadConfig),
+    'settings traces': settingsTable(
+      'OTEL_',
+      read('gateway/runtime/trace-settings.ts'),
+      traceSettings.loadTraceSettings,
+    ),
     metrics: metricsTable(metricsOf(gateway), metricsOf(launcher)),
     'cpu time': recordedTable(readRecorded()),
   };

@@ -54,6 +54,7 @@ async function regionProblems(update) {
     workerConfig: await compiled('worker-launcher/config.js'),
     launcherMetrics: await compiled('worker-launcher/metrics.js'),
     redisWatch: await compiled('gateway/runtime/redis-watch.js'),
+    traceSettings: await compiled('gateway/runtime/trace-settings.js'),
   });
   const stale = await stalePages(ROOT, pages(ROOT), contents);
   if (update) for (const { file, wanted } of stale) writeFileSync(join(ROOT, file), wanted);

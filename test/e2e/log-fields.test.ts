@@ -9,8 +9,8 @@ import { startStack } from '../support/stack.ts';
 const MODEL = 'Phi-3-vision-128k-instruct';
 const PICTURE =
   'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-/** Only a second loss of an engine brings them, or a content filter. */
-const RARE = new Set(['cause', 'repeats', 'filtered', 'promptCheckMs', 'answerCheckMs']);
+/** Only a second loss of an engine brings them, or a content filter, or a trace. */
+const RARE = new Set(['traceId', 'cause', 'repeats', 'filtered', 'promptCheckMs', 'answerCheckMs']);
 
 /** Names in the table of a request's log line, and in the sentence above it. */
 const documented = (): Set<string> => {

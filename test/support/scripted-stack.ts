@@ -38,6 +38,7 @@ export async function startScriptedStack(
   options: {
     readonly gateways?: number;
     readonly gatewayEnv?: Readonly<Record<string, string>>;
+    readonly dispatcherEnv?: Readonly<Record<string, string>>;
     readonly slots?: number;
     /** as in StackOptions */
     readonly twoRedis?: boolean;
@@ -67,7 +68,12 @@ export async function startScriptedStack(
     },
   };
   const slots = { text: options.slots ?? 256, image: 32 };
-  const dispatcher = await startScriptedDispatcher(stack, [scriptedEngine(MODEL, engine, slots)]);
+  const dispatcher = await startScriptedDispatcher(
+    stack,
+    [scriptedEngine(MODEL, engine, slots)],
+    true,
+    options.dispatcherEnv,
+  );
   return scripted;
 }
 
@@ -83,6 +89,7 @@ export async function startScriptedDispatcher(
   stack: Stack,
   engines: readonly EngineEntry[],
   isServed = true,
+  dispatcherEnv: Readonly<Record<string, string>> = {},
 ): Promise<AsyncDisposable> {
   const model = engines[0]?.model ?? MODEL;
   const dispatcher = fork('dist/worker-launcher/dispatch/main.js', [], {
@@ -93,6 +100,7 @@ export async function startScriptedDispatcher(
       ...settingsOf('WORKER_REPLY_REDIS', stack.replyRedis),
       WORKER_LOG_LEVEL: 'error',
       WORKER_MODEL: model,
+      ...dispatcherEnv,
     },
   });
   const exited = once(dispatcher, 'exit');

@@ -10,6 +10,10 @@ const ErrorEvent = z.object({ error: z.object({ code: z.int().catch(500) }) });
 const ERROR_EVENT = 'data: {"error"';
 const USAGE = '"usage":{';
 const END_MARK = 'data: [DONE]';
+/** Cannot occur in a text either. */
+const FINISH_REASON = /"finish_reason": ?"([a-z_]{1,30})"/g;
+/** Limit of reasons, one for each choice. */
+const MOST_REASONS = 16;
 
 /** Source: vLLM's chat and completions; its responses. */
 const Usage = z.union([
@@ -26,6 +30,7 @@ const Usage = z.union([
 export class AnswerEnd {
   #status = 0;
   #isStream = false;
+  #earlier: Buffer = Buffer.alloc(0);
   #before: Buffer = Buffer.alloc(0);
   #chunk: Buffer = Buffer.alloc(0);
   readonly #streamed = new StreamedTokens();
@@ -37,6 +42,7 @@ export class AnswerEnd {
 
   /** Copies the chunk. */
   add(chunk: Buffer): void {
+    this.#earlier = this.#before;
     this.#before = this.#chunk;
     this.#chunk = Buffer.from(chunk);
     if (this.#isStream) this.#streamed.add(chunk);
@@ -62,6 +68,12 @@ export class AnswerEnd {
     const end = this.#end;
     const from = this.#status >= 500 ? 0 : end.lastIndexOf(ERROR_EVENT);
     return from >= 0 && saysEngineGone(end.toString('utf8', from));
+  }
+
+  /** Why its choices ended, as far as its last three chunks tell: the usage event and the end mark may be alone in the last ones. */
+  get finishReasons(): readonly string[] {
+    const end = Buffer.concat([this.#earlier, this.#end]).toString('latin1');
+    return [...end.matchAll(FINISH_REASON)].slice(-MOST_REASONS).map(([, reason = '']) => reason);
   }
 
   /**

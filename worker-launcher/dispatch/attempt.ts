@@ -4,6 +4,7 @@ import type { AttemptUsage } from '#contract/usage';
 import { streamFromEngine, type EngineStream } from '../engine/stream.ts';
 import { AnswerEnd } from './answer-end.ts';
 import type { AnswerLogs, LogLine } from './answer-logs.ts';
+import type { AttemptSpans } from './attempt-spans.ts';
 import type { Slot } from './engine-slots.ts';
 import type { Waiting } from './first-bytes.ts';
 import type { Publisher } from './publisher.ts';
@@ -53,14 +54,18 @@ export class Attempt {
   /** of a durable answer */
   readonly #line: LogLine | undefined;
   #loggedBytes = 0;
+  /** absent: it is not traced */
+  readonly #spans: AttemptSpans | undefined;
+  #failure: AttemptError['reason'] | undefined;
   /** since when it has used its slot, monotonic ms; a pickup that waits for `go` has no use yet */
   #usedSince = performance.now();
 
-  constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot) {
+  constructor(deps: AttemptDeps, job: JobV1, token: Token, slot: Slot, spans?: AttemptSpans) {
     this.#deps = deps;
     this.job = job;
     this.token = token;
     this.#slot = slot;
+    this.#spans = spans;
     if (job.durable !== undefined) this.#line = deps.logs.open(job, token);
   }
 
@@ -100,6 +105,13 @@ export class Attempt {
     return { ...this.#end.tokens(this.job.path, isOver), picture: 0, slotMs };
   }
 
+  /** Ends its spans. @param used what `used` returned */
+  trace(outcome: AttemptOutcome, used: AttemptUsage): void {
+    if (this.#spans === undefined) return;
+    const { status, finishReasons } = this.#end;
+    this.#spans.over({ outcome, status, failure: this.#failure, finishReasons, used });
+  }
+
   /** Another dispatcher may take its job. The claim of a durable answer refuses that one, so this one goes on. */
   lockLost(): void {
     if (this.#line === undefined) this.fail('worker_lost', 'the lock of the job was lost');
@@ -108,6 +120,7 @@ export class Attempt {
   /** Ends it and reports the reason to the replica. */
   fail(reason: AttemptError['reason'], message: string): void {
     if (this.#cancelled) return;
+    this.#failure = reason;
     this.#sendJson('error', { reason, message } satisfies AttemptError);
     this.cancel();
   }
@@ -117,7 +130,8 @@ export class Attempt {
     const releaseReplica = this.#line === undefined ? this.#deps.publisher.retain(this.job.replica) : (): void => {};
     try {
       const repeat = this.#line === undefined && (this.token.epoch > 1 || this.token.attempt > 1);
-      const claimed = { engine: this.#slot.life, waits: repeat } satisfies Claimed;
+      const span = this.#spans === undefined ? {} : { span: this.#spans.place };
+      const claimed = { engine: this.#slot.life, waits: repeat, ...span } satisfies Claimed;
       if (this.#line === undefined) this.#sendJson('claimed', claimed);
       else if (!(await this.#line.claim(this.#frame('claimed', Buffer.from(JSON.stringify(claimed))))))
         return 'cancelled';
@@ -173,7 +187,9 @@ export class Attempt {
         resolve(outcome);
       };
       const deadline = setTimeout(() => this.fail('expired', 'the deadline passed on the engine'), leftMs);
-      const request = { path: this.job.path, body, requestId: `${this.job.requestId}-${this.#tokenText()}` };
+      const trace = this.#spans?.called() ?? this.job.trace;
+      const requestId = `${this.job.requestId}-${this.#tokenText()}`;
+      const request = { path: this.job.path, body, requestId, trace };
       const waiting = this.#slot.begin(body.length);
       this.#waiting = waiting;
       this.#unheard = true;
@@ -185,6 +201,7 @@ export class Attempt {
         },
         data: (chunk) => {
           waiting.heard();
+          if (this.#unheard) this.#spans?.heard();
           this.#unheard = false;
           this.#end.add(chunk);
           this.#send('data', chunk);
@@ -217,6 +234,7 @@ export class Attempt {
   }
 
   #failed(reason: AttemptError['reason'], message: string, died = false): 'failed' {
+    this.#failure = reason;
     this.#sendJson('error', { reason, message, ...(died ? { died } : {}) } satisfies AttemptError);
     return 'failed';
   }

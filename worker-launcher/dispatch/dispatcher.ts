@@ -2,7 +2,9 @@ import type { Control } from '#contract/control';
 import { JobV1, KINDS, LaterJob, sameToken, type Kind, type Token } from '#contract/job';
 import type { Log } from '#runtime/log';
 import type { RedisClient } from '#runtime/redis-client';
-import { Attempt, type AttemptDeps } from './attempt.ts';
+import type { Tracing } from '#runtime/tracing';
+import { Attempt, type AttemptDeps, type AttemptOutcome } from './attempt.ts';
+import { AttemptSpans } from './attempt-spans.ts';
 import type { EngineSlots } from './engine-slots.ts';
 import { JobQueue, type JobEnd, type TakenJob } from './job-queue.ts';
 import type { LeftBodies } from './left-bodies.ts';
@@ -25,6 +27,8 @@ export interface DispatcherDeps extends AttemptDeps {
   readonly incarnation: string;
   readonly slots: EngineSlots;
   readonly leftBodies: Pick<LeftBodies, 'add'>;
+  /** absent: no attempt is traced */
+  readonly tracing?: Tracing | undefined;
   readonly log: Log;
 }
 
@@ -156,7 +160,7 @@ export class Dispatcher {
 
   /** @throws Error for a job that no worker can read */
   async #process({ id, data, pickup }: TakenJob): Promise<JobEnd> {
-    const { slots, log } = this.#deps;
+    const { slots, log, tracing } = this.#deps;
     const parsed = JobV1.safeParse(data);
     if (!parsed.success) {
       const isNewer = LaterJob.safeParse(data).success && pickup < NEWER_JOB_PICKUPS;
@@ -169,13 +173,14 @@ export class Dispatcher {
     const spared = job.epoch > 1 && pickup <= SPARED_PICKUPS;
     const slot = this.#draining || this.#stuck ? undefined : slots.take(job.model, job.kind, spared);
     if (slot === undefined) return { kind: 'back', delayMs: NO_ROOM_DELAY_MS };
-    const attempt = new Attempt(this.#deps, job, { epoch: job.epoch, attempt: pickup }, slot);
+    const token = { epoch: job.epoch, attempt: pickup };
+    const spans = tracing === undefined ? undefined : new AttemptSpans(tracing, job, token, slot);
+    const attempt = new Attempt(this.#deps, job, token, slot, spans);
     this.#attempts.set(id, attempt);
     const takenAt = wallClock();
-    let isOver = false;
+    let outcome: AttemptOutcome = 'failed';
     try {
-      const outcome = await attempt.run();
-      isOver = outcome === 'answered';
+      outcome = await attempt.run();
       const held = { engine: slot.engine, takenAt, releasedAt: wallClock() };
       log.debug({ requestId: job.requestId, ...attempt.token, ...held, outcome }, 'attempt ended');
       return outcome === 'hand_back' ? { kind: 'back', delayMs: NO_ROOM_DELAY_MS } : DONE;
@@ -183,8 +188,11 @@ export class Dispatcher {
       this.#attempts.delete(id);
       slot.release();
       if (job.durable === undefined) this.#deps.leftBodies.add(job);
+      const isOver = outcome === 'answered';
+      const used = attempt.used(isOver);
       // In the run of the event loop that writes its last frame, so that a killed process does not leave one alone.
-      this.#usage.book(job, attempt.token, attempt.used(isOver), isOver);
+      this.#usage.book(job, attempt.token, used, isOver);
+      attempt.trace(outcome, used);
       if (this.#attempts.size === 0) this.#onEmpty();
     }
   }

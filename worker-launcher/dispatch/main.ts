@@ -8,6 +8,8 @@ import { endWith, within } from '#runtime/lifecycle';
 import { captureConsole, createLog, type Log } from '#runtime/log';
 import { connectRedis } from '#runtime/redis';
 import { beginLogins, hasOneAddress, redisTargets } from '#runtime/redis-target';
+import { wantsTraces } from '#runtime/trace-settings';
+import { startTracing, type Tracing } from '#runtime/tracing';
 import { loadConfig, type WorkerConfig } from '../config.ts';
 import { AnswerLogs } from './answer-logs.ts';
 import { BulkReader } from './bulk-reader.ts';
@@ -48,7 +50,9 @@ async function main(): Promise<void> {
   if (model === undefined) throw new Error('a dispatcher gets the name of its card from its launcher');
   const incarnation = dispatcherName(newIncarnation('d'), model);
   const connections = await connect(config, log);
-  const parts = createParts(connections, incarnation, log);
+  const service = { name: 'penstock-dispatcher', instance: incarnation };
+  const tracing = await startTracing(wantsTraces(process.env), service, log);
+  const parts = createParts(connections, incarnation, tracing, log);
   const { slots, dispatcher } = parts;
   setInterval(() => tell({ type: 'alive', intakes: slots.intakes() }), ALIVE_EVERY_MS).unref();
   const { WORKER_NODE: node, WORKER_POOL: pool } = config;
@@ -88,6 +92,7 @@ async function connect(config: WorkerConfig, log: Log) {
 function createParts(
   { redis, connectBlocking, logRedis, replyRedis, pictures }: Connections,
   incarnation: string,
+  tracing: Tracing | undefined,
   log: Log,
 ) {
   let loadTimer: NodeJS.Timeout | undefined;
@@ -112,6 +117,7 @@ function createParts(
     incarnation,
     slots,
     leftBodies: new LeftBodies(replyRedis, log),
+    tracing,
     log,
     publisher,
     logs,
@@ -138,7 +144,7 @@ function createParts(
       tell({ type: 'suspect', engine });
     },
   });
-  return { slots, publisher, logs, dispatcher };
+  return { slots, publisher, logs, dispatcher, tracing };
 }
 
 /** Passes the gateways' control messages on. */
@@ -191,7 +197,7 @@ function obeyLauncher({ slots, dispatcher }: Parts, adjust: () => void, drain: (
 }
 
 function endInOrder(
-  { dispatcher, publisher, logs }: Parts,
+  { dispatcher, publisher, logs, tracing }: Parts,
   { config, registration, watchingWrites, log }: EndingDeps,
 ): (why: string) => void {
   return endWith(
@@ -214,7 +220,7 @@ function endInOrder(
         because: 'a gateway must not count on these engines',
         run: async () => {
           clearInterval(watchingWrites);
-          await within(FAREWELL_MS, registration.leave());
+          await within(FAREWELL_MS, Promise.all([registration.leave(), tracing?.close()]));
           tell({ type: 'drained' });
         },
       },

@@ -124,7 +124,7 @@ const PASSED = new Set(
     'SSL_CERT_FILE HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy',
   ].flatMap((names) => names.split(' ')),
 );
-const PASSED_PREFIXES = ['HF_', 'TRANSFORMERS_', 'CUDA_', 'NVIDIA_', 'NCCL_', 'VLLM_', 'TORCH', 'TRITON_'];
+const PASSED_PREFIXES = ['HF_', 'TRANSFORMERS_', 'CUDA_', 'NVIDIA_', 'NCCL_', 'VLLM_', 'TORCH', 'TRITON_', 'OTEL_'];
 
 /** Our own values; they override the launcher's environment. */
 const OURS = {

@@ -66,7 +66,7 @@ const URL_PASSWORD = /(:\/\/[^\s:/@]*:)[^\s@/]+@/g;
 /** Masks values after names such as `api-key`, passwords in URLs, and the values of the engine's own secret variables. */
 export function createMask(env: Readonly<Record<string, string>>): (line: string) => string {
   const values = Object.entries(env)
-    .filter(([name, value]) => /KEY|TOKEN|SECRET|PASSWORD/.test(name) && value.length >= 6)
+    .filter(([name, value]) => /KEY|TOKEN|SECRET|PASSWORD|HEADERS/.test(name) && value.length >= 6)
     .map(([, value]) => value);
   return (line) => {
     let masked = line;

@@ -1,3 +1,4 @@
+import type { TraceContext } from '#contract/trace';
 import { ClosedEarly, type EngineConnections } from './connections.ts';
 
 /** Receives the answer to one engine request, in order: `head`, any number of `data`, then `end` or `failed`, once. */
@@ -18,6 +19,8 @@ export interface EngineRequest {
   readonly body: Buffer;
   /** becomes `chatcmpl-<value>` in the answer (source: vLLM's `X-Request-Id`) */
   readonly requestId: string;
+  /** what the engine's own spans are below; absent: nothing */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** A running request. */
@@ -87,10 +90,17 @@ export function streamFromEngine(
 /** Visible ASCII: nothing that could end a header. */
 const HEADER_VALUE = /^[\x21-\x7e]+$/;
 
-/** @throws Error if the id cannot be a header */
-function headOf({ path, body, requestId }: EngineRequest, host: string): string {
+/** The contract allows nothing in the context of a trace that could end a header. @throws Error if the id cannot be one */
+function headOf({ path, body, requestId, trace }: EngineRequest, host: string): string {
   if (!HEADER_VALUE.test(requestId)) throw new Error('the request id has characters that no header may have');
-  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\nx-request-id: ${requestId}\r\ncontent-length: ${body.length}\r\n\r\n`;
+  return `POST ${path} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\nx-request-id: ${requestId}\r\n${traceLines(trace)}content-length: ${body.length}\r\n\r\n`;
+}
+
+function traceLines(trace: TraceContext | undefined): string {
+  if (trace === undefined) return '';
+  const { traceparent, tracestate } = trace;
+  const state = tracestate === undefined ? '' : `tracestate: ${tracestate}\r\n`;
+  return `traceparent: ${traceparent}\r\n${state}`;
 }
 
 function wasReset(cause: Error): boolean {

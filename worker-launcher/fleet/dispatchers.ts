@@ -250,8 +250,9 @@ class DispatcherChild {
   }
 }
 
-/** Variables for settings, for TLS and tokens to Redis, and for Node itself; none of the engines'. */
+/** Variables for settings, for traces, for TLS and tokens to Redis and for Node itself; none of the engines'. */
 function dispatcherEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const passed = /^(WORKER_|NODE_|AZURE_|IDENTITY_)|^(PATH|HOME|LANG|LC_ALL|TZ|TMPDIR|SSL_CERT_FILE|SSL_CERT_DIR)$/;
+  const passed =
+    /^(WORKER_|OTEL_|NODE_|AZURE_|IDENTITY_)|^(PATH|HOME|LANG|LC_ALL|TZ|TMPDIR|SSL_CERT_FILE|SSL_CERT_DIR)$/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => passed.test(name)));
 }

@@ -5,7 +5,7 @@ import { dayOf } from '#contract/usage';
 import { Failure } from '../../failure.ts';
 import { cardSentences, mostImages } from '../../request/card-words.ts';
 import type { UsageFilter, UsageRow } from '../../usage/usage-report.ts';
-import { PENSTOCK_VERSION } from '../health.ts';
+import { ownVersion } from '#runtime/own-version';
 import { requestContext } from '../request-context.ts';
 
 const DAY_MS = 86_400_000;
@@ -29,7 +29,7 @@ export interface ConsoleDataDeps {
 export function consoleSession({ keyed }: Pick<ConsoleDataDeps, 'keyed'>): RequestHandler {
   return (_req, res) => {
     const { id: keyId, mayOperate: operate } = requestContext(res).caller;
-    res.json({ version: PENSTOCK_VERSION, keys: keyed, keyId, operate } satisfies ConsoleSession);
+    res.json({ version: ownVersion, keys: keyed, keyId, operate } satisfies ConsoleSession);
   };
 }
 

@@ -72,3 +72,18 @@ test('a response that was streamed has its count in its closing event', () => {
   const completed = `event: response.completed\n${event({ response: { usage: { input_tokens: 4, output_tokens: 6 } } })}`;
   expect(tokens(STREAM, [completed], true, '/v1/responses')).toEqual(exact(4, 6));
 });
+
+test('the reasons why choices ended are in the last chunks, and no text is taken for one', () => {
+  const end = new AnswerEnd();
+  end.head(200, 'text/event-stream');
+  end.add(
+    Buffer.from(
+      'data: {"choices":[{"delta":{"content":"\\"finish_reason\\":\\"secret\\""},"finish_reason":null}]}\n\n',
+    ),
+  );
+  end.add(Buffer.from('data: {"choices":[{"delta":{"content":""},"finish_reason":"length"}]}\n\n'));
+  end.add(Buffer.from('data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'));
+  expect(end.finishReasons).toEqual(['length']);
+  end.add(Buffer.from('data: [DONE]\n\n'));
+  expect(end.finishReasons).toEqual(['length']);
+});

@@ -8,11 +8,13 @@ import * as redisWatch from '../../../gateway/runtime/redis-watch.ts';
 import * as workerConfig from '../../../worker-launcher/config.ts';
 import * as launcherMetrics from '../../../worker-launcher/metrics.ts';
 import { pages } from '../../documents/files.mjs';
+import * as traceSettings from '#runtime/trace-settings';
 import { regionContents } from '../../documents/programs.mjs';
 import { stalePages } from '../../documents/regions.mjs';
 import { settingsTable } from '../../documents/tables.mjs';
 
-const contents = regionContents('.', { gatewayConfig, gatewayMetrics, workerConfig, launcherMetrics, redisWatch });
+const programs = { gatewayConfig, gatewayMetrics, workerConfig, launcherMetrics, redisWatch, traceSettings };
+const contents = regionContents('.', programs);
 let folder = '';
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'penstock-documents-'));

@@ -1,10 +1,15 @@
 import { expect, test } from '@jest/globals';
 import { createMask, startProcess } from '../../../worker-launcher/engine/process.ts';
 
-const mask = createMask({ HF_TOKEN: 'hf_0123456789', PATH: '/usr/bin' });
+const mask = createMask({
+  HF_TOKEN: 'hf_0123456789',
+  OTEL_EXPORTER_OTLP_HEADERS: 'x-collector=abcdef',
+  PATH: '/usr/bin',
+});
 
 test.each([
   ['login with hf_0123456789 failed', 'login with *** failed'],
+  ['headers: x-collector=abcdef', 'headers: ***'],
   ["non-default args: {'api_key': ['k1', 'k2'], 'port': 8000}", "non-default args: {'api_key': ***, 'port': 8000}"],
   ['vllm serve m --api-key k1 k2 --port 8000', 'vllm serve m --api-key *** --port 8000'],
   ['Authorization: Bearer abc.def', 'Authorization: ***'],

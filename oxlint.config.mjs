@@ -257,7 +257,7 @@ export const LOOSE_FILES = {
     'app.ts',
     'config.ts',
     'config-parts.ts',
-      'console-parts.ts',
+    'console-parts.ts',
     'read-settings.ts',
     'metrics.ts',
     'generation-metrics.ts',

@@ -3,6 +3,8 @@ import { LIVE_REQUESTS, LiveRequest } from '#contract/console';
 interface Ended {
   readonly endedAt: number;
   readonly line: Readonly<Record<string, unknown>>;
+  /** made for the first reader; null: the line is none of a request */
+  told?: LiveRequest | null;
 }
 
 /** The last requests of this gateway, by their log lines. Only the fields of `LiveRequest` leave it. */
@@ -29,8 +31,9 @@ export class RecentRequests {
     const found: LiveRequest[] = [];
     for (let at = this.#count - 1; at >= oldest; at -= 1) {
       const ended = this.#ended[at % LIVE_REQUESTS];
-      const request = ended === undefined ? undefined : requestOf(ended);
-      if (request !== undefined) found.push(request);
+      if (ended === undefined) continue;
+      ended.told ??= requestOf(ended) ?? null;
+      if (ended.told !== null) found.push(ended.told);
     }
     return found;
   }

@@ -51,7 +51,11 @@ export function notePrepared(res: Response, { card, kind, path, images, serviceT
 }
 
 /** Adds how long it waited, and how long it was expected to, however it ended. */
-export function noteWait({ metrics }: NotesDeps, { phases }: RequestContext, kind: Kind): void {
+export function noteWait(
+  { metrics }: Pick<NotesDeps, 'metrics'>,
+  { phases }: Pick<RequestContext, 'phases'>,
+  kind: Kind,
+): void {
   const { enqueuedAt, claimedAt, estimateMs } = phases;
   if (enqueuedAt === undefined || claimedAt === undefined) return;
   const realMs = Math.max(0, claimedAt - enqueuedAt);

@@ -1,6 +1,6 @@
 import { Histogram, type Registry } from 'prom-client';
 
-/** Histograms of the wait in the queue: the real one, the one that the gateway expected and told its callers, and the error. */
+/** Histograms of the wait in the queue: the real one, the one that the gateway expected, and how far these differ. */
 export function waitMetrics(registers: Registry[], buckets: number[]) {
   const labelNames = ['kind'] as const;
   return {

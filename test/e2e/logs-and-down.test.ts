@@ -71,6 +71,8 @@ test('logs from standard input: other lines pass unchanged, a level is the least
   const all = await penstock(['logs'], { stdin: `${first}\nError: not ours\n` });
   expect(all.stdout.split('\n').slice(1)).toEqual(['Error: not ours', '']);
   expect(all.stdout).toMatch(/^[-\d]{10} [\d:.]{12} \w+ +gateway /);
+  const prefixed = await penstock(['logs'], { stdin: `[pod/gateway-0/gateway] ${first}\n` });
+  expect(prefixed.stdout).toBe(`[pod/gateway-0/gateway] ${all.stdout.split('\n')[0]}\n`);
   const errors = await penstock(['logs', '--level', 'error', '-'], { stdin: `${first}\nError: not ours\n` });
   expect(errors.stdout).toBe('Error: not ours\n');
   expect(await penstock(['logs', '--level', 'loud'])).toMatchObject({

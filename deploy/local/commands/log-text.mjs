@@ -16,21 +16,30 @@ const PLACED_OF_REQUEST = new Set(
 /** How many nested causes are shown. */
 const DEEPEST_CAUSE = 4;
 
+/** What `kubectl logs --prefix` and `docker compose logs` put before a line is shorter, in characters. */
+const LONGEST_PREFIX = 200;
+
 /**
  * What a line of a program's log says.
- * @param {string} text
+ * @param {string} text also with a prefix that names its pod or container
  * @returns {LogLine | undefined} undefined: it is no line of Penstock's log
  */
 export function readLogLine(text) {
-  if (!text.startsWith('{')) return undefined;
+  const at = text.indexOf('{');
+  if (at < 0 || at > LONGEST_PREFIX) return undefined;
   try {
-    const line = JSON.parse(text);
+    const line = JSON.parse(text.slice(at));
     return typeof line.time === 'string' && (typeof line.event === 'string' || line.audit !== undefined)
       ? line
       : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** What stands before a line that was read. @param {string} text */
+export function prefixOf(text) {
+  return printable(text.slice(0, text.indexOf('{')));
 }
 
 /**

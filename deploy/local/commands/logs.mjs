@@ -5,13 +5,13 @@ import { FLAG, HELP_FLAG, readOptions, TEXT } from '../setup/read-options.mjs';
 import { Refusal, reasonOf } from '../setup/refusal.mjs';
 import { folderNamed } from '../up/options.mjs';
 import { GrowingFile, hasInput, inOrderOfTime, isReadableFile, Lines, logsIn } from './log-files.mjs';
-import { isWanted, logText, rankOf, readLogLine } from './log-text.mjs';
+import { isWanted, logText, prefixOf, rankOf, readLogLine } from './log-text.mjs';
 import { readerGone } from './reader-gone.mjs';
 
 const LOGS_HELP = `penstock logs: the log lines of gateways and worker-launchers for people
 
   penstock logs [options] [FILE...]
-  kubectl logs deploy/penstock-gateway | penstock logs
+  kubectl logs --prefix -l app.kubernetes.io/name=penstock | penstock logs
 
   FILE               a log of a program; - is standard input. Without one: standard input if something is
                      piped into it, else the logs in the data folder, in the order of their times
@@ -91,7 +91,7 @@ class Output {
     if (this.#lines % PAUSE_EVERY === 0) await setImmediate();
     const line = readLogLine(text);
     if (!isWanted(line, this.#filter)) return !this.gone.aborted;
-    const shown = line === undefined ? text : logText(line);
+    const shown = line === undefined ? text : `${prefixOf(text)}${logText(line)}`;
     if (this.#last === undefined) this.#print(shown);
     else {
       this.#kept.push(shown);

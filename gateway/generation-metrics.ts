@@ -65,9 +65,21 @@ export function generationMetrics(registers: Registry[], isNewest: boolean) {
   return {
     /** @param error code of its failure, if it has one */
     ended: (of: Operation & { readonly dialect: string; readonly status: string }, seconds: number, error?: string) => {
-      const failed = error === undefined ? {} : { error_type: error };
-      requests.observe({ ...labelsOf(of), dialect: of.dialect, status: of.status, ...failed }, seconds);
-      newest?.duration.observe({ ...labelsOf(of), ...failed }, seconds);
+      const { operation, model, dialect, status } = of;
+      // Prometheus reads an empty label as none. Written out, because copies of objects cost more than the observation.
+      const failed = error ?? '';
+      requests.observe(
+        {
+          gen_ai_operation_name: operation,
+          gen_ai_provider_name: PROVIDER,
+          gen_ai_request_model: model,
+          dialect,
+          status,
+          error_type: failed,
+        },
+        seconds,
+      );
+      newest?.duration.observe({ ...labelsOf(of), error_type: failed }, seconds);
     },
     begun: (of: Operation, seconds: number) => {
       firstToken.observe(labelsOf(of), seconds);
@@ -77,8 +89,16 @@ export function generationMetrics(registers: Registry[], isNewest: boolean) {
       perToken.observe(labelsOf(of), seconds);
       newest?.perChunk.observe(labelsOf(of), seconds);
     },
-    used: (of: Operation, type: 'input' | 'output', count: number) =>
-      tokens.observe({ ...labelsOf(of), gen_ai_token_type: type }, count),
+    used: ({ operation, model }: Operation, type: 'input' | 'output', count: number) =>
+      tokens.observe(
+        {
+          gen_ai_operation_name: operation,
+          gen_ai_provider_name: PROVIDER,
+          gen_ai_request_model: model,
+          gen_ai_token_type: type,
+        },
+        count,
+      ),
   };
 }
 

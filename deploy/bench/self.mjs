@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { allowedCores } from './compare/cpu.mjs';
 import { commitOf } from './compare/machine.mjs';
 import { askPlain, askStreams } from './self/callers.mjs';
+import { startCollector } from './self/collector.mjs';
 import { bytesOfOneAnswer, measureDurable } from './self/durable.mjs';
 import { delayOfOnePicture, measurePictures } from './self/pictures.mjs';
 import { readRecorded, record } from './self/recorded.mjs';
@@ -19,6 +20,7 @@ import { UNITS, comparison, costs, turnsOf } from './self/turns.mjs';
 
 const HELP = `usage: npm run bench:self -- [--only requests|streams] [--requests N] [--concurrency N] [--streams N] [--tokens N]
                                [--rounds N] [--compare FOLDER] [--one-redis] [--record]
+       npm run bench:self -- --traces [--only requests|streams] [--requests N] [--streams N] [--tokens N] [--rounds N]
        npm run bench:self -- --durable [--streams N] [--tokens N] [--rounds N]
        npm run bench:self -- --picture [--compare FOLDER] [--one-redis] [--record]
 
@@ -27,7 +29,8 @@ const HELP = `usage: npm run bench:self -- [--only requests|streams] [--requests
   --concurrency N   of them at a time (default 128)
   --streams N       concurrent streams (default 200)
   --tokens N        tokens a stream, one every 20 ms (default 200)
-  --rounds N        each round starts every process again (default 1; with --compare 2, and at least 2)
+  --rounds N        each round starts every process again (default 1; with --compare and --traces 2, and at least 2)
+  --traces          with traces, sent to a collector of its own, beside without, in turns (default 2 rounds)
   --durable         streams with an Idempotency-Key beside streams without one, in turns, and the bytes that Redis needs for
                     the longest answer
   --picture         one data: URI of 1.5 MB a request instead, and the gateway's longest block of its event loop for it
@@ -45,6 +48,7 @@ const { values } = parseArgs({
     streams: { type: 'string', default: '200' },
     tokens: { type: 'string', default: '200' },
     rounds: { type: 'string' },
+    traces: { type: 'boolean', default: false },
     durable: { type: 'boolean', default: false },
     picture: { type: 'boolean', default: false },
     compare: { type: 'string' },
@@ -62,7 +66,7 @@ const [requests, concurrency, streams, tokens] = [
   Number(values.streams),
   Number(values.tokens),
 ];
-const compared = values.compare !== undefined;
+const compared = values.compare !== undefined || values.traces;
 const rounds = Math.max(Number(values.rounds ?? 1), compared ? 2 : 1);
 const connections = Math.max(concurrency, streams);
 const oneRedis = values['one-redis'];
@@ -145,6 +149,8 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('bench:self reads CPU times from /proc, so it runs on Linux only');
   if (values.compare !== undefined && !existsSync(join(values.compare, 'dist/gateway/main.js')))
     throw new Error(`--compare ${values.compare} has no dist/gateway/main.js: run npm run build there`);
+  if (values.traces && values.compare !== undefined)
+    throw new Error('--traces compares with this checkout, not with another one');
   if (values.durable) {
     const turns = await measureDurable(streams, tokens, rounds);
     show('durable', `--durable --streams ${streams} --tokens ${tokens}`, turns, ['with a key', 'without']);
@@ -163,7 +169,19 @@ async function main() {
     (kind) => (values.only ?? kind) === kind,
   );
   if (kinds.length === 0) throw new Error(`--only is ${values.only}: known are ${Object.keys(KINDS).join(', ')}`);
+  if (values.traces) return measureTraces(kinds);
   for (const kind of kinds) show(kind, KINDS[kind].command, await measureInTurns(kind));
+}
+
+/** @param {readonly (keyof typeof KINDS)[]} kinds */
+async function measureTraces(kinds) {
+  const collector = await startCollector();
+  choices.this = { connections, oneRedis, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } };
+  choices.other = { connections, oneRedis };
+  for (const kind of kinds)
+    show(kind, `--traces ${KINDS[kind].command}`, await measureInTurns(kind), ['with traces', 'without']);
+  console.log(`${collector.exports()} exports arrived`);
+  collector.end();
 }
 
 try {

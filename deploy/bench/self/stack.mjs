@@ -24,6 +24,7 @@ const WARM_UP_AT_A_TIME = 128;
  * @property {string} [root] of a built checkout; default: this one
  * @property {boolean} [oneRedis] bodies and replies in the queue's Redis
  * @property {readonly string[]} [gatewayFlags] of Node
+ * @property {Readonly<Record<string, string>>} [env] further variables of gateway and launcher
  * @property {number} [connections] of the callers, at most
  */
 
@@ -34,15 +35,19 @@ const WARM_UP_AT_A_TIME = 128;
  * @returns {Promise<Stack>}
  */
 export async function startStack(engine, choice = {}) {
-  const { root = '.', oneRedis = false, gatewayFlags = [], connections = WARM_UP_AT_A_TIME } = choice;
+  const { root = '.', oneRedis = false, gatewayFlags = [], env = {}, connections = WARM_UP_AT_A_TIME } = choice;
   const folder = await mkdtemp(join(tmpdir(), 'penstock-bench-'));
   /** @type {import('node:child_process').ChildProcess[]} */
   const children = [];
-  /** @param {string} file @param {readonly string[]} args @param {Record<string, string>} env @param {boolean} ours */
-  const start = (file, args, env, ours) => {
+  /** @param {string} file @param {readonly string[]} args @param {Record<string, string>} own @param {boolean} ours */
+  const start = (file, args, own, ours) => {
     /** @type {import('node:child_process').StdioOptions} */
     const stdio = ours ? ['ignore', 'ignore', 'inherit', 'ipc'] : ['ignore', 'ignore', 'inherit'];
-    const child = spawn(file, args, { env: { ...process.env, ...env }, stdio, cwd: ours ? root : folder });
+    const child = spawn(file, args, {
+      env: { ...process.env, ...(ours ? env : {}), ...own },
+      stdio,
+      cwd: ours ? root : folder,
+    });
     children.push(child);
     return child.pid ?? 0;
   };

@@ -15,6 +15,8 @@ const TELL_EVERY_MS = 3_000;
 
 const FIRST_START = 'first start';
 const COMPILER = 'node_modules/typescript';
+/** Types that only an installation of everything has. Those of Node come with Vite, which names them as a peer. */
+export const ALL_TYPES = 'node_modules/@types/express';
 /** Development packages that the build needs. */
 const OF_BUILD = [COMPILER, DOCS_PACKAGE, ...CONSOLE_PACKAGES];
 
@@ -69,7 +71,7 @@ async function build(root, { say, env, signal }) {
   const stamp = stampOf(root);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   say('building …');
-  const unchecked = existsSync(join(root, 'node_modules/@types/node')) ? [] : ['--noCheck', '--types', 'null'];
+  const unchecked = existsSync(join(root, ALL_TYPES)) ? [] : ['--noCheck', '--types', 'null'];
   const compiler = [`${COMPILER}/bin/tsc`, '-p', '.', ...unchecked];
   await telling('building', say, async () => {
     const tsc = await runToEnd(process.execPath, compiler, { cwd: root, env, signal });

@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { dependenciesStale, prepare, sourceHash } from '../../../../deploy/local/setup/prepare.mjs';
+import { z } from 'zod';
+import { ALL_TYPES, dependenciesStale, prepare, sourceHash } from '../../../../deploy/local/setup/prepare.mjs';
 
 const LOCKED = { version: '1.0.0', integrity: 'sha512-a' };
 
@@ -60,6 +61,14 @@ test.each(['typescript', 'swagger-ui-dist', 'vite', 'preact'])(
     expect(dependenciesStale(root.path, false)).toBe('package-lock.json has other versions');
   },
 );
+
+test('a first start, which checks no types, lacks the types by which it knows that it should not', () => {
+  const Lock = z.object({ packages: z.record(z.string(), z.object({ dev: z.boolean().optional() })) });
+  const { packages } = Lock.parse(
+    JSON.parse(readFileSync(resolve(import.meta.dirname, '../../../../package-lock.json'), 'utf8')),
+  );
+  expect(packages[ALL_TYPES]).toEqual({ dev: true });
+});
 
 test('this checkout, in which the tests run, is not stale', () => {
   expect(dependenciesStale(resolve(import.meta.dirname, '../../../..'), true)).toBeUndefined();

@@ -221,6 +221,32 @@ test('arguments of a call, reasoning and each choice are judged as texts of thei
   expect(seen.toSorted()).toEqual(['other', 'think', '{"a":1}']);
 });
 
+const logged = [{ token: WORD, logprob: -1, bytes: [118], top_logprobs: [] }];
+test.each<[EnginePath, object, object]>([
+  [
+    '/v1/chat/completions',
+    { choices: [{ index: 0, delta: { content: '' }, logprobs: { content: logged }, token_ids: [1] }] },
+    { choices: [{ index: 0, delta: { content: WORD }, finish_reason: 'stop' }] },
+  ],
+  [
+    '/v1/completions',
+    { choices: [{ index: 0, text: '', logprobs: { tokens: [WORD] }, token_ids: [1] }] },
+    { choices: [{ index: 0, text: WORD, finish_reason: 'stop' }] },
+  ],
+  [
+    '/v1/responses',
+    { type: 'response.output_text.delta', ...ITEM, delta: '', logprobs: logged },
+    { type: 'response.output_text.delta', ...ITEM, delta: WORD },
+  ],
+])('tokens that an engine sends before their text reach no client: %s', async (path, early, late) => {
+  const { client, stream } = held({ path, window: 10, judge: async (parts) => verdict(parts.includes(WORD)) });
+  stream.write(Buffer.from(data(early)));
+  stream.write(Buffer.from(data(late)));
+  await stream.settle();
+  expect(stream.isBlocked).toBe(true);
+  expect(client.got.join('')).not.toMatch(/verboten|"token_ids":\[1/);
+});
+
 test("Azure OpenAI's stream tells what the filter found: first about the prompt, then in each choice", async () => {
   const judge = async (): Promise<Verdict> => ({
     isBlocked: false,

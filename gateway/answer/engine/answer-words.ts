@@ -14,17 +14,19 @@ export interface Words {
 }
 
 /** Members that hold no words of the model. */
-const NO_WORDS: ReadonlySet<string> = new Set(['role', 'id', 'type', 'status', 'call_id', 'item_id', 'name']);
+const NO_WORDS: ReadonlySet<string> = new Set(['role', 'id', 'type', 'status', 'call_id', 'item_id']);
 const Index = z.int().nonnegative();
 const Indexed = z.looseObject({ index: Index });
-const Choice = z.looseObject({ index: Index, finish_reason: z.unknown().optional() });
+// A choice that leaves out its index has its place in the list.
+const Choice = z.looseObject({ index: Index.optional().catch(undefined), finish_reason: z.unknown().optional() });
 const Choices = z.looseObject({ choices: z.array(Choice) });
 const ResponseEvent = z.looseObject({ response: z.looseObject({ output: z.unknown().optional() }).optional() });
 const Delta = z.looseObject({
   type: z.string().regex(/\.delta$/),
-  item_id: z.unknown(),
-  output_index: z.unknown(),
-  content_index: z.unknown(),
+  // The arguments of a call have no index of content.
+  item_id: z.unknown().optional(),
+  output_index: z.unknown().optional(),
+  content_index: z.unknown().optional(),
   delta: z.string(),
 });
 
@@ -35,7 +37,9 @@ export function choiceWords(event: unknown): Words[] {
 
 /** The choices that an event ends. */
 export function finishedChoices(event: unknown): number[] {
-  return choicesOf(event).flatMap(({ index, finish_reason: reason }) => (typeof reason === 'string' ? [index] : []));
+  return choicesOf(event).flatMap(({ index, finish_reason: reason }, at) =>
+    typeof reason === 'string' ? [index ?? at] : [],
+  );
 }
 
 /** The words of an event of a response that repeats what pieces said before. What it repeats of the request is none. */
@@ -62,8 +66,9 @@ function choicesOf(answer: unknown): readonly z.infer<typeof Choice>[] {
   return Choices.safeParse(answer).data?.choices ?? [];
 }
 
-function wordsOfChoice({ index, delta, message, text }: z.infer<typeof Choice>): Words[] {
-  return wordsIn({ delta, message, text }, String(index), index);
+function wordsOfChoice({ index, delta, message, text }: z.infer<typeof Choice>, at: number): Words[] {
+  const choice = index ?? at;
+  return wordsIn({ delta, message, text }, String(choice), choice);
 }
 
 function wordsIn(value: unknown, lane: string, choice: number): Words[] {

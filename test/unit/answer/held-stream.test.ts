@@ -357,3 +357,20 @@ test('the end of a text waits for its verdict, though its choice has ended', asy
   await settled;
   expect(client.got.join('')).not.toContain('verb');
 });
+
+test('a client that is dropped as too slow while the last check runs ends the wait', async () => {
+  const { stream, stopped } = held({ path: '/v1/completions', window: 10, judge: () => new Promise(() => {}) });
+  stream.write(Buffer.from(data(of(0, { text: 'a text of some length' }, 'stop'))));
+  const settled = stream.settle();
+  stream.giveUp();
+  await expect(settled).rejects.toMatchObject({ code: 'client_closed' });
+  expect(stopped).toHaveLength(1);
+});
+
+test('an answer that is broken off while the last check runs ends the wait', async () => {
+  const { stream } = held({ path: '/v1/completions', window: 10, judge: () => new Promise(() => {}) });
+  stream.write(Buffer.from(data(of(0, { text: 'a text of some length' }, 'stop'))));
+  const settled = stream.settle();
+  stream.drop();
+  await settled;
+});

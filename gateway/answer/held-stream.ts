@@ -91,10 +91,11 @@ export class HeldStream extends PassingClient {
   /** Nothing that is held back reaches the client any more. */
   drop(): void {
     this.#isOver = true;
+    this.#settle?.resolve();
   }
 
   override giveUp(): void {
-    this.drop();
+    this.#fail(new Failure('client_closed', 'the client does not read its answer'));
     super.giveUp();
   }
 

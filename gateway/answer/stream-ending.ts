@@ -9,7 +9,7 @@ import { blockedResponse, choiceResults, promptResults } from './filtered-answer
 import type { HeldEvent } from './held-events.ts';
 
 const Chunk = z.looseObject({
-  choices: z.array(z.looseObject({ index: z.int(), finish_reason: z.unknown() })),
+  choices: z.array(z.looseObject({ index: z.int(), finish_reason: z.unknown().optional() })),
 });
 const Numbered = z.looseObject({ sequence_number: z.int().optional(), response: z.looseObject({}).optional() });
 
@@ -20,6 +20,7 @@ export class StreamEnding {
   readonly #choices: number;
   readonly #isTold: boolean;
   readonly #prompt: Verdict | undefined;
+  readonly #isJudged: boolean;
   /** members that all events of the stream have */
   #common: Members = {};
   readonly #begun = new Set<number>();
@@ -31,12 +32,13 @@ export class StreamEnding {
     readonly path: EnginePath;
     readonly choices: number;
     readonly isTold: boolean;
-    readonly filter: Pick<AnswerFilter, 'prompt'>;
+    readonly filter: Pick<AnswerFilter, 'prompt' | 'judge'>;
   }) {
     this.#path = of.path;
     this.#choices = of.choices;
     this.#isTold = of.isTold;
     this.#prompt = of.filter.prompt;
+    this.#isJudged = of.filter.judge !== undefined;
   }
 
   /** Azure's first event, which says what the filter found in the prompt; undefined on other routes. */
@@ -45,7 +47,10 @@ export class StreamEnding {
     return { id: '', object: '', created: 0, model: '', ...this.#common, choices: [], ...promptResults(this.#prompt) };
   }
 
-  /** The client gets an event now. @returns the event with what the filter found; undefined: it stays as it is */
+  /**
+   * The client gets an event now. Tokens, which no filter has read, are taken out if the engine sends any.
+   * @returns the event with what the filter found; undefined: it stays as it is
+   */
   released(members: Members | undefined): Members | undefined {
     if (members === undefined) return undefined;
     this.#saw(members);
@@ -54,9 +59,11 @@ export class StreamEnding {
       this.#begun.add(index);
       if (typeof reason === 'string') this.#finished.add(index);
     }
-    const isTold = this.#isTold && this.verdicts.length > 0;
-    if (!isTold || chunk === undefined || chunk.choices.length === 0) return undefined;
-    return { ...chunk, choices: chunk.choices.map((choice) => ({ ...choice, ...choiceResults(this.verdicts) })) };
+    const told = this.#isTold && this.verdicts.length > 0 ? choiceResults(this.verdicts) : undefined;
+    const change = (choice: Members): Members => ({ ...(this.#isJudged ? withoutTokens(choice) : choice), ...told });
+    if (chunk === undefined) return this.#isJudged && hasTokens(members) ? withoutTokens(members) : undefined;
+    const isChanged = told !== undefined || (this.#isJudged && chunk.choices.some(hasTokens));
+    return isChanged && chunk.choices.length > 0 ? { ...chunk, choices: chunk.choices.map(change) } : undefined;
   }
 
   /** @param rest the events that the client will not have @returns the end of the stream */
@@ -97,6 +104,20 @@ export class StreamEnding {
     if (number !== undefined && isSent) this.#number = number;
     if (response !== undefined && Object.keys(this.#response).length === 0) this.#response = response;
   }
+}
+
+/** Of a choice, or of an event of a response. */
+function hasTokens({ logprobs, token_ids: ids }: Members): boolean {
+  return [logprobs, ids].some((tokens) => (Array.isArray(tokens) ? tokens.length > 0 : isSet(tokens)));
+}
+
+function withoutTokens(members: Members): Members {
+  const { token_ids: _, logprobs, ...rest } = members;
+  return logprobs === undefined ? rest : { ...rest, logprobs: Array.isArray(logprobs) ? [] : null };
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null;
 }
 
 function bytesOf(members: Members): Buffer {

@@ -9,6 +9,7 @@ import type { Clock } from '#runtime/clock';
 import type { ContentSafety } from '../safety/content-safety.ts';
 import { promptPictures, promptTexts } from '../safety/prompt-content.ts';
 import type { Content } from '../safety/provider.ts';
+import { refuseTokenFields } from '../safety/token-fields.ts';
 import type { RequestContext } from './request-context.ts';
 
 /** Judges the prompt of one request, and makes the filter of its answer. */
@@ -18,7 +19,7 @@ export class RequestFilter {
   /** absent once it was judged: its words and pictures are not kept for the long wait that follows */
   #prompt: Content | undefined;
 
-  /** @throws Failure `invalid_request` for a prompt that no filter can read */
+  /** @throws Failure `invalid_request`, `unsupported_parameter` for what no filter can read */
   constructor(
     safety: ContentSafety,
     clock: Clock,
@@ -26,6 +27,7 @@ export class RequestFilter {
   ) {
     this.#safety = safety;
     this.#clock = clock;
+    if (safety.checks('answer')) refuseTokenFields(request);
     if (!safety.checks('prompt')) return;
     const model = prepared.card.name;
     const content = { texts: promptTexts(request), pictures: promptPictures(prepared, pictures) };

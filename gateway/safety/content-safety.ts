@@ -87,14 +87,16 @@ export class ContentSafety {
   }
 
   async #judged(content: Content, keyId: string, signal: AbortSignal): Promise<Verdict> {
-    // The first failure, or the first blocked part, stops the other questions.
+    // The first blocked part stops the other questions, and so does what the caller gets as an error.
     const stop = new AbortController();
     const either = AbortSignal.any([signal, stop.signal]);
+    const { direction } = content;
     try {
-      const questions = this.#options.provider.questions(content);
-      const asked = questions.map(async (question) => {
-        const verdict = await this.#ask(question, keyId, either);
-        if (verdict.isBlocked && questions.length > 1) throw new Blocked(verdict);
+      const asked = this.#questions(content).map(async (question) => {
+        const verdict = await this.#ask(question, keyId, either).catch((cause: unknown) =>
+          this.#undecided(direction, cause),
+        );
+        if (verdict.isBlocked) throw new Blocked(verdict);
         return verdict;
       });
       try {
@@ -107,20 +109,32 @@ export class ContentSafety {
     } catch (cause) {
       signal.throwIfAborted();
       if (cause instanceof Blocked) return cause.verdict;
-      if (cause instanceof Unchecked) return this.#undecided(content.direction, cause);
+      throw cause;
+    }
+  }
+
+  /** @throws Failure of content that the service never takes */
+  #questions(content: Content): readonly Content[] {
+    try {
+      return this.#options.provider.questions(content);
+    } catch (cause) {
+      this.#undecided(content.direction, cause);
       throw cause;
     }
   }
 
   async #ask(question: Content, keyId: string, signal: AbortSignal): Promise<Verdict> {
-    const timeout = AbortSignal.timeout(this.#options.timeoutMs);
+    const { timeoutMs, provider } = this.#options;
+    const timeout = AbortSignal.timeout(timeoutMs);
     const either = AbortSignal.any([signal, timeout]);
+    // A caller that fills its own share makes itself wait. That must not open the filter.
+    const refusal = this.#places.isFull(keyId) ? unavailable(question.direction) : undefined;
     let isAsked = false;
     try {
       const leave = await this.#places.enter(keyId, either);
       isAsked = true;
       try {
-        return await this.#options.provider.check(question, either);
+        return await provider.check(question, either);
       } finally {
         leave();
       }
@@ -128,30 +142,29 @@ export class ContentSafety {
       signal.throwIfAborted();
       if (!timeout.aborted) throw cause;
       throw isAsked
-        ? new Unchecked('timeout', `no verdict within ${this.#options.timeoutMs} ms`)
-        : new Unchecked('busy', `no free slot within ${this.#options.timeoutMs} ms`);
+        ? new Unchecked('timeout', `no verdict within ${timeoutMs} ms`, refusal)
+        : new Unchecked('busy', `no free slot within ${timeoutMs} ms`, refusal);
     }
   }
 
-  #undecided(direction: Direction, cause: Unchecked): Verdict {
+  /** @throws Failure, unless the operator lets content pass that the service fails to judge */
+  #undecided(direction: Direction, cause: unknown): Verdict {
+    if (!(cause instanceof Unchecked)) throw cause;
     const { onFailure, onUnchecked } = this.#options;
+    const passes = onFailure === 'open' && cause.refusal === undefined;
     this.#failures += 1;
     this.#last = { at: new Date().toISOString(), reason: cause.reason };
     onUnchecked(direction, cause.reason);
-    this.#tell(direction, cause);
-    if (onFailure === 'open') return { ...PASSED, isUnchecked: true };
-    throw (
-      cause.refusal ??
-      new Failure('safety_unavailable', `the ${direction} could not be checked by the content filter; try again`)
-    );
+    this.#tell(direction, cause, passes);
+    if (passes) return { ...PASSED, isUnchecked: true };
+    throw cause.refusal ?? unavailable(direction);
   }
 
   /** One line for many failures, because a service that is down fails for every request. */
-  #tell(direction: Direction, { reason, message }: Unchecked): void {
-    const { clock, log, onFailure, name } = this.#options;
+  #tell(direction: Direction, { reason, message }: Unchecked, passed: boolean): void {
+    const { clock, log, name } = this.#options;
     this.#unlogged += 1;
     if (clock() - this.#loggedAt < LOG_EVERY_MS) return;
-    const passed = onFailure === 'open';
     log.warn(
       { provider: name, direction, reason, problem: message, failures: this.#unlogged, passed },
       'content not checked',
@@ -159,6 +172,10 @@ export class ContentSafety {
     this.#loggedAt = clock();
     this.#unlogged = 0;
   }
+}
+
+function unavailable(direction: Direction): Failure {
+  return new Failure('safety_unavailable', `the ${direction} could not be checked by the content filter; try again`);
 }
 
 /** One part is blocked: what the others are does not matter. */

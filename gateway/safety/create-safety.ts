@@ -82,7 +82,7 @@ async function providerOf(config: Config, url: URL, host: GuardedHost): Promise<
 function keyOf({ GATEWAY_SAFETY_KEY: key, GATEWAY_SAFETY_KEY_FILE: file }: Config): string | undefined {
   if (file === undefined) return key;
   if (key !== undefined) return refuse('GATEWAY_SAFETY_KEY: _FILE gives one too; leave one out');
-  return readSecretFile('GATEWAY_SAFETY_KEY_FILE', file);
+  return filled('GATEWAY_SAFETY_KEY_FILE', file);
 }
 
 function credentialOf(key: string | undefined, tokenFile: string | undefined): KeyCredential | TokenCredential {
@@ -92,12 +92,17 @@ function credentialOf(key: string | undefined, tokenFile: string | undefined): K
     return key === undefined
       ? refuse('GATEWAY_SAFETY_KEY: missing; Azure needs it, or GATEWAY_SAFETY_KEY_FILE, or GATEWAY_SAFETY_TOKEN_FILE')
       : { key };
-  const read = (): string => readSecretFile('GATEWAY_SAFETY_TOKEN_FILE', tokenFile).trim();
-  // A missing file is refused at start.
+  const read = (): string => filled('GATEWAY_SAFETY_TOKEN_FILE', tokenFile);
+  // A missing or empty file is refused at start.
   read();
   return {
     getToken: () => Promise.resolve({ token: read(), expiresOnTimestamp: Date.now() + TOKEN_MS }),
   };
+}
+
+function filled(setting: string, path: string): string {
+  const secret = readSecretFile(setting, path).trim();
+  return secret === '' ? refuse(`${setting}: ${path} is empty`) : secret;
 }
 
 function refuse(problem: string): never {

@@ -4,8 +4,17 @@ import type { ChatMessage, ChatRequest, JsonValue } from '../request/chat.ts';
 import type { Prepared } from '../request/prepare.ts';
 import type { Picture } from './provider.ts';
 
-/** Values of such fields are no words of the caller: ids, and words of the API. */
-const NO_WORDS: ReadonlySet<string> = new Set(['id', 'type', 'tool_call_id']);
+/** Words of the API and of JSON Schema, which say nothing of the caller. Inside a longer text they are judged. */
+const API_WORDS: ReadonlySet<string> = new Set(
+  (
+    'id type index name function custom arguments description parameters strict json_schema json_object schema text ' +
+    'format auto none required mode allowed_tools object array string number integer boolean null properties items ' +
+    'additionalProperties enum const default anyOf oneOf allOf title pattern minimum maximum'
+  ).split(' '),
+);
+
+/** What JSON writes as a letter after a backslash. */
+const CONTROLS: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
 
 /**
  * Every text of a request that an engine reads, in the caller's own words. A text that comes twice is judged once.
@@ -21,7 +30,7 @@ export function promptTexts({ messages, prompts, instructions, sampling, message
     texts.add(prompt);
   }
   // Definitions of tools and forms of answers are parts of the prompt too.
-  addValues(sampling, texts);
+  for (const value of Object.values(sampling)) addAll(value, texts);
   texts.delete('');
   return [...texts];
 }
@@ -42,15 +51,40 @@ export function promptPictures({ messages, images }: Prepared, pictures: Picture
 
 function addMessage({ content, extra }: ChatMessage, texts: Set<string>): void {
   if (typeof content === 'string') texts.add(content);
-  else for (const part of content ?? []) if (part.type === 'text') texts.add(part.text);
-  addValues(extra ?? {}, texts);
+  else {
+    const parts = (content ?? []).flatMap((part) => (part.type === 'text' ? [part.text] : []));
+    for (const part of parts) texts.add(part);
+    // A chat template may write them without a space between them.
+    texts.add(parts.join(''));
+  }
+  for (const value of Object.values(extra ?? {})) {
+    const own = new Set<string>();
+    addAll(value, own);
+    for (const text of own) texts.add(text).add(unescaped(text));
+  }
 }
 
-function addValues(value: JsonValue | ChatRequest['sampling'], texts: Set<string>): void {
-  if (typeof value === 'string') texts.add(value);
-  else if (Array.isArray(value)) for (const item of value) addValues(item, texts);
+/** All texts of a value, names of its members included. */
+function addAll(value: JsonValue, texts: Set<string>): void {
+  if (typeof value === 'string') addText(value, texts);
+  else if (Array.isArray(value)) for (const item of value) addAll(item, texts);
   else if (typeof value === 'object' && value !== null)
-    for (const [name, item] of Object.entries(value)) if (!NO_WORDS.has(name)) addValues(item, texts);
+    for (const [name, item] of Object.entries(value)) {
+      // Ids of tokens, in a bias.
+      if (!/^\d+$/.test(name)) addText(name, texts);
+      addAll(item, texts);
+    }
+}
+
+function addText(text: string, texts: Set<string>): void {
+  if (!API_WORDS.has(text)) texts.add(text);
+}
+
+/** Engines read the arguments of a call as JSON. Not all that theirs takes is JSON here, so it is not parsed. */
+function unescaped(text: string): string {
+  return text.replace(/\\(?:u([0-9a-f]{4})|([^u]))/gi, (_, code: string | undefined, other: string | undefined) =>
+    code === undefined ? (CONTROLS[other ?? ''] ?? other ?? '') : String.fromCharCode(Number.parseInt(code, 16)),
+  );
 }
 
 function unreadable(param: string): Failure {

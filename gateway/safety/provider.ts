@@ -24,7 +24,7 @@ export interface Content {
 
 /** A service that judges content. */
 export interface Provider {
-  /** Divides content into questions that the service takes. @throws Unchecked for what it never takes */
+  /** Divides content into questions that the service takes. @throws Unchecked, with a refusal, for what it never takes */
   questions(content: Content): readonly Content[];
   /** @throws Unchecked; `signal.reason`, unchanged */
   check(question: Content, signal: AbortSignal): Promise<Verdict>;
@@ -37,7 +37,7 @@ export type UncheckedReason = (typeof UNCHECKED_REASONS)[number];
 /** The service gave no verdict. It holds no text of a caller, and none of the service. */
 export class Unchecked extends Error {
   readonly reason: UncheckedReason;
-  /** what the caller gets if the request fails, when its content is the cause; absent: the service is the cause */
+  /** what the caller gets, whatever the operator lets pass, when it is the cause itself; absent: the service is */
   readonly refusal: Failure | undefined;
 
   constructor(reason: UncheckedReason, message: string, refusal?: Failure) {

@@ -464,6 +464,20 @@ test("OpenAI's SDKs read a blocked prompt and a blocked answer, streamed and not
   expect(chunks[1]).toMatchObject({ choices: [{ content_filter_results: { violence: { filtered: false } } }] });
 });
 
+test.each([
+  ['/v1/chat/completions', messages('say at-end'), { logprobs: true }],
+  ['/v1/chat/completions', messages('say at-end'), { return_token_ids: true }],
+  ['/v1/completions', prompt('say at-end'), { logprobs: 0 }],
+  ['/v1/responses', { input: 'say at-end' }, { include: ['message.output_text.logprobs'] }],
+  ['/openai/deployments/phi-3-vision/chat/completions', messages('say at-end'), { logprobs: true }],
+])('where answers are filtered, none has tokens, which no filter reads: %s %s %j', async (path, body, tokens) => {
+  const [param = ''] = Object.keys(tokens);
+  for (const stream of [true, false]) {
+    const outcome = await call(url['azure'] + path, { model: MODEL, ...body, ...tokens, stream }).ended;
+    expect([outcome.status, json(outcome)]).toMatchObject([400, { error: { code: 'unsupported_parameter', param } }]);
+  }
+});
+
 test('where answers are filtered, none is kept unfiltered; a key of a request still gives the same answer', async () => {
   const target = `${url['azure']}/v1/responses`;
   for (const param of ['store', 'background']) {

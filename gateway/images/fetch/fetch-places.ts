@@ -32,6 +32,11 @@ export class FetchPlaces {
     };
   }
 
+  /** The next one of this key waits until one of its own ends. */
+  isFull(keyId: string): boolean {
+    return this.#of(keyId) + (this.#waiting.get(keyId)?.size ?? 0) >= this.#limits.perKey;
+  }
+
   /** Resolves with the slot taken. */
   #wait(keyId: string, signal: AbortSignal): Promise<void> {
     const line = this.#waiting.get(keyId) ?? new Set();

@@ -221,6 +221,32 @@ test('arguments of a call, reasoning and each choice are judged as texts of thei
   expect(seen.toSorted()).toEqual(['other', 'think', '{"a":1}']);
 });
 
+const logged = [{ token: WORD, logprob: -1, bytes: [118], top_logprobs: [] }];
+test.each<[EnginePath, object, object]>([
+  [
+    '/v1/chat/completions',
+    { choices: [{ index: 0, delta: { content: '' }, logprobs: { content: logged }, token_ids: [1] }] },
+    { choices: [{ index: 0, delta: { content: WORD }, finish_reason: 'stop' }] },
+  ],
+  [
+    '/v1/completions',
+    { choices: [{ index: 0, text: '', logprobs: { tokens: [WORD] }, token_ids: [1] }] },
+    { choices: [{ index: 0, text: WORD, finish_reason: 'stop' }] },
+  ],
+  [
+    '/v1/responses',
+    { type: 'response.output_text.delta', ...ITEM, delta: '', logprobs: logged },
+    { type: 'response.output_text.delta', ...ITEM, delta: WORD },
+  ],
+])('tokens that an engine sends before their text reach no client: %s', async (path, early, late) => {
+  const { client, stream } = held({ path, window: 10, judge: async (parts) => verdict(parts.includes(WORD)) });
+  stream.write(Buffer.from(data(early)));
+  stream.write(Buffer.from(data(late)));
+  await stream.settle();
+  expect(stream.isBlocked).toBe(true);
+  expect(client.got.join('')).not.toMatch(/verboten|"token_ids":\[1/);
+});
+
 test("Azure OpenAI's stream tells what the filter found: first about the prompt, then in each choice", async () => {
   const judge = async (): Promise<Verdict> => ({
     isBlocked: false,
@@ -241,4 +267,110 @@ test("Azure OpenAI's stream tells what the filter found: first about the prompt,
     expect(JSON.parse(one ?? '')).toMatchObject({
       choices: [{ content_filter_results: { violence: { filtered: false, severity: 'low' } } }],
     });
+});
+
+/** Events of which the last text is long, and where a client finds it. */
+interface Several {
+  readonly what: string;
+  readonly path: EnginePath;
+  readonly first: readonly object[];
+  readonly later: (text: string) => object;
+}
+const of = (index: number, members: object, reason: string | null = null): object => ({
+  choices: [{ index, ...members, finish_reason: reason }],
+});
+const responsePart = (kind: string, output: number, delta: string): object => ({
+  type: `response.${kind}.delta`,
+  item_id: `i${output}`,
+  output_index: output,
+  content_index: 0,
+  delta,
+});
+const SEVERAL: readonly Several[] = [
+  {
+    what: 'reasoning, then content',
+    path: '/v1/chat/completions',
+    first: [of(0, { delta: { reasoning: 'I think. ' } })],
+    later: (content) => of(0, { delta: { content } }),
+  },
+  {
+    what: 'content, then the arguments of a call',
+    path: '/v1/chat/completions',
+    first: [
+      of(0, { delta: { content: 'I call.' } }),
+      of(0, { delta: { tool_calls: [{ index: 0, function: { name: 'f' } }] } }),
+    ],
+    later: (text) => of(0, { delta: { tool_calls: [{ index: 0, function: { arguments: text } }] } }),
+  },
+  {
+    what: 'two choices, one short',
+    path: '/v1/chat/completions',
+    first: [of(1, { delta: { content: 'short' } }), of(1, { delta: {} }, 'stop')],
+    later: (content) => of(0, { delta: { content } }),
+  },
+  {
+    what: 'a batch of prompts, one answer short',
+    path: '/v1/completions',
+    first: [of(1, { text: 'short' }, 'stop')],
+    later: (text) => of(0, { text }),
+  },
+  {
+    what: 'a response with reasoning',
+    path: '/v1/responses',
+    first: [
+      responsePart('reasoning_text', 0, 'I think.'),
+      { type: 'response.reasoning_text.done', item_id: 'i0', output_index: 0, content_index: 0, text: 'I think.' },
+    ],
+    later: (delta) => responsePart('output_text', 1, delta),
+  },
+];
+
+test.each(SEVERAL)(
+  'a later text comes while it runs, whatever came before it: $what',
+  async ({ path, first, later }) => {
+    const { client, stream } = held({ path, window: 10, judge: async () => verdict(false) });
+    for (const event of first) stream.write(Buffer.from(data(event)));
+    for (let n = 0; n < 100; n += 1) {
+      stream.write(Buffer.from(data(later('x'))));
+      await turn();
+    }
+    const came = client.got.join('').split('"x"').length - 1;
+    expect(came).toBeGreaterThanOrEqual(80);
+    expect(came).toBeLessThanOrEqual(90);
+  },
+);
+
+test('the end of a text waits for its verdict, though its choice has ended', async () => {
+  let decide: (blocked: boolean) => void = () => {};
+  const judge = (): Promise<Verdict> =>
+    new Promise((resolve) => {
+      decide = (blocked) => resolve(verdict(blocked));
+    });
+  const { client, stream } = held({ path: '/v1/completions', window: 10, judge });
+  stream.write(Buffer.from(data(of(0, { text: 'something verb' }))));
+  stream.write(Buffer.from(data(of(0, { text: 'oten' }, 'stop'))));
+  decide(false);
+  await turn();
+  expect(client.got.join('')).not.toContain('verb');
+  const settled = stream.settle();
+  decide(true);
+  await settled;
+  expect(client.got.join('')).not.toContain('verb');
+});
+
+test('a client that is dropped as too slow while the last check runs ends the wait', async () => {
+  const { stream, stopped } = held({ path: '/v1/completions', window: 10, judge: () => new Promise(() => {}) });
+  stream.write(Buffer.from(data(of(0, { text: 'a text of some length' }, 'stop'))));
+  const settled = stream.settle();
+  stream.giveUp();
+  await expect(settled).rejects.toMatchObject({ code: 'client_closed' });
+  expect(stopped).toHaveLength(1);
+});
+
+test('an answer that is broken off while the last check runs ends the wait', async () => {
+  const { stream } = held({ path: '/v1/completions', window: 10, judge: () => new Promise(() => {}) });
+  stream.write(Buffer.from(data(of(0, { text: 'a text of some length' }, 'stop'))));
+  const settled = stream.settle();
+  stream.drop();
+  await settled;
 });

@@ -49,6 +49,26 @@ test.each([
     { ...AZURE, GATEWAY_SAFETY_SEVERITIES: 'hate=8' },
     'each must be CATEGORY=SEVERITY',
   ],
+  [
+    'a category that does not exist',
+    { ...AZURE, GATEWAY_SAFETY_SEVERITIES: 'hatee=0' },
+    'each must be CATEGORY=SEVERITY: hate, self_harm, sexual or violence',
+  ],
+  [
+    'an empty key file',
+    { ...AZURE, GATEWAY_SAFETY_KEY_FILE: '/dev/null' },
+    'GATEWAY_SAFETY_KEY_FILE: /dev/null is empty',
+  ],
+  [
+    'an empty token',
+    { ...AZURE, GATEWAY_SAFETY_TOKEN_FILE: '/dev/null' },
+    'GATEWAY_SAFETY_TOKEN_FILE: /dev/null is empty',
+  ],
+  [
+    'a password in the URL',
+    { ...WEBHOOK, GATEWAY_SAFETY_URL: 'https://user:hunter2@filter.example.com/' },
+    'GATEWAY_SAFETY_URL: takes no user and no password',
+  ],
   ['nothing to judge', { ...AZURE, GATEWAY_SAFETY_CHECKS: ',' }, 'takes prompt, answer, or both'],
 ])('a bad configuration is refused with its setting, and no secret: %s', async (_what, env, sentence) => {
   const refused = await make(env).catch((cause: unknown) => String(cause));

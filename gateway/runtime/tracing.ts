@@ -50,7 +50,7 @@ export interface TracedService {
   readonly instance: string;
 }
 
-/** A failed export is logged at most this often, in milliseconds. */
+/** Failed exports, and warnings, are logged at most this often, in milliseconds. */
 const SAID_EVERY_MS = 60_000;
 
 /**
@@ -67,6 +67,10 @@ export async function startTracing(isWanted: boolean, service: TracedService, lo
     import('@opentelemetry/resources'),
     import('@opentelemetry/semantic-conventions'),
   ]);
+  const ignored = (): void => {};
+  // Its errors are failed exports, which `loggedExporter` reports without the texts of a collector.
+  const diag = { error: ignored, info: ignored, debug: ignored, verbose: ignored, warn: warnings(log) };
+  api.diag.setLogger(diag, api.DiagLogLevel.WARN);
   const own = resources.resourceFromAttributes({
     [names.ATTR_SERVICE_NAME]: service.name,
     [names.ATTR_SERVICE_VERSION]: ownVersion,
@@ -129,6 +133,16 @@ function attributesOf(given: SpanAttributes): Attributes {
   for (const [name, value] of Object.entries(given))
     if (value !== undefined) told[name] = typeof value === 'object' ? [...value] : value;
   return told;
+}
+
+/** Such as spans that find the queue full, or a file that cannot be read. */
+function warnings(log: Log): (text: string) => void {
+  let saidAt = -Infinity;
+  return (text) => {
+    if (performance.now() - saidAt < SAID_EVERY_MS) return;
+    saidAt = performance.now();
+    log.warn({ cause: text.slice(0, 200) }, 'OpenTelemetry warns');
+  };
 }
 
 /** Says in the log that a collector takes no spans, but not for each export, and that it takes them again. */

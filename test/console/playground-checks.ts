@@ -57,6 +57,17 @@ export const PLAYGROUND: readonly Check[] = [
     },
   },
   {
+    name: 'an answer that has HTML is shown as text',
+    run: async (stand) => {
+      await using visit = await Visit.open(stand, stand.stack.url);
+      const answer = await visit.ask('<b>bold</b><img src=x onerror="document.title=1">');
+      await isIn(answer, 'complete');
+      must((await answer.innerText()).includes('<b>bold</b><img src=x'), await answer.innerText());
+      must((await answer.locator('b, img').count()) === 0, 'the answer has elements of its own');
+      return '';
+    },
+  },
+  {
     name: 'stop ends an answer, and its slot is free',
     run: async (stand) => {
       await using visit = await Visit.open(stand, stand.stack.url);

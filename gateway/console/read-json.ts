@@ -1,6 +1,6 @@
 /**
- * Reads what the gateway sends. Page and gateway are of one build, and a schema of zod would make the page three times as
- * large. So only the shape is checked that a view needs in order not to fail: what is a list, a record or a text.
+ * Reads what the gateway sends. Page and gateway are of one build, and a schema of zod would more than double the
+ * page. So only the shape is checked that a view needs in order not to fail: what is a list, a record or a text.
  */
 export type Loose = Readonly<Record<string, unknown>>;
 

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { defineConfig } from 'vite';
 
-const PREACT_LICENCE = 'node_modules/preact/LICENSE';
+const PACKAGES = join(import.meta.dirname, '../../node_modules');
+/** The name of the package that a module belongs to. */
+const PACKAGE = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//;
 
 /** The build has no inline script and no inline style, so that the page's policy can refuse both. */
 // oxlint-disable-next-line import/no-default-export -- vite requires it
@@ -13,9 +16,13 @@ export default defineConfig({
     {
       name: 'licences',
       // The notice of each package that the build contains must travel with it.
-      generateBundle() {
-        const notice = readFileSync(new URL(`../../${PREACT_LICENCE}`, import.meta.url), 'utf8');
-        this.emitFile({ type: 'asset', fileName: 'assets/LICENSES.txt', source: `preact\n\n${notice}` });
+      generateBundle(_options, bundle) {
+        const modules = Object.values(bundle).flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+        const packages = new Set(modules.flatMap((id) => PACKAGE.exec(id)?.[1] ?? []));
+        const notices = [...packages].map(
+          (name) => `${name}\n\n${readFileSync(join(PACKAGES, name, 'LICENSE'), 'utf8')}`,
+        );
+        this.emitFile({ type: 'asset', fileName: 'assets/LICENSES.txt', source: notices.join('\n') });
       },
     },
   ],

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Locator } from 'playwright-core';
 import { z } from 'zod';
 import { newsIn } from '../../gateway/console/playground/answer.ts';
 import { EventReader } from '../../gateway/console/server-events.ts';
@@ -56,6 +57,17 @@ export const PLAYGROUND: readonly Check[] = [
     },
   },
   {
+    name: 'an answer that has HTML is shown as text',
+    run: async (stand) => {
+      await using visit = await Visit.open(stand, stand.stack.url);
+      const answer = await visit.ask('<b>bold</b><img src=x onerror="document.title=1">');
+      await isIn(answer, 'complete');
+      must((await answer.innerText()).includes('<b>bold</b><img src=x'), await answer.innerText());
+      must((await answer.locator('b, img').count()) === 0, 'the answer has elements of its own');
+      return '';
+    },
+  },
+  {
     name: 'stop ends an answer, and its slot is free',
     run: async (stand) => {
       await using visit = await Visit.open(stand, stand.stack.url);
@@ -92,6 +104,70 @@ export const PLAYGROUND: readonly Check[] = [
         'more tokens than the card allows can be sent',
       );
       return told.replaceAll('\n', ' ');
+    },
+  },
+  {
+    name: 'a limit of the key is shown with its numbers, and with the time of the next try',
+    run: async (stand) => {
+      await using visit = await Visit.open(stand, stand.keyedUrl);
+      const { page } = visit;
+      await visit.enterKey(stand.limitedKey);
+      await isIn(await visit.ask('first'), 'complete');
+      await visit.ask('second');
+      const told = await page.getByRole('alert').filter({ hasText: 'Refused' }).innerText();
+      for (const fact of [
+        /code\s*rate_limit_exceeded/,
+        /asked\s*\d/,
+        /allowed\s*1\b/,
+        /try again in\s*\d+.* s/,
+        /status\s*429/,
+      ])
+        must(fact.test(told), `${fact} is not in ${told}`);
+      must((await page.getByLabel('Question', { exact: true }).inputValue()) === 'second', 'the question is gone');
+      return told.replaceAll('\n', ' ');
+    },
+  },
+  {
+    name: 'a question that waits shows its place in the queue, and then how long it waited',
+    run: async (stand) => {
+      await using visit = await Visit.open(stand, stand.stack.url);
+      // A dispatcher that pauses takes no request.
+      const { workers } = await stand.stack.status();
+      const pids = workers.map(({ pid }) => pid);
+      let answer: Locator;
+      for (const pid of pids) process.kill(pid, 'SIGSTOP');
+      try {
+        answer = await visit.ask('hello');
+        await answer.getByText(/^Waits in the queue, place 1/).waitFor();
+      } finally {
+        for (const pid of pids) process.kill(pid, 'SIGCONT');
+      }
+      await isIn(answer, 'complete');
+      const text = await answer.innerText();
+      must(/queue\s*[1-9][\d.]* s/.test(text), text);
+      return text.split('\n').slice(1).join(' ');
+    },
+  },
+  {
+    name: 'the keyboard is enough: the link to the content, a picture that is chosen, and other colours',
+    run: async (stand) => {
+      await using visit = await Visit.open(stand, stand.stack.url);
+      const { page } = visit;
+      await page.getByLabel('Model').waitFor();
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      must((await page.evaluate('document.activeElement.id')) === 'main', 'the link does not lead to the content');
+      const chooser = page.waitForEvent('filechooser');
+      await page.getByRole('button', { name: 'Choose a picture' }).focus();
+      await page.keyboard.press('Enter');
+      await (await chooser).setFiles({ name: 'cat.png', mimeType: 'image/png', buffer: PICTURE });
+      await page.getByRole('img', { name: 'picture cat.png' }).waitFor();
+      const ground = 'getComputedStyle(document.body).backgroundColor';
+      const before = String(await page.evaluate(ground));
+      await page.getByLabel('Colours').selectOption('dark');
+      const after = String(await page.evaluate(ground));
+      must(after === 'rgb(17, 22, 23)' && after !== before, `the ground is ${before}, then ${after}`);
+      return `the ground is ${before}, then ${after}`;
     },
   },
   {

@@ -13,9 +13,10 @@ export interface Stand extends AsyncDisposable {
   readonly stack: Stack;
   /** the gateway with keys */
   readonly keyedUrl: string;
-  /** a key without scopes, and one with `operate` */
+  /** a key without scopes, one with `operate`, and one that may send a single request a minute */
   readonly callerKey: string;
   readonly operatorKey: string;
+  readonly limitedKey: string;
 }
 
 /** One thing that a user of the console notices. */
@@ -35,6 +36,7 @@ export async function startStand(): Promise<Stand> {
   };
   const callerKey = await create('team-oslo');
   const operatorKey = await create('operators', '--scope', 'operate');
+  const limitedKey = await create('limited', '--requests-per-minute', '1');
   const [browser, stack] = await Promise.all([
     startChromium(),
     startStack({ engines: 2, workerEnv: { ...NO_IDLE_TESTS, PENSTOCK_SIM_ITL_MS: '15' } }),
@@ -46,6 +48,7 @@ export async function startStand(): Promise<Stand> {
     keyedUrl: keyed.url,
     callerKey,
     operatorKey,
+    limitedKey,
     async [Symbol.asyncDispose]() {
       await browser.close();
       await stack[Symbol.asyncDispose]();

@@ -17,7 +17,7 @@ function copyOfTheTree(folder: string): void {
 }
 
 test(
-  'npm run dev: a change restarts the programs with it, a build with errors leaves them running, Ctrl-C ends all',
+  'npm run dev: a change of the programs or of the console restarts with it, a build with errors leaves them running, Ctrl-C ends all',
   async () => {
     await using redis = await startRedis();
     using folder = temporaryFolder();
@@ -42,6 +42,15 @@ test(
     );
 
     await run.says(/^ready [^]*^ready /m, LIMIT_MS);
+    const page = join(folder.path, 'gateway/console/index.html');
+    writeFileSync(page, readFileSync(page, 'utf8').replace('<title>', '<title>Changed '));
+    await eventually(
+      'the changed console',
+      async () => (await consoleOf(port).catch(() => '')).includes('Changed'),
+      LIMIT_MS,
+    );
+
+    await run.says(/^ready [^]*^ready [^]*^ready /m, LIMIT_MS);
     const pids = run.noted().map(({ pid }) => pid);
     writeFileSync(path, `${readFileSync(path, 'utf8')}export const wrong: number = 'text';\n`);
     await run.says(/Found 1 error/, LIMIT_MS);
@@ -55,6 +64,10 @@ test(
   },
   3 * LIMIT_MS,
 );
+
+async function consoleOf(port: number): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${port}/`, { headers: { accept: 'text/html' } })).text();
+}
 
 async function answerFrom(port: number): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {

@@ -98,9 +98,10 @@ function Summary({ view: { replica, stage, openRequests, engines, queues } }: { 
 }
 
 function Queues({ view: { queues } }: { view: LiveView }): VNode {
-  // What a key had lately counts for a moment, also when nothing waits.
-  const busy = queues.filter(({ waiting, bookings }) => waiting !== 0 || bookings > 0);
-  const keys = busy.flatMap(({ model, kind, keys: ofQueue }) => ofQueue.map((one) => ({ model, kind, ...one })));
+  // A key is charged for what runs, so it can have a backlog while nothing waits.
+  const keys = queues.flatMap(({ model, kind, waiting, keys: ofQueue }) =>
+    waiting === 0 ? [] : ofQueue.map((one) => ({ model, kind, ...one })),
+  );
   return (
     <section class="card">
       <h2>Queues</h2>

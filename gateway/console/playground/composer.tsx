@@ -38,8 +38,8 @@ export function Composer({ playground }: { playground: Playground }): VNode {
       />
       {pictures.length === 0 ? null : (
         <ul class="held" aria-label="Pictures of this question">
-          {pictures.map(({ name, bytes: size, dataUri }) => (
-            <li key={name}>
+          {pictures.map(({ name, bytes: size, dataUri }, index) => (
+            <li key={index}>
               <img src={dataUri} alt={`picture ${name}`} /> {name}, {bytes(size)}
             </li>
           ))}

@@ -9,8 +9,8 @@ export function TurnView({ turn: { question, answer } }: { turn: Turn }): VNode 
   return (
     <>
       <article class="question" aria-label="Your question">
-        {question.pictures.map(({ name, dataUri }) => (
-          <img key={name} src={dataUri} alt={`picture ${name}`} />
+        {question.pictures.map(({ name, dataUri }, index) => (
+          <img key={index} src={dataUri} alt={`picture ${name}`} />
         ))}
         {question.text === '' ? null : <p class="words">{question.text}</p>}
       </article>

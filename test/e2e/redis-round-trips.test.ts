@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { redisKeys } from '#contract/redis-keys';
 import { eventually } from '../support/eventually.ts';
 import { penstock } from '../support/penstock-command.ts';
 import { startStack, type Stack } from '../support/stack.ts';
@@ -24,6 +25,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   '3 usage-notes:R': 'book',
 };
 
+const MODEL = 'Phi-3-vision-128k-instruct';
 const folder = temporaryFolder();
 const keys = new Map<string, string>();
 let stack: Stack;
@@ -42,6 +44,9 @@ beforeAll(async () => {
   stack = await startStack({ twoRedis: true, gatewayEnv: { GATEWAY_KEYS_FILE: file } });
   // The first use of a script sends its text.
   for (const id of keys.keys()) await ask(false, id);
+  // A client has its answer before the dispatcher notes that.
+  const ended = `${redisKeys.queuePrefix(MODEL)}:text:completed`;
+  await eventually('they are over in Redis', async () => (await stack.redis.client.zcard(ended)) === keys.size);
   [queue, replies] = [await watch(stack.redis.server), await watch(stack.replyRedis.server)];
 }, 120_000);
 afterAll(async () => {

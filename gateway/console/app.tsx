@@ -72,6 +72,11 @@ function Content({ parts, page }: { parts: Parts; page: PageId }): VNode {
         <button type="button" onClick={() => void session.load()}>
           Try again
         </button>
+        {session.gateway.hasKey ? (
+          <button type="button" class="quiet" onClick={() => session.forgetKey()}>
+            Use another key
+          </button>
+        ) : null}
       </div>
     );
   switch (page) {
@@ -82,7 +87,7 @@ function Content({ parts, page }: { parts: Parts; page: PageId }): VNode {
     case 'models':
       return <ModelsPage playground={playground} />;
     case 'usage':
-      return <UsagePage gateway={session.gateway} operate={state.session.operate} />;
+      return <UsagePage gateway={session.gateway} of={state.session} />;
   }
 }
 

@@ -4,7 +4,12 @@ import { hasLists, isRecord, textIn, type Loose } from './read-json.ts';
 /** The shapes of the gateway's data, as far as the views rely on them. `gateway/contract/console.ts` has all of it. */
 
 export function isSession(value: unknown): value is ConsoleSession {
-  return isRecord(value) && textIn(value, 'keyId') !== undefined && typeof value['operate'] === 'boolean';
+  return (
+    isRecord(value) &&
+    textIn(value, 'keyId') !== undefined &&
+    typeof value['operate'] === 'boolean' &&
+    typeof value['usageDays'] === 'number'
+  );
 }
 
 export function isModels(value: unknown): value is { models: ConsoleModel[] } {

@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import type { ConsoleSession } from '#contract/console';
 import { useEffect, useState } from 'preact/hooks';
 import { isUsage } from './data.ts';
 import { duration, whole } from './format.ts';
@@ -9,11 +10,15 @@ import { Table } from './table.tsx';
 import { UsageChart } from './usage-chart.tsx';
 import { COLUMNS, sorted, sumOf, type UsageCount, type UsageRow } from './usage-sums.ts';
 
-const DAYS = [7, 30, 90];
+const USUAL_DAYS = 30;
+const MOST_DAYS = 90;
+const DAYS = [7, USUAL_DAYS];
 
 /** What keys used: of the caller, or of all keys for an operator. */
-export function UsagePage({ gateway, operate }: { gateway: Gateway; operate: boolean }): VNode {
-  const [days, setDays] = useState(30);
+export function UsagePage({ gateway, of }: { gateway: Gateway; of: ConsoleSession }): VNode {
+  const { operate, usageDays } = of;
+  const choices = [...DAYS.filter((count) => count < usageDays), Math.min(usageDays, MOST_DAYS)];
+  const [days, setDays] = useState(Math.min(USUAL_DAYS, usageDays));
   const [key, setKey] = useState('');
   const [asked, setAsked] = useState(0);
   const { rows, refusal } = useRows(gateway, days, asked);
@@ -27,7 +32,7 @@ export function UsagePage({ gateway, operate }: { gateway: Gateway; operate: boo
           <label>
             Days{' '}
             <select value={days} onChange={({ currentTarget }) => setDays(Number(currentTarget.value))}>
-              {DAYS.map((count) => (
+              {choices.map((count) => (
                 <option key={count} value={count}>
                   {count}
                 </option>

@@ -21,6 +21,8 @@ export const ConsoleSession = z.object({
   keyId: z.string(),
   /** it may see what concerns all callers */
   operate: z.boolean(),
+  /** how many days usage is kept */
+  usageDays: count,
 });
 export type ConsoleSession = z.infer<typeof ConsoleSession>;
 

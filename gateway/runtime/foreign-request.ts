@@ -51,6 +51,8 @@ export function whyForeign(
       ? undefined
       : `pages of ${origin.slice(0, SEEN_LIMIT)} are not allowed to call this port; list that origin`;
   }
+  // A link that a user follows: the page that has it cannot read what opens. A form that posts has an origin.
+  if (headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document') return undefined;
   const site = headers['sec-fetch-site'];
   return site === 'cross-site' || site === 'same-site'
     ? 'pages of other sites are not allowed to call this port'

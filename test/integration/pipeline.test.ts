@@ -67,3 +67,17 @@ test('a pipelined body is read after the requests before it', async () => {
   ).toEqual([5, 2, 200_002]);
   connection.socket.destroy();
 });
+
+test.each([50, 150])('%d requests whose connection closes before their turn are over', async (count) => {
+  let [seen, open] = [0, 0];
+  const url = await serve(() => {});
+  server.on('request', (_req, res) => {
+    seen += 1;
+    open += 1;
+    res.once('close', () => (open -= 1));
+  });
+  const connection = await rawConnection(url, many(count));
+  await eventually('they arrived', () => seen > 0);
+  connection.socket.destroy();
+  await eventually('none is open', () => open === 0);
+});

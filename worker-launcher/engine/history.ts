@@ -7,6 +7,9 @@ import { crashReason, type EngineState } from './state.ts';
 /** From this many failures in a row, the log level is error. */
 const LOUD_FROM_ATTEMPT = 5;
 
+/** Lines of vLLM that report no trouble. */
+const ORDINARY = /\b(?:INFO|DEBUG)\b/;
+
 /** History of an engine's processes, for its view and the log: progress of the start, number and causes of failures. */
 export class EngineHistory {
   readonly #id: string;
@@ -116,10 +119,12 @@ export class EngineHistory {
       outlier: 'was failing, silent or slow, and was killed',
     }[reason];
     const last = lines.findLast((line) => line.trim() !== '')?.trim();
+    // An ordinary line explains nothing, and could be about a request.
+    const complaint = last === undefined || ORDINARY.test(last) ? undefined : last;
     // The output of a hung engine does not explain the hang.
     const detail = {
       start_timeout: last ?? problem,
-      exited: cause === 'unknown' ? last : sentence,
+      exited: cause === 'unknown' ? complaint : sentence,
       unresponsive: problem,
       outlier: problem,
     }[reason];

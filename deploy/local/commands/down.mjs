@@ -13,7 +13,7 @@ const DOWN_HELP = `penstock down: end what a start in this folder runs
   --help             print this help
 
 It does what Ctrl-C does at the start: no new requests, running answers finish, then Redis ends. It ends only processes
-that pids.json in that folder names and that run since then. Exit code 0: none of them runs; 1: they did not end in
+that pids.json in that folder names and that run since then. If the start itself was killed, running answers are cut. Exit code 0: none of them runs; 1: they did not end in
 time; 2: a wrong option, or the start of another user.
 `;
 

@@ -6,6 +6,7 @@ import { Refusal, reasonOf } from '../setup/refusal.mjs';
 import { folderNamed } from '../up/options.mjs';
 import { GrowingFile, hasInput, inOrderOfTime, isReadableFile, Lines, logsIn } from './log-files.mjs';
 import { isWanted, logText, prefixOf, rankOf, readLogLine } from './log-text.mjs';
+import { printable } from './printable.mjs';
 import { readerGone } from './reader-gone.mjs';
 
 const LOGS_HELP = `penstock logs: the log lines of gateways and worker-launchers for people
@@ -23,7 +24,7 @@ const LOGS_HELP = `penstock logs: the log lines of gateways and worker-launchers
   --help             print this help
 
 A line has time (UTC), level, program and words. A request is one line: status, method, path, outcome, key, model, and how
-many ms each phase took. Other lines pass unchanged. Exit code 0: printed; 2: no such log, or a wrong option.
+many ms each phase took. Other lines pass, without what controls a terminal. Exit code 0: printed; 2: no such log, or a wrong option.
 `;
 
 const OPTIONS = {
@@ -91,7 +92,7 @@ class Output {
     if (this.#lines % PAUSE_EVERY === 0) await setImmediate();
     const line = readLogLine(text);
     if (!isWanted(line, this.#filter)) return !this.gone.aborted;
-    const shown = line === undefined ? text : `${prefixOf(text)}${logText(line)}`;
+    const shown = line === undefined ? printable(text) : `${prefixOf(text)}${logText(line)}`;
     if (this.#last === undefined) this.#print(shown);
     else {
       this.#kept.push(shown);

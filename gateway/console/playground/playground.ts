@@ -81,14 +81,24 @@ export class Playground {
     files: readonly T[],
     read: (file: T) => Promise<string>,
   ): Promise<void> {
-    const { model, turns, pictures: held } = this.state.value;
-    if (model === undefined || files.length === 0) return;
-    const room = { name: model.name, most: model.images, sent: picturesIn(turns), held: held.length };
-    const { take, note } = choosePictures(files, room);
-    if (take === 'none') return this.#set({ note });
+    const choose = (): ReturnType<typeof choosePictures> | undefined => {
+      const { model, turns, pictures: held } = this.state.value;
+      if (model === undefined || files.length === 0) return undefined;
+      return choosePictures(files, {
+        name: model.name,
+        most: model.images,
+        sent: picturesIn(turns),
+        held: held.length,
+      });
+    };
+    const first = choose();
+    if (first === undefined || first.take === 'none') return this.#set({ note: first?.note ?? '' });
     const added = files.map(async (file) => ({ name: file.name, bytes: file.size, dataUri: await read(file) }));
     const pictures = await Promise.all(added).catch(() => undefined);
     if (pictures === undefined) return this.#set({ note: 'The file could not be read.' });
+    // Others may have come while these were read.
+    const { take, note } = choose() ?? first;
+    if (take === 'none') return this.#set({ note });
     this.#set({ pictures: take === 'replace' ? pictures : [...this.state.value.pictures, ...pictures], note });
   }
 

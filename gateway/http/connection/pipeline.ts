@@ -19,16 +19,23 @@ export function oneByOne(app: RequestListener): RequestListener {
       if (next === undefined) waiting.delete(socket);
       else setImmediate(() => answer(...next));
     });
-    if (!socket.destroyed) app(req, res);
+    // Node ends an answer with its connection only if it had its turn.
+    if (socket.destroyed) res.emit('close');
+    else app(req, res);
   };
   return (req, res) => {
     const { socket } = req;
     const behind = waiting.get(socket);
-    if (socket.destroyed) return;
+    // A counter of requests may follow this answer only after this call.
+    const end = (): void => void setImmediate(() => res.emit('close'));
+    if (socket.destroyed) return end();
     if (behind === undefined) {
       waiting.set(socket, []);
       answer(req, res);
     } else if (behind.length < MOST_WAITING) behind.push([req, res]);
-    else socket.destroy();
+    else {
+      socket.destroy();
+      end();
+    }
   };
 }

@@ -26,10 +26,10 @@ export interface ConsoleDataDeps {
 }
 
 /** `GET /console/session` */
-export function consoleSession({ keyed }: Pick<ConsoleDataDeps, 'keyed'>): RequestHandler {
+export function consoleSession({ keyed, usageDays }: Pick<ConsoleDataDeps, 'keyed' | 'usageDays'>): RequestHandler {
   return (_req, res) => {
     const { id: keyId, mayOperate: operate } = requestContext(res).caller;
-    res.json({ version: ownVersion, keys: keyed, keyId, operate } satisfies ConsoleSession);
+    res.json({ version: ownVersion, keys: keyed, keyId, operate, usageDays } satisfies ConsoleSession);
   };
 }
 

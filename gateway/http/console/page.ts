@@ -18,7 +18,6 @@ const PAGE_HEADERS = {
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
   'content-type': 'text/html; charset=utf-8',
-  vary: 'accept',
 };
 
 /** The built console: one page, and the files that it loads. */
@@ -48,7 +47,7 @@ export function wantsPage(req: Request): boolean {
 }
 
 export function sendPage(res: Response, html: string): void {
-  res.set(PAGE_HEADERS).send(html);
+  res.vary('accept').set(PAGE_HEADERS).send(html);
 }
 
 const HEADINGS: Readonly<Record<string, string>> = {
@@ -66,5 +65,5 @@ export function wrongPathPage(req: Request, { code, status }: Failure) {
 <body><main><h1>${heading}</h1><p>This is Penstock, a gateway for vision-language models. Go to the <a href="/">console</a> or to the <a href="/docs">reference of the API</a>.</p></main></body>
 </html>
 `;
-  return { status, headers: PAGE_HEADERS, body };
+  return { status, headers: { ...PAGE_HEADERS, vary: 'accept' }, body };
 }

@@ -1,4 +1,5 @@
 import { LIVE_REQUESTS, LiveRequest } from '#contract/console';
+import { NOBODY } from '../../keys/caller.ts';
 
 interface Ended {
   readonly endedAt: number;
@@ -18,9 +19,9 @@ export class RecentRequests {
     return this.#count;
   }
 
-  /** @param line of the log, without content; requests of the console itself are left out */
+  /** @param line of the log, without content; those of the console itself are left out, and of strangers, who could fill the ring */
   add(line: Readonly<Record<string, unknown>>): void {
-    if (line['dialect'] === 'console') return;
+    if (line['dialect'] === 'console' || line['keyId'] === NOBODY.id) return;
     this.#ended[this.#count % LIVE_REQUESTS] = { endedAt: Date.now(), line };
     this.#count += 1;
   }

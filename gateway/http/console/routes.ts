@@ -80,7 +80,9 @@ function live({ live: feed, authenticate }: ConsoleDeps): RequestHandler {
       // The key as it is now: it may have been revoked since.
       isAllowed: async () => (await isStillKnown(authenticate, req, res)) && context.caller.mayOperate,
     });
-    res.once('close', forget);
+    // It may have left while its token was checked.
+    if (res.closed) forget();
+    else res.once('close', forget);
   };
 }
 

@@ -3,7 +3,7 @@ import { LiveFeed } from '../../../gateway/console/live/live-feed.ts';
 import { Session } from '../../../gateway/console/session.ts';
 import { fakeFetch, refused, streamed } from './fake-fetch.ts';
 
-const SESSION = { version: '0.2.0', keys: true, keyId: 'team-oslo', operate: false };
+const SESSION = { version: '0.2.0', keys: true, keyId: 'team-oslo', operate: false, usageDays: 90 };
 const RIGHT = 'Bearer penstock_right';
 
 test('a key is asked for, a wrong one is refused, and a forgotten one is sent no more', async () => {

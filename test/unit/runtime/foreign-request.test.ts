@@ -18,6 +18,8 @@ test.each([
   {},
   { host: 'localhost:8080', origin: 'http://localhost:8080', 'sec-fetch-site': 'same-origin' },
   { host: '127.0.0.1:8080', 'sec-fetch-site': 'none' },
+  // A link on a page of another site, which somebody follows.
+  { host: 'localhost', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' },
   { host: 'localhost:8080', origin: PAGE, 'sec-fetch-site': 'cross-site' },
   { host: 'gate.lan', origin: 'https://gate.lan' },
 ])('N10: served: %j', (headers: Record<string, string>) => {
@@ -43,6 +45,8 @@ test.each([
   { host: 'localhost:8080', origin: `${PAGE}.evil.example` },
   { host: 'localhost:8080', 'sec-fetch-site': 'cross-site' },
   { host: 'localhost:8080', 'sec-fetch-site': 'same-site' },
+  { host: 'localhost', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+  { host: 'evil.example', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' },
   { host: 'evil.example', origin: PAGE },
 ])('N10: refused in one sentence: %j', (headers: Record<string, string>) => {
   expect(why(headers)).toMatch(/^(this port|pages of)/);

@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import { FactsList } from './facts-list.tsx';
 import { duration, whole } from './format.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -21,16 +22,7 @@ export function RefusalBox({ refusal, title = 'Refused' }: { refusal: Refusal; t
       <p>
         <strong>{status === 0 ? 'No answer' : title}:</strong> {message}
       </p>
-      <dl class="facts">
-        {facts.map(([name, value]) =>
-          value === undefined ? null : (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-        )}
-      </dl>
+      <FactsList facts={facts} />
     </div>
   );
 }

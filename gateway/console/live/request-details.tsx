@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import { FactsList } from '../facts-list.tsx';
 import { useEffect, useRef } from 'preact/hooks';
 import type { LiveRequest } from '#contract/console';
 import { duration, whole } from '../format.ts';
@@ -37,16 +38,7 @@ export function RequestDetails({ request, close }: { request: LiveRequest; close
           Close
         </button>
       </div>
-      <dl class="facts">
-        {facts.map(([name, value]) =>
-          value === undefined ? null : (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-        )}
-      </dl>
+      <FactsList facts={facts} />
       <Timeline phases={phases} totalMs={request.totalMs} />
       <Table caption="Phases" columns={['phase', { number: 'from' }, { number: 'took' }, '']}>
         {phases.map(({ name, fromMs, toMs, note }) => (

@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import { FactsList } from '../facts-list.tsx';
 import { duration, tenths, whole } from '../format.ts';
 import { RefusalBox } from '../refusal-box.tsx';
 import { tokensPerSecond, type Answer } from './answer.ts';
@@ -49,16 +50,5 @@ function Figures({ answer }: { answer: Answer }): VNode {
     ['answer', usage === undefined ? undefined : `${whole(usage.answer)} tokens`],
     ['end', state === 'stopped' ? 'stopped by you' : finish],
   ];
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) =>
-        value === undefined ? null : (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ),
-      )}
-    </dl>
-  );
+  return <FactsList facts={facts} />;
 }

@@ -24,6 +24,8 @@ import type { WaitingEvents } from './waiting-events.ts';
 const TOLD_EACH_MS = 60_000;
 /** A blocking wait in seconds, shorter than the limit for a silent connection of `runtime/redis.ts`. */
 const LONGEST_WAIT_S = 2;
+/** A new event that waits for a slot comes by itself after this, in ms. */
+const FIRST_LOOK_MS = 40_000;
 /** The events of a gateway that is gone are taken by another within 20 s, however often that happens. */
 const OPTIONS = {
   concurrency: AT_ONCE,
@@ -130,8 +132,10 @@ export class Deliveries {
   async #wait(job: EventJob, event: WebhookEvent, token: string | undefined, forMs?: number): Promise<never> {
     const { log } = this.#deps;
     const { key } = event;
-    // Without a slot it is taken as soon as there is one. It comes by itself too, because the gateway may be gone then.
-    await job.moveToDelayed(Date.now() + (forMs ?? spread(LONGEST_PAUSE_MS)), token);
+    // Without a slot it is taken as soon as there is one. It comes by itself too, soon at first: a gateway that stops may
+    // have no time to note that it waits.
+    const byItselfMs = job.attemptsStarted === 1 ? FIRST_LOOK_MS : LONGEST_PAUSE_MS;
+    await job.moveToDelayed(Date.now() + (forMs ?? spread(byItselfMs)), token);
     const isAdded = await this.#note(job, event, forMs ?? 0);
     if (!isAdded) await this.#refuse(job, key);
     else if (forMs === undefined && this.#slots.free(key) > 0) this.#release(key, 1).catch(() => {});

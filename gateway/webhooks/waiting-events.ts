@@ -19,8 +19,8 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 /**
  * Notes that an event waits. KEYS: 1 the events of its key (sorted set by the Redis time, in ms, from which they may be
- * taken), 2 the keys with events that wait. ARGV: 1 id, 2 in how many ms it may be taken (one that may be taken now keeps an
- * earlier place), 3 how many may wait, 4 id of the key. Returns 0 if too many wait.
+ * taken), 2 the keys with events that wait. ARGV: 1 id, 2 in how many ms it may be taken, 3 how many may wait, 4 id of the
+ * key. One that may be taken now keeps an earlier place. Returns 0 if too many wait.
  */
 const WAIT = `${NOW}
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end

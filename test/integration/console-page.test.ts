@@ -12,6 +12,7 @@ import { root } from '../../gateway/http/health.ts';
 import { Failure } from '../../gateway/failure.ts';
 import { createMetrics } from '../../gateway/metrics.ts';
 import { DIALECTS } from '../support/api-document.ts';
+import { NO_SOURCES } from '../support/no-sources.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { temporaryFolder } from '../support/start-process.ts';
 
@@ -29,13 +30,7 @@ beforeAll(async () => {
   writeFileSync(join(folder.path, 'assets', 'page-1a2b.js'), 'export {};');
   const page = readConsolePage(folder.path);
   const departure = { turnAway: () => {} };
-  const metrics = createMetrics(new Registry(), {
-    models: [],
-    depth: () => Promise.resolve(0),
-    outlook: () => Promise.reject(new Error('none')),
-    lagMs: () => 0,
-    auditLinesLost: () => 0,
-  });
+  const metrics = createMetrics(new Registry(), NO_SOURCES);
   const app = express();
   app.get('/', root({ departure }, page));
   app.get('/unbuilt', root({ departure }, readConsolePage(join(folder.path, 'assets'))));

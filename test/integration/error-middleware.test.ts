@@ -10,16 +10,11 @@ import { errorMiddleware } from '../../gateway/http/error-middleware.ts';
 import { requestContext, withContext } from '../../gateway/http/request-context.ts';
 import { createMetrics } from '../../gateway/metrics.ts';
 import { DIALECTS } from '../support/api-document.ts';
+import { NO_SOURCES } from '../support/no-sources.ts';
 import { noAudit, silentLog } from '../support/silent-log.ts';
 
 test('F6: a bug of ours is a 500 in each API’s form and reveals nothing, also if rendering it fails', async () => {
-  const metrics = createMetrics(new Registry(), {
-    models: [],
-    depth: () => Promise.resolve(0),
-    outlook: () => Promise.reject(new Error('none')),
-    lagMs: () => 0,
-    auditLinesLost: () => 0,
-  });
+  const metrics = createMetrics(new Registry(), NO_SOURCES);
   const app = express();
   const usage = { refused: () => {}, leftQueue: () => {} };
   const departure = new Departure(() => 0);
